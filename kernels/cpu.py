@@ -1,0 +1,137 @@
+"""The same arithmetic as reference.py in one pass a cell, compiled by numba (one thread: OpenMP has the cores).
+
+Worth its second of import for batches only; dispatch.py decides.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from solver.kernels.reference import Conflicts, Statistics
+
+
+@njit(cache=True, nogil=True)
+def _statistics(logits, allowed, uniform, use_allowed, use_uniform, best, second, top1, top2, entropy, sample):  # type: ignore[no-untyped-def]
+    cells, vocab = logits.shape
+    for i in range(cells):
+        b, s = -1, -1
+        high, next_high = -np.inf, -np.inf
+        for t in range(vocab):
+            if use_allowed and not (allowed[i, t >> 5] >> np.int32(t & 31)) & 1:
+                continue
+            x = logits[i, t]
+            if x == -np.inf:
+                continue
+            if b < 0 or x > high:
+                s, next_high = b, high
+                b, high = t, x
+            elif s < 0 or x > next_high:
+                s, next_high = t, x
+        best[i], second[i], sample[i] = b, s, b
+        top1[i] = top2[i] = entropy[i] = 0.0
+        if b < 0:
+            continue
+        total, weighted = 0.0, 0.0
+        for t in range(vocab):
+            if use_allowed and not (allowed[i, t >> 5] >> np.int32(t & 31)) & 1:
+                continue
+            x = logits[i, t] - high
+            if x > -80.0:
+                e = np.exp(x)
+                total += e
+                weighted += e * x
+        top1[i] = 1.0 / total
+        if s >= 0:
+            top2[i] = np.exp(next_high - high) / total
+        entropy[i] = np.log(total) - weighted / total
+        if use_uniform:
+            target = min(uniform[i], 1 - 1e-6) * total
+            run = 0.0
+            for t in range(vocab):
+                if use_allowed and not (allowed[i, t >> 5] >> np.int32(t & 31)) & 1:
+                    continue
+                x = logits[i, t] - high
+                if x > -80.0:
+                    run += np.exp(x)
+                    if run > target:
+                        sample[i] = t
+                        break
+
+
+def token_statistics(logits: Tensor, allowed: Tensor | None = None, uniform: Tensor | None = None) -> Statistics:
+    """See :func:`solver.kernels.reference.token_statistics`."""
+    rows, cells, vocab = logits.shape
+    flat = logits.float().reshape(-1, vocab).numpy()
+    mask = np.zeros((1, 1), np.int32) if allowed is None else allowed.reshape(rows * cells, -1).numpy()
+    draw = np.zeros(1, np.float32) if uniform is None else uniform.float().reshape(-1).numpy()
+    tokens = [np.empty(rows * cells, np.int64) for _ in range(3)]
+    values = [np.empty(rows * cells, np.float32) for _ in range(3)]
+    best, second, sample = tokens
+    top1, top2, entropy = values
+    _statistics(flat, mask, draw, allowed is not None, uniform is not None, best, second, top1, top2, entropy, sample)
+    return Statistics(*(torch.from_numpy(a).view(rows, cells) for a in (best, second, *values, sample)))
+
+
+@njit(cache=True, nogil=True)
+def _select(score, eligible, threshold, at_least, chosen):  # type: ignore[no-untyped-def]
+    for row in range(score.shape[0]):
+        for i in range(score.shape[1]):
+            chosen[row, i] = eligible[row, i] and score[row, i] >= threshold
+        if at_least:
+            order = np.argsort(-np.where(eligible[row], score[row], -np.inf), kind="mergesort")
+            for k in range(min(at_least, len(order))):
+                if eligible[row, order[k]]:
+                    chosen[row, order[k]] = True
+
+
+def select(score: Tensor, eligible: Tensor, threshold: float, at_least: int = 0) -> Tensor:
+    """See :func:`solver.kernels.reference.select`."""
+    chosen = np.empty(score.shape, np.bool_)
+    _select(score.float().numpy(), eligible.numpy(), np.float32(threshold), at_least, chosen)
+    return torch.from_numpy(chosen)
+
+
+@njit(cache=True, nogil=True)
+def _all_different(tokens, known, relations, vocab, clash, free):  # type: ignore[no-untyped-def]
+    rows, cells = tokens.shape
+    kinds = relations.shape[0]
+    words = free.shape[2]
+    groups = 1 + relations.max() if kinds else 0
+    # per group and token: how many known cells hold it
+    counts = np.zeros((kinds, groups, vocab), np.int16)
+    for b in range(rows):
+        counts[:] = 0
+        for i in range(cells):
+            if known[b, i]:
+                for r in range(kinds):
+                    if relations[r, i] >= 0:
+                        counts[r, relations[r, i], tokens[b, i]] += 1
+        for i in range(cells):
+            clash[b, i] = False
+            for w in range(words):
+                bits = np.int64(0)
+                for t in range(32 * w, min(vocab, 32 * w + 32)):
+                    own = 1 if known[b, i] and tokens[b, i] == t else 0
+                    taken = False
+                    for r in range(kinds):
+                        g = relations[r, i]
+                        if g >= 0 and counts[r, g, t] > own:
+                            taken = True
+                            break
+                    if taken:
+                        if own:
+                            clash[b, i] = True
+                    else:
+                        bits |= np.int64(1) << np.int64(t - 32 * w)
+                free[b, i, w] = np.int32(bits if bits < 2147483648 else bits - 4294967296)
+
+
+def all_different(tokens: Tensor, known: Tensor, relations: Tensor, vocab: int) -> Conflicts:
+    """See :func:`solver.kernels.reference.all_different`."""
+    clash = np.empty(tokens.shape, np.bool_)
+    free = np.empty((*tokens.shape, -(-vocab // 32)), np.int32)
+    _all_different(tokens.numpy(), known.numpy(), relations.numpy(), vocab, clash, free)
+    return Conflicts(torch.from_numpy(clash), torch.from_numpy(free))

@@ -1,0 +1,15 @@
+"""Remask: a bidirectional denoiser drafts a whole block, the task's checks re-mask what is wrong, round and round.
+
+This file imports no torch and no numpy, so that the command line answers ``--help`` at once. Read ``refine.py`` first.
+"""
+
+import os
+
+__version__ = "0.1.0"
+
+# ``solver/tasks`` and ``solver/kernels`` are symbolic links to the folders beside ``solver``. Windows checkouts and many zip
+# tools write a link as a small text file; the search path then also takes the checkout's root, where the real folders lie.
+# An installed wheel has real folders here and never gets this far.
+_here = os.path.dirname(os.path.abspath(__file__))
+if os.path.isfile(os.path.join(_here, "tasks")) or os.path.isfile(os.path.join(_here, "kernels")):
+    __path__.append(os.path.dirname(_here))

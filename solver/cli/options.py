@@ -1,0 +1,47 @@
+"""Options that all tasks share, and the values they take."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+
+def whole(minimum: int) -> Callable[[str], int]:
+    """An argparse type: a whole number of at least ``minimum``."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"must be at least {minimum}, not {value}")
+        return value
+
+    return convert
+
+
+def seconds(text: str) -> float:
+    """An argparse type: a positive, finite number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be positive, not {text}")
+    return value
+
+
+def add_shared(parser: argparse.ArgumentParser) -> None:
+    """Denoiser, budget, seed and output."""
+    parser.add_argument(
+        "--denoiser", default="compact", metavar="NAME", help="compact (shipped), random, prior, or a checkpoint's folder"
+    )
+    parser.add_argument("--forwards", type=whole(1), default=5000, metavar="N", help="budget a puzzle in forwards (5000)")
+    parser.add_argument("--seconds", type=seconds, metavar="S", help="budget a puzzle in seconds (none)")
+    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="same seed, same trace (0)")
+    parser.add_argument("--batch", type=whole(1), default=64, metavar="N", help="problems denoised together (64)")
+    parser.add_argument("--loops", type=whole(1), metavar="N", help="inner loops of a forward at most (the checkpoint's own)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line a problem, in input order")
+    parser.add_argument("--trace", metavar="F", help="write every step to a new file of JSON lines, for replay")
+    parser.add_argument("--watch", action="store_true", help="redraw the board at every step")

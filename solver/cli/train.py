@@ -1,0 +1,77 @@
+"""``python -m solver train sudoku``: train a checkpoint, resumable at any time."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from solver.cli.main import UsageError
+
+
+def minutes(text: str) -> float:
+    """An argparse type: a positive number of minutes."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes") from None
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be positive, not {text}")
+    return value
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", choices=("sudoku",), help="what to train for")
+    parser.add_argument("--model", choices=("diffusion",), default="diffusion", help="what to train (diffusion)")
+    parser.add_argument("--preset", choices=("cpu", "gpu", "smoke"), default="cpu", help="size and length of the run (cpu)")
+    parser.add_argument("--out", metavar="DIR", help="where the run is kept (runs/TASK-MODEL-PRESET)")
+    parser.add_argument("--resume", action="store_true", help="take up the run in --out where it stopped")
+    parser.add_argument("--minutes", type=minutes, metavar="N", help="stop after N minutes, to be resumed (no limit)")
+    parser.add_argument(
+        "--data", metavar="DIR", help="folder with a sudoku/ folder of puzzle files (REMASK_DATA; none: generated)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from solver.training.presets import SUDOKU
+
+    out = Path(arguments.out or f"runs/{arguments.task}-{arguments.model}-{arguments.preset}")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a folder")
+    if (out / "state.safetensors").exists() and not arguments.resume:
+        raise UsageError(f"{out} holds a run already: --resume takes it up, another --out begins anew")
+    if arguments.resume and not (out / "state.safetensors").is_file():
+        raise UsageError(f"{out}: nothing to resume, state.safetensors is missing")
+    data = arguments.data or os.environ.get("REMASK_DATA")
+    folder = Path(data) / "sudoku" if data else None
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+
+    import torch
+
+    from solver.tasks.sudoku import layout
+    from solver.training.feed import Feed, build_pool
+    from solver.training.loop import Trainer, train
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    preset = SUDOKU[arguments.preset]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    say(f"{preset.steps} steps of {preset.rows} canvases on {device}, into {out}")
+    pool = build_pool(preset, folder)
+    say(f"{len(pool.puzzles)} puzzles: " + ", ".join(f"{n} ({s:.0%})" for n, s in zip(pool.sizes, pool.shares, strict=True)))
+    trainer = Trainer(preset, Feed(preset, pool), torch.from_numpy(layout.standard(9).relations), device)
+    if arguments.resume:
+        try:
+            trainer.restore(out)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        say(f"resumed at step {trainer.steps_done}")
+    facts = {"preset": arguments.preset, "data": [int(n) for n in pool.sizes], "settings": asdict(preset)}
+    complete = train(trainer, out, arguments.minutes, say, facts)
+    say(f"{'complete' if complete else 'stopped'} at step {trainer.steps_done}; weights in {out / 'checkpoint'}")
+    return 0

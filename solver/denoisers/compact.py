@@ -1,0 +1,139 @@
+"""The compact network as a denoiser: carried state, early leave, bf16 where the CPU has it.
+
+A forward is at most ``loops`` inner loops. A row leaves early when its best tokens have stood for eight loops and every open
+cell is at least ``settled`` sure; the loops it took are counted. No rule of any task is consulted for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from solver.denoisers.network import KNOWN, NOISE, OPEN, PINNED, Compact, Geometry
+from solver.tasks.canvas import Canvas, Mask, Tokens
+
+CHUNK = 8  # inner loops between two looks at whether a row has settled
+
+
+@dataclass(frozen=True)
+class CompactState:
+    """Relations shared by the batch, pinned cells (B, L), and a seed a row."""
+
+    geometry: Geometry
+    pinned: Tensor
+    seeds: tuple[int, ...]
+
+    def select(self, rows: Sequence[int]) -> Self:
+        return replace(self, pinned=self.pinned[list(rows)], seeds=tuple(self.seeds[r] for r in rows))
+
+
+@dataclass(frozen=True)
+class CompactAux:
+    """Hidden state (L, B, V, D), the first state to fall back on, and the loops each row's last forward took."""
+
+    hidden: Tensor
+    first: Tensor
+    loops: tuple[int, ...]
+
+    def select(self, rows: Sequence[int]) -> Self:
+        return replace(self, hidden=self.hidden[:, list(rows)], loops=tuple(self.loops[r] for r in rows))
+
+    def reset(self, cells: Mask) -> Self:
+        if not cells.any():
+            return self
+        gone = torch.from_numpy(np.ascontiguousarray(cells.T))[..., None, None]
+        return replace(self, hidden=torch.where(gone, self.first, self.hidden))
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        loops = tuple(n for part in parts for n in part.loops)
+        return replace(parts[0], hidden=torch.cat([part.hidden for part in parts], 1), loops=loops)
+
+
+class CompactDenoiser:
+    """A :class:`~solver.denoisers.protocol.Denoiser` over a :class:`Compact` network."""
+
+    informed = True
+
+    def __init__(self, network: Compact, name: str = "compact", loops: int | None = None, settled: float = 0.9) -> None:
+        self.network, self.name = network, name
+        self.vocab = network.config.vocab
+        self.kind: Literal["mask", "uniform"] = "uniform" if network.config.noise == "uniform" else "mask"
+        self.loops = loops or network.config.loops
+        self.settled = settled
+        self.dtype = torch.bfloat16 if fast_bf16() else torch.float32
+        torch.set_float32_matmul_precision("medium")
+        self.network.to(self.dtype)
+
+    def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> CompactState:
+        first = canvases[0]
+        if any(c.groups is not first.groups and not np.array_equal(c.groups, first.groups) for c in canvases):
+            raise ValueError("the canvases of a batch must share their relations")
+        if self.network.config.state == "cell" and first.vocab != self.vocab:
+            raise ValueError(f"the network knows {self.vocab} tokens, the canvas {first.vocab}")
+        geometry = self.network.geometry(torch.from_numpy(first.groups.copy()))
+        pinned = torch.from_numpy(np.stack([c.pinned for c in canvases]))
+        cast = geometry._replace(gather=geometry.gather.to(self.dtype), spread=geometry.spread.to(self.dtype))
+        return CompactState(cast, pinned, tuple(seeds))
+
+    def start(self, state: CompactState) -> CompactAux:
+        """First states, each row's noise drawn from its own seed."""
+        cells = state.pinned.shape[1]
+        drawn: dict[int, Tensor] = {}
+        for seed in state.seeds:
+            if seed not in drawn:
+                drawn[seed] = self.network.start(cells, 1, torch.Generator().manual_seed(seed)).to(self.dtype)
+        hidden = torch.cat([drawn[seed] for seed in state.seeds], 1)
+        return CompactAux(hidden, self.network.first.detach(), (0,) * len(state.seeds))
+
+    @torch.inference_mode()
+    def denoise(self, state: CompactState, tokens: Tensor, known: Tensor, aux: CompactAux) -> tuple[Tensor, CompactAux]:
+        rows, cells = tokens.shape
+        status = torch.where(state.pinned, PINNED, torch.where(known, KNOWN, NOISE if self.kind == "uniform" else OPEN))
+        x = self.network.embed(tokens, status).to(self.dtype)
+        hidden, logits = aux.hidden, torch.empty(0)
+        final_hidden = torch.empty_like(hidden)
+        final_logits = torch.empty(rows, cells, self.tokens_of(hidden))
+        taken = torch.zeros(rows, dtype=torch.long)
+        active = torch.arange(rows)
+        before = None
+        for done in range(CHUNK, self.loops + CHUNK, CHUNK):
+            hidden, logits = self.network(hidden, x, state.geometry, CHUNK)
+            last = done >= self.loops
+            top, best = logits.softmax(-1).max(-1)
+            calm = torch.zeros(len(active), dtype=torch.bool)
+            if before is not None:
+                calm = (best == before).all(1) & ((top >= self.settled) | state.pinned[active]).all(1)
+            leave = torch.ones_like(calm) if last else calm
+            if leave.any():
+                gone = active[leave]
+                final_hidden[:, gone], final_logits[gone], taken[gone] = hidden[:, leave], logits[leave], done
+                if leave.all():
+                    break
+                stay = ~leave
+                active, hidden, x, best = active[stay], hidden[:, stay], x[:, stay], best[stay]
+            before = best
+        return final_logits, replace(aux, hidden=final_hidden, loops=tuple(taken.tolist()))
+
+    def tokens_of(self, hidden: Tensor) -> int:
+        """V: the candidates of this canvas, or the vocabulary in a cell state."""
+        return hidden.shape[2] if self.network.config.state == "candidate" else self.vocab
+
+    def cost(self, state: CompactState, aux: CompactAux) -> tuple[list[int], list[int]]:
+        groups, cells = state.geometry.gather.shape
+        return list(aux.loops), [self.network.flops(cells, groups, loops) for loops in aux.loops]
+
+    def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
+        if self.kind == "mask":
+            return np.zeros(len(where), np.int64)
+        return rng.integers(0, vocab, len(where))
+
+
+def fast_bf16() -> bool:
+    """Whether this CPU multiplies bf16 in hardware."""
+    return bool(torch.cpu._is_avx512_bf16_supported())

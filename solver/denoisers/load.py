@@ -1,0 +1,26 @@
+"""A denoiser by name: a control, the shipped checkpoint, or a checkpoint's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from solver import checkpoint
+from solver.denoisers import controls
+from solver.denoisers.compact import CompactDenoiser
+from solver.denoisers.protocol import Denoiser
+
+NAMES = ("compact", "random", "prior")
+
+
+def load(name: str, task: str, vocab: int, loops: int | None = None) -> Denoiser:
+    """The denoiser ``name`` for ``task``. Raises :class:`checkpoint.CheckpointError` with one line where there is none."""
+    if name == "random":
+        return controls.random(vocab)
+    if name == "prior":
+        return controls.prior(vocab)
+    folder = checkpoint.SHIPPED / task if name == "compact" else Path(name)
+    if not folder.is_dir():
+        known = ", ".join(NAMES)
+        raise checkpoint.CheckpointError(f"unknown denoiser {name!r}: neither one of {known} nor a checkpoint's folder")
+    network, _ = checkpoint.load(folder, task)
+    return CompactDenoiser(network, name=name, loops=loops)

@@ -1,0 +1,64 @@
+"""What the loop asks of a denoiser. A new diffusion model is one new module beside this one (CONTRIBUTING.md).
+
+Shapes: B rows, L cells, V tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, Self, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+from solver.tasks.canvas import Canvas, Mask, Tokens
+
+
+class State(Protocol):
+    """What a denoiser knows of a batch of problems before the first forward (a prompt's cache, relation ids, ...)."""
+
+    def select(self, rows: Sequence[int]) -> Self:
+        """The state of some rows, which may repeat: siblings share a problem."""
+
+
+class Aux(Protocol):
+    """What a denoiser carries from one forward to the next (a hidden state, self-conditioning), a row a canvas."""
+
+    def select(self, rows: Sequence[int]) -> Self:
+        """Some rows."""
+
+    def reset(self, cells: Mask) -> Self:
+        """The same with nothing carried at ``cells`` (B, L): they were re-masked."""
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """The rows of several, one after another."""
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """A bidirectional model over a canvas.
+
+    kind: *mask* (unknown cells hold a mask token) or *uniform* (they hold random tokens, and every cell is decided anew).
+    informed: whether its probabilities mean anything; the controls say False and are searched depth first.
+    """
+
+    name: str
+    kind: Literal["mask", "uniform"]
+    vocab: int
+    informed: bool
+
+    def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> Any:
+        """A :class:`State` for a batch of canvases of one length. ``seeds`` make a row's noise its own, whatever its batch."""
+
+    def start(self, state: Any) -> Any:
+        """The :class:`Aux` that a first forward begins with."""
+
+    def denoise(self, state: Any, tokens: Tensor, known: Tensor, aux: Any) -> tuple[Tensor, Any]:
+        """One forward: fp32 logits (B, L, V) from ``tokens`` (B, L), meaningful where ``known`` (B, L), and the next aux."""
+
+    def cost(self, state: Any, aux: Any) -> tuple[list[int], list[int]]:
+        """Inner loops and FLOPs of the last forward, per row."""
+
+    def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
+        """Tokens (L,) to stand in the cells ``where``: random ones for the uniform kind, anything for the mask kind."""

@@ -1,0 +1,234 @@
+"""The loop. Read this first.
+
+A denoiser drafts the whole canvas; the draft is checked; what violates something is re-masked; what the denoiser is sure of
+stays visible to it; round again until nothing violates. When drafts stop improving, a *decision* is made: one cell, the one whose
+two best tokens are closest, is set to each of its tokens in turn (search.py). Nothing is called solved that the task's
+``verify`` has not accepted, and nothing unsatisfiable without a proof.
+
+``episode`` is the loop for one problem, written as a coroutine: it yields the canvases it wants denoised and is sent what the
+denoiser said, so that drive.py can put the canvases of many problems into one batch.
+
+    for event in refine(task, problem, denoiser):      # Steps, then one Outcome
+        ...
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from solver import policies
+from solver.policies import Policy
+from solver.search import Node, Tree
+from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.task import Infers, Task, Violation
+from solver.trace import Budget, Counters, Outcome, Step
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A canvas to denoise: tokens (L,), which of them the denoiser may see (``known``), which are settled on this canvas
+    (``trail``: pinned, decided, implied; elimination starts from these), and what it carried from the last forward."""
+
+    tokens: Tokens
+    known: Mask
+    trail: Mask
+    carry: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """What the denoiser said. Per cell (L,): best token and its probability ``top1`` among the allowed, ``top2``, ``choices``
+    (how many tokens are allowed), ``belief`` (what it now gives the token that stands there). ``probabilities(cell)`` is a dict
+    of the allowed tokens there. loops, flops: what the forward cost. carry: to hand on."""
+
+    best: Tokens
+    top1: policies.Floats
+    top2: policies.Floats
+    choices: Tokens
+    belief: policies.Floats
+    probabilities: Callable[[int], dict[int, float]]
+    loops: int
+    flops: int
+    carry: Any
+
+
+@dataclass(eq=False)
+class Progress:
+    """The best draft so far, by how many cells it violates."""
+
+    tokens: Tokens
+    confidence: policies.Floats
+    violations: tuple[Violation, ...] = ()
+    blamed: int = 1 << 30
+    steps: int = 0
+    counters: Counters = field(default_factory=Counters)
+
+
+Episode = Generator[list[Request], list[Reply], Outcome]
+
+
+def episode(
+    task: Task,
+    problem: Any,
+    canvas: Canvas,
+    policy: Policy,
+    budget: Budget,
+    rng: np.random.Generator,
+    noise: Callable[[Mask, np.random.Generator], Tokens],
+    emit: Callable[[Step], None],
+) -> Episode:
+    """The loop for one problem: yields requests, is sent their replies, emits steps, returns the outcome."""
+    tree = Tree(task, problem, canvas, policy.order)
+    tree.root.shown = canvas.known & ~canvas.pinned  # a draft to be refined
+    best = Progress(np.where(canvas.known, canvas.tokens, 0), np.zeros(canvas.cells, np.float32))
+    counters = best.counters
+    while not budget.spent(counters):
+        nodes = tree.take(policy.siblings)
+        if not nodes:
+            return finish("unsatisfiable", best, proof=tree.refuted)
+        replies = yield [request(node, canvas, noise, rng) for node in nodes]
+        counters.calls += 1
+        counters.seconds = time.perf_counter() - counters.started
+        for node, reply in zip(nodes, replies, strict=True):
+            step = absorb(task, problem, canvas, policy, tree, node, reply, rng, best)
+            emit(step)
+            if step.solved:
+                return finish("solved", best)
+    if not policy.checks and task.verify(problem, best.tokens):
+        return finish("solved", best)  # nothing was steered by it: the last draft is graded, not chosen
+    return finish("exhausted", best)
+
+
+def request(
+    node: Node, canvas: Canvas, noise: Callable[[Mask, np.random.Generator], Tokens], rng: np.random.Generator
+) -> Request:
+    """The canvas as the denoiser is to see it: trail and shown draft, noise elsewhere."""
+    known = node.trail | node.shown if node.shown is not None else node.trail
+    return Request(np.where(known, node.tokens, noise(~known, rng)), known, node.trail, node.carry)
+
+
+def absorb(
+    task: Task,
+    problem: Any,
+    canvas: Canvas,
+    policy: Policy,
+    tree: Tree,
+    node: Node,
+    reply: Reply,
+    rng: np.random.Generator,
+    best: Progress,
+) -> Step:
+    """One turn: draft, check, and then accept and re-mask, decide, or close the canvas."""
+    counters, trail = best.counters, node.trail
+    counters.forwards += 1
+    counters.loops += reply.loops
+    counters.flops += reply.flops
+    if node.decision is not None and node.round == 0:
+        counters.decisions += 1
+    shown = node.shown if node.shown is not None else np.zeros_like(trail)
+    # a draft is the best token everywhere but on the trail; where nothing is allowed, what stands there stays
+    draft = np.where(trail | (reply.best < 0), node.tokens, reply.best)
+    solved = policy.checks and task.verify(problem, draft)
+    violations = () if solved or not policy.checks else tuple(task.check(problem, draft, np.ones_like(trail)))
+    refuted = None if solved or not policy.checks else contradiction(task, problem, node, trail)
+    blamed = np.zeros_like(trail)
+    for violation in violations:
+        blamed[list(violation.positions)] = True
+    back = policies.doubted(policy, shown & ~trail, blamed, reply.belief)
+    sure = ~trail & ~blamed & (reply.top1 >= policy.accept) & ~back
+    accepted = sure & ~shown
+    keep(best, policy, draft, reply, violations, blamed, solved)
+    remasked = back | (blamed & ~trail)
+    counters.remasked += int(remasked.sum())
+    step = Step(
+        number=best.steps,
+        canvas=node.number,
+        parent=-1 if node.parent is None else node.parent.number,
+        decision=node.decision if node.round == 0 else None,
+        draft=draft,
+        confidence=np.where(trail, 1.0, reply.top1).astype(np.float32),
+        pinned=canvas.pinned,
+        trail=trail,
+        shown=(shown & ~back) | sure,
+        accepted=accepted,
+        remasked=remasked,
+        violations=violations,
+        refuted=refuted,
+        solved=solved,
+    )
+    best.steps += 1
+    if solved:
+        return step
+    if refuted is not None:
+        tree.refute(node, refuted)
+        counters.nodes = tree.refuted
+        return step
+    again = not policy.checks or (node.round + 1 < (policy.rounds if node.parent is None else 1))
+    node.tokens = np.where(step.shown & ~trail, draft, node.tokens)
+    node.carry = reply.carry.reset(back[None]) if back.any() else reply.carry
+    node.shown = step.shown & ~trail
+    node.round += 1
+    if again:
+        tree.push(node, first=True)
+    else:
+        decide(task, problem, policy, tree, node, reply, rng)
+    return step
+
+
+def contradiction(task: Task, problem: Any, node: Node, trail: Mask) -> Violation | None:
+    """A violation among the settled cells alone that has a reason: this canvas leads nowhere."""
+    for violation in task.check(problem, node.tokens, trail):
+        if violation.reason is not None:
+            return violation
+    return None
+
+
+def decide(task: Task, problem: Any, policy: Policy, tree: Tree, node: Node, reply: Reply, rng: np.random.Generator) -> None:
+    """Extend the tree below ``node``: implied cells join the trail, and one open cell is decided, each token a new canvas."""
+    trail = node.trail
+    if policy.order == "best" and node.decided:
+        held = [cell for cell in np.flatnonzero(trail) if node.decided >> int(cell) & 1]
+        node.score = float(np.log(np.maximum(reply.belief[held], 1e-4)).sum())
+    implied = ~trail & (reply.choices == 1)
+    tokens, reasons = reply.best.copy(), dict[int, frozenset[int]]()
+    if policy.inference == "singles" and isinstance(task, Infers):
+        for fact in task.infer(problem, node.tokens, trail):
+            if isinstance(fact, Violation):
+                tree.refute(node, fact)
+                return
+            if not implied[fact.cell]:
+                implied[fact.cell], tokens[fact.cell], reasons[fact.cell] = True, fact.token, fact.reason
+    margin = np.where(implied, 1.0, reply.top1 - reply.top2).astype(np.float32)
+    cell = policies.branch(margin, reply.choices, ~trail & ~implied, rng)
+    if cell is None or (policy.settle and implied.any()):
+        tree.extend(node, implied, tokens, {}, -1, reasons)
+        return
+    choices = {token: float(np.log(max(p, 1e-9))) for token, p in reply.probabilities(cell).items()}
+    tree.extend(node, implied, tokens, choices, cell, reasons)
+
+
+def keep(
+    best: Progress,
+    policy: Policy,
+    draft: Tokens,
+    reply: Reply,
+    violations: tuple[Violation, ...],
+    blamed: Mask,
+    solved: bool,
+) -> None:
+    """Remember the draft if it is the best so far (without checks: the last)."""
+    count = 0 if solved else int(blamed.sum())
+    if solved or not policy.checks or count < best.blamed:
+        best.tokens, best.confidence, best.violations, best.blamed = draft, reply.top1, violations, count
+
+
+def finish(status: Any, best: Progress, proof: int | None = None) -> Outcome:
+    """The outcome, with the clock stopped."""
+    best.counters.seconds = time.perf_counter() - best.counters.started
+    violations = () if status == "solved" else best.violations
+    return Outcome(status, best.tokens, violations, best.confidence, best.counters, proof)

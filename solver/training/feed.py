@@ -1,0 +1,84 @@
+"""Where the Sudoku trainer's canvases come from: the pool of puzzles, and the slots that keep a canvas for a while."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from solver.tasks.sudoku import data, layout
+from solver.training import sudoku as canvases
+from solver.training.presets import Preset
+
+
+def build_pool(preset: Preset, folder: Path | None) -> canvases.Pool:
+    """Generated minimal puzzles, and the training lines of the files in ``folder`` that the preset's mix names."""
+    from solver.tasks.sudoku import exact
+
+    grid = layout.standard(9)
+    parts = [exact.generate(grid, preset.pool, preset.seed + 1)[:2]]
+    shares = [dict(preset.mix)["generated"]]
+    if folder is not None:
+        names = tuple(name for name, _ in preset.mix if name != "generated")
+        for name, puzzles in data.training_lines(folder, names).items():
+            counts, solutions, _ = exact.count_many(grid, puzzles)
+            one = counts == 1
+            parts.append((puzzles[one], solutions[one]))
+            shares.append(dict(preset.mix)[name])
+    sizes = np.array([len(part[0]) for part in parts])
+    return canvases.Pool(
+        puzzles=np.concatenate([part[0] for part in parts]),
+        solutions=np.concatenate([part[1] for part in parts]),
+        starts=np.concatenate([[0], np.cumsum(sizes)[:-1]]),
+        sizes=sizes,
+        shares=np.array(shares) / sum(shares),
+    )
+
+
+class Feed:
+    """Canvases for the trainer. Everything that changes is in :meth:`state`, so that a run resumes bit for bit."""
+
+    def __init__(self, preset: Preset, pool: canvases.Pool) -> None:
+        self.pool, self.preset = pool, preset
+        self.rng = np.random.default_rng(preset.seed)
+        self.slots = canvases.empty_slots(preset.rows)
+        self.digest = sha256(pool.puzzles.tobytes()).hexdigest()
+
+    def next(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """``fresh`` (B,) bool, tokens, status, truth (B, 81) and the loss weights (B, 81) of the next segment."""
+        noise = self.preset.network.noise
+        fresh = canvases.renew(self.slots, self.pool, self.preset.longest, noise, self.rng)
+        truth, weight = canvases.targets(self.slots, self.pool)
+        return (
+            torch.from_numpy(fresh),
+            torch.from_numpy(self.slots.tokens),
+            torch.from_numpy(self.slots.status),
+            truth,
+            weight,
+        )
+
+    def advance(self, logits: Tensor) -> Tensor:
+        """Age the slots by what the network answered (B, 81, 9); returns the cells (B, 81) whose state is to be reset."""
+        truth, weight = canvases.targets(self.slots, self.pool)
+        exact = ((logits.argmax(-1) == truth) | (weight == 0)).all(1).numpy()
+        self.slots.streak = np.where(exact, self.slots.streak + 1, 0)
+        self.slots.age += 1
+        return canvases.move(self.slots, self.pool, logits, self.rng)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors and the JSON part of what a checkpoint must keep."""
+        tensors = {f"slots.{f.name}": torch.from_numpy(getattr(self.slots, f.name).copy()) for f in fields(self.slots)}
+        return tensors, {"rng": self.rng.bit_generator.state, "pool": self.digest}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """The inverse of :meth:`state`. Raises ValueError where the pool is another one than the run began with."""
+        if facts["pool"] != self.digest:
+            raise ValueError("the training data is not what this run began with; resume with the same --data")
+        for f in fields(self.slots):
+            setattr(self.slots, f.name, tensors[f"slots.{f.name}"].numpy().copy())
+        self.rng.bit_generator.state = facts["rng"]

@@ -1,0 +1,188 @@
+"""The trainer: carry a state through segments of inner loops, ask for the truth after each, step, repeat.
+
+    python -m solver train sudoku --model diffusion --preset cpu --out runs/sudoku [--resume] [--minutes N] [--data DIR]
+
+``--out`` receives ``log.jsonl`` (loss and accuracy against steps, seconds and FLOPs), ``state.safetensors`` with
+``state.json`` (everything a resumed run needs to be, bit for bit on a CPU, the run that was never stopped) and ``checkpoint/``
+(the averaged weights, usable by ``--denoiser``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from solver import checkpoint
+from solver.denoisers.network import Compact
+from solver.training.feed import Feed
+from solver.training.presets import Preset
+
+LOG_EVERY = 100  # steps
+SAVE_EVERY = 180.0  # seconds
+
+
+class Trainer:
+    """One run. ``step`` does one step; ``save`` and ``restore`` keep everything that the next step depends on."""
+
+    def __init__(self, preset: Preset, feed: Feed, relations: Tensor, device: str = "cpu") -> None:
+        self.preset, self.feed, self.device = preset, feed, device
+        torch.manual_seed(preset.seed)
+        self.network = Compact(preset.network).to(device)
+        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=preset.rate, betas=(0.9, 0.98), weight_decay=0.01)
+        self.generator = torch.Generator().manual_seed(preset.seed)
+        self.geometry = self.network.geometry(relations.to(device))
+        self.cells, self.groups = relations.shape[1], self.geometry.gather.shape[0]
+        self.state = self.fresh_state(preset.rows)
+        self.steps_done, self.seconds, self.flops = 0, 0.0, 0
+        # forward, and a backward of twice its products
+        self.step_flops = 3 * preset.rows * self.network.flops(self.cells, self.groups, preset.segment)
+
+    def fresh_state(self, rows: int) -> Tensor:
+        """First states for ``rows`` canvases, their noise drawn on the CPU so that all devices start alike."""
+        c = self.preset.network
+        width = c.vocab if c.state == "candidate" else 1
+        noise = torch.randn((self.cells, rows, width, c.width), generator=self.generator) * c.start_noise
+        return F.rms_norm(self.network.first.detach() + noise.to(self.device), (c.width,)).to(torch.bfloat16)
+
+    def rate(self) -> float:
+        """Warm-up, plateau, linear fall to a hundredth."""
+        p, n = self.preset, self.steps_done
+        left = (p.steps - n) / max(1.0, p.decay * p.steps)
+        return p.rate * min(1.0, (n + 1) / p.warmup) * max(0.01, min(1.0, left))
+
+    def step(self) -> tuple[float, float]:
+        """One segment and one update; returns the loss and the share of canvases whose draft is exact."""
+        started = time.perf_counter()
+        fresh, tokens, status, truth, weight = (t.to(self.device) for t in self.feed.next())
+        if fresh.any():
+            self.state[:, fresh] = self.fresh_state(int(fresh.sum()))
+        with torch.autocast(self.device, torch.bfloat16):
+            x = self.network.embed(tokens, status)
+            state, logits = self.network(self.state, x, self.geometry, self.preset.segment)
+        losses = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none").view_as(weight)
+        loss = (losses * weight).sum() / weight.sum().clamp_min(1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not say
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        keep = min(self.preset.averaging, (1 + self.steps_done) / (10 + self.steps_done))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.values()), list(self.network.state_dict().values()), 1 - keep)
+            doubt = self.feed.advance(logits.detach().float().cpu()).to(self.device)
+            self.state = torch.where(doubt.t()[..., None, None], self.network.first.to(state.dtype), state.detach())
+        exact = ((logits.argmax(-1) == truth) | (weight == 0)).all(1).float().mean()
+        self.steps_done += 1
+        self.flops += self.step_flops
+        self.seconds += time.perf_counter() - started
+        return loss.item(), exact.item()
+
+    def save(self, folder: Path, facts: dict[str, Any]) -> None:
+        """The resumable state, then the averaged weights as a checkpoint."""
+        tensors: dict[str, Tensor] = {"state": self.state, "generator": self.generator.get_state()}
+        tensors |= {f"network.{k}": v.detach() for k, v in self.network.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.items()}
+        for number, entry in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{key}": value for key, value in entry.items()}
+        slots, feed_facts = self.feed.state()
+        tensors |= slots
+        # the step count sits inside the tensors, so that a kill between the two files cannot pair a new one with an old one
+        tensors["step"] = torch.tensor(self.steps_done)
+        progress = {"step": self.steps_done, "seconds": self.seconds, "flops": self.flops, "feed": feed_facts}
+        tensors["progress"] = torch.tensor(list(json.dumps(progress).encode()), dtype=torch.uint8)
+        checkpoint.save_tensors(
+            folder / "state.safetensors", {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        )
+        shipped = Compact(self.preset.network)
+        shipped.load_state_dict({k: v.cpu() for k, v in self.average.items()})
+        checkpoint.save(folder / "checkpoint", shipped, "sudoku", {**facts, "training": self.summary()})
+
+    def restore(self, folder: Path) -> None:
+        """Take up the run saved in ``folder``. Raises ValueError where it is missing or of another preset."""
+        path = folder / "state.safetensors"
+        if not path.is_file():
+            raise ValueError(f"{folder}: nothing to resume, state.safetensors is missing")
+        tensors = load_file(path)
+        progress = json.loads(bytes(tensors["progress"].tolist()))
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v.to(self.device) for k, v in tensors.items() if k.startswith(prefix)}
+
+        try:
+            self.network.load_state_dict(part("network."))
+        except RuntimeError as error:
+            raise ValueError(f"{folder}: the run there was of another preset") from error
+        self.average = part("average.")
+        state = self.optimizer.state_dict()
+        for key, value in part("optimizer.").items():
+            number, name = key.split(".", 1)
+            state["state"].setdefault(int(number), {})[name] = value.cpu() if name == "step" else value
+        self.optimizer.load_state_dict(state)
+        self.state = tensors["state"].to(self.device)
+        self.generator.set_state(tensors["generator"])
+        self.feed.restore(tensors, progress["feed"])
+        self.steps_done, self.seconds, self.flops = progress["step"], progress["seconds"], progress["flops"]
+
+    def summary(self) -> dict[str, Any]:
+        """What the card says of the run."""
+        p = self.preset
+        return {
+            "steps": self.steps_done,
+            "of": p.steps,
+            "canvas_segments": self.steps_done * p.rows,
+            "segment": p.segment,
+            "seconds": round(self.seconds),
+            "flops": self.flops,
+            "seed": p.seed,
+        }
+
+
+def train(trainer: Trainer, folder: Path, minutes: float | None, say: Callable[[str], None], facts: dict[str, Any]) -> bool:
+    """Run until the preset's last step or for ``minutes``; True when the run is complete. Ctrl-C saves and stops."""
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = saved = time.monotonic()
+    losses, exacts = [], []
+    try:
+        while trainer.steps_done < trainer.preset.steps:
+            loss, exact = trainer.step()
+            losses.append(loss)
+            exacts.append(exact)
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the loss is {loss} at step {trainer.steps_done}")
+            if trainer.steps_done % LOG_EVERY == 0 or trainer.steps_done == trainer.preset.steps:
+                entry = {
+                    "step": trainer.steps_done,
+                    "seconds": round(trainer.seconds, 1),
+                    "flops": trainer.flops,
+                    "loss": round(sum(losses) / len(losses), 5),
+                    "exact": round(sum(exacts) / len(exacts), 4),
+                    "rate": round(trainer.rate(), 7),
+                }
+                with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(entry) + "\n")
+                left = (trainer.preset.steps - trainer.steps_done) * trainer.seconds / trainer.steps_done
+                say(
+                    f"step {entry['step']:>6}/{trainer.preset.steps}  loss {entry['loss']:.4f}  exact {entry['exact']:.3f}  "
+                    f"{trainer.flops / 1e15:.3f} PFLOP  {trainer.seconds / 60:.1f} min, about {left / 60:.0f} left"
+                )
+                losses, exacts = [], []
+            if time.monotonic() - saved > SAVE_EVERY:
+                trainer.save(folder, facts)
+                saved = time.monotonic()
+            if minutes is not None and time.monotonic() - begun > 60 * minutes:
+                break
+    except KeyboardInterrupt:
+        say("stopped; take it up again with --resume")
+    trainer.save(folder, facts)
+    return trainer.steps_done >= trainer.preset.steps

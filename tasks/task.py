@@ -1,0 +1,75 @@
+"""What a task is: a problem becomes a canvas, and finished or half-finished canvases are judged.
+
+A new task is one module with these four methods (CONTRIBUTING.md, "Add a task"); the loop needs nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.tasks.canvas import Canvas, Mask, Tokens
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Something that cannot stay as it is.
+
+    positions: the cells to blame, to be re-masked.  rule, message: for a person.
+    reason: a set of known cells whose tokens by themselves force the violation, or None. Only a violation with a reason may
+    prune a search or back a proof; the others only steer.
+    """
+
+    positions: tuple[int, ...]
+    rule: str
+    message: str
+    reason: frozenset[int] | None = None
+
+
+@runtime_checkable
+class Task(Protocol):
+    """Serialises problems and judges canvases. Problems are whatever the task says they are."""
+
+    name: str
+    vocab: int
+
+    def encode(self, problem: Any) -> Canvas:
+        """The problem as a canvas. Raises ValueError, in one line, where it is none."""
+
+    def check(self, problem: Any, tokens: Tokens, known: Mask) -> Sequence[Violation]:
+        """What is wrong among the ``known`` cells of ``tokens`` (L,); unknown cells are tolerated. Steers the loop."""
+
+    def verify(self, problem: Any, tokens: Tokens) -> bool:
+        """Whether full ``tokens`` (L,) solve the problem. Nothing is called solved without it."""
+
+    def decode(self, problem: Any, tokens: Tokens) -> Any:
+        """The answer that full tokens stand for."""
+
+
+@runtime_checkable
+class Eliminates(Protocol):
+    """A task that can say which tokens conflict directly with known cells: the only inference the loop makes by itself."""
+
+    def eliminate(self, canvases: Sequence[Canvas], tokens: Tokens, known: Mask) -> NDArray[np.int32]:
+        """Bitmask (B, L, W) of the tokens each cell may hold beside the other known cells of ``tokens`` (B, L)."""
+
+
+@dataclass(frozen=True)
+class Implied:
+    """A cell that can hold just one token, and the known cells that force it."""
+
+    cell: int
+    token: int
+    reason: frozenset[int]
+
+
+@runtime_checkable
+class Infers(Protocol):
+    """A task with a stronger inference than elimination, off by default and labelled where it is used."""
+
+    def infer(self, problem: Any, tokens: Tokens, known: Mask) -> Sequence[Implied | Violation]:
+        """Cells that follow from the known ones (or a contradiction, with its reason), found in one pass."""

@@ -1,0 +1,130 @@
+"""The fast path against the reference, and the reference against the plain words of its specification."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solver.kernels import cpu, dispatch, reference
+
+
+def case(seed: int, rows: int, cells: int, vocab: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Random logits with ties and infinities, a bitmask that may allow nothing somewhere, and uniforms."""
+    rng = np.random.default_rng(seed)
+    logits = np.round(3 * rng.standard_normal((rows, cells, vocab)), 1).astype(np.float32)
+    logits[rng.random(logits.shape) < 0.1] = -np.inf
+    allowed = rng.random((rows, cells, vocab)) < rng.random((rows, cells, 1))
+    return torch.from_numpy(logits), torch.from_numpy(allowed), torch.from_numpy(rng.random((rows, cells), np.float32))
+
+
+shapes = st.tuples(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 12), st.integers(1, 70))
+
+
+@given(shapes)
+def test_token_statistics_agree(shape: tuple[int, int, int, int]) -> None:
+    logits, allowed, uniform = case(*shape)
+    for mask in (None, reference.pack(allowed)):
+        expected = reference.token_statistics(logits, mask, uniform)
+        found = cpu.token_statistics(logits, mask, uniform)
+        for name in ("best", "second"):
+            assert torch.equal(getattr(found, name), getattr(expected, name)), name
+        for name in ("top1", "top2", "entropy"):
+            torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=2e-5, rtol=2e-4)
+        # the sums of the two are rounded apart: where a draw falls on a boundary they may differ by one allowed token
+        assert (found.sample != expected.sample).float().mean() <= 0.1
+
+
+@given(shapes)
+def test_statistics_mean_what_they_say(shape: tuple[int, int, int, int]) -> None:
+    logits, allowed, uniform = case(*shape)
+    found = reference.token_statistics(logits, reference.pack(allowed), uniform)
+    possible = allowed & logits.isfinite()
+    for row, cell in np.ndindex(*logits.shape[:2]):
+        tokens = possible[row, cell].nonzero()[:, 0]
+        got = [field[row, cell].item() for field in found]
+        if not len(tokens):
+            assert got == [-1, -1, 0, 0, 0, -1]
+            continue
+        p = logits[row, cell, tokens].double().softmax(-1)
+        order = sorted(range(len(tokens)), key=lambda k: (-float(logits[row, cell, tokens[k]]), int(tokens[k])))
+        assert got[0] == tokens[order[0]]
+        assert got[1] == (tokens[order[1]] if len(order) > 1 else -1)
+        assert got[2] == pytest.approx(float(p[order[0]]), abs=1e-5)
+        assert got[3] == pytest.approx(float(p[order[1]]) if len(order) > 1 else 0.0, abs=1e-5)
+        assert got[4] == pytest.approx(float(-(p * p.log()).nan_to_num(0).sum()), abs=1e-4)
+        assert got[5] in tokens
+
+
+@pytest.mark.parametrize("path", [reference, cpu])
+def test_sampling_frequencies_and_forbidden_tokens(path) -> None:
+    p = torch.tensor([0.5, 0.2, 0.0, 0.3])
+    logits = p.log().expand(1, 40_000, 4)
+    allowed = torch.tensor([True, True, True, False]).expand(1, 40_000, 4)
+    uniform = torch.rand(1, 40_000, generator=torch.Generator().manual_seed(1))
+    sample = path.token_statistics(logits, reference.pack(allowed), uniform).sample
+    counts = torch.bincount(sample[0], minlength=4)
+    assert counts[2] == counts[3] == 0
+    assert counts[0] / 40_000 == pytest.approx(5 / 7, abs=0.01)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 200))
+def test_packing_round_trip(seed: int, vocab: int) -> None:
+    allowed = torch.from_numpy(np.random.default_rng(seed).random((2, 3, vocab)) < 0.5)
+    mask = reference.pack(allowed)
+    assert mask.dtype == torch.int32
+    assert mask.shape == (2, 3, -(-vocab // 32))
+    assert torch.equal(reference.unpack(mask, vocab), allowed)
+
+
+@given(st.integers(0, 2**32), st.floats(0, 1), st.integers(0, 5))
+def test_select_agrees_and_counts(seed: int, threshold: float, at_least: int) -> None:
+    rng = np.random.default_rng(seed)
+    score = torch.from_numpy(np.round(rng.random((3, 20)), 1).astype(np.float32))
+    eligible = torch.from_numpy(rng.random((3, 20)) < 0.6)
+    expected = reference.select(score, eligible, np.float32(threshold), at_least)
+    assert torch.equal(cpu.select(score, eligible, threshold, at_least), expected)
+    assert not (expected & ~eligible).any()
+    assert (expected.sum(-1) >= torch.minimum(eligible.sum(-1), torch.tensor(at_least))).all()
+    assert (expected | ~(eligible & (score >= threshold))).all()
+
+
+def test_entropy_bound_leaves_out_the_largest() -> None:
+    entropy = torch.tensor([[0.5, 0.04, 0.02, 0.06, 0.9]])
+    eligible = torch.tensor([[True, True, True, True, False]])
+    # ascending 0.02, 0.04, 0.06, 0.5: the sums without their largest are 0, 0.02, 0.06, 0.12
+    assert reference.entropy_bound(entropy, eligible, 0.1).tolist() == [[False, True, True, True, False]]
+    assert reference.entropy_bound(entropy, eligible, 0.0).tolist() == [[False, False, True, False, False]]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(0, 4))
+def test_all_different_agrees_with_reference_and_brute_force(seed: int, vocab: int, kinds: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, cells = 2, 9
+    tokens = torch.from_numpy(rng.integers(0, vocab, (rows, cells)))
+    known = torch.from_numpy(rng.random((rows, cells)) < 0.7)
+    relations = torch.from_numpy(rng.integers(-1, 3, (kinds, cells)))
+    expected = reference.all_different(tokens, known, relations, vocab)
+    found = cpu.all_different(tokens, known, relations, vocab)
+    assert torch.equal(found.clash, expected.clash)
+    assert torch.equal(found.free, expected.free)
+    free = reference.unpack(expected.free, vocab)
+    for row, cell in np.ndindex(rows, cells):
+        peers = {o for r in relations for o in range(cells) if o != cell and r[o] == r[cell] and r[cell] >= 0}
+        taken = {int(tokens[row, o]) for o in peers if known[row, o]}
+        assert {t for t in range(vocab) if not free[row, cell, t]} == taken
+        assert bool(expected.clash[row, cell]) == (bool(known[row, cell]) and int(tokens[row, cell]) in taken)
+
+
+def test_dispatch_follows_size_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = torch.zeros(1, 2, 3), torch.zeros(dispatch.BATCH, 2, 3)
+    monkeypatch.delenv("REMASK_KERNELS", raising=False)
+    assert dispatch.choose(small) is reference
+    assert dispatch.choose(large) is cpu
+    monkeypatch.setenv("REMASK_KERNELS", "reference")
+    assert dispatch.choose(large) is reference
+    monkeypatch.setenv("REMASK_KERNELS", "fast")
+    with pytest.raises(ValueError, match="REMASK_KERNELS"):
+        dispatch.choose(small)

@@ -1,0 +1,214 @@
+"""The loop's promises, for every task and every denoiser that examples.py knows."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solver.denoisers import controls
+from solver.drive import default_policy, refine, solve
+from solver.policies import Policy
+from solver.tasks.sudoku import exact, layout
+from solver.tasks.sudoku.task import Sudoku, SudokuTask
+from solver.trace import Budget, Outcome, Step
+from tests.examples import DENOISERS, Example, examples
+
+EXAMPLES = examples()
+FOUR = SudokuTask(layout.standard(4))
+
+
+def run(task, problem, denoiser, policy=None, budget=None, seed=0) -> tuple[list[Step], Outcome]:
+    *steps, outcome = refine(task, problem, denoiser, policy, budget, seed)
+    assert isinstance(outcome, Outcome)
+    return steps, outcome
+
+
+@pytest.mark.parametrize("name", DENOISERS)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)
+def test_every_denoiser_solves_every_task(example: Example, name: str) -> None:
+    for problem, answer in zip(example.problems, example.answers, strict=True):
+        canvas = example.task.encode(problem)
+        steps, outcome = run(example.task, problem, DENOISERS[name](canvas.vocab, answer))
+        assert outcome.status == "solved"
+        assert example.task.verify(problem, outcome.tokens)
+        assert answer is None or (outcome.tokens == answer).all()
+        for step in steps:  # a pinned cell never changes, on any path
+            assert (step.draft[canvas.pinned] == canvas.tokens[canvas.pinned]).all()
+            assert not (step.remasked & canvas.pinned).any()
+            assert (step.trail & canvas.pinned).sum() == canvas.pinned.sum()
+        assert [step.solved for step in steps] == [False] * (len(steps) - 1) + [True]
+
+
+policies = st.builds(
+    Policy,
+    accept=st.sampled_from([0.0, 0.5, 0.98, 1.0]),
+    doubt=st.sampled_from([0.0, 0.5, 1.0]),
+    rounds=st.integers(1, 4),
+    order=st.sampled_from(["best", "depth"]),
+    siblings=st.integers(1, 3),
+    checks=st.booleans(),
+    remask=st.sampled_from(["violations", "confidence", "both", "off"]),
+    inference=st.sampled_from(["direct", "singles"]),
+    settle=st.booleans(),
+)
+
+
+@given(policies, st.integers(1, 12), st.integers(0, 1000), st.sampled_from(["mask", "uniform"]), st.integers(0, 6))
+def test_the_loop_ends_within_its_budget_and_keeps_pins(policy, forwards, seed, kind, blanked) -> None:
+    """Under an adversarial denoiser, any policy, solvable and unsolvable boards alike."""
+    rng = np.random.default_rng(seed)
+    grid = np.zeros(16, np.int8)
+    cells = rng.permutation(16)[: 6 - blanked]
+    grid[cells] = rng.integers(1, 5, len(cells))  # clues may clash
+    canvas = FOUR.encode(Sudoku(grid))
+    steps, outcome = run(FOUR, Sudoku(grid), controls.adversary(4, kind, seed), policy, Budget(forwards=forwards), seed)
+    assert len(steps) == outcome.counters.forwards <= forwards + policy.siblings - 1
+    for step in steps:
+        assert (step.draft[canvas.pinned] == canvas.tokens[canvas.pinned]).all()
+    if outcome.status == "solved":
+        assert FOUR.verify(Sudoku(grid), outcome.tokens)
+    if outcome.status == "unsatisfiable":
+        assert outcome.proof is not None
+        assert exact.count_solutions(FOUR.layout, grid, 1).solutions == 0
+
+
+@pytest.mark.parametrize(
+    "budget", [Budget(forwards=0), Budget(seconds=0.0), Budget(decisions=0), Budget(cancelled=lambda: False)]
+)
+def test_budgets_of_every_kind_end_it(budget: Budget) -> None:
+    limited = replace(budget, forwards=min(200, budget.forwards if budget.forwards is not None else 200))
+    _, outcome = run(FOUR, Sudoku(np.zeros(16, np.int8)), controls.adversary(4), Policy(checks=False), limited)
+    assert outcome.counters.forwards <= 200
+    assert outcome.counters.forwards >= 1
+
+
+def test_a_cancelled_run_ends_before_its_first_forward() -> None:
+    _, outcome = run(FOUR, Sudoku(np.zeros(16, np.int8)), controls.random(4), budget=Budget(cancelled=lambda: True))
+    assert (outcome.status, outcome.counters.forwards) == ("exhausted", 0)
+
+
+@pytest.mark.parametrize("name", ["forwards", "seconds", "decisions"])
+def test_a_negative_budget_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Budget(**{name: -1})
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["mask", "uniform"]))
+def test_an_oracle_never_remasks(seed: int, kind) -> None:
+    puzzles, solutions, _ = exact.generate(FOUR.layout, 1, seed)
+    denoiser = controls.oracle(4, solutions[0].astype(np.int64) - 1, kind)
+    steps, outcome = run(FOUR, Sudoku(puzzles[0]), denoiser)
+    assert outcome.status == "solved"
+    assert len(steps) == 1
+    assert outcome.counters.remasked == outcome.counters.decisions == 0
+
+
+ALL_4X4 = None
+
+
+def brute_force(grid: np.ndarray) -> int:
+    """Solutions of a 4x4 grid by trying every filling of rows by permutations: shares no code with the solver."""
+    global ALL_4X4
+    if ALL_4X4 is None:
+        rows = list(itertools.permutations(range(1, 5)))
+        found = []
+        for rows4 in itertools.product(rows, repeat=4):
+            g = np.array(rows4)
+            if all(len(set(g[:, c])) == 4 for c in range(4)) and all(
+                len(set(g[r : r + 2, c : c + 2].flat)) == 4 for r in (0, 2) for c in (0, 2)
+            ):
+                found.append(g.reshape(-1))
+        ALL_4X4 = np.array(found)
+        assert len(ALL_4X4) == 288
+    return int(((grid == ALL_4X4) | (grid == 0)).all(1).sum())
+
+
+@given(
+    st.lists(st.sampled_from([0, 0, 0, 1, 2, 3, 4]), min_size=16, max_size=16),
+    st.sampled_from(["random", "prior", "compact", "adversary", "random uniform"]),
+    st.sampled_from(["best", "depth"]),
+    st.sampled_from(["direct", "singles"]),
+)
+def test_the_search_is_complete_on_4x4(cells, name, order, inference) -> None:
+    """Without a budget: a solution where brute force has one, a proof where it has none."""
+    grid = np.array(cells, np.int8)
+    denoiser = DENOISERS[name](4, np.zeros(16, np.int64))
+    policy = Policy(order=order, inference=inference, settle=order == "depth")
+    _, outcome = run(FOUR, Sudoku(grid), denoiser, policy, Budget(forwards=None))
+    assert (outcome.status == "solved") == (brute_force(grid) > 0)
+    assert (outcome.status == "unsatisfiable") == (brute_force(grid) == 0)
+
+
+@pytest.mark.parametrize("name", ["random", "prior", "adversary", "compact", "random uniform"])
+def test_a_batch_has_the_outcomes_of_its_singles(name: str) -> None:
+    puzzles, solutions, _ = exact.generate(FOUR.layout, 7, 3)
+    problems = [Sudoku(p) for p in puzzles]
+    denoiser = DENOISERS[name](4, solutions[0].astype(np.int64))
+
+    def outcomes(batch: int) -> list[tuple]:
+        found = {n: e for n, e in solve(FOUR, problems, denoiser, batch=batch) if isinstance(e, Outcome)}
+        return [(o.status, o.tokens.tolist(), o.counters.forwards, o.counters.decisions) for _, o in sorted(found.items())]
+
+    assert outcomes(1) == outcomes(3) == outcomes(64)
+
+
+@pytest.mark.parametrize("name", DENOISERS)
+def test_same_seed_same_trace(name: str) -> None:
+    puzzles, solutions, _ = exact.generate(FOUR.layout, 1, 5)
+    denoiser = DENOISERS[name](4, solutions[0].astype(np.int64) - 1)
+
+    def trace(seed: int) -> list[dict]:
+        return [step.to_json() for step in run(FOUR, Sudoku(puzzles[0]), denoiser, seed=seed)[0]]
+
+    assert trace(1) == trace(1)
+
+
+def test_unsatisfiable_needs_a_proof_and_no_row_is_lost() -> None:
+    """A board without direct conflict but without solution, beside solvable ones, in one batch."""
+    none = np.array([int(c) for c in "1230000000000004"], np.int8)  # the fourth cell sees 1, 2, 3 in its row and 4 in its column
+    puzzles, _, _ = exact.generate(FOUR.layout, 3, 1)
+    problems = [Sudoku(puzzles[0]), Sudoku(none), Sudoku(puzzles[1]), Sudoku(puzzles[2])]
+    outcomes = {n: e for n, e in solve(FOUR, problems, controls.random(4), batch=2) if isinstance(e, Outcome)}
+    assert [outcomes[n].status for n in range(4)] == ["solved", "unsatisfiable", "solved", "solved"]
+    assert outcomes[1].proof == 1
+
+
+def test_an_exhausted_outcome_carries_what_is_wrong() -> None:
+    puzzles, _, _ = exact.generate(layout.standard(9), 1, 4)
+    task = SudokuTask(layout.standard(9))
+    _, outcome = run(task, Sudoku(puzzles[0]), controls.random(9), budget=Budget(forwards=1))
+    assert outcome.status == "exhausted"
+    assert outcome.violations
+    assert not task.verify(Sudoku(puzzles[0]), outcome.tokens)
+
+
+def test_without_checks_nothing_is_eliminated_and_the_last_draft_is_the_answer() -> None:
+    puzzles, solutions, _ = exact.generate(FOUR.layout, 1, 6)
+    policy = Policy(checks=False)
+    steps, outcome = run(FOUR, Sudoku(puzzles[0]), controls.random(4), policy, Budget(forwards=5))
+    assert len(steps) == 5
+    assert not any(step.violations or step.refuted or step.decision for step in steps)
+    assert (outcome.tokens == steps[-1].draft).all()
+    good = controls.oracle(4, solutions[0].astype(np.int64) - 1)
+    assert run(FOUR, Sudoku(puzzles[0]), good, policy, Budget(forwards=1))[1].status == "solved"
+
+
+def test_a_repair_keeps_no_clue_but_starts_from_the_draft() -> None:
+    _, solutions, _ = exact.generate(FOUR.layout, 1, 7)
+    broken = solutions[0].copy()
+    broken[3] = broken[3] % 4 + 1
+    denoiser = controls.oracle(4, solutions[0].astype(np.int64) - 1)
+    steps, outcome = run(FOUR, Sudoku(broken, repair=True), denoiser)
+    assert outcome.status == "solved"
+    assert not steps[0].pinned.any()
+    assert (outcome.tokens + 1 == solutions[0]).all()
+
+
+def test_controls_search_depth_first() -> None:
+    assert default_policy(controls.random(4)).order == "depth"
+    assert default_policy(DENOISERS["compact"](4, np.zeros(16))).order == "best"
