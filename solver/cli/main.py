@@ -19,6 +19,7 @@ COMMANDS = {
     "replay": "show a trace again",
     "train": "train a checkpoint",
     "generate": "make puzzles that have one solution",
+    "evaluate": "measure denoisers on puzzles that no training saw",
 }
 
 

@@ -93,9 +93,9 @@ class Compact(nn.Module):
         self.message = nn.Linear(d, d)
         self.inner = nn.Linear(d, h)
         if "relations" in c.mixers:
-            self.group = nn.Sequential(nn.Linear(d, h), nn.ReLU(), nn.Linear(h, h, bias=False))
+            self.group = nn.Sequential(nn.Linear(d, h), nn.ReLU(inplace=True), nn.Linear(h, h, bias=False))
         if per_candidate:
-            self.rival = nn.Sequential(nn.Linear(d, h), nn.ReLU(), nn.Linear(h, h, bias=False))
+            self.rival = nn.Sequential(nn.Linear(d, h), nn.ReLU(inplace=True), nn.Linear(h, h, bias=False))
         if "attention" in c.mixers or "window" in c.mixers:
             self.query_key = nn.Linear(d, 2 * d)
             self.mixed = nn.Linear(d, h, bias=False)
@@ -173,20 +173,21 @@ class Compact(nn.Module):
     def block(self, state: Tensor, x: Tensor, said: Tensor, geometry: Geometry) -> Tensor:
         """One inner loop: messages out, pooled, back in, gated into the state, state normalised."""
         c = self.config
-        sent = F.relu(self.message(state + said))
-        inner = self.inner(state + x)
+        heard = state + x
+        sent = F.relu_(self.message(heard if said is x else state + said))
+        inner = self.inner(heard)
         if "relations" in c.mixers:
-            inner = inner + spread(geometry.spread, self.group(spread(geometry.gather, sent)))
+            inner += spread(geometry.spread, self.group(spread(geometry.gather, sent)))
         if c.state == "candidate":
             # tokens compete for their cell; a causal cell's message holds its own token, so there the state alone is pooled
-            rival = sent if not c.causal else F.relu(self.message(state + x))
-            inner = inner + self.rival(rival.sum(2, keepdim=True))
+            rival = sent if not c.causal else F.relu_(self.message(heard))
+            inner += self.rival(rival.sum(2, keepdim=True))
         if "attention" in c.mixers or "window" in c.mixers:
-            query, key = self.query_key(state + x).chunk(2, -1)
+            query, key = self.query_key(heard).chunk(2, -1)
             if c.causal:
                 key = self.query_key(state + said).chunk(2, -1)[1]
-            inner = inner + self.mixed(attend(query, key, sent, c.heads, geometry.visible))
-        return F.rms_norm(state + self.outer(F.relu(inner)), state.shape[-1:])
+            inner += self.mixed(attend(query, key, sent, c.heads, geometry.visible))
+        return F.rms_norm(self.outer(F.relu_(inner)).add_(state), state.shape[-1:])
 
     def flops(self, cells: int, groups: int, loops: int) -> int:
         """Multiply-adds times two of one row's forward (matrix products only; ``groups`` is G)."""

@@ -123,7 +123,8 @@ class Trainer:
             self.network.load_state_dict(part("network."))
         except RuntimeError as error:
             raise ValueError(f"{folder}: the run there was of another preset") from error
-        self.average = part("average.")
+        average = part("average.")  # the file is sorted by name, the update goes by the network's order
+        self.average = {name: average[name] for name in self.network.state_dict()}
         state = self.optimizer.state_dict()
         for key, value in part("optimizer.").items():
             number, name = key.split(".", 1)

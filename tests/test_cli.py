@@ -1,0 +1,240 @@
+"""``python -m solver``: what a person gets for good input and for bad."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from solver.cli import board
+from solver.cli.main import main
+from solver.tasks.sudoku import exact, layout
+
+ROOT = Path(__file__).resolve().parent.parent
+EASY = "530070000600195000098000060800060003400803001700020006060000280000419005000080079"
+ANSWER = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
+FOUR = "1...............".replace(".", "0")
+NO_SOLUTION = "1230000000000004"  # 4x4: nothing fits the fourth cell
+SEVERAL = "1000000000000000"
+KEYS = ["puzzle", "solution", "status", "forwards", "decisions", "remasked", "seconds", "denoiser", "seed"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["sudoku", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_no_argument_solves_a_bundled_hard_puzzle_and_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert "solved:" in lines[-1]
+    assert "forwards" in lines[-1]
+    assert "every check passes: solved" in out
+    assert "\x1b" not in out  # no terminal, no colour
+
+
+def test_json_has_the_promised_keys_in_input_order(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, EASY, FOUR, EASY.replace("0", "."), "--json", "--batch", "2")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [line["puzzle"] for line in lines] == [EASY.replace("0", "."), FOUR.replace("0", "."), EASY.replace("0", ".")]
+    assert list(lines[0])[:9] == KEYS
+    assert lines[0]["solution"] == lines[2]["solution"] == ANSWER
+    assert {line["status"] for line in lines} == {"solved"}
+    assert "3 of 3: 3 solved" in err
+
+
+def test_many_puzzles_come_as_lines_with_counts_at_the_end(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "puzzles.txt"
+    file.write_text(f"# two\n{EASY} 1.2\n\n{NO_SOLUTION}\n")
+    code, out, err = run(capsys, "--file", str(file))
+    assert code == 1
+    assert out.splitlines()[0].startswith(ANSWER)
+    assert "unsatisfiable, proven by" in out.splitlines()[1]
+    assert "2 of 2: 1 solved, 1 unsatisfiable, 0 exhausted" in err
+
+
+@pytest.mark.parametrize("name", ["random", "prior"])
+def test_controls_solve_the_same_puzzles(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, FOUR, "--denoiser", name, "--json")
+    assert code == 0
+    assert json.loads(out)["denoiser"] == name
+
+
+def test_stdin_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"quizzes,solutions\n{EASY},{ANSWER}\n".encode())))
+    code, out, _ = run(capsys, "--file", "-", "--json")
+    assert (code, json.loads(out)["solution"]) == (0, ANSWER)
+
+
+def test_unique_is_told_from_several(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, EASY, SEVERAL, "--unique", "--json")
+    assert code == 0
+    assert [json.loads(line)["unique"] for line in out.splitlines()] == [True, False]
+    assert "one of several solutions" in run(capsys, SEVERAL, "--unique")[1]
+
+
+def test_no_solution_is_proven(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, NO_SOLUTION, "--json")
+    line = json.loads(out)
+    assert (code, line["status"], line["solution"]) == (1, "unsatisfiable", None)
+    assert line["proof"] >= 1
+
+
+def test_repair_restores_a_grid(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = "9" + ANSWER[1:]
+    code, out, _ = run(capsys, "--repair", broken, "--json")
+    assert (code, json.loads(out)["solution"]) == (0, ANSWER)
+    assert run(capsys, broken)[0] == 2  # without --repair its digits are clues, and clash
+
+
+def test_without_checks_the_network_stands_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, EASY, "--no-checks", "--json", "--denoiser", "random")
+    line = json.loads(out)
+    assert (code, line["status"], line["solution"], line["forwards"]) == (1, "exhausted", None, 1)
+    assert len(line["draft"]) == 81
+    code, out, _ = run(capsys, EASY, "--no-checks", "--json")
+    assert (code, json.loads(out)["solution"]) == (0, ANSWER)
+
+
+def test_a_spent_budget_hands_over_the_best_draft_unsolved(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, EASY, "--forwards", "1", "--denoiser", "random", "--json")
+    line = json.loads(out)
+    assert (code, line["status"], line["solution"], line["forwards"]) == (1, "exhausted", None, 1)
+    assert line["violations"]
+
+
+def test_variants(capsys: pytest.CaptureFixture[str]) -> None:
+    puzzle = exact.generate(layout.standard(4, diagonal=True), 1, 1)[0][0]
+    text = "".join(map(str, puzzle))
+    code, out, _ = run(capsys, text, "--diagonal", "--json")
+    assert code == 0
+    solution = json.loads(out)["solution"]
+    assert len({solution[0], solution[5], solution[10], solution[15]}) == 4
+    assert run(capsys, FOUR, "--regions", "0001021122132333"[:15])[0] == 2
+    code, out, _ = run(capsys, FOUR, "--regions", "0001021122132333", "--json")
+    assert code in (0, 2)
+    assert run(capsys, "1000010000000000", "--diagonal")[0] == 2  # 1 twice on a diagonal
+
+
+def test_a_trace_is_replayed_and_never_overwritten(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    trace = str(tmp_path / "trace.jsonl")
+    code, out, _ = run(capsys, EASY, "--trace", trace)
+    assert code == 0
+    shown = [line for line in out.splitlines() if "|" in line]
+    assert run(capsys, EASY, "--trace", trace)[0] == 2
+    assert main(["replay", trace]) == 0
+    again = capsys.readouterr().out.splitlines()
+    assert [line for line in again if "|" in line] == shown[-len([x for x in again if "|" in x]) :]
+    assert "solved" in again[-1]
+    assert main(["replay", trace, "--puzzle", "2"]) == 2
+
+
+def test_colour_on_demand(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert board.BOLD in run(capsys, EASY)[1]
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run(capsys, EASY)[1]
+
+
+BAD = {
+    "too short": (["123"], "has 3 cells"),
+    "wrong symbol": (["x" + EASY[1:]], "x"),
+    "duplicate givens": (["55" + EASY[2:]], "twice"),
+    "no such file": (["--file", "/no/such/file"], "no such file"),
+    "a folder": (["--file", "/"], "folder"),
+    "unknown denoiser": ([EASY, "--denoiser", "nonsense"], "unknown denoiser"),
+    "a folder that is no checkpoint": ([EASY, "--denoiser", "/tmp"], "not a checkpoint"),
+    "negative forwards": ([EASY, "--forwards", "-1"], "at least 1"),
+    "negative seconds": ([EASY, "--seconds", "-1"], "positive"),
+    "seconds in words": ([EASY, "--seconds", "nan"], "positive"),
+    "no batch": ([EASY, "--batch", "0"], "at least 1"),
+    "unknown option": ([EASY, "--frobnicate"], "frobnicate"),
+    "nothing to repair": (["--repair"], "needs a grid"),
+    "trace nowhere": ([EASY, "--trace", "/no/such/folder/t"], "cannot be written"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_code_2(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, message = BAD[name]
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_bad_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name, content in {"empty": b"", "binary": b"\x00\x01\xff" * 30, "latin": b"caf\xe9"}.items():
+        (tmp_path / name).write_bytes(content)
+        code, out, err = run(capsys, "--file", str(tmp_path / name))
+        assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+def test_the_rest_is_still_done(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "mixed.txt"
+    file.write_text(f"{EASY}\n{EASY[:-1]}\n{EASY}\n")
+    code, out, err = run(capsys, "--file", str(file), "--json")
+    assert code == 2
+    assert len(out.splitlines()) == 2
+    assert "mixed.txt:2" in err
+
+
+@pytest.mark.parametrize("content", ["", "{}", "not json", '{"type":"step","number":0}', "[1]"])
+def test_what_is_no_trace_is_refused(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t").write_text(content)
+    assert main(["replay", str(tmp_path / "t")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["nonsense"], ["sudoku", "--seed", "x"], ["replay"], ["replay", "/"], ["generate", "--count", "0"]]
+)
+def test_bad_commands(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_generate_makes_unique_puzzles(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "--count", "3", "--digits", "4", "--seed", "5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all(len(line.split()[0]) == 16 for line in lines)
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = "import sys; from solver.cli.main import main; main(['--help']); main(['sudoku', '--help'])"
+    heavy = "; sys.exit(bool({'torch', 'numpy', 'numba'} & set(sys.modules)))"
+    # argparse's --help exits by itself: only the front's own is asked for in the import check
+    for command in (code.split("; main(['sudoku'")[0] + heavy, code):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "usage" in done.stdout
+        assert time.perf_counter() - started < 2  # 0.1 s on a free machine; the promise of 0.5 s leaves room for a busy one
+
+
+def test_ctrl_c_keeps_what_is_finished(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from solver import drive
+
+    original = drive.solve
+
+    def interrupted(*args, **kwargs):
+        for done, item in enumerate(original(*args, **kwargs)):
+            if done > 12:
+                raise KeyboardInterrupt
+            yield item
+
+    monkeypatch.setattr(drive, "solve", interrupted)
+    code, out, err = run(capsys, *[FOUR] * 12, "--denoiser", "random", "--json")
+    assert code == 130
+    assert "interrupted" in err
+    assert all(json.loads(line)["status"] == "solved" for line in out.splitlines())
+    assert f"{len(out.splitlines())} of 12" in err

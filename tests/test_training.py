@@ -1,0 +1,137 @@
+"""The trainer: a killed run resumed is the unbroken one, bit for bit; it learns; its canvases are what they say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from solver.cli.main import main
+from solver.denoisers.network import KNOWN, NOISE, OPEN, PINNED
+from solver.tasks.sudoku import layout
+from solver.training import sudoku as canvases
+from solver.training.feed import Feed, build_pool
+from solver.training.loop import Trainer, train
+from solver.training.presets import SUDOKU, Preset
+
+SMOKE = replace(SUDOKU["smoke"], steps=12, warmup=4)
+
+
+@pytest.fixture(scope="module")
+def pool() -> canvases.Pool:
+    return build_pool(SMOKE, None)
+
+
+def trainer(pool: canvases.Pool, preset: Preset = SMOKE) -> Trainer:
+    return Trainer(preset, Feed(preset, pool), torch.from_numpy(layout.standard(9).relations))
+
+
+def silent(_: str) -> None:
+    pass
+
+
+@pytest.mark.parametrize("noise", ["mask", "hybrid", "uniform"])
+def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(pool: canvases.Pool, tmp_path: Path, noise) -> None:
+    preset = replace(SMOKE, network=replace(SMOKE.network, noise=noise))
+    unbroken = trainer(pool, preset)
+    train(unbroken, tmp_path / "unbroken", None, silent, {})
+    first = trainer(pool, preset)
+    for _ in range(5):
+        first.step()
+    first.save(tmp_path / "killed", {})
+    first.step()  # lost with the kill
+    second = trainer(pool, preset)
+    second.restore(tmp_path / "killed")
+    train(second, tmp_path / "killed", None, silent, {})
+    one, two = (load_file(tmp_path / name / "state.safetensors") for name in ("unbroken", "killed"))
+    assert one.keys() == two.keys()
+    for name in one.keys() - {"progress"}:  # progress holds the seconds
+        assert torch.equal(one[name], two[name]), name
+    weights = [(tmp_path / name / "checkpoint" / "model.safetensors").read_bytes() for name in ("unbroken", "killed")]
+    assert weights[0] == weights[1]
+
+
+def test_the_loss_falls(pool: canvases.Pool) -> None:
+    run = trainer(pool, replace(SMOKE, steps=60))
+    losses = [run.step()[0] for _ in range(60)]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.02
+    assert run.flops == 60 * run.step_flops > 0
+
+
+def test_resuming_with_other_data_is_refused(pool: canvases.Pool, tmp_path: Path) -> None:
+    trainer(pool).save(tmp_path, {})
+    other = build_pool(replace(SMOKE, seed=9), None)
+    with pytest.raises(ValueError, match="training data"):
+        trainer(other).restore(tmp_path)
+
+
+def test_canvases_come_in_every_condition_and_tell_the_truth(pool: canvases.Pool) -> None:
+    rng = np.random.default_rng(0)
+    kinds = {"plain": 0, "shown": 0, "wrong": 0, "no clue": 0, "noise": 0}
+    for n in range(300):
+        puzzle, solution = pool.puzzles[n % 64], pool.solutions[n % 64]
+        tokens, status = canvases.new_canvas(puzzle, solution, "hybrid", rng)
+        truth = solution.astype(int) - 1
+        assert (tokens[status == PINNED] == truth[status == PINNED]).all()
+        assert ((puzzle > 0) | (status != PINNED)).all()
+        assert tokens.min() >= 0
+        assert tokens.max() < 9
+        kinds["plain"] += not (status == KNOWN).any()
+        kinds["shown"] += (status == KNOWN).any()
+        kinds["wrong"] += (tokens != truth)[status == KNOWN].any()
+        kinds["no clue"] += not (status == PINNED).any()
+        kinds["noise"] += (status == NOISE).any()
+    assert min(kinds.values()) >= 20, kinds
+
+
+def test_moves_decide_open_cells_and_never_touch_a_clue(pool: canvases.Pool) -> None:
+    rng = np.random.default_rng(1)
+    slots = canvases.empty_slots(16)
+    canvases.renew(slots, pool, 6, "mask", rng)
+    pinned, tokens = slots.status == PINNED, slots.tokens.copy()
+    decided = 0
+    for _ in range(10):
+        before = slots.status.copy()
+        doubt = canvases.move(slots, pool, torch.randn(16, 81, 9), rng).numpy()
+        assert ((slots.status == PINNED) == pinned).all()
+        assert (slots.tokens[pinned] == tokens[pinned]).all()
+        assert (slots.status[doubt] == OPEN).all()
+        decided += int(((slots.status == KNOWN) & (before == OPEN)).sum())
+    assert decided > 10
+
+
+def test_the_command_trains_stops_resumes_and_does_not_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "run")
+    command = ["train", "sudoku", "--preset", "smoke", "--out", out]
+    assert main([*command, "--minutes", "0.001"]) == 0
+    assert main(command) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
+    assert "complete at step 60" in capsys.readouterr().out
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["step"] == 60
+    assert log[-1].keys() == {"step", "seconds", "flops", "loss", "exact", "rate"}
+    assert main(["sudoku", "--denoiser", out + "/checkpoint", "--json"]) in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--minutes", "-1"], "must be positive"),
+        (["--minutes", "soon"], "not a number"),
+        (["--preset", "tpu"], "invalid choice"),
+        (["--data", "/no/such/folder"], "no such folder"),
+        (["--resume", "--out", "/no/such/run"], "nothing to resume"),
+        (["--out", "/dev/null"], "is a file"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "sudoku", *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
