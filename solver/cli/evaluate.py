@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     results = out / "results.json"
     rows: list[dict[str, Any]] = json.loads(results.read_text())["rows"] if results.exists() else []
-    environment = {"remask": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    environment: dict[str, Any] = {"remask": __version__, "torch": torch.__version__, "python": platform.python_version()}
     environment |= {"cpu": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
 
     def add(section: str, row: dict[str, Any]) -> None:
@@ -94,15 +94,25 @@ def line(row: dict[str, Any]) -> str:
     """A row for a person who watches."""
     extra = "".join(f"  {key} {row[key]}" for key in ("nodes_mean", "nodes_max", "restored") if key in row)
     return (
-        f"{row['section']:<13} {row['file']:<32} {row['denoiser']:<8} {row['solved']}/{row['puzzles']} solved, {row['wrong']} wrong, "
-        f"{row['unsatisfiable']} unsat; forwards {row['forwards_mean']} (median {row['forwards_median']:.0f}, max "
+        f"{row['section']:<13} {row['file']:<32} {row['denoiser']:<8} {row['solved']}/{row['puzzles']} solved, "
+        f"{row['wrong']} wrong, {row['unsatisfiable']} unsat; forwards {row['forwards_mean']} (median {row['forwards_median']:.0f}, max "
         f"{row['forwards_max']}), decisions {row['decisions_mean']}, {row['seconds']} s, {row['per_second']}/s{extra}"
     )
 
 
 def report(rows: list[dict[str, Any]]) -> str:
     """The tables in Markdown."""
-    keys = ("file", "denoiser", "puzzles", "solved", "wrong", "unsatisfiable", "exhausted", "forwards_mean", "forwards_median")
+    keys: tuple[str, ...] = (
+        "file",
+        "denoiser",
+        "puzzles",
+        "solved",
+        "wrong",
+        "unsatisfiable",
+        "exhausted",
+        "forwards_mean",
+        "forwards_median",
+    )
     keys += ("forwards_max", "decisions_mean", "remasked_mean", "loops_mean", "gflop_mean", "seconds", "per_second")
     parts = ["# Sudoku, measured\n"]
     for section in SECTIONS:

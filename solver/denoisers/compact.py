@@ -1,6 +1,6 @@
 """The compact network as a denoiser: carried state, early leave, bf16 where the CPU has it.
 
-A forward is at most ``loops`` inner loops. A row leaves early when its best tokens have stood for eight loops and every open
+A forward is at most ``loops`` inner loops. A row leaves early when its best tokens have stood for four loops and every open
 cell is at least ``settled`` sure; the loops it took are counted. No rule of any task is consulted for that.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from solver.denoisers.network import KNOWN, NOISE, OPEN, PINNED, Compact, Geometry
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
-CHUNK = 8  # inner loops between two looks at whether a row has settled
+CHUNK = 4  # inner loops between two looks at whether a row has settled
 
 
 @dataclass(frozen=True)
