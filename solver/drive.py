@@ -155,6 +155,7 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
     held = torch.from_numpy(tokens)[..., None]
     belief = logits.softmax(-1).gather(-1, held)[..., 0].numpy()
     choices = np.full(tokens.shape, vocab) if packed is None else reference.unpack(packed, vocab).sum(-1).numpy()
+    free = logits.argmax(-1).numpy()
     best, top1, top2 = found.best.numpy(), found.top1.numpy(), found.top2.numpy()
     for row in range(len(asked)):
 
@@ -167,6 +168,7 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
 
         yield Reply(
             best[row],
+            free[row],
             top1[row],
             top2[row],
             choices[row],

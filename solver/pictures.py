@@ -11,13 +11,13 @@ blue is sure: the two stay apart under the common colour-vision deficiencies, an
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from math import isqrt
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -25,25 +25,25 @@ from matplotlib.patches import Rectangle
 Record = dict[str, Any]  # Step.to_json(), or a "step" line of a trace
 
 INK, GREY, PALE = "#1a1a1a", "#8a8a8a", "#efefef"
-BLUE, DEEP_BLUE, ORANGE, DEEP_ORANGE = "#5b9bd5", "#0b3c6f", "#f5a742", "#b85400"
-CONFIDENCE = LinearSegmentedColormap.from_list("confidence", [ORANGE, "#fbdfb5", "#f4f4f4", "#bcd7f0", BLUE])
+BLUE, DEEP_BLUE, ORANGE, DEEP_ORANGE = "#7fb2e5", "#08305c", "#f5a742", "#a84a00"
+CONFIDENCE = LinearSegmentedColormap.from_list("confidence", [ORANGE, "#fbdfb5", "#f6f6f6", "#cfe2f4", BLUE])
 SHADES = Normalize(0.2, 1.0)
+NEUTRAL = 0.6  # the middle of the shades: no confidence to show
 UNIT = 2.75  # inches a board
 
 
-def draw_board(axes: Axes, step: Record, digits: int, title: str | None = None) -> None:
+def draw_board(axes: Axes, step: Record, digits: int, title: str) -> None:
     """One step's board: givens black on grey, drafts on a colour by confidence, accepted cells outlined, re-masked cells
     hatched, the decided cell framed."""
     pinned, accepted, remasked = set(step["pinned"]), set(step["accepted"]), set(step["remasked"])
     decided = step["decision"][0] if step["decision"] else -1
-    size = 118 / digits
+    size = min(20.0, 118 / digits)
     for cell, token in enumerate(step["draft"]):
         row, column = divmod(cell, digits)
         shade = PALE if cell in pinned else CONFIDENCE(SHADES(step["confidence"][cell]))
         axes.add_patch(Rectangle((column, row), 1, 1, facecolor=shade, edgecolor="white", linewidth=0.8))
         if cell in remasked:
-            marks = {"facecolor": "none", "edgecolor": DEEP_ORANGE, "linewidth": 0, "hatch": "////"}
-            axes.add_patch(Rectangle((column, row), 1, 1, **marks))
+            axes.add_patch(hatching(column, row))
         if cell in accepted and cell not in remasked:
             axes.add_patch(inner(column, row, 0.09, DEEP_BLUE, 1.1))
         if cell == decided:
@@ -60,13 +60,18 @@ def draw_board(axes: Axes, step: Record, digits: int, title: str | None = None) 
         axes.plot([0, digits], [line, line], color=INK, linewidth=1.4, clip_on=False)
     axes.set(xlim=(0, digits), ylim=(digits, 0), aspect="equal", xticks=[], yticks=[])
     axes.set_axis_off()
-    axes.set_title(headline(step, digits) if title is None else title, fontsize=9.5, color=INK, loc="left", pad=5)
+    axes.set_title(title, fontsize=9.5, color=INK, loc="left", pad=5)
 
 
-def inner(column: int, row: int, inset: float, colour: str, width: float) -> Rectangle:
+def inner(column: float, row: float, inset: float, colour: str, width: float) -> Rectangle:
     """A frame inside a cell."""
     side = 1 - 2 * inset
     return Rectangle((column + inset, row + inset), side, side, facecolor="none", edgecolor=colour, linewidth=width)
+
+
+def hatching(column: float, row: float) -> Rectangle:
+    """Stripes over a cell."""
+    return Rectangle((column, row), 1, 1, facecolor="none", edgecolor=DEEP_ORANGE, linewidth=0, hatch="////")
 
 
 def headline(step: Record, digits: int) -> str:
@@ -82,30 +87,34 @@ def headline(step: Record, digits: int) -> str:
     return f"{top}\n{len(step['accepted'])} accepted, {len(step['remasked'])} re-masked"
 
 
-def blank(step: Record) -> Record:
-    """The step's problem before any forward: the pinned cells alone."""
+def opening(step: Record, draft: Sequence[int] | None = None) -> Record:
+    """The problem before any forward: the pinned cells alone, or with ``draft`` the grid that is to be repaired."""
     pinned = set(step["pinned"])
-    draft = [token if cell in pinned else -1 for cell, token in enumerate(step["draft"])]
+    tokens = [token if cell in pinned else -1 for cell, token in enumerate(step["draft"])]
     none: Record = {"accepted": [], "remasked": [], "decision": None, "violations": [], "refuted": None, "solved": False}
-    return {**step, **none, "draft": draft, "confidence": [0.6] * len(draft)}
+    return {**step, **none, "draft": tokens if draft is None else list(draft), "confidence": [NEUTRAL] * len(tokens)}
 
 
-def filmstrip(steps: Sequence[Record], digits: int, columns: int = 4, most: int = 7, opening: bool = True) -> Figure:
-    """The problem (``opening``) and up to ``most`` steps as boards in rows of ``columns``, the last step always among them,
-    with a legend below. Raises ValueError where there is no step."""
+def filmstrip(
+    steps: Sequence[Record], digits: int, columns: int = 4, most: int = 7, draft: Sequence[int] | None = None
+) -> Figure:
+    """The problem and up to ``most`` steps, the last one among them, as boards in rows of ``columns``, and a legend.
+
+    ``draft``: tokens of the grid that was to be repaired, if it was one. Raises ValueError where there is no step.
+    """
     if not steps:
         raise ValueError("there is no step to draw")
+    title = f"the problem\n{len(steps[0]['pinned'])} givens" if draft is None else "the grid\nto be repaired"
+    boards: list[tuple[Record, str]] = [(opening(steps[0], draft), title)]
     shown = list(steps) if len(steps) <= most else [*steps[: most - 1], steps[-1]]
-    boards: list[tuple[Record, str | None]] = [(step, None) for step in shown]
-    if opening:
-        boards.insert(0, (blank(steps[0]), f"the problem\n{len(steps[0]['pinned'])} givens"))
+    boards += [(step, headline(step, digits)) for step in shown]
     if len(steps) > most:
-        boards[-1] = (steps[-1], f"... {len(steps) - most} forwards later\n" + headline(steps[-1], digits).split("\n")[1])
-    columns = min(columns, len(boards))
+        hidden = f"forward {len(steps)} ({len(steps) - most} not shown)\n"
+        boards[-1] = (steps[-1], hidden + headline(steps[-1], digits).split("\n")[1])
     rows = -(-len(boards) // columns)
-    wide = max(columns, 3)  # room for the legend
-    figure = Figure(figsize=(wide * UNIT, rows * (UNIT + 0.25) + 0.55), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=[rows * (UNIT + 0.25), 0.55])
+    columns = -(-len(boards) // rows)
+    figure = Figure(figsize=(max(columns, 3) * UNIT, rows * (UNIT + 0.25) + 0.55), layout="constrained")  # room for the legend
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[rows * (UNIT + 0.25), 0.55]).ravel()
     for axes in (cells := upper.subplots(rows, columns, squeeze=False).ravel()):
         axes.set_axis_off()
     for axes, (step, title) in zip(cells, boards, strict=False):
@@ -128,24 +137,125 @@ def draw_legend(axes: Axes) -> None:
 
     drafted = {"color": DEEP_BLUE}
     entry(0, "given", PALE, {"color": INK, "fontweight": "bold"})
-    entry(4, "accepted", CONFIDENCE(1.0), drafted, inner(4, 0, 0.09, DEEP_BLUE, 1.1))
-    hatched = Rectangle((9, 0), 1, 1, facecolor="none", edgecolor=DEEP_ORANGE, linewidth=0, hatch="////")
+    entry(4.2, "accepted", CONFIDENCE(1.0), drafted, inner(4.2, 0, 0.09, DEEP_BLUE, 1.1))
     back = {"color": DEEP_ORANGE, "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}}
-    entry(9, "re-masked", CONFIDENCE(0.3), back, hatched)
-    entry(14.5, "decided", CONFIDENCE(1.0), drafted, inner(14, 0, 0.05, INK, 2.6).__class__((14.55, 0.05), 0.9, 0.9, fill=False))
-    bar = axes.inset_axes((20.8, 0.15, 6.2, 0.7), transform=axes.transData)
-    axes.figure.colorbar(ScalarMappable(SHADES, CONFIDENCE), cax=bar, orientation="horizontal", ticks=[])
-    bar.set_in_layout(False)
-    axes.text(20.5, 0.53, "unsure", va="center", ha="right", fontsize=9.5, color=INK)
-    axes.text(27.3, 0.53, "sure", va="center", fontsize=9.5, color=INK)
+    entry(9.6, "re-masked", CONFIDENCE(0.3), back, hatching(9.6, 0))
+    entry(15.4, "decided", CONFIDENCE(1.0), drafted, inner(15.4, 0, 0.05, INK, 2.6))
+    axes.text(23, 0.53, "unsure", va="center", ha="right", fontsize=9.5, color=INK)
+    for part in range(16):
+        axes.add_patch(Rectangle((23.3 + part / 4, 0.1), 0.26, 0.8, facecolor=CONFIDENCE(part / 15), edgecolor="none"))
+    axes.text(27.6, 0.53, "sure", va="center", fontsize=9.5, color=INK)
 
 
 def counts(steps: Sequence[Record]) -> dict[str, list[int]]:
-    """Per step: ``sure`` (cells known after it, givens too), ``remasked``, ``violations``, and ``decisions`` made so far."""
-    made = np.cumsum([step["decision"] is not None for step in steps]) if steps else []
+    """Per step: ``sure`` (cells known after it, givens too), ``remasked`` cells, ``violations`` of the draft."""
     return {
         "sure": [len(set(step["shown"]) | set(step["trail"])) for step in steps],
         "remasked": [len(step["remasked"]) for step in steps],
         "violations": [len(step["violations"]) for step in steps],
-        "decisions": [int(n) for n in made],
     }
+
+
+def curve(steps: Sequence[Record], title: str = "") -> Figure:
+    """Cells sure (above), and re-masked cells and violations (below) over the forwards; a tick on the axis is a decision."""
+    number, found = range(1, len(steps) + 1), counts(steps)
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    dots = {"marker": "o", "markersize": 4, "linewidth": 1.8} if len(steps) <= 40 else {"linewidth": 1.2}
+    cells = len(steps[0]["draft"]) if steps else 0
+    upper.plot(number, found["sure"], color=DEEP_BLUE, **dots)
+    upper.axhline(cells, color=GREY, linewidth=0.8, linestyle=":")
+    upper.set(ylabel="cells sure", ylim=(0, cells * 1.08), title=title)
+    lower.plot(number, found["remasked"], color=DEEP_ORANGE, label="cells re-masked", **dots)
+    lower.plot(number, found["violations"], color=BLUE, linestyle="--", label="violations of the draft", **dots)
+    decided = [n for n, step in zip(number, steps, strict=True) if step["decision"]]
+    lower.plot(decided, [0] * len(decided), "|", color=INK, markersize=9, clip_on=False, label="a decision")
+    lower.set(xlabel="forward", ylabel="count", ylim=(0, None))
+    lower.legend(frameon=False, fontsize=9, ncols=3, loc="upper right", bbox_to_anchor=(1, 1.22))
+    for axes in (upper, lower):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def comparison(runs: dict[str, Sequence[Record]]) -> Figure:
+    """Forwards and decisions of several denoisers on the same problem, as bars with their numbers; the first one in blue. A run
+    that was not solved says so."""
+    figure = Figure(figsize=(8, 0.9 + 0.42 * len(runs)), layout="constrained")
+    names = list(runs)
+    numbers = {
+        "forwards": [len(steps) for steps in runs.values()],
+        "decisions": [sum(step["decision"] is not None for step in steps) for steps in runs.values()],
+    }
+    for axes, (what, values) in zip(figure.subplots(1, 2, sharey=True), numbers.items(), strict=True):
+        axes.barh(names, values, color=[BLUE, *[ORANGE] * (len(names) - 1)], height=0.62)
+        for at, value in enumerate(values):
+            solved = any(step["solved"] for step in runs[names[at]])
+            note = f" {value}" + ("" if solved or what == "decisions" else " (not solved)")
+            axes.text(value, at, note, va="center", fontsize=9.5, color=INK)
+        axes.set(xlim=(0, 1.25 * max(1, *values)), title=what)
+        axes.set_xticks([])
+        axes.tick_params(length=0)
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
+        axes.yaxis.set_inverted(True)
+    return figure
+
+
+def proof(steps: Sequence[Record], digits: int) -> list[str]:
+    """One line a canvas that was closed by a violation among its settled cells: what was decided there, and what broke."""
+
+    def name(cell: int) -> str:
+        return f"r{cell // digits + 1}c{cell % digits + 1}"
+
+    made: dict[int, tuple[list[int] | None, int]] = {
+        step["canvas"]: (step["decision"], step["parent"])
+        for step in reversed(steps)  # the first step of a canvas says it
+    }
+    lines = []
+    for step in steps:
+        if not step["refuted"]:
+            continue
+        path, canvas = [], step["canvas"]
+        while canvas in made:
+            decision, canvas = made[canvas]
+            path += [f"{name(decision[0])}={decision[1] + 1}"] if decision else []
+        held = ", ".join(reversed(path)) or "no decision"
+        reason = " ".join(name(cell) for cell in step["refuted"]["reason"])
+        lines.append(f"canvas {step['canvas']} ({held}): {step['refuted']['message']}, because of {reason}")
+    return lines
+
+
+def watch(denoiser: str) -> Figure:
+    """The README's picture: the first bundled puzzle that takes ``denoiser`` from four forwards to a filmstrip's seven, or
+    else the first one."""
+    from solver.denoisers.load import load
+    from solver.drive import refine
+    from solver.tasks.sudoku import layout, text
+    from solver.tasks.sudoku.task import Sudoku, SudokuTask
+    from solver.trace import Budget, Step
+
+    task, model = SudokuTask(layout.standard(9)), load(denoiser, "sudoku", 9)
+    puzzles = [
+        p for p in text.read_file(Path(text.__file__).parent / "puzzles.txt") if isinstance(p, text.Puzzle) and p.digits == 9
+    ]
+    first: list[Record] = []
+    for puzzle in puzzles:
+        events = refine(task, Sudoku(puzzle.grid), model, budget=Budget(forwards=7))
+        steps = [event.to_json() for event in events if isinstance(event, Step)]
+        first = first or steps
+        if len(steps) >= 4 and steps[-1]["solved"]:
+            return filmstrip(steps, 9)
+    return filmstrip(first, 9)
+
+
+def main() -> None:
+    """Write the README's picture."""
+    parser = argparse.ArgumentParser(prog="python -m solver.pictures", description="draw the README's picture")
+    parser.add_argument("picture", metavar="FILE", help="where to write it (.png, .svg, .pdf)")
+    parser.add_argument("--denoiser", default="compact", metavar="NAME", help="compact, random, prior or a checkpoint's folder")
+    arguments = parser.parse_args()
+    watch(arguments.denoiser).savefig(arguments.picture, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

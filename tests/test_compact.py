@@ -17,7 +17,7 @@ from solver.tasks.sudoku import data, exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 
 GRID = layout.standard(9)
-RELATIONS = torch.from_numpy(GRID.relations)
+RELATIONS = torch.tensor(GRID.relations)
 
 
 def make(**settings) -> Compact:

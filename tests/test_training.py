@@ -28,7 +28,7 @@ def pool() -> canvases.Pool:
 
 
 def trainer(pool: canvases.Pool, preset: Preset = SMOKE) -> Trainer:
-    return Trainer(preset, Feed(preset, pool), torch.from_numpy(layout.standard(9).relations))
+    return Trainer(preset, Feed(preset, pool), torch.tensor(layout.standard(9).relations))
 
 
 def silent(_: str) -> None:

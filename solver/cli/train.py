@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"{preset.steps} steps of {preset.rows} canvases on {device}, into {out}")
     pool = build_pool(preset, folder)
     say(f"{len(pool.puzzles)} puzzles: " + ", ".join(f"{n} ({s:.0%})" for n, s in zip(pool.sizes, pool.shares, strict=True)))
-    trainer = Trainer(preset, Feed(preset, pool), torch.from_numpy(layout.standard(9).relations), device)
+    trainer = Trainer(preset, Feed(preset, pool), torch.tensor(layout.standard(9).relations), device)
     if arguments.resume:
         try:
             trainer.restore(out)

@@ -44,6 +44,7 @@ def from_relations(name: str, digits: int, relations: NDArray[np.int64]) -> Layo
     """
     if relations.ndim != 2 or not len(relations) or relations.shape[1] != digits * digits:
         raise ValueError(f"relations of shape {relations.shape}, not (R, {digits * digits})")
+    relations = np.array(relations, np.int64)  # the caller keeps its own
     units = []
     for row in relations:
         for group in sorted(set(row.tolist()) - {-1}):
@@ -60,6 +61,8 @@ def from_relations(name: str, digits: int, relations: NDArray[np.int64]) -> Layo
     peers = np.full((cells, width), -1, np.int64)
     for cell, found_list in enumerate(neighbours):
         peers[cell, : len(found_list)] = found_list
+    for array in (relations, peers):
+        array.setflags(write=False)  # shared by every canvas
     return Layout(name, digits, relations, np.array(units, np.int64), peers)
 
 

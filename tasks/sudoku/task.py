@@ -43,7 +43,7 @@ class SudokuTask:
         for cell in range(cells):
             peers = layout.peers[cell]
             self._peers[cell, peers[peers >= 0]] = True
-        self._relations = torch.from_numpy(layout.relations)
+        self._relations = torch.tensor(layout.relations)
 
     def encode(self, problem: Sudoku) -> Canvas:
         grid = np.asarray(problem.grid, np.int64)

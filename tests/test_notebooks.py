@@ -1,0 +1,37 @@
+"""Every notebook runs from its first cell to its last, in an empty folder, against this checkout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SECONDS = 300  # a cell
+
+
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbclient = pytest.importorskip("nbclient", reason="notebooks: nbclient is not installed (pip install '.[notebooks]')")
+    nbformat = pytest.importorskip("nbformat", reason="notebooks: nbformat is not installed (pip install '.[notebooks]')")
+    # the kernel is a process of its own: it finds this checkout, installed or not, and writes nothing outside tmp_path
+    search = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(search))
+    for variable in ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+        monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
+    folder = tmp_path / "work"
+    folder.mkdir()
+    notebook = nbformat.read(path, as_version=4)
+    # raises CellExecutionError, which shows the cell and its traceback
+    nbclient.NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(folder)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert outputs
+    assert [output for output in outputs if output.output_type == "error"] == []
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+    assert list(folder.iterdir()) == []

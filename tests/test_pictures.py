@@ -1,0 +1,105 @@
+"""Pictures: every kind is drawn from the JSON of steps, with the marks that the steps ask for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+matplotlib = pytest.importorskip("matplotlib", reason="pictures: matplotlib is not installed (pip install '.[notebooks]')")
+matplotlib.use("Agg")
+
+from matplotlib.figure import Figure  # noqa: E402  # only where matplotlib is there
+
+from solver import pictures  # noqa: E402
+from solver.denoisers import controls  # noqa: E402
+from solver.drive import refine  # noqa: E402
+from solver.tasks.sudoku import layout  # noqa: E402
+from solver.tasks.sudoku.task import Sudoku, SudokuTask  # noqa: E402
+from solver.trace import Step  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+FOUR = SudokuTask(layout.standard(4))
+PUZZLE, NO_SOLUTION = "1......2....3...", "123............4"
+
+
+def steps(puzzle: str) -> list[dict[str, Any]]:
+    """Steps as a trace file would bring them back."""
+    grid = np.array([int(symbol) for symbol in puzzle.replace(".", "0")], np.int8)
+    found = [event for event in refine(FOUR, Sudoku(grid), controls.random(4)) if isinstance(event, Step)]
+    return [json.loads(json.dumps(step.to_json())) for step in found]
+
+
+def words(figure: Figure) -> list[str]:
+    """Every text of a figure, titles included, legends of lines not."""
+    found = []
+    for axes in figure.get_axes():
+        found += [axes.get_title(loc) for loc in ("left", "center")] + [text.get_text() for text in axes.texts]
+    return [text for text in found if text]
+
+
+def test_a_board_shows_every_digit_and_mark() -> None:
+    step = steps(PUZZLE)[0] | {"accepted": [1], "remasked": [2, 3], "decision": [4, 2], "draft": [0, 1, 2, 3] * 4}
+    axes = Figure().subplots()
+    pictures.draw_board(axes, step, 4, "a title")
+    assert [text.get_text() for text in axes.texts] == ["1", "2", "3", "4"] * 4
+    assert sum(patch.get_hatch() is not None for patch in axes.patches) == 2
+    assert len(axes.patches) == 16 + 2 + 1 + 1  # cells, stripes, the accepted frame, the decided frame
+    assert [text.get_fontweight() == "bold" for text in axes.texts] == [cell in step["pinned"] for cell in range(16)]
+
+
+def test_a_filmstrip_opens_with_the_problem_and_ends_with_the_last_step(tmp_path: Path) -> None:
+    all_steps = steps(PUZZLE)
+    assert len(all_steps) > 2
+    figure = pictures.filmstrip(all_steps, 4, most=2)
+    titles = [text for text in words(figure) if "\n" in text]
+    assert titles[0] == "the problem\n3 givens"
+    assert titles[-1] == f"forward {len(all_steps)} ({len(all_steps) - 2} not shown)\nevery check passes: solved"
+    assert len(titles) == 3
+    figure.savefig(tmp_path / "strip.png")
+    assert (tmp_path / "strip.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="no step"):
+        pictures.filmstrip([], 4)
+
+
+def test_a_grid_to_repair_is_shown_as_it_came() -> None:
+    draft = [0, 1, 2, 3] * 4
+    figure = pictures.filmstrip(steps(PUZZLE)[:1], 4, draft=draft)
+    first = figure.get_axes()[0]
+    assert [text.get_text() for text in first.texts] == [str(token + 1) for token in draft]
+    assert first.get_title("left") == "the grid\nto be repaired"
+
+
+def test_curves_count_what_the_steps_say() -> None:
+    all_steps = steps(PUZZLE)
+    found = pictures.counts(all_steps)
+    assert found["violations"][-1] == found["remasked"][-1] == 0
+    assert found["remasked"] == [len(step["remasked"]) for step in all_steps]
+    assert all(3 <= sure <= 16 for sure in found["sure"])
+    figure = pictures.curve(all_steps, "a title")
+    drawn = [list(line.get_ydata()) for line in figure.get_axes()[1].lines]
+    assert drawn[:2] == [found["remasked"], found["violations"]]
+
+
+def test_a_comparison_says_who_did_not_solve_it() -> None:
+    all_steps = steps(PUZZLE)
+    text = words(pictures.comparison({"one": all_steps, "other": all_steps[:1]}))
+    assert f" {len(all_steps)}" in text
+    assert " 1 (not solved)" in text
+
+
+def test_a_proof_is_a_line_for_each_canvas_closed_by_a_violation() -> None:
+    all_steps = steps(NO_SOLUTION)
+    lines = pictures.proof(all_steps, 4)
+    assert len(lines) == sum(step["refuted"] is not None for step in all_steps) >= 1
+    assert all(": " in line and "because of r" in line for line in lines)
+
+
+def test_the_rest_of_the_package_does_without_matplotlib() -> None:
+    code = "import sys, solver.refine, solver.cli.sudoku, solver.denoisers.load; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
