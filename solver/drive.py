@@ -124,13 +124,13 @@ def _window(
         if not running:
             return
         now, running = running, []
-        replies = iter(forward(task, denoiser, state, now))
+        replies = iter(forward(task, denoiser, state, now, policy.checks))
         for one in now:
             yield from advance(one, [next(replies) for _ in one.requests])
 
 
-def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Running]) -> Iterator[Reply]:
-    """One denoise call for all requests, and the replies in their order."""
+def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Running], checks: bool) -> Iterator[Reply]:
+    """One denoise call for all requests, and the replies in their order. Without ``checks`` nothing is eliminated."""
     asked = [(one, request) for one in running for request in one.requests]
     rows = state.select([one.row for one, _ in asked])
     tokens = np.stack([request.tokens for _, request in asked])
@@ -143,28 +143,27 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
     if len(new) < len(asked):
         parts = [started.get(at, request.carry) for at, (_, request) in enumerate(asked)]
         aux = type(parts[0]).join(parts)
-    logits, aux = denoiser.denoise(rows, torch.from_numpy(tokens), torch.from_numpy(known), aux)
+    logits, aux = denoiser.denoise(rows, torch.from_numpy(tokens), torch.from_numpy(known), torch.from_numpy(trail), aux)
     # infinite opinions are made finite: what may stand in a cell is for the task to say, or the search could miss it
     logits = logits.float().nan_to_num(nan=0.0, posinf=1e4, neginf=-1e4)
     loops, flops = denoiser.cost(rows, aux)
     canvases = [one.canvas for one, _ in asked]
     vocab = logits.shape[-1]
-    allowed = allow(task, canvases, tokens, trail, vocab)
+    allowed = allow(task if checks and isinstance(task, Eliminates) else None, canvases, tokens, trail, vocab)
     packed = None if allowed is None else torch.from_numpy(allowed)
     found = dispatch.token_statistics(logits, packed)
     held = torch.from_numpy(tokens)[..., None]
-    belief = logits.softmax(-1).gather(-1, held)[..., 0].numpy()
-    choices = np.full(tokens.shape, vocab) if packed is None else reference.unpack(packed, vocab).sum(-1).numpy()
+    possible = None if packed is None else reference.unpack(packed, vocab)
+    belief = (logits if possible is None else logits.masked_fill(~possible, -1e5)).softmax(-1).gather(-1, held)[..., 0].numpy()
+    choices = np.full(tokens.shape, vocab) if possible is None else possible.sum(-1).numpy()
     free = logits.argmax(-1).numpy()
     best, top1, top2 = found.best.numpy(), found.top1.numpy(), found.top2.numpy()
     for row in range(len(asked)):
 
         def probabilities(cell: int, row: int = row) -> dict[int, float]:
-            one = logits[row : row + 1, cell : cell + 1]
-            mask = None if packed is None else packed[row : row + 1, cell : cell + 1]
-            allowed_tokens = torch.ones(vocab, dtype=torch.bool) if mask is None else reference.unpack(mask, vocab)[0, 0]
-            p = one[0, 0].float().masked_fill(~allowed_tokens, float("-inf")).softmax(-1).nan_to_num(0.0)
-            return {int(t): float(p[t]) for t in allowed_tokens.nonzero()[:, 0]}
+            here = torch.ones(vocab, dtype=torch.bool) if possible is None else possible[row, cell]
+            p = logits[row, cell].masked_fill(~here, -1e5).softmax(-1)
+            return {int(t): float(p[t]) for t in here.nonzero()[:, 0]}
 
         yield Reply(
             best[row],
@@ -180,13 +179,15 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
         )
 
 
-def allow(task: Task, canvases: Sequence[Canvas], tokens: np.ndarray, trail: np.ndarray, vocab: int) -> np.ndarray | None:
+def allow(
+    task: Eliminates | None, canvases: Sequence[Canvas], tokens: np.ndarray, trail: np.ndarray, vocab: int
+) -> np.ndarray | None:
     """Bitmask (B, L, W) of what each cell may hold: the canvas's own and the task's elimination; None where all is allowed."""
     static = None
     if any(c.allowed is not None for c in canvases):
         every = reference.pack(torch.ones(canvases[0].cells, vocab, dtype=torch.bool)).numpy()
         static = np.stack([every if c.allowed is None else c.allowed for c in canvases])
-    if isinstance(task, Eliminates):
+    if task is not None:
         free = task.eliminate(canvases, tokens, trail)
         return free if static is None else free & static
     return static

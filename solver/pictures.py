@@ -36,7 +36,7 @@ def draw_board(axes: Axes, step: Record, digits: int, title: str) -> None:
     """One step's board: givens black on grey, drafts on a colour by confidence, accepted cells outlined, re-masked cells
     hatched, the decided cell framed."""
     pinned, accepted, remasked = set(step["pinned"]), set(step["accepted"]), set(step["remasked"])
-    decided = step["decision"][0] if step["decision"] else -1
+    decided = step["decision"][0] if stands(step) else -1
     size = min(20.0, 118 / digits)
     for cell, token in enumerate(step["draft"]):
         row, column = divmod(cell, digits)
@@ -74,12 +74,19 @@ def hatching(column: float, row: float) -> Rectangle:
     return Rectangle((column, row), 1, 1, facecolor="none", edgecolor=DEEP_ORANGE, linewidth=0, hatch="////")
 
 
+def stands(step: Record) -> bool:
+    """Whether the board was decided on and the draft keeps to it. What the denoiser would write regardless may solve it too."""
+    return step["decision"] is not None and step["draft"][step["decision"][0]] == step["decision"][1]
+
+
 def headline(step: Record, digits: int) -> str:
     """Two short lines over a board: which forward it was and what happened."""
     top = f"forward {step['step'] + 1}"
-    if step["decision"]:
+    if stands(step):
         cell, token = step["decision"]
         top += f": decided r{cell // digits + 1}c{cell % digits + 1} = {token + 1}"
+    elif step["decision"]:
+        top += ": against the decision"
     if step["solved"]:
         return f"{top}\nevery check passes: solved"
     if step["refuted"]:
@@ -226,8 +233,7 @@ def proof(steps: Sequence[Record], digits: int) -> list[str]:
 
 
 def watch(denoiser: str) -> Figure:
-    """The README's picture: the first bundled puzzle that takes ``denoiser`` from four forwards to a filmstrip's seven, or
-    else the first one."""
+    """The README's picture: the first bundled puzzle that takes ``denoiser`` four forwards to twelve, or else the first one."""
     from solver.denoisers.load import load
     from solver.drive import refine
     from solver.tasks.sudoku import layout, text
@@ -240,7 +246,7 @@ def watch(denoiser: str) -> Figure:
     ]
     first: list[Record] = []
     for puzzle in puzzles:
-        events = refine(task, Sudoku(puzzle.grid), model, budget=Budget(forwards=7))
+        events = refine(task, Sudoku(puzzle.grid), model, budget=Budget(forwards=12))
         steps = [event.to_json() for event in events if isinstance(event, Step)]
         first = first or steps
         if len(steps) >= 4 and steps[-1]["solved"]:

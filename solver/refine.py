@@ -42,9 +42,13 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Reply:
-    """What the denoiser said. Per cell (L,): best token and its probability ``top1`` among the allowed, ``free``: best of all, ``top2``, ``choices``
-    (how many tokens are allowed), ``belief`` (what it now gives the token that stands there). ``probabilities(cell)`` is a dict
-    of the allowed tokens there. loops, flops: what the forward cost. carry: to hand on."""
+    """What the denoiser said of one canvas; arrays are per cell (L,).
+
+    best, top1, top2: the likeliest token among the allowed, its probability and the next one's.  free: the likeliest of all.
+    choices: how many tokens are allowed.  belief: what it now gives the token that stands there, among the allowed.
+    probabilities(cell): the allowed tokens there and their probabilities.  loops, flops: what the forward cost.
+    carry: to hand on.
+    """
 
     best: Tokens
     free: Tokens
@@ -175,14 +179,16 @@ def absorb(
         counters.nodes = tree.refuted
         return step
     again = not policy.checks or (node.round + 1 < (policy.rounds if node.parent is None else 1))
-    node.tokens = np.where(step.shown & ~trail, draft, node.tokens)
-    node.carry = reply.carry.reset(back[None]) if back.any() else reply.carry
-    node.shown = step.shown & ~trail
+    if node.round == 0:
+        node.said = reply
     node.round += 1
     if again:
+        node.tokens = np.where(step.shown & ~trail, draft, node.tokens)
+        node.carry = reply.carry.reset(back[None]) if back.any() else reply.carry
+        node.shown = step.shown & ~trail
         tree.push(node, first=True)
     else:
-        decide(task, problem, policy, tree, node, reply, rng)
+        decide(task, problem, policy, tree, node, node.said, rng)
     return step
 
 
@@ -195,11 +201,13 @@ def contradiction(task: Task, problem: Any, node: Node, trail: Mask) -> Violatio
 
 
 def decide(task: Task, problem: Any, policy: Policy, tree: Tree, node: Node, reply: Reply, rng: np.random.Generator) -> None:
-    """Extend the tree below ``node``: implied cells join the trail, and one open cell is decided, each token a new canvas."""
+    """Extend the tree below ``node``: implied cells join the trail, and one open cell is decided, each token a new canvas.
+
+    ``reply`` is what the denoiser said of the canvas before any draft was shown to it. The new canvases start from their trail
+    and nothing else: every drafted cell is re-masked and nothing is carried, because a state that has settled on another answer
+    is slow to leave it (docs/LOG.md has the figures).
+    """
     trail = node.trail
-    if policy.order == "best" and node.decided:
-        held = [cell for cell in np.flatnonzero(trail) if node.decided >> int(cell) & 1]
-        node.score = float(np.log(np.maximum(reply.belief[held], 1e-4)).sum())
     implied = ~trail & (reply.choices == 1)
     tokens, reasons = reply.best.copy(), dict[int, frozenset[int]]()
     if policy.inference == "singles" and isinstance(task, Infers):

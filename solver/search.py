@@ -24,7 +24,7 @@ NOGOODS = 512  # kept at most, the shortest first
 @dataclass(eq=False)
 class Node:
     """A canvas in the tree. order (L,): 0 for pinned cells, rising with the round in which a cell joined the trail, -1 for open
-    ones. score: the denoiser's log-belief in the decisions so far."""
+    ones. score: the log-probability of the decisions so far, each as it was made."""
 
     number: int
     parent: Node | None
@@ -39,6 +39,7 @@ class Node:
     tick: int = 0
     shown: Mask | None = None
     carry: Any = None
+    said: Any = None  # the first reply to this canvas
     reasons: dict[int, frozenset[int]] = field(default_factory=dict)  # of implied cells whose inference said so
     branch_cell: int = -1
     branch_tokens: frozenset[int] = frozenset()
@@ -123,7 +124,7 @@ class Tree:
             self._add(child, node, tick + 1, known_reasons)
 
     def _add(self, child: Node, node: Node, tick: int, reasons: dict[int, frozenset[int]]) -> None:
-        child.tick, child.reasons, child.carry, child.shown = tick, reasons, node.carry, node.shown
+        child.tick, child.reasons = tick, reasons
         self.made += 1
         self.push(child)
 

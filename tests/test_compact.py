@@ -54,7 +54,8 @@ def test_the_same_weights_serve_other_sizes_and_layouts() -> None:
         task, denoiser = SudokuTask(grid), CompactDenoiser(make(vocab=grid.digits))
         state = denoiser.prefill([task.encode(Sudoku(puzzles[0]))], [0])
         tokens = torch.from_numpy(puzzles.astype(np.int64)).clamp_min(1) - 1
-        out, _ = denoiser.denoise(state, tokens, torch.from_numpy(puzzles > 0), denoiser.start(state))
+        given = torch.from_numpy(puzzles > 0)
+        out, _ = denoiser.denoise(state, tokens, given, given, denoiser.start(state))
         assert out.shape == (1, grid.cells, grid.digits)
     assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in make(vocab=4).parameters())
 
@@ -126,10 +127,10 @@ def test_a_row_leaves_early_only_when_it_has_settled() -> None:
     state = denoiser.prefill(canvases, [0, 0, 0])
     tokens = torch.from_numpy(np.stack([c.tokens for c in canvases]))
     known = torch.from_numpy(np.stack([c.known for c in canvases]))
-    _, aux = denoiser.denoise(state, tokens, known, denoiser.start(state))
+    _, aux = denoiser.denoise(state, tokens, known, known, denoiser.start(state))
     assert all(0 < n <= 32 for n in aux.loops)
     never = CompactDenoiser(make(), loops=32, settled=1.1)
-    _, aux = never.denoise(state, tokens, known, never.start(state))
+    _, aux = never.denoise(state, tokens, known, known, never.start(state))
     assert aux.loops == (32, 32, 32)
     loops, flops = never.cost(state, aux)
     assert flops[0] == never.network.flops(81, 27, loops[0])
@@ -141,7 +142,8 @@ def test_a_reset_cell_carries_nothing() -> None:
     one = task.encode(Sudoku(exact.generate(GRID, 1, 5)[0][0]))
     state = denoiser.prefill([one], [0])
     first = denoiser.start(state)
-    _, aux = denoiser.denoise(state, torch.from_numpy(one.tokens.copy())[None], torch.from_numpy(one.known.copy())[None], first)
+    known = torch.from_numpy(one.known.copy())[None]
+    _, aux = denoiser.denoise(state, torch.from_numpy(one.tokens.copy())[None], known, known, first)
     cells = np.zeros((1, 81), bool)
     cells[0, 40] = True
     hidden = aux.reset(cells).hidden

@@ -193,6 +193,10 @@ def test_without_checks_nothing_is_eliminated_and_the_last_draft_is_the_answer()
     steps, outcome = run(FOUR, Sudoku(puzzles[0]), controls.random(4), policy, Budget(forwards=5))
     assert len(steps) == 5
     assert not any(step.violations or step.refuted or step.decision for step in steps)
+    # a random draft clashes with a given sooner or later: nothing keeps it from that
+    nine, task = exact.generate(layout.standard(9), 1, 6)[0][0], SudokuTask(layout.standard(9))
+    drafts = [s.draft for s in run(task, Sudoku(nine), controls.random(9), policy, Budget(forwards=3))[0]]
+    assert any(nine[p] == d + 1 for draft in drafts for c, d in enumerate(draft) if not nine[c] for p in task.layout.peers[c])
     assert (outcome.tokens == steps[-1].draft).all()
     good = controls.oracle(4, solutions[0].astype(np.int64) - 1)
     assert run(FOUR, Sudoku(puzzles[0]), good, policy, Budget(forwards=1))[1].status == "solved"

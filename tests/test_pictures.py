@@ -44,7 +44,7 @@ def words(figure: Figure) -> list[str]:
 
 
 def test_a_board_shows_every_digit_and_mark() -> None:
-    step = steps(PUZZLE)[0] | {"accepted": [1], "remasked": [2, 3], "decision": [4, 2], "draft": [0, 1, 2, 3] * 4}
+    step = steps(PUZZLE)[0] | {"accepted": [1], "remasked": [2, 3], "decision": [4, 0], "draft": [0, 1, 2, 3] * 4}
     axes = Figure().subplots()
     pictures.draw_board(axes, step, 4, "a title")
     assert [text.get_text() for text in axes.texts] == ["1", "2", "3", "4"] * 4
@@ -103,3 +103,8 @@ def test_a_proof_is_a_line_for_each_canvas_closed_by_a_violation() -> None:
 def test_the_rest_of_the_package_does_without_matplotlib() -> None:
     code = "import sys, solver.refine, solver.cli.sudoku, solver.denoisers.load; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_draft_against_its_decision_does_not_show_it_as_decided() -> None:
+    step = steps(PUZZLE)[-1] | {"decision": [4, 3], "draft": [0, 1, 2, 3] * 4}
+    assert pictures.headline(step, 4).endswith(": against the decision\nevery check passes: solved")

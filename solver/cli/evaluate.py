@@ -93,11 +93,10 @@ def run(arguments: argparse.Namespace) -> int:
 def line(row: dict[str, Any]) -> str:
     """A row for a person who watches."""
     extra = "".join(f"  {key} {row[key]}" for key in ("nodes_mean", "nodes_max", "restored") if key in row)
-    return (
-        f"{row['section']:<13} {row['file']:<32} {row['denoiser']:<8} {row['solved']}/{row['puzzles']} solved, "
-        f"{row['wrong']} wrong, {row['unsatisfiable']} unsat; forwards {row['forwards_mean']} (median {row['forwards_median']:.0f}, max "
-        f"{row['forwards_max']}), decisions {row['decisions_mean']}, {row['seconds']} s, {row['per_second']}/s{extra}"
-    )
+    forwards = f"{row['forwards_mean']} (median {row['forwards_median']:.0f}, max {row['forwards_max']})"
+    solved = f"{row['solved']}/{row['puzzles']} solved, {row['wrong']} wrong, {row['unsatisfiable']} unsat"
+    costs = f"decisions {row['decisions_mean']}, {row['seconds']} s, {row['per_second']}/s"
+    return f"{row['section']:<13} {row['file']:<32} {row['denoiser']:<8} {solved}; forwards {forwards}, {costs}{extra}"
 
 
 def report(rows: list[dict[str, Any]]) -> str:

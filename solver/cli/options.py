@@ -37,8 +37,8 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--denoiser", default="compact", metavar="NAME", help="compact (shipped), random, prior, or a checkpoint's folder"
     )
-    parser.add_argument("--forwards", type=whole(1), default=5000, metavar="N", help="budget a puzzle in forwards (5000)")
-    parser.add_argument("--seconds", type=seconds, metavar="S", help="budget a puzzle in seconds (none)")
+    parser.add_argument("--forwards", type=whole(1), metavar="N", help="budget a problem in forwards (5000; without checks 1)")
+    parser.add_argument("--seconds", type=seconds, metavar="S", help="budget a problem in seconds (none)")
     parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="same seed, same trace (0)")
     parser.add_argument("--batch", type=whole(1), default=64, metavar="N", help="problems denoised together (64)")
     parser.add_argument("--loops", type=whole(1), metavar="N", help="inner loops of a forward at most (the checkpoint's own)")

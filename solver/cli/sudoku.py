@@ -270,8 +270,8 @@ def make_policy(arguments: argparse.Namespace, denoiser: Denoiser) -> tuple[Poli
 
     policy = replace(default_policy(denoiser), inference=arguments.inference)
     if arguments.no_checks:
-        return replace(policy, checks=False, remask="confidence"), min(arguments.forwards, 1)
-    return policy, arguments.forwards
+        return replace(policy, checks=False, remask="confidence"), arguments.forwards or 1
+    return policy, arguments.forwards or 5000
 
 
 def is_unique(task: SudokuTask, job: Job) -> bool:
@@ -343,7 +343,8 @@ def report(arguments: argparse.Namespace, job: Job, single: bool) -> None:
     elif outcome.status == "unsatisfiable":
         what = f"{line['puzzle']}  unsatisfiable, proven by {outcome.proof} refuted canvases"
     else:
-        what = f"{line['draft']}  not solved, the best draft breaks {len(outcome.violations)} rules"
+        breaks = f"the best draft breaks {len(outcome.violations)} rules" if outcome.violations else "the draft is not valid"
+        what = f"{line['draft']}  not solved, {breaks}"
     if job.unique is not None:
         what += ", the only solution" if job.unique else ", one of several solutions"
     print(f"{what}: {costs}" + (f" ({arguments.denoiser})" if single else ""), flush=True)

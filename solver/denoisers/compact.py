@@ -18,6 +18,7 @@ from solver.denoisers.network import KNOWN, NOISE, OPEN, PINNED, Compact, Geomet
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
 CHUNK = 4  # inner loops between two looks at whether a row has settled
+ROWS = 16  # rows that go through the loops together: their states fit the cache
 
 
 @dataclass(frozen=True)
@@ -92,33 +93,39 @@ class CompactDenoiser:
         return CompactAux(hidden, self.network.first.detach(), (0,) * len(state.seeds))
 
     @torch.inference_mode()
-    def denoise(self, state: CompactState, tokens: Tensor, known: Tensor, aux: CompactAux) -> tuple[Tensor, CompactAux]:
-        rows, cells = tokens.shape
-        status = torch.where(state.pinned, PINNED, torch.where(known, KNOWN, NOISE if self.kind == "uniform" else OPEN))
+    def denoise(
+        self, state: CompactState, tokens: Tensor, known: Tensor, trail: Tensor, aux: CompactAux
+    ) -> tuple[Tensor, CompactAux]:
+        status = torch.where(trail, PINNED, torch.where(known, KNOWN, NOISE if self.kind == "uniform" else OPEN))
         x = self.network.embed(tokens, status).to(self.dtype)
-        hidden, logits = aux.hidden, torch.empty(0)
-        final_hidden = torch.empty_like(hidden)
-        final_logits = torch.empty(rows, cells, self.tokens_of(hidden))
+        parts = [
+            self.settle(aux.hidden[:, at : at + ROWS], x[:, at : at + ROWS], trail[at : at + ROWS], state.geometry)
+            for at in range(0, len(tokens), ROWS)
+        ]
+        hidden, logits, loops = (list(column) for column in zip(*parts, strict=True))
+        taken = tuple(int(n) for part in loops for n in part)
+        return torch.cat(logits), replace(aux, hidden=torch.cat(hidden, 1), loops=taken)
+
+    def settle(self, hidden: Tensor, x: Tensor, trail: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor, Tensor]:
+        """Loop until every row has settled: the last state (L, B, V, D), logits (B, L, V) and loops (B,) of each."""
+        cells, rows = hidden.shape[:2]
+        final_hidden, final_logits = torch.empty_like(hidden), torch.empty(rows, cells, self.tokens_of(hidden))
         taken = torch.zeros(rows, dtype=torch.long)
-        active = torch.arange(rows)
-        before = None
+        active, before = torch.arange(rows), torch.full(trail.shape, -1)
         for done in range(CHUNK, self.loops + CHUNK, CHUNK):
-            hidden, logits = self.network(hidden, x, state.geometry, CHUNK)
-            last = done >= self.loops
+            hidden, logits = self.network(hidden, x, geometry, CHUNK)
             top, best = logits.softmax(-1).max(-1)
-            calm = torch.zeros(len(active), dtype=torch.bool)
-            if before is not None:
-                calm = (best == before).all(1) & ((top >= self.settled) | state.pinned[active]).all(1)
-            leave = torch.ones_like(calm) if last else calm
+            leave = (best == before).all(1) & ((top >= self.settled) | trail[active]).all(1)
+            if done >= self.loops:
+                leave[:] = True
             if leave.any():
                 gone = active[leave]
                 final_hidden[:, gone], final_logits[gone], taken[gone] = hidden[:, leave], logits[leave], done
                 if leave.all():
                     break
-                stay = ~leave
-                active, hidden, x, best = active[stay], hidden[:, stay], x[:, stay], best[stay]
+                active, hidden, x, best = active[~leave], hidden[:, ~leave], x[:, ~leave], best[~leave]
             before = best
-        return final_logits, replace(aux, hidden=final_hidden, loops=tuple(taken.tolist()))
+        return final_hidden, final_logits, taken
 
     def tokens_of(self, hidden: Tensor) -> int:
         """V: the candidates of this canvas, or the vocabulary in a cell state."""

@@ -63,7 +63,7 @@ class Control:
     def start(self, state: ControlState) -> Calls:
         return Calls((0,) * len(state.seeds))
 
-    def denoise(self, state: ControlState, tokens: Tensor, known: Tensor, aux: Calls) -> tuple[Tensor, Calls]:
+    def denoise(self, state: ControlState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Calls) -> tuple[Tensor, Calls]:
         count = aux.count
         rows = []
         for row, canvas in enumerate(state.canvases):

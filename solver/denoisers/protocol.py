@@ -54,8 +54,11 @@ class Denoiser(Protocol):
     def start(self, state: Any) -> Any:
         """The :class:`Aux` that a first forward begins with."""
 
-    def denoise(self, state: Any, tokens: Tensor, known: Tensor, aux: Any) -> tuple[Tensor, Any]:
-        """One forward: fp32 logits (B, L, V) from ``tokens`` (B, L), meaningful where ``known`` (B, L), and the next aux."""
+    def denoise(self, state: Any, tokens: Tensor, known: Tensor, trail: Tensor, aux: Any) -> tuple[Tensor, Any]:
+        """One forward: fp32 logits (B, L, V) and the next aux, from ``tokens`` (B, L), meaningful where ``known`` (B, L).
+
+        ``trail`` (B, L) are the known cells to take as given: pinned, decided and implied. The other known cells are drafts.
+        """
 
     def cost(self, state: Any, aux: Any) -> tuple[list[int], list[int]]:
         """Inner loops and FLOPs of the last forward, per row."""
