@@ -52,7 +52,7 @@ class Trainer:
         c = self.preset.network
         width = c.vocab if c.state == "candidate" else 1
         noise = torch.randn((self.cells, rows, width, c.width), generator=self.generator) * c.start_noise
-        return F.rms_norm(self.network.first.detach() + noise.to(self.device), (c.width,)).to(torch.bfloat16)
+        return F.rms_norm(self.network.first.detach() + noise.to(self.device), (c.width,)).to(torch.bfloat16).contiguous()
 
     def rate(self) -> float:
         """Warm-up, plateau, linear fall to a hundredth."""
@@ -81,7 +81,9 @@ class Trainer:
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.values()), list(self.network.state_dict().values()), 1 - keep)
             doubt = self.feed.advance(logits.detach().float().cpu()).to(self.device)
-            self.state = torch.where(doubt.t()[..., None, None], self.network.first.to(state.dtype), state.detach())
+            # contiguous, as it comes back from a file: products round by layout, and a resumed run is to be the same
+            reset = torch.where(doubt.t()[..., None, None], self.network.first.to(state.dtype), state.detach())
+            self.state = reset.contiguous()
         exact = ((logits.argmax(-1) == truth) | (weight == 0)).all(1).float().mean()
         self.steps_done += 1
         self.flops += self.step_flops
@@ -89,7 +91,8 @@ class Trainer:
         return loss.item(), exact.item()
 
     def save(self, folder: Path, facts: dict[str, Any]) -> None:
-        """The resumable state, then the averaged weights as a checkpoint."""
+        """The resumable state, then the averaged weights as a checkpoint. ``folder`` is made if missing."""
+        folder.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, Tensor] = {"state": self.state, "generator": self.generator.get_state()}
         tensors |= {f"network.{k}": v.detach() for k, v in self.network.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
@@ -113,7 +116,8 @@ class Trainer:
         path = folder / "state.safetensors"
         if not path.is_file():
             raise ValueError(f"{folder}: nothing to resume, state.safetensors is missing")
-        tensors = load_file(path)
+        # copies: a view into the file is not aligned as a tensor of torch's own is, and products round by alignment
+        tensors = {name: value.clone() for name, value in load_file(path).items()}
         progress = json.loads(bytes(tensors["progress"].tolist()))
 
         def part(prefix: str) -> dict[str, Tensor]:
