@@ -156,7 +156,6 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
     possible = None if packed is None else reference.unpack(packed, vocab)
     belief = (logits if possible is None else logits.masked_fill(~possible, -1e5)).softmax(-1).gather(-1, held)[..., 0].numpy()
     choices = np.full(tokens.shape, vocab) if possible is None else possible.sum(-1).numpy()
-    free = logits.argmax(-1).numpy()
     best, top1, top2 = found.best.numpy(), found.top1.numpy(), found.top2.numpy()
     for row in range(len(asked)):
 
@@ -167,7 +166,6 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
 
         yield Reply(
             best[row],
-            free[row],
             top1[row],
             top2[row],
             choices[row],

@@ -44,14 +44,13 @@ class Request:
 class Reply:
     """What the denoiser said of one canvas; arrays are per cell (L,).
 
-    best, top1, top2: the likeliest token among the allowed, its probability and the next one's.  free: the likeliest of all.
+    best, top1, top2: the likeliest token among the allowed, its probability and the next one's.
     choices: how many tokens are allowed.  belief: what it now gives the token that stands there, among the allowed.
     probabilities(cell): the allowed tokens there and their probabilities.  loops, flops: what the forward cost.
     carry: to hand on.
     """
 
     best: Tokens
-    free: Tokens
     top1: policies.Floats
     top2: policies.Floats
     choices: Tokens
@@ -139,11 +138,6 @@ def absorb(
     # a draft is the best token everywhere but on the trail; where nothing is allowed, what stands there stays
     draft = np.where(trail | (reply.best < 0), node.tokens, reply.best)
     solved = policy.checks and task.verify(problem, draft)
-    if policy.checks and not solved and node.decided:
-        # the denoiser may not believe in the decisions: what it would write if only the pinned cells stood is a draft too
-        free = np.where(canvas.pinned, canvas.tokens, reply.free)
-        if task.verify(problem, free):
-            draft, solved = free, True
     violations = () if solved or not policy.checks else tuple(task.check(problem, draft, np.ones_like(trail)))
     refuted = None if solved or not policy.checks else contradiction(task, problem, node, trail)
     blamed = np.zeros_like(trail)

@@ -8,6 +8,7 @@ uses. Every answer is graded by grade.py. Seconds are wall clock of the whole ba
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -72,7 +73,14 @@ def run(
         settings.seed,
         settings.batch,
     )
-    outcomes = {number: event for number, event in events if isinstance(event, Outcome)}
+    outcomes: dict[int, Outcome] = {}
+    said = started
+    for number, event in events:
+        if isinstance(event, Outcome):
+            outcomes[number] = event
+        if time.perf_counter() - said > 10:
+            said = time.perf_counter()
+            print(f"  {len(outcomes)} of {len(grids)} after {said - started:.0f} s", file=sys.stderr, flush=True)
     return [outcomes[number] for number in range(len(grids))], time.perf_counter() - started
 
 
