@@ -21,6 +21,7 @@ class Policy:
     accept: probability from which a draft's cell is shown to the denoiser as known.
     doubt: a shown cell is re-masked when the denoiser gives its token less than this.
     rounds: drafts of the first canvas before a decision is made; later canvases get one each.
+    hedge: share of a decision's probability spread evenly over its tokens, so that a sure mistake is found out in time.
     order: "best" follows the denoiser's own belief in the decisions, "depth" is for denoisers without one.
     siblings: canvases of one problem that go through a forward together.
     checks: False switches every check off: no elimination, no re-masking by violation, no search; the last draft is the answer.
@@ -32,6 +33,7 @@ class Policy:
     accept: float = 0.98
     doubt: float = 0.5
     rounds: int = 2
+    hedge: float = 0.2
     order: Literal["best", "depth"] = "best"
     siblings: int = 1
     checks: bool = True
@@ -40,7 +42,7 @@ class Policy:
     settle: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("accept", "doubt"):
+        for name in ("accept", "doubt", "hedge"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
         for name in ("rounds", "siblings"):

@@ -216,7 +216,9 @@ def decide(task: Task, problem: Any, policy: Policy, tree: Tree, node: Node, rep
     if cell is None or (policy.settle and implied.any()):
         tree.extend(node, implied, tokens, {}, -1, reasons)
         return
-    choices = {token: float(np.log(max(p, 1e-9))) for token, p in reply.probabilities(cell).items()}
+    said = reply.probabilities(cell)
+    mixed = {token: (1 - policy.hedge) * p + policy.hedge / len(said) for token, p in said.items()}
+    choices = {token: float(np.log(max(p, 1e-9))) for token, p in mixed.items()}
     tree.extend(node, implied, tokens, choices, cell, reasons)
 
 
