@@ -7,6 +7,7 @@ cell is at least ``settled`` sure; the loops it took are counted. No rule of any
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -98,14 +99,23 @@ class CompactDenoiser:
     ) -> tuple[Tensor, CompactAux]:
         status = torch.where(trail, PINNED, torch.where(known, KNOWN, NOISE if self.kind == "uniform" else OPEN))
         x = self.network.embed(tokens, status).to(self.dtype)
-        parts = [
-            self.settle(aux.hidden[:, at : at + ROWS], x[:, at : at + ROWS], trail[at : at + ROWS], state.geometry)
-            for at in range(0, len(tokens), ROWS)
-        ]
+
+        def part(at: int) -> tuple[Tensor, Tensor, Tensor]:
+            rows = slice(at, at + ROWS)
+            return self.settle(aux.hidden[:, rows], x[:, rows], trail[rows], state.geometry)
+
+        starts = range(0, len(tokens), ROWS)
+        threads = min(torch.get_num_threads(), len(starts))
+        if threads > 1:  # a thread a part scales where several threads on one small product do not
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                parts = list(pool.map(part, starts))
+        else:
+            parts = [part(at) for at in starts]
         hidden, logits, loops = (list(column) for column in zip(*parts, strict=True))
         taken = tuple(int(n) for part in loops for n in part)
         return torch.cat(logits), replace(aux, hidden=torch.cat(hidden, 1), loops=taken)
 
+    @torch.inference_mode()
     def settle(self, hidden: Tensor, x: Tensor, trail: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor, Tensor]:
         """Loop until every row has settled: the last state (L, B, V, D), logits (B, L, V) and loops (B,) of each."""
         cells, rows = hidden.shape[:2]
