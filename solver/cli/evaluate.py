@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import sys
 from pathlib import Path
 from typing import Any
 
 from solver.cli.main import UsageError
-from solver.cli.options import whole
+from solver.cli.options import cores, puzzle_folder, whole
 
 SECTIONS = ("checks", "neural", "unsatisfiable", "repair")
 
@@ -44,11 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     sections = arguments.sections.split(",")
     if unknown := set(sections) - set(SECTIONS):
         raise UsageError(f"unknown section {min(unknown)!r}; there are {', '.join(SECTIONS)}")
-    data = arguments.data or os.environ.get("REMASK_DATA")
-    folder = Path(data) / "sudoku" if data else None
-    if folder is not None and not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder")
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    folder = puzzle_folder(arguments.data)
+    torch.set_num_threads(cores())
     settings = evaluation.Settings(arguments.limit, arguments.batch, arguments.forwards or None)
     files = evaluation.puzzles(folder, arguments.limit)
     if arguments.files:

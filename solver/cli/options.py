@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
+from pathlib import Path
+
+from solver.cli.main import UsageError
 
 
 def whole(minimum: int) -> Callable[[str], int]:
@@ -45,3 +49,17 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line a problem, in input order")
     parser.add_argument("--trace", metavar="F", help="write every step to a new file of JSON lines, for replay")
     parser.add_argument("--watch", action="store_true", help="redraw the board at every step")
+
+
+def cores() -> int:
+    """The cores this process may use: more threads than that collapse under contention."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def puzzle_folder(data: str | None) -> Path | None:
+    """The sudoku folder of ``--data`` or REMASK_DATA, None without either. Raises UsageError where it is missing."""
+    data = data or os.environ.get("REMASK_DATA")
+    folder = Path(data) / "sudoku" if data else None
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+    return folder

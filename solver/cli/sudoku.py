@@ -186,8 +186,6 @@ def finish(totals: Totals, single: bool) -> None:
 
 def outcomes(arguments: argparse.Namespace, puzzles: list[Puzzle], trace: TextIO | None, single: bool) -> Iterator[Job]:
     """Jobs in the order in which they are done. Grids of different sizes go in batches of their own."""
-    import os
-
     import torch
 
     from solver import drive
@@ -196,7 +194,7 @@ def outcomes(arguments: argparse.Namespace, puzzles: list[Puzzle], trace: TextIO
     from solver.tasks.sudoku.task import Sudoku
     from solver.trace import Budget, Outcome, dump
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    torch.set_num_threads(options.cores())
     jobs = [Job(n, puzzle, Sudoku(puzzle.grid, arguments.repair)) for n, puzzle in enumerate(puzzles)]
     for digits in sorted({puzzle.digits for puzzle in puzzles}):
         group = [job for job in jobs if job.puzzle.digits == digits]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 from solver.cli.main import UsageError
+from solver.cli.options import cores, puzzle_folder
 
 
 def minutes(text: str) -> float:
@@ -43,10 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{out} holds a run already: --resume takes it up, another --out begins anew")
     if arguments.resume and not (out / "state.safetensors").is_file():
         raise UsageError(f"{out}: nothing to resume, state.safetensors is missing")
-    data = arguments.data or os.environ.get("REMASK_DATA")
-    folder = Path(data) / "sudoku" if data else None
-    if folder is not None and not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder")
+    folder = puzzle_folder(arguments.data)
 
     import torch
 
@@ -54,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     from solver.training.feed import Feed, build_pool
     from solver.training.loop import Trainer, train
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    torch.set_num_threads(cores())
     preset = SUDOKU[arguments.preset]
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
