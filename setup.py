@@ -4,11 +4,13 @@
 top-level names. In a checkout they are reached through the links ``solver/tasks`` and ``solver/kernels``; in an sdist they
 are real folders there; where a checkout wrote the links as text files (Windows, zip archives) they are mapped by hand.
 Packages are found, not listed: a new sub-package, with or without ``__init__.py``, cannot be forgotten.
+
+``kernels/compact.c`` is built where there is a C compiler; without one the package works as well, more slowly.
 """
 
 from pathlib import Path
 
-from setuptools import find_namespace_packages, setup
+from setuptools import Extension, find_namespace_packages, setup
 
 ROOT = Path(__file__).resolve().parent
 FLOORS = ("tasks", "kernels")
@@ -30,4 +32,11 @@ def layout(root: Path) -> tuple[list[str], dict[str, str]]:
 
 if __name__ == "__main__":  # the build runs this file as a script; tests import it for layout()
     packages, package_dir = layout(ROOT)
-    setup(packages=packages, package_dir=package_dir)
+    compact = Extension(
+        "solver.kernels._compact",  # a plain library, loaded with ctypes: it needs no header of Python's
+        sources=["kernels/compact.c" if (ROOT / "kernels").is_dir() else "solver/kernels/compact.c"],
+        extra_compile_args=["-O3", "-fno-math-errno", "-Wno-psabi"],
+        libraries=["m"],
+        optional=True,
+    )
+    setup(packages=packages, package_dir=package_dir, ext_modules=[compact])

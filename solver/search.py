@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.task import Task, Violation
+from solver.tasks.task import Explains, Task, Violation
 
 NOGOODS = 512  # kept at most, the shortest first
 
@@ -65,6 +65,7 @@ class Tree:
 
     def __init__(self, task: Task, problem: Any, canvas: Canvas, order: Literal["best", "depth"]) -> None:
         self.task, self.problem, self.canvas, self.order = task, problem, canvas, order
+        self._explains = task if isinstance(task, Explains) else None  # asked once: it is slow to ask
         tokens = np.where(canvas.known, canvas.tokens, 0)
         self.root = Node(0, None, None, tokens, np.where(canvas.pinned, 0, -1), 0, 0.0)
         self.made, self.refuted = 1, 0
@@ -161,7 +162,7 @@ class Tree:
         known &= child.order <= child.tick - 1
         blame = 0
         for token in self._possible(cell) - parent.branch_tokens:
-            reason = explain(self.task, self.problem, child.tokens, known, cell, token)
+            reason = self._explain(child.tokens, known, cell, token)
             if reason is not None:
                 blame |= self._decisions_behind(child, reason)
         return blame
@@ -181,10 +182,16 @@ class Tree:
             else:
                 earlier = (node.order >= 0) & (node.order < node.order[cell])
                 for token in self._possible(cell) - {int(node.tokens[cell])}:
-                    reason = explain(self.task, self.problem, node.tokens, earlier, cell, token)
+                    reason = self._explain(node.tokens, earlier, cell, token)
                     assert reason is not None, "an implied cell must have a reason against every other token"
                     waiting.extend(reason)
         return blame
+
+    def _explain(self, tokens: Tokens, known: Mask, cell: int, token: int) -> frozenset[int] | None:
+        """Known cells that by themselves keep ``token`` out of ``cell``: the task's own word, or what its check says."""
+        if self._explains is not None:
+            return self._explains.explain(self.problem, tokens, known, cell, token)
+        return explain(self.task, self.problem, tokens, known, cell, token)
 
     def _possible(self, cell: int) -> set[int]:
         """The tokens that the canvas allows in ``cell`` before anything is known."""

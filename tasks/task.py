@@ -58,6 +58,14 @@ class Eliminates(Protocol):
         """Bitmask (B, L, W) of the tokens each cell may hold beside the other known cells of ``tokens`` (B, L)."""
 
 
+@runtime_checkable
+class Explains(Protocol):
+    """A task that can say why at once; without it, the loop tries the token and asks ``check``, which is slower."""
+
+    def explain(self, problem: Any, tokens: Tokens, known: Mask, cell: int, token: int) -> frozenset[int] | None:
+        """Known cells that by themselves keep ``token`` out of ``cell``, as few as possible; None where nothing does."""
+
+
 @dataclass(frozen=True)
 class Implied:
     """A cell that can hold just one token, and the known cells that force it."""

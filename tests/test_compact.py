@@ -13,6 +13,7 @@ from solver import checkpoint
 from solver.denoisers.compact import CompactDenoiser
 from solver.denoisers.load import load
 from solver.denoisers.network import KNOWN, OPEN, PINNED, Compact, CompactConfig
+from solver.kernels import compiled
 from solver.tasks.sudoku import data, exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 
@@ -116,7 +117,8 @@ def test_flops_grow_with_loops_and_are_those_of_the_products() -> None:
     """Against a count by hand for a cell state with attention only."""
     network = make(state="cell", mixers=("attention",), width=4, hidden=8, heads=1)
     a_loop = 9 * (4 * 4 + 2 * 4 * 8) + 9 * (2 * 16 + 32 + 2 * 9 * 4)
-    assert network.flops(9, 0, 5) == 2 * (5 * a_loop + 9 * 4 * 9)
+    nowhere = compiled.Board.of(torch.zeros(0, 9), network.config.vocab)
+    assert network.flops(nowhere, 5) == 2 * (5 * a_loop + 9 * 4 * 9)
 
 
 def test_a_row_leaves_early_only_when_it_has_settled() -> None:
@@ -133,7 +135,7 @@ def test_a_row_leaves_early_only_when_it_has_settled() -> None:
     _, aux = never.denoise(state, tokens, known, known, never.start(state))
     assert aux.loops == (32, 32, 32)
     loops, flops = never.cost(state, aux)
-    assert flops[0] == never.network.flops(81, 27, loops[0])
+    assert flops[0] == never.network.flops(compiled.Board.of(RELATIONS, 9), loops[0])
 
 
 def test_a_reset_cell_carries_nothing() -> None:

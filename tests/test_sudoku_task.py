@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from solver.search import explain
 from solver.tasks.sudoku import exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
-from solver.tasks.task import Eliminates, Infers, Task, Violation
+from solver.tasks.task import Eliminates, Explains, Infers, Task, Violation
 
 CROOKED = np.array([int(c) for c in "0001021122132333"])
 TASKS = [
@@ -80,6 +81,13 @@ def test_elimination_keeps_every_solution(board, seed: int) -> None:
         for other in range(task.vocab):
             peers = task.layout.peers[cell][task.layout.peers[cell] >= 0]
             assert bool(free[cell] >> other & 1) == (not any(known[p] and solution[p] == other for p in peers))
+            # why a token is out: a known cell that holds it, for which the check finds a reason too
+            known[cell], was = False, known[cell]
+            reason = task.explain(Sudoku(np.zeros(task.layout.cells, np.int8)), solution, known, cell, other)
+            checked = explain(task, Sudoku(np.zeros(task.layout.cells, np.int8)), solution, known, cell, other)
+            known[cell] = was
+            assert (reason is None) == bool(free[cell] >> other & 1)
+            assert reason is None or (checked is not None and all(known[c] and solution[c] == other for c in reason))
 
 
 def test_clues_are_pinned_and_a_changed_clue_is_no_solution() -> None:
@@ -116,5 +124,5 @@ def test_what_is_no_grid_is_refused(grid: np.ndarray) -> None:
 
 
 def test_the_task_fits_its_protocols() -> None:
-    for protocol in (Task, Eliminates, Infers):
+    for protocol in (Task, Eliminates, Explains, Infers):
         assert isinstance(FOUR, protocol)

@@ -1,4 +1,5 @@
-"""The compact network as a denoiser: carried state, early leave, bf16 where the CPU has it.
+"""The compact network as a denoiser: carried state, early leave; compiled where that is built, else torch, in bf16 where the CPU
+has it.
 
 A forward is at most ``loops`` inner loops. A row leaves early when its best tokens have stood for four loops and every open
 cell is at least ``settled`` sure; the loops it took are counted. No rule of any task is consulted for that.
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from solver.denoisers.network import KNOWN, NOISE, OPEN, PINNED, Compact, Geometry
+from solver.kernels import compiled
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
 CHUNK = 4  # inner loops between two looks at whether a row has settled
@@ -68,7 +70,8 @@ class CompactDenoiser:
         self.kind: Literal["mask", "uniform"] = "uniform" if network.config.noise == "uniform" else "mask"
         self.loops = loops or network.config.loops
         self.settled = settled
-        self.dtype = torch.bfloat16 if fast_bf16() else torch.float32
+        self.compiled = compiled.Network(network.parameters_in_order()) if network.compiles(torch.device("cpu")) else None
+        self.dtype = torch.bfloat16 if fast_bf16() and self.compiled is None else torch.float32
         torch.set_float32_matmul_precision("medium")
         self.network.to(self.dtype)
 
@@ -99,21 +102,33 @@ class CompactDenoiser:
     ) -> tuple[Tensor, CompactAux]:
         status = torch.where(trail, PINNED, torch.where(known, KNOWN, NOISE if self.kind == "uniform" else OPEN))
         x = self.network.embed(tokens, status).to(self.dtype)
+        hidden, logits, taken = (self.settle_in_parts if self.compiled is None else self.settle_compiled)(state, x, trail, aux)
+        return logits, replace(aux, hidden=hidden, loops=tuple(taken.tolist()))
+
+    def settle_compiled(self, state: CompactState, x: Tensor, trail: Tensor, aux: CompactAux) -> tuple[Tensor, Tensor, Tensor]:
+        """:meth:`settle` in C."""
+        assert self.compiled is not None
+        board = replace(state.geometry.board, tokens=aux.hidden.shape[2])
+        rows, carried, limits = x.transpose(0, 1), aux.hidden.transpose(0, 1), (self.loops, CHUNK, self.settled)
+        hidden, logits, taken = compiled.settle(self.compiled, board, trail, trail, rows, rows, carried, *limits)
+        return hidden.transpose(0, 1), logits, taken
+
+    def settle_in_parts(self, state: CompactState, x: Tensor, trail: Tensor, aux: CompactAux) -> tuple[Tensor, Tensor, Tensor]:
+        """:meth:`settle`, a few rows at a time."""
 
         def part(at: int) -> tuple[Tensor, Tensor, Tensor]:
             rows = slice(at, at + ROWS)
             return self.settle(aux.hidden[:, rows], x[:, rows], trail[rows], state.geometry)
 
-        starts = range(0, len(tokens), ROWS)
+        starts = range(0, len(trail), ROWS)
         threads = min(torch.get_num_threads(), len(starts))
         if threads > 1:  # a thread a part scales where several threads on one small product do not
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 parts = list(pool.map(part, starts))
         else:
             parts = [part(at) for at in starts]
-        hidden, logits, loops = (list(column) for column in zip(*parts, strict=True))
-        taken = tuple(int(n) for part in loops for n in part)
-        return torch.cat(logits), replace(aux, hidden=torch.cat(hidden, 1), loops=taken)
+        hidden, logits, taken = zip(*parts, strict=True)
+        return torch.cat(hidden, 1), torch.cat(logits), torch.cat(taken)
 
     @torch.inference_mode()
     def settle(self, hidden: Tensor, x: Tensor, trail: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor, Tensor]:
@@ -142,8 +157,8 @@ class CompactDenoiser:
         return hidden.shape[2] if self.network.config.state == "candidate" else self.vocab
 
     def cost(self, state: CompactState, aux: CompactAux) -> tuple[list[int], list[int]]:
-        groups, cells = state.geometry.gather.shape
-        return list(aux.loops), [self.network.flops(cells, groups, loops) for loops in aux.loops]
+        board = replace(state.geometry.board, tokens=aux.hidden.shape[2])
+        return list(aux.loops), [self.network.flops(board, loops) for loops in aux.loops]
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         if self.kind == "mask":

@@ -17,12 +17,14 @@ Cells lead, (L, B, V, D), because pooling over groups is then one matrix product
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from solver.kernels import compiled
 
 OPEN, PINNED, KNOWN, NOISE = range(4)  # what a cell holds: nothing, a given, an accepted token, a random token
 MIXERS = ("relations", "attention", "window")
@@ -69,11 +71,13 @@ class CompactConfig:
 
 class Geometry(NamedTuple):
     """Who hears whom. ``gather`` (G, L) or (B, G, L) sums messages into groups, ``spread`` is its way back; ``visible``
-    (L, L) or (B, 1, L, L) is the attention mask, None for all."""
+    (L, L) or (B, 1, L, L) is the attention mask, None for all; ``board`` and ``pinned`` (B, L) are for the compiled path."""
 
     gather: Tensor
     spread: Tensor
     visible: Tensor | None
+    board: compiled.Board
+    pinned: Tensor | None
 
 
 class Compact(nn.Module):
@@ -106,6 +110,7 @@ class Compact(nn.Module):
     def geometry(self, relations: Tensor, pinned: Tensor | None = None) -> Geometry:
         """Pooling matrices and attention mask for relation ids (R, L), -1 for none; ``pinned`` (B, L) is needed if causal."""
         c, (_, cells) = self.config, relations.shape
+        board = compiled.Board.of(relations.cpu(), c.vocab, c.causal)
         device = relations.device
         where = torch.arange(cells, device=device)
         near = (where[:, None] - where[None, :]).abs() <= c.window
@@ -114,15 +119,16 @@ class Compact(nn.Module):
         if not c.causal:
             rows = [relations[r] == g for r in range(len(relations)) for g in sorted(set(relations[r].tolist())) if g >= 0]
             gather = torch.stack(rows).float() if rows else torch.zeros(0, cells, device=device)
-            return Geometry(gather, gather.t().contiguous(), visible)
+            return Geometry(gather, gather.t().contiguous(), visible, board, pinned)
         if pinned is None:
             raise ValueError("the causal form needs to know which cells are pinned")
         seen = before(pinned)
         gathers = [((r[:, None] == r[None, :]) & (r >= 0)[None, :])[None] & seen for r in relations]
         gather = torch.cat(gathers, 1).float() if gathers else torch.zeros(len(pinned), 0, cells, device=device)
-        spread = torch.eye(cells, device=device).repeat(1, len(gathers)).expand(len(pinned), -1, -1)
+        own = [torch.diag((r >= 0).float()) for r in relations]  # a cell hears its own view of each of its groups
+        spread = torch.cat([*own, torch.zeros(cells, 0, device=device)], 1).expand(len(pinned), -1, -1)
         visible = seen & visible if visible is not None else seen
-        return Geometry(gather, spread, visible[:, None])
+        return Geometry(gather, spread, visible[:, None], board, pinned)
 
     def start(self, cells: int, rows: int, generator: torch.Generator | None = None) -> Tensor:
         """The first state (L, B, V, D); with ``generator``, noise of standard deviation ``start_noise`` is added."""
@@ -158,8 +164,14 @@ class Compact(nn.Module):
         """``loops`` rounds of the block: the new state (L, B, V, D) and fp32 logits (B, L, vocab).
 
         ``said`` replaces ``x`` in outgoing messages. The causal form needs it: a cell's own token must reach later cells
-        but not its own prediction.
+        but not its own prediction. Where there is a compiled path for this network and device it is taken, in fp32.
         """
+        if self.compiles(state.device):
+            first, heard, spoken = (t.transpose(0, 1).float() for t in (state, x, x if said is None else said))
+            pinned = torch.zeros(first.shape[:2], dtype=torch.bool) if geometry.pinned is None else geometry.pinned
+            board = replace(geometry.board, tokens=state.shape[2])
+            state = compiled.loops(board, loops, pinned, first, heard, spoken, self.parameters_in_order()).transpose(0, 1)
+            return state, self.read_out(state)
         kind = state.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.inner.weight.dtype
         state, x = state.to(dtype), x.to(dtype)
@@ -167,8 +179,24 @@ class Compact(nn.Module):
         said = x if said is None else said.to(dtype)
         for _ in range(loops):
             state = self.block(state, x, said, geometry)
-        logits = self.head(state).float()
-        return state, (logits.squeeze(-1) if self.config.state == "candidate" else logits[:, :, 0]).transpose(0, 1)
+        return state, self.read_out(state)
+
+    def read_out(self, state: Tensor) -> Tensor:
+        """fp32 logits (B, L, vocab) of a state (L, B, V, D)."""
+        logits: Tensor = self.head(state).float()
+        return (logits.squeeze(-1) if self.config.state == "candidate" else logits[:, :, 0]).transpose(0, 1)
+
+    def compiles(self, device: torch.device) -> bool:
+        """Whether :mod:`solver.kernels.compiled` can stand in for :meth:`block`."""
+        c = self.config
+        fits = c.state == "candidate" and c.mixers == ("relations",) and c.width % 16 == 0 and c.hidden % 16 == 0
+        return fits and device.type == "cpu" and self.inner.weight.dtype == torch.float32 and compiled.available()
+
+    def parameters_in_order(self) -> list[Tensor | None]:
+        """Weight and bias of every product, in the order of ``compiled.KINDS``."""
+        groups, rivals = self.group, self.rival
+        layers = (self.message, self.inner, groups[0], groups[2], rivals[0], rivals[2], self.outer, self.head)
+        return [getattr(layer, name) for layer in layers for name in ("weight", "bias")]
 
     def block(self, state: Tensor, x: Tensor, said: Tensor, geometry: Geometry) -> Tensor:
         """One inner loop: messages out, pooled, back in, gated into the state, state normalised."""
@@ -196,18 +224,19 @@ class Compact(nn.Module):
         """Weight and bias of ``message`` and ``inner`` as one linear map."""
         return torch.cat([self.message.weight, self.inner.weight]), torch.cat([self.message.bias, self.inner.bias])
 
-    def flops(self, cells: int, groups: int, loops: int) -> int:
-        """Multiply-adds times two of one row's forward (matrix products only; ``groups`` is G)."""
+    def flops(self, board: compiled.Board, loops: int) -> int:
+        """Floating-point operations of one row's forward: matrix products, and the additions that pooling needs."""
         c = self.config
-        d, h, v = c.width, c.hidden, c.vocab if c.state == "candidate" else 1
-        a_loop = cells * v * (d * d + 2 * d * h)
+        relations, cells = board.member.shape
+        d, h, v = c.width, c.hidden, board.tokens if c.state == "candidate" else 1
+        a_loop = 2 * cells * v * (d * d * (2 if c.causal else 1) + 2 * d * h)
         if "relations" in c.mixers:
-            a_loop += groups * v * (d * h + h * h) + groups * cells * v * (d + h)
+            a_loop += 2 * board.groups * v * (d * h + h * h) + relations * cells * v * (d + h)
         if c.state == "candidate":
-            a_loop += cells * (d * h + h * h)
+            a_loop += 2 * cells * (d * h + h * h) + cells * v * (d + h)
         if "attention" in c.mixers or "window" in c.mixers:
-            a_loop += cells * v * (2 * d * d + d * h + 2 * cells * d)
-        return 2 * (loops * a_loop + cells * v * d * (1 if c.state == "candidate" else c.vocab))
+            a_loop += 2 * cells * v * (2 * d * d + d * h + 2 * cells * d)
+        return loops * a_loop + 2 * cells * v * d * (1 if c.state == "candidate" else c.vocab)
 
 
 def normalise(state: Tensor) -> Tensor:

@@ -41,11 +41,11 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=preset.rate, betas=(0.9, 0.98), weight_decay=0.01)
         self.generator = torch.Generator().manual_seed(preset.seed)
         self.geometry = self.network.geometry(relations.to(device))
-        self.cells, self.groups = relations.shape[1], self.geometry.gather.shape[0]
+        self.cells = relations.shape[1]
         self.state = self.fresh_state(preset.rows)
         self.steps_done, self.seconds, self.flops = 0, 0.0, 0
         # forward, and a backward of twice its products
-        self.step_flops = 3 * preset.rows * self.network.flops(self.cells, self.groups, preset.segment)
+        self.step_flops = 3 * preset.rows * self.network.flops(self.geometry.board, preset.segment)
 
     def fresh_state(self, rows: int) -> Tensor:
         """First states for ``rows`` canvases, their noise drawn on the CPU so that all devices start alike."""
@@ -82,7 +82,7 @@ class Trainer:
             torch._foreach_lerp_(list(self.average.values()), list(self.network.state_dict().values()), 1 - keep)
             doubt = self.feed.advance(logits.detach().float().cpu()).to(self.device)
             # contiguous, as it comes back from a file: products round by layout, and a resumed run is to be the same
-            reset = torch.where(doubt.t()[..., None, None], self.network.first.to(state.dtype), state.detach())
+            reset = torch.where(doubt.t()[..., None, None], self.network.first, state.detach()).to(torch.bfloat16)
             self.state = reset.contiguous()
         exact = ((logits.argmax(-1) == truth) | (weight == 0)).all(1).float().mean()
         self.steps_done += 1

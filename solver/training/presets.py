@@ -37,5 +37,5 @@ class Preset:
 SUDOKU = {
     "cpu": Preset(CompactConfig(vocab=9), steps=9_200, rows=64, segment=8, rate=4e-3),
     "gpu": Preset(CompactConfig(vocab=9, width=96, hidden=192), steps=120_000, rows=768, segment=8, rate=2e-3, pool=2_000_000),
-    "smoke": Preset(CompactConfig(vocab=9, width=8, hidden=16, loops=8), steps=60, rows=8, segment=4, rate=4e-3, pool=64),
+    "smoke": Preset(CompactConfig(vocab=9, width=16, hidden=16, loops=8), steps=60, rows=8, segment=4, rate=4e-3, pool=64),
 }

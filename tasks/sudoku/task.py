@@ -95,6 +95,14 @@ class SudokuTask:
         free: NDArray[np.int32] = conflicts.free.numpy()
         return free
 
+    def explain(self, problem: Sudoku, tokens: Tokens, known: Mask, cell: int, token: int) -> frozenset[int] | None:
+        """One known peer that holds ``token``, a clue if there is one."""
+        holders = np.flatnonzero(self._peers[cell] & known & (tokens == token))
+        if not len(holders):
+            return None
+        clues = holders if problem.repair else holders[np.asarray(problem.grid)[holders] > 0]
+        return frozenset({int(clues[0] if len(clues) else holders[0])})
+
     def infer(self, problem: Sudoku, tokens: Tokens, known: Mask) -> list[Implied | Violation]:
         """Naked and hidden singles, one pass; a unit with no place for a digit is a contradiction with its reason."""
         one_hot = known[:, None] & (tokens[:, None] == np.arange(self.vocab))
