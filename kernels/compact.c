@@ -179,18 +179,21 @@ static void pool_backward(const struct network *net, const struct board *b, cons
     }
 }
 
-/* One inner loop: state (n, D) to next (n, D), which may be the same. said is x where the board is not causal. */
-static void advance(const struct network *net, const struct board *b, const unsigned char *pinned, const float *x,
-                    const float *said, const float *state, float *next, const struct work *w) {
-    const int cells = b->cells, tokens = b->tokens, n = cells * tokens, m = b->groups * tokens, d = net->width, h = net->hidden;
+/* The first half of an inner loop: what each of n candidates says to the others, and its own part of the hidden layer. */
+static void speak(const struct network *net, int causal, int n, const float *x, const float *said, const float *state,
+                  const struct work *w) {
+    const int d = net->width, h = net->hidden;
     for (int k = 0; k < n * d; k += 8) store(w->heard + k, load(state + k) + load(x + k));
     product(n, w->heard, d, net->weight[INNER], net->bias[INNER], w->inner, h, 0);
     product(n, w->heard, d, net->weight[MESSAGE], net->bias[MESSAGE], w->own, d, RELU);
-    if (b->causal) {
-        for (int k = 0; k < n * d; k += 8) store(w->spoken + k, load(state + k) + load(said + k));
-        product(n, w->spoken, d, net->weight[MESSAGE], net->bias[MESSAGE], w->sent, d, RELU);
-    }
-    pool(net, b, pinned, w->sent, w->pooled);
+    if (!causal) return;
+    for (int k = 0; k < n * d; k += 8) store(w->spoken + k, load(state + k) + load(said + k));
+    product(n, w->spoken, d, net->weight[MESSAGE], net->bias[MESSAGE], w->sent, d, RELU);
+}
+
+/* The second half, once w->pooled holds what the groups say: the next state (n, D), which may be the place of the last one. */
+static void hear(const struct network *net, const struct board *b, const float *state, float *next, const struct work *w) {
+    const int cells = b->cells, tokens = b->tokens, n = cells * tokens, m = b->groups * tokens, d = net->width, h = net->hidden;
     zero(w->rival, cells * d);
     for (int i = 0; i < n; i++) add(w->rival + i / tokens * d, w->own + i * d, d);
     product(m, w->pooled, d, net->weight[GROUP_IN], net->bias[GROUP_IN], w->middle, h, RELU);
@@ -216,6 +219,14 @@ static void advance(const struct network *net, const struct board *b, const unsi
         const float scale = w->scale[i] = 1.0f / sqrtf(total(square) / d + 1e-7f);
         for (int k = 0; k < d; k += 8) store(next + i * d + k, (load(s + k) + load(u + k)) * scale);
     }
+}
+
+/* One inner loop: state (n, D) to next (n, D). said is x where the board is not causal. */
+static void advance(const struct network *net, const struct board *b, const unsigned char *pinned, const float *x,
+                    const float *said, const float *state, float *next, const struct work *w) {
+    speak(net, b->causal, b->cells * b->tokens, x, said, state, w);
+    pool(net, b, pinned, w->sent, w->pooled);
+    hear(net, b, state, next, w);
 }
 
 /* The gradient of a loop, after `advance` has filled the scratch for it again: d_state (n, D) from that of `next` to that of
@@ -337,6 +348,60 @@ void remask_backward(const struct network *net, const struct board *b, int rows,
         }
         pinned += b->cells, x += size, said += size, states += (loops + 1) * size, d_state += size, d_x += size, d_said += size;
     }
+}
+
+/* Left to right with a cache: sent (L, K, V, D) of a row holds what each known cell says at each of K loops.
+
+   The prefix: a board of the given cells alone, all of which see each other; cell (L,) are their places on the whole board. */
+void remask_prefix(const struct network *net, const struct board *b, int loops, const unsigned char *pinned, const float *x,
+                   const int *cell, float *state, float *sent, float *scratch) {
+    const int size = b->tokens * net->width;
+    float *end;
+    const struct work w = divide(net, b, scratch, &end);
+    for (int k = 0; k < loops; k++) {
+        advance(net, b, pinned, x, x, state, state, &w);
+        for (int c = 0; c < b->cells; c++) memcpy(sent + ((long)cell[c] * loops + k) * size, w.sent + c * size, sizeof(float) * size);
+    }
+}
+
+/* The next cell of each row: its logits (rows, V) from the cells that are `visible` (rows, L), and its own states (rows, K, V, D),
+   which it says only once its token is known. x and first (V, D) are those of any open cell. */
+void remask_append(const struct network *net, const struct board *whole, int rows, int loops, const int *cell,
+                   const unsigned char *visible, const float *x, const float *first, const float *sent, float *states,
+                   float *logits, float *scratch) {
+    const int cells = whole->cells, tokens = whole->tokens, relations = whole->relations, size = tokens * net->width;
+    float *end, *state;
+    for (int row = 0; row < rows; row++, visible += cells, sent += (long)cells * loops * size, logits += tokens) {
+        int member[16]; /* of this cell; compiled.py sees to it that there are no more relations than that */
+        for (int r = 0; r < relations; r++) member[r] = whole->member[r * cells + cell[row]];
+        const struct board alone = {1, tokens, relations, relations, 1, member};
+        const struct work w = divide(net, &alone, scratch, &end);
+        state = end;
+        memcpy(state, first, sizeof(float) * size);
+        for (int k = 0; k < loops; k++, states += size) {
+            memcpy(states, state, sizeof(float) * size);
+            speak(net, 0, tokens, x, x, state, &w);
+            zero(w.pooled, relations * size);
+            for (int r = 0; r < relations; r++)
+                for (int j = 0; j < cells; j++)
+                    if (visible[j] && member[r] >= 0 && whole->member[r * cells + j] == member[r])
+                        add(w.pooled + r * size, sent + ((long)j * loops + k) * size, size);
+            hear(net, &alone, state, state, &w);
+        }
+        read_out(net, state, tokens, logits);
+    }
+}
+
+/* What that cell says at each loop, now that its token is known: said (rows, V, D) into `sent`. */
+void remask_say(const struct network *net, const struct board *whole, int rows, int loops, const int *cell, const float *said,
+                const float *states, float *sent, float *scratch) {
+    const int tokens = whole->tokens, size = tokens * net->width;
+    for (int row = 0; row < rows; row++, said += size, sent += (long)whole->cells * loops * size)
+        for (int k = 0; k < loops; k++, states += size) {
+            for (int i = 0; i < size; i += 8) store(scratch + i, load(states + i) + load(said + i));
+            product(tokens, scratch, net->width, net->weight[MESSAGE], net->bias[MESSAGE],
+                    sent + ((long)cell[row] * loops + k) * size, net->width, RELU);
+        }
 }
 
 /* Whether this CPU runs it well: elsewhere torch does better. */

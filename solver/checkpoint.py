@@ -17,31 +17,36 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from solver.denoisers.network import Compact, CompactConfig
+from solver.denoisers.plain import Plain, PlainConfig
 
 SHIPPED = Path(__file__).parent / "weights"
 FORMAT = 1
+Network = Compact | Plain
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used; the message is one line and names the file."""
 
 
-def save(folder: Path, network: Compact, task: str, facts: dict[str, Any]) -> None:
-    """Write ``network`` as bf16 to ``folder`` (made if missing), each file replaced whole. ``facts`` go into config.json."""
+def save(
+    folder: Path, weights: dict[str, torch.Tensor], network: CompactConfig | PlainConfig, task: str, facts: dict[str, Any]
+) -> None:
+    """Write ``weights`` as bf16 to ``folder`` (made if missing), each file replaced whole. ``facts`` go into config.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.to(torch.bfloat16).contiguous() for name, value in network.state_dict().items()}
-    save_tensors(folder / "model.safetensors", weights)
+    small = {name: value.to(torch.bfloat16).contiguous() for name, value in weights.items()}
+    save_tensors(folder / "model.safetensors", small)
     config = {
         "format": FORMAT,
         "task": task,
-        "network": asdict(network.config),
+        "kind": "compact" if isinstance(network, CompactConfig) else "plain",
+        "network": asdict(network),
         "sha256": sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
         **facts,
     }
     write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
 
-def load(folder: Path, task: str) -> tuple[Compact, dict[str, Any]]:
+def load(folder: Path, task: str) -> tuple[Network, dict[str, Any]]:
     """The network (fp32, evaluation mode) and its config.json. Raises :class:`CheckpointError`."""
     config_file, weights_file = folder / "config.json", folder / "model.safetensors"
     for file in (config_file, weights_file):
@@ -49,10 +54,7 @@ def load(folder: Path, task: str) -> tuple[Compact, dict[str, Any]]:
             raise CheckpointError(f"{folder}: not a checkpoint, {file.name} is missing")
     try:
         config = json.loads(config_file.read_text(encoding="utf-8"))
-        known = {field.name for field in fields(CompactConfig)}
-        network_config = {key: value for key, value in config["network"].items() if key in known}
-        network_config["mixers"] = tuple(network_config["mixers"])
-        network = Compact(CompactConfig(**network_config))
+        network = build(config.get("kind", "compact"), config["network"])
         expected, made_for = config["sha256"], config["task"]
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{config_file}: not a valid configuration ({one_line(error)})") from error
@@ -65,6 +67,17 @@ def load(folder: Path, task: str) -> tuple[Compact, dict[str, Any]]:
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{weights_file}: does not fit config.json ({one_line(error)})") from error
     return network.eval().requires_grad_(False), config
+
+
+def build(kind: str, settings: dict[str, Any]) -> Network:
+    """A network of ``kind`` with fresh weights; settings that this version does not know are left out."""
+    if kind not in ("compact", "plain"):
+        raise ValueError(f"unknown kind of network {kind!r}")
+    known = {field.name for field in fields(CompactConfig if kind == "compact" else PlainConfig)}
+    chosen: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in settings.items() if key in known
+    }
+    return Compact(CompactConfig(**chosen)) if kind == "compact" else Plain(PlainConfig(**chosen))
 
 
 def one_line(error: Exception) -> str:

@@ -155,7 +155,8 @@ def test_a_reset_cell_carries_nothing() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    checkpoint.save(tmp_path / "good", make(), "sudoku", {"seed": 1})
+    network = make()
+    checkpoint.save(tmp_path / "good", network.state_dict(), network.config, "sudoku", {"seed": 1})
     return tmp_path / "good"
 
 

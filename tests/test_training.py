@@ -13,13 +13,15 @@ from safetensors.torch import load_file
 
 from solver.cli.main import main
 from solver.denoisers.network import KNOWN, NOISE, OPEN, PINNED
+from solver.denoisers.plain import PlainConfig
 from solver.tasks.sudoku import layout
 from solver.training import sudoku as canvases
-from solver.training.feed import Feed, build_pool
+from solver.training.courses import Segments, Sequences
+from solver.training.feed import Feed, SequenceFeed, build_pool
 from solver.training.loop import Trainer, train
-from solver.training.presets import SUDOKU, Preset
+from solver.training.presets import MODELS, SUDOKU, Preset
 
-SMOKE = replace(SUDOKU["smoke"], steps=12, warmup=4)
+SMOKE = replace(SUDOKU["diffusion", "smoke"], steps=12, warmup=4)
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +30,28 @@ def pool() -> canvases.Pool:
 
 
 def trainer(pool: canvases.Pool, preset: Preset = SMOKE) -> Trainer:
-    return Trainer(preset, Feed(preset, pool), torch.tensor(layout.standard(9).relations))
+    if isinstance(preset.network, PlainConfig):
+        return Trainer(preset, lambda: Sequences(preset, SequenceFeed(preset, pool)))
+    return Trainer(preset, lambda: Segments(preset, Feed(preset, pool), torch.tensor(layout.standard(9).relations)))
 
 
 def silent(_: str) -> None:
     pass
 
 
-@pytest.mark.parametrize("noise", ["mask", "hybrid", "uniform"])
-def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(pool: canvases.Pool, tmp_path: Path, noise) -> None:
-    preset = replace(SMOKE, network=replace(SMOKE.network, noise=noise))
+def kinds() -> dict[str, Preset]:
+    """Every model, and the denoiser with every noise."""
+    found = {f"noise {n}": replace(SMOKE, network=replace(SMOKE.compact, noise=n)) for n in ("mask", "hybrid", "uniform")}
+    return found | {model: replace(SUDOKU[model, "smoke"], steps=12, warmup=4) for model in MODELS if model != "diffusion"}
+
+
+@pytest.mark.parametrize("kernels", ["auto", "reference"])
+@pytest.mark.parametrize("kind", kinds())
+def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(
+    pool: canvases.Pool, tmp_path: Path, kind: str, kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REMASK_KERNELS", kernels)
+    preset = kinds()[kind]
     unbroken = trainer(pool, preset)
     train(unbroken, tmp_path / "unbroken", None, silent, {})
     first = trainer(pool, preset)
@@ -60,7 +74,13 @@ def test_the_loss_falls(pool: canvases.Pool) -> None:
     run = trainer(pool, replace(SMOKE, steps=60))
     losses = [run.step()[0] for _ in range(60)]
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.02
-    assert run.flops == 60 * run.step_flops > 0
+    assert run.flops == 60 * run.course.flops > 0
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_models_cpu_preset_takes_the_same_training_flops(pool: canvases.Pool, model: str) -> None:
+    preset = SUDOKU[model, "cpu"]
+    assert trainer(pool, preset).course.flops * preset.steps == pytest.approx(0.25e15, rel=0.025)
 
 
 def test_resuming_with_other_data_is_refused(pool: canvases.Pool, tmp_path: Path) -> None:

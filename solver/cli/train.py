@@ -9,6 +9,8 @@ from pathlib import Path
 from solver.cli.main import UsageError
 from solver.cli.options import cores, puzzle_folder
 
+MODELS = ("diffusion", "ar", "ar-plain", "ar-plain-easiest")
+
 
 def minutes(text: str) -> float:
     """An argparse type: a positive number of minutes."""
@@ -23,7 +25,9 @@ def minutes(text: str) -> float:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", choices=("sudoku",), help="what to train for")
-    parser.add_argument("--model", choices=("diffusion",), default="diffusion", help="what to train (diffusion)")
+    parser.add_argument(
+        "--model", choices=MODELS, default="diffusion", help="the denoiser or a left-to-right baseline (diffusion)"
+    )
     parser.add_argument("--preset", choices=("cpu", "gpu", "smoke"), default="cpu", help="size and length of the run (cpu)")
     parser.add_argument("--out", metavar="DIR", help="where the run is kept (runs/TASK-MODEL-PRESET)")
     parser.add_argument("--resume", action="store_true", help="take up the run in --out where it stopped")
@@ -47,12 +51,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
+    from solver.denoisers.plain import PlainConfig
     from solver.tasks.sudoku import layout
-    from solver.training.feed import Feed, build_pool
+    from solver.training.courses import Course, Segments, Sequences
+    from solver.training.feed import Feed, SequenceFeed, build_pool
     from solver.training.loop import Trainer, train
 
     torch.set_num_threads(cores())
-    preset = SUDOKU[arguments.preset]
+    if (arguments.model, arguments.preset) not in SUDOKU:
+        raise UsageError(f"there is no preset {arguments.preset!r} for --model {arguments.model}")
+    preset = SUDOKU[arguments.model, arguments.preset]
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def say(line: str) -> None:
@@ -61,14 +69,25 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"{preset.steps} steps of {preset.rows} canvases on {device}, into {out}")
     pool = build_pool(preset, folder)
     say(f"{len(pool.puzzles)} puzzles: " + ", ".join(f"{n} ({s:.0%})" for n, s in zip(pool.sizes, pool.shares, strict=True)))
-    trainer = Trainer(preset, Feed(preset, pool), torch.tensor(layout.standard(9).relations), device)
+
+    def course() -> Course:
+        if isinstance(preset.network, PlainConfig):
+            return Sequences(preset, SequenceFeed(preset, pool), device)
+        return Segments(preset, Feed(preset, pool), torch.tensor(layout.standard(9).relations), device)
+
+    trainer = Trainer(preset, course)
     if arguments.resume:
         try:
             trainer.restore(out)
         except ValueError as error:
             raise UsageError(str(error)) from error
         say(f"resumed at step {trainer.steps_done}")
-    facts = {"preset": arguments.preset, "data": [int(n) for n in pool.sizes], "settings": asdict(preset)}
+    facts = {
+        "model": arguments.model,
+        "preset": arguments.preset,
+        "data": [int(n) for n in pool.sizes],
+        "settings": asdict(preset),
+    }
     complete = train(trainer, out, arguments.minutes, say, facts)
     say(f"{'complete' if complete else 'stopped'} at step {trainer.steps_done}; weights in {out / 'checkpoint'}")
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from solver import checkpoint
 from solver.denoisers import controls
 from solver.denoisers.compact import CompactDenoiser
+from solver.denoisers.network import Compact
 from solver.denoisers.protocol import Denoiser
 
 NAMES = ("compact", "random", "prior")
@@ -23,4 +24,6 @@ def load(name: str, task: str, vocab: int, loops: int | None = None) -> Denoiser
         known = ", ".join(NAMES)
         raise checkpoint.CheckpointError(f"unknown denoiser {name!r}: neither one of {known} nor a checkpoint's folder")
     network, _ = checkpoint.load(folder, task)
+    if not isinstance(network, Compact) or network.config.causal:
+        raise checkpoint.CheckpointError(f"{folder}: a left-to-right model, not a denoiser")
     return CompactDenoiser(network, name=name, loops=loops)

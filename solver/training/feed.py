@@ -47,11 +47,12 @@ class Feed:
         self.pool, self.preset = pool, preset
         self.rng = np.random.default_rng(preset.seed)
         self.slots = canvases.empty_slots(preset.rows)
+        self.plain = preset.compact.causal  # left to right there is nothing but the puzzle and the truth
         self.digest = sha256(pool.puzzles.tobytes()).hexdigest()
 
     def next(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """``fresh`` (B,) bool, tokens, status, truth (B, 81) and the loss weights (B, 81) of the next segment."""
-        noise = self.preset.network.noise
+        noise = "none" if self.plain else self.preset.compact.noise
         fresh = canvases.renew(self.slots, self.pool, self.preset.longest, noise, self.rng)
         truth, weight = canvases.targets(self.slots, self.pool)
         return (
@@ -68,6 +69,8 @@ class Feed:
         exact = ((logits.argmax(-1) == truth) | (weight == 0)).all(1).numpy()
         self.slots.streak = np.where(exact, self.slots.streak + 1, 0)
         self.slots.age += 1
+        if self.plain:
+            return torch.zeros(exact.shape[0], canvases.CELLS, dtype=torch.bool)
         return canvases.move(self.slots, self.pool, logits, self.rng)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -77,8 +80,50 @@ class Feed:
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """The inverse of :meth:`state`. Raises ValueError where the pool is another one than the run began with."""
-        if facts["pool"] != self.digest:
-            raise ValueError("the training data is not what this run began with; resume with the same --data")
+        same_pool(facts, self.digest)
         for f in fields(self.slots):
             setattr(self.slots, f.name, tensors[f"slots.{f.name}"].numpy().copy())
         self.rng.bit_generator.state = facts["rng"]
+
+
+class SequenceFeed:
+    """Puzzles as sequences of (cell, token) pairs, each under a random symmetry: what the compact network has built in, a plain
+    transformer has to be shown."""
+
+    def __init__(self, preset: Preset, pool: canvases.Pool) -> None:
+        self.pool, self.preset = pool, preset
+        self.rng = np.random.default_rng(preset.seed)
+        self.digest = sha256(pool.puzzles.tobytes()).hexdigest()
+
+    def next(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Cells and tokens (B, 81), givens first, and (B, 81) bool: the pairs that are answers."""
+        from solver.tasks.sudoku import logic
+
+        drawn = self.pool.draw(self.rng, self.preset.rows)
+        grids = []
+        for number in drawn:
+            cells, digits = data.random_symmetry(self.rng)
+            grids.append((digits[self.pool.puzzles[number][cells]], digits[self.pool.solutions[number][cells]]))
+        puzzles, solutions = (np.stack(column) for column in zip(*grids, strict=True))
+        if self.preset.plain.order == "easiest":
+            order = logic.easiest_first(layout.standard(9), puzzles, solutions)
+        else:
+            order = np.argsort(puzzles == 0, axis=1, kind="stable")
+        tokens = np.take_along_axis(solutions, order, 1) - 1
+        answers = np.take_along_axis(puzzles == 0, order, 1)
+        return torch.from_numpy(order), torch.from_numpy(tokens.astype(np.int64)), torch.from_numpy(answers)
+
+    def state(self) -> dict[str, Any]:
+        """The JSON part of what a checkpoint must keep."""
+        return {"rng": self.rng.bit_generator.state, "pool": self.digest}
+
+    def restore(self, facts: dict[str, Any]) -> None:
+        """The inverse of :meth:`state`. Raises ValueError where the pool is another one than the run began with."""
+        same_pool(facts, self.digest)
+        self.rng.bit_generator.state = facts["rng"]
+
+
+def same_pool(facts: dict[str, Any], digest: str) -> None:
+    """Raises ValueError where the pool is another one than the run began with."""
+    if facts["pool"] != digest:
+        raise ValueError("the training data is not what this run began with; resume with the same --data")

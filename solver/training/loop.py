@@ -1,4 +1,4 @@
-"""The trainer: carry a state through segments of inner loops, ask for the truth after each, step, repeat.
+"""The trainer: ask a course for a loss, step, average, log, save, repeat.
 
     python -m solver train sudoku --model diffusion --preset cpu --out runs/sudoku [--resume] [--minutes N] [--data DIR]
 
@@ -19,11 +19,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from solver import checkpoint
-from solver.denoisers.network import Compact
-from solver.training.feed import Feed
+from solver.training.courses import Course
 from solver.training.presets import Preset
 
 LOG_EVERY = 100  # steps
@@ -33,26 +31,14 @@ SAVE_EVERY = 180.0  # seconds
 class Trainer:
     """One run. ``step`` does one step; ``save`` and ``restore`` keep everything that the next step depends on."""
 
-    def __init__(self, preset: Preset, feed: Feed, relations: Tensor, device: str = "cpu") -> None:
-        self.preset, self.feed, self.device = preset, feed, device
-        torch.manual_seed(preset.seed)
-        self.network = Compact(preset.network).to(device)
+    def __init__(self, preset: Preset, begin: Callable[[], Course]) -> None:
+        self.preset = preset
+        torch.manual_seed(preset.seed)  # of the network's first weights
+        self.course = begin()
+        self.network = self.course.network
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=preset.rate, betas=(0.9, 0.98), weight_decay=0.01)
-        self.generator = torch.Generator().manual_seed(preset.seed)
-        self.geometry = self.network.geometry(relations.to(device))
-        self.cells = relations.shape[1]
-        self.state = self.fresh_state(preset.rows)
         self.steps_done, self.seconds, self.flops = 0, 0.0, 0
-        # forward, and a backward of twice its products
-        self.step_flops = 3 * preset.rows * self.network.flops(self.geometry.board, preset.segment)
-
-    def fresh_state(self, rows: int) -> Tensor:
-        """First states for ``rows`` canvases, their noise drawn on the CPU so that all devices start alike."""
-        c = self.preset.network
-        width = c.vocab if c.state == "candidate" else 1
-        noise = torch.randn((self.cells, rows, width, c.width), generator=self.generator) * c.start_noise
-        return F.rms_norm(self.network.first.detach() + noise.to(self.device), (c.width,)).to(torch.bfloat16).contiguous()
 
     def rate(self) -> float:
         """Warm-up, plateau, linear fall to a hundredth."""
@@ -61,16 +47,9 @@ class Trainer:
         return p.rate * min(1.0, (n + 1) / p.warmup) * max(0.01, min(1.0, left))
 
     def step(self) -> tuple[float, float]:
-        """One segment and one update; returns the loss and the share of canvases whose draft is exact."""
+        """One update; returns the loss and the share of canvases whose draft is exact."""
         started = time.perf_counter()
-        fresh, tokens, status, truth, weight = (t.to(self.device) for t in self.feed.next())
-        if fresh.any():
-            self.state[:, fresh] = self.fresh_state(int(fresh.sum()))
-        with torch.autocast(self.device, torch.bfloat16):
-            x = self.network.embed(tokens, status)
-            state, logits = self.network(self.state, x, self.geometry, self.preset.segment)
-        losses = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none").view_as(weight)
-        loss = (losses * weight).sum() / weight.sum().clamp_min(1)
+        loss, exact = self.course.loss()
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         self.optimizer.zero_grad(set_to_none=True)
@@ -80,36 +59,29 @@ class Trainer:
         keep = min(self.preset.averaging, (1 + self.steps_done) / (10 + self.steps_done))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.values()), list(self.network.state_dict().values()), 1 - keep)
-            doubt = self.feed.advance(logits.detach().float().cpu()).to(self.device)
-            # contiguous, as it comes back from a file: products round by layout, and a resumed run is to be the same
-            reset = torch.where(doubt.t()[..., None, None], self.network.first, state.detach()).to(torch.bfloat16)
-            self.state = reset.contiguous()
-        exact = ((logits.argmax(-1) == truth) | (weight == 0)).all(1).float().mean()
+            self.course.advance()
         self.steps_done += 1
-        self.flops += self.step_flops
+        self.flops += self.course.flops
         self.seconds += time.perf_counter() - started
-        return loss.item(), exact.item()
+        return loss.item(), exact
 
     def save(self, folder: Path, facts: dict[str, Any]) -> None:
         """The resumable state, then the averaged weights as a checkpoint. ``folder`` is made if missing."""
         folder.mkdir(parents=True, exist_ok=True)
-        tensors: dict[str, Tensor] = {"state": self.state, "generator": self.generator.get_state()}
+        tensors, course_facts = self.course.state()
         tensors |= {f"network.{k}": v.detach() for k, v in self.network.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
         for number, entry in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{key}": value for key, value in entry.items()}
-        slots, feed_facts = self.feed.state()
-        tensors |= slots
         # the step count sits inside the tensors, so that a kill between the two files cannot pair a new one with an old one
         tensors["step"] = torch.tensor(self.steps_done)
-        progress = {"step": self.steps_done, "seconds": self.seconds, "flops": self.flops, "feed": feed_facts}
+        progress = {"step": self.steps_done, "seconds": self.seconds, "flops": self.flops, "feed": course_facts}
         tensors["progress"] = torch.tensor(list(json.dumps(progress).encode()), dtype=torch.uint8)
         checkpoint.save_tensors(
             folder / "state.safetensors", {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
         )
-        shipped = Compact(self.preset.network)
-        shipped.load_state_dict({k: v.cpu() for k, v in self.average.items()})
-        checkpoint.save(folder / "checkpoint", shipped, "sudoku", {**facts, "training": self.summary()})
+        weights = {name: value.cpu() for name, value in self.average.items()}
+        checkpoint.save(folder / "checkpoint", weights, self.preset.network, "sudoku", {**facts, "training": self.summary()})
 
     def restore(self, folder: Path) -> None:
         """Take up the run saved in ``folder``. Raises ValueError where it is missing or of another preset."""
@@ -121,7 +93,9 @@ class Trainer:
         progress = json.loads(bytes(tensors["progress"].tolist()))
 
         def part(prefix: str) -> dict[str, Tensor]:
-            return {k.removeprefix(prefix): v.to(self.device) for k, v in tensors.items() if k.startswith(prefix)}
+            return {k.removeprefix(prefix): v.to(device) for k, v in tensors.items() if k.startswith(prefix)}
+
+        device = next(self.network.parameters()).device
 
         try:
             self.network.load_state_dict(part("network."))
@@ -134,9 +108,7 @@ class Trainer:
             number, name = key.split(".", 1)
             state["state"].setdefault(int(number), {})[name] = value.cpu() if name == "step" else value
         self.optimizer.load_state_dict(state)
-        self.state = tensors["state"].to(self.device)
-        self.generator.set_state(tensors["generator"])
-        self.feed.restore(tensors, progress["feed"])
+        self.course.restore(tensors, progress["feed"])
         self.steps_done, self.seconds, self.flops = progress["step"], progress["seconds"], progress["flops"]
 
     def summary(self) -> dict[str, Any]:

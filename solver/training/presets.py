@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from solver.denoisers.network import CompactConfig
+from solver.denoisers.plain import PlainConfig
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Preset:
     pool: generated puzzles.  mix: source -> share of new canvases.  ages: segments a canvas is kept at most, by source.
     """
 
-    network: CompactConfig
+    network: CompactConfig | PlainConfig
     steps: int
     rows: int
     segment: int
@@ -33,9 +34,35 @@ class Preset:
     longest: int = 10
     seed: int = 0
 
+    @property
+    def compact(self) -> CompactConfig:
+        """The network's configuration where it is a compact one."""
+        assert isinstance(self.network, CompactConfig)
+        return self.network
 
+    @property
+    def plain(self) -> PlainConfig:
+        """The network's configuration where it is a plain transformer."""
+        assert isinstance(self.network, PlainConfig)
+        return self.network
+
+
+DIFFUSION = CompactConfig(vocab=9)
+AR = CompactConfig(vocab=9, causal=True)
+TINY, TINY_PLAIN = CompactConfig(vocab=9, width=16, hidden=16, loops=8), PlainConfig(width=16, layers=2, heads=2)
+WIDE = CompactConfig(vocab=9, width=96, hidden=192)
+
+# By model and preset. The cpu presets of all models take the same training FLOPs (0.25e15; tests/test_training.py), at rates
+# found with three trials each (docs/LOG.md).
 SUDOKU = {
-    "cpu": Preset(CompactConfig(vocab=9), steps=9_200, rows=64, segment=8, rate=4e-3),
-    "gpu": Preset(CompactConfig(vocab=9, width=96, hidden=192), steps=120_000, rows=768, segment=8, rate=2e-3, pool=2_000_000),
-    "smoke": Preset(CompactConfig(vocab=9, width=16, hidden=16, loops=8), steps=60, rows=8, segment=4, rate=4e-3, pool=64),
+    ("diffusion", "cpu"): Preset(DIFFUSION, steps=13_870, rows=64, segment=8, rate=4e-3),
+    ("ar", "cpu"): Preset(AR, steps=4_385, rows=64, segment=8, rate=4e-3),
+    ("ar-plain", "cpu"): Preset(PlainConfig(), steps=4_786, rows=64, segment=1, rate=1e-3),
+    ("ar-plain-easiest", "cpu"): Preset(PlainConfig(order="easiest"), steps=4_534, rows=64, segment=1, rate=1e-3),
+    ("diffusion", "gpu"): Preset(WIDE, steps=120_000, rows=768, segment=8, rate=2e-3, pool=2_000_000),
+    ("diffusion", "smoke"): Preset(TINY, steps=60, rows=8, segment=4, rate=4e-3, pool=64),
+    ("ar", "smoke"): Preset(replace(TINY, causal=True), steps=60, rows=8, segment=4, rate=4e-3, pool=64),
+    ("ar-plain", "smoke"): Preset(TINY_PLAIN, steps=60, rows=8, segment=1, rate=4e-3, pool=64),
+    ("ar-plain-easiest", "smoke"): Preset(replace(TINY_PLAIN, order="easiest"), steps=60, rows=8, segment=1, rate=4e-3, pool=64),
 }
+MODELS = tuple(dict.fromkeys(model for model, _ in SUDOKU))

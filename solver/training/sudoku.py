@@ -72,10 +72,10 @@ def renew(slots: Slots, pool: Pool, longest: int, noise: str, rng: np.random.Gen
 
 
 def new_canvas(puzzle: Int8, solution: Int8, noise: str, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Tokens and status (81,) of a fresh canvas in one of the conditions of the loop."""
+    """Tokens and status (81,) of a fresh canvas in one of the loop's conditions; ``noise`` "none": the puzzle as it comes."""
     truth = solution.astype(np.int64) - 1
     tokens, status = truth.copy(), np.where(puzzle > 0, PINNED, OPEN)
-    kind = rng.random()
+    kind = 0.0 if noise == "none" else rng.random()
     if kind < 0.60:  # the puzzle as it comes
         pass
     elif kind < 0.85:  # cells accepted, up to a sixth of them wrongly

@@ -1,0 +1,125 @@
+"""What one training step asks of a network: a *course* owns the network and its canvases, the trainer the optimizer.
+
+Segments: inner loops of the compact network over canvases whose state is carried from step to step; bidirectional, or causal with
+the true tokens before each cell.  Sequences: whole puzzles as token sequences, for the plain transformer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from solver.denoisers.network import OPEN, PINNED, Compact
+from solver.denoisers.plain import Plain
+from solver.training.feed import Feed, SequenceFeed
+from solver.training.presets import Preset
+
+Facts = dict[str, Any]
+CARRIED = torch.bfloat16
+
+
+class Course(Protocol):
+    """``network`` is what is trained; ``flops`` a step's, forward and backward."""
+
+    flops: int
+
+    @property
+    def network(self) -> nn.Module: ...
+
+    def loss(self) -> tuple[Tensor, float]:
+        """The next canvases' loss, and the share of them that is exact."""
+
+    def advance(self) -> None:
+        """What follows an update."""
+
+    def state(self) -> tuple[dict[str, Tensor], Facts]:
+        """Tensors and JSON of everything that the next step depends on, the network's parameters left out."""
+
+    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
+        """The inverse of ``state``; ValueError where the data is not what the run began with."""
+
+
+class Segments:
+    """``preset.segment`` loops on ``preset.rows`` canvases; the state goes on, detached, to the next step."""
+
+    def __init__(self, preset: Preset, feed: Feed, relations: Tensor, device: str = "cpu") -> None:
+        self.preset, self.feed, self.device = preset, feed, device
+        self.network = Compact(preset.compact).to(device)
+        self.generator = torch.Generator().manual_seed(preset.seed)
+        self.relations = relations.to(device)
+        self.causal = preset.compact.causal
+        nothing = torch.zeros(1, relations.shape[1], dtype=torch.bool, device=device)
+        self.geometry = self.network.geometry(self.relations, nothing if self.causal else None)
+        self.cells = relations.shape[1]
+        self.carried = self.fresh_state(preset.rows)
+        # forward, and a backward of twice its products
+        self.flops = 3 * preset.rows * self.network.flops(self.geometry.board, preset.segment)
+
+    def fresh_state(self, rows: int) -> Tensor:
+        """First states for ``rows`` canvases, their noise drawn on the CPU so that all devices start alike."""
+        c = self.preset.compact
+        width = c.vocab if c.state == "candidate" else 1
+        noise = torch.randn((self.cells, rows, width, c.width), generator=self.generator) * c.start_noise
+        return F.rms_norm(self.network.first.detach() + noise.to(self.device), (c.width,)).to(CARRIED).contiguous()
+
+    def loss(self) -> tuple[Tensor, float]:
+        fresh, tokens, status, truth, weight = (t.to(self.device) for t in self.feed.next())
+        if fresh.any():
+            self.carried[:, fresh] = self.fresh_state(int(fresh.sum()))
+        said, geometry = None, self.geometry
+        with torch.autocast(self.device, torch.bfloat16):
+            if self.causal:  # cells hear the true tokens before them, and never their own
+                geometry = self.network.geometry(self.relations, status == PINNED)
+                said = self.network.embed(truth, torch.full_like(status, PINNED))
+                status = torch.where(status == PINNED, PINNED, OPEN)
+            x = self.network.embed(tokens, status)
+            state, logits = self.network(self.carried, x, geometry, self.preset.segment, said)
+        losses = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none").view_as(weight)
+        self.last = state.detach(), logits.detach()
+        exact = ((logits.argmax(-1) == truth) | (weight == 0)).all(1).float().mean()
+        return (losses * weight).sum() / weight.sum().clamp_min(1), exact.item()
+
+    def advance(self) -> None:
+        state, logits = self.last
+        doubt = self.feed.advance(logits.float().cpu()).to(self.device)
+        # contiguous, as it comes back from a file: products round by layout, and a resumed run is to be the same
+        self.carried = torch.where(doubt.t()[..., None, None], self.network.first.detach(), state).to(CARRIED).contiguous()
+
+    def state(self) -> tuple[dict[str, Tensor], Facts]:
+        tensors, facts = self.feed.state()
+        return {**tensors, "state": self.carried, "generator": self.generator.get_state()}, facts
+
+    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
+        self.carried = tensors["state"].to(self.device)
+        self.generator.set_state(tensors["generator"])
+        self.feed.restore(tensors, facts)
+
+
+class Sequences:
+    """``preset.rows`` whole puzzles a step: givens first, then the answers, each predicted from all before it."""
+
+    def __init__(self, preset: Preset, feed: SequenceFeed, device: str = "cpu") -> None:
+        self.feed, self.device = feed, device
+        self.network = Plain(preset.plain).to(device)
+        self.flops = 3 * preset.rows * self.network.flops(preset.plain.cells + 1)
+
+    def loss(self) -> tuple[Tensor, float]:
+        cells, tokens, answers = (t.to(self.device) for t in self.feed.next())
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu" or torch.cpu._is_avx512_bf16_supported()):
+            logits = self.network(cells, tokens)[:, :-1]  # what follows the last cell is nobody's business
+        wanted = self.network.targets(cells, tokens)
+        losses = F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten(), reduction="none").view_as(answers)
+        exact = ((logits.argmax(-1) == wanted) | ~answers).all(1).float().mean()
+        return (losses * answers).sum() / answers.sum().clamp_min(1), exact.item()
+
+    def advance(self) -> None:
+        pass
+
+    def state(self) -> tuple[dict[str, Tensor], Facts]:
+        return {}, self.feed.state()
+
+    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
+        self.feed.restore(facts)
