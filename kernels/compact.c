@@ -364,44 +364,48 @@ void remask_prefix(const struct network *net, const struct board *b, int loops, 
     }
 }
 
-/* The next cell of each row: its logits (rows, V) from the cells that are `visible` (rows, L), and its own states (rows, K, V, D),
-   which it says only once its token is known. x and first (V, D) are those of any open cell. */
-void remask_append(const struct network *net, const struct board *whole, int rows, int loops, const int *cell,
+/* The next cell of `count` rows: its logits (count, V) from the cells that are `visible` (count, L), and its own states, which it says
+   only once its token is known. Row i has its cache at sent[row[i]] and states[row[i]], each (L, K, V, D). x and first (V, D) are
+   those of any open cell. */
+void remask_append(const struct network *net, const struct board *whole, int count, const int *row, int loops, const int *cell,
                    const unsigned char *visible, const float *x, const float *first, const float *sent, float *states,
                    float *logits, float *scratch) {
     const int cells = whole->cells, tokens = whole->tokens, relations = whole->relations, size = tokens * net->width;
-    float *end, *state;
-    for (int row = 0; row < rows; row++, visible += cells, sent += (long)cells * loops * size, logits += tokens) {
+    const long cache = (long)cells * loops * size;
+    for (int i = 0; i < count; i++, visible += cells, logits += tokens) {
         int member[16]; /* of this cell; compiled.py sees to it that there are no more relations than that */
-        for (int r = 0; r < relations; r++) member[r] = whole->member[r * cells + cell[row]];
+        for (int r = 0; r < relations; r++) member[r] = whole->member[r * cells + cell[i]];
         const struct board alone = {1, tokens, relations, relations, 1, member};
+        const float *said = sent + row[i] * cache;
+        float *end, *keep = states + row[i] * cache + (long)cell[i] * loops * size;
         const struct work w = divide(net, &alone, scratch, &end);
-        state = end;
-        memcpy(state, first, sizeof(float) * size);
-        for (int k = 0; k < loops; k++, states += size) {
-            memcpy(states, state, sizeof(float) * size);
-            speak(net, 0, tokens, x, x, state, &w);
+        memcpy(end, first, sizeof(float) * size);
+        for (int k = 0; k < loops; k++, keep += size) {
+            memcpy(keep, end, sizeof(float) * size);
+            speak(net, 0, tokens, x, x, end, &w);
             zero(w.pooled, relations * size);
             for (int r = 0; r < relations; r++)
                 for (int j = 0; j < cells; j++)
                     if (visible[j] && member[r] >= 0 && whole->member[r * cells + j] == member[r])
-                        add(w.pooled + r * size, sent + ((long)j * loops + k) * size, size);
-            hear(net, &alone, state, state, &w);
+                        add(w.pooled + r * size, said + ((long)j * loops + k) * size, size);
+            hear(net, &alone, end, end, &w);
         }
-        read_out(net, state, tokens, logits);
+        read_out(net, end, tokens, logits);
     }
 }
 
-/* What that cell says at each loop, now that its token is known: said (rows, V, D) into `sent`. */
-void remask_say(const struct network *net, const struct board *whole, int rows, int loops, const int *cell, const float *said,
-                const float *states, float *sent, float *scratch) {
+/* What those cells say at each loop, now that their tokens are known: said (count, V, D) into `sent`. */
+void remask_say(const struct network *net, const struct board *whole, int count, const int *row, int loops, const int *cell,
+                const float *said, const float *states, float *sent, float *scratch) {
     const int tokens = whole->tokens, size = tokens * net->width;
-    for (int row = 0; row < rows; row++, said += size, sent += (long)whole->cells * loops * size)
-        for (int k = 0; k < loops; k++, states += size) {
-            for (int i = 0; i < size; i += 8) store(scratch + i, load(states + i) + load(said + i));
-            product(tokens, scratch, net->width, net->weight[MESSAGE], net->bias[MESSAGE],
-                    sent + ((long)cell[row] * loops + k) * size, net->width, RELU);
+    for (int i = 0; i < count; i++, said += size) {
+        const long at = ((long)row[i] * whole->cells + cell[i]) * loops * size;
+        for (int k = 0; k < loops; k++) {
+            for (int j = 0; j < size; j += 8) store(scratch + j, load(states + at + (long)k * size + j) + load(said + j));
+            product(tokens, scratch, net->width, net->weight[MESSAGE], net->bias[MESSAGE], sent + at + (long)k * size, net->width,
+                    RELU);
         }
+    }
 }
 
 /* Whether this CPU runs it well: elsewhere torch does better. */

@@ -12,7 +12,7 @@ import ctypes
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -229,3 +229,55 @@ def loops(board: Board, count: int, pinned: Tensor, state: Tensor, x: Tensor, sa
     """The state (B, L, V, D) after ``count`` loops. Differentiable in x, said (B, L, V, D) and the parameters."""
     result: Tensor = _Loops.apply(board, count, pinned, state, x, said, *parameters)  # type: ignore[no-untyped-call]  # torch's
     return result
+
+
+class Prefix:
+    """The cache of left-to-right decoding: sent and states (S, L, K, V, D) for S slots, K loops."""
+
+    def __init__(self, network: Network, board: Board, slots: int, count: int) -> None:
+        relations, cells = board.member.shape
+        if relations > 16:
+            raise ValueError(f"{relations} relations; at most 16 go through the compiled path")
+        self.network, self.board, self.loops = network, replace(board, causal=True), count
+        self.sent, self.states = torch.zeros(2, slots, cells, count, board.tokens, network.struct.width)
+
+    def begin(self, slot: int, given: Tensor, x: Tensor, first: Tensor) -> None:
+        """Read the ``given`` cells (N,) into a slot; x (N, V, D) is their input, first (V, D) the state of any cell."""
+        if not len(given):
+            return
+        part = Board(self.board.member[:, given].contiguous(), self.board.tokens, causal=True)
+        shape, library, state = part.struct(), _library(), first.expand(len(given), *first.shape).contiguous()
+        assert library is not None
+        scratch = torch.empty(library.remask_scratch(ctypes.byref(self.network.struct), ctypes.byref(shape)))
+        arrays = (torch.ones(len(given), dtype=torch.uint8), x.contiguous(), given.int(), state, self.sent[slot], scratch)
+        library.remask_prefix(ctypes.byref(self.network.struct), ctypes.byref(shape), self.loops, *map(_address, arrays))
+
+    def next(self, slots: Tensor, cells: Tensor, visible: Tensor, x: Tensor, first: Tensor) -> Tensor:
+        """Logits (N, V) of the ``cells`` (N,) of ``slots`` (N,) from those that are ``visible`` (N, L)."""
+        logits, seen = torch.empty(len(cells), self.board.tokens), visible.to(torch.uint8).contiguous()
+        rows, where, x, first = slots.int(), cells.int(), x.contiguous(), first.contiguous()
+        shape, library = self.board.struct(), _library()
+        assert library is not None
+
+        def work(part: slice, scratch: Tensor) -> None:
+            head = (
+                ctypes.byref(self.network.struct),
+                ctypes.byref(shape),
+                part.stop - part.start,
+                _address(rows[part]),
+                self.loops,
+            )
+            arrays = (where[part], seen[part], x, first, self.sent, self.states, logits[part], scratch)
+            library.remask_append(*head, *map(_address, arrays))
+
+        _in_parts(len(cells), work, self.network, shape)
+        return logits
+
+    def say(self, slots: Tensor, cells: Tensor, said: Tensor) -> None:
+        """The tokens of ``cells`` are known now; said (N, V, D) is their input with them."""
+        rows, where, said = slots.int(), cells.int(), said.contiguous()
+        shape, library = self.board.struct(), _library()
+        assert library is not None
+        scratch = torch.empty(said[0].numel())
+        head = (ctypes.byref(self.network.struct), ctypes.byref(shape), len(cells), _address(rows), self.loops)
+        library.remask_say(*head, *map(_address, (where, said, self.states, self.sent, scratch)))

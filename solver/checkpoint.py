@@ -74,10 +74,10 @@ def build(kind: str, settings: dict[str, Any]) -> Network:
     if kind not in ("compact", "plain"):
         raise ValueError(f"unknown kind of network {kind!r}")
     known = {field.name for field in fields(CompactConfig if kind == "compact" else PlainConfig)}
-    chosen: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in settings.items() if key in known
-    }
-    return Compact(CompactConfig(**chosen)) if kind == "compact" else Plain(PlainConfig(**chosen))
+    chosen: dict[str, Any] = {key: settings[key] for key in known & settings.keys()}
+    if kind == "plain":
+        return Plain(PlainConfig(**chosen))
+    return Compact(CompactConfig(**{**chosen, "mixers": tuple(chosen["mixers"])}))
 
 
 def one_line(error: Exception) -> str:

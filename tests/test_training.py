@@ -136,6 +136,7 @@ def test_the_command_trains_stops_resumes_and_does_not_overwrite(tmp_path: Path,
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["step"] == 60
     assert log[-1].keys() == {"step", "seconds", "flops", "loss", "exact", "rate"}
+    assert sorted(path.name for path in (tmp_path / "run" / "snapshots").iterdir()) == ["15", "30", "4", "8"]
     assert main(["sudoku", "--denoiser", out + "/checkpoint", "--json"]) in (0, 1)
 
 

@@ -1,8 +1,8 @@
 """The plain causal transformer: the second left-to-right baseline, with nothing of Sudoku in it but a learned embedding a cell.
 
 A sequence is a start token, then (cell, token) pairs: the givens, then the answers. ``order="index"``: the cells of the answers
-come in reading order, every step is told which cell is next, and the logits are over tokens. ``order="easiest"``: the network says
-itself which cell is next, and the logits are over (cell, token) pairs; it is taught the order of a solver by logic.
+come in reading order, every step is told which cell is next, and the logits are over tokens. ``order="easiest"``: the network
+says itself which cell is next, and the logits are over (cell, token) pairs; it is taught the order of a solver by logic.
 
     net = Plain(PlainConfig())
     logits = net(cells_BT, tokens_BT)               # (B, T + 1, V) or (B, T + 1, L V): [:, t] is about pair t
@@ -18,8 +18,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-Cache = list[tuple[Tensor, Tensor]]  # a layer's keys and values (B, heads, T, D / heads)
 
 
 @dataclass(frozen=True)
@@ -54,19 +52,16 @@ class Layer(nn.Module):
         self.mixed = nn.Linear(d, d, bias=False)
         self.wide, self.narrow = nn.Linear(d, 4 * d), nn.Linear(4 * d, d)
 
-    def forward(self, x: Tensor, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """``x`` (B, T, D) after ``past`` keys and values; the new x, and keys and values of everything so far."""
-        rows, length, width = x.shape
-        parts = self.query_key_value(self.normed[0](x)).view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        query, key, value = parts.unbind()
-        if past is not None:
-            key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
-        seen = None
-        if past is not None and length > 1:
-            seen = torch.ones(length, key.shape[2], dtype=torch.bool, device=x.device).tril(key.shape[2] - length)
-        heard = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, is_causal=past is None)
-        x = x + self.mixed(heard.transpose(1, 2).reshape(rows, length, width))
-        return x + self.narrow(F.gelu(self.wide(self.normed[1](x)))), (key, value)
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values, each (B, heads, T, D / heads), of ``x`` (B, T, D)."""
+        parts = self.query_key_value(self.normed[0](x)).view(*x.shape[:2], 3, self.heads, -1)
+        return tuple(parts.permute(2, 0, 3, 1, 4).unbind())
+
+    def finish(self, x: Tensor, heard: Tensor) -> Tensor:
+        """The layer's output (B, T, D) from its input and what attention ``heard`` (B, heads, T, D / heads)."""
+        x = x + self.mixed(heard.transpose(1, 2).reshape(x.shape))
+        result: Tensor = x + self.narrow(F.gelu(self.wide(self.normed[1](x))))
+        return result
 
 
 class Plain(nn.Module):
@@ -89,28 +84,30 @@ class Plain(nn.Module):
     def forward(self, cells: Tensor, tokens: Tensor) -> Tensor:
         """Logits (B, T + 1, ...) for ``cells`` and ``tokens`` (B, T): the one at t is about the pair at t."""
         nothing = torch.full_like(cells[:, :1], self.config.cells)
-        x = torch.cat([self.start.expand(len(cells), 1, -1), self.token(tokens) + self.cell(cells)], 1)
-        logits, _ = self.run(x, torch.cat([cells, nothing], 1), None)
+        x = torch.cat([self.start.expand(len(cells), 1, -1), self.pair(cells, tokens)], 1)
+        x = self.told(x, torch.cat([cells, nothing], 1))
+        for layer in self.stack():
+            query, key, value = layer.split(x)
+            x = layer.finish(x, F.scaled_dot_product_attention(query, key, value, is_causal=True))
+        return self.read_out(x)
+
+    def stack(self) -> list[Layer]:
+        """The layers, by their type."""
+        return [layer for layer in self.layers if isinstance(layer, Layer)]
+
+    def pair(self, cells: Tensor, tokens: Tensor) -> Tensor:
+        """Input (B, T, D) of pairs."""
+        embedded: Tensor = self.token(tokens) + self.cell(cells)
+        return embedded
+
+    def told(self, x: Tensor, following: Tensor) -> Tensor:
+        """Input that says which cells (B, T) are next, in the order that says so."""
+        return x if self.next is None else x + self.next(following)
+
+    def read_out(self, x: Tensor) -> Tensor:
+        """Logits of a last layer's output."""
+        logits: Tensor = self.head(self.normed(x))
         return logits
-
-    def extend(self, cells: Tensor, tokens: Tensor, following: Tensor, past: Cache | None) -> tuple[Tensor, Cache]:
-        """More pairs (B, T) on top of ``past`` (None: from the start token on): logits of the last place, and the cache with all
-        places. ``following`` (B, T, with the start token T + 1) are the cells that come next."""
-        x = self.token(tokens) + self.cell(cells)
-        if past is None:
-            x = torch.cat([self.start.expand(len(cells), 1, -1), x], 1)
-        logits, cache = self.run(x, following, past)
-        return logits[:, -1], cache
-
-    def run(self, x: Tensor, following: Tensor, past: Cache | None) -> tuple[Tensor, Cache]:
-        """The layers over input ``x`` (B, T, D)."""
-        if self.next is not None:
-            x = x + self.next(following)
-        cache = []
-        for number, layer in enumerate(self.layers):
-            x, kept = layer(x, None if past is None else past[number])
-            cache.append(kept)
-        return self.head(self.normed(x)), cache
 
     def targets(self, cells: Tensor, tokens: Tensor) -> Tensor:
         """What the logits are to be about at each pair (B, T): the token, or the pair's number."""

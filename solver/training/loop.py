@@ -4,7 +4,7 @@
 
 ``--out`` receives ``log.jsonl`` (loss and accuracy against steps, seconds and FLOPs), ``state.safetensors`` with
 ``state.json`` (everything a resumed run needs to be, bit for bit on a CPU, the run that was never stopped) and ``checkpoint/``
-(the averaged weights, usable by ``--denoiser``).
+(the averaged weights, usable by ``--denoiser``); ``snapshots/STEP/`` are the same, earlier.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ from solver.training.presets import Preset
 
 LOG_EVERY = 100  # steps
 SAVE_EVERY = 180.0  # seconds
+SNAPSHOTS = (
+    1 / 16,
+    1 / 8,
+    1 / 4,
+    1 / 2,
+)  # shares of the run after which the averaged weights are kept, for accuracy against compute
 
 
 class Trainer:
@@ -80,8 +86,12 @@ class Trainer:
         checkpoint.save_tensors(
             folder / "state.safetensors", {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
         )
+        self.ship(folder / "checkpoint", facts)
+
+    def ship(self, folder: Path, facts: dict[str, Any]) -> None:
+        """The averaged weights as a checkpoint."""
         weights = {name: value.cpu() for name, value in self.average.items()}
-        checkpoint.save(folder / "checkpoint", weights, self.preset.network, "sudoku", {**facts, "training": self.summary()})
+        checkpoint.save(folder, weights, self.preset.network, "sudoku", {**facts, "training": self.summary()})
 
     def restore(self, folder: Path) -> None:
         """Take up the run saved in ``folder``. Raises ValueError where it is missing or of another preset."""
@@ -130,9 +140,12 @@ def train(trainer: Trainer, folder: Path, minutes: float | None, say: Callable[[
     folder.mkdir(parents=True, exist_ok=True)
     begun = saved = time.monotonic()
     losses, exacts = [], []
+    snapshots = {math.ceil(share * trainer.preset.steps) for share in SNAPSHOTS}
     try:
         while trainer.steps_done < trainer.preset.steps:
             loss, exact = trainer.step()
+            if trainer.steps_done in snapshots:
+                trainer.ship(folder / "snapshots" / str(trainer.steps_done), facts)
             losses.append(loss)
             exacts.append(exact)
             if not math.isfinite(loss):

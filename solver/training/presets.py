@@ -31,7 +31,7 @@ class Preset:
         ("sepb_diabolical_rated", 0.20),
         ("forum_hardest_1905_first_half", 0.30),
     )
-    longest: int = 10
+    longest: int = 16
     seed: int = 0
 
     @property
