@@ -1,4 +1,4 @@
-"""Measures Sudoku denoisers: solved with checks, the network alone, proofs of no solution, repairs.
+"""Sections of the Sudoku evaluation: each yields rows for results.json.
 
     python -m solver evaluate sudoku --data ../shared/data --out results
 
@@ -8,38 +8,27 @@ uses. Every answer is graded by grade.py. Seconds are wall clock of the whole ba
 
 from __future__ import annotations
 
-import sys
+import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.denoisers.protocol import Denoiser
 from solver.drive import default_policy, solve
 from solver.evaluation import grade
+from solver.evaluation.arms import ARMS, Arm, Attempt, Grids, Settings, attempt, denoiser, gather
+from solver.evaluation.statistics import calibration, interval
 from solver.policies import Policy
 from solver.tasks.sudoku import data, exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
-from solver.trace import Budget, Outcome
 
 GENERATED = "generated_minimal"
 SEED = 990_001  # of the evaluation's own puzzles
-Grids = NDArray[np.int8]
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What all sections share. forwards: the budget a puzzle; seeds: of the loop."""
-
-    limit: int = 500
-    batch: int = 64
-    forwards: int | None = 5000
-    seed: int = 0
 
 
 def puzzles(folder: Path | None, limit: int) -> dict[str, Grids]:
@@ -58,69 +47,46 @@ def text(grid: NDArray[Any]) -> str:
     return "".join(".123456789"[value] for value in grid)
 
 
-def run(
-    grids: Grids, denoiser: Denoiser, policy: Policy | None, settings: Settings, repair: bool = False
-) -> tuple[list[Outcome], float]:
-    """Outcomes in order, and the seconds all of them took."""
-    task = SudokuTask(layout.standard(9))
-    started = time.perf_counter()
-    events = solve(
-        task,
-        [Sudoku(grid, repair) for grid in grids],
-        denoiser,
-        policy,
-        Budget(settings.forwards),
-        settings.seed,
-        settings.batch,
-    )
-    outcomes: dict[int, Outcome] = {}
-    said = started
-    for number, event in events:
-        if isinstance(event, Outcome):
-            outcomes[number] = event
-        if time.perf_counter() - said > 10:
-            said = time.perf_counter()
-            print(f"  {len(outcomes)} of {len(grids)} after {said - started:.0f} s", file=sys.stderr, flush=True)
-    return [outcomes[number] for number in range(len(grids))], time.perf_counter() - started
-
-
-def row(name: str, denoiser: Denoiser, grids: Grids, outcomes: Sequence[Outcome], seconds: float, clues: bool = True) -> Row:
-    """One line of a table. wrong: called solved, and the grader says it is not."""
-    right = [grade.sudoku(text(g), text(o.tokens + 1), clues) for g, o in zip(grids, outcomes, strict=True)]
+def row(section: str, arm: Arm, file: str, grids: Grids, done: Attempt, settings: Settings, clues: bool = True) -> Row:
+    """One line of a table. solved: the arm says so and the grader agrees; without checks, the grader alone.  wrong: called
+    solved, and the grader says it is not.  each: per puzzle, for curves and intervals."""
+    outcomes = done.outcomes
+    right = np.array([grade.sudoku(text(g), text(o.tokens + 1), clues) for g, o in zip(grids, outcomes, strict=True)])
+    called = np.array([o.status == "solved" for o in outcomes])
     status = [o.status for o in outcomes]
     forwards = np.array([o.counters.forwards for o in outcomes])
-    decisions = np.array([o.counters.decisions for o in outcomes])
+    mflop = np.array([o.counters.flops for o in outcomes]) / 1e6
+    low, high = interval(right & called)
     return {
-        "file": name,
-        "denoiser": denoiser.name,
+        "section": section,
+        "file": file,
+        "arm": arm.name,
+        "seed": settings.seed,
+        "loops": settings.loops,
         "puzzles": len(grids),
-        "solved": sum(s == "solved" and ok for s, ok in zip(status, right, strict=True)),
-        "wrong": sum(s == "solved" and not ok for s, ok in zip(status, right, strict=True)),
+        "solved": int((right & called).sum()),
+        "share": round(float((right & called).mean()), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "wrong": int((called & ~right).sum()),
         "unsatisfiable": status.count("unsatisfiable"),
         "exhausted": status.count("exhausted"),
+        "calls_mean": round(float(np.mean([o.counters.calls for o in outcomes])), 2),
         "forwards_mean": round(float(forwards.mean()), 3),
         "forwards_median": float(np.median(forwards)),
         "forwards_max": int(forwards.max()),
-        "decisions_mean": round(float(decisions.mean()), 3),
+        "decisions_mean": round(float(np.mean([o.counters.decisions for o in outcomes])), 3),
         "remasked_mean": round(float(np.mean([o.counters.remasked for o in outcomes])), 2),
         "loops_mean": round(float(np.mean([o.counters.loops for o in outcomes])), 1),
-        "gflop_mean": round(float(np.mean([o.counters.flops for o in outcomes])) / 1e9, 4),
-        "seconds": round(seconds, 2),
-        "per_second": round(len(grids) / seconds, 1),
+        "gflop_mean": round(float(mflop.mean()) / 1e3, 4),
+        "seconds": round(done.seconds, 2),
+        "per_second": round(len(grids) / done.seconds, 1),
+        "each": {
+            "solved": "".join("01"[int(ok)] for ok in right & called),
+            "forwards": forwards.tolist(),
+            "mflop": [round(float(m)) for m in mflop],
+        },
     }
-
-
-def with_checks(name: str, grids: Grids, denoiser: Denoiser, settings: Settings) -> Row:
-    """The loop with its checks, within the budget."""
-    outcomes, seconds = run(grids, denoiser, None, settings)
-    return row(name, denoiser, grids, outcomes, seconds)
-
-
-def neural_only(name: str, grids: Grids, denoiser: Denoiser, settings: Settings) -> Row:
-    """The network alone: one forward, the argmax, givens pinned; no rule is asked before the answer is graded."""
-    policy = replace(default_policy(denoiser), checks=False)
-    outcomes, seconds = run(grids, denoiser, policy, replace(settings, forwards=1))
-    return row(name, denoiser, grids, outcomes, seconds)
 
 
 def unsatisfiable_boards(count: int, seed: int = SEED) -> Grids:
@@ -157,19 +123,90 @@ def corrupted_grids(count: int, cells: int = 5, seed: int = SEED) -> tuple[Grids
     return broken, solutions
 
 
-def proofs(denoiser: Denoiser, settings: Settings, count: int, inference: Any = "direct") -> Row:
+def proofs(arm: Arm, count: int, settings: Settings, inference: Literal["direct", "singles"]) -> list[Row]:
     """Boards without a solution, to be proven so."""
-    grids = unsatisfiable_boards(count)
-    policy = replace(default_policy(denoiser), inference=inference)
-    outcomes, seconds = run(grids, denoiser, policy, settings)
-    nodes = [o.proof for o in outcomes if o.proof is not None]
-    result = row(f"unsatisfiable, inference {inference}", denoiser, grids, outcomes, seconds)
-    return {**result, "nodes_mean": round(float(np.mean(nodes)), 1) if nodes else None, "nodes_max": max(nodes, default=None)}
+    grids, model = unsatisfiable_boards(count), denoiser(arm, settings)
+    done = attempt(arm, grids, settings, replace(default_policy(model), inference=inference))
+    nodes = [o.proof for o in done.outcomes if o.proof is not None]
+    result = row("proofs", arm, f"unsatisfiable, inference {inference}", grids, done, settings)
+    mean = round(float(np.mean(nodes)), 1) if nodes else None
+    return [{**result, "nodes_mean": mean, "nodes_max": max(nodes, default=None)}]
 
 
-def repairs(denoiser: Denoiser, settings: Settings, count: int) -> Row:
+def repairs(arm: Arm, count: int, settings: Settings) -> list[Row]:
     """Solved grids with five errors, no clue known: valid again, and the original again?"""
     broken, originals = corrupted_grids(count)
-    outcomes, seconds = run(broken, denoiser, None, settings, repair=True)
-    restored = sum((o.tokens + 1 == g).all() for o, g in zip(outcomes, originals, strict=True))
-    return {**row("repair", denoiser, broken, outcomes, seconds, clues=False), "restored": int(restored)}
+    task, model, started = SudokuTask(layout.standard(9)), denoiser(arm, settings), time.perf_counter()
+    problems = [Sudoku(grid, repair=True) for grid in broken]
+    done = gather(solve(task, problems, model, None, settings.budget, settings.seed, settings.batch), count, started)
+    restored = sum((o.tokens + 1 == g).all() for o, g in zip(done.outcomes, originals, strict=True))
+    return [{**row("repair", arm, "repair", broken, done, settings, clues=False), "restored": int(restored)}]
+
+
+def remasking(file: str, grids: Grids, rounds: int, settings: Settings) -> Iterator[Row]:
+    """What re-masking adds where nothing is decided: ``rounds`` drafts of the first canvas, four ways to take a cell back."""
+    arm = ARMS["diffusion"]
+    for how in ("off", "confidence", "violations", "both"):
+        policy = Policy(rounds=rounds + 1, remask=how)
+        now = replace(settings, forwards=rounds)
+        yield {**row("remasking", arm, file, grids, attempt(arm, grids, now, policy), now), "remask": how, "rounds": rounds}
+
+
+def contest(arm: Arm, file: str, grids: Grids, settings: Settings) -> list[Row]:
+    """One arm on one file with one seed."""
+    return [row("contest", arm, file, grids, attempt(arm, grids, settings), settings)]
+
+
+def confidence(arm: Arm, file: str, grids: Grids, settings: Settings) -> list[Row]:
+    """How often a token is right by how sure the model was of it: one-shot drafts, or the tokens of a raw left-to-right run."""
+    _, answers, _ = exact.count_many(layout.standard(9), grids)
+    done = attempt(arm, grids, settings)
+    sure, correct = [], []
+    for grid, answer, outcome in zip(grids, answers, done.outcomes, strict=True):
+        blank = grid == 0
+        sure += outcome.confidence[blank].tolist()
+        correct += (outcome.tokens + 1 == answer)[blank].tolist()
+    bins, error = calibration(sure, correct)
+    plain = {"section": "calibration", "file": file, "arm": arm.name, "seed": settings.seed, "loops": settings.loops}
+    rounded = [[round(c, 4), round(a, 4), n] for c, a, n in bins]
+    accuracy = round(float(np.mean(correct)), 4)
+    about = {"puzzles": len(grids), "cells": len(sure), "accuracy": accuracy, "error": round(error, 4)}
+    return [{**plain, **about, "bins": rounded}]
+
+
+def first_mistakes(arm: Arm, file: str, grids: Grids, settings: Settings) -> list[Row]:
+    """Where a left-to-right run first chooses a token after which no solution is left, as a share of its cells.
+
+    The puzzles have one solution, so that is the first token which differs from it; the exact solver says it, to the judge only.
+    """
+    _, answers, _ = exact.count_many(layout.standard(9), grids)
+    done = attempt(arm, grids, settings)
+    where = []
+    for answer, path in zip(answers, done.paths, strict=True):
+        wrong = [at for at, (cell, token) in enumerate(path) if answer[cell] != token + 1]
+        where.append(round(wrong[0] / len(path), 4) if wrong else 1.0)
+    plain = {"section": "mistakes", "file": file, "arm": arm.name, "seed": settings.seed, "loops": settings.loops}
+    never = sum(w == 1.0 for w in where)
+    median = float(np.median([w for w in where if w < 1.0])) if never < len(where) else None
+    return [{**plain, "puzzles": len(grids), "never": never, "median": median, "where": where}]
+
+
+def throughput(arm: Arm, file: str, grids: Grids, batches: Sequence[int], settings: Settings) -> Iterator[Row]:
+    """Puzzles a second and milliseconds a puzzle at several batch sizes; small batches get fewer puzzles, at least one batch."""
+    attempt(arm, grids[:2], settings)  # whatever is loaded or compiled at first use
+    for batch in batches:
+        count = min(len(grids), max(batch, 16))
+        some = np.concatenate([grids] * -(-batch // len(grids)))[: max(batch, count)]
+        now = replace(settings, batch=batch)
+        result = row("throughput", arm, file, some, attempt(arm, some, now), now)
+        del result["each"]
+        yield {**result, "batch": batch, "latency_ms": round(1e3 * batch * result["seconds"] / len(some), 2)}
+
+
+def snapshot(arm: Arm, file: str, grids: Grids, settings: Settings, folder: Path) -> list[Row]:
+    """An arm with the weights that a training run had at some step."""
+    summary = json.loads((folder / "config.json").read_text())["training"]
+    now = replace(settings, checkpoints=(*settings.checkpoints, (arm.model, str(folder))))
+    result = row("training", arm, file, grids, attempt(arm, grids, now), now)
+    del result["each"]
+    return [{**result, "model": arm.model, "step": summary["steps"], "pflop": round(summary["flops"] / 1e15, 5)}]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solver.denoisers.compact import fast_bf16
 from solver.denoisers.network import OPEN, PINNED, Compact
 from solver.denoisers.plain import Plain
 from solver.training.feed import Feed, SequenceFeed
@@ -19,6 +20,11 @@ from solver.training.presets import Preset
 
 Facts = dict[str, Any]
 CARRIED = torch.bfloat16
+
+
+def half(device: str) -> torch.autocast:
+    """bf16 where the device multiplies it; elsewhere it would be several times slower than fp32."""
+    return torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or fast_bf16())
 
 
 class Course(Protocol):
@@ -70,7 +76,7 @@ class Segments:
         if fresh.any():
             self.carried[:, fresh] = self.fresh_state(int(fresh.sum()))
         said, geometry = None, self.geometry
-        with torch.autocast(self.device, torch.bfloat16):
+        with half(self.device):
             if self.causal:  # cells hear the true tokens before them, and never their own
                 geometry = self.network.geometry(self.relations, status == PINNED)
                 said = self.network.embed(truth, torch.full_like(status, PINNED))
@@ -108,7 +114,7 @@ class Sequences:
 
     def loss(self) -> tuple[Tensor, float]:
         cells, tokens, answers = (t.to(self.device) for t in self.feed.next())
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu" or torch.cpu._is_avx512_bf16_supported()):
+        with half(self.device):
             logits = self.network(cells, tokens)[:, :-1]  # what follows the last cell is nobody's business
         wanted = self.network.targets(cells, tokens)
         losses = F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten(), reduction="none").view_as(answers)

@@ -1,0 +1,150 @@
+"""The arms of the contest: which model, and what may help it. One function runs any of them.
+
+    outcomes, paths, seconds = attempt(ARMS["ar-backtracking"], grids, Settings())
+
+Diffusion: *oneshot* is one forward, *alone* is inner loops until it has settled, at most ``ALONE`` (no rule is asked before
+the answer is graded), and plain "diffusion" is the loop with its checks. Left to right: raw, with the checks as a mask, and with
+backtracking. The controls run the denoiser's loop with its checks.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver import checkpoint
+from solver.autoregressive import Checks, Decoded, Decoder, decode
+from solver.decoders.compact import CompactDecoder
+from solver.decoders.plain import PlainDecoder
+from solver.denoisers.load import load
+from solver.denoisers.network import Compact
+from solver.denoisers.protocol import Denoiser
+from solver.drive import default_policy, solve
+from solver.policies import Policy
+from solver.tasks.sudoku import layout
+from solver.tasks.sudoku.task import Sudoku, SudokuTask
+from solver.trace import Budget, Outcome
+
+Grids = NDArray[np.int8]
+Path_ = tuple[tuple[int, int], ...]
+Mode = Literal["oneshot", "alone", "checks", "raw", "mask", "backtracking"]
+ALONE = 1024  # inner loops at most without checks
+SHIPPED = {"compact": "sudoku", "ar": "sudoku-ar", "ar-plain": "sudoku-ar-plain", "ar-plain-easiest": "sudoku-ar-plain-easiest"}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """name: in tables.  model: compact, random, prior, ar, ar-plain, ar-plain-easiest.  mode: what may help it."""
+
+    name: str
+    model: str
+    mode: Mode
+
+    @property
+    def checked(self) -> bool:
+        """Whether rules help it."""
+        return self.mode in ("checks", "mask", "backtracking")
+
+
+DIFFUSION = [Arm("diffusion-oneshot", "compact", "oneshot"), Arm("diffusion-alone", "compact", "alone")]
+DIFFUSION += [Arm("diffusion", "compact", "checks"), Arm("random", "random", "checks"), Arm("prior", "prior", "checks")]
+MODES: dict[str, Mode] = {"": "raw", "-masked": "mask", "-backtracking": "backtracking"}
+LEFT_TO_RIGHT = [
+    Arm(model + suffix, model, mode) for model in ("ar", "ar-plain", "ar-plain-easiest") for suffix, mode in MODES.items()
+]
+ARMS = {arm.name: arm for arm in (*DIFFUSION, *LEFT_TO_RIGHT)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all arms share.
+
+    limit: puzzles a file.  forwards, seconds: the budget a puzzle, None for none.  loops: inner loops of a diffusion forward,
+    None for the checkpoint's own.  checkpoints: (model, folder) in place of the shipped ones.
+    """
+
+    limit: int = 500
+    batch: int = 64
+    forwards: int | None = 5000
+    seconds: float | None = None
+    seed: int = 0
+    loops: int | None = None
+    checkpoints: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(self.forwards, self.seconds)
+
+    def folder(self, model: str) -> str:
+        """Where a model's checkpoint is."""
+        return dict(self.checkpoints).get(model, str(checkpoint.SHIPPED / SHIPPED[model]) if model in SHIPPED else model)
+
+
+def denoiser(arm: Arm, settings: Settings) -> Denoiser:
+    """The denoiser of a diffusion arm or control. Raises CheckpointError."""
+    return load(settings.folder(arm.model), "sudoku", 9, ALONE if arm.mode == "alone" else settings.loops)
+
+
+def decoder(model: str, settings: Settings) -> Decoder:
+    """The decoder of a left-to-right arm. Raises CheckpointError."""
+    folder = Path(settings.folder(model))
+    if not folder.is_dir():
+        raise checkpoint.CheckpointError(f"{folder}: no checkpoint of {model} there")
+    network, _ = checkpoint.load(folder, "sudoku")
+    if isinstance(network, Compact):
+        if not network.config.causal:
+            raise checkpoint.CheckpointError(f"{folder}: a denoiser, not a left-to-right model")
+        return CompactDecoder(network, model)
+    return PlainDecoder(network, model)
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """Outcomes in the puzzles' order; the choices in order where they are made one by one; wall-clock seconds of them all."""
+
+    outcomes: Sequence[Outcome]
+    paths: Sequence[Path_]
+    seconds: float
+
+
+def attempt(arm: Arm, grids: Grids, settings: Settings, policy: Policy | None = None) -> Attempt:
+    """Run an arm. Raises CheckpointError."""
+    task, problems = SudokuTask(layout.standard(9)), [Sudoku(grid) for grid in grids]
+    if arm.mode in ("raw", "mask", "backtracking"):
+        model, checks = decoder(arm.model, settings), "none" if arm.mode == "raw" else _checks(arm.mode)
+        started = time.perf_counter()
+        return gather(decode(task, problems, model, checks, settings.budget, settings.seed, settings.batch), len(grids), started)
+    network = denoiser(arm, settings)
+    policy = policy or default_policy(network)
+    if arm.mode != "checks":
+        policy, settings = replace(policy, checks=False), replace(settings, forwards=1)
+    started = time.perf_counter()
+    return gather(solve(task, problems, network, policy, settings.budget, settings.seed, settings.batch), len(grids), started)
+
+
+def _checks(mode: Mode) -> Checks:
+    return "mask" if mode == "mask" else "backtrack"
+
+
+def gather(events: Iterator[tuple[int, Any]], count: int, started: float) -> Attempt:
+    """Wait for every outcome, with a line on stderr every ten seconds."""
+    outcomes: dict[int, Outcome] = {}
+    paths: dict[int, Path_] = {}
+    said = started
+    for number, event in events:
+        if isinstance(event, Decoded):
+            outcomes[number], paths[number] = event.outcome, event.path
+        elif isinstance(event, Outcome):
+            outcomes[number] = event
+        if time.perf_counter() - said > 10:
+            said = time.perf_counter()
+            print(f"  {len(outcomes)} of {count} after {said - started:.0f} s", file=sys.stderr, flush=True)
+    seconds = time.perf_counter() - started
+    return Attempt([outcomes[n] for n in range(count)], [paths.get(n, ()) for n in range(count)], seconds)
