@@ -149,8 +149,8 @@ long remask_scratch(const struct network *net, const struct board *b) {
 }
 
 /* pooled (G V, D): what each group says. Causal: pinned cells hear all pinned ones, open cells those and the open ones before. */
-static void pool(const struct network *net, const struct board *b, const unsigned char *pinned, const float *sent, float *pooled) {
-    const int size = b->tokens * net->width;
+INLINE void pool(const struct board *b, int d, const unsigned char *pinned, const float *sent, float *pooled) {
+    const int size = b->tokens * d;
     zero(pooled, b->groups * size);
     for (int r = 0; r < b->relations; r++) {
         const int *member = b->member + r * b->cells;
@@ -164,9 +164,8 @@ static void pool(const struct network *net, const struct board *b, const unsigne
     }
 }
 
-static void pool_backward(const struct network *net, const struct board *b, const unsigned char *pinned, const float *d_pooled,
-                          float *d_sent) {
-    const int size = b->tokens * net->width;
+INLINE void pool_backward(const struct board *b, int d, const unsigned char *pinned, const float *d_pooled, float *d_sent) {
+    const int size = b->tokens * d;
     for (int r = 0; r < b->relations; r++) {
         const int *member = b->member + r * b->cells;
         for (int c = 0; c < b->cells; c++) {
@@ -180,9 +179,8 @@ static void pool_backward(const struct network *net, const struct board *b, cons
 }
 
 /* The first half of an inner loop: what each of n candidates says to the others, and its own part of the hidden layer. */
-static void speak(const struct network *net, int causal, int n, const float *x, const float *said, const float *state,
-                  const struct work *w) {
-    const int d = net->width, h = net->hidden;
+INLINE void speak(const struct network *net, int d, int h, int causal, int n, const float *x, const float *said,
+                  const float *state, const struct work *w) {
     for (int k = 0; k < n * d; k += 8) store(w->heard + k, load(state + k) + load(x + k));
     product(n, w->heard, d, net->weight[INNER], net->bias[INNER], w->inner, h, 0);
     product(n, w->heard, d, net->weight[MESSAGE], net->bias[MESSAGE], w->own, d, RELU);
@@ -191,56 +189,77 @@ static void speak(const struct network *net, int causal, int n, const float *x, 
     product(n, w->spoken, d, net->weight[MESSAGE], net->bias[MESSAGE], w->sent, d, RELU);
 }
 
-/* The second half, once w->pooled holds what the groups say: the next state (n, D), which may be the place of the last one. */
-static void hear(const struct network *net, const struct board *b, const float *state, float *next, const struct work *w) {
-    const int cells = b->cells, tokens = b->tokens, n = cells * tokens, m = b->groups * tokens, d = net->width, h = net->hidden;
+/* The second: what the groups say, in w->pooled, and the cell's other candidates, into the hidden layer. */
+INLINE void hear(const struct network *net, int d, int h, const struct board *b, const struct work *w) {
+    const int cells = b->cells, tokens = b->tokens, m = b->groups * tokens;
     zero(w->rival, cells * d);
-    for (int i = 0; i < n; i++) add(w->rival + i / tokens * d, w->own + i * d, d);
+    for (int c = 0; c < cells; c++)
+        for (int t = 0; t < tokens; t++) add(w->rival + c * d, w->own + (c * tokens + t) * d, d);
     product(m, w->pooled, d, net->weight[GROUP_IN], net->bias[GROUP_IN], w->middle, h, RELU);
     product(m, w->middle, h, net->weight[GROUP_OUT], 0, w->back, h, 0);
     product(cells, w->rival, d, net->weight[RIVAL_IN], net->bias[RIVAL_IN], w->rmiddle, h, RELU);
     product(cells, w->rmiddle, h, net->weight[RIVAL_OUT], 0, w->rback, h, 0);
-    for (int c = 0; c < cells; c++)
+    for (int c = 0; c < cells; c++) {
+        for (int r = 0; r < b->relations; r++) {
+            const int g = b->member[r * cells + c];
+            if (g >= 0) add(w->inner + c * tokens * h, w->back + (b->causal ? r * cells + c : g) * tokens * h, tokens * h);
+        }
         for (int t = 0; t < tokens; t++)
             for (int o = 0; o < h; o += 8) {
                 float *p = w->inner + (c * tokens + t) * h + o;
-                lanes v = load(p) + load(w->rback + c * h + o);
-                for (int r = 0; r < b->relations; r++) {
-                    const int g = b->member[r * cells + c];
-                    if (g >= 0) v += load(w->back + ((b->causal ? r * cells + c : g) * tokens + t) * h + o);
-                }
-                store(p, positive(v));
+                store(p, positive(load(p) + load(w->rback + c * h + o)));
             }
+    }
+}
+
+/* The third: the next state (n, D), which may be the place of the last one; `scale` (n,) is what each candidate was scaled by. */
+INLINE void update(const struct network *net, int d, int h, int n, const float *state, float *next, float *scale,
+                   const struct work *w) {
     product(n, w->inner, h, net->weight[OUTER], net->bias[OUTER], w->update, d, 0);
     for (int i = 0; i < n; i++) {
         const float *s = state + i * d, *u = w->update + i * d;
         lanes square = {0};
         for (int k = 0; k < d; k += 8) { const lanes v = load(s + k) + load(u + k); square += v * v; }
-        const float scale = w->scale[i] = 1.0f / sqrtf(total(square) / d + 1e-7f);
-        for (int k = 0; k < d; k += 8) store(next + i * d + k, (load(s + k) + load(u + k)) * scale);
+        scale[i] = 1.0f / sqrtf(total(square) / d + 1e-7f);
+        for (int k = 0; k < d; k += 8) store(next + i * d + k, (load(s + k) + load(u + k)) * scale[i]);
     }
 }
 
-/* One inner loop: state (n, D) to next (n, D). said is x where the board is not causal. */
-static void advance(const struct network *net, const struct board *b, const unsigned char *pinned, const float *x,
-                    const float *said, const float *state, float *next, const struct work *w) {
-    speak(net, b->causal, b->cells * b->tokens, x, said, state, w);
-    pool(net, b, pinned, w->sent, w->pooled);
-    hear(net, b, state, next, w);
+/* Up to the hidden layer of one inner loop. said is x where the board is not causal. */
+INLINE void listen_of(const struct network *net, int d, int h, const struct board *b, const unsigned char *pinned, const float *x,
+                      const float *said, const float *state, const struct work *w) {
+    speak(net, d, h, b->causal, b->cells * b->tokens, x, said, state, w);
+    pool(b, d, pinned, w->sent, w->pooled);
+    hear(net, d, h, b, w);
 }
 
-/* The gradient of a loop, after `advance` has filled the scratch for it again: d_state (n, D) from that of `next` to that of
-   `state`; d_x and d_said (n, D) and the parameters' gradients are added to. */
-static void retreat(const struct network *net, const struct board *b, const unsigned char *pinned, const float *next,
-                    float *d_state, float *d_x, float *d_said, float *const *dw, float *const *db, const struct work *w) {
-    const int cells = b->cells, tokens = b->tokens, n = cells * tokens, m = b->groups * tokens, d = net->width, h = net->hidden;
+static void listen(const struct network *net, const struct board *b, const unsigned char *pinned, const float *x,
+                   const float *said, const float *state, const struct work *w) {
+    if (net->width == 32 && net->hidden == 64) listen_of(net, 32, 64, b, pinned, x, said, state, w);
+    else listen_of(net, net->width, net->hidden, b, pinned, x, said, state, w);
+}
+
+/* One inner loop: state (n, D) to next (n, D). */
+static void advance(const struct network *net, const struct board *b, const unsigned char *pinned, const float *x,
+                    const float *said, const float *state, float *next, float *scale, const struct work *w) {
+    listen(net, b, pinned, x, said, state, w);
+    if (net->width == 32 && net->hidden == 64) update(net, 32, 64, b->cells * b->tokens, state, next, scale, w);
+    else update(net, net->width, net->hidden, b->cells * b->tokens, state, next, scale, w);
+}
+
+/* The gradient of a loop, after `listen` has filled the scratch for it again: d_state (n, D) from that of `next` to that of the
+   state before; d_x and d_said (n, D) and the parameters' gradients are added to. */
+INLINE void retreat_of(const struct network *net, int d, int h, const struct board *b, const unsigned char *pinned,
+                       const float *next, const float *scale, float *d_state, float *d_x, float *d_said, float *const *dw,
+                       float *const *db, const struct work *w) {
+    const int cells = b->cells, tokens = b->tokens, n = cells * tokens, m = b->groups * tokens;
     for (int i = 0; i < n; i++) { /* through the norm */
         const float *s = next + i * d;
         float *g = d_state + i * d;
         lanes along = {0};
         for (int k = 0; k < d; k += 8) along += load(g + k) * load(s + k);
         const float mean = total(along) / d;
-        for (int k = 0; k < d; k += 8) store(g + k, (load(g + k) - load(s + k) * mean) * w->scale[i]);
+        for (int k = 0; k < d; k += 8) store(g + k, (load(g + k) - load(s + k) * mean) * scale[i]);
     }
     product(n, d_state, d, net->turned[OUTER], 0, w->d_inner, h, 0);
     gate(w->d_inner, w->inner, n * h);
@@ -260,14 +279,15 @@ static void retreat(const struct network *net, const struct board *b, const unsi
     learn(m, w->pooled, d, w->d_middle, h, dw[GROUP_IN], db[GROUP_IN]);
     product(m, w->d_middle, h, net->turned[GROUP_IN], 0, w->d_pooled, d, 0);
     zero(w->d_sent, n * d);
-    pool_backward(net, b, pinned, w->d_pooled, w->d_sent);
+    pool_backward(b, d, pinned, w->d_pooled, w->d_sent);
     learn(cells, w->rmiddle, h, d_rback, h, dw[RIVAL_OUT], 0);
     product(cells, d_rback, h, net->turned[RIVAL_OUT], 0, w->d_middle, h, 0);
     gate(w->d_middle, w->rmiddle, cells * h);
     learn(cells, w->rival, d, w->d_middle, h, dw[RIVAL_IN], db[RIVAL_IN]);
     product(cells, w->d_middle, h, net->turned[RIVAL_IN], 0, w->d_rival, d, 0);
     if (b->causal) zero(w->d_own, n * d);
-    for (int i = 0; i < n; i++) add(w->d_own + i * d, w->d_rival + i / tokens * d, d);
+    for (int c = 0; c < cells; c++)
+        for (int t = 0; t < tokens; t++) add(w->d_own + (c * tokens + t) * d, w->d_rival + c * d, d);
     gate(w->d_own, w->own, n * d);
     learn(n, w->heard, d, w->d_own, d, dw[MESSAGE], db[MESSAGE]);
     learn(n, w->heard, d, w->d_inner, h, dw[INNER], db[INNER]);
@@ -283,6 +303,15 @@ static void retreat(const struct network *net, const struct board *b, const unsi
     }
 }
 
+static void retreat(const struct network *net, const struct board *b, const unsigned char *pinned, const float *next,
+                    const float *scale, float *d_state, float *d_x, float *d_said, float *const *dw, float *const *db,
+                    const struct work *w) {
+    if (net->width == 32 && net->hidden == 64)
+        retreat_of(net, 32, 64, b, pinned, next, scale, d_state, d_x, d_said, dw, db, w);
+    else
+        retreat_of(net, net->width, net->hidden, b, pinned, next, scale, d_state, d_x, d_said, dw, db, w);
+}
+
 INLINE void read_out(const struct network *net, const float *state, int n, float *logits) {
     for (int i = 0; i < n; i++) {
         lanes sum = {0};
@@ -295,8 +324,8 @@ INLINE void read_out(const struct network *net, const float *state, int n, float
    since the last look, and every cell that is not given is at least `settled` sure. pinned, given: (rows, L).
    state (rows, n, D) in and out, x and said of the same shape; out: logits (rows, n), taken (rows,). */
 void remask_settle(const struct network *net, const struct board *b, int rows, int loops, int chunk, float settled,
-                                const unsigned char *pinned, const unsigned char *given, const float *x, const float *said,
-                                float *state, float *logits, int *taken, float *scratch, int *best) {
+                   const unsigned char *pinned, const unsigned char *given, const float *x, const float *said, float *state,
+                   float *logits, int *taken, float *scratch, int *best) {
     const int cells = b->cells, tokens = b->tokens, n = cells * tokens, size = n * net->width;
     float *end;
     const struct work w = divide(net, b, scratch, &end);
@@ -304,7 +333,7 @@ void remask_settle(const struct network *net, const struct board *b, int rows, i
         for (int c = 0; c < cells; c++) best[c] = -1;
         for (int done = 0, leave = 0; done < loops && !leave;) {
             const int now = loops - done < chunk ? loops - done : chunk;
-            for (int k = 0; k < now; k++) advance(net, b, pinned, x, said, state, state, &w);
+            for (int k = 0; k < now; k++) advance(net, b, pinned, x, said, state, state, w.scale, &w);
             taken[row] = done += now;
             read_out(net, state, n, logits);
             leave = 1;
@@ -322,30 +351,33 @@ void remask_settle(const struct network *net, const struct board *b, int rows, i
     }
 }
 
-/* `loops` loops with every state kept: states (rows, loops + 1, n, D), the first of each row filled by the caller. */
-void remask_forward(const struct network *net, const struct board *b, int rows, int loops,
-                                 const unsigned char *pinned, const float *x, const float *said, float *states, float *scratch) {
-    const int size = b->cells * b->tokens * net->width;
+/* `loops` loops with every state kept: states (rows, loops + 1, n, D), the first of each row filled by the caller, and what each
+   was scaled by, scales (rows, loops, n). */
+void remask_forward(const struct network *net, const struct board *b, int rows, int loops, const unsigned char *pinned,
+                    const float *x, const float *said, float *states, float *scales, float *scratch) {
+    const int n = b->cells * b->tokens, size = n * net->width;
     float *end;
     const struct work w = divide(net, b, scratch, &end);
     for (int row = 0; row < rows; row++, pinned += b->cells, x += size, said += size, states += size)
-        for (int k = 0; k < loops; k++, states += size) advance(net, b, pinned, x, said, states, states + size, &w);
+        for (int k = 0; k < loops; k++, states += size, scales += n)
+            advance(net, b, pinned, x, said, states, states + size, scales, &w);
 }
 
 /* Gradients of the above: d_state (rows, n, D) comes as that of the last state; d_x, d_said (rows, n, D) and the parameters' dw, db
    are added to. */
-void remask_backward(const struct network *net, const struct board *b, int rows, int loops,
-                                  const unsigned char *pinned, const float *x, const float *said, const float *states,
-                                  float *d_state, float *d_x, float *d_said, float *const *dw, float *const *db, float *scratch) {
-    const int size = b->cells * b->tokens * net->width;
+void remask_backward(const struct network *net, const struct board *b, int rows, int loops, const unsigned char *pinned,
+                     const float *x, const float *said, const float *states, const float *scales, float *d_state, float *d_x,
+                     float *d_said, float *const *dw, float *const *db, float *scratch) {
+    const int n = b->cells * b->tokens, size = n * net->width;
     float *end;
     const struct work w = divide(net, b, scratch, &end);
     for (int row = 0; row < rows; row++) {
         for (int k = loops - 1; k >= 0; k--) {
             const float *state = states + k * size;
-            advance(net, b, pinned, x, said, state, w.d_inner, &w); /* fills the scratch: what it gives is known already */
-            retreat(net, b, pinned, state + size, d_state, d_x, d_said, dw, db, &w);
+            listen(net, b, pinned, x, said, state, &w); /* the states are kept, the rest is made again */
+            retreat(net, b, pinned, state + size, scales + k * n, d_state, d_x, d_said, dw, db, &w);
         }
+        scales += loops * n;
         pinned += b->cells, x += size, said += size, states += (loops + 1) * size, d_state += size, d_x += size, d_said += size;
     }
 }
@@ -359,7 +391,7 @@ void remask_prefix(const struct network *net, const struct board *b, int loops, 
     float *end;
     const struct work w = divide(net, b, scratch, &end);
     for (int k = 0; k < loops; k++) {
-        advance(net, b, pinned, x, x, state, state, &w);
+        advance(net, b, pinned, x, x, state, state, w.scale, &w);
         for (int c = 0; c < b->cells; c++) memcpy(sent + ((long)cell[c] * loops + k) * size, w.sent + c * size, sizeof(float) * size);
     }
 }
@@ -382,13 +414,14 @@ void remask_append(const struct network *net, const struct board *whole, int cou
         memcpy(end, first, sizeof(float) * size);
         for (int k = 0; k < loops; k++, keep += size) {
             memcpy(keep, end, sizeof(float) * size);
-            speak(net, 0, tokens, x, x, end, &w);
+            speak(net, net->width, net->hidden, 0, tokens, x, x, end, &w);
             zero(w.pooled, relations * size);
             for (int r = 0; r < relations; r++)
                 for (int j = 0; j < cells; j++)
                     if (visible[j] && member[r] >= 0 && whole->member[r * cells + j] == member[r])
                         add(w.pooled + r * size, said + ((long)j * loops + k) * size, size);
-            hear(net, &alone, end, end, &w);
+            hear(net, net->width, net->hidden, &alone, &w);
+            update(net, net->width, net->hidden, tokens, end, end, w.scale, &w);
         }
         read_out(net, end, tokens, logits);
     }

@@ -188,21 +188,22 @@ class _Loops(torch.autograd.Function):
         rows = len(state)
         states = torch.empty(rows, loops + 1, *state.shape[1:])
         states[:, 0] = state
+        scales = torch.empty(rows, loops, state.shape[1] * state.shape[2])
         x, said, held = x.float().contiguous(), said.float().contiguous(), pinned.to(torch.uint8).contiguous()
 
         def work(part: slice, scratch: Tensor) -> None:
-            arrays = (held[part], x[part], said[part], states[part], scratch)
+            arrays = (held[part], x[part], said[part], states[part], scales[part], scratch)
             head = (ctypes.byref(network.struct), ctypes.byref(shape), part.stop - part.start, loops)
             library.remask_forward(*head, *map(_address, arrays))
 
         _in_parts(rows, work, network, shape)
-        ctx.save_for_backward(held, x, said, states, *(p for p in flat if p is not None))
+        ctx.save_for_backward(held, x, said, states, scales, *(p for p in flat if p is not None))
         ctx.board, ctx.loops, ctx.present = board, loops, [p is not None for p in flat]
         return states[:, -1].clone()
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Any, ...]:
-        held, x, said, states, *some = ctx.saved_tensors
+        held, x, said, states, scales, *some = ctx.saved_tensors
         given = iter(some)
         flat = [next(given) if present else None for present in ctx.present]
         network, shape, library = Network(flat), ctx.board.struct(), _library()
@@ -215,7 +216,7 @@ class _Loops(torch.autograd.Function):
             own = [None if p is None else torch.zeros_like(panels(p.t()) if p.dim() == 2 else p) for p in flat[:-2]]
             pointers = [(ctypes.c_void_p * len(KINDS))(*(None if g is None else g.data_ptr() for g in own[k::2])) for k in (0, 1)]
             head = (ctypes.byref(network.struct), ctypes.byref(shape), part.stop - part.start, ctx.loops)
-            arrays = (held[part], x[part], said[part], states[part], d_state[part], d_x[part], d_said[part])
+            arrays = [t[part] for t in (held, x, said, states, scales, d_state, d_x, d_said)]
             library.remask_backward(*head, *map(_address, arrays), *pointers, _address(scratch))
             return own
 

@@ -87,12 +87,12 @@ def near_neighbours(puzzles: Int8, reserved: Int8) -> NDArray[np.bool_]:
 
     def one_hot(grids: Int8) -> torch.Tensor:
         t = torch.from_numpy(grids).long()
-        return torch.nn.functional.one_hot(t, 10)[..., 1:].flatten(1).to(torch.bfloat16)
+        return torch.nn.functional.one_hot(t, 10)[..., 1:].flatten(1).float()
 
     theirs, count = one_hot(reserved), torch.from_numpy((reserved > 0).sum(1))
     for at in range(0, len(puzzles), 2048):
         part = puzzles[at : at + 2048]
-        common = (one_hot(part) @ theirs.t()).float()  # at most 81: exact in bf16
+        common = one_hot(part) @ theirs.t()
         apart = torch.maximum(torch.from_numpy((part > 0).sum(1))[:, None], count[None, :]) - common
         hit[at : at + 2048] |= (apart <= NEAR).any(1).numpy()
     return hit
