@@ -144,8 +144,8 @@ static struct work divide(const struct network *net, const struct board *b, floa
 /* Floats of scratch that a call needs. */
 long remask_scratch(const struct network *net, const struct board *b) {
     float *end;
-    divide(net, b, (float *)0, &end);
-    return (end - (float *)0) + 3L * b->relations * b->groups * b->tokens * net->width;
+    divide(net, b, (float *)0, &end); /* nothing is written */
+    return end - (float *)0 + (long)b->tokens * net->width; /* and one cell, for remask_append */
 }
 
 /* pooled (G V, D): what each group says. Causal: pinned cells hear all pinned ones, open cells those and the open ones before. */

@@ -19,7 +19,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = ("tasks", "kernels")
-IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info")
+IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so", "*.pyd")
+BUILT = (".so", ".pyd")  # of kernels/compact.c, where there is a C compiler
 
 # Where each name would be imported from: a path, "namespace", or "absent". Looks modules up without running them, so that
 # the environments need neither torch nor numpy.
@@ -68,6 +69,7 @@ def to_install(checkout: Path) -> set[str]:
     for layer in ("solver", *FLOORS):
         for path in (checkout / layer).rglob("*"):  # follows no links
             hidden = any(part.startswith((".", "__pycache__")) for part in path.relative_to(checkout).parts)
+            hidden = hidden or path.suffix in BUILT
             if path.is_file() and not hidden and path not in {checkout / "solver" / f for f in FLOORS}:
                 name = path.relative_to(checkout).as_posix()
                 installed.add(name if layer == "solver" else f"solver/{name}")
@@ -104,7 +106,7 @@ def built_without_links(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 def wheel_files(wheel: Path) -> set[str]:
     with zipfile.ZipFile(wheel) as archive:
-        return {name for name in archive.namelist() if ".dist-info/" not in name}
+        return {name for name in archive.namelist() if ".dist-info/" not in name and not name.endswith(BUILT)}
 
 
 def test_every_folder_with_code_is_a_package() -> None:
@@ -126,6 +128,13 @@ def test_links_of_the_checkout_stay_relative() -> None:
 def test_wheel_has_every_file_and_nothing_else(built: Built) -> None:
     """A file of a new kind (say, tasks/json_schema/*.json) has to be named in pyproject's package-data."""
     assert wheel_files(built.wheel) == to_install(built.checkout)
+
+
+def test_wheel_has_the_compiled_block_where_there_is_a_compiler(built: Built) -> None:
+    if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        pytest.skip("this machine has no C compiler")
+    with zipfile.ZipFile(built.wheel) as archive:
+        assert [name for name in archive.namelist() if name.startswith("solver/kernels/_compact.") and name.endswith(BUILT)]
 
 
 def test_sdist_has_every_file_and_no_top_level_floor(built: Built) -> None:

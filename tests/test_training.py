@@ -149,6 +149,9 @@ def test_the_command_trains_stops_resumes_and_does_not_overwrite(tmp_path: Path,
         (["--data", "/no/such/folder"], "no such folder"),
         (["--resume", "--out", "/no/such/run"], "nothing to resume"),
         (["--out", "/dev/null"], "is a file"),
+        (["--model", "ar", "--preset", "gpu"], "no preset"),
+        (["--model", "ar", "--preset", "smoke", "--noise", "mask"], "left to right there is none"),
+        (["--rate", "0"], "must be positive"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

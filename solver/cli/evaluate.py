@@ -15,13 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from solver.cli.main import UsageError
-from solver.cli.options import cores, puzzle_folder, seconds, whole
+from solver.cli.options import cores, positive, puzzle_folder, whole
 
 SECTIONS = ("contest", "proofs", "repair", "remasking", "calibration", "mistakes", "throughput", "training")
 QUICK_ARMS = (
     "diffusion-oneshot,diffusion-alone,diffusion,ar,ar-masked,ar-plain,ar-plain-masked,ar-plain-easiest,ar-plain-easiest-masked"
 )
 Row = dict[str, Any]
+
+
+def sizes(text: str) -> list[int]:
+    """An argparse type: batch sizes."""
+    return [whole(1)(part) for part in text.split(",")]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="generated puzzles and the arms without search: under five minutes")
     parser.add_argument("--resume", action="store_true", help="leave out what results.json has from the same checkpoints")
     parser.add_argument("--forwards", type=whole(0), default=5000, metavar="N", help="budget a puzzle; 0: none (5000)")
-    parser.add_argument("--seconds", type=seconds, metavar="S", help="budget a puzzle in seconds (none)")
+    parser.add_argument("--seconds", type=positive, metavar="S", help="budget a puzzle in seconds (none)")
     parser.add_argument("--loops", type=whole(1), metavar="N", help="inner loops of a forward at most (the checkpoint's own)")
     parser.add_argument("--batch", type=whole(1), default=64, metavar="N", help="puzzles that go together (64)")
-    parser.add_argument("--batches", default="1,8,64,512", metavar="A,B", help="batch sizes of the throughput section")
+    parser.add_argument(
+        "--batches", type=sizes, default="1,8,64,512", metavar="A,B", help="batch sizes of the throughput section"
+    )
     parser.add_argument("--count", type=whole(2), default=200, metavar="N", help="boards to prove, and grids to repair (200)")
     parser.add_argument("--rounds", type=whole(1), default=8, metavar="N", help="drafts in the remasking section (8)")
     parser.add_argument("--inference", choices=("direct", "singles"), default="direct", help="for the proofs")
@@ -125,7 +132,7 @@ def plan(
     marks = {arm.name: mark(settings.folder(arm.model)) for arm in arms}
     if arguments.arms is None:
         arms = [arm for arm in arms if marks[arm.name] is not None]
-    batches, rounds, count = [int(b) for b in arguments.batches.split(",")], arguments.rounds, arguments.count
+    batches, rounds, count = arguments.batches, arguments.rounds, arguments.count
 
     def key(section: str, file: str, arm: Any, **more: Any) -> list[Any]:
         known_so_far = {"seed": 0, "loops": settings.loops, "weights": marks[arm.name], **more}

@@ -25,12 +25,12 @@ def whole(minimum: int) -> Callable[[str], int]:
     return convert
 
 
-def seconds(text: str) -> float:
-    """An argparse type: a positive, finite number of seconds."""
+def positive(text: str) -> float:
+    """An argparse type: a positive, finite number."""
     try:
         value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be positive, not {text}")
     return value
@@ -42,7 +42,7 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
         "--denoiser", default="compact", metavar="NAME", help="compact (shipped), random, prior, or a checkpoint's folder"
     )
     parser.add_argument("--forwards", type=whole(1), metavar="N", help="budget a problem in forwards (5000; without checks 1)")
-    parser.add_argument("--seconds", type=seconds, metavar="S", help="budget a problem in seconds (none)")
+    parser.add_argument("--seconds", type=positive, metavar="S", help="budget a problem in seconds (none)")
     parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="same seed, same trace (0)")
     parser.add_argument("--batch", type=whole(1), default=64, metavar="N", help="problems denoised together (64)")
     parser.add_argument("--loops", type=whole(1), metavar="N", help="inner loops of a forward at most (the checkpoint's own)")

@@ -7,20 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from solver.cli.main import UsageError
-from solver.cli.options import cores, puzzle_folder
+from solver.cli.options import cores, positive, puzzle_folder, whole
 
 MODELS = ("diffusion", "ar", "ar-plain", "ar-plain-easiest")
-
-
-def minutes(text: str) -> float:
-    """An argparse type: a positive number of minutes."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes") from None
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be positive, not {text}")
-    return value
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--preset", choices=("cpu", "gpu", "smoke"), default="cpu", help="size and length of the run (cpu)")
     parser.add_argument("--out", metavar="DIR", help="where the run is kept (runs/TASK-MODEL-PRESET)")
+    trials = parser.add_argument_group("for trials", "in place of the preset's own")
+    trials.add_argument("--rate", type=positive, metavar="R", help="learning rate")
+    trials.add_argument("--steps", type=whole(1), metavar="N", help="steps, and with them the schedule")
+    trials.add_argument("--noise", choices=("mask", "uniform", "hybrid"), help="what stands in a denoiser's unknown cells")
     parser.add_argument("--resume", action="store_true", help="take up the run in --out where it stopped")
-    parser.add_argument("--minutes", type=minutes, metavar="N", help="stop after N minutes, to be resumed (no limit)")
+    parser.add_argument("--minutes", type=positive, metavar="N", help="stop after N minutes, to be resumed (no limit)")
     parser.add_argument(
         "--data", metavar="DIR", help="folder with a sudoku/ folder of puzzle files (REMASK_DATA; none: generated)"
     )
@@ -60,7 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(cores())
     if (arguments.model, arguments.preset) not in SUDOKU:
         raise UsageError(f"there is no preset {arguments.preset!r} for --model {arguments.model}")
-    preset = SUDOKU[arguments.model, arguments.preset]
+    try:
+        preset = SUDOKU[arguments.model, arguments.preset].changed(arguments.rate, arguments.steps, arguments.noise)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def say(line: str) -> None:

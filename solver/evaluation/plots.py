@@ -1,5 +1,6 @@
-"""The comparison's plots, from results.json and nothing else. Blue is diffusion, orange left to right, grey a control; every line has
-its own marker too.
+"""The comparison's plots, from results.json and nothing else.
+
+Blue is diffusion, orange left to right, grey a control; every line has its own marker too.
 
     draw(rows, Path("docs/results"))       # writes what the rows allow, returns the names
 """

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from solver.denoisers.network import CompactConfig
 from solver.denoisers.plain import PlainConfig
+
+Noise = Literal["mask", "uniform", "hybrid"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,15 @@ class Preset:
     )
     longest: int = 16
     seed: int = 0
+
+    def changed(self, rate: float | None, steps: int | None, noise: Noise | None) -> Preset:
+        """The preset with what a trial changes. Raises ValueError for a noise where there is none."""
+        network = self.network
+        if noise is not None:
+            if isinstance(network, PlainConfig) or network.causal:
+                raise ValueError("--noise is for the denoiser: left to right there is none")
+            network = replace(network, noise=noise)
+        return replace(self, network=network, rate=rate or self.rate, steps=steps or self.steps)
 
     @property
     def compact(self) -> CompactConfig:

@@ -1,0 +1,148 @@
+"""The evaluator: what it counts against counts by hand, its command from a run to its plots, and that nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from solver.cli.main import main
+from solver.evaluation import grade, sudoku
+from solver.evaluation.arms import ARMS, Attempt, Settings
+from solver.evaluation.report import merged, report
+from solver.evaluation.statistics import calibration, interval, solved_within
+from solver.tasks.sudoku import exact, layout
+from solver.trace import Counters, Outcome
+
+
+def test_intervals_hold_the_mean_and_shrink_with_more_puzzles() -> None:
+    rng = np.random.default_rng(1)
+    widths = []
+    for count in (50, 800):
+        values = rng.random(count) < 0.7
+        low, high = interval(values)
+        assert low <= values.mean() <= high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 2.5
+    # three seeds of the same puzzles are not three times the puzzles
+    assert interval(np.repeat(values[:, None], 3, 1)) == interval(values)
+
+
+def test_solved_within_a_budget_counts_only_what_was_solved() -> None:
+    share = solved_within([1, 2, 3, 4], [True, True, False, True], [0.5, 2, 3, 10])
+    assert share.tolist() == [0, 0.5, 0.5, 0.75]
+
+
+def test_calibration_is_zero_for_honest_confidence() -> None:
+    rng = np.random.default_rng(2)
+    sure = rng.random(40_000)
+    bins, error = calibration(sure, rng.random(40_000) < sure)
+    assert len(bins) == 10
+    assert error < 0.02
+    assert calibration(np.ones(10), np.zeros(10)) == ([(1.0, 0.0, 10)], 1.0)
+
+
+def outcome(status, tokens: np.ndarray, forwards: int) -> Outcome:
+    return Outcome(status, tokens, (), np.ones(81, np.float32), Counters(forwards=forwards, flops=forwards * 10**6))
+
+
+def test_a_row_believes_the_grader_and_not_the_arm() -> None:
+    grids, answers, _ = exact.generate(layout.standard(9), 3, 4)
+    good, bad = answers.astype(np.int64) - 1, answers.astype(np.int64) - 1
+    bad[1, 0] = (bad[1, 0] + 1) % 9
+    outcomes = [outcome("solved", good[0], 1), outcome("solved", bad[1], 2), outcome("exhausted", good[2], 3)]
+    row = sudoku.row("contest", ARMS["diffusion"], "x", grids, Attempt(outcomes, [()] * 3, 1.5), Settings())
+    assert (row["solved"], row["wrong"], row["exhausted"], row["puzzles"]) == (1, 1, 1, 3)
+    assert row["each"] == {"solved": "100", "forwards": [1, 2, 3], "mflop": [1, 2, 3]}
+    assert row["forwards_mean"] == 2
+    assert row["per_second"] == 2
+
+
+def test_the_first_mistake_is_where_the_path_leaves_the_only_solution(monkeypatch: pytest.MonkeyPatch) -> None:
+    grids, answers, _ = exact.generate(layout.standard(9), 2, 6)
+    paths = []
+    for grid, answer in zip(grids, answers, strict=True):
+        paths.append([(int(c), int(answer[c]) - 1) for c in np.flatnonzero(grid == 0)])
+    cell, token = paths[1][10]
+    paths[1][10] = (cell, (token + 1) % 9)
+    done = Attempt([outcome("exhausted", answers[0].astype(np.int64) - 1, 1)] * 2, [tuple(p) for p in paths], 1.0)
+    monkeypatch.setattr(sudoku, "attempt", lambda *_: done)
+    (row,) = sudoku.first_mistakes(ARMS["ar"], "x", grids, Settings())
+    assert row["where"] == [1.0, round(10 / len(paths[1]), 4)]
+    assert row["never"] == 1
+
+
+def test_the_grader_knows_a_grid_from_a_wrong_one() -> None:
+    grids, answers, _ = exact.generate(layout.standard(9), 1, 9)
+    puzzle, answer = sudoku.text(grids[0]), sudoku.text(answers[0])
+    assert grade.sudoku(puzzle, answer)
+    swapped = answer.translate(str.maketrans("12", "21"))
+    assert not grade.sudoku(puzzle, swapped)
+    assert grade.sudoku(puzzle, swapped, clues=False)
+    assert not grade.sudoku(puzzle, answer[:-1] + ("1" if answer[-1] != "1" else "2"), clues=False)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained smoke checkpoint of every model."""
+    folder = tmp_path_factory.mktemp("runs")
+    for model in ("diffusion", "ar", "ar-plain", "ar-plain-easiest"):
+        assert main(["train", "sudoku", "--model", model, "--preset", "smoke", "--out", str(folder / model)]) == 0
+    return folder
+
+
+def command(runs: Path, out: Path, *more: str) -> list[str]:
+    models = {"compact": "diffusion", "ar": "ar", "ar-plain": "ar-plain", "ar-plain-easiest": "ar-plain-easiest"}
+    options = [o for model, name in models.items() for o in ("--checkpoint", f"{model}={runs / name / 'checkpoint'}")]
+    return ["evaluate", "sudoku", "--out", str(out), *options, "--limit", "6", "--forwards", "40", *more]
+
+
+def test_the_command_measures_every_arm_and_resumes(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sections = "contest,proofs,repair,remasking,calibration,mistakes,throughput,training"
+    options = ["--sections", sections, "--seeds", "2", "--count", "3", "--batches", "1,4", "--runs", str(runs)]
+    assert main(command(runs, tmp_path, *options)) == 0
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    contest = merged(rows)
+    assert {arm for arm, _ in contest} == set(ARMS)
+    assert all(row["seeds"] == 2 and row["wrong"] == 0 for row in contest.values())
+    assert {row["section"] for row in rows} == set(sections.split(","))
+    text = (tmp_path / "report.md").read_text()
+    assert text == report(rows)
+    for picture in ("accuracy", "flops", "seconds", "calibration", "mistakes", "remasking", "throughput", "training"):
+        assert (tmp_path / f"{picture}.png").stat().st_size > 5_000
+    before = (tmp_path / "results.json").read_text()
+    capsys.readouterr()
+    assert main(command(runs, tmp_path, *options, "--resume")) == 0
+    assert capsys.readouterr().err == ""  # nothing was measured again
+    assert (tmp_path / "results.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--sections", "dance"], "unknown section"),
+        (["--arms", "gpt"], "no such arm"),
+        (["--files", "nowhere"], "no such file"),
+        (["--checkpoint", "ar=/no/such"], "no checkpoint of ar"),
+        (["--checkpoint", "nonsense"], "not MODEL=DIR"),
+        (["--sections", "training"], "--runs"),
+        (["--batches", "1,x", "--sections", "throughput"], "--batches"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms = [] if "--arms" in options else ["--arms", "ar"]
+    assert main(["evaluate", "sudoku", "--out", str(tmp_path / "out"), "--limit", "2", *arms, *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "results.json").write_text("my notes")
+    assert main(["evaluate", "sudoku", "--out", str(tmp_path), "--limit", "1", "--arms", "random"]) == 2
+    assert "not a results file" in capsys.readouterr().err
+    assert (tmp_path / "results.json").read_text() == "my notes"
