@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sections", default="contest", metavar="A,B", help=f"any of {', '.join(SECTIONS)} (contest)")
     parser.add_argument("--arms", metavar="A,B", help="who takes part (all that have a checkpoint)")
-    parser.add_argument("--files", metavar="A,B", help="only these files, by name without ending (generated_minimal: ours)")
+    parser.add_argument("--files", metavar="A,B", help="only these files (generated_minimal: ours); a+b: both as one")
     parser.add_argument("--limit", type=whole(1), metavar="N", help="puzzles a file at most (200; --quick 400)")
     parser.add_argument("--seeds", type=whole(1), metavar="N", help="evaluation seeds (3; --quick 1)")
     parser.add_argument("--quick", action="store_true", help="generated puzzles and the arms without search: under five minutes")
@@ -183,12 +183,15 @@ def known(names: list[str], among: Any) -> list[str]:
 
 
 def chosen(files: dict[str, Any], names: str | None) -> dict[str, Any]:
-    """The files that were asked for."""
+    """The files that were asked for; ``a+b`` is the puzzles of both."""
+    import numpy as np
+
     if not names:
         return files
-    if missing := [name for name in names.split(",") if name not in files]:
-        raise UsageError(f"no such file: {missing[0]}; there are {', '.join(files)}")
-    return {name: files[name] for name in names.split(",")}
+    for part in names.replace("+", ",").split(","):
+        if part not in files:
+            raise UsageError(f"no such file: {part}; there are {', '.join(files)}")
+    return {name: np.concatenate([files[part] for part in name.split("+")]) for name in names.split(",")}
 
 
 def checkpoints(options: list[str]) -> tuple[tuple[str, str], ...]:

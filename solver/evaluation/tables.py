@@ -35,6 +35,7 @@ FILES = {
     "norvig_top95": "norvig top95",
     "norvig_hardest11": "norvig hardest",
 }
+FILES["sepb_easy150_rated+sepb_medium150_rated+sepb_hard150_rated"] = "sepb easy to hard"
 CONTEST = ("generated_minimal", "royle17_first_half", "sepb_diabolical_rated", "forum_hardest_1905_first_half")
 
 

@@ -34,7 +34,7 @@ class Preset:
         ("sepb_diabolical_rated", 0.20),
         ("forum_hardest_1905_first_half", 0.30),
     )
-    longest: int = 16
+    longest: int = 10
     seed: int = 0
 
     def changed(self, rate: float | None, steps: int | None, noise: Noise | None) -> Preset:
