@@ -135,7 +135,7 @@ static struct work divide(const struct network *net, const struct board *b, floa
     w.rival = carve(&scratch, b->cells * d), w.rmiddle = carve(&scratch, b->cells * h), w.rback = carve(&scratch, b->cells * h);
     w.d_inner = carve(&scratch, n * h), w.d_sent = carve(&scratch, n * d), w.update = carve(&scratch, n * d);
     w.d_own = b->causal ? carve(&scratch, n * d) : w.d_sent;
-    w.d_pooled = carve(&scratch, m * d), w.d_middle = carve(&scratch, m * h);
+    w.d_pooled = carve(&scratch, m * d), w.d_middle = carve(&scratch, (m > b->cells ? m : b->cells) * h); /* serves both */
     w.d_rival = carve(&scratch, b->cells * d), w.d_rback = carve(&scratch, b->cells * h);
     *end = scratch;
     return w;

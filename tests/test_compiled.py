@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +13,8 @@ from solver.kernels import compiled
 from solver.tasks.sudoku import layout
 
 pytestmark = pytest.mark.skipif(not compiled.available(), reason="compact.c was not built, or this CPU has no AVX2")
-BOARDS = {"4x4": layout.standard(4), "diagonal": layout.standard(4, diagonal=True)}  # the second has cells in no group
+FEW = SimpleNamespace(digits=2, cells=40, relations=[[0] * 4 + [-1] * 36])  # one group, most cells in none
+BOARDS = {"4x4": layout.standard(4), "diagonal": layout.standard(4, diagonal=True), "one group": FEW}
 
 
 def example(causal: bool, board: str, width: int = 16, hidden: int = 32) -> tuple[Compact, Tensor, Tensor, Tensor, Tensor]:

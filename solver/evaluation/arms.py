@@ -33,7 +33,7 @@ from solver.tasks.sudoku.task import Sudoku, SudokuTask
 from solver.trace import Budget, Outcome
 
 Grids = NDArray[np.int8]
-Path_ = tuple[tuple[int, int], ...]
+Choices = tuple[tuple[int, int], ...]
 Mode = Literal["oneshot", "alone", "checks", "raw", "mask", "backtracking"]
 ALONE = 1024  # inner loops at most without checks
 SHIPPED = {"compact": "sudoku", "ar": "sudoku-ar", "ar-plain": "sudoku-ar-plain", "ar-plain-easiest": "sudoku-ar-plain-easiest"}
@@ -55,6 +55,7 @@ class Arm:
 
 DIFFUSION = [Arm("diffusion-oneshot", "compact", "oneshot"), Arm("diffusion-alone", "compact", "alone")]
 DIFFUSION += [Arm("diffusion", "compact", "checks"), Arm("random", "random", "checks"), Arm("prior", "prior", "checks")]
+CHECKS: dict[Mode, Checks] = {"raw": "none", "mask": "mask", "backtracking": "backtrack"}  # of the left-to-right modes
 MODES: dict[str, Mode] = {"": "raw", "-masked": "mask", "-backtracking": "backtracking"}
 LEFT_TO_RIGHT = [
     Arm(model + suffix, model, mode) for model in ("ar", "ar-plain", "ar-plain-easiest") for suffix, mode in MODES.items()
@@ -110,15 +111,15 @@ class Attempt:
     """Outcomes in the puzzles' order; the choices in order where they are made one by one; wall-clock seconds of them all."""
 
     outcomes: Sequence[Outcome]
-    paths: Sequence[Path_]
+    paths: Sequence[Choices]
     seconds: float
 
 
 def attempt(arm: Arm, grids: Grids, settings: Settings, policy: Policy | None = None) -> Attempt:
     """Run an arm. Raises CheckpointError."""
     task, problems = SudokuTask(layout.standard(9)), [Sudoku(grid) for grid in grids]
-    if arm.mode in ("raw", "mask", "backtracking"):
-        model, checks = decoder(arm.model, settings), "none" if arm.mode == "raw" else _checks(arm.mode)
+    if arm.mode in CHECKS:
+        model, checks = decoder(arm.model, settings), CHECKS[arm.mode]
         started = time.perf_counter()
         return gather(decode(task, problems, model, checks, settings.budget, settings.seed, settings.batch), len(grids), started)
     network = denoiser(arm, settings)
@@ -129,14 +130,10 @@ def attempt(arm: Arm, grids: Grids, settings: Settings, policy: Policy | None = 
     return gather(solve(task, problems, network, policy, settings.budget, settings.seed, settings.batch), len(grids), started)
 
 
-def _checks(mode: Mode) -> Checks:
-    return "mask" if mode == "mask" else "backtrack"
-
-
 def gather(events: Iterator[tuple[int, Any]], count: int, started: float) -> Attempt:
     """Wait for every outcome, with a line on stderr every ten seconds."""
     outcomes: dict[int, Outcome] = {}
-    paths: dict[int, Path_] = {}
+    paths: dict[int, Choices] = {}
     said = started
     for number, event in events:
         if isinstance(event, Decoded):
