@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from solver.evaluation.report import merged, spent
 from solver.pictures import BLUE, DEEP_BLUE, DEEP_ORANGE, GREY, INK, ORANGE
@@ -22,6 +23,7 @@ Row = dict[str, Any]
 DASH = {"diffusion": "-", "alone": "-", "oneshot": ":", "backtracking": "-", "masked": "--"}
 SHOWN = ("generated_minimal", "royle17_first_half", "sepb_diabolical_rated", "forum_hardest_1905_first_half")
 NAMES = {"generated_minimal": "generated", "royle17_first_half": "17-clue", "sepb_diabolical_rated": "diabolical"}
+NAMES |= {"sepb_easy150_rated+sepb_medium150_rated+sepb_hard150_rated": "sepb easy to hard"}
 NAMES |= {"forum_hardest_1905_first_half": "forum hardest", "magictour_top1465": "magictour"}
 
 
@@ -105,7 +107,9 @@ def against(cost: str) -> Callable[[Sequence[Row]], Figure | None]:
                 order = np.sort(costs[solved])
                 share = 100 * np.arange(1, len(order) + 1) / len(costs)
                 axes.step(order, share, where="post", label=arm, **{**look(arm), "markevery": [-1]})
-            axes.set(xscale="log", ylim=(0, 103), xlabel="GFLOP a puzzle" if cost == "gflop" else "ms a puzzle, batch 64")
+            axes.set(xscale="log")
+            axes.xaxis.set_minor_formatter(NullFormatter())  # labels between the powers of ten run into each other
+            axes.set(ylim=(0, 103), xlabel="GFLOP a puzzle" if cost == "gflop" else "ms a puzzle, batch 64")
         found[0].set_ylabel("solved, %")
         legend(figure, found)
         return figure
@@ -181,7 +185,11 @@ def throughput(rows: Sequence[Row]) -> Figure | None:
             (row["batch"], row["per_second"]) for row in chosen if row["arm"] == arm and row["file"] == chosen[0]["file"]
         )
         axes.plot(*zip(*some, strict=True), label=arm, **look(arm))
-    axes.set(xscale="log", yscale="log", xlabel="batch", ylabel="puzzles a second")
+    batches = sorted({row["batch"] for row in chosen})
+    axes.set(xscale="log", yscale="log", xlabel="batch", ylabel="puzzles a second", xticks=batches, xticklabels=batches)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis("{x:g}")
     legend(figure, [axes])
     return figure
 
