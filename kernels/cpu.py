@@ -5,16 +5,23 @@ Worth its second of import for batches only; dispatch.py decides.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import numpy as np
 import torch
 from numba import njit
+from numpy.typing import NDArray
 from torch import Tensor
 
 from solver.kernels.reference import Conflicts, Statistics
 
+LARGE = 1 << 22  # logits from which threads pay
+
 
 @njit(cache=True, nogil=True)
-def _statistics(logits, allowed, uniform, use_allowed, use_uniform, best, second, top1, top2, entropy, sample):  # type: ignore[no-untyped-def]
+def _statistics(logits, allowed, uniform, held, uses, best, second, top1, top2, entropy, sample, belief):  # type: ignore[no-untyped-def]
+    use_allowed, use_uniform, use_held = uses
     cells, vocab = logits.shape
     for i in range(cells):
         b, s = -1, -1
@@ -31,7 +38,7 @@ def _statistics(logits, allowed, uniform, use_allowed, use_uniform, best, second
             elif s < 0 or x > next_high:
                 s, next_high = t, x
         best[i], second[i], sample[i] = b, s, b
-        top1[i] = top2[i] = entropy[i] = 0.0
+        top1[i] = top2[i] = entropy[i] = belief[i] = 0.0
         if b < 0:
             continue
         total, weighted = 0.0, 0.0
@@ -47,6 +54,11 @@ def _statistics(logits, allowed, uniform, use_allowed, use_uniform, best, second
         if s >= 0:
             top2[i] = np.exp(next_high - high) / total
         entropy[i] = np.log(total) - weighted / total
+        belief[i] = top1[i]
+        if use_held:
+            t = held[i]
+            possible = not use_allowed or (allowed[i, t >> 5] >> np.int32(t & 31)) & 1
+            belief[i] = np.exp(logits[i, t] - high) / total if possible else 0.0
         if use_uniform:
             target = min(uniform[i], 1 - 1e-6) * total
             run = 0.0
@@ -61,18 +73,35 @@ def _statistics(logits, allowed, uniform, use_allowed, use_uniform, best, second
                         break
 
 
-def token_statistics(logits: Tensor, allowed: Tensor | None = None, uniform: Tensor | None = None) -> Statistics:
-    """See :func:`solver.kernels.reference.token_statistics`."""
+def token_statistics(
+    logits: Tensor, allowed: Tensor | None = None, uniform: Tensor | None = None, held: Tensor | None = None
+) -> Statistics:
+    """See :func:`solver.kernels.reference.token_statistics`. Large ones go through in as many parts as torch has threads."""
     rows, cells, vocab = logits.shape
     flat = logits.float().reshape(-1, vocab).numpy()
     mask = np.zeros((1, 1), np.int32) if allowed is None else allowed.reshape(rows * cells, -1).numpy()
     draw = np.zeros(1, np.float32) if uniform is None else uniform.float().reshape(-1).numpy()
-    tokens = [np.empty(rows * cells, np.int64) for _ in range(3)]
-    values = [np.empty(rows * cells, np.float32) for _ in range(3)]
-    best, second, sample = tokens
-    top1, top2, entropy = values
-    _statistics(flat, mask, draw, allowed is not None, uniform is not None, best, second, top1, top2, entropy, sample)
-    return Statistics(*(torch.from_numpy(a).view(rows, cells) for a in (best, second, *values, sample)))
+    asked = np.zeros(1, np.int64) if held is None else held.reshape(-1).numpy()
+    best, second, sample = (np.empty(rows * cells, np.int64) for _ in range(3))
+    top1, top2, entropy, belief = (np.empty(rows * cells, np.float32) for _ in range(4))
+    uses = (allowed is not None, uniform is not None, held is not None)
+
+    def part(at: int, end: int) -> None:
+        def of(array: NDArray[Any], used: bool = True) -> NDArray[Any]:
+            return array[at:end] if used else array
+
+        inputs = (of(flat), *map(of, (mask, draw, asked), uses))
+        _statistics(*inputs, uses, *map(of, (best, second, top1, top2, entropy, sample, belief)))
+
+    threads = torch.get_num_threads() if logits.numel() >= LARGE else 1
+    bounds = [rows * cells * n // threads for n in range(threads + 1)]
+    if threads == 1:
+        part(0, rows * cells)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(part, bounds, bounds[1:]))
+    found = (best, second, top1, top2, entropy, sample, belief)
+    return Statistics(*(torch.from_numpy(a).view(rows, cells) for a in found))
 
 
 @njit(cache=True, nogil=True)

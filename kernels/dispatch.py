@@ -15,6 +15,7 @@ from solver.kernels import reference
 from solver.kernels.reference import Conflicts, Statistics
 
 BATCH = 8  # rows from which the compiled path pays
+ELEMENTS = 1 << 20  # or numbers in all
 
 
 def choose(example: Tensor) -> ModuleType:
@@ -22,16 +23,22 @@ def choose(example: Tensor) -> ModuleType:
     wanted = os.environ.get("REMASK_KERNELS", "auto")
     if wanted not in ("auto", "reference", "cpu"):
         raise ValueError(f"REMASK_KERNELS must be auto, reference or cpu, not {wanted!r}")
-    if wanted == "reference" or example.device.type != "cpu" or (wanted == "auto" and len(example) < BATCH):
+    if (
+        wanted == "reference"
+        or example.device.type != "cpu"
+        or (wanted == "auto" and len(example) < BATCH and example.numel() < ELEMENTS)
+    ):
         return reference
     from solver.kernels import cpu
 
     return cpu
 
 
-def token_statistics(logits: Tensor, allowed: Tensor | None = None, uniform: Tensor | None = None) -> Statistics:
+def token_statistics(
+    logits: Tensor, allowed: Tensor | None = None, uniform: Tensor | None = None, held: Tensor | None = None
+) -> Statistics:
     """See :func:`solver.kernels.reference.token_statistics`."""
-    result: Statistics = choose(logits).token_statistics(logits, allowed, uniform)
+    result: Statistics = choose(logits).token_statistics(logits, allowed, uniform, held)
     return result
 
 

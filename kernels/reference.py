@@ -17,6 +17,7 @@ class Statistics(NamedTuple):
 
     best, second: the two likeliest tokens, ties to the lower token; second is -1 where just one is allowed.
     top1, top2: their probabilities among the allowed.  entropy: in nats.  sample: a draw, or ``best`` without ``uniform``.
+    belief: the probability of the token that is ``held``, or ``top1`` without it.
     """
 
     best: Tensor
@@ -25,6 +26,7 @@ class Statistics(NamedTuple):
     top2: Tensor
     entropy: Tensor
     sample: Tensor
+    belief: Tensor
 
 
 class Conflicts(NamedTuple):
@@ -44,18 +46,43 @@ def pack(allowed: Tensor) -> Tensor:
     return torch.where(value >= 2**31, value - 2**32, value).to(torch.int32)
 
 
+def count(mask: Tensor) -> Tensor:
+    """How many tokens a bitmask (..., W) allows, (...)."""
+    words = mask.long() & 0xFFFFFFFF
+    words = words - ((words >> 1) & 0x55555555)
+    words = (words & 0x33333333) + ((words >> 2) & 0x33333333)
+    return (((((words + (words >> 4)) & 0x0F0F0F0F) * 0x01010101) >> 24) & 0xFF).sum(-1)
+
+
 def unpack(mask: Tensor, tokens: int) -> Tensor:
     """A bitmask (..., W) to bool (..., tokens)."""
     bits = (mask.long()[..., None] >> torch.arange(32, device=mask.device)) & 1
     return bits.flatten(-2)[..., :tokens].bool()
 
 
-def token_statistics(logits: Tensor, allowed: Tensor | None = None, uniform: Tensor | None = None) -> Statistics:
+ELEMENTS = 1 << 22  # logits that are looked at together: a large vocabulary never has a second copy of itself
+
+
+def token_statistics(
+    logits: Tensor, allowed: Tensor | None = None, uniform: Tensor | None = None, held: Tensor | None = None
+) -> Statistics:
     """Statistics of ``logits`` (B, L, V) among the tokens that ``allowed`` (B, L, W) permits.
 
     ``uniform`` (B, L), numbers in [0, 1), draws the sample: the first token, in order, at which the cumulative probability
-    exceeds the number. A forbidden token is never drawn.
+    exceeds the number. A forbidden token is never drawn. ``held`` (B, L): the tokens whose probability is asked for.
     """
+    rows, cells, vocab = logits.shape
+    flat = (logits.reshape(-1, vocab), *(None if t is None else t.reshape(rows * cells, -1) for t in (allowed, uniform, held)))
+    step = max(1, ELEMENTS // vocab)
+    parts = [
+        _statistics(*(None if t is None else t[at : at + step] for t in flat))  # type: ignore[arg-type]  # the first is never None
+        for at in range(0, rows * cells, step)
+    ]
+    return Statistics(*(torch.cat(column).view(rows, cells) for column in zip(*parts, strict=True)))
+
+
+def _statistics(logits: Tensor, allowed: Tensor | None, uniform: Tensor | None, held: Tensor | None) -> Statistics:
+    """The same for cells in a row: ``logits`` (N, V), ``allowed`` (N, W), the others (N, 1); everything comes back (N,)."""
     scores = logits.float()
     if allowed is not None:
         scores = scores.masked_fill(~unpack(allowed, logits.shape[-1]), float("-inf"))
@@ -72,7 +99,7 @@ def token_statistics(logits: Tensor, allowed: Tensor | None = None, uniform: Ten
     entropy = -(p * log_p.masked_fill(~possible, 0.0)).sum(-1)
     sample = best
     if uniform is not None:
-        reached = p.cumsum(-1) > uniform[..., None].clamp_max(1 - 1e-6) * p.sum(-1, keepdim=True)
+        reached = p.cumsum(-1) > uniform.clamp_max(1 - 1e-6) * p.sum(-1, keepdim=True)
         sample = torch.where(some, (reached & (p > 0)).float().argmax(-1), best)
     none = torch.full_like(best, -1)
     return Statistics(
@@ -82,6 +109,7 @@ def token_statistics(logits: Tensor, allowed: Tensor | None = None, uniform: Ten
         top2=top2,
         entropy=entropy * some,
         sample=torch.where(some, sample, none),
+        belief=top1 * some if held is None else p.gather(-1, held)[..., 0],
     )
 
 

@@ -4,6 +4,7 @@ This file imports no torch and no numpy, so that the command line answers ``--he
 """
 
 import os
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -13,3 +14,15 @@ __version__ = "0.1.0"
 _here = os.path.dirname(os.path.abspath(__file__))
 if os.path.isfile(os.path.join(_here, "tasks")) or os.path.isfile(os.path.join(_here, "kernels")):
     __path__.append(os.path.dirname(_here))
+
+_LAZY = {name: "text" for name in ("generate", "Candidate", "Generation")}
+_LAZY |= {name: "tasks.text" for name in ("Hole", "Fault", "Draft")}
+
+
+def __getattr__(name: str) -> Any:
+    """``solver.generate`` and what goes with it, imported when it is asked for."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

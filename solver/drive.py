@@ -57,27 +57,29 @@ def solve(
     denoiser: Denoiser,
     policy: Policy | None = None,
     budget: Budget | None = None,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     batch: int = 64,
     canvases: Sequence[Canvas] | None = None,
+    state: Any = None,
 ) -> Iterator[tuple[int, Step | Outcome]]:
     """Steps and outcomes of many problems, each with the problem's number, in the order in which they happen.
+
+    ``seed``: one for all, or one a problem. ``canvases``: the problems, where they are encoded already. ``state``: what the
+    denoiser's ``prefill`` said of them, where it was asked already.
 
     The outcome of a problem depends on (task, problem, denoiser, policy, budget in forwards, seed) and not on its neighbours in
     the batch. Raises ValueError where ``batch`` is below 1 or a problem cannot be encoded.
     """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, not {batch}")
-    policy, budget = policy or default_policy(denoiser), budget or Budget()
+    policy, budget = policy or denoiser.policy, budget or Budget()
     canvases = canvases if canvases is not None else [task.encode(problem) for problem in problems]
-    for start in range(0, len(problems), WINDOW):
-        numbers = range(start, min(start + WINDOW, len(problems)))
-        yield from _window(task, problems, canvases, numbers, denoiser, policy, budget, seed, batch)
-
-
-def default_policy(denoiser: Denoiser) -> Policy:
-    """Best-first for a denoiser whose probabilities mean something; for the controls depth-first, their stronger order."""
-    return Policy() if denoiser.informed else Policy(order="depth", rounds=1, settle=True)
+    seeds = [seed] * len(problems) if isinstance(seed, int) else list(seed)
+    window = WINDOW if state is None else max(1, len(problems))
+    for start in range(0, len(problems), window):
+        numbers = range(start, min(start + window, len(problems)))
+        prefilled = state if state is not None else denoiser.prefill([canvases[n] for n in numbers], [seeds[n] for n in numbers])
+        yield from _window(task, problems, canvases, numbers, denoiser, policy, budget, seeds, batch, prefilled)
 
 
 def _window(
@@ -88,10 +90,10 @@ def _window(
     denoiser: Denoiser,
     policy: Policy,
     budget: Budget,
-    seed: int,
+    seeds: Sequence[int],
     batch: int,
+    state: Any,
 ) -> Iterator[tuple[int, Step | Outcome]]:
-    state = denoiser.prefill([canvases[n] for n in numbers], [seed for _ in numbers])
     waiting = iter(numbers)
     running: list[Running] = []
     steps: list[Step] = []
@@ -102,7 +104,7 @@ def _window(
         def noise(where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             return denoiser.noise(where, canvas.vocab, rng)
 
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(seeds[number])
         run = episode(task, problems[number], canvas, policy, budget, rng, noise, steps.append)
         yield from advance(Running(number, number - numbers.start, canvas, run, []), None)
 
@@ -144,37 +146,48 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
         parts = [started.get(at, request.carry) for at, (_, request) in enumerate(asked)]
         aux = type(parts[0]).join(parts)
     logits, aux = denoiser.denoise(rows, torch.from_numpy(tokens), torch.from_numpy(known), torch.from_numpy(trail), aux)
-    # infinite opinions are made finite: what may stand in a cell is for the task to say, or the search could miss it
-    logits = logits.float().nan_to_num(nan=0.0, posinf=1e4, neginf=-1e4)
+    logits = finite(logits)
     loops, flops = denoiser.cost(rows, aux)
     canvases = [one.canvas for one, _ in asked]
     vocab = logits.shape[-1]
     allowed = allow(task if checks and isinstance(task, Eliminates) else None, canvases, tokens, trail, vocab)
     packed = None if allowed is None else torch.from_numpy(allowed)
-    found = dispatch.token_statistics(logits, packed)
-    held = torch.from_numpy(tokens)[..., None]
-    possible = None if packed is None else reference.unpack(packed, vocab)
-    belief = (logits if possible is None else logits.masked_fill(~possible, -1e5)).softmax(-1).gather(-1, held)[..., 0].numpy()
-    choices = np.full(tokens.shape, vocab) if possible is None else possible.sum(-1).numpy()
-    best, top1, top2 = found.best.numpy(), found.top1.numpy(), found.top2.numpy()
+    uniform = None
+    if asked[0][1].uniform is not None:
+        uniform = torch.from_numpy(np.stack([request.uniform for _, request in asked if request.uniform is not None]))
+    held = torch.from_numpy(np.where(known, tokens, 0))
+    found = dispatch.token_statistics(logits, packed, uniform, held)
+    choices = np.full(tokens.shape, vocab) if packed is None else reference.count(packed).numpy()
+    best, top1, top2, entropy = found.best.numpy(), found.top1.numpy(), found.top2.numpy(), found.entropy.numpy()
+    sample, belief = found.sample.numpy(), found.belief.numpy()
     for row in range(len(asked)):
 
-        def probabilities(cell: int, row: int = row) -> dict[int, float]:
-            here = torch.ones(vocab, dtype=torch.bool) if possible is None else possible[row, cell]
-            p = logits[row, cell].masked_fill(~here, -1e5).softmax(-1)
-            return {int(t): float(p[t]) for t in here.nonzero()[:, 0]}
+        def probabilities(cell: int, row: int = row) -> tuple[np.ndarray, np.ndarray]:
+            here = torch.ones(vocab) if packed is None else reference.unpack(packed[row, cell], vocab)
+            tokens = here.nonzero()[:, 0]
+            return tokens.numpy(), logits[row, cell, tokens].double().softmax(-1).numpy()
 
         yield Reply(
-            best[row],
-            top1[row],
-            top2[row],
-            choices[row],
-            belief[row],
-            probabilities,
-            loops[row],
-            flops[row],
-            aux.select([row]),
+            best=best[row],
+            top1=top1[row],
+            top2=top2[row],
+            entropy=entropy[row],
+            sample=sample[row],
+            choices=choices[row],
+            belief=belief[row],
+            probabilities=probabilities,
+            loops=loops[row],
+            flops=flops[row],
+            carry=aux.select([row]),
         )
+
+
+@torch.inference_mode()
+def finite(logits: torch.Tensor) -> torch.Tensor:
+    """fp32 ``logits`` without infinities, changed in place where they are fp32: what may stand in a cell is for the task to say,
+    or the search could miss it."""
+    logits = logits.float()
+    return torch.nan_to_num(logits, nan=0.0, posinf=1e4, neginf=-1e4, out=logits)
 
 
 def allow(

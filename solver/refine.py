@@ -24,38 +24,45 @@ import numpy as np
 from solver import policies
 from solver.policies import Policy
 from solver.search import Node, Tree
-from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.canvas import EMPTY, Canvas, Mask, Tokens
 from solver.tasks.task import Infers, Task, Violation
 from solver.trace import Budget, Counters, Outcome, Step
+
+NOTHING: policies.Floats = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
     """A canvas to denoise: tokens (L,), which of them the denoiser may see (``known``), which are settled on this canvas
-    (``trail``: pinned, decided, implied; elimination starts from these), and what it carried from the last forward."""
+    (``trail``: pinned, decided, implied; elimination starts from these), what it carried from the last forward, and numbers
+    in [0, 1) (L,) to draw samples with, where the policy wants them."""
 
     tokens: Tokens
     known: Mask
     trail: Mask
     carry: Any
+    uniform: policies.Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Reply:
     """What the denoiser said of one canvas; arrays are per cell (L,).
 
-    best, top1, top2: the likeliest token among the allowed, its probability and the next one's.
+    best, top1, top2: the likeliest token among the allowed, its probability and the next one's.  entropy: in nats.
+    sample: a draw, or the likeliest where none was asked for.
     choices: how many tokens are allowed.  belief: what it now gives the token that stands there, among the allowed.
-    probabilities(cell): the allowed tokens there and their probabilities.  loops, flops: what the forward cost.
-    carry: to hand on.
+    probabilities(cell): the allowed tokens there and their probabilities. Holds on to the forward's logits: not to be kept.
+    loops, flops: what the forward cost.  carry: to hand on.
     """
 
     best: Tokens
     top1: policies.Floats
     top2: policies.Floats
+    entropy: policies.Floats
+    sample: Tokens
     choices: Tokens
     belief: policies.Floats
-    probabilities: Callable[[int], dict[int, float]]
+    probabilities: Callable[[int], tuple[Tokens, policies.Floats]]
     loops: int
     flops: int
     carry: Any
@@ -63,12 +70,13 @@ class Reply:
 
 @dataclass(eq=False)
 class Progress:
-    """The best draft so far, by how many cells it violates."""
+    """The best draft so far, by how many cells it violates; ``valid``: it has been verified."""
 
     tokens: Tokens
     confidence: policies.Floats
     violations: tuple[Violation, ...] = ()
     blamed: int = 1 << 30
+    valid: bool = False
     steps: int = 0
     counters: Counters = field(default_factory=Counters)
 
@@ -95,7 +103,7 @@ def episode(
         nodes = tree.take(policy.siblings)
         if not nodes:
             return finish("unsatisfiable", best, proof=tree.refuted)
-        replies = yield [request(node, canvas, noise, rng) for node in nodes]
+        replies = yield [request(node, policy, noise, rng) for node in nodes]
         counters.calls += 1
         counters.seconds = time.perf_counter() - counters.started
         for node, reply in zip(nodes, replies, strict=True):
@@ -103,17 +111,19 @@ def episode(
             emit(step)
             if step.solved:
                 return finish("solved", best)
-    if not policy.checks and task.verify(problem, best.tokens):
-        return finish("solved", best)  # nothing was steered by it: the last draft is graded, not chosen
+    if best.valid or (not policy.checks and task.verify(problem, best.tokens)):
+        return finish("solved", best)  # without checks nothing was steered: the last draft is graded, not chosen
     return finish("exhausted", best)
 
 
 def request(
-    node: Node, canvas: Canvas, noise: Callable[[Mask, np.random.Generator], Tokens], rng: np.random.Generator
+    node: Node, policy: Policy, noise: Callable[[Mask, np.random.Generator], Tokens], rng: np.random.Generator
 ) -> Request:
     """The canvas as the denoiser is to see it: trail and shown draft, noise elsewhere."""
     known = node.trail | node.shown if node.shown is not None else node.trail
-    return Request(np.where(known, node.tokens, noise(~known, rng)), known, node.trail, node.carry)
+    tokens = np.where(known, node.tokens, noise(~known, rng))
+    uniform = rng.random(len(tokens), np.float32) if policy.sample else None
+    return Request(tokens, known, node.trail, node.carry, uniform)
 
 
 def absorb(
@@ -137,16 +147,26 @@ def absorb(
     shown = node.shown if node.shown is not None else np.zeros_like(trail)
     # a draft is the best token everywhere but on the trail; where nothing is allowed, what stands there stays
     draft = np.where(trail | (reply.best < 0), node.tokens, reply.best)
-    solved = policy.checks and task.verify(problem, draft)
-    violations = () if solved or not policy.checks else tuple(task.check(problem, draft, np.ones_like(trail)))
-    refuted = None if solved or not policy.checks else contradiction(task, problem, node, trail)
+    valid = policy.checks and task.verify(problem, draft)
+    rounds = policy.rounds if node.parent is None else policy.later_rounds
+    last = policy.checks and node.round + 1 >= rounds
+    solved = valid and (policy.stop == "valid" or last or settled(policy, node, draft, reply, trail))
+    violations = () if valid or not policy.checks else tuple(task.check(problem, draft, np.ones_like(trail)))
+    refuted = None if valid or not policy.checks else contradiction(task, problem, node, trail)
     blamed = np.zeros_like(trail)
     for violation in violations:
         blamed[list(violation.positions)] = True
-    back = policies.doubted(policy, shown & ~trail, blamed, reply.belief)
-    sure = ~trail & ~blamed & (reply.top1 >= policy.accept) & ~back
-    accepted = sure & ~shown
-    keep(best, policy, draft, reply, violations, blamed, solved)
+    sure = policies.accept(policy, reply.top1, reply.entropy, ~trail, blamed, shown)
+    if policy.commit:
+        back = policies.doubted(policy, shown & ~trail, blamed, reply.belief)
+        sure &= ~back
+        next_shown = (shown & ~back) | sure
+    else:  # every cell is decided anew
+        redraw = policy.remask == "all" and bool(blamed.any())
+        next_shown = np.zeros_like(sure) if redraw else sure
+        back = shown & ~next_shown
+    keep(best, policy, draft, reply, violations, blamed, valid)
+    solved = solved or (last and best.valid)  # an earlier round's draft was valid: more could only be lost
     remasked = back | (blamed & ~trail)
     counters.remasked += int(remasked.sum())
     step = Step(
@@ -158,8 +178,8 @@ def absorb(
         confidence=np.where(trail, 1.0, reply.top1).astype(np.float32),
         pinned=canvas.pinned,
         trail=trail,
-        shown=(shown & ~back) | sure,
-        accepted=accepted,
+        shown=next_shown,
+        accepted=next_shown & ~shown,
         remasked=remasked,
         violations=violations,
         refuted=refuted,
@@ -172,18 +192,29 @@ def absorb(
         tree.refute(node, refuted)
         counters.nodes = tree.refuted
         return step
-    again = not policy.checks or (node.round + 1 < (policy.rounds if node.parent is None else 1))
-    if node.round == 0:
+    if node.round == 0 and policy.by == "first":
         node.said = reply
     node.round += 1
-    if again:
-        node.tokens = np.where(step.shown & ~trail, draft, node.tokens)
-        node.carry = reply.carry.reset(back[None]) if back.any() else reply.carry
-        node.shown = step.shown & ~trail
-        tree.push(node, first=True)
-    else:
-        decide(task, problem, policy, tree, node, node.said, rng)
+    node.tokens = np.where(next_shown & ~trail, np.where(reply.sample < 0, draft, reply.sample), node.tokens)
+    node.shown, node.draft = next_shown & ~trail, draft
+    if last and policy.stuck == "decide":
+        decide(task, problem, policy, tree, node, node.said or reply, violations, rng)
+        return step
+    forget = back if policy.commit else blamed & ~trail
+    node.carry = reply.carry.reset(forget[None]) if forget.any() else reply.carry
+    if policy.remask == "all" and blamed.any():
+        node.carry = None
+    if last:  # the same canvas from the beginning, with other noise
+        node.round, node.shown, node.carry, node.said, node.draft = 0, None, None, None, None
+    tree.push(node, first=True)
     return step
+
+
+def settled(policy: Policy, node: Node, draft: Tokens, reply: Reply, trail: Mask) -> bool:
+    """Whether the denoiser has said the same twice and is calm about it. Pinned cells, which are always calm, do not count."""
+    if node.draft is None or not (node.draft == draft).all():
+        return False
+    return trail.all() or float(reply.entropy[~trail].mean()) < policy.calm
 
 
 def contradiction(task: Task, problem: Any, node: Node, trail: Mask) -> Violation | None:
@@ -194,16 +225,27 @@ def contradiction(task: Task, problem: Any, node: Node, trail: Mask) -> Violatio
     return None
 
 
-def decide(task: Task, problem: Any, policy: Policy, tree: Tree, node: Node, reply: Reply, rng: np.random.Generator) -> None:
+def decide(
+    task: Task,
+    problem: Any,
+    policy: Policy,
+    tree: Tree,
+    node: Node,
+    reply: Reply,
+    violations: tuple[Violation, ...],
+    rng: np.random.Generator,
+) -> None:
     """Extend the tree below ``node``: implied cells join the trail, and one open cell is decided, each token a new canvas.
 
-    ``reply`` is what the denoiser said of the canvas before any draft was shown to it. The new canvases start from their trail
-    and nothing else: every drafted cell is re-masked and nothing is carried, because a state that has settled on another answer
-    is slow to leave it (docs/LOG.md has the figures).
+    ``reply`` is what the denoiser said of the canvas before any draft was shown to it (or last, by policy). The new canvases
+    start from their trail and nothing else: every drafted cell is re-masked and nothing is carried, because a state that has
+    settled on another answer is slow to leave it (docs/LOG.md has the figures). Where no violation has a reason, nothing will
+    ever be refuted, and the decision goes to a cell that was blamed.
     """
     trail = node.trail
     implied = ~trail & (reply.choices == 1)
     tokens, reasons = reply.best.copy(), dict[int, frozenset[int]]()
+    kept = node.shown if policy.inherit else None
     if policy.inference == "singles" and isinstance(task, Infers):
         for fact in task.infer(problem, node.tokens, trail):
             if isinstance(fact, Violation):
@@ -212,14 +254,19 @@ def decide(task: Task, problem: Any, policy: Policy, tree: Tree, node: Node, rep
             if not implied[fact.cell]:
                 implied[fact.cell], tokens[fact.cell], reasons[fact.cell] = True, fact.token, fact.reason
     margin = np.where(implied, 1.0, reply.top1 - reply.top2).astype(np.float32)
-    cell = policies.branch(margin, reply.choices, ~trail & ~implied, rng)
+    undecided = ~trail & ~implied
+    if all(violation.reason is None for violation in violations):
+        blamed = np.zeros_like(trail)
+        for violation in violations:
+            blamed[list(violation.positions)] = True
+        undecided = undecided & blamed if (undecided & blamed).any() else undecided
+    cell = policies.branch(margin, reply.choices, undecided, rng)
     if cell is None or (policy.settle and implied.any()):
-        tree.extend(node, implied, tokens, {}, -1, reasons)
+        tree.extend(node, implied, tokens, -1, EMPTY, NOTHING, reasons, kept)
         return
-    said = reply.probabilities(cell)
-    mixed = {token: (1 - policy.hedge) * p + policy.hedge / len(said) for token, p in said.items()}
-    choices = {token: float(np.log(max(p, 1e-9))) for token, p in mixed.items()}
-    tree.extend(node, implied, tokens, choices, cell, reasons)
+    choices, p = reply.probabilities(cell)
+    log_p = np.log(np.maximum((1 - policy.hedge) * p + policy.hedge / len(p), 1e-9))
+    tree.extend(node, implied, tokens, cell, choices, log_p, reasons, kept)
 
 
 def keep(
@@ -229,12 +276,13 @@ def keep(
     reply: Reply,
     violations: tuple[Violation, ...],
     blamed: Mask,
-    solved: bool,
+    valid: bool,
 ) -> None:
-    """Remember the draft if it is the best so far (without checks: the last)."""
-    count = 0 if solved else int(blamed.sum())
-    if solved or not policy.checks or count < best.blamed:
+    """Remember the draft if it is the best so far (without checks: the last; among valid ones: the latest)."""
+    count = 0 if valid else int(blamed.sum())
+    if valid or not policy.checks or (count < best.blamed and not best.valid):
         best.tokens, best.confidence, best.violations, best.blamed = draft, reply.top1, violations, count
+        best.valid = valid
 
 
 def finish(status: Any, best: Progress, proof: int | None = None) -> Outcome:

@@ -19,6 +19,21 @@ from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.task import Explains, Task, Violation
 
 NOGOODS = 512  # kept at most, the shortest first
+EAGER = 64  # tokens of a decision that all become canvases at once; of more, each waits until the one before it is taken
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A decision on ``cell``: its ``tokens`` and their log-probabilities, in the order in which they become canvases, and the
+    canvas ``base``, ``order`` (both (L,)) that each of them is added to. ``shown`` (L,): drafted cells that it keeps."""
+
+    cell: int
+    tokens: Tokens
+    log_p: np.ndarray
+    base: Tokens
+    order: np.ndarray
+    reasons: dict[int, frozenset[int]]
+    shown: Mask | None
 
 
 @dataclass(eq=False)
@@ -40,9 +55,10 @@ class Node:
     shown: Mask | None = None
     carry: Any = None
     said: Any = None  # the first reply to this canvas
+    draft: Tokens | None = None  # the last one that was judged
     reasons: dict[int, frozenset[int]] = field(default_factory=dict)  # of implied cells whose inference said so
-    branch_cell: int = -1
-    branch_tokens: frozenset[int] = frozenset()
+    branch: Branch | None = None
+    made: int = 0  # tokens of the branch that have become canvases
     waiting: int = 0  # tokens of the branch cell that have not fallen
     blame: int = 0  # decisions behind the fallen ones
 
@@ -88,6 +104,8 @@ class Tree:
         taken: list[Node] = []
         while self._heap and len(taken) < count and not self.root.closed:
             node = heapq.heappop(self._heap)[-1]
+            if node.round == 0 and node.parent is not None and node.parent.branch is not None:
+                self._grow(node.parent)  # its next sibling, where siblings wait
             if node.dead():
                 continue
             if node.parent is not None and node.round == 0 and self._is_nogood(node):
@@ -100,31 +118,49 @@ class Tree:
         node: Node,
         implied: Mask,
         tokens: Tokens,
-        choices: dict[int, float],
         cell: int,
+        choices: Tokens,
+        log_p: np.ndarray,
         reasons: dict[int, frozenset[int]],
+        shown: Mask | None = None,
     ) -> None:
-        """Children of ``node``: its canvas plus the ``implied`` cells of ``tokens``, and for each token of ``choices`` (token to
-        log-probability) a decision on ``cell``; without choices one child with the implied cells alone."""
+        """Children of ``node``: its canvas plus the ``implied`` cells of ``tokens``, and for each of ``choices`` (with their
+        log-probabilities) a decision on ``cell``; without choices one child with the implied cells alone. ``shown`` (L,):
+        drafted cells of ``node`` that the children go on with."""
         base = np.where(implied, tokens, node.tokens)
         tick = node.tick + 1
         order = np.where(implied & (node.order < 0), tick, node.order)
         known_reasons = {**node.reasons, **reasons}
-        node.branch_cell, node.branch_tokens = cell, frozenset(choices)
-        node.waiting, node.blame = max(1, len(choices)), 0
-        if not choices:
-            node.branch_cell = -1
+        node.waiting, node.blame, node.made = max(1, len(choices)), 0, 0
+        if not len(choices):
             child = Node(self.made, node, None, base, order, node.depth, node.score, node.decided)
-            self._add(child, node, tick, known_reasons)
+            self._add(child, tick, known_reasons, shown)
             return
-        for token, log_p in sorted(choices.items(), key=lambda item: item[1]):
-            child_tokens, child_order = base.copy(), order.copy()
-            child_tokens[cell], child_order[cell] = token, tick + 1
-            score, decided = node.score + log_p, node.decided | 1 << cell
-            child = Node(self.made, node, (cell, token), child_tokens, child_order, node.depth + 1, score, decided)
-            self._add(child, node, tick + 1, known_reasons)
+        eager = len(choices) <= EAGER
+        ranked = np.argsort(log_p if eager else -log_p, kind="stable")
+        node.branch = Branch(cell, choices[ranked], log_p[ranked], base, order, known_reasons, shown)
+        for _ in range(len(choices) if eager else 1):
+            self._spawn(node)
 
-    def _add(self, child: Node, node: Node, tick: int, reasons: dict[int, frozenset[int]]) -> None:
+    def _grow(self, node: Node) -> None:
+        """The next child of a branch whose tokens wait for each other."""
+        if node.branch is not None and not node.closed and node.made < len(node.branch.tokens):
+            self._spawn(node)
+
+    def _spawn(self, node: Node) -> None:
+        """The next token of a branch as a canvas."""
+        branch = node.branch
+        assert branch is not None
+        token, log_p = int(branch.tokens[node.made]), float(branch.log_p[node.made])
+        node.made += 1
+        tokens, order = branch.base.copy(), branch.order.copy()
+        tokens[branch.cell], order[branch.cell] = token, node.tick + 2
+        score, decided = node.score + log_p, node.decided | 1 << branch.cell
+        child = Node(self.made, node, (branch.cell, token), tokens, order, node.depth + 1, score, decided)
+        self._add(child, node.tick + 2, branch.reasons, branch.shown)
+
+    def _add(self, child: Node, tick: int, reasons: dict[int, frozenset[int]], shown: Mask | None) -> None:
+        child.shown = None if shown is None else shown & ~child.trail
         child.tick, child.reasons = tick, reasons
         self.made += 1
         self.push(child)
@@ -155,13 +191,14 @@ class Tree:
 
     def _why_excluded(self, child: Node, parent: Node) -> int:
         """Decisions behind the tokens that the parent's branch cell could not hold in the first place."""
-        cell = parent.branch_cell
+        assert parent.branch is not None
+        cell = parent.branch.cell
         # the child's canvas with the decision taken out is what the choice was made on
         known = child.order >= 0
         known[cell] = False
         known &= child.order <= child.tick - 1
         blame = 0
-        for token in self._possible(cell) - parent.branch_tokens:
+        for token in self._possible(cell) - set(parent.branch.tokens.tolist()):
             reason = self._explain(child.tokens, known, cell, token)
             if reason is not None:
                 blame |= self._decisions_behind(child, reason)
@@ -215,6 +252,8 @@ class Tree:
 
     def _is_nogood(self, node: Node) -> bool:
         """Whether a canvas about to be tried repeats a nogood; it is closed then, with the nogood as its reason."""
+        if not self.nogoods:
+            return False
         vocab, trail = self.task.vocab, 0
         for cell in np.flatnonzero(node.order > 0):
             trail |= 1 << (int(cell) * vocab + int(node.tokens[cell]))

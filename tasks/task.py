@@ -81,3 +81,13 @@ class Infers(Protocol):
 
     def infer(self, problem: Any, tokens: Tokens, known: Mask) -> Sequence[Implied | Violation]:
         """Cells that follow from the known ones (or a contradiction, with its reason), found in one pass."""
+
+
+@runtime_checkable
+class Wording(Protocol):
+    """A task that can be put into words, for language models."""
+
+    symbols: tuple[str, ...]
+
+    def words(self, canvas: Canvas) -> tuple[str, tuple[str | int, ...]]:
+        """A prompt, and the answer's text: literal strings, and cell numbers where a cell's symbol stands, each cell once."""

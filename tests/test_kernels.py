@@ -26,27 +26,46 @@ shapes = st.tuples(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 12),
 @given(shapes)
 def test_token_statistics_agree(shape: tuple[int, int, int, int]) -> None:
     logits, allowed, uniform = case(*shape)
+    held = torch.randint(0, shape[3], logits.shape[:2], generator=torch.Generator().manual_seed(shape[0]))
     for mask in (None, reference.pack(allowed)):
-        expected = reference.token_statistics(logits, mask, uniform)
-        found = cpu.token_statistics(logits, mask, uniform)
+        expected = reference.token_statistics(logits, mask, uniform, held)
+        found = cpu.token_statistics(logits, mask, uniform, held)
         for name in ("best", "second"):
             assert torch.equal(getattr(found, name), getattr(expected, name)), name
-        for name in ("top1", "top2", "entropy"):
+        for name in ("top1", "top2", "entropy", "belief"):
             torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=2e-5, rtol=2e-4)
         # the sums of the two are rounded apart: where a draw falls on a boundary they may differ by one allowed token
         assert (found.sample != expected.sample).float().mean() <= 0.1
 
 
+@pytest.mark.parametrize("path", [reference, cpu])
+def test_a_large_vocabulary_goes_through_in_parts_and_comes_out_the_same(path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, allowed, uniform = case(5, 2, 11, 67)
+    held, mask = torch.randint(0, 67, (2, 11)), reference.pack(allowed)
+    whole = path.token_statistics(logits, mask, uniform, held)
+    monkeypatch.setattr(reference, "ELEMENTS", 200)
+    monkeypatch.setattr(cpu, "LARGE", 1)
+    for found, expected in zip(path.token_statistics(logits, mask, uniform, held), whole, strict=True):
+        assert torch.equal(found, expected)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 100))
+def test_count_counts_what_unpack_allows(seed: int, vocab: int) -> None:
+    allowed = torch.from_numpy(np.random.default_rng(seed).random((3, vocab)) < 0.6)
+    assert reference.count(reference.pack(allowed)).tolist() == allowed.sum(-1).tolist()
+
+
 @given(shapes)
 def test_statistics_mean_what_they_say(shape: tuple[int, int, int, int]) -> None:
     logits, allowed, uniform = case(*shape)
-    found = reference.token_statistics(logits, reference.pack(allowed), uniform)
+    held = torch.randint(0, shape[3], logits.shape[:2], generator=torch.Generator().manual_seed(shape[0]))
+    found = reference.token_statistics(logits, reference.pack(allowed), uniform, held)
     possible = allowed & logits.isfinite()
     for row, cell in np.ndindex(*logits.shape[:2]):
         tokens = possible[row, cell].nonzero()[:, 0]
         got = [field[row, cell].item() for field in found]
         if not len(tokens):
-            assert got == [-1, -1, 0, 0, 0, -1]
+            assert got == [-1, -1, 0, 0, 0, -1, 0]
             continue
         p = logits[row, cell, tokens].double().softmax(-1)
         order = sorted(range(len(tokens)), key=lambda k: (-float(logits[row, cell, tokens[k]]), int(tokens[k])))
@@ -56,6 +75,8 @@ def test_statistics_mean_what_they_say(shape: tuple[int, int, int, int]) -> None
         assert got[3] == pytest.approx(float(p[order[1]]) if len(order) > 1 else 0.0, abs=1e-5)
         assert got[4] == pytest.approx(float(-(p * p.log()).nan_to_num(0).sum()), abs=1e-4)
         assert got[5] in tokens
+        there = (tokens == held[row, cell]).nonzero()[:, 0]
+        assert got[6] == pytest.approx(float(p[there[0]]) if len(there) else 0.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("path", [reference, cpu])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solver.denoisers import controls
-from solver.drive import default_policy, refine, solve
+from solver.drive import refine, solve
 from solver.policies import Policy
 from solver.tasks.sudoku import exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
@@ -214,5 +214,5 @@ def test_a_repair_keeps_no_clue_but_starts_from_the_draft() -> None:
 
 
 def test_controls_search_depth_first() -> None:
-    assert default_policy(controls.random(4)).order == "depth"
-    assert default_policy(DENOISERS["compact"](4, np.zeros(16))).order == "best"
+    assert controls.random(4).policy.order == "depth"
+    assert DENOISERS["compact"](4, np.zeros(16)).policy.order == "best"

@@ -264,9 +264,7 @@ def refuse_conflicts(task: SudokuTask, jobs: list[Job], repair: bool) -> None:
 
 def make_policy(arguments: argparse.Namespace, denoiser: Denoiser) -> tuple[Policy, int]:
     """The policy and the budget in forwards that the options ask for."""
-    from solver.drive import default_policy
-
-    policy = replace(default_policy(denoiser), inference=arguments.inference)
+    policy = replace(denoiser.policy, inference=arguments.inference)
     if arguments.no_checks:
         return replace(policy, checks=False, remask="confidence"), arguments.forwards or 1
     return policy, arguments.forwards or 5000

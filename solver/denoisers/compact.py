@@ -18,6 +18,7 @@ from torch import Tensor
 
 from solver.denoisers.network import KNOWN, NOISE, OPEN, PINNED, Compact, Geometry
 from solver.kernels import compiled
+from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
 CHUNK = 4  # inner loops between two looks at whether a row has settled
@@ -62,7 +63,7 @@ class CompactAux:
 class CompactDenoiser:
     """A :class:`~solver.denoisers.protocol.Denoiser` over a :class:`Compact` network."""
 
-    informed = True
+    policy = Policy()
 
     def __init__(self, network: Compact, name: str = "compact", loops: int | None = None, settled: float = 0.9) -> None:
         self.network, self.name = network, name

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
 Kind = Literal["mask", "uniform"]
@@ -51,10 +52,10 @@ class Calls:
 class Control:
     """A denoiser made of a function from (canvas, tokens, known, random generator) to logits (L, V)."""
 
-    informed = False
-
     def __init__(self, name: str, vocab: int, logits: Logits, kind: Kind = "mask", informed: bool = False) -> None:
-        self.name, self.vocab, self.kind, self.informed = name, vocab, kind, informed
+        self.name, self.vocab, self.kind = name, vocab, kind
+        # depth first is the stronger order for probabilities that mean nothing
+        self.policy = Policy() if informed else Policy(order="depth", rounds=1, settle=True)
         self._logits = logits
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> ControlState:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, Self, runtime_checkable
 import numpy as np
 from torch import Tensor
 
+from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
 
@@ -40,13 +41,13 @@ class Denoiser(Protocol):
     """A bidirectional model over a canvas.
 
     kind: *mask* (unknown cells hold a mask token) or *uniform* (they hold random tokens, and every cell is decided anew).
-    informed: whether its probabilities mean anything; the controls say False and are searched depth first.
+    policy: how the loop is to go about it by default.
     """
 
     name: str
     kind: Literal["mask", "uniform"]
     vocab: int
-    informed: bool
+    policy: Policy
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> Any:
         """A :class:`State` for a batch of canvases of one length. ``seeds`` make a row's noise its own, whatever its batch."""
@@ -65,3 +66,11 @@ class Denoiser(Protocol):
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         """Tokens (L,) to stand in the cells ``where``: random ones for the uniform kind, anything for the mask kind."""
+
+
+@runtime_checkable
+class Continues(Protocol):
+    """A denoiser that can go on to another canvas."""
+
+    def extend(self, state: Any, block: Tensor) -> Any:
+        """The state after each row's finished canvas, ``block`` (B, L); the one that was given stays as it is."""

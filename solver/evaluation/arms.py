@@ -26,7 +26,7 @@ from solver.decoders.plain import PlainDecoder
 from solver.denoisers.load import load
 from solver.denoisers.network import Compact
 from solver.denoisers.protocol import Denoiser
-from solver.drive import default_policy, solve
+from solver.drive import solve
 from solver.policies import Policy
 from solver.tasks.sudoku import layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
@@ -123,7 +123,7 @@ def attempt(arm: Arm, grids: Grids, settings: Settings, policy: Policy | None = 
         started = time.perf_counter()
         return gather(decode(task, problems, model, checks, settings.budget, settings.seed, settings.batch), len(grids), started)
     network = denoiser(arm, settings)
-    policy = policy or default_policy(network)
+    policy = policy or network.policy
     if arm.mode != "checks":
         policy, settings = replace(policy, checks=False), replace(settings, forwards=1)
     started = time.perf_counter()

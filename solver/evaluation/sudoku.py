@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.drive import default_policy, solve
+from solver.drive import solve
 from solver.evaluation import grade
 from solver.evaluation.arms import ARMS, Arm, Attempt, Grids, Settings, attempt, denoiser, gather
 from solver.evaluation.statistics import calibration, interval
@@ -126,7 +126,7 @@ def corrupted_grids(count: int, cells: int = 5, seed: int = SEED) -> tuple[Grids
 def proofs(arm: Arm, count: int, settings: Settings, inference: Literal["direct", "singles"]) -> list[Row]:
     """Boards without a solution, to be proven so."""
     grids, model = unsatisfiable_boards(count), denoiser(arm, settings)
-    done = attempt(arm, grids, settings, replace(default_policy(model), inference=inference))
+    done = attempt(arm, grids, settings, replace(model.policy, inference=inference))
     nodes = [o.proof for o in done.outcomes if o.proof is not None]
     result = row("proofs", arm, f"unsatisfiable, inference {inference}", grids, done, settings)
     mean = round(float(np.mean(nodes)), 1) if nodes else None

@@ -38,6 +38,7 @@ class SudokuTask:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.vocab = layout.digits
+        self.symbols = tuple(str(digit + 1) for digit in range(layout.digits))
         cells = layout.cells
         self._peers = np.zeros((cells, cells), bool)
         for cell in range(cells):
@@ -55,6 +56,22 @@ class SudokuTask:
 
     def decode(self, problem: Sudoku, tokens: Tokens) -> str:
         return "".join(str(token + 1) for token in tokens)
+
+    def words(self, canvas: Canvas) -> tuple[str, tuple[str | int, ...]]:
+        """The puzzle as a request in English, and the answer as lines of digits."""
+        side = self.layout.digits
+        shown = [self.symbols[token] if known else "." for token, known in zip(canvas.tokens, canvas.known, strict=True)]
+        lines = ["".join(shown[row * side : (row + 1) * side]) for row in range(side)]
+        groups = f"each row, each column and each {'region' if 'jigsaw' in self.layout.name else 'box'}"
+        groups += " and both main diagonals" if "diagonal" in self.layout.name else ""
+        draft = bool((canvas.known & ~canvas.pinned).any())
+        told = "Correct this Sudoku, some digits of which are wrong" if draft else "Solve this Sudoku (a point is a blank cell)"
+        prompt = f"{told}: {groups} holds every digit from 1 to {side} once. Answer with the {side} lines of digits alone.\n\n"
+        parts: list[str | int] = []
+        for row in range(side):
+            parts.extend(["\n"] if row else [])
+            parts.extend(range(row * side, (row + 1) * side))
+        return prompt + "\n".join(lines), tuple(parts)
 
     def verify(self, problem: Sudoku, tokens: Tokens) -> bool:
         """Every unit holds every digit, and every clue stands."""
