@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numba import njit
-from numpy.typing import NDArray
 from torch import Tensor
 
 from solver.kernels.reference import Conflicts, Statistics
@@ -85,13 +84,12 @@ def token_statistics(
     best, second, sample = (np.empty(rows * cells, np.int64) for _ in range(3))
     top1, top2, entropy, belief = (np.empty(rows * cells, np.float32) for _ in range(4))
     uses = (allowed is not None, uniform is not None, held is not None)
+    found = (best, second, top1, top2, entropy, sample, belief)
 
     def part(at: int, end: int) -> None:
-        def of(array: NDArray[Any], used: bool = True) -> NDArray[Any]:
-            return array[at:end] if used else array
-
-        inputs = (of(flat), *map(of, (mask, draw, asked), uses))
-        _statistics(*inputs, uses, *map(of, (best, second, top1, top2, entropy, sample, belief)))
+        inputs = (array[at:end] if used else array for array, used in zip((mask, draw, asked), uses, strict=True))
+        arguments: list[Any] = [flat[at:end], *inputs, uses, *(array[at:end] for array in found)]
+        _statistics(*arguments)
 
     threads = torch.get_num_threads() if logits.numel() >= LARGE else 1
     bounds = [rows * cells * n // threads for n in range(threads + 1)]
@@ -100,7 +98,6 @@ def token_statistics(
     else:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(part, bounds, bounds[1:]))
-    found = (best, second, top1, top2, entropy, sample, belief)
     return Statistics(*(torch.from_numpy(a).view(rows, cells) for a in found))
 
 

@@ -23,7 +23,7 @@ Project = Callable[[Tensor], Tensor]
 LIFT = 1e-3  # how far above the best of a cell a lifted token stands: enough for an argmax, too little to change a sample
 
 
-class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed
+class Constraint(LogitsProcessor):
     """Pins and allowed tokens for the canvases after a prompt of ``prompt`` tokens.
 
     pins: place -> token; places count from the first token after the prompt, across canvases of ``canvas`` cells.
@@ -92,7 +92,7 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is not 
         return {"logits_processor": Processors([self]), "confidence_threshold": threshold}
 
 
-class Processors(LogitsProcessorList):  # type: ignore[misc]  # transformers is not typed
+class Processors(LogitsProcessorList):
     """A list that can be given to ``generate`` again and again: what a call appends replaces what the last one did."""
 
     def __init__(self, own: Iterable[Any]) -> None:

@@ -28,6 +28,7 @@ from solver.tasks.canvas import EMPTY, Canvas, Mask, Tokens
 from solver.tasks.task import Infers, Task, Violation
 from solver.trace import Budget, Counters, Outcome, Step
 
+DISTRUST = 10.0  # nats that a canvas falls back in the queue when its settled cells are blamed without a reason
 NOTHING: policies.Floats = np.zeros(0, np.float32)
 
 
@@ -149,8 +150,6 @@ def absorb(
     draft = np.where(trail | (reply.best < 0), node.tokens, reply.best)
     valid = policy.checks and task.verify(problem, draft)
     rounds = policy.rounds if node.parent is None else policy.later_rounds
-    last = policy.checks and node.round + 1 >= rounds
-    solved = valid and (policy.stop == "valid" or last or settled(policy, node, draft, reply, trail))
     violations = () if valid or not policy.checks else tuple(task.check(problem, draft, np.ones_like(trail)))
     refuted = None if valid or not policy.checks else contradiction(task, problem, node, trail)
     blamed = np.zeros_like(trail)
@@ -165,6 +164,11 @@ def absorb(
         redraw = policy.remask == "all" and bool(blamed.any())
         next_shown = np.zeros_like(sure) if redraw else sure
         back = shown & ~next_shown
+    same = node.draft is not None and bool((node.draft == draft).all() and (shown == next_shown).all())
+    # no more rounds where none are left, where the next would be this one again, or where only settled cells are blamed
+    idle = (same and not policy.sample) or (bool(blamed.any()) and not (blamed & ~trail).any())
+    last = policy.checks and (node.round + 1 >= rounds or idle)
+    solved = valid and (policy.stop == "valid" or last or settled(policy, node, draft, reply, trail | next_shown))
     keep(best, policy, draft, reply, violations, blamed, valid)
     solved = solved or (last and best.valid)  # an earlier round's draft was valid: more could only be lost
     remasked = back | (blamed & ~trail)
@@ -210,11 +214,14 @@ def absorb(
     return step
 
 
-def settled(policy: Policy, node: Node, draft: Tokens, reply: Reply, trail: Mask) -> bool:
-    """Whether the denoiser has said the same twice and is calm about it. Pinned cells, which are always calm, do not count."""
-    if node.draft is None or not (node.draft == draft).all():
-        return False
-    return trail.all() or float(reply.entropy[~trail].mean()) < policy.calm
+def settled(policy: Policy, node: Node, draft: Tokens, reply: Reply, known: Mask) -> bool:
+    """Whether nothing is left to do: every cell is ``known``, or, where cells are decided anew each time, the denoiser has
+    said the same twice and is calm about it. Settled cells, which are always calm, do not count."""
+    if policy.commit:
+        return bool(known.all())
+    open_cells = ~node.trail
+    same = node.draft is not None and bool((node.draft == draft).all())
+    return same and (not open_cells.any() or float(reply.entropy[open_cells].mean()) < policy.calm)
 
 
 def contradiction(task: Task, problem: Any, node: Node, trail: Mask) -> Violation | None:
@@ -243,6 +250,8 @@ def decide(
     ever be refuted, and the decision goes to a cell that was blamed.
     """
     trail = node.trail
+    if violations and all(trail[list(v.positions)].all() and v.reason is None for v in violations):
+        node.score -= DISTRUST  # what is blamed is settled here: no proof, but other canvases come first
     implied = ~trail & (reply.choices == 1)
     tokens, reasons = reply.best.copy(), dict[int, frozenset[int]]()
     kept = node.shown if policy.inherit else None

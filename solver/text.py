@@ -19,9 +19,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from solver.denoisers.embedded import chat
-from solver.denoisers.pretrained import ModelError, adapt, open_model
-from solver.denoisers.protocol import Continues, Denoiser
+from solver.denoisers.embedded import chat, fits
+from solver.denoisers.pretrained import adapt, open_model
+from solver.denoisers.protocol import Continues, Denoiser, ModelError
 from solver.drive import solve
 from solver.kernels import reference
 from solver.policies import Policy
@@ -102,7 +102,7 @@ def generate(
     stop: at the first draft that is "valid" (default where there is a check), or valid and "settled" (default without).
     watch: called with (prompt, candidate, draft's text) after every forward.
 
-    Raises :class:`~solver.denoisers.pretrained.ModelError` (a ValueError) in one line for what cannot work.
+    Raises :class:`~solver.denoisers.protocol.ModelError` (a ValueError) in one line for what cannot work.
     """
     if isinstance(model, str):
         model, loaded = open_model(model)
@@ -116,9 +116,9 @@ def generate(
     words = Words(denoiser, tokenizer)
     problem, blocks = words.canvas(template, length)
     for ids in prompts:
-        words.fits(ids, len(problem.tokens) * blocks)
+        fits(denoiser, len(ids), len(problem.tokens) * blocks)
     task = TextTask(denoiser.vocab, words.decode, check, words.ends, words.allowed(free=template is None))
-    policy = suit(policy or denoiser.policy, len(problem.tokens), stop or ("valid" if check else "settled"))
+    policy = suit(policy or denoiser.policy, len(problem.tokens), stop or ("valid" if check else "settled"), candidates)
     budget = budget or Budget(forwards=ATTEMPTS * policy.rounds)
     rows = [(at, seed + n) for at in range(len(prompts)) for n in range(candidates)]
     problems = [replace(problem, prompt=prompts[at]) for at, _ in rows]
@@ -187,12 +187,6 @@ class Words:
             raise ModelError(f"the template takes {len(problem.tokens)} tokens, its end included, and the canvas has {limit:.0f}")
         return problem, 1
 
-    def fits(self, prompt: Tokens, cells: int) -> None:
-        """Raises ModelError where prompt and canvases are longer than the model has positions for."""
-        most = getattr(self.denoiser, "context", None)
-        if most is not None and len(prompt) + cells > most:
-            raise ModelError(f"a prompt of {len(prompt)} tokens and {cells} to write are over the model's context of {most}")
-
     def allowed(self, free: bool) -> np.ndarray:
         """Bitmask (W,) of what an open cell may hold: no special token but, in ``free`` text, those that end it."""
         may = torch.zeros(self.denoiser.vocab, dtype=torch.bool)
@@ -204,10 +198,11 @@ class Words:
         return reference.pack(may).numpy()
 
 
-def suit(policy: Policy, cells: int, stop: Literal["valid", "settled"]) -> Policy:
-    """The policy for a canvas: where a cell a forward is shown, there must be forwards for all of them."""
+def suit(policy: Policy, cells: int, stop: Literal["valid", "settled"], candidates: int) -> Policy:
+    """The policy for a canvas: where a cell a forward is shown, there must be forwards for all of them; several candidates must
+    differ, so what they are shown is drawn."""
     rounds = max(policy.rounds, cells + cells // 4) if policy.commit else policy.rounds
-    return replace(policy, stop=stop, rounds=rounds)
+    return replace(policy, stop=stop, rounds=rounds, sample=policy.sample or candidates > 1)
 
 
 def canvases(

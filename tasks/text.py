@@ -87,7 +87,7 @@ class TextTask:
 
     def written(self, tokens: Tokens) -> list[int]:
         """The tokens before the first that ends the text."""
-        ids = tokens.tolist()
+        ids = [int(token) for token in tokens]
         return ids[: next((at for at, token in enumerate(ids) if token in self.ends), len(ids))]
 
     def verify(self, problem: Text, tokens: Tokens) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -62,3 +63,76 @@ def gemma(seed: int = 0, **settings: Any) -> Any:
     with torch.no_grad():
         model.model.decoder.embed_tokens.weight.mul_(8.0)
     return model
+
+
+REMOTE = '''
+"""A tiny bidirectional language model with a mask token, as such models come: with Python of their own."""
+
+import torch
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import MaskedLMOutput
+
+
+class TinyConfig(PretrainedConfig):
+    model_type = "KIND"
+
+    def __init__(self, vocab_size=64, width=32, layers=2, mask_token_id=3, max_position_embeddings=512, **other):
+        self.vocab_size, self.width, self.layers = vocab_size, width, layers
+        self.mask_token_id, self.max_position_embeddings = mask_token_id, max_position_embeddings
+        super().__init__(**other)
+
+
+class TinyModel(PreTrainedModel):
+    config_class = TinyConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.token = nn.Embedding(config.vocab_size, config.width)
+        self.place = nn.Embedding(config.max_position_embeddings, config.width)
+        layer = nn.TransformerEncoderLayer(config.width, 2, 2 * config.width, 0.0, batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
+        self.head = nn.Linear(config.width, config.vocab_size)
+        self.post_init()
+
+    def _init_weights(self, module):
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            module.weight.data.normal_(0.0, 0.5)
+
+    def forward(self, input_ids, attention_mask=None, **_):
+        x = self.token(input_ids) + self.place(torch.arange(input_ids.shape[1], device=input_ids.device))
+        return MaskedLMOutput(logits=self.head(self.layers(x)))
+'''
+
+
+def remote_folder(folder: Path, kind: str, seed: int = 0) -> Path:
+    """A folder as its author would publish it, for a model of type ``kind`` ("tiny_llada", "tiny_dream"): code, configuration,
+    safetensors weights, tokenizer."""
+    import json
+
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "modeling_tiny.py").write_text(REMOTE.replace("KIND", kind), encoding="utf-8")
+    config = {
+        "model_type": kind,
+        "architectures": ["TinyModel"],
+        "auto_map": {"AutoConfig": "modeling_tiny.TinyConfig", "AutoModelForMaskedLM": "modeling_tiny.TinyModel"},
+        "vocab_size": len(tokenizer()),
+        "mask_token_id": tokenizer().mask_token_id,
+    }
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    space: dict[str, Any] = {}
+    exec(REMOTE.replace("KIND", kind), space)
+    torch.manual_seed(seed)
+    model = space["TinyModel"](space["TinyConfig"](vocab_size=len(tokenizer()), mask_token_id=tokenizer().mask_token_id))
+    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def gemma_folder(folder: Path, seed: int = 0, **settings: Any) -> Path:
+    """The same for DiffusionGemma, whose class is in transformers."""
+    gemma(seed, **settings).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -189,8 +190,7 @@ def outcomes(arguments: argparse.Namespace, puzzles: list[Puzzle], trace: TextIO
     import torch
 
     from solver import drive
-    from solver.checkpoint import CheckpointError
-    from solver.denoisers.load import load
+    from solver.denoisers.protocol import ModelError
     from solver.tasks.sudoku.task import Sudoku
     from solver.trace import Budget, Outcome, dump
 
@@ -201,15 +201,18 @@ def outcomes(arguments: argparse.Namespace, puzzles: list[Puzzle], trace: TextIO
         task = make_task(arguments, digits)
         refuse_conflicts(task, group, arguments.repair)
         try:
-            denoiser = load(arguments.denoiser, task.name, digits, arguments.loops)
-        except CheckpointError as error:
+            denoiser = make_denoiser(arguments, task)
+        except ValueError as error:  # CheckpointError, ModelError
             raise UsageError(str(error)) from error
         policy, forwards = make_policy(arguments, denoiser)
         budget = Budget(forwards, arguments.seconds)
         for job in group:
             write(trace, dump, header(arguments, job, denoiser)) if trace else None
         problems = [job.problem for job in group]
-        events = drive.solve(task, problems, denoiser, policy, budget, arguments.seed, arguments.batch)
+        try:  # the first step: what the model cannot take shows when it is given the problems
+            events = started(drive.solve(task, problems, denoiser, policy, budget, arguments.seed, arguments.batch))
+        except ModelError as error:
+            raise UsageError(str(error)) from error
         viewer = Viewer(arguments.watch, digits) if single or arguments.watch else None
         if viewer and single:
             viewer.opening(group[0].puzzle, arguments.repair)
@@ -229,6 +232,12 @@ def outcomes(arguments: argparse.Namespace, puzzles: list[Puzzle], trace: TextIO
                 write(trace, dump, record) if trace else None
                 if viewer:
                     viewer.step(record)
+
+
+def started(events: Iterator[Any]) -> Iterator[Any]:
+    """The same events, the first of them computed now."""
+    first = next(events, None)
+    return events if first is None else chain([first], events)
 
 
 def make_task(arguments: argparse.Namespace, digits: int) -> SudokuTask:
@@ -251,6 +260,21 @@ def make_task(arguments: argparse.Namespace, digits: int) -> SudokuTask:
         raise UsageError(f"--regions: {error}") from error
 
 
+def make_denoiser(arguments: argparse.Namespace, task: SudokuTask) -> Denoiser:
+    """The denoiser by name, or the language model, around the task. Raises ValueError in one line."""
+    if arguments.model is None:
+        from solver.denoisers.load import load
+
+        return load(arguments.denoiser, task.name, task.vocab, arguments.loops)
+    if arguments.denoiser != "compact" or arguments.loops is not None:
+        raise UsageError("--model goes neither with --denoiser nor with --loops")
+    from solver.denoisers.embedded import Embedded
+    from solver.denoisers.pretrained import open_model
+
+    model, tokenizer = open_model(arguments.model, trust_remote_code=arguments.trust_remote_code)
+    return Embedded(model, tokenizer, task, name=arguments.model)
+
+
 def refuse_conflicts(task: SudokuTask, jobs: list[Job], repair: bool) -> None:
     """Clues that clash in a group the reader does not know of (a diagonal, a region) are bad input too."""
     if repair:
@@ -266,7 +290,8 @@ def make_policy(arguments: argparse.Namespace, denoiser: Denoiser) -> tuple[Poli
     """The policy and the budget in forwards that the options ask for."""
     policy = replace(denoiser.policy, inference=arguments.inference)
     if arguments.no_checks:
-        return replace(policy, checks=False, remask="confidence"), arguments.forwards or 1
+        once = 1 if arguments.model is None else policy.rounds  # a schedule of its own makes one draft
+        return replace(policy, checks=False, remask="confidence"), arguments.forwards or once
     return policy, arguments.forwards or 5000
 
 
@@ -311,7 +336,7 @@ def result(arguments: argparse.Namespace, job: Job) -> dict[str, Any]:
         "decisions": outcome.counters.decisions,
         "remasked": outcome.counters.remasked,
         "seconds": round(outcome.counters.seconds, 4),
-        "denoiser": arguments.denoiser,
+        "denoiser": arguments.model or arguments.denoiser,
         "seed": arguments.seed,
     }
     if job.unique is not None:
@@ -343,7 +368,7 @@ def report(arguments: argparse.Namespace, job: Job, single: bool) -> None:
         what = f"{line['draft']}  not solved, {breaks}"
     if job.unique is not None:
         what += ", the only solution" if job.unique else ", one of several solutions"
-    print(f"{what}: {costs}" + (f" ({arguments.denoiser})" if single else ""), flush=True)
+    print(f"{what}: {costs}" + (f" ({arguments.model or arguments.denoiser})" if single else ""), flush=True)
 
 
 class Viewer:

@@ -127,11 +127,11 @@ class DiffusionGemma:
 
     model: Any
     name: str = "diffusion_gemma"
-    schedule: Schedule = None  # type: ignore[assignment]  # filled in from the model
+    schedule: Schedule = field(init=False)
     kind: Literal["mask", "uniform"] = field(default="uniform", init=False)
 
     def __post_init__(self) -> None:
-        self.schedule = self.schedule or Schedule.of(self.model)
+        self.schedule = Schedule.of(self.model)
         self.vocab: int = self.model.config.text_config.vocab_size
         self.forbidden: tuple[int, ...] = ()
         s = self.schedule

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from solver.denoisers.protocol import Denoiser
+from solver.denoisers.protocol import Denoiser, ModelError
 from solver.kernels import reference
 from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
@@ -61,7 +61,8 @@ class EmbeddedAux:
 class Embedded:
     """A :class:`~solver.denoisers.protocol.Denoiser` over a task's cells, made of one over text.
 
-    Raises ValueError where a symbol of the task is no single token of the tokenizer.
+    Raises ModelError where a symbol of the task is no single token of the tokenizer, and, on prefill, where the prompt and the
+    canvas do not fit the model.
     """
 
     def __init__(self, inner: Denoiser, tokenizer: Any, task: Wording, name: str | None = None) -> None:
@@ -81,6 +82,9 @@ class Embedded:
         may = torch.ones(len(fixed), self.inner.vocab, dtype=torch.bool)
         may[places] = False
         may[torch.tensor(places)[:, None], self.symbols] = True
+        most = getattr(self.inner, "length", None)
+        if most is not None and len(fixed) > most:
+            raise ModelError(f"the answer takes {len(fixed)} tokens, and the model's canvas has {most}")
         allowed, wide = reference.pack(may).numpy(), []
         for canvas, prompt in zip(canvases, prompts, strict=True):
             tokens = fixed.copy()
@@ -88,6 +92,7 @@ class Embedded:
             pinned = np.ones(len(tokens), bool)
             pinned[places] = canvas.pinned
             ids = np.array(chat(self.tokenizer, [{"role": "user", "content": prompt}]), np.int64)
+            fits(self.inner, len(ids), len(fixed))
             wide.append(Canvas(tokens, pinned, pinned.copy(), self.inner.vocab, allowed, ids))
         return EmbeddedState(self.inner.prefill(wide, seeds), torch.tensor(fixed), torch.tensor(places))
 
@@ -126,12 +131,19 @@ class Embedded:
 
 
 def single(tokenizer: Any, symbol: str) -> int:
-    """The one token that spells ``symbol``. Raises ValueError where there is none."""
+    """The one token that spells ``symbol``. Raises ModelError where there is none."""
     for before in ("", "\n", " "):  # some tokenizers put a blank before the first word
         ids = tokenizer.encode(before + symbol, add_special_tokens=False)
         if ids and tokenizer.decode(ids[-1:]) == symbol and ids[-1] != tokenizer.unk_token_id:
             return int(ids[-1])
-    raise ValueError(f"the tokenizer has no single token for {symbol!r}")
+    raise ModelError(f"the tokenizer has no single token for {symbol!r}")
+
+
+def fits(denoiser: Any, prompt: int, cells: int) -> None:
+    """Raises ModelError where ``prompt`` tokens and ``cells`` to write are more than the model has positions for."""
+    most = getattr(denoiser, "context", None)
+    if most is not None and prompt + cells > most:
+        raise ModelError(f"a prompt of {prompt} tokens and {cells} to write are over the model's context of {most}")
 
 
 def chat(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:

@@ -65,7 +65,7 @@ def one_canvas(denoiser: DiffusionGemma, prefix: Prefix) -> Tensor:
         logits = logits / schedule.temperature(step)
         p = logits.softmax(-1, dtype=torch.float32)
         drawn = torch.multinomial(p.view(-1, vocab), 1).view(canvas.shape)
-        entropy = torch.distributions.Categorical(logits=logits).entropy()
+        entropy = entropies(logits)
         taken = reference.entropy_bound(entropy, torch.ones_like(done)[:, None].expand_as(entropy), schedule.bound)
         following, argmax = torch.where(taken, drawn, noise()), logits.argmax(-1)
         if best is not None and said is not None and done.any():  # rows that are done keep what they had
@@ -93,5 +93,12 @@ def stable(history: list[Tensor], best: Tensor, steps: int) -> Tensor:
 
 def calm(logits: Tensor, threshold: float) -> Tensor:
     """(B,) bool: the mean entropy is under ``threshold`` nats."""
-    entropy: Any = torch.distributions.Categorical(logits=logits).entropy()
-    return entropy.mean(-1) < threshold  # type: ignore[no-any-return]  # torch.distributions is not typed
+    below: Tensor = entropies(logits).mean(-1) < threshold
+    return below
+
+
+def entropies(logits: Tensor) -> Tensor:
+    """Entropy of every cell (B, L), in nats, by the very operations of ``generate``."""
+    distribution: Any = torch.distributions.Categorical(logits=logits)
+    found: Tensor = distribution.entropy()
+    return found

@@ -6,19 +6,19 @@ denoiser, tokenizer = open_model("google/diffusiongemma-26B-A4B-it")
 from __future__ import annotations
 
 import json
+import os
+import socket
+import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from solver.denoisers.diffusion_gemma import DiffusionGemma
 from solver.denoisers.masked_lm import MaskedLM
-from solver.denoisers.protocol import Denoiser
+from solver.denoisers.protocol import Denoiser, ModelError
 
 SHIFTED = ("dream",)  # model types whose logits at a place are about the next one
 BLOCK_CAUSAL = ("sdar", "bd3lm")  # model types whose prompt never sees the canvas
-
-
-class ModelError(ValueError):
-    """A model that cannot be used so; the message is one line."""
 
 
 def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[Denoiser, Any]:
@@ -30,12 +30,17 @@ def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[Denoiser,
     import transformers
     from transformers import AutoConfig, AutoTokenizer
 
-    transformers.logging.set_verbosity_error()
+    quiet(transformers)
+    reachable(name)
     remote = {"trust_remote_code": trust_remote_code}
     config = attempt(name, "config.json", lambda: AutoConfig.from_pretrained(name, **remote))
     kind = config.model_type
     device = "cuda" if torch.cuda.is_available() else "cpu"
     enough_memory(name, config, device)
+    for made in config.architectures or []:
+        left_to_right(name, getattr(transformers, made, None))
+    if Path(name).is_dir() and not any(Path(name).glob("*token*")) and not any(Path(name).glob("vocab*")):
+        raise ModelError(f"{name}: there is no tokenizer beside the model")
     tokenizer = attempt(name, "tokenizer", lambda: AutoTokenizer.from_pretrained(name, **remote))
     mask = getattr(config, "mask_token_id", None)
     mask = tokenizer.mask_token_id if mask is None else mask
@@ -57,10 +62,18 @@ def model_class(config: Any, transformers: Any) -> Any:
     return getattr(transformers, (named or ["AutoModelForMaskedLM"])[0])
 
 
+def left_to_right(name: str, kind: Any) -> None:
+    """Raises :class:`ModelError` for classes of transformers that see nothing but what stands before."""
+    made = getattr(kind, "__name__", "")
+    if getattr(kind, "__module__", "").startswith("transformers.models.") and made.endswith(("ForCausalLM", "LMHeadModel")):
+        raise ModelError(f"{name}: {made} writes left to right; a diffusion model is needed")
+
+
 def adapt(model: Any, tokenizer: Any, name: str | None = None) -> Denoiser:
     """A transformers model as a denoiser. Raises :class:`ModelError` where it is no diffusion model."""
     config = model.config
     kind = str(getattr(config, "model_type", ""))
+    left_to_right(name or "this model", type(model))
     if kind == "diffusion_gemma":
         if not hasattr(model, "lm_head"):
             raise ModelError(f"{type(model).__name__} gives no logits; load DiffusionGemmaForBlockDiffusion")
@@ -92,6 +105,36 @@ def attempt(name: str, what: str, load: Any) -> Any:
         if not Path(name).is_dir():
             raise ModelError(f"{name}: neither a folder nor a model that can be fetched from here") from error
         raise ModelError(f"{name}: its {what} cannot be read ({said[:160]})") from error
+
+
+def quiet(transformers: Any) -> None:
+    """No remarks from the libraries; a progress bar where somebody watches."""
+    import huggingface_hub
+
+    transformers.logging.set_verbosity_error()
+    huggingface_hub.logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        transformers.logging.disable_progress_bar()
+
+
+def reachable(name: str) -> None:
+    """Raises :class:`ModelError` at once for an id that is not here where nothing can be fetched: the libraries would try for
+    half a minute."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    if Path(name).exists() or any(variable.lower().endswith("_proxy") for variable in os.environ):
+        return
+    try:
+        if isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str):
+            return
+    except ValueError as error:
+        raise ModelError(f"{name}: neither a folder nor a model's id") from error
+    address = urlsplit(constants.ENDPOINT)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 443), timeout=5).close()
+    except OSError as error:
+        raise ModelError(f"{name}: no such folder, and {address.hostname} cannot be reached from here") from error
 
 
 def enough_memory(name: str, config: Any, device: str) -> None:

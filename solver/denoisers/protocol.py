@@ -15,6 +15,10 @@ from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
 
+class ModelError(ValueError):
+    """A model that cannot be used so; the message is one line."""
+
+
 class State(Protocol):
     """What a denoiser knows of a batch of problems before the first forward (a prompt's cache, relation ids, ...)."""
 
