@@ -63,7 +63,7 @@ class Constraint(LogitsProcessor):
             raise ValueError("every token is forbidden")
         self.choices = choices
 
-    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """``scores`` (B, L, V), changed in place: nothing but what is allowed keeps its logit."""
         first = input_ids.shape[1] - self.prompt  # the canvases before this one
         if self.forbidden:

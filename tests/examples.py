@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,15 @@ import torch
 
 from solver.denoisers import controls
 from solver.denoisers.compact import CompactDenoiser
+from solver.denoisers.diffusion_gemma import DiffusionGemma
+from solver.denoisers.embedded import Embedded
+from solver.denoisers.masked_lm import MaskedLM
 from solver.denoisers.network import Compact, CompactConfig
 from solver.denoisers.protocol import Denoiser
 from solver.tasks.sudoku import exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
-from solver.tasks.task import Task
+from solver.tasks.task import Task, Wording
+from tests import tiny_models
 
 JIGSAW = np.array([int(c) for c in "0011001122332233"])  # 4x4 with boxes, spelled as regions
 CROOKED = np.array([int(c) for c in "0001021122132333"])
@@ -52,17 +56,32 @@ def tiny(vocab: int, noise: str = "mask", state: str = "candidate") -> CompactDe
     return CompactDenoiser(Compact(config).eval().requires_grad_(False), name=f"tiny {noise} {state}")
 
 
-Make = Callable[[int, np.ndarray], Denoiser]  # from the vocabulary and the answer
+def language_model(kind: str, task: Task) -> Denoiser:
+    """A tiny language model with random weights, asked for the task in words. Drafts are cut short: they mean nothing."""
+    assert isinstance(task, Wording)
+    inner: Denoiser
+    if kind == "gemma":
+        inner = DiffusionGemma(tiny_models.gemma(canvas=128))
+    else:
+        inner = MaskedLM(tiny_models.remote_model(kind), tiny_models.tokenizer().mask_token_id, shift=kind == "tiny_dream")
+    inner.policy = replace(inner.policy, rounds=3)
+    return Embedded(inner, tiny_models.tokenizer(), task, name=kind)
+
+
+Make = Callable[[Task, np.ndarray], Denoiser]  # from the task and the answer
 
 DENOISERS: dict[str, Make] = {
-    "random": lambda vocab, answer: controls.random(vocab),
-    "random uniform": lambda vocab, answer: controls.random(vocab, kind="uniform"),
-    "prior": lambda vocab, answer: controls.prior(vocab),
-    "oracle": lambda vocab, answer: controls.oracle(vocab, answer),
-    "oracle uniform": lambda vocab, answer: controls.oracle(vocab, answer, kind="uniform"),
-    "adversary": lambda vocab, answer: controls.adversary(vocab),
-    "adversary uniform": lambda vocab, answer: controls.adversary(vocab, kind="uniform"),
-    "compact": lambda vocab, answer: tiny(vocab),
-    "compact uniform": lambda vocab, answer: tiny(vocab, noise="uniform"),
-    "compact cell": lambda vocab, answer: tiny(vocab, state="cell"),
+    "random": lambda task, answer: controls.random(task.vocab),
+    "random uniform": lambda task, answer: controls.random(task.vocab, kind="uniform"),
+    "prior": lambda task, answer: controls.prior(task.vocab),
+    "oracle": lambda task, answer: controls.oracle(task.vocab, answer),
+    "oracle uniform": lambda task, answer: controls.oracle(task.vocab, answer, kind="uniform"),
+    "adversary": lambda task, answer: controls.adversary(task.vocab),
+    "adversary uniform": lambda task, answer: controls.adversary(task.vocab, kind="uniform"),
+    "compact": lambda task, answer: tiny(task.vocab),
+    "compact uniform": lambda task, answer: tiny(task.vocab, noise="uniform"),
+    "compact cell": lambda task, answer: tiny(task.vocab, state="cell"),
+    "diffusion_gemma": lambda task, answer: language_model("gemma", task),
+    "masked_lm": lambda task, answer: language_model("tiny_llada", task),
+    "masked_lm shifted": lambda task, answer: language_model("tiny_dream", task),
 }

@@ -33,7 +33,7 @@ def run(task, problem, denoiser, policy=None, budget=None, seed=0) -> tuple[list
 def test_every_denoiser_solves_every_task(example: Example, name: str) -> None:
     for problem, answer in zip(example.problems, example.answers, strict=True):
         canvas = example.task.encode(problem)
-        steps, outcome = run(example.task, problem, DENOISERS[name](canvas.vocab, answer))
+        steps, outcome = run(example.task, problem, DENOISERS[name](example.task, answer))
         assert outcome.status == "solved"
         assert example.task.verify(problem, outcome.tokens)
         assert answer is None or (outcome.tokens == answer).all()
@@ -52,7 +52,17 @@ policies = st.builds(
     order=st.sampled_from(["best", "depth"]),
     siblings=st.integers(1, 3),
     checks=st.booleans(),
-    remask=st.sampled_from(["violations", "confidence", "both", "off"]),
+    remask=st.sampled_from(["violations", "confidence", "both", "off", "all"]),
+    bound=st.sampled_from([None, 0.1]),
+    at_least=st.integers(0, 2),
+    block=st.sampled_from([None, 4]),
+    sample=st.booleans(),
+    commit=st.booleans(),
+    later_rounds=st.integers(1, 2),
+    stuck=st.sampled_from(["decide", "restart"]),
+    by=st.sampled_from(["first", "last"]),
+    inherit=st.booleans(),
+    stop=st.sampled_from(["valid", "settled"]),
     inference=st.sampled_from(["direct", "singles"]),
     settle=st.booleans(),
 )
@@ -137,18 +147,20 @@ def brute_force(grid: np.ndarray) -> int:
 def test_the_search_is_complete_on_4x4(cells, name, order, inference) -> None:
     """Without a budget: a solution where brute force has one, a proof where it has none."""
     grid = np.array(cells, np.int8)
-    denoiser = DENOISERS[name](4, np.zeros(16, np.int64))
+    denoiser = DENOISERS[name](FOUR, np.zeros(16, np.int64))
     policy = Policy(order=order, inference=inference, settle=order == "depth")
     _, outcome = run(FOUR, Sudoku(grid), denoiser, policy, Budget(forwards=None))
     assert (outcome.status == "solved") == (brute_force(grid) > 0)
     assert (outcome.status == "unsatisfiable") == (brute_force(grid) == 0)
 
 
-@pytest.mark.parametrize("name", ["random", "prior", "adversary", "compact", "random uniform"])
+@pytest.mark.parametrize(
+    "name", ["random", "prior", "adversary", "compact", "random uniform", "diffusion_gemma", "masked_lm", "masked_lm shifted"]
+)
 def test_a_batch_has_the_outcomes_of_its_singles(name: str) -> None:
     puzzles, solutions, _ = exact.generate(FOUR.layout, 7, 3)
     problems = [Sudoku(p) for p in puzzles]
-    denoiser = DENOISERS[name](4, solutions[0].astype(np.int64))
+    denoiser = DENOISERS[name](FOUR, solutions[0].astype(np.int64))
 
     def outcomes(batch: int) -> list[tuple]:
         found = {n: e for n, e in solve(FOUR, problems, denoiser, batch=batch) if isinstance(e, Outcome)}
@@ -160,7 +172,7 @@ def test_a_batch_has_the_outcomes_of_its_singles(name: str) -> None:
 @pytest.mark.parametrize("name", DENOISERS)
 def test_same_seed_same_trace(name: str) -> None:
     puzzles, solutions, _ = exact.generate(FOUR.layout, 1, 5)
-    denoiser = DENOISERS[name](4, solutions[0].astype(np.int64) - 1)
+    denoiser = DENOISERS[name](FOUR, solutions[0].astype(np.int64) - 1)
 
     def trace(seed: int) -> list[dict]:
         return [step.to_json() for step in run(FOUR, Sudoku(puzzles[0]), denoiser, seed=seed)[0]]
@@ -215,4 +227,4 @@ def test_a_repair_keeps_no_clue_but_starts_from_the_draft() -> None:
 
 def test_controls_search_depth_first() -> None:
     assert controls.random(4).policy.order == "depth"
-    assert DENOISERS["compact"](4, np.zeros(16)).policy.order == "best"
+    assert DENOISERS["compact"](FOUR, np.zeros(16)).policy.order == "best"

@@ -43,6 +43,7 @@ def gemma_config(canvas: int = 16, vocab: int | None = None, width: int = 32, **
         num_experts=2,
         top_k_experts=1,
         moe_intermediate_size=width,
+        layer_types=["sliding_attention", "full_attention"],
         max_position_embeddings=512,
         sliding_window=64,
         **other,
@@ -53,15 +54,16 @@ def gemma_config(canvas: int = 16, vocab: int | None = None, width: int = 32, **
     return DiffusionGemmaConfig(text_config=text, vision_config=vision, canvas_length=canvas)
 
 
-def gemma(seed: int = 0, **settings: Any) -> Any:
-    """A DiffusionGemmaForBlockDiffusion with random weights, large enough to have opinions."""
+def gemma(seed: int = 0, sharpness: float = 8.0, **settings: Any) -> Any:
+    """A DiffusionGemmaForBlockDiffusion with random weights; its embedding is made ``sharpness`` times as large, so that it has
+    opinions."""
     from transformers import DiffusionGemmaForBlockDiffusion
 
     torch.manual_seed(seed)
     model = DiffusionGemmaForBlockDiffusion(gemma_config(**settings)).eval()
     model.set_experts_implementation("eager")
     with torch.no_grad():
-        model.model.decoder.embed_tokens.weight.mul_(8.0)
+        model.model.decoder.embed_tokens.weight.mul_(sharpness)
     return model
 
 
@@ -105,6 +107,15 @@ class TinyModel(PreTrainedModel):
 '''
 
 
+def remote_model(kind: str, seed: int = 0) -> Any:
+    """The model of that code, with random weights."""
+    space: dict[str, Any] = {"__name__": kind}
+    exec(REMOTE.replace("KIND", kind), space)
+    torch.manual_seed(seed)
+    config = space["TinyConfig"](vocab_size=len(tokenizer()), mask_token_id=tokenizer().mask_token_id)
+    return space["TinyModel"](config).eval()
+
+
 def remote_folder(folder: Path, kind: str, seed: int = 0) -> Path:
     """A folder as its author would publish it, for a model of type ``kind`` ("tiny_llada", "tiny_dream"): code, configuration,
     safetensors weights, tokenizer."""
@@ -122,11 +133,7 @@ def remote_folder(folder: Path, kind: str, seed: int = 0) -> Path:
         "mask_token_id": tokenizer().mask_token_id,
     }
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    space: dict[str, Any] = {}
-    exec(REMOTE.replace("KIND", kind), space)
-    torch.manual_seed(seed)
-    model = space["TinyModel"](space["TinyConfig"](vocab_size=len(tokenizer()), mask_token_id=tokenizer().mask_token_id))
-    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(remote_model(kind, seed).state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
     tokenizer().save_pretrained(folder)
     return folder
 
