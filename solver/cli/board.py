@@ -118,8 +118,9 @@ def legend(colour: bool) -> str:
     )
 
 
-def progress(done: int, total: int, counts: dict[str, int], rate: float, stream: TextIO = sys.stderr) -> None:
-    """One line on ``stream``, rewritten in place on a terminal."""
+def progress(done: int, total: int, counts: dict[str, int], rate: float, stream: TextIO | None = None) -> None:
+    """One line on ``stream`` (stderr), rewritten in place on a terminal."""
+    stream = stream or sys.stderr
     states = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     end = "\r" if stream.isatty() else "\n"
     stream.write(f"{done}/{total}  {states}  {rate:.1f}/s{'    ' if end == chr(13) else ''}{end}")

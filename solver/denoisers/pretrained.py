@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from safetensors import SafetensorError
+
 from solver.denoisers.diffusion_gemma import DiffusionGemma
 from solver.denoisers.masked_lm import MaskedLM
 from solver.denoisers.protocol import Denoiser, ModelError
@@ -98,7 +100,7 @@ def attempt(name: str, what: str, load: Any) -> Any:
         return load()
     except ModelError:
         raise
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         said = " ".join(str(error).split())
         if "trust_remote_code" in said:
             raise ModelError(f"{name}: comes with Python of its own, which runs only with --trust-remote-code") from error
