@@ -86,12 +86,22 @@ def token_statistics(
     uses = (allowed is not None, uniform is not None, held is not None)
     found = (best, second, top1, top2, entropy, sample, belief)
 
+    large = logits.numel() >= LARGE
+
     def part(at: int, end: int) -> None:
-        inputs = (array[at:end] if used else array for array, used in zip((mask, draw, asked), uses, strict=True))
-        arguments: list[Any] = [flat[at:end], *inputs, uses, *(array[at:end] for array in found)]
+        if large and allowed is not None:  # a bit at a time is slow: the mask is laid out a cell at a time
+            for i in range(at, end):
+                bits = np.unpackbits(np.ascontiguousarray(mask[i]).view(np.uint8), bitorder="little", count=vocab).view(np.bool_)
+                row = np.where(bits, flat[i], np.float32(-np.inf))[None]
+                inputs = [array[i : i + 1] if used else array for array, used in zip((draw, asked), uses[1:], strict=True)]
+                arguments: list[Any] = [row, mask, *inputs, (False, *uses[1:]), *(array[i : i + 1] for array in found)]
+                _statistics(*arguments)
+            return
+        inputs = [array[at:end] if used else array for array, used in zip((mask, draw, asked), uses, strict=True)]
+        arguments = [flat[at:end], *inputs, uses, *(array[at:end] for array in found)]
         _statistics(*arguments)
 
-    threads = torch.get_num_threads() if logits.numel() >= LARGE else 1
+    threads = torch.get_num_threads() if large else 1
     bounds = [rows * cells * n // threads for n in range(threads + 1)]
     if threads == 1:
         part(0, rows * cells)

@@ -196,8 +196,10 @@ def allow(
     """Bitmask (B, L, W) of what each cell may hold: the canvas's own and the task's elimination; None where all is allowed."""
     static = None
     if any(c.allowed is not None for c in canvases):
-        every = reference.pack(torch.ones(canvases[0].cells, vocab, dtype=torch.bool)).numpy()
-        static = np.stack([every if c.allowed is None else c.allowed for c in canvases])
+        every = reference.pack(torch.ones(vocab, dtype=torch.bool)).numpy()
+        static = np.empty((*tokens.shape, len(every)), np.int32)
+        for row, canvas in enumerate(canvases):
+            static[row] = every if canvas.allowed is None else canvas.allowed
     if task is not None:
         free = task.eliminate(canvases, tokens, trail)
         return free if static is None else free & static

@@ -78,14 +78,15 @@ def one_canvas(denoiser: DiffusionGemma, prefix: Prefix) -> Tensor:
         if done.all():
             break
     assert best is not None
-    return best
+    answer: Tensor = best
+    return answer
 
 
 def stable(history: list[Tensor], best: Tensor, steps: int) -> Tensor:
     """(B,) bool: the argmax was the same for ``steps`` steps before."""
     if len(history) < steps:
         return torch.zeros(len(best), dtype=torch.bool, device=best.device)
-    same = torch.ones(len(best), dtype=torch.bool, device=best.device)
+    same: Tensor = torch.ones(len(best), dtype=torch.bool, device=best.device)
     for earlier in history[len(history) - steps :]:
         same &= (earlier == best).all(1)
     return same

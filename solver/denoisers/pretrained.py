@@ -114,7 +114,7 @@ def quiet(transformers: Any) -> None:
     import huggingface_hub
 
     transformers.logging.set_verbosity_error()
-    huggingface_hub.logging.set_verbosity_error()
+    huggingface_hub.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # huggingface_hub does not say
     if not sys.stderr.isatty():
         transformers.logging.disable_progress_bar()
 

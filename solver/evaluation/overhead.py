@@ -1,0 +1,113 @@
+"""What the loop itself costs a step at a large vocabulary: everything but the model.
+
+    python -m solver.evaluation.overhead [--cells 256] [--vocab 262144] [--steps 8]
+
+The denoiser here answers at once with the same logits, so what is timed is the loop: the statistics of every cell, the draft,
+the check, what is shown next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from solver.denoisers.masked_lm import Nothing
+from solver.drive import solve
+from solver.kernels import dispatch, reference
+from solver.policies import Policy
+from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.text import Text, TextTask
+from solver.trace import Budget, Outcome
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A state that knows how many rows it has."""
+
+    count: int
+
+    def select(self, rows: Sequence[int]) -> Rows:
+        return Rows(len(rows))
+
+
+class Still:
+    """Says the same of every canvas, in no time."""
+
+    name, policy = "still", Policy(bound=0.1, sample=True, commit=False, rounds=1 << 30, by="last")
+    kind: Literal["mask", "uniform"] = "uniform"
+
+    def __init__(self, cells: int, vocab: int) -> None:
+        self.vocab = vocab
+        self.logits = torch.randn(1, cells, vocab, generator=torch.Generator().manual_seed(0))
+
+    def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> Rows:
+        return Rows(len(canvases))
+
+    def start(self, state: Rows) -> Nothing:
+        return Nothing((0,) * state.count)
+
+    def denoise(self, state: Rows, tokens: Any, known: Any, trail: Any, aux: Nothing) -> tuple[torch.Tensor, Nothing]:
+        return self.logits, aux
+
+    def cost(self, state: Rows, aux: Nothing) -> tuple[list[int], list[int]]:
+        return [1] * state.count, [0] * state.count
+
+    def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
+        return rng.integers(0, vocab, len(where))
+
+
+def step_seconds(cells: int, vocab: int, steps: int, masked: bool) -> list[float]:
+    """Wall-clock of each step; ``masked``: every cell has a bitmask of allowed tokens, and a quarter are pinned."""
+    rng = np.random.default_rng(0)
+    pinned = rng.random(cells) < (0.25 if masked else 0.0)
+    problem = Text(np.array([2]), rng.integers(0, vocab, cells), pinned, pinned.copy())
+    allowed = reference.pack(torch.from_numpy(rng.random(vocab) < 0.9)).numpy() if masked else None
+    task = TextTask(vocab, str, lambda draft: ["never"], allowed=allowed)
+    denoiser = Still(cells, vocab)
+    seconds, last = [], time.perf_counter()
+    policy = replace(denoiser.policy, checks=True)
+    for _, event in solve(task, [problem], denoiser, policy, Budget(forwards=steps + 1)):
+        now = time.perf_counter()
+        if not isinstance(event, Outcome):
+            seconds.append(now - last)
+        last = now
+    return seconds[1:]  # the first compiles
+
+
+def main() -> None:
+    """Print milliseconds a step."""
+    parser = argparse.ArgumentParser(
+        prog="python -m solver.evaluation.overhead", description="What the loop costs beside the model."
+    )
+    parser.add_argument("--cells", type=int, default=256)
+    parser.add_argument("--vocab", type=int, default=262_144)
+    parser.add_argument("--steps", type=int, default=8)
+    options = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"{options.cells} cells, {options.vocab} tokens, median of {options.steps} steps")
+    for name, masked in (("nothing pinned, all allowed", False), ("a quarter pinned, a bitmask a cell", True)):
+        seconds = step_seconds(options.cells, options.vocab, options.steps, masked)
+        print(f"  {name:<36} {1000 * statistics.median(seconds):8.1f} ms")
+    logits = torch.randn(1, options.cells, options.vocab)
+    for name, call in (
+        ("statistics alone", lambda: dispatch.token_statistics(logits)),
+        ("one softmax, for scale", lambda: logits.softmax(-1)),
+    ):
+        taken = []
+        for _ in range(options.steps):
+            started = time.perf_counter()
+            call()
+            taken.append(time.perf_counter() - started)
+        print(f"  {name:<36} {1000 * statistics.median(taken):8.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
