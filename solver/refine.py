@@ -250,7 +250,7 @@ def decide(
     ever be refuted, and the decision goes to a cell that was blamed.
     """
     trail = node.trail
-    if violations and all(trail[list(v.positions)].all() and v.reason is None for v in violations):
+    if violations and all(v.positions and trail[list(v.positions)].all() and v.reason is None for v in violations):
         node.score -= DISTRUST  # what is blamed is settled here: no proof, but other canvases come first
     implied = ~trail & (reply.choices == 1)
     tokens, reasons = reply.best.copy(), dict[int, frozenset[int]]()
@@ -288,7 +288,8 @@ def keep(
     valid: bool,
 ) -> None:
     """Remember the draft if it is the best so far (without checks: the last; among valid ones: the latest)."""
-    count = 0 if valid else int(blamed.sum())
+    nowhere = sum(not violation.positions for violation in violations)
+    count = 0 if valid else int(blamed.sum()) + nowhere * len(draft)
     if valid or not policy.checks or (count < best.blamed and not best.valid):
         best.tokens, best.confidence, best.violations, best.blamed = draft, reply.top1, violations, count
         best.valid = valid

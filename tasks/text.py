@@ -106,18 +106,17 @@ class TextTask:
         return bool((words >> (tokens % 32) & 1 == 1)[~problem.pinned].all())
 
     def check(self, problem: Text, tokens: Tokens, known: Mask) -> list[Violation]:
-        """The user's faults, as cells; a text with unknown cells cannot be read yet."""
+        """The user's faults, as cells that are not pinned (none, where the check does not say where); a text with unknown cells
+        cannot be read yet."""
         if not known.all():
             return []
         faults = self.faults(problem, tokens)
-        open_cells = np.flatnonzero(~problem.pinned)
         found = []
         bounds = self.bounds(problem, tokens) if any(isinstance(fault, Fault) for fault in faults) else None
         for fault in faults:
-            blamed = open_cells
+            blamed = np.zeros(0, np.int64)  # nowhere in particular: to blame every cell would throw away what is right
             if isinstance(fault, Fault) and bounds is not None:
-                touched = blame(fault, *bounds)
-                blamed = np.flatnonzero(touched & ~problem.pinned) if (touched & ~problem.pinned).any() else open_cells
+                blamed = np.flatnonzero(blame(fault, *bounds) & ~problem.pinned)
             message = fault.message if isinstance(fault, Fault) else fault
             found.append(Violation(tuple(int(cell) for cell in blamed), "check", message))
         return found
