@@ -18,9 +18,7 @@ from solver.cli.main import UsageError
 from solver.cli.options import cores, positive, puzzle_folder, whole
 
 SECTIONS = ("contest", "proofs", "repair", "remasking", "calibration", "mistakes", "throughput", "training")
-QUICK_ARMS = (
-    "diffusion-oneshot,diffusion-alone,diffusion,ar,ar-masked,ar-plain,ar-plain-masked,ar-plain-easiest,ar-plain-easiest-masked"
-)
+QUICK_ARMS = "diffusion-oneshot,diffusion-alone,diffusion,ar,ar-masked,ar-easiest,ar-easiest-masked,ar-plain,ar-plain-masked,ar-plain-easiest,ar-plain-easiest-masked"
 Row = dict[str, Any]
 
 
