@@ -148,8 +148,9 @@ long remask_scratch(const struct network *net, const struct board *b) {
     return end - (float *)0 + (long)b->tokens * net->width; /* and one cell, for remask_append */
 }
 
-/* pooled (G V, D): what each group says. Causal: pinned cells hear all pinned ones, open cells those and the open ones before. */
-INLINE void pool(const struct board *b, int d, const unsigned char *pinned, const float *sent, float *pooled) {
+/* pooled (G V, D): what each group says. Causal: a cell hears those of lower `order` (L,), and cells of
+   order 0, the prefix, hear each other. */
+INLINE void pool(const struct board *b, int d, const unsigned char *order, const float *sent, float *pooled) {
     const int size = b->tokens * d;
     zero(pooled, b->groups * size);
     for (int r = 0; r < b->relations; r++) {
@@ -158,13 +159,13 @@ INLINE void pool(const struct board *b, int d, const unsigned char *pinned, cons
             if (member[c] < 0) continue;
             if (!b->causal) add(pooled + member[c] * size, sent + c * size, size);
             else for (int j = 0; j < b->cells; j++)
-                if (member[j] == member[c] && (pinned[j] || (!pinned[c] && j < c)))
+                if (member[j] == member[c] && (order[j] < order[c] || !(order[j] | order[c])))
                     add(pooled + (r * b->cells + c) * size, sent + j * size, size);
         }
     }
 }
 
-INLINE void pool_backward(const struct board *b, int d, const unsigned char *pinned, const float *d_pooled, float *d_sent) {
+INLINE void pool_backward(const struct board *b, int d, const unsigned char *order, const float *d_pooled, float *d_sent) {
     const int size = b->tokens * d;
     for (int r = 0; r < b->relations; r++) {
         const int *member = b->member + r * b->cells;
@@ -172,7 +173,7 @@ INLINE void pool_backward(const struct board *b, int d, const unsigned char *pin
             if (member[c] < 0) continue;
             if (!b->causal) add(d_sent + c * size, d_pooled + member[c] * size, size);
             else for (int j = 0; j < b->cells; j++)
-                if (member[j] == member[c] && (pinned[j] || (!pinned[c] && j < c)))
+                if (member[j] == member[c] && (order[j] < order[c] || !(order[j] | order[c])))
                     add(d_sent + j * size, d_pooled + (r * b->cells + c) * size, size);
         }
     }
@@ -226,30 +227,30 @@ INLINE void update(const struct network *net, int d, int h, int n, const float *
 }
 
 /* Up to the hidden layer of one inner loop. said is x where the board is not causal. */
-INLINE void listen_of(const struct network *net, int d, int h, const struct board *b, const unsigned char *pinned, const float *x,
+INLINE void listen_of(const struct network *net, int d, int h, const struct board *b, const unsigned char *order, const float *x,
                       const float *said, const float *state, const struct work *w) {
     speak(net, d, h, b->causal, b->cells * b->tokens, x, said, state, w);
-    pool(b, d, pinned, w->sent, w->pooled);
+    pool(b, d, order, w->sent, w->pooled);
     hear(net, d, h, b, w);
 }
 
-static void listen(const struct network *net, const struct board *b, const unsigned char *pinned, const float *x,
+static void listen(const struct network *net, const struct board *b, const unsigned char *order, const float *x,
                    const float *said, const float *state, const struct work *w) {
-    if (net->width == 32 && net->hidden == 64) listen_of(net, 32, 64, b, pinned, x, said, state, w);
-    else listen_of(net, net->width, net->hidden, b, pinned, x, said, state, w);
+    if (net->width == 32 && net->hidden == 64) listen_of(net, 32, 64, b, order, x, said, state, w);
+    else listen_of(net, net->width, net->hidden, b, order, x, said, state, w);
 }
 
 /* One inner loop: state (n, D) to next (n, D). */
-static void advance(const struct network *net, const struct board *b, const unsigned char *pinned, const float *x,
+static void advance(const struct network *net, const struct board *b, const unsigned char *order, const float *x,
                     const float *said, const float *state, float *next, float *scale, const struct work *w) {
-    listen(net, b, pinned, x, said, state, w);
+    listen(net, b, order, x, said, state, w);
     if (net->width == 32 && net->hidden == 64) update(net, 32, 64, b->cells * b->tokens, state, next, scale, w);
     else update(net, net->width, net->hidden, b->cells * b->tokens, state, next, scale, w);
 }
 
 /* The gradient of a loop, after `listen` has filled the scratch for it again: d_state (n, D) from that of `next` to that of the
    state before; d_x and d_said (n, D) and the parameters' gradients are added to. */
-INLINE void retreat_of(const struct network *net, int d, int h, const struct board *b, const unsigned char *pinned,
+INLINE void retreat_of(const struct network *net, int d, int h, const struct board *b, const unsigned char *order,
                        const float *next, const float *scale, float *d_state, float *d_x, float *d_said, float *const *dw,
                        float *const *db, const struct work *w) {
     const int cells = b->cells, tokens = b->tokens, n = cells * tokens, m = b->groups * tokens;
@@ -279,7 +280,7 @@ INLINE void retreat_of(const struct network *net, int d, int h, const struct boa
     learn(m, w->pooled, d, w->d_middle, h, dw[GROUP_IN], db[GROUP_IN]);
     product(m, w->d_middle, h, net->turned[GROUP_IN], 0, w->d_pooled, d, 0);
     zero(w->d_sent, n * d);
-    pool_backward(b, d, pinned, w->d_pooled, w->d_sent);
+    pool_backward(b, d, order, w->d_pooled, w->d_sent);
     learn(cells, w->rmiddle, h, d_rback, h, dw[RIVAL_OUT], 0);
     product(cells, d_rback, h, net->turned[RIVAL_OUT], 0, w->d_middle, h, 0);
     gate(w->d_middle, w->rmiddle, cells * h);
@@ -303,13 +304,13 @@ INLINE void retreat_of(const struct network *net, int d, int h, const struct boa
     }
 }
 
-static void retreat(const struct network *net, const struct board *b, const unsigned char *pinned, const float *next,
+static void retreat(const struct network *net, const struct board *b, const unsigned char *order, const float *next,
                     const float *scale, float *d_state, float *d_x, float *d_said, float *const *dw, float *const *db,
                     const struct work *w) {
     if (net->width == 32 && net->hidden == 64)
-        retreat_of(net, 32, 64, b, pinned, next, scale, d_state, d_x, d_said, dw, db, w);
+        retreat_of(net, 32, 64, b, order, next, scale, d_state, d_x, d_said, dw, db, w);
     else
-        retreat_of(net, net->width, net->hidden, b, pinned, next, scale, d_state, d_x, d_said, dw, db, w);
+        retreat_of(net, net->width, net->hidden, b, order, next, scale, d_state, d_x, d_said, dw, db, w);
 }
 
 INLINE void read_out(const struct network *net, const float *state, int n, float *logits) {
@@ -321,10 +322,10 @@ INLINE void read_out(const struct network *net, const float *state, int n, float
 }
 
 /* Loop each of `rows` canvases until it has settled, at most `loops` times, with a look every `chunk` loops: its best tokens stood
-   since the last look, and every cell that is not given is at least `settled` sure. pinned, given: (rows, L).
+   since the last look, and every cell that is not given is at least `settled` sure. order, given: (rows, L).
    state (rows, n, D) in and out, x and said of the same shape; out: logits (rows, n), taken (rows,). */
 void remask_settle(const struct network *net, const struct board *b, int rows, int loops, int chunk, float settled,
-                   const unsigned char *pinned, const unsigned char *given, const float *x, const float *said, float *state,
+                   const unsigned char *order, const unsigned char *given, const float *x, const float *said, float *state,
                    float *logits, int *taken, float *scratch, int *best) {
     const int cells = b->cells, tokens = b->tokens, n = cells * tokens, size = n * net->width;
     float *end;
@@ -333,7 +334,7 @@ void remask_settle(const struct network *net, const struct board *b, int rows, i
         for (int c = 0; c < cells; c++) best[c] = -1;
         for (int done = 0, leave = 0; done < loops && !leave;) {
             const int now = loops - done < chunk ? loops - done : chunk;
-            for (int k = 0; k < now; k++) advance(net, b, pinned, x, said, state, state, w.scale, &w);
+            for (int k = 0; k < now; k++) advance(net, b, order, x, said, state, state, w.scale, &w);
             taken[row] = done += now;
             read_out(net, state, n, logits);
             leave = 1;
@@ -347,25 +348,25 @@ void remask_settle(const struct network *net, const struct board *b, int rows, i
                 best[c] = top;
             }
         }
-        pinned += cells, given += cells, x += size, said += size, state += size, logits += n;
+        order += cells, given += cells, x += size, said += size, state += size, logits += n;
     }
 }
 
 /* `loops` loops with every state kept: states (rows, loops + 1, n, D), the first of each row filled by the caller, and what each
    was scaled by, scales (rows, loops, n). */
-void remask_forward(const struct network *net, const struct board *b, int rows, int loops, const unsigned char *pinned,
+void remask_forward(const struct network *net, const struct board *b, int rows, int loops, const unsigned char *order,
                     const float *x, const float *said, float *states, float *scales, float *scratch) {
     const int n = b->cells * b->tokens, size = n * net->width;
     float *end;
     const struct work w = divide(net, b, scratch, &end);
-    for (int row = 0; row < rows; row++, pinned += b->cells, x += size, said += size, states += size)
+    for (int row = 0; row < rows; row++, order += b->cells, x += size, said += size, states += size)
         for (int k = 0; k < loops; k++, states += size, scales += n)
-            advance(net, b, pinned, x, said, states, states + size, scales, &w);
+            advance(net, b, order, x, said, states, states + size, scales, &w);
 }
 
 /* Gradients of the above: d_state (rows, n, D) comes as that of the last state; d_x, d_said (rows, n, D) and the parameters' dw, db
    are added to. */
-void remask_backward(const struct network *net, const struct board *b, int rows, int loops, const unsigned char *pinned,
+void remask_backward(const struct network *net, const struct board *b, int rows, int loops, const unsigned char *order,
                      const float *x, const float *said, const float *states, const float *scales, float *d_state, float *d_x,
                      float *d_said, float *const *dw, float *const *db, float *scratch) {
     const int n = b->cells * b->tokens, size = n * net->width;
@@ -374,24 +375,24 @@ void remask_backward(const struct network *net, const struct board *b, int rows,
     for (int row = 0; row < rows; row++) {
         for (int k = loops - 1; k >= 0; k--) {
             const float *state = states + k * size;
-            listen(net, b, pinned, x, said, state, &w); /* the states are kept, the rest is made again */
-            retreat(net, b, pinned, state + size, scales + k * n, d_state, d_x, d_said, dw, db, &w);
+            listen(net, b, order, x, said, state, &w); /* the states are kept, the rest is made again */
+            retreat(net, b, order, state + size, scales + k * n, d_state, d_x, d_said, dw, db, &w);
         }
         scales += loops * n;
-        pinned += b->cells, x += size, said += size, states += (loops + 1) * size, d_state += size, d_x += size, d_said += size;
+        order += b->cells, x += size, said += size, states += (loops + 1) * size, d_state += size, d_x += size, d_said += size;
     }
 }
 
 /* Left to right with a cache: sent (L, K, V, D) of a row holds what each known cell says at each of K loops.
 
    The prefix: a board of the given cells alone, all of which see each other; cell (L,) are their places on the whole board. */
-void remask_prefix(const struct network *net, const struct board *b, int loops, const unsigned char *pinned, const float *x,
+void remask_prefix(const struct network *net, const struct board *b, int loops, const unsigned char *order, const float *x,
                    const int *cell, float *state, float *sent, float *scratch) {
     const int size = b->tokens * net->width;
     float *end;
     const struct work w = divide(net, b, scratch, &end);
     for (int k = 0; k < loops; k++) {
-        advance(net, b, pinned, x, x, state, state, w.scale, &w);
+        advance(net, b, order, x, x, state, state, w.scale, &w);
         for (int c = 0; c < b->cells; c++) memcpy(sent + ((long)cell[c] * loops + k) * size, w.sent + c * size, sizeof(float) * size);
     }
 }

@@ -143,7 +143,7 @@ def _in_parts(rows: int, work: Callable[[slice, Tensor], Any], network: Network,
 def settle(
     network: Network,
     board: Board,
-    pinned: Tensor,
+    order: Tensor,
     given: Tensor,
     x: Tensor,
     said: Tensor,
@@ -156,7 +156,7 @@ def settle(
     ``settled`` sure, at most ``loops`` times: the last state (B, L, V, D), logits (B, L, V) and loops taken (B,)."""
     rows, cells, tokens, _ = state.shape
     state, x, said = state.clone().contiguous(), x.contiguous(), said.contiguous()
-    held, settled_cells = pinned.to(torch.uint8).contiguous(), given.to(torch.uint8).contiguous()
+    held, settled_cells = order.to(torch.uint8).contiguous(), given.to(torch.uint8).contiguous()
     logits, taken = torch.empty(rows, cells, tokens), torch.empty(rows, dtype=torch.int32)
     shape, library = board.struct(), _library()
     assert library is not None
@@ -182,14 +182,14 @@ class _Loops(torch.autograd.Function):
     """Loops with gradients for x, said and the parameters; the state that comes in gets none (it is carried, detached)."""
 
     @staticmethod
-    def forward(ctx: Any, board: Board, loops: int, pinned: Tensor, state: Tensor, x: Tensor, said: Tensor, *flat: Any) -> Tensor:
+    def forward(ctx: Any, board: Board, loops: int, order: Tensor, state: Tensor, x: Tensor, said: Tensor, *flat: Any) -> Tensor:
         network, shape, library = Network(flat), board.struct(), _library()
         assert library is not None
         rows = len(state)
         states = torch.empty(rows, loops + 1, *state.shape[1:])
         states[:, 0] = state
         scales = torch.empty(rows, loops, state.shape[1] * state.shape[2])
-        x, said, held = x.float().contiguous(), said.float().contiguous(), pinned.to(torch.uint8).contiguous()
+        x, said, held = x.float().contiguous(), said.float().contiguous(), order.to(torch.uint8).contiguous()
 
         def work(part: slice, scratch: Tensor) -> None:
             arrays = (held[part], x[part], said[part], states[part], scales[part], scratch)
@@ -226,9 +226,9 @@ class _Loops(torch.autograd.Function):
         return (None, None, None, None, d_x, d_said, *back, None, None)
 
 
-def loops(board: Board, count: int, pinned: Tensor, state: Tensor, x: Tensor, said: Tensor, parameters: Parameters) -> Tensor:
+def loops(board: Board, count: int, order: Tensor, state: Tensor, x: Tensor, said: Tensor, parameters: Parameters) -> Tensor:
     """The state (B, L, V, D) after ``count`` loops. Differentiable in x, said (B, L, V, D) and the parameters."""
-    result: Tensor = _Loops.apply(board, count, pinned, state, x, said, *parameters)  # type: ignore[no-untyped-call]  # torch's
+    result: Tensor = _Loops.apply(board, count, order, state, x, said, *parameters)  # type: ignore[no-untyped-call]  # torch's
     return result
 
 
@@ -250,7 +250,7 @@ class Prefix:
         shape, library, state = part.struct(), _library(), first.expand(len(given), *first.shape).contiguous()
         assert library is not None
         scratch = torch.empty(library.remask_scratch(ctypes.byref(self.network.struct), ctypes.byref(shape)))
-        arrays = (torch.ones(len(given), dtype=torch.uint8), x.contiguous(), given.int(), state, self.sent[slot], scratch)
+        arrays = (torch.zeros(len(given), dtype=torch.uint8), x.contiguous(), given.int(), state, self.sent[slot], scratch)
         library.remask_prefix(ctypes.byref(self.network.struct), ctypes.byref(shape), self.loops, *map(_address, arrays))
 
     def next(self, slots: Tensor, cells: Tensor, visible: Tensor, x: Tensor, first: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from solver import checkpoint
 from solver.denoisers.compact import CompactDenoiser
 from solver.denoisers.load import load
-from solver.denoisers.network import KNOWN, OPEN, PINNED, Compact, CompactConfig
+from solver.denoisers.network import KNOWN, OPEN, PINNED, Compact, CompactConfig, in_order
 from solver.kernels import compiled
 from solver.tasks.sudoku import data, exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
@@ -33,7 +33,7 @@ def canvas(rows: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def logits(network: Compact, tokens: torch.Tensor, status: torch.Tensor, relations: torch.Tensor = RELATIONS) -> torch.Tensor:
-    geometry = network.geometry(relations, status == PINNED if network.config.causal else None)
+    geometry = network.geometry(relations, in_order(status == PINNED) if network.config.causal else None)
     state = network.start(tokens.shape[1], len(tokens))
     return network(state, network.embed(tokens, status), geometry, 3)[1]
 
@@ -68,7 +68,7 @@ def test_the_causal_form_sees_the_prefix_and_what_came_before(state: str, mixers
     torch.nn.init.normal_(network.outer.weight, std=0.5)
     tokens, status = canvas(1)
     pinned = status == PINNED
-    geometry = network.geometry(RELATIONS, pinned)
+    geometry = network.geometry(RELATIONS, in_order(pinned))
 
     def run(tokens: torch.Tensor) -> torch.Tensor:
         x = network.embed(tokens, status)

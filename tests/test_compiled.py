@@ -35,7 +35,8 @@ def run(
     """State, logits and the gradients of a loss that weighs every output."""
     net.zero_grad()
     torch.manual_seed(2)
-    geometry = net.geometry(relations, pinned)
+    order = (1 + torch.rand(pinned.shape).argsort(1)).masked_fill(pinned, 0)  # any order will do
+    geometry = net.geometry(relations, order if net.config.causal else None)
     x = net.embed(tokens, status)
     said = net.embed(tokens, torch.full_like(status, PINNED)) if net.config.causal else None
     first = net.start(tokens.shape[1], len(tokens), torch.Generator().manual_seed(3)).detach()
@@ -85,7 +86,7 @@ def test_settling_leaves_when_the_plain_loop_would(monkeypatch: pytest.MonkeyPat
         rows = [t.transpose(0, 1).contiguous() for t in (x, x, state)]
         found, logits, taken = compiled.settle(packed, board, pinned, pinned, *rows, loops=24, chunk=4, settled=0.2)
         monkeypatch.setenv("REMASK_KERNELS", "reference")
-        geometry, before = net.geometry(relations, pinned), torch.full(tokens.shape, -1)
+        geometry, before = net.geometry(relations), torch.full(tokens.shape, -1)
         expected = torch.zeros(len(tokens), dtype=torch.long)
         for done in range(4, 28, 4):
             state, now = net(state, x, geometry, 4)

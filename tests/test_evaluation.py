@@ -10,7 +10,7 @@ import pytest
 
 from solver.cli.main import main
 from solver.evaluation import grade, sudoku
-from solver.evaluation.arms import ARMS, Attempt, Settings
+from solver.evaluation.arms import ARMS, DECODERS, Attempt, Settings
 from solver.evaluation.report import merged, report
 from solver.evaluation.statistics import calibration, interval, solved_within
 from solver.tasks.sudoku import exact, layout
@@ -88,13 +88,13 @@ def test_the_grader_knows_a_grid_from_a_wrong_one() -> None:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained smoke checkpoint of every model."""
     folder = tmp_path_factory.mktemp("runs")
-    for model in ("diffusion", "ar", "ar-plain", "ar-plain-easiest"):
+    for model in ("diffusion", *DECODERS):
         assert main(["train", "sudoku", "--model", model, "--preset", "smoke", "--out", str(folder / model)]) == 0
     return folder
 
 
 def command(runs: Path, out: Path, *more: str) -> list[str]:
-    models = {"compact": "diffusion", "ar": "ar", "ar-plain": "ar-plain", "ar-plain-easiest": "ar-plain-easiest"}
+    models = {"compact": "diffusion", **{model: model for model in DECODERS}}
     options = [o for model, name in models.items() for o in ("--checkpoint", f"{model}={runs / name / 'checkpoint'}")]
     return ["evaluate", "sudoku", "--out", str(out), *options, "--limit", "6", "--forwards", "40", *more]
 

@@ -18,9 +18,8 @@ from solver.cli.main import UsageError
 from solver.cli.options import cores, positive, puzzle_folder, whole
 
 SECTIONS = ("contest", "proofs", "repair", "remasking", "calibration", "mistakes", "throughput", "training")
-QUICK_ARMS = (
-    "diffusion-oneshot,diffusion-alone,diffusion,ar,ar-masked,ar-plain,ar-plain-masked,ar-plain-easiest,ar-plain-easiest-masked"
-)
+RAW_AND_MASKED = [model + suffix for model in ("ar", "ar-easiest", "ar-plain", "ar-plain-easiest") for suffix in ("", "-masked")]
+QUICK_ARMS = ",".join(["diffusion-oneshot", "diffusion-alone", "diffusion", *RAW_AND_MASKED])
 Row = dict[str, Any]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from solver.cli.main import UsageError
 from solver.cli.options import cores, positive, puzzle_folder, whole
 
-MODELS = ("diffusion", "ar", "ar-plain", "ar-plain-easiest")
+MODELS = ("diffusion", "ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

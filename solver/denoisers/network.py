@@ -4,7 +4,7 @@ One module for all tasks, shaped by its configuration. The state is either one v
 (cell, token): the second knows nothing of which token is which, so renaming the tokens renames the answer, and one set of
 weights serves 4x4, 9x9, jigsaw and diagonal Sudoku. Mixers move information between cells: ``relations`` pools messages over
 each group (row, column, box, ...), ``attention`` looks everywhere, ``window`` looks at neighbours. ``causal=True`` makes the
-same module the left-to-right baseline: pinned cells are the prefix, cell i sees the prefix and the open cells before it.
+same module the left-to-right baseline: pinned cells are the prefix, an open cell sees the prefix and the open cells before it.
 
     net = Compact(CompactConfig(vocab=9, width=32))
     geometry = net.geometry(relations_RL)                       # once a batch
@@ -38,6 +38,8 @@ class CompactConfig:
     state: what has a vector.  mixers: any of "relations", "attention", "window" (radius ``window``).  heads: of attention.
     positions: length of the learned position table, 0 for none.  feedback: self-conditioning on the last forward's
     probabilities.  start_noise: standard deviation of the noise in the first state.  noise: what stands in unknown cells.
+    causal: the left-to-right form.  order: in which its open cells come: their own, or the surest cell first, taught by a solver
+    by logic.
     """
 
     vocab: int
@@ -53,6 +55,7 @@ class CompactConfig:
     start_noise: float = 0.2
     noise: Literal["mask", "uniform", "hybrid"] = "mask"
     causal: bool = False
+    order: Literal["index", "easiest"] = "index"
 
     def __post_init__(self) -> None:
         for name in ("vocab", "width", "hidden", "loops", "heads"):
@@ -61,6 +64,8 @@ class CompactConfig:
                 raise ValueError(f"{name} must be a positive whole number, not {value!r}")
         if self.state not in ("candidate", "cell"):
             raise ValueError(f"state must be 'candidate' or 'cell', not {self.state!r}")
+        if self.order not in ("index", "easiest"):
+            raise ValueError(f"order must be 'index' or 'easiest', not {self.order!r}")
         if self.noise not in ("mask", "uniform", "hybrid"):
             raise ValueError(f"noise must be 'mask', 'uniform' or 'hybrid', not {self.noise!r}")
         if not self.mixers or set(self.mixers) - set(MIXERS):
@@ -71,13 +76,13 @@ class CompactConfig:
 
 class Geometry(NamedTuple):
     """Who hears whom. ``gather`` (G, L) or (B, G, L) sums messages into groups, ``spread`` is its way back; ``visible``
-    (L, L) or (B, 1, L, L) is the attention mask, None for all; ``board`` and ``pinned`` (B, L) are for the compiled path."""
+    (L, L) or (B, 1, L, L) is the attention mask, None for all; ``board`` and ``order`` (B, L) are for the compiled path."""
 
     gather: Tensor
     spread: Tensor
     visible: Tensor | None
     board: compiled.Board
-    pinned: Tensor | None
+    order: Tensor | None
 
 
 class Compact(nn.Module):
@@ -107,8 +112,9 @@ class Compact(nn.Module):
         nn.init.normal_(self.outer.weight, std=0.02)
         self.head = nn.Linear(d, 1 if per_candidate else c.vocab)
 
-    def geometry(self, relations: Tensor, pinned: Tensor | None = None) -> Geometry:
-        """Pooling matrices and attention mask for relation ids (R, L), -1 for none; ``pinned`` (B, L) is needed if causal."""
+    def geometry(self, relations: Tensor, order: Tensor | None = None) -> Geometry:
+        """Pooling matrices and attention mask for relation ids (R, L), -1 for none. The causal form needs the ``order`` (B, L) of
+        the cells: 0 for the prefix, then 1, 2, ..., as :func:`in_order` gives it for the cells' own."""
         c, (_, cells) = self.config, relations.shape
         board = compiled.Board.of(relations.cpu(), c.vocab, c.causal)
         device = relations.device
@@ -119,16 +125,16 @@ class Compact(nn.Module):
         if not c.causal:
             rows = [relations[r] == g for r in range(len(relations)) for g in sorted(set(relations[r].tolist())) if g >= 0]
             gather = torch.stack(rows).float() if rows else torch.zeros(0, cells, device=device)
-            return Geometry(gather, gather.t().contiguous(), visible, board, pinned)
-        if pinned is None:
-            raise ValueError("the causal form needs to know which cells are pinned")
-        seen = before(pinned)
+            return Geometry(gather, gather.t().contiguous(), visible, board, None)
+        if order is None:
+            raise ValueError("the causal form needs to know the order of the cells")
+        seen = before(order)
         gathers = [((r[:, None] == r[None, :]) & (r >= 0)[None, :])[None] & seen for r in relations]
-        gather = torch.cat(gathers, 1).float() if gathers else torch.zeros(len(pinned), 0, cells, device=device)
+        gather = torch.cat(gathers, 1).float() if gathers else torch.zeros(len(order), 0, cells, device=device)
         own = [torch.diag((r >= 0).float()) for r in relations]  # a cell hears its own view of each of its groups
-        spread = torch.cat([*own, torch.zeros(cells, 0, device=device)], 1).expand(len(pinned), -1, -1)
+        spread = torch.cat([*own, torch.zeros(cells, 0, device=device)], 1).expand(len(order), -1, -1)
         visible = seen & visible if visible is not None else seen
-        return Geometry(gather, spread, visible[:, None], board, pinned)
+        return Geometry(gather, spread, visible[:, None], board, order)
 
     def start(self, cells: int, rows: int, generator: torch.Generator | None = None) -> Tensor:
         """The first state (L, B, V, D); with ``generator``, noise of standard deviation ``start_noise`` is added."""
@@ -166,11 +172,11 @@ class Compact(nn.Module):
         ``said`` replaces ``x`` in outgoing messages. The causal form needs it: a cell's own token must reach later cells
         but not its own prediction. Where there is a compiled path for this network and device it is taken, in fp32.
         """
-        if self.compiles(state.device):
+        if self.compiles(state.device) and (geometry.order is None or len(state) < 255):  # the order goes there as bytes
             first, heard, spoken = (t.transpose(0, 1).float() for t in (state, x, x if said is None else said))
-            pinned = torch.zeros(first.shape[:2], dtype=torch.bool) if geometry.pinned is None else geometry.pinned
+            order = torch.zeros(first.shape[:2], dtype=torch.uint8) if geometry.order is None else geometry.order
             board = replace(geometry.board, tokens=state.shape[2])
-            state = compiled.loops(board, loops, pinned, first, heard, spoken, self.parameters_in_order()).transpose(0, 1)
+            state = compiled.loops(board, loops, order, first, heard, spoken, self.parameters_in_order()).transpose(0, 1)
             return state, self.read_out(state)
         kind = state.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.inner.weight.dtype
@@ -247,9 +253,13 @@ def normalise(state: Tensor) -> Tensor:
     return torch.mul(state, state.shape[-1] ** 0.5 / norm, out=state)
 
 
-def before(pinned: Tensor) -> Tensor:
-    """(B, L, L) bool: cell i may see cell j. The pinned cells are a prefix that sees itself; open cells follow in order."""
-    order = torch.where(pinned, 0, 1 + torch.arange(pinned.shape[1], device=pinned.device))
+def in_order(pinned: Tensor) -> Tensor:
+    """The order (B, L) of a canvas whose open cells come in their own: 0 for pinned ones (B, L)."""
+    return torch.where(pinned, 0, 1 + torch.arange(pinned.shape[1], device=pinned.device))
+
+
+def before(order: Tensor) -> Tensor:
+    """(B, L, L) bool: cell i may see cell j. Cells of order 0 are a prefix that sees itself; the others follow."""
     i, j = order[:, :, None], order[:, None, :]
     return (j < i) | ((i == 0) & (j == 0))
 

@@ -36,12 +36,13 @@ Grids = NDArray[np.int8]
 Choices = tuple[tuple[int, int], ...]
 Mode = Literal["oneshot", "alone", "checks", "raw", "mask", "backtracking"]
 ALONE = 1024  # inner loops at most without checks
-SHIPPED = {"compact": "sudoku", "ar": "sudoku-ar", "ar-plain": "sudoku-ar-plain", "ar-plain-easiest": "sudoku-ar-plain-easiest"}
+DECODERS = ("ar", "ar-easiest", "ar-plain", "ar-plain-easiest")  # the left-to-right models
+SHIPPED = {"compact": "sudoku", **{model: f"sudoku-{model}" for model in DECODERS}}
 
 
 @dataclass(frozen=True)
 class Arm:
-    """name: in tables.  model: compact, random, prior, ar, ar-plain, ar-plain-easiest.  mode: what may help it."""
+    """name: in tables.  model: compact, random, prior, or one of DECODERS.  mode: what may help it."""
 
     name: str
     model: str
@@ -57,9 +58,7 @@ DIFFUSION = [Arm("diffusion-oneshot", "compact", "oneshot"), Arm("diffusion-alon
 DIFFUSION += [Arm("diffusion", "compact", "checks"), Arm("random", "random", "checks"), Arm("prior", "prior", "checks")]
 CHECKS: dict[Mode, Checks] = {"raw": "none", "mask": "mask", "backtracking": "backtrack"}  # of the left-to-right modes
 MODES: dict[str, Mode] = {"": "raw", "-masked": "mask", "-backtracking": "backtracking"}
-LEFT_TO_RIGHT = [
-    Arm(model + suffix, model, mode) for model in ("ar", "ar-plain", "ar-plain-easiest") for suffix, mode in MODES.items()
-]
+LEFT_TO_RIGHT = [Arm(model + suffix, model, mode) for model in DECODERS for suffix, mode in MODES.items()]
 ARMS = {arm.name: arm for arm in (*DIFFUSION, *LEFT_TO_RIGHT)}
 
 

@@ -57,8 +57,8 @@ class Segments:
         self.generator = torch.Generator().manual_seed(preset.seed)
         self.relations = relations.to(device)
         self.causal = preset.compact.causal
-        nothing = torch.zeros(1, relations.shape[1], dtype=torch.bool, device=device)
-        self.geometry = self.network.geometry(self.relations, nothing if self.causal else None)
+        anything = torch.ones(1, relations.shape[1], dtype=torch.long, device=device)  # for its sizes; each step brings its own
+        self.geometry = self.network.geometry(self.relations, anything if self.causal else None)
         self.cells = relations.shape[1]
         self.carried = self.fresh_state(preset.rows)
         # forward, and a backward of twice its products
@@ -72,13 +72,13 @@ class Segments:
         return F.rms_norm(self.network.first.detach() + noise.to(self.device), (c.width,)).to(CARRIED).contiguous()
 
     def loss(self) -> tuple[Tensor, float]:
-        fresh, tokens, status, truth, weight = (t.to(self.device) for t in self.feed.next())
+        fresh, tokens, status, order, truth, weight = (t.to(self.device) for t in self.feed.next())
         if fresh.any():
             self.carried[:, fresh] = self.fresh_state(int(fresh.sum()))
         said, geometry = None, self.geometry
         with half(self.device):
             if self.causal:  # cells hear the true tokens before them, and never their own
-                geometry = self.network.geometry(self.relations, status == PINNED)
+                geometry = self.network.geometry(self.relations, order)
                 said = self.network.embed(truth, torch.full_like(status, PINNED))
                 status = torch.where(status == PINNED, PINNED, OPEN)
             x = self.network.embed(tokens, status)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from solver.tasks.sudoku import data, layout
@@ -50,18 +51,30 @@ class Feed:
         self.plain = preset.compact.causal  # left to right there is nothing but the puzzle and the truth
         self.digest = sha256(pool.puzzles.tobytes()).hexdigest()
 
-    def next(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """``fresh`` (B,) bool, tokens, status, truth (B, 81) and the loss weights (B, 81) of the next segment."""
+    def next(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """``fresh`` (B,) bool, tokens, status, order, truth (B, 81) and the loss weights (B, 81) of the next segment."""
         noise = "none" if self.plain else self.preset.compact.noise
         fresh = canvases.renew(self.slots, self.pool, self.preset.longest, noise, self.rng)
+        if self.plain:
+            self.put_in_order(np.flatnonzero(fresh))
         truth, weight = canvases.targets(self.slots, self.pool)
-        return (
-            torch.from_numpy(fresh),
-            torch.from_numpy(self.slots.tokens),
-            torch.from_numpy(self.slots.status),
-            truth,
-            weight,
-        )
+        tokens, status, order = (torch.from_numpy(a) for a in (self.slots.tokens, self.slots.status, self.slots.order))
+        return torch.from_numpy(fresh), tokens, status, order, truth, weight
+
+    def put_in_order(self, rows: NDArray[np.int64]) -> None:
+        """The order of new canvases' cells: their own, or that of a solver by logic."""
+        if not len(rows):
+            return
+        drawn = self.slots.puzzle[rows]
+        puzzles = self.pool.puzzles[drawn]
+        if self.preset.compact.order == "index":
+            self.slots.order[rows] = np.where(puzzles > 0, 0, 1 + np.arange(canvases.CELLS))
+            return
+        from solver.tasks.sudoku import logic
+
+        places = logic.easiest_first(layout.standard(9), puzzles, self.pool.solutions[drawn])
+        ranks = np.argsort(places, 1) + 1  # the place of each cell
+        self.slots.order[rows] = np.where(puzzles > 0, 0, ranks - (puzzles > 0).sum(1, keepdims=True))
 
     def advance(self, logits: Tensor) -> Tensor:
         """Age the slots by what the network answered (B, 81, 9); returns the cells (B, 81) whose state is to be reset."""

@@ -40,7 +40,7 @@ class Pool:
 @dataclass
 class Slots:
     """The canvases in training: puzzle number, age in segments, longest age, streak of exact drafts (all (B,)); tokens
-    (digit - 1) and status, both (B, 81)."""
+    (digit - 1), status, and the order of the cells for the causal form (0 for givens), all (B, 81)."""
 
     puzzle: NDArray[np.int64]
     age: NDArray[np.int64]
@@ -48,13 +48,14 @@ class Slots:
     streak: NDArray[np.int64]
     tokens: NDArray[np.int64]
     status: NDArray[np.int64]
+    order: NDArray[np.int64]
 
 
 def empty_slots(rows: int) -> Slots:
     """Slots that are all due for a new canvas."""
     zero = np.zeros(rows, np.int64)
     grid = np.zeros((rows, CELLS), np.int64)
-    return Slots(zero.copy(), zero.copy(), zero.copy(), zero.copy(), grid.copy(), grid.copy())
+    return Slots(zero.copy(), zero.copy(), zero.copy(), zero.copy(), grid.copy(), grid.copy(), grid.copy())
 
 
 def renew(slots: Slots, pool: Pool, longest: int, noise: str, rng: np.random.Generator) -> NDArray[np.bool_]:
