@@ -151,21 +151,23 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
     canvases = [one.canvas for one, _ in asked]
     vocab = logits.shape[-1]
     allowed = allow(task if checks and isinstance(task, Eliminates) else None, canvases, tokens, trail, vocab)
-    packed = None if allowed is None else torch.from_numpy(allowed)
+    there = logits.device  # statistics are taken where the logits are: only a few numbers a cell come back
+    packed = None if allowed is None else torch.from_numpy(allowed).to(there)
     uniform = None
     if asked[0][1].uniform is not None:
-        uniform = torch.from_numpy(np.stack([request.uniform for _, request in asked if request.uniform is not None]))
-    held = torch.from_numpy(np.where(known, tokens, 0))
+        drawn = np.stack([request.uniform for _, request in asked if request.uniform is not None])
+        uniform = torch.from_numpy(drawn).to(there)
+    held = torch.from_numpy(np.where(known, tokens, 0)).to(there)
     found = dispatch.token_statistics(logits, packed, uniform, held)
-    choices = np.full(tokens.shape, vocab) if packed is None else reference.count(packed).numpy()
-    best, top1, top2, entropy = found.best.numpy(), found.top1.numpy(), found.top2.numpy(), found.entropy.numpy()
-    sample, belief = found.sample.numpy(), found.belief.numpy()
+    choices = np.full(tokens.shape, vocab) if packed is None else reference.count(packed).cpu().numpy()
+    best, _, top1, top2, entropy, sample, belief = (column.cpu().numpy() for column in found)
     for row in range(len(asked)):
 
         def probabilities(cell: int, row: int = row) -> tuple[np.ndarray, np.ndarray]:
             here = torch.ones(vocab) if packed is None else reference.unpack(packed[row, cell], vocab)
             tokens = here.nonzero()[:, 0]
-            return tokens.numpy(), logits[row, cell, tokens].double().softmax(-1).numpy()
+            p = logits[row, cell, tokens.to(there)].cpu().double().softmax(-1)
+            return tokens.cpu().numpy(), p.numpy()
 
         yield Reply(
             best=best[row],

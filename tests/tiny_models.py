@@ -39,7 +39,7 @@ def gemma_config(canvas: int = 16, vocab: int | None = None, width: int = 32, **
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=16,
-        global_head_dim=16,
+        global_head_dim=24,
         num_experts=2,
         top_k_experts=1,
         moe_intermediate_size=width,

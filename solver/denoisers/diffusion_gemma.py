@@ -213,7 +213,7 @@ class DiffusionGemma:
         soft = self.soften(logits, state.allowed)
         embed = self.model.model.decoder.embed_tokens
         soft = torch.where(trail[..., None], embed(tokens).to(soft.dtype), soft)
-        return logits.cpu(), GemmaAux(soft, tuple(done + 1 for done in aux.steps))
+        return logits, GemmaAux(soft, tuple(done + 1 for done in aux.steps))
 
     def forward(self, state: GemmaState, tokens: Tensor, aux: GemmaAux) -> Tensor:
         """The model's own logits (B, L, V), fp32."""
@@ -245,9 +245,9 @@ class DiffusionGemma:
         """FLOPs are estimated: two an active weight and cell, and the attention."""
         rows, cells = len(state.index), state.cells
         config = self.model.config.text_config
-        attention = 4 * cells * (state.prefix.mask.shape[1] + cells) * config.num_attention_heads * config.head_dim
-        flops = 2 * cells * active_weights(self.model) + config.num_hidden_layers * attention
-        return [1] * rows, [flops] * rows
+        lengths = cells * (state.prefix.mask.shape[1] + cells)
+        attention = 4 * lengths * config.num_attention_heads * sum(head_widths(self.model))
+        return [1] * rows, [2 * cells * active_weights(self.model) + attention] * rows
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         return rng.integers(0, vocab, len(where))
@@ -272,6 +272,11 @@ def conditioned(model: Any, soft: Tensor) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def head_widths(model: Any) -> list[int]:
+    """The width of an attention head in each layer: full attention has wider ones."""
+    return [int(layer.self_attn.head_dim) for layer in model.model.decoder.layers]
 
 
 def active_weights(model: Any) -> int:

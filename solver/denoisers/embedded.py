@@ -121,7 +121,8 @@ class Embedded:
         seen, settled = torch.ones(shape, dtype=torch.bool), torch.ones(shape, dtype=torch.bool)
         seen[:, state.places], settled[:, state.places] = known, trail
         logits, inner = self.inner.denoise(state.inner, wide, seen, settled, aux.inner)
-        return logits[:, state.places][..., self.symbols], replace(aux, inner=inner)
+        places, symbols = state.places.to(logits.device), self.symbols.to(logits.device)
+        return logits[:, places][..., symbols], replace(aux, inner=inner)
 
     def cost(self, state: EmbeddedState, aux: EmbeddedAux) -> tuple[list[int], list[int]]:
         return self.inner.cost(state.inner, aux.inner)

@@ -133,9 +133,9 @@ class MaskedLM:
             groups.setdefault(state.index[row] if self.prefix_cache else length, []).append(row)
         parts = [self.forward(state, [state.index[r] for r in rows], canvas[rows]) for rows in groups.values()]
         if len(parts) == 1:
-            return parts[0].float().cpu(), after
+            return parts[0].float(), after
         order = torch.tensor([row for rows in groups.values() for row in rows])
-        return torch.cat(parts)[order.argsort()].float().cpu(), after
+        return torch.cat(parts)[order.argsort().to(canvas.device)].float(), after
 
     def forward(self, state: MaskedState, index: list[int], canvas: Tensor) -> Tensor:
         """Logits (N, L, V) of rows with equally long prompts; with a cache, of one prompt."""
