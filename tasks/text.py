@@ -160,6 +160,22 @@ class Hole:
             raise ValueError(f"a hole must have at least one token, not {self.tokens}")
 
 
+ANCHORS = ("", "\n", "a", ".")  # what a text may stand behind: some tokenizers put a blank before the first word
+
+
+def spell(text: str, encode: Callable[[str], list[int]], decode: Callable[[list[int]], str]) -> list[int]:
+    """Tokens that are ``text`` wherever they stand. Raises ValueError where the tokenizer has none."""
+    for anchor in ANCHORS:
+        before = encode(anchor) if anchor else []
+        ids = encode(anchor + text)
+        if ids[: len(before)] == before and decode(before + ids[len(before) :])[len(decode(before)) :] == text:
+            behind = encode("a")
+            own = ids[len(before) :]
+            if decode(behind + own) == decode(behind) + text:  # behind something else, too
+                return own
+    raise ValueError(f"the tokenizer does not give {text!r} back as it was, but {decode(encode(text))!r}")
+
+
 def lay_out(template: Sequence[str | Hole], encode: Callable[[str], list[int]], decode: Callable[[list[int]], str]) -> Text:
     """A template as a problem without a prompt: literals pinned, holes open. Raises ValueError where a literal does not come back
     from its tokens as it was, or a start is longer than its hole."""
@@ -168,16 +184,14 @@ def lay_out(template: Sequence[str | Hole], encode: Callable[[str], list[int]], 
     known: list[bool] = []
     for part in template:
         if isinstance(part, Hole):
-            ids = encode(part.start) if part.start is not None else []
+            ids = spell(part.start, encode, decode) if part.start else []
             if len(ids) > part.tokens:
                 raise ValueError(f"the start {part.start!r} has {len(ids)} tokens, its hole {part.tokens}")
             tokens += ids + [0] * (part.tokens - len(ids))
             known += [True] * len(ids) + [False] * (part.tokens - len(ids))
             pinned += [False] * part.tokens
         elif part:
-            ids = encode(part)
-            if decode(ids) != part:
-                raise ValueError(f"the tokenizer does not give {part!r} back as it was, but {decode(ids)!r}")
+            ids = spell(part, encode, decode)
             tokens += ids
             known += [True] * len(ids)
             pinned += [True] * len(ids)
