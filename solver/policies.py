@@ -27,6 +27,7 @@ class Policy:
     commit: what is shown stays until it is re-masked; False decides every cell anew at every forward (uniform kind).
     doubt: a shown cell is re-masked when the denoiser gives its token less than this.
     rounds, later_rounds: drafts of the first canvas, and of each later one, before a decision is made.
+    repeats: False for a denoiser that carries nothing: a canvas is left at the first round that changes nothing.
     stuck: after the last round "decide" on a cell, or "restart" the canvas with fresh noise (where chance is at work).
     inherit: a canvas that comes of a decision goes on with its parent's shown cells; False starts it from the trail alone.
     by: a decision follows what the denoiser said of the canvas at "first", or "last".
@@ -50,6 +51,7 @@ class Policy:
     doubt: float = 0.5
     rounds: int = 2
     later_rounds: int = 1
+    repeats: bool = True
     stuck: Literal["decide", "restart"] = "decide"
     inherit: bool = False
     by: Literal["first", "last"] = "first"

@@ -103,7 +103,7 @@ def episode(
     while not budget.spent(counters):
         nodes = tree.take(policy.siblings)
         if not nodes:
-            return finish("unsatisfiable", best, proof=tree.refuted)
+            return finish("solved", best) if best.valid else finish("unsatisfiable", best, proof=tree.refuted)
         replies = yield [request(node, policy, noise, rng) for node in nodes]
         counters.calls += 1
         counters.seconds = time.perf_counter() - counters.started
@@ -127,6 +127,45 @@ def request(
     return Request(tokens, known, node.trail, node.carry, uniform)
 
 
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What the task says of a draft (L,): whether it is an answer, what is wrong with it, the cells to blame (L,), and the
+    violation among the settled cells alone that has a reason, if any: then this canvas leads nowhere."""
+
+    draft: Tokens
+    valid: bool
+    violations: tuple[Violation, ...]
+    blamed: Mask
+    refuted: Violation | None
+
+
+def judge(task: Task, problem: Any, policy: Policy, node: Node, reply: Reply) -> Verdict:
+    """The draft, checked. It is the best token everywhere but on the trail; where nothing is allowed, what stands there stays."""
+    trail = node.trail
+    draft = np.where(trail | (reply.best < 0), node.tokens, reply.best)
+    blamed = np.zeros_like(trail)
+    if not policy.checks:
+        return Verdict(draft, False, (), blamed, None)
+    if task.verify(problem, draft):
+        return Verdict(draft, True, (), blamed, None)
+    violations = tuple(task.check(problem, draft, np.ones_like(trail)))
+    for violation in violations:
+        blamed[list(violation.positions)] = True
+    refuted = next((v for v in task.check(problem, node.tokens, trail) if v.reason is not None), None)
+    return Verdict(draft, False, violations, blamed, refuted)
+
+
+def reconsider(policy: Policy, trail: Mask, shown: Mask, reply: Reply, blamed: Mask) -> tuple[Mask, Mask]:
+    """Which drafted cells (L,) the denoiser is to see next, and which of those it saw are taken back."""
+    sure = policies.accept(policy, reply.top1, reply.entropy, ~trail, blamed, shown)
+    if policy.commit:
+        back = policies.doubted(policy, shown & ~trail, blamed, reply.belief)
+        return (shown | sure) & ~back, back
+    if policy.remask == "all" and blamed.any():
+        sure = np.zeros_like(sure)
+    return sure, shown & ~sure  # every cell is decided anew
+
+
 def absorb(
     task: Task,
     problem: Any,
@@ -138,41 +177,17 @@ def absorb(
     rng: np.random.Generator,
     best: Progress,
 ) -> Step:
-    """One turn: draft, check, and then accept and re-mask, decide, or close the canvas."""
-    counters, trail = best.counters, node.trail
-    counters.forwards += 1
-    counters.loops += reply.loops
-    counters.flops += reply.flops
-    if node.decision is not None and node.round == 0:
-        counters.decisions += 1
+    """One turn: draft, check, accept and re-mask; then another round of this canvas, a decision, or its end."""
+    trail, counters = node.trail, best.counters
     shown = node.shown if node.shown is not None else np.zeros_like(trail)
-    # a draft is the best token everywhere but on the trail; where nothing is allowed, what stands there stays
-    draft = np.where(trail | (reply.best < 0), node.tokens, reply.best)
-    valid = policy.checks and task.verify(problem, draft)
-    rounds = policy.rounds if node.parent is None else policy.later_rounds
-    violations = () if valid or not policy.checks else tuple(task.check(problem, draft, np.ones_like(trail)))
-    refuted = None if valid or not policy.checks else contradiction(task, problem, node, trail)
-    blamed = np.zeros_like(trail)
-    for violation in violations:
-        blamed[list(violation.positions)] = True
-    sure = policies.accept(policy, reply.top1, reply.entropy, ~trail, blamed, shown)
-    if policy.commit:
-        back = policies.doubted(policy, shown & ~trail, blamed, reply.belief)
-        sure &= ~back
-        next_shown = (shown & ~back) | sure
-    else:  # every cell is decided anew
-        redraw = policy.remask == "all" and bool(blamed.any())
-        next_shown = np.zeros_like(sure) if redraw else sure
-        back = shown & ~next_shown
-    same = node.draft is not None and bool((node.draft == draft).all() and (shown == next_shown).all())
-    # no more rounds where none are left, where the next would be this one again, or where only settled cells are blamed
-    idle = (same and not policy.sample) or (bool(blamed.any()) and not (blamed & ~trail).any())
-    last = policy.checks and (node.round + 1 >= rounds or idle)
-    solved = valid and (policy.stop == "valid" or last or settled(policy, node, draft, reply, trail | next_shown))
-    keep(best, policy, draft, reply, violations, blamed, valid)
-    solved = solved or (last and best.valid)  # an earlier round's draft was valid: more could only be lost
+    verdict = judge(task, problem, policy, node, reply)
+    draft, blamed = verdict.draft, verdict.blamed
+    next_shown, back = reconsider(policy, trail, shown, reply, blamed)
+    last = policy.checks and over(policy, node, verdict, shown, next_shown)
+    keep(best, policy, verdict, reply)
+    calm = policy.stop == "valid" or settled(policy, node, draft, reply, trail | next_shown)
+    solved = (verdict.valid and calm) or (last and best.valid)
     remasked = back | (blamed & ~trail)
-    counters.remasked += int(remasked.sum())
     step = Step(
         number=best.steps,
         canvas=node.number,
@@ -185,15 +200,20 @@ def absorb(
         shown=next_shown,
         accepted=next_shown & ~shown,
         remasked=remasked,
-        violations=violations,
-        refuted=refuted,
+        violations=verdict.violations,
+        refuted=verdict.refuted,
         solved=solved,
     )
     best.steps += 1
+    counters.forwards += 1
+    counters.loops += reply.loops
+    counters.flops += reply.flops
+    counters.decisions += node.decision is not None and node.round == 0
+    counters.remasked += int(remasked.sum())
     if solved:
         return step
-    if refuted is not None:
-        tree.refute(node, refuted)
+    if verdict.refuted is not None:
+        tree.refute(node, verdict.refuted)
         counters.nodes = tree.refuted
         return step
     if node.round == 0 and policy.by == "first":
@@ -202,7 +222,7 @@ def absorb(
     node.tokens = np.where(next_shown & ~trail, np.where(reply.sample < 0, draft, reply.sample), node.tokens)
     node.shown, node.draft = next_shown & ~trail, draft
     if last and policy.stuck == "decide":
-        decide(task, problem, policy, tree, node, node.said or reply, violations, rng)
+        decide(task, problem, policy, tree, node, node.said or reply, verdict.violations, rng)
         return step
     forget = back if policy.commit else blamed & ~trail
     node.carry = reply.carry.reset(forget[None]) if forget.any() else reply.carry
@@ -214,6 +234,15 @@ def absorb(
     return step
 
 
+def over(policy: Policy, node: Node, verdict: Verdict, shown: Mask, next_shown: Mask) -> bool:
+    """Whether this canvas has had its rounds: none are left, or the next would be this one again, or only settled cells are
+    blamed, and no round can change those."""
+    rounds = policy.rounds if node.parent is None else policy.later_rounds
+    same = node.draft is not None and bool((node.draft == verdict.draft).all() and (shown == next_shown).all())
+    fixed = bool(verdict.blamed.any()) and not (verdict.blamed & ~node.trail).any()
+    return node.round + 1 >= rounds or fixed or (same and not policy.repeats)
+
+
 def settled(policy: Policy, node: Node, draft: Tokens, reply: Reply, known: Mask) -> bool:
     """Whether nothing is left to do: every cell is ``known``, or, where cells are decided anew each time, the denoiser has
     said the same twice and is calm about it. Settled cells, which are always calm, do not count."""
@@ -222,14 +251,6 @@ def settled(policy: Policy, node: Node, draft: Tokens, reply: Reply, known: Mask
     open_cells = ~node.trail
     same = node.draft is not None and bool((node.draft == draft).all())
     return same and (not open_cells.any() or float(reply.entropy[open_cells].mean()) < policy.calm)
-
-
-def contradiction(task: Task, problem: Any, node: Node, trail: Mask) -> Violation | None:
-    """A violation among the settled cells alone that has a reason: this canvas leads nowhere."""
-    for violation in task.check(problem, node.tokens, trail):
-        if violation.reason is not None:
-            return violation
-    return None
 
 
 def decide(
@@ -278,21 +299,13 @@ def decide(
     tree.extend(node, implied, tokens, cell, choices, log_p, reasons, kept)
 
 
-def keep(
-    best: Progress,
-    policy: Policy,
-    draft: Tokens,
-    reply: Reply,
-    violations: tuple[Violation, ...],
-    blamed: Mask,
-    valid: bool,
-) -> None:
+def keep(best: Progress, policy: Policy, verdict: Verdict, reply: Reply) -> None:
     """Remember the draft if it is the best so far (without checks: the last; among valid ones: the latest)."""
-    nowhere = sum(not violation.positions for violation in violations)
-    count = 0 if valid else int(blamed.sum()) + nowhere * len(draft)
-    if valid or not policy.checks or (count < best.blamed and not best.valid):
-        best.tokens, best.confidence, best.violations, best.blamed = draft, reply.top1, violations, count
-        best.valid = valid
+    nowhere = sum(not violation.positions for violation in verdict.violations)
+    count = 0 if verdict.valid else int(verdict.blamed.sum()) + nowhere * len(verdict.draft)
+    if verdict.valid or not policy.checks or (count < best.blamed and not best.valid):
+        best.tokens, best.confidence, best.violations = verdict.draft, reply.top1, verdict.violations
+        best.blamed, best.valid = count, verdict.valid
 
 
 def finish(status: Any, best: Progress, proof: int | None = None) -> Outcome:

@@ -75,7 +75,15 @@ class MaskedLM:
         self.forbidden: tuple[int, ...] = (self.mask_token,)
         # a mask-only model's confidence does not flag visible wrong tokens: violations alone take a cell back
         self.policy = Policy(
-            accept=0.9, at_least=1, block=self.block, rounds=64, later_rounds=16, by="last", inherit=True, remask="violations"
+            accept=0.9,
+            at_least=1,
+            block=self.block,
+            rounds=64,
+            later_rounds=16,
+            repeats=False,
+            by="last",
+            inherit=True,
+            remask="violations",
         )
         self.model.eval()
 
