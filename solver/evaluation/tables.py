@@ -35,8 +35,10 @@ FILES = {
     "norvig_top95": "norvig top95",
     "norvig_hardest11": "norvig hardest",
 }
-FILES["sepb_easy150_rated+sepb_medium150_rated+sepb_hard150_rated"] = "sepb easy to hard"
+EASY_TO_HARD = "sepb_easy150_rated+sepb_medium150_rated+sepb_hard150_rated"
+FILES[EASY_TO_HARD] = "sepb easy to hard"
 CONTEST = ("generated_minimal", "royle17_first_half", "sepb_diabolical_rated", "forum_hardest_1905_first_half")
+HEADLINE = ("csi4900_easy10k", EASY_TO_HARD, *CONTEST)
 
 
 def decisions(row: Row | None, size: int) -> str:
@@ -83,6 +85,19 @@ def arms(rows: Sequence[Row]) -> str:
         if any(cells):
             lines.append([arm, *cells])
     return table(["arm", *(FILES[file] for file in CONTEST)], lines)
+
+
+def contest(rows: Sequence[Row]) -> str:
+    """The headline: every arm's share on easy to hard files, and what a generated puzzle costs it."""
+    found = merged(rows)
+    lines = []
+    for arm in dict.fromkeys(arm for arm, _ in found):
+        shares = [found.get((arm, file)) for file in HEADLINE]
+        cost = found.get((arm, CONTEST[0]))
+        if cost is not None:
+            spent = [f"{cost['gflop_mean']:.3g}", f"{1e3 * cost['seconds'] / cost['puzzles']:.3g}"]
+            lines.append([arm, *("" if row is None else percent(row) for row in shares), *spent])
+    return table(["arm", *(FILES[file] for file in HEADLINE), "GFLOP a generated puzzle", "ms"], lines)
 
 
 def section(name: str, columns: dict[str, str]) -> Callable[[Sequence[Row]], str]:
@@ -136,7 +151,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "training": {"arm": "arm", "file": "file", "step": "step", "pflop": "PFLOP", "share": "solved", "low": "low", "high": "high"},
 }
-TABLES: dict[str, Callable[[Sequence[Row]], str]] = {"with-checks": with_checks, "arms": arms}
+TABLES: dict[str, Callable[[Sequence[Row]], str]] = {"with-checks": with_checks, "arms": arms, "contest": contest}
 TABLES |= {name: section(name, columns) for name, columns in COLUMNS.items()}
 
 
