@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from solver.kernels import reference
 from solver.tasks.canvas import Mask
 
 Floats = NDArray[np.float32]
@@ -119,10 +121,8 @@ def accept(policy: Policy, top1: Floats, entropy: Floats, open_cells: Mask, blam
     if policy.bound is None:
         chosen = eligible & (top1 >= policy.accept)
     else:
-        ranked = np.flatnonzero(eligible)[np.argsort(entropy[eligible], kind="stable")]
-        within = np.cumsum(entropy[ranked]) - entropy[ranked] <= policy.bound
-        chosen = np.zeros_like(eligible)
-        chosen[ranked[within]] = True
+        rows = torch.tensor(entropy)[None], torch.tensor(eligible)[None]
+        chosen = reference.entropy_bound(*rows, policy.bound)[0].numpy()
     fresh = eligible & ~shown if policy.commit else eligible
     if policy.at_least and (chosen & fresh).sum() < policy.at_least:
         ranked = np.flatnonzero(fresh)[np.argsort(-top1[fresh], kind="stable")]

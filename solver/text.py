@@ -19,9 +19,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from solver.denoisers.embedded import chat, fits
+from solver.denoisers import prompts
 from solver.denoisers.pretrained import adapt, open_model
-from solver.denoisers.protocol import Continues, Denoiser, ModelError
+from solver.denoisers.protocol import ModelError, TextDenoiser
 from solver.drive import solve
 from solver.kernels import reference
 from solver.policies import Policy
@@ -109,21 +109,21 @@ def generate(
         tokenizer = tokenizer or loaded
     if tokenizer is None:
         raise ModelError("a tokenizer is needed beside the model")
-    denoiser = model if isinstance(model, Denoiser) else adapt(model, tokenizer)
-    prompts, single = read(messages, prompt, tokenizer)
+    denoiser = model if isinstance(model, TextDenoiser) else adapt(model, tokenizer)
+    asked, single = read(messages, prompt, tokenizer)
     if candidates < 1:
         raise ModelError(f"candidates must be at least 1, not {candidates}")
     words = Words(denoiser, tokenizer)
     problem, blocks = words.canvas(template, length)
-    for ids in prompts:
-        fits(denoiser, len(ids), len(problem.tokens) * blocks)
+    for ids in asked:
+        prompts.fits(denoiser, len(ids), len(problem.tokens) * blocks)
     task = TextTask(denoiser.vocab, words.decode, check, words.ends, words.allowed(free=template is None))
     policy = suit(policy or denoiser.policy, len(problem.tokens), stop or ("valid" if check else "settled"), candidates)
     budget = budget or Budget(forwards=ATTEMPTS * policy.rounds)
-    rows = [(at, seed + n) for at in range(len(prompts)) for n in range(candidates)]
-    problems = [replace(problem, prompt=prompts[at]) for at, _ in rows]
+    rows = [(at, seed + n) for at in range(len(asked)) for n in range(candidates)]
+    problems = [replace(problem, prompt=asked[at]) for at, _ in rows]
     found = canvases(task, denoiser, problems, [own for _, own in rows], blocks, policy, budget, batch, candidates, watch)
-    ranked = [rank(found[at * candidates : (at + 1) * candidates]) for at in range(len(prompts))]
+    ranked = [rank(found[at * candidates : (at + 1) * candidates]) for at in range(len(asked))]
     return ranked[0] if single else ranked
 
 
@@ -135,7 +135,7 @@ def read(messages: Any, prompt: Any, tokenizer: Any) -> tuple[list[Tokens], bool
         if not len(messages):
             raise ModelError("there are no messages")
         single = isinstance(messages[0], dict)
-        ids = [chat(tokenizer, conversation) for conversation in ([messages] if single else messages)]
+        ids = [prompts.chat(tokenizer, conversation) for conversation in ([messages] if single else messages)]
     else:
         single = isinstance(prompt, str)
         ids = [list(tokenizer.encode(text)) for text in ([prompt] if single else prompt)]
@@ -146,13 +146,11 @@ def read(messages: Any, prompt: Any, tokenizer: Any) -> tuple[list[Tokens], bool
 class Words:
     """What a tokenizer and a denoiser say together about tokens."""
 
-    def __init__(self, denoiser: Denoiser, tokenizer: Any) -> None:
+    def __init__(self, denoiser: TextDenoiser, tokenizer: Any) -> None:
         self.denoiser, self.tokenizer = denoiser, tokenizer
         if len(tokenizer) > denoiser.vocab:
             raise ModelError(f"the tokenizer has {len(tokenizer)} tokens, the model {denoiser.vocab}: not a pair")
-        config = getattr(getattr(denoiser, "model", None), "generation_config", None)
-        ends = getattr(config, "eos_token_id", None)
-        ends = [ends] if isinstance(ends, int) else list(ends or [])
+        ends = prompts.ends(getattr(denoiser, "model", None))
         self.end: int | None = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else next(iter(ends), None)
         self.ends = frozenset({*ends, self.end, tokenizer.pad_token_id} - {None})
 
@@ -165,7 +163,7 @@ class Words:
 
     def canvas(self, template: Sequence[str | Hole] | None, length: int | None) -> tuple[Text, int]:
         """The first canvas, and how many there are."""
-        most = getattr(self.denoiser, "length", None)
+        most = self.denoiser.length
         if template is None:
             whole = length or most or LENGTH
             cells = min(whole, most) if most else whole
@@ -194,7 +192,7 @@ class Words:
         may[list(self.tokenizer.all_special_ids)] = False
         if free and self.ends:
             may[sorted(self.ends)] = True
-        may[list(getattr(self.denoiser, "forbidden", ()))] = False
+        may[list(self.denoiser.forbidden)] = False
         return reference.pack(may).numpy()
 
 
@@ -207,7 +205,7 @@ def suit(policy: Policy, cells: int, stop: Literal["valid", "settled"], candidat
 
 def canvases(
     task: TextTask,
-    denoiser: Denoiser,
+    denoiser: TextDenoiser,
     problems: list[Text],
     seeds: list[int],
     blocks: int,
@@ -238,7 +236,6 @@ def canvases(
         for at in going:  # the text so far stands before the next canvas
             problems[live[at]] = replace(now[at], before=task.decode(now[at], outcomes[live[at]][-1].tokens))
         written = torch.tensor(np.stack([outcomes[live[at]][-1].tokens for at in going]))
-        assert isinstance(denoiser, Continues)  # or there would be one canvas
         state, live = denoiser.extend(state.select(going), written), [live[at] for at in going]
     return [candidate(task, problem, found) for problem, found in zip(problems, outcomes, strict=True)]
 

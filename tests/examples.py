@@ -15,7 +15,7 @@ from solver.denoisers.diffusion_gemma import DiffusionGemma
 from solver.denoisers.embedded import Embedded
 from solver.denoisers.masked_lm import MaskedLM
 from solver.denoisers.network import Compact, CompactConfig
-from solver.denoisers.protocol import Denoiser
+from solver.denoisers.protocol import Denoiser, TextDenoiser
 from solver.tasks.sudoku import exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 from solver.tasks.task import Task, Wording
@@ -59,7 +59,7 @@ def tiny(vocab: int, noise: str = "mask", state: str = "candidate") -> CompactDe
 def language_model(kind: str, task: Task) -> Denoiser:
     """A tiny language model with random weights, asked for the task in words. Drafts are cut short: they mean nothing."""
     assert isinstance(task, Wording)
-    inner: Denoiser
+    inner: TextDenoiser
     if kind == "gemma":
         inner = DiffusionGemma(tiny_models.gemma(canvas=128))
     else:

@@ -269,8 +269,9 @@ def make_denoiser(arguments: argparse.Namespace, task: SudokuTask) -> Denoiser:
     if arguments.denoiser != "compact" or arguments.loops is not None:
         raise UsageError("--model goes neither with --denoiser nor with --loops")
     from solver.denoisers.embedded import Embedded
-    from solver.denoisers.pretrained import open_model
+    from solver.denoisers.pretrained import open_model, quiet
 
+    quiet()
     model, tokenizer = open_model(arguments.model, trust_remote_code=arguments.trust_remote_code)
     return Embedded(model, tokenizer, task, name=arguments.model)
 

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from solver.denoisers.prompts import different
 from solver.kernels import reference
 from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
@@ -151,18 +152,10 @@ class DiffusionGemma:
         return int(self.model.config.text_config.max_position_embeddings)
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> GemmaState:
-        """One encoder call for all different prompts. Raises ValueError where a prompt is empty or out of the vocabulary."""
-        number: dict[bytes, int] = {}
-        prompts: list[Tokens] = []
-        index = []
-        for canvas in canvases:
-            if not len(canvas.prompt):
-                raise ValueError("a prompt needs at least one token: this model's canvas always follows something")
-            key = canvas.prompt.tobytes()
-            if key not in number:
-                number[key] = len(prompts)
-                prompts.append(canvas.prompt)
-            index.append(number[key])
+        """One encoder call for all different prompts. Raises ValueError where a prompt is empty."""
+        if not all(len(canvas.prompt) for canvas in canvases):
+            raise ValueError("a prompt needs at least one token: this model's canvas always follows something")
+        prompts, index = different(canvases)
         longest = max(map(len, prompts))
         ids = torch.zeros(len(prompts), longest, dtype=torch.long)
         mask = torch.zeros(len(prompts), longest, dtype=torch.bool)
@@ -170,7 +163,7 @@ class DiffusionGemma:
             ids[row, longest - len(prompt) :] = torch.tensor(prompt)
             mask[row, longest - len(prompt) :] = True
         prefix = self.encode(ids.to(self.model.device), mask.to(self.model.device))
-        return GemmaState(prefix, tuple(index), tuple(c.allowed for c in canvases), canvases[0].cells)
+        return GemmaState(prefix, index, tuple(c.allowed for c in canvases), canvases[0].cells)
 
     @torch.inference_mode()
     def encode(self, ids: Tensor, mask: Tensor, before: Prefix | None = None) -> Prefix:

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from solver.denoisers.protocol import Denoiser, ModelError
+from solver.denoisers.prompts import chat, fits
+from solver.denoisers.protocol import ModelError, TextDenoiser
 from solver.kernels import reference
 from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
@@ -65,7 +66,7 @@ class Embedded:
     canvas do not fit the model.
     """
 
-    def __init__(self, inner: Denoiser, tokenizer: Any, task: Wording, name: str | None = None) -> None:
+    def __init__(self, inner: TextDenoiser, tokenizer: Any, task: Wording, name: str | None = None) -> None:
         self.inner, self.tokenizer, self.task = inner, tokenizer, task
         self.name = name or inner.name
         self.kind: Literal["mask", "uniform"] = inner.kind
@@ -82,7 +83,7 @@ class Embedded:
         may = torch.ones(len(fixed), self.inner.vocab, dtype=torch.bool)
         may[places] = False
         may[torch.tensor(places)[:, None], self.symbols] = True
-        most = getattr(self.inner, "length", None)
+        most = self.inner.length
         if most is not None and len(fixed) > most:
             raise ModelError(f"the answer takes {len(fixed)} tokens, and the model's canvas has {most}")
         allowed, wide = reference.pack(may).numpy(), []
@@ -138,20 +139,3 @@ def single(tokenizer: Any, symbol: str) -> int:
         if ids and tokenizer.decode(ids[-1:]) == symbol and ids[-1] != tokenizer.unk_token_id:
             return int(ids[-1])
     raise ModelError(f"the tokenizer has no single token for {symbol!r}")
-
-
-def fits(denoiser: Any, prompt: int, cells: int) -> None:
-    """Raises ModelError where ``prompt`` tokens and ``cells`` to write are more than the model has positions for."""
-    most = getattr(denoiser, "context", None)
-    if most is not None and prompt + cells > most:
-        raise ModelError(f"a prompt of {prompt} tokens and {cells} to write are over the model's context of {most}")
-
-
-def chat(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
-    """Messages as token ids: by the tokenizer's chat template, or where it has none, their contents in a row."""
-    if getattr(tokenizer, "chat_template", None):
-        return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
-    text = "\n".join(message["content"] for message in messages) + "\n"
-    ids = list(tokenizer.encode(text))
-    first = tokenizer.bos_token_id
-    return ids if first is None or ids[:1] == [first] else [first, *ids]

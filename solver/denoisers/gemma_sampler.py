@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from solver.denoisers import prompts
 from solver.denoisers.diffusion_gemma import DiffusionGemma, Prefix
 from solver.kernels import reference
 
@@ -24,8 +25,7 @@ def sample(denoiser: DiffusionGemma, ids: Tensor, mask: Tensor | None = None, ca
     """Prompts ``ids`` (B, P), padded on the left where ``mask`` (B, P) says so, and up to ``canvases`` canvases after them,
     (B, P + n L). After a row's end-of-sequence token stands the padding token, as the model's configuration has them."""
     config = denoiser.model.generation_config
-    ends = config.eos_token_id
-    ends = torch.tensor([ends] if isinstance(ends, int) else ends or [], dtype=torch.long, device=ids.device)
+    ends = torch.tensor(prompts.ends(denoiser.model), dtype=torch.long, device=ids.device)
     finished = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
     fresh, prefix = ids, None
     every = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()

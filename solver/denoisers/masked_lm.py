@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from solver.denoisers.diffusion_gemma import shallow
+from solver.denoisers.prompts import different
 from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
@@ -101,19 +102,12 @@ class MaskedLM:
     @torch.inference_mode()
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> MaskedState:
         """Raises ValueError where a prompt is empty and the model is shifted: its first cell is said by what stands before it."""
-        number: dict[bytes, int] = {}
-        prompts: list[Tensor] = []
-        index = []
-        for canvas in canvases:
-            if self.shift and not len(canvas.prompt):
-                raise ValueError("a prompt needs at least one token: this model's first cell is predicted by the token before it")
-            key = canvas.prompt.tobytes()
-            if key not in number:
-                number[key] = len(prompts)
-                prompts.append(torch.tensor(canvas.prompt, device=self.model.device))
-            index.append(number[key])
+        if self.shift and not all(len(canvas.prompt) for canvas in canvases):
+            raise ValueError("a prompt needs at least one token: this model's first cell is predicted by the token before it")
+        found, index = different(canvases)
+        prompts = tuple(torch.tensor(prompt, device=self.model.device) for prompt in found)
         caches = tuple(map(self.read, prompts)) if self.prefix_cache else ()
-        return MaskedState(tuple(prompts), tuple(index), caches, canvases[0].cells)
+        return MaskedState(prompts, index, caches, canvases[0].cells)
 
     def read(self, prompt: Tensor) -> Any:
         """The cache of a prompt (P,), and the logits behind its last token, for models that are shifted."""

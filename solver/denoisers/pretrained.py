@@ -17,13 +17,13 @@ from safetensors import SafetensorError
 
 from solver.denoisers.diffusion_gemma import DiffusionGemma
 from solver.denoisers.masked_lm import MaskedLM
-from solver.denoisers.protocol import Denoiser, ModelError
+from solver.denoisers.protocol import ModelError, TextDenoiser
 
 SHIFTED = ("dream",)  # model types whose logits at a place are about the next one
 BLOCK_CAUSAL = ("sdar", "bd3lm")  # model types whose prompt never sees the canvas
 
 
-def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[Denoiser, Any]:
+def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[TextDenoiser, Any]:
     """The model in a folder or of an id, as a denoiser, and its tokenizer. On the GPU where there is one.
 
     ``trust_remote_code``: run the Python that comes with the model. Never without the user's explicit word.
@@ -32,7 +32,6 @@ def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[Denoiser,
     import transformers
     from transformers import AutoConfig, AutoTokenizer
 
-    quiet(transformers)
     reachable(name)
     remote = {"trust_remote_code": trust_remote_code}
     config = attempt(name, "config.json", lambda: AutoConfig.from_pretrained(name, **remote))
@@ -71,7 +70,7 @@ def left_to_right(name: str, kind: Any) -> None:
         raise ModelError(f"{name}: {made} writes left to right; a diffusion model is needed")
 
 
-def adapt(model: Any, tokenizer: Any, name: str | None = None) -> Denoiser:
+def adapt(model: Any, tokenizer: Any, name: str | None = None) -> TextDenoiser:
     """A transformers model as a denoiser. Raises :class:`ModelError` where it is no diffusion model."""
     config = model.config
     kind = str(getattr(config, "model_type", ""))
@@ -109,14 +108,15 @@ def attempt(name: str, what: str, load: Any) -> Any:
         raise ModelError(f"{name}: its {what} cannot be read ({said[:160]})") from error
 
 
-def quiet(transformers: Any) -> None:
-    """No remarks from the libraries; a progress bar where somebody watches."""
+def quiet() -> None:
+    """No remarks from the libraries; a progress bar where somebody watches. For programs: a library leaves that to its user."""
     import huggingface_hub
+    import transformers
 
-    transformers.logging.set_verbosity_error()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers does not say
     huggingface_hub.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # huggingface_hub does not say
     if not sys.stderr.isatty():
-        transformers.logging.disable_progress_bar()
+        transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nor here
 
 
 def reachable(name: str) -> None:

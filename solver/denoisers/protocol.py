@@ -74,8 +74,20 @@ class Denoiser(Protocol):
 
 
 @runtime_checkable
-class Continues(Protocol):
-    """A denoiser that can go on to another canvas."""
+class TextDenoiser(Denoiser, Protocol):
+    """A denoiser over a language model's tokens, after a prompt.
+
+    forbidden: tokens that no cell may hold (a mask token).  length: the canvas length it was made for, None for any.
+    context: the most tokens it has positions for, prompt and canvases together, None where it does not say.
+    """
+
+    forbidden: tuple[int, ...]
+
+    @property
+    def length(self) -> int | None: ...
+
+    @property
+    def context(self) -> int | None: ...
 
     def extend(self, state: Any, block: Tensor) -> Any:
         """The state after each row's finished canvas, ``block`` (B, L); the one that was given stays as it is."""
