@@ -152,7 +152,7 @@ def plan(
     for file, grids in files.items():
         for arm in arms:
             if "remasking" in sections and arm.name == "diffusion":
-                first = key("remasking", file, arm, remask="off", rounds=rounds)
+                first = key("remasking", file, arm, remask="off", accept=0.98, rounds=rounds)
                 yield first, partial(evaluation.remasking, file, grids, rounds, settings)
             if "calibration" in sections and arm.mode in ("oneshot", "raw"):
                 yield key("calibration", file, arm), partial(evaluation.confidence, arm, file, grids, settings)
@@ -169,7 +169,7 @@ def plan(
 
 def identity(row: Row) -> list[Any]:
     """What a row is about; a new one with the same replaces the old. The last part is the weights' hash."""
-    names = ("section", "file", "arm", "seed", "loops", "remask", "rounds", "batch", "step", "weights")
+    names = ("section", "file", "arm", "seed", "loops", "remask", "accept", "rounds", "batch", "step", "weights")
     return [row.get(name) for name in names]
 
 

@@ -66,8 +66,8 @@ ARMS = {arm.name: arm for arm in (*DIFFUSION, *LEFT_TO_RIGHT)}
 class Settings:
     """What all arms share.
 
-    limit: puzzles a file.  forwards, seconds: the budget a puzzle, None for none.  loops: inner loops of a diffusion forward,
-    None for the checkpoint's own.  checkpoints: (model, folder) in place of the shipped ones.
+    limit: puzzles a file.  forwards, seconds: the budget a puzzle, None for none.  loops: inner loops of a
+    forward, None for the checkpoint's own.  checkpoints: (model, folder) in place of the shipped ones.
     """
 
     limit: int = 500
@@ -101,7 +101,7 @@ def decoder(model: str, settings: Settings) -> Decoder:
     if isinstance(network, Compact):
         if not network.config.causal:
             raise checkpoint.CheckpointError(f"{folder}: a denoiser, not a left-to-right model")
-        return CompactDecoder(network, model)
+        return CompactDecoder(network, model, settings.loops)
     return PlainDecoder(network, model)
 
 

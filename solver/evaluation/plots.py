@@ -1,6 +1,6 @@
 """The comparison's plots, from results.json and nothing else.
 
-Blue is diffusion, orange left to right, grey a control; every line has its own marker too.
+Blue is diffusion, orange and red left to right, grey a control; every line has its own marker too.
 
     draw(rows, Path("docs/results"))       # writes what the rows allow, returns the names
 """
@@ -20,18 +20,20 @@ from solver.evaluation.report import merged, spent
 from solver.pictures import BLUE, DEEP_BLUE, DEEP_ORANGE, GREY, INK, ORANGE
 
 Row = dict[str, Any]
+RED = "#cc3d6e"  # told from blue and orange with any kind of colour vision, and by its marker
 DASH = {"diffusion": "-", "alone": "-", "oneshot": ":", "backtracking": "-", "masked": "--"}
 SHOWN = ("generated_minimal", "royle17_first_half", "sepb_diabolical_rated", "forum_hardest_1905_first_half")
 NAMES = {"generated_minimal": "generated", "royle17_first_half": "17-clue", "sepb_diabolical_rated": "diabolical"}
 NAMES |= {"sepb_easy150_rated+sepb_medium150_rated+sepb_hard150_rated": "sepb easy to hard"}
-NAMES |= {"forum_hardest_1905_first_half": "forum hardest", "magictour_top1465": "magictour"}
+NAMES |= {"csi4900_easy10k": "csi4900 easy", "forum_hardest_1905_first_half": "forum hardest", "magictour_top1465": "magictour"}
 
 
 def look(arm: str) -> dict[str, Any]:
     """Colour, dash and marker of an arm."""
     family = "diffusion" if arm.startswith("diffusion") else arm if arm in ("random", "prior") else "ar"
-    colours = {"diffusion": DEEP_BLUE if arm == "diffusion" else BLUE, "ar": DEEP_ORANGE if "plain" not in arm else ORANGE}
-    markers = {"diffusion": "o", "ar": "s" if "plain" not in arm else "D" if "easiest" in arm else "^"}
+    plain, easiest = "plain" in arm, "easiest" in arm
+    colours = {"diffusion": DEEP_BLUE if arm == "diffusion" else BLUE, "ar": ORANGE if plain else RED if easiest else DEEP_ORANGE}
+    markers = {"diffusion": "o", "ar": ("P" if easiest else "^") if plain else "D" if easiest else "s"}
     dash = DASH.get(arm.rpartition("-")[2], ":" if family == "ar" else "-")
     marker = markers.get(family, "x" if arm == "random" else "+")
     return {"color": colours.get(family, GREY), "linestyle": dash, "marker": marker, "markersize": 4.5, "linewidth": 1.6}
@@ -163,14 +165,20 @@ def remasking(rows: Sequence[Row]) -> Figure | None:
     figure, found = panels(files, 2.4)
     for axes, file in zip(found, files, strict=True):
         some = [row for row in chosen if row["file"] == file]
-        share = [100 * row["share"] for row in some]
-        spread = [[100 * (row["share"] - row["low"]) for row in some], [100 * (row["high"] - row["share"]) for row in some]]
-        axes.bar(
-            [row["remask"] for row in some], share, color=BLUE, width=0.62, yerr=spread, error_kw={"ecolor": INK, "elinewidth": 1}
-        )
+        for number, accept in enumerate(dict.fromkeys(row["accept"] for row in some)):
+            one = [row for row in some if row["accept"] == accept]
+            share = [100 * row["share"] for row in one]
+            spread = [[100 * (row["share"] - row["low"]) for row in one], [100 * (row["high"] - row["share"]) for row in one]]
+            where = [at + 0.38 * number - 0.19 for at in range(len(one))]
+            error = {"ecolor": INK, "elinewidth": 1}
+            axes.bar(
+                where, share, 0.36, color=(BLUE, ORANGE)[number], yerr=spread, error_kw=error, label=f"accepted from {accept:g}"
+            )
+        axes.set_xticks(range(len(one)), [row["remask"] for row in one])
         axes.set(ylim=(0, 103))
         axes.tick_params(axis="x", labelsize=8.5)
     found[0].set_ylabel(f"solved in {chosen[0]['rounds']} drafts, %")
+    legend(figure, found)
     return figure
 
 
@@ -188,8 +196,8 @@ def throughput(rows: Sequence[Row]) -> Figure | None:
     batches = sorted({row["batch"] for row in chosen})
     axes.set(xscale="log", yscale="log", xlabel="batch", ylabel="puzzles a second", xticks=batches, xticklabels=batches)
     axes.xaxis.set_minor_formatter(NullFormatter())
-    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        axis("{x:g}")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     legend(figure, [axes])
     return figure
 

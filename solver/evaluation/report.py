@@ -14,7 +14,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "contest": ("solved", "forwards_mean", "forwards_median", "forwards_max", "decisions_mean", "remasked_mean"),
     "proofs": ("puzzles", "unsatisfiable", "exhausted", "wrong", "nodes_mean", "nodes_max", "decisions_mean", "seconds"),
     "repair": ("puzzles", "solved", "wrong", "restored", "forwards_mean", "decisions_mean", "seconds"),
-    "remasking": ("puzzles", "remask", "rounds", "share", "low", "high", "forwards_mean", "remasked_mean"),
+    "remasking": ("puzzles", "remask", "accept", "rounds", "share", "low", "high", "forwards_mean", "remasked_mean"),
     "calibration": ("puzzles", "cells", "accuracy", "error"),
     "mistakes": ("puzzles", "never", "median"),
     "throughput": ("batch", "puzzles", "solved", "per_second", "latency_ms", "gflop_mean"),

@@ -144,12 +144,15 @@ def repairs(arm: Arm, count: int, settings: Settings) -> list[Row]:
 
 
 def remasking(file: str, grids: Grids, rounds: int, settings: Settings) -> Iterator[Row]:
-    """What re-masking adds where nothing is decided: ``rounds`` drafts of the first canvas, four ways to take a cell back."""
+    """What re-masking adds where nothing is decided: ``rounds`` drafts of the first canvas, four ways to take a cell back, with
+    cells accepted as the loop does it, and loosely, so that more of what is shown is wrong."""
     arm = ARMS["diffusion"]
-    for how in ("off", "confidence", "violations", "both"):
-        policy = Policy(rounds=rounds + 1, remask=how)
-        now = replace(settings, forwards=rounds)
-        yield {**row("remasking", arm, file, grids, attempt(arm, grids, now, policy), now), "remask": how, "rounds": rounds}
+    for accept in (Policy().accept, 0.5):
+        for how in ("off", "confidence", "violations", "both"):
+            policy = Policy(rounds=rounds + 1, remask=how, accept=accept)
+            now = replace(settings, forwards=rounds)
+            found = row("remasking", arm, file, grids, attempt(arm, grids, now, policy), now)
+            yield {**found, "remask": how, "rounds": rounds, "accept": accept}
 
 
 def contest(arm: Arm, file: str, grids: Grids, settings: Settings) -> list[Row]:

@@ -140,7 +140,15 @@ COLUMNS: dict[str, dict[str, str]] = {
         "per_second": "puzzles/s",
         "latency_ms": "ms until a batch is done",
     },
-    "remasking": {"file": "file", "remask": "re-masked by", "rounds": "drafts", "share": "solved", "low": "low", "high": "high"},
+    "remasking": {
+        "file": "file",
+        "accept": "accepted from",
+        "remask": "re-masked by",
+        "rounds": "drafts",
+        "share": "solved",
+        "low": "low",
+        "high": "high",
+    },
     "calibration": {"arm": "arm", "file": "file", "cells": "cells", "accuracy": "right", "error": "calibration error"},
     "mistakes": {
         "arm": "arm",
