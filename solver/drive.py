@@ -21,7 +21,7 @@ from solver.kernels import dispatch, reference
 from solver.policies import Policy
 from solver.refine import Episode, Reply, Request, episode
 from solver.tasks.canvas import Canvas
-from solver.tasks.task import Eliminates, Task
+from solver.tasks.task import Conditioned, Eliminates, Projects, Task
 from solver.trace import Budget, Outcome, Step
 
 WINDOW = 1024  # problems that are prefilled together
@@ -33,6 +33,7 @@ class Running:
 
     number: int
     row: int
+    problem: Any
     canvas: Canvas
     run: Episode
     requests: list[Request]
@@ -106,7 +107,7 @@ def _window(
 
         rng = np.random.default_rng(seeds[number])
         run = episode(task, problems[number], canvas, policy, budget, rng, noise, steps.append)
-        yield from advance(Running(number, number - numbers.start, canvas, run, []), None)
+        yield from advance(Running(number, number - numbers.start, problems[number], canvas, run, []), None)
 
     def advance(one: Running, replies: list[Reply] | None) -> Iterator[tuple[int, Step | Outcome]]:
         try:
@@ -153,6 +154,10 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
     allowed = allow(task if checks and isinstance(task, Eliminates) else None, canvases, tokens, trail, vocab)
     there = logits.device  # statistics are taken where the logits are: only a few numbers a cell come back
     packed = None if allowed is None else torch.from_numpy(allowed).to(there)
+    joint: list[Conditioned | None] | None = None
+    if checks and isinstance(task, Projects):
+        joint = condition(task, asked, logits)
+        logits, packed = conditioned(joint, vocab)
     uniform = None
     if asked[0][1].uniform is not None:
         drawn = np.stack([request.uniform for _, request in asked if request.uniform is not None])
@@ -161,6 +166,10 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
     found = dispatch.token_statistics(logits, packed, uniform, held)
     choices = np.full(tokens.shape, vocab) if packed is None else reference.count(packed).cpu().numpy()
     best, _, top1, top2, entropy, sample, belief = (column.cpu().numpy() for column in found)
+    for row, one in enumerate(joint or ()):  # values come from one valid canvas, marginals are their confidences
+        if one is not None:
+            best[row], top1[row], top2[row] = one.best, *margins(one)
+            sample[row] = one.sample
     for row in range(len(asked)):
 
         def probabilities(cell: int, row: int = row) -> tuple[np.ndarray, np.ndarray]:
@@ -182,6 +191,30 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
             flops=flops[row],
             carry=aux.select([row]),
         )
+
+
+def condition(task: Projects, asked: Sequence[tuple[Running, Request]], logits: torch.Tensor) -> list[Conditioned | None]:
+    """Every row's distributions, given that its canvas is valid."""
+    found = []
+    for (one, request), row in zip(asked, logits.cpu().numpy(), strict=True):
+        rng = None if request.uniform is None else np.random.default_rng(request.uniform.view(np.uint32))
+        found.append(task.project(one.problem, row, request.tokens, request.trail, rng))
+    return found
+
+
+def conditioned(joint: Sequence[Conditioned | None], vocab: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same as logits (B, L, V) and bitmask (B, L, W); nothing is allowed on a canvas that cannot be completed."""
+    shape = next((one.p.shape for one in joint if one is not None), (0, vocab))
+    p = torch.from_numpy(np.stack([one.p if one is not None else np.zeros(shape) for one in joint]))
+    return p.clamp_min(1e-300).log().float(), reference.pack(p > 0)
+
+
+def margins(one: Conditioned) -> tuple[np.ndarray, np.ndarray]:
+    """The probability (L,) of the chosen token, and of the likeliest other one."""
+    cells = np.arange(len(one.best))
+    others = one.p.copy()
+    others[cells, one.best] = 0.0
+    return one.p[cells, one.best].astype(np.float32), others.max(1).astype(np.float32)
 
 
 @torch.inference_mode()

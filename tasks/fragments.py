@@ -2,7 +2,7 @@
 
     piece = text_fragment(begin(search("^a+$")), most=256, quoted=True)    # the rest of a JSON string, its closing quote included
 
-A label is a set of bytes with a number, one table for the whole process: 0 to 255 are the single bytes.
+A label is a set of bytes with a number, one table for the whole process: 0 to 255 are the single bytes, 256 is WHITE.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class TooLargeError(ValueError):
     """The automaton would have more states than anybody can use."""
 
 
-LABELS: list[int] = [1 << byte for byte in range(256)]  # as bitmasks
+WHITE = 256  # white space outside strings, which the language itself never writes: only cells that are pinned hold it
+LABELS: list[int] = [1 << byte for byte in range(257)]  # as bitmasks
 _NUMBERS: dict[int, int] = {mask: number for number, mask in enumerate(LABELS)}
 
 

@@ -1,7 +1,7 @@
 """Languages: which blocks are valid, as an automaton that a distribution can be conditioned on.
 
-    tongue = Language(unroll(Regex("^a+b$"), cells=8).automaton)
-    tongue.project(weights, Slots.whole(8))      # best block, marginals, samples: kernels/lattice.py
+    tongue = unroll(Regex("^a+b$"), cells=8)
+    found = project(tongue, Slots.whole(8), logits, tokens, known)     # the best block, and how sure each cell is
 
 A :class:`Grammar` says, lazily, how a text may go on; ``unroll`` follows it as far as a block reaches, the shortest texts first.
 Calls in a grammar (an array in an array) become states with a return address, so what is unrolled is a plain automaton.
@@ -10,21 +10,21 @@ Calls in a grammar (an array in an array) become states with a return address, s
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.kernels.lattice import Automaton
+from solver.kernels.lattice import Automaton, Slots
+from solver.kernels.lattice_cpu import Lattice
 from solver.tasks import regex
 from solver.tasks.fragments import LABELS, Fragment, Ints, text_fragment
 
 MOST_STATES = 20_000
-SYMBOLS = 257  # 256 bytes and BLANK
-BLANK = 256
+BLANK = 256  # the token of an unused cell
 NEXT: None = None  # "and then whatever called us goes on"
 
 
@@ -220,7 +220,7 @@ def members_of(label: int) -> Ints:
     """The bytes of a label."""
     found = _MEMBERS.get(label)
     if found is None:
-        found = _MEMBERS[label] = np.array([b for b in range(256) if LABELS[label] >> b & 1], np.int32)
+        found = _MEMBERS[label] = np.array([b for b in range(257) if LABELS[label] >> b & 1], np.int32)
     return found
 
 
@@ -351,16 +351,98 @@ class _Recogniser:
 
 
 @dataclass(frozen=True, eq=False)
-class Language:
-    """An automaton with what is worked out of it once."""
+class Projection:
+    """A factorised distribution conditioned on a language. best (L,): the likeliest block.  p (L, V): how likely each cell holds
+    each token, given that the block is in the language.  sample (L,): a draw, where one was asked for, or ``best``.
+    tax: minus the log-probability that a block is in the language, in nats: what validity costs."""
 
-    unrolled: Unrolled
+    best: NDArray[np.int64]
+    p: NDArray[np.float64]
+    sample: NDArray[np.int64]
+    tax: float
 
-    @property
-    def automaton(self) -> Automaton:
-        return self.unrolled.automaton
 
-    @cached_property
-    def shortest(self) -> int:
-        """Bytes of the shortest text; -1 where there is none within the block."""
-        return int(self.automaton.rest[0]) if not self.unrolled.empty else -1
+def weights_of(logits: NDArray[np.floating], tokens: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Log-probabilities (L, 258) of bytes, WHITE and BLANK, from logits (L, 257) of bytes and BLANK; ``known`` cells (L,) hold
+    their tokens, and white space there may stand outside a string."""
+    cells = len(tokens)
+    weights = np.full((cells, 258), -np.inf)
+    shifted = logits - logits.max(1, keepdims=True)
+    weights[:, [*range(256), 257]] = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    weights[known] = -np.inf
+    at = np.flatnonzero(known)
+    held = tokens[at]
+    weights[at, np.where(held == BLANK, 257, held)] = 0.0
+    white = at[np.isin(held, (9, 10, 13, 32))]
+    weights[white, 256] = 0.0
+    return weights
+
+
+def project(
+    unrolled: Unrolled,
+    slots: Slots,
+    logits: NDArray[np.floating],
+    tokens: NDArray[np.int64],
+    known: NDArray[np.bool_],
+    rng: np.random.Generator | None = None,
+) -> Projection | None:
+    """What is left of ``logits`` (L, 257) when the ``known`` cells hold their ``tokens`` (L,) and the block is in the language;
+    None where no block is. ``rng``: to draw a sample with."""
+    lattice = Lattice(unrolled.automaton, weights_of(logits, tokens, known), slots)
+    best, score = lattice.best()
+    if score == -np.inf:
+        return None
+    p = lattice.marginals()
+    p[:, 32] += np.where(known & (tokens == 32), p[:, 256], 0)
+    p = p[:, [*range(256), 257]]
+    p[known] = 0.0
+    p[known, tokens[known]] = 1.0
+    sample = best if rng is None else lattice.sample(rng)
+    best, sample = (np.where(known, tokens, np.where(path == 257, BLANK, path)) for path in (best, sample))
+    return Projection(best, p, sample, max(0.0, -lattice.partition))
+
+
+def possible(unrolled: Unrolled, slots: Slots, tokens: NDArray[np.int64], known: NDArray[np.bool_]) -> bool:
+    """Whether any block of the language holds ``tokens`` in the ``known`` cells."""
+    flat = np.zeros((len(tokens), 257))
+    return Lattice(unrolled.automaton, weights_of(flat, tokens, known), slots).best()[1] > -np.inf
+
+
+def shortest(grammar: Grammar, most: int = 20_000) -> float | None:
+    """Bytes of the grammar's shortest text, whatever the block; infinity where it has none, which is then proven; None where
+    more than ``most`` nodes would have to be looked at. (Knuth 1977, "A generalization of Dijkstra's algorithm".)"""
+    rules: dict[Hashable, list[tuple[Hashable, float, tuple[Hashable, ...]]]] = {}  # by what they wait for
+    cost: dict[Hashable, float] = {}
+    missing: list[tuple[Hashable, float, tuple[Hashable, ...]]] = []
+    todo, seen = [grammar.start], {grammar.start}
+    while todo:
+        if len(seen) > most:
+            return None
+        node = todo.pop()
+        for emit, call, goto in grammar.moves(node):
+            own = float(emit.shortest if isinstance(emit, Fragment) else len(emit))
+            if own < 0:
+                continue
+            needs = tuple(one for one in (call, goto) if one is not None)
+            missing.append((node, own, needs))
+            for one in needs:
+                if one not in seen:
+                    seen.add(one)
+                    todo.append(one)
+    for rule in missing:
+        for one in rule[2]:
+            rules.setdefault(one, []).append(rule)
+    numbers = itertools.count()
+    queue = [(own, next(numbers), node) for node, own, needs in missing if not needs]
+    heapq.heapify(queue)
+    while queue:
+        known, _, node = heapq.heappop(queue)
+        if node in cost:
+            continue
+        cost[node] = known
+        if node == grammar.start:
+            return known
+        for target, own, needs in rules.get(node, ()):
+            if target not in cost and all(one in cost for one in needs):
+                heapq.heappush(queue, (own + sum(cost[one] for one in needs), next(numbers), target))
+    return np.inf

@@ -14,10 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import urldefrag, urljoin
 
 from referencing import Registry, Resource, exceptions
-from referencing.jsonschema import DRAFT202012, specification_with
+from referencing._core import Resolved
+from referencing.jsonschema import DRAFT202012, DynamicAnchor, lookup_recursive_ref, specification_with
 
 from solver.tasks import regex
 from solver.tasks.json_schema import formats
@@ -68,17 +71,19 @@ class Items:
     others: int | None
 
 
-def draft_of(schema: Any, default: int = 2020) -> int:
-    """Which draft a schema says it is. Raises SchemaError for one that nobody here knows."""
+def draft_of(schema: Any, default: int = 2020, known: Mapping[str, Any] = MappingProxyType({})) -> int:
+    """Which draft a schema says it is; where it names a metaschema among ``known`` ones, that one's. Raises SchemaError for one
+    that nobody here knows."""
     if not isinstance(schema, dict) or not isinstance(schema.get("$schema"), str):
         return default
     name = schema["$schema"].rstrip("#")
-    known = DRAFTS.get(name) or DRAFTS.get(name.replace("http://json-schema.org/draft/", "https://json-schema.org/draft/"))
-    if known is None:
-        known = DRAFTS.get(name.replace("https://json-schema.org/draft-", "http://json-schema.org/draft-"))
-    if known is None:
+    swapped = "http" + name.removeprefix("https") if name.startswith("https") else "https" + name.removeprefix("http")
+    found = DRAFTS.get(name) or DRAFTS.get(swapped)
+    if found is None and name in known:
+        return draft_of(known[name], default)
+    if found is None:
         raise SchemaError(f"the schema says it is of an unknown draft: {schema['$schema'][:100]!r}")
-    return known
+    return found
 
 
 def number(value: Any) -> Decimal:
@@ -96,14 +101,16 @@ class Compiler:
     def __init__(self, schema: Any, formats: bool = True, registry: Mapping[str, Any] | None = None, draft: int | None = None) -> None:
         if not isinstance(schema, (dict, bool)):
             raise SchemaError(f"a schema is an object, true or false, not {type(schema).__name__}")
-        self.draft = draft_of(schema) if draft is None else draft
-        self.assert_formats = formats
+        self.draft = draft if draft is not None else draft_of(schema, known=registry or {})
+        self.assert_formats, self.known = formats, registry or {}
         self.declined: dict[str, int] = {}
         self._formulas: list[Formula | None] = []
         self._under_way: set[int] = set()
         self._places: list[tuple[Any, Any, bool]] = []
-        self._numbers: dict[tuple[int, str], int] = {}
+        self._numbers: dict[tuple[int, str, tuple[str, ...]], int] = {}
         self._kept: list[Any] = []
+        everything = json.dumps([schema, list((registry or {}).values())])
+        self.dynamic = '"$dynamicRef"' in everything or '"$recursiveRef"' in everything  # then a place depends on the way to it
         name = next(uri for uri, known in DRAFTS.items() if known == self.draft)
         specification = specification_with(name)
         resource = Resource(contents=schema, specification=specification)
@@ -112,7 +119,8 @@ class Compiler:
 
     def place(self, schema: Any, resolver: Any, inside: bool = False) -> int:
         """The number of a subschema, met with this resolver, which has seen its $id already where it is ``inside``."""
-        key = (id(schema), str(resolver._base_uri))
+        scope = tuple(uri for uri, _ in resolver.dynamic_scope()) if self.dynamic else ()
+        key = (id(schema), str(resolver._base_uri), scope)
         found = self._numbers.get(key)
         if found is None:
             found = self._numbers[key] = len(self._places)
@@ -144,7 +152,7 @@ class Compiler:
             return NO
         if not isinstance(schema, dict):
             raise SchemaError(f"a schema is an object, true or false, not {type(schema).__name__}")
-        draft = draft_of(schema, self.draft)
+        draft = draft_of(schema, self.draft, self.known)
         if "$ref" in schema and draft <= 7:
             return self.reference(schema["$ref"], resolver)
         here = schema.get("id" if draft == 4 else "$id")
@@ -247,9 +255,11 @@ class Compiler:
 
         if "$ref" in schema:
             found.append(self.reference(schema["$ref"], resolver))
-        for keyword, since in (("$dynamicRef", 2020), ("$recursiveRef", 2019)):
-            if keyword in schema and draft >= since:
-                found.append(self.decline(keyword))
+        if "$dynamicRef" in schema and draft >= 2020:
+            found.append(self.reference(schema["$dynamicRef"], resolver, dynamic=True))
+        if "$recursiveRef" in schema and draft == 2019:
+            resolved = lookup_recursive_ref(resolver)
+            found.append(self.formula(self.place(resolved.contents, resolved.resolver, inside=True)))
         if "allOf" in schema:
             found += [inner(sub) for sub in schema["allOf"]]
         if "anyOf" in schema:
@@ -268,11 +278,11 @@ class Compiler:
                 found.append(either([condition, inner(schema["else"])]))
         return found
 
-    def reference(self, to: Any, resolver: Any) -> Formula:
+    def reference(self, to: Any, resolver: Any, dynamic: bool = False) -> Formula:
         if not isinstance(to, str):
             raise SchemaError("$ref is not a string")
         try:
-            resolved = resolver.lookup(to)
+            resolved = resolver.lookup(to) if dynamic else static(to, resolver)
         except (exceptions.Unresolvable, exceptions.NoSuchResource, exceptions.PointerToNowhere) as error:
             raise SchemaError(f"the $ref {to[:100]!r} points to nothing that is here (nothing is fetched; see --registry)") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -344,6 +354,20 @@ class Compiler:
 
 
 KINDS_BUT_OBJECT = ("null", "true", "false", "number", "string", "array")
+
+
+def static(to: str, resolver: Any) -> Any:
+    """What a plain ``$ref`` points to: a $dynamicAnchor is an ordinary one to it."""
+    base, fragment = urldefrag(to)
+    if fragment and not fragment.startswith("/"):
+        uri = urljoin(resolver._base_uri, base) if base else resolver._base_uri
+        try:
+            anchor = resolver._registry.anchor(uri, fragment).value
+        except (exceptions.NoSuchAnchor, exceptions.InvalidAnchor, exceptions.Unresolvable, exceptions.NoSuchResource):
+            return resolver.lookup(to)
+        if isinstance(anchor, DynamicAnchor):
+            return Resolved(contents=anchor.resource.contents, resolver=resolver.in_subresource(anchor.resource))
+    return resolver.lookup(to)
 
 
 def as_list(value: Any) -> Sequence[str]:

@@ -20,7 +20,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from solver.tasks import regex
-from solver.tasks.fragments import TooLargeError, spelled, text_fragment
+from solver.tasks.fragments import WHITE, TooLargeError, explore, spelled, text_fragment
 from solver.tasks.json_schema.compile import Compiler, Items, Members
 from solver.tasks.json_schema.formula import MAYBE, NO, YES, Formula, both, either, leaf, leaves, of_kind, rewrite, unless
 from solver.tasks.json_schema.numbers import number_fragment
@@ -29,6 +29,7 @@ from solver.tasks.language import Move
 MOST_OPEN = 5  # subschemas that one value may make true or false freely; beyond, the validator decides
 MOST_WORDS = 2000
 FREE = ("value", YES)
+BLANKS = explore(0, lambda _: [(WHITE, 1)], lambda state: state == 1, 2)  # one or more characters of white space
 
 
 class Place(NamedTuple):
@@ -85,16 +86,12 @@ class Values:
     def __init__(self, compiler: Compiler, most: int, first: Sequence[str] = (), spaces: bool = False) -> None:
         self.compiler, self.most, self.spaces = compiler, most, spaces
         self.rank = {name: at for at, name in enumerate(first)}
-        self.start: Hashable = ("value", compiler.formula(compiler.root))
+        self.start: Hashable = ("document" if spaces else "value", compiler.formula(compiler.root))
         self._moves: dict[Hashable, tuple[Move, ...]] = {}
         self._plans: dict[Formula, Plan] = {}
 
     def loose(self, node: Hashable) -> bool:
         return node == FREE
-
-    def spaced(self, node: Hashable) -> bool:
-        """Whether white space may stand before what the node writes."""
-        return self.spaces and isinstance(node, tuple) and node[0] != "key" and node[0] != "member" and node[0] != "item"
 
     def moves(self, node: Hashable) -> tuple[Move, ...]:
         found = self._moves.get(node)
@@ -102,6 +99,37 @@ class Values:
             assert isinstance(node, tuple)
             found = self._moves[node] = tuple(getattr(self, "at_" + node[0].replace(" ", "_"))(*node[1:]))
         return found
+
+    # White space, which is only ever read (see fragments.WHITE). It may stand before a value, a bracket or a comma, and before
+    # a name; a node is marked "bare" where it has been.
+
+    def at_document(self, formula: Formula) -> list[Move]:
+        return [Move(call=("value", formula), goto=("tail",))]
+
+    def at_tail(self) -> list[Move]:
+        return [Move(), Move(BLANKS)]
+
+    def at_comma(self, plan: Plan, left: Formula, at: int) -> list[Move]:
+        place = Place("member", plan, left, at)
+        return [Move(goto=place), Move(BLANKS, goto=place)]
+
+    def at_bare_value(self, formula: Formula) -> list[Move]:
+        return [move for move in self.at_value(formula) if move.emit is not BLANKS]
+
+    def at_bare_after_item(self, left: Formula, at: int) -> list[Move]:
+        return [move for move in self.at_after_item(left, at) if move.emit is not BLANKS]
+
+    def at_bare_after_member(self, plan: Plan, left: Formula, at: int) -> list[Move]:
+        return [move for move in self.at_after_member(plan, left, at) if move.emit is not BLANKS]
+
+    def at_empty_item(self, left: Formula, at: int) -> list[Move]:
+        return self.end(left, b"]")
+
+    def at_bare_first_member(self, plan: Plan, left: Formula, at: int) -> list[Move]:
+        return [move for move in self.at_first_member(plan, left, at) if move.emit is not BLANKS]
+
+    def white(self, goto: Hashable) -> list[Move]:
+        return [Move(BLANKS, goto=goto)] if self.spaces else []
 
     # Values
 
@@ -122,7 +150,7 @@ class Values:
             found.append(Move(b"[", goto=Spot("first item", arrays, 0)))
         if objects is not NO:
             found.append(Move(b"{", goto=Place("first member", self.plan(objects), objects, 0)))
-        return found
+        return [*found, *self.white(("bare value", formula))]
 
     def strings(self, formula: Formula) -> list[Move]:
         if formula is NO:
@@ -161,7 +189,7 @@ class Values:
     # Arrays
 
     def at_first_item(self, left: Formula, at: int) -> list[Move]:
-        return [*self.end(left, b"]"), Move(goto=Spot("item", left, at))]
+        return [*self.end(left, b"]"), Move(goto=Spot("item", left, at)), *self.white(Spot("empty item", left, at))]
 
     def at_item(self, left: Formula, at: int) -> list[Move]:
         longest = max((len(f.parts[1].first) for f in leaves(left) if f.parts[0] == "items"), default=0)
@@ -171,7 +199,7 @@ class Values:
         ]
 
     def at_after_item(self, left: Formula, at: int) -> list[Move]:
-        return [*self.end(left, b"]"), Move(b",", goto=Spot("item", left, at))]
+        return [*self.end(left, b"]"), Move(b",", goto=Spot("item", left, at)), *self.white(Spot("bare after item", left, at))]
 
     # Objects
 
@@ -189,7 +217,8 @@ class Values:
         return found
 
     def at_first_member(self, plan: Plan, left: Formula, at: int) -> list[Move]:
-        return [*self.end(left, b"}"), Move(goto=Place("member", plan, left, 0))]
+        white = self.white(Place("bare first member", plan, left, 0))
+        return [*self.end(left, b"}"), Move(goto=Place("member", plan, left, 0)), *white]
 
     def at_member(self, plan: Plan, left: Formula, at: int) -> list[Move]:
         if at == len(plan.names):
@@ -206,9 +235,9 @@ class Values:
         try:
             piece = text_fragment(regex.begin(term), self.most, quoted=True)
         except TooLargeError:
-            return []
-        known = dict(subs)
-        return [Move(piece, goto=Place("colon", plan, left, at)) for at in (self.remember(known),)]
+            self.compiler.decline("patternProperties", "object")
+            piece = text_fragment(regex.begin(ALL_TEXT), self.most, quoted=True)
+        return [Move(piece, goto=Place("colon", plan, left, self.remember(dict(subs))))]
 
     def remember(self, subs: Mapping[Formula, Any]) -> int:
         key = tuple(subs.items())
@@ -234,7 +263,9 @@ class Values:
         ]
 
     def at_after_member(self, plan: Plan, left: Formula, at: int) -> list[Move]:
-        return [*self.end(left, b"}"), Move(b",", goto=Place("member", plan, left, at))]
+        white = self.white(Place("bare after member", plan, left, at))
+        follows = Place("comma" if self.spaces else "member", plan, left, at)
+        return [*self.end(left, b"}"), Move(b",", goto=follows), *white]
 
     def member_subs(self, f: Formula, name: str) -> Any:
         """What the leaf says of a member of this name: subschemas of its value; or a verdict on the name (True, False)."""
