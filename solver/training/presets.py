@@ -69,9 +69,9 @@ WIDE = CompactConfig(vocab=9, width=96, hidden=192)
 # found with three trials each (docs/LOG.md).
 SUDOKU = {
     ("diffusion", "cpu"): Preset(DIFFUSION, steps=9_200, rows=64, segment=8, rate=4e-3),
-    ("ar", "cpu"): Preset(AR, steps=2_908, rows=64, segment=8, rate=4e-3),
+    ("ar", "cpu"): Preset(AR, steps=2_908, rows=64, segment=8, rate=8e-3),
     ("ar-easiest", "cpu"): Preset(AR_EASIEST, steps=2_908, rows=64, segment=8, rate=8e-3),
-    ("ar-plain", "cpu"): Preset(PlainConfig(), steps=3_174, rows=64, segment=1, rate=1e-3),
+    ("ar-plain", "cpu"): Preset(PlainConfig(), steps=3_174, rows=64, segment=1, rate=2e-3),
     ("ar-plain-easiest", "cpu"): Preset(PlainConfig(order="easiest"), steps=3_006, rows=64, segment=1, rate=1e-3),
     ("diffusion", "gpu"): Preset(WIDE, steps=120_000, rows=768, segment=8, rate=2e-3, pool=2_000_000),
     ("diffusion", "smoke"): Preset(TINY, steps=60, rows=8, segment=4, rate=4e-3, pool=64),
