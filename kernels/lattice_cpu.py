@@ -292,6 +292,35 @@ def _sample(label, dst, first, skip_dst, skip_first, skip_order, members, member
     return out
 
 
+@njit(cache=True, nogil=True)
+def fewest(first, dst, skip_first, skip_dst, start):  # type: ignore[no-untyped-def]
+    """Fewest symbols from state ``start`` to each state (S,), -1 where there is no way; edges by source, skips cost nothing."""
+    found = np.full(len(first) - 1, -1, np.int64)
+    layer = np.array([start])
+    steps = 0
+    while len(layer):
+        stack = list(layer)
+        here = [start]
+        here.clear()
+        while len(stack):
+            q = stack.pop()
+            if found[q] < 0:
+                found[q] = steps
+                here.append(q)
+                for k in range(skip_first[q], skip_first[q + 1]):
+                    if found[skip_dst[k]] < 0:
+                        stack.append(skip_dst[k])
+        following = [start]
+        following.clear()
+        for q in here:
+            for e in range(first[q], first[q + 1]):
+                if found[dst[e]] < 0:
+                    following.append(dst[e])
+        layer = np.array(following)
+        steps += 1
+    return found
+
+
 class Lattice:
     """An automaton over one block's weights (L, V): everything that can be asked of it, each worked out once.
 

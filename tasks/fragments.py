@@ -18,6 +18,7 @@ from solver.tasks.regex import Ranges, Term, accepts, branches
 
 Ints = NDArray[np.int32]
 MOST_STATES = 20_000  # of one fragment
+MOST_WORK = 1_000_000  # terms looked at for one fragment: patterns can be exponential
 
 
 class TooLargeError(ValueError):
@@ -186,6 +187,7 @@ def text_fragment(start: Term, most: int, quoted: bool) -> Fragment:
     """The texts of at most ``most`` code points that lead from the state ``start`` to an accepting one. ``quoted``: as JSON
     spells them, up to and with the closing quote; otherwise as they are, in UTF-8. Raises TooLargeError."""
     ends: dict[Term, bool] = {}
+    work = 0
 
     def accepting(state: Term) -> bool:
         if state not in ends:
@@ -197,6 +199,10 @@ def text_fragment(start: Term, most: int, quoted: bool) -> Fragment:
         targets: list[Term] = []
         wide: list[tuple[int, int, int]] = []
         escaped: list[tuple[int, Term]] = []
+        nonlocal work
+        work += state.size * (1 + len(state.firsts))
+        if work > MOST_WORK:
+            raise TooLargeError("a pattern that takes too long to follow")
         for ranges, target in branches(state):
             mask = 0
             for lo, hi in ranges:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.kernels.lattice import Automaton, Slots
-from solver.kernels.lattice_cpu import Lattice
+from solver.kernels.lattice_cpu import Lattice, fewest
 from solver.tasks import regex
 from solver.tasks.fragments import LABELS, Fragment, Ints, text_fragment
 
@@ -104,17 +104,20 @@ class _Parts:
         self.skips += [(base + end, target) for end in piece.ends]
 
 
-def unroll(grammar: Grammar, cells: int, most: int = MOST_STATES, depth: int = 1) -> Unrolled:
+def unroll(
+    grammar: Grammar, cells: int, most: int = MOST_STATES, depth: int = 1, costs: Mapping[Hashable, float] | None = None
+) -> Unrolled:
     """The automaton of the grammar's texts of at most ``cells`` bytes: states are (node, return address) pairs, taken in the order
-    of how short a text can be that goes through them, until there are ``most``."""
+    of how short a text can be that goes through them, until there are ``most``. ``costs``: of each node's shortest text, where
+    they are known (:func:`shortest`); without them a byte is assumed."""
     parts = _Parts()
     final = parts.new()
     start = parts.new()
     numbers: dict[tuple[Hashable, int], int] = {(grammar.start, final): start}
     level: dict[int, int] = {final: 0}  # how many loose nodes a state is inside of
-    rest: dict[int, int] = {final: 0}  # at least so many bytes follow
+    rest: dict[int, float] = {final: 0}  # at least so many bytes follow
     reached: dict[int, int] = {start: 0}
-    queue: list[tuple[int, int, int, Hashable, int]] = [(0, start, 0, grammar.start, final)]
+    queue: list[tuple[float, int, int, Hashable, int]] = [(0, start, 0, grammar.start, final)]
     arrivals: dict[int, tuple[Hashable, int]] = {}  # return addresses that nothing has come back to yet
     complete = True
 
@@ -130,7 +133,8 @@ def unroll(grammar: Grammar, cells: int, most: int = MOST_STATES, depth: int = 1
         found = numbers.get(key)
         if found is None:
             found = numbers[key] = parts.new()
-            rest[found], level[found] = rest[back] + 1, inside
+            rest[found] = rest[back] + (1 if costs is None else costs.get(node, np.inf))
+            level[found] = inside
             arrivals[found] = key
         return found
 
@@ -226,34 +230,10 @@ def members_of(label: int) -> Ints:
 
 def distances(states: int, src: Ints, dst: Ints, skip_src: Ints, skip_dst: Ints, start: int) -> NDArray[np.int64]:
     """Fewest symbols from ``start`` to each state (S,), -1 where there is no way."""
-    found = np.full(states, -1, np.int64)
-    order = np.argsort(src, kind="stable")
+    order, skip_order = np.argsort(src, kind="stable"), np.argsort(skip_src, kind="stable")
     first = np.searchsorted(src[order], np.arange(states + 1))
-    skip_order = np.argsort(skip_src, kind="stable")
     skip_first = np.searchsorted(skip_src[skip_order], np.arange(states + 1))
-    layer, steps = np.array([start]), 0
-    while len(layer):
-        layer = layer[found[layer] < 0]
-        while len(layer):  # what costs nothing
-            found[layer] = steps
-            layer = np.concatenate([layer, follow(found, layer, skip_dst, skip_order, skip_first)])
-            layer = np.unique(layer[found[layer] < 0])
-        layer = np.flatnonzero(found == steps)
-        layer = follow(found, layer, dst, order, first)
-        steps += 1
-    return found
-
-
-def follow(
-    found: NDArray[np.int64], layer: NDArray[np.int64], dst: Ints, order: NDArray[np.int64], first: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """The states that are not found yet, one edge behind ``layer``."""
-    counts = first[layer + 1] - first[layer]
-    if not counts.sum():
-        return np.zeros(0, np.int64)
-    offsets = np.repeat(first[layer] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(counts.sum())
-    targets = dst[order[offsets]]
-    return np.unique(targets[found[targets] < 0]).astype(np.int64)
+    return fewest(first, dst[order], skip_first, skip_dst[skip_order], start)
 
 
 def ordered(src: Ints, dst: Ints, states: int) -> tuple[Ints, Ints]:
@@ -408,8 +388,8 @@ def possible(unrolled: Unrolled, slots: Slots, tokens: NDArray[np.int64], known:
     return Lattice(unrolled.automaton, weights_of(flat, tokens, known), slots).best()[1] > -np.inf
 
 
-def shortest(grammar: Grammar, most: int = 20_000) -> float | None:
-    """Bytes of the grammar's shortest text, whatever the block; infinity where it has none, which is then proven; None where
+def shortest(grammar: Grammar, most: int = 20_000) -> dict[Hashable, float] | None:
+    """Bytes of the shortest text of each node that has one, whatever the block; that another has none is then proven. None where
     more than ``most`` nodes would have to be looked at. (Knuth 1977, "A generalization of Dijkstra's algorithm".)"""
     rules: dict[Hashable, list[tuple[Hashable, float, tuple[Hashable, ...]]]] = {}  # by what they wait for
     cost: dict[Hashable, float] = {}
@@ -440,9 +420,7 @@ def shortest(grammar: Grammar, most: int = 20_000) -> float | None:
         if node in cost:
             continue
         cost[node] = known
-        if node == grammar.start:
-            return known
         for target, own, needs in rules.get(node, ()):
             if target not in cost and all(one in cost for one in needs):
                 heapq.heappush(queue, (own + sum(cost[one] for one in needs), next(numbers), target))
-    return np.inf
+    return cost

@@ -1,53 +1,52 @@
-"""What can go wrong with a schema, one type each. All are ValueErrors with a message of one line."""
+"""What can go wrong with a schema, one type each. All are ValueErrors with a message of one line that says what to do."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import Any
 
 
 class SchemaError(ValueError):
-    """Not a schema: bad input, exit code 2."""
+    """Not a schema, or not a template: bad input."""
 
 
-@dataclass
-class UnsatisfiableSchemaError(ValueError):
-    """No value satisfies the schema, and that is proven: not even the language without what was left out has one."""
+class FillError(ValueError):
+    """No instance. ``pointer``: a JSON pointer into the schema, where one part of it is the cause."""
 
-    message: str = "no value satisfies this schema (proven); look for parts that contradict each other"
+    pointer: str | None = None
 
-    def __str__(self) -> str:
-        return self.message
-
-
-@dataclass
-class CanvasTooSmallError(ValueError):
-    """The shortest value needs ``minimum`` bytes."""
-
-    minimum: int
-    cells: int
-
-    def __str__(self) -> str:
-        return f"the shortest valid instance has {self.minimum} bytes and the canvas {self.cells}; give --length {self.minimum} or more"
+    def to_json(self) -> dict[str, Any]:
+        """type, message, pointer."""
+        return {"type": type(self).__name__, "message": str(self), "pointer": self.pointer}
 
 
-@dataclass
-class UnsupportedSchemaError(ValueError):
-    """A keyword that neither the language nor the loop can answer for."""
+class UnsatisfiableSchema(FillError):  # noqa: N818  # the names are part of the interface
+    """No value satisfies the schema, or none fits the template, and that is proven: not even a language without the parts that
+    were left out has one."""
 
-    pointer: str
-    keyword: str
-
-    def __str__(self) -> str:
-        return f"{self.keyword} at {self.pointer or 'the root'} is not supported; take it out, or say it in another way"
+    def __init__(self, what: str = "no value satisfies this schema (proven); look for parts of it that contradict each other") -> None:
+        super().__init__(what)
 
 
-@dataclass
-class BudgetExhaustedError(ValueError):
+class CanvasTooSmall(FillError):  # noqa: N818
+    """The shortest value needs ``minimum`` bytes, or more."""
+
+    def __init__(self, minimum: int, cells: int) -> None:
+        super().__init__(f"the shortest instance has {minimum} bytes and the canvas {cells}: give --length {minimum} or more")
+        self.minimum, self.cells = minimum, cells
+
+
+class UnsupportedSchema(FillError):  # noqa: N818
+    """A keyword for which no instance was found, because neither the language nor the loop can answer for it."""
+
+    def __init__(self, pointer: str, keyword: str) -> None:
+        super().__init__(f"{keyword} at {pointer or 'the root'} is not supported: take it out, or say it in another way")
+        self.pointer, self.keyword = pointer, keyword
+
+
+class BudgetExhausted(FillError):  # noqa: N818
     """The budget ended first. best: the best text so far, which is not valid. violations: what is wrong with it."""
 
-    best: str
-    violations: tuple[str, ...] = field(default_factory=tuple)
-
-    def __str__(self) -> str:
-        wrong = "; ".join(self.violations[:3]) or "nothing was found"
-        return f"the budget ended before a valid instance was found ({wrong}); give more --forwards or a longer --length"
+    def __init__(self, best: str, violations: tuple[str, ...]) -> None:
+        wrong = "; ".join(" ".join(message.split())[:120] for message in violations[:2]) or "no draft was valid"
+        super().__init__(f"the budget ended before a valid instance was found ({wrong}): give more --forwards or another --seed")
+        self.best, self.violations = best, violations

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,7 @@ from solver.kernels.lattice import Slots
 from solver.tasks import language
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.json_schema.compile import DRAFTS, Compiler
-from solver.tasks.json_schema.errors import CanvasTooSmallError, SchemaError, UnsatisfiableSchemaError
+from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
 from solver.tasks.json_schema.spans import repeated, spans
 from solver.tasks.json_schema.values import Values
 from solver.tasks.language import BLANK, Projection, Unrolled
@@ -79,8 +79,8 @@ class Form:
         registry: Mapping[str, Any] | None = None,
         draft: int | None = None,
     ) -> Form:
-        """Raises SchemaError for what is no schema or template; UnsatisfiableSchemaError where no value satisfies the schema,
-        which is then proven; CanvasTooSmallError where one does, but none so short."""
+        """Raises SchemaError for what is no schema or template; UnsatisfiableSchema where no value satisfies the schema,
+        which is then proven; CanvasTooSmall where one does, but none so short."""
         if length < 1:
             raise SchemaError(f"the length must be at least 1, not {length}")
         too_deep(schema)
@@ -94,13 +94,25 @@ class Form:
         cells = sum(part.cells if isinstance(part, Gap) else len(part) for part in parts)
         grammar = Values(compiler, cells, names_in(parts), spaces=template is not None)
         unrolled = language.unroll(grammar, cells)
+        if grammar.narrow:
+            unrolled = replace(unrolled, complete=False)
         form = Form(schema, text, parts, tuple(predicates), formats, compiler, unrolled, validator)
-        if unrolled.empty:
-            least = language.shortest(Values(compiler, 1 << 14))
-            if least == np.inf:
-                raise UnsatisfiableSchemaError
-            raise CanvasTooSmallError(cells + 1 if least is None else max(cells + 1, int(least)), cells)
+        if unrolled.empty:  # too small a canvas, a contradiction, or so many states that none of a whole text was among them
+            costs = language.shortest(grammar)
+            if costs and costs.get(grammar.start, np.inf) <= cells:
+                unrolled = language.unroll(grammar, cells, costs=costs)
+            if unrolled.empty:
+                raise form.without_instance()
+            form = replace(form, unrolled=replace(unrolled, complete=False))
         return form
+
+    def without_instance(self) -> FillError:
+        """Why no text of the language is so short: there is none, or only longer ones."""
+        grammar = Values(self.compiler, 1 << 14)
+        costs = language.shortest(grammar)
+        if costs is not None and grammar.start not in costs and not grammar.narrow:
+            return UnsatisfiableSchema()
+        return CanvasTooSmall(max(self.cells + 1, int(costs.get(grammar.start, 0)) if costs else 0), self.cells)
 
     @property
     def cells(self) -> int:
@@ -138,12 +150,25 @@ def validator_of(schema: Any, draft: int, formats: bool, registry: Mapping[str, 
     """The validator that has the last word. It fetches nothing."""
     known = None
     try:
-        if registry:
-            pairs = list(registry.items())
-            known = jsonschema_rs.Registry(pairs, draft=getattr(jsonschema_rs, f"Draft{dict(DRAFT_NAMES)[draft]}"))
+        pairs = mentioned(schema, registry or {})
+        if pairs:
+            known = jsonschema_rs.Registry(pairs, draft=getattr(jsonschema_rs, f"Draft{DRAFT_NAMES[draft]}"))
         return VALIDATORS[draft](schema, validate_formats=formats, registry=known, offline=True)
     except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
         raise SchemaError("not a schema: " + str(error).splitlines()[0][:200]) from error
+
+
+def mentioned(schema: Any, registry: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The schemas of a registry that this one may refer to, directly or by way of another: those whose names it mentions."""
+    found: dict[str, Any] = {}
+    texts = [json.dumps(schema)]
+    while texts:
+        text = texts.pop()
+        for uri, contents in registry.items():
+            if uri not in found and uri.rstrip("#/").rsplit("/", 1)[-1] in text:
+                found[uri] = contents
+                texts.append(json.dumps(contents))
+    return list(found.items())
 
 
 DRAFT_NAMES = {4: "4", 6: "6", 7: "7", 2019: "201909", 2020: "202012"}

@@ -85,6 +85,7 @@ class Values:
 
     def __init__(self, compiler: Compiler, most: int, first: Sequence[str] = (), spaces: bool = False) -> None:
         self.compiler, self.most, self.spaces = compiler, most, spaces
+        self.narrow = False  # some valid texts were left out, because there were too many states
         self.rank = {name: at for at, name in enumerate(first)}
         self.start: Hashable = ("document" if spaces else "value", compiler.formula(compiler.root))
         self._moves: dict[Hashable, tuple[Move, ...]] = {}
@@ -162,11 +163,15 @@ class Values:
         return [Move(b'"', goto=("text", term))]
 
     def at_text(self, term: regex.Term) -> list[Move]:
-        try:
-            return [Move(text_fragment(regex.begin(term), self.most, quoted=True))]
-        except TooLargeError:
-            self.compiler.decline("pattern", "string")
-            return [Move(text_fragment(regex.begin(ALL_TEXT), self.most, quoted=True))]
+        """The rest of a string. Where the automaton of all of them would be too large: those that begin with what the patterns look
+        for, and where that is too large as well, any."""
+        for one in (term, regex.narrowed(term), ALL_TEXT):
+            try:
+                return [Move(text_fragment(regex.begin(one), self.most, quoted=True))]
+            except TooLargeError:
+                self.compiler.decline("pattern", "string")
+                self.narrow = self.narrow or one is term
+        raise AssertionError("all texts fit")
 
     def text(self, formula: Formula, doubt: bool = True) -> regex.Term:
         """The formula about strings as one regex. ``doubt``: what MAYBE counts as."""
