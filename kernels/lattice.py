@@ -108,8 +108,8 @@ def partition(automaton: Automaton, weights: Tensor, slots: Slots, semiring: Sem
     alpha = torch.cat([torch.zeros(1, dtype=torch.float64), alpha[1:]])  # arrivals: a tail of blanks begins before skips
     done = torch.full((states,), -torch.inf, dtype=torch.float64)  # in a slot's blank tail
     for t in range(cells):
-        if spans:
-            each = [weights[t, span].logsumexp(0) if semiring == "sum" else weights[t, span].max() for span in spans]
+        if len(src):
+            each = [weights[t, span].logsumexp(0) if semiring == "sum" else weights[t, span].max() for span in spans if span]
             moved = gather(skips(alpha)[src] + torch.stack(each)[label], dst, states, semiring)
         else:
             moved = torch.full_like(alpha, -torch.inf)

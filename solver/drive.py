@@ -157,7 +157,7 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
     joint: list[Conditioned | None] | None = None
     if checks and isinstance(task, Projects):
         joint = condition(task, asked, logits)
-        logits, packed = conditioned(joint, vocab)
+        logits, packed = conditioned(joint, logits.shape[1:])
     uniform = None
     if asked[0][1].uniform is not None:
         drawn = np.stack([request.uniform for _, request in asked if request.uniform is not None])
@@ -202,9 +202,8 @@ def condition(task: Projects, asked: Sequence[tuple[Running, Request]], logits: 
     return found
 
 
-def conditioned(joint: Sequence[Conditioned | None], vocab: int) -> tuple[torch.Tensor, torch.Tensor]:
+def conditioned(joint: Sequence[Conditioned | None], shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
     """The same as logits (B, L, V) and bitmask (B, L, W); nothing is allowed on a canvas that cannot be completed."""
-    shape = next((one.p.shape for one in joint if one is not None), (0, vocab))
     p = torch.from_numpy(np.stack([one.p if one is not None else np.zeros(shape) for one in joint]))
     return p.clamp_min(1e-300).log().float(), reference.pack(p > 0)
 

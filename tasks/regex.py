@@ -557,7 +557,7 @@ class Parser:
             end = self.text.find("}", self.at)
             code, self.at = self.text[self.at : end], end + 1
         else:
-            code = self.peek(digits)
+            code = self.peek(digits).ljust(digits, "?")
             self.at += digits
         try:
             value = int(code, 16)

@@ -316,14 +316,14 @@ class Compiler:
                 dependent[name] = what
             else:
                 schemas[name] = what
+        other_kinds = kinds(KINDS_BUT_OBJECT)  # a leaf says nothing of them, and its negation would
         for name, wanted in dependent.items():
-            found.append(either([unless(leaf("required", name)), both(leaf("required", other) for other in wanted)]))
+            found.append(either([other_kinds, unless(leaf("required", name)), both(leaf("required", other) for other in wanted)]))
         for name, sub in schemas.items():
-            found.append(either([unless(leaf("required", name)), self.formula(self.place(sub, resolver))]))
+            found.append(either([other_kinds, unless(leaf("required", name)), self.formula(self.place(sub, resolver))]))
         if draft >= 2019 and schema.get("unevaluatedProperties") not in (None, True, {}):
             found.append(self.decline("unevaluatedProperties", "object"))
-        # Asserted only of objects, as every leaf is; in a disjunction each side must say so itself.
-        return [either([kinds(set(KINDS_BUT_OBJECT)), part]) if part.op == "or" else part for part in found]
+        return found
 
     def arrays(self, schema: dict[str, Any], resolver: Any, draft: int) -> list[Formula]:
         found = []
