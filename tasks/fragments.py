@@ -73,6 +73,29 @@ class Fragment:
         return -1
 
 
+    @cached_property
+    def longest(self) -> int | None:
+        """Bytes of the longest way through; None where there is no longest."""
+        out: dict[int, list[int]] = {}
+        for src, dst in zip(self.src.tolist(), self.dst.tolist(), strict=True):
+            out.setdefault(src, []).append(dst)
+        known: dict[int, int] = {self.states: 0}
+        path: list[int] = [0]
+        on_path = {0}
+        while path:
+            at = path[-1]
+            missing = [dst for dst in out.get(at, ()) if dst not in known]
+            if any(dst in on_path for dst in missing):
+                return None
+            if missing:
+                path.append(missing[0])
+                on_path.add(missing[0])
+            else:
+                known[at] = max((1 + known[dst] for dst in out.get(at, ())), default=0)
+                on_path.discard(path.pop())
+        return known[0]
+
+
 Edges = Callable[[Hashable], Iterable[tuple[int, Hashable]]]
 EXIT = "exit"
 

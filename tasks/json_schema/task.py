@@ -25,6 +25,8 @@ from solver.tasks import language
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.json_schema.compile import DRAFTS, Compiler
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
+from solver.tasks.json_schema.records import outline
+from solver.tasks.json_schema.scaffold import Scaffold
 from solver.tasks.json_schema.spans import repeated, spans
 from solver.tasks.json_schema.values import Values
 from solver.tasks.language import BLANK, Projection, Unrolled
@@ -78,8 +80,9 @@ class Form:
         formats: bool = True,
         registry: Mapping[str, Any] | None = None,
         draft: int | None = None,
+        slots: bool = False,
     ) -> Form:
-        """Raises SchemaError for what is no schema or template; UnsatisfiableSchema where no value satisfies the schema,
+        """``slots``: lay the block out by what all instances have in common (scaffold.py), where there is such a thing. Raises SchemaError for what is no schema or template; UnsatisfiableSchema where no value satisfies the schema,
         which is then proven; CanvasTooSmall where one does, but none so short."""
         if length < 1:
             raise SchemaError(f"the length must be at least 1, not {length}")
@@ -87,6 +90,9 @@ class Form:
         compiler = Compiler(schema, formats, registry, draft)
         validator = validator_of(schema, compiler.draft, formats, registry)
         parts: tuple[bytes | Gap, ...] = (Gap(length),)
+        if slots and template is None:
+            laid = Scaffold.of(Values(compiler, length)).parts(length)
+            parts = tuple(part if isinstance(part, bytes) else Gap(part) for part in laid) if laid else parts
         if template is not None:
             parts = tuple(part.encode() if isinstance(part, str) else part for part in template if part != "")
             if not parts:
@@ -124,6 +130,22 @@ class Form:
         tokens = np.concatenate([np.full(p.cells, BLANK) if isinstance(p, Gap) else np.frombuffer(p, np.uint8) for p in self.parts])
         pinned = np.concatenate([np.full(p.cells if isinstance(p, Gap) else len(p), isinstance(p, bytes)) for p in self.parts])
         return tokens.astype(np.int64), pinned
+
+    @property
+    def prompt(self) -> bytes:
+        """What a denoiser reads."""
+        return self.prompt_of(self.schema, self.text)
+
+    @staticmethod
+    def prompt_of(schema: Any, text: str) -> bytes:
+        """The schema in short, a line break, the text."""
+        return f"{outline(schema)}\n{text}".encode()
+
+    @property
+    def holes(self) -> tuple[tuple[int, int], ...]:
+        """Where each hole begins, and how many cells it has."""
+        ends = np.cumsum([part.cells if isinstance(part, Gap) else len(part) for part in self.parts]).tolist()
+        return tuple((end - part.cells, part.cells) for end, part in zip(ends, self.parts, strict=True) if isinstance(part, Gap))
 
     @cached_property
     def slots(self) -> Slots:
@@ -193,8 +215,8 @@ class JsonTask:
 
     def encode(self, problem: Form) -> Canvas:
         tokens, pinned = problem.given
-        prompt = np.frombuffer((problem.text or "").encode(), np.uint8).astype(np.int64)
-        return Canvas(tokens, pinned, pinned.copy(), self.vocab, prompt=prompt)
+        prompt = np.frombuffer(problem.prompt, np.uint8).astype(np.int64)
+        return Canvas(tokens, pinned, pinned.copy(), self.vocab, prompt=prompt, slots=problem.holes)
 
     def project(
         self, problem: Form, logits: NDArray[np.float32], tokens: Tokens, trail: Mask, rng: np.random.Generator | None = None
