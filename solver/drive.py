@@ -20,7 +20,7 @@ from solver.denoisers.protocol import Denoiser
 from solver.kernels import dispatch, reference
 from solver.policies import Policy
 from solver.refine import Episode, Reply, Request, episode
-from solver.tasks.canvas import Canvas
+from solver.tasks.canvas import Canvas, Tokens
 from solver.tasks.task import Conditioned, Eliminates, Projects, Task
 from solver.trace import Budget, Outcome, Step
 
@@ -154,10 +154,12 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
     allowed = allow(task if checks and isinstance(task, Eliminates) else None, canvases, tokens, trail, vocab)
     there = logits.device  # statistics are taken where the logits are: only a few numbers a cell come back
     packed = None if allowed is None else torch.from_numpy(allowed).to(there)
-    joint: list[Conditioned | None] | None = None
     if checks and isinstance(task, Projects):
-        joint = condition(task, asked, logits)
-        logits, packed = conditioned(joint, logits.shape[1:])
+        for at, (one, request) in enumerate(asked):
+            rng = None if request.uniform is None else np.random.default_rng(request.uniform.view(np.uint32))
+            found = task.project(one.problem, logits[at].cpu().numpy(), request.tokens, request.trail, rng)
+            yield conditioned(found, request, loops[at], flops[at], aux.select([at]))
+        return
     uniform = None
     if asked[0][1].uniform is not None:
         drawn = np.stack([request.uniform for _, request in asked if request.uniform is not None])
@@ -166,10 +168,6 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
     found = dispatch.token_statistics(logits, packed, uniform, held)
     choices = np.full(tokens.shape, vocab) if packed is None else reference.count(packed).cpu().numpy()
     best, _, top1, top2, entropy, sample, belief = (column.cpu().numpy() for column in found)
-    for row, one in enumerate(joint or ()):  # values come from one valid canvas, marginals are their confidences
-        if one is not None:
-            best[row], top1[row], top2[row] = one.best, *margins(one)
-            sample[row] = one.sample
     for row in range(len(asked)):
 
         def probabilities(cell: int, row: int = row) -> tuple[np.ndarray, np.ndarray]:
@@ -193,27 +191,44 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
         )
 
 
-def condition(task: Projects, asked: Sequence[tuple[Running, Request]], logits: torch.Tensor) -> list[Conditioned | None]:
-    """Every row's distributions, given that its canvas is valid."""
-    found = []
-    for (one, request), row in zip(asked, logits.cpu().numpy(), strict=True):
-        rng = None if request.uniform is None else np.random.default_rng(request.uniform.view(np.uint32))
-        found.append(task.project(one.problem, row, request.tokens, request.trail, rng))
-    return found
+def conditioned(found: Conditioned | None, request: Request, loops: int, flops: int, carry: Any) -> Reply:
+    """The reply for a canvas whose cells are conditioned on being valid together: values come from one valid canvas, and marginals
+    are only their confidences. Nothing is allowed on a canvas that cannot be completed."""
+    size = len(request.tokens)
+    if found is None:
+        nothing, zero = np.full(size, -1), np.zeros(size, np.float32)
+        none = np.zeros(0, np.int64), np.zeros(0)
+        return Reply(nothing, zero, zero, zero, nothing, nothing + 1, zero, lambda _: none, loops, flops, carry, np.inf)  # type: ignore[arg-type,return-value]
+    p, columns = found.p, found.columns
+    place = {} if columns is None else {int(token): at for at, token in enumerate(columns)}
+    cells = np.arange(size)
 
+    def column(tokens: Tokens) -> Tokens:
+        return tokens if columns is None else np.array([place.get(int(token), 0) for token in tokens])
 
-def conditioned(joint: Sequence[Conditioned | None], shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same as logits (B, L, V) and bitmask (B, L, W); nothing is allowed on a canvas that cannot be completed."""
-    p = torch.from_numpy(np.stack([one.p if one is not None else np.zeros(shape) for one in joint]))
-    return p.clamp_min(1e-300).log().float(), reference.pack(p > 0)
+    others = p.copy()
+    others[cells, column(found.best)] = 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -np.where(p > 0, p * np.log(p), 0.0).sum(1)
 
+    def probabilities(cell: int) -> tuple[Tokens, np.ndarray]:
+        at = np.flatnonzero(p[cell] > 0)
+        return (at if columns is None else columns[at]), p[cell, at]
 
-def margins(one: Conditioned) -> tuple[np.ndarray, np.ndarray]:
-    """The probability (L,) of the chosen token, and of the likeliest other one."""
-    cells = np.arange(len(one.best))
-    others = one.p.copy()
-    others[cells, one.best] = 0.0
-    return one.p[cells, one.best].astype(np.float32), others.max(1).astype(np.float32)
+    return Reply(
+        best=found.best,
+        top1=p[cells, column(found.best)].astype(np.float32),
+        top2=others.max(1).astype(np.float32),
+        entropy=entropy.astype(np.float32),
+        sample=found.sample,
+        choices=(p > 0).sum(1),
+        belief=p[cells, column(np.where(request.known, request.tokens, found.best))].astype(np.float32),
+        probabilities=probabilities,
+        loops=loops,
+        flops=flops,
+        carry=carry,
+        tax=found.tax,
+    )
 
 
 @torch.inference_mode()

@@ -179,39 +179,54 @@ def assemble(parts: _Parts, start: int, final: int, cells: int) -> Automaton:
     src = np.concatenate([own[:, 0], *(c[0] for c in parts.copies)])
     label = np.concatenate([own[:, 1], *(c[1] for c in parts.copies)])
     dst = np.concatenate([own[:, 2], *(c[2] for c in parts.copies)])
+    accept = np.zeros(parts.states, bool)
+    accept[final] = True
+    used, label = np.unique(label, return_inverse=True)
+    members = [members_of(int(one)) for one in used] or [np.zeros(0, np.int32)]
     skips = np.array(parts.skips, np.int32).reshape(-1, 2)
-    reach = distances(parts.states, src, dst, skips[:, 0], skips[:, 1], start)
-    rest = distances(parts.states, dst, src, skips[:, 1], skips[:, 0], final)
+    return in_order((src, label.astype(np.int32), dst), (skips[:, 0], skips[:, 1]), accept, members, start, cells)
+
+
+def in_order(
+    edges: tuple[Ints, Ints, Ints],
+    skips: tuple[Ints, Ints],
+    accept: NDArray[np.bool_],
+    members: Sequence[Ints],
+    start: int,
+    cells: int,
+) -> Automaton:
+    """An automaton of ``edges`` (source, label, target) and ``skips`` (source, target), its states in the order of how soon they
+    are reached, without those that no text of at most ``cells`` symbols goes through."""
+    (src, label, dst), states = edges, len(accept)
+    reach = distances(states, src, dst, *skips, start)
+    # backwards from all accepting states at once, by way of one state more
+    ends = np.flatnonzero(accept).astype(np.int32)
+    back = np.concatenate([skips[1], np.full(len(ends), states, np.int32)]), np.concatenate([skips[0], ends])
+    rest = distances(states + 1, dst, src, *back, states)[:states]
     alive = (reach >= 0) & (rest >= 0) & (reach + rest <= cells)
     alive[start] = True
     reach[start] = max(0, reach[start])
     # The first state stays the first; others in the order of how soon they are reached.
-    order = np.lexsort((np.arange(parts.states) != start, reach))
+    order = np.lexsort((np.arange(states) != start, reach))
     order = order[alive[order]]
-    number = np.full(parts.states, -1, np.int32)
+    number = np.full(states, -1, np.int32)
     number[order] = np.arange(len(order), dtype=np.int32)
     kept = alive[src] & alive[dst]
     src, label, dst = number[src[kept]], label[kept], number[dst[kept]]
     by_source = np.argsort(src, kind="stable")
     src, label, dst = src[by_source], label[by_source], dst[by_source]
-    skips = skips[alive[skips].all(1)] if len(skips) else skips
-    skip_src, skip_dst = ordered(number[skips[:, 0]], number[skips[:, 1]], len(order))
-    used, label = np.unique(label, return_inverse=True)
-    members = [members_of(int(one)) for one in used] or [np.zeros(0, np.int32)]
-    accept = np.zeros(len(order), bool)
-    if number[final] >= 0:
-        accept[number[final]] = True
-    rest = rest[order]
+    both = alive[skips[0]] & alive[skips[1]]
+    skip_src, skip_dst = ordered(number[skips[0][both]], number[skips[1][both]], len(order))
     return Automaton(
         src=src,
-        label=label.astype(np.int32),
+        label=label,
         dst=dst,
         first=np.searchsorted(src, np.arange(len(order) + 1)).astype(np.int32),
         skip_src=skip_src,
         skip_dst=skip_dst,
-        accept=accept,
+        accept=accept[order],
         reach=reach[order].astype(np.int32),
-        rest=np.where(rest < 0, 1 << 30, rest).astype(np.int32),
+        rest=np.where(rest[order] < 0, 1 << 30, rest[order]).astype(np.int32),
         members=np.concatenate([np.zeros(0, np.int32), *members]).astype(np.int32),
         member_first=np.cumsum([0, *map(len, members)]).astype(np.int32),
     )
@@ -334,12 +349,14 @@ class _Recogniser:
 class Projection:
     """A factorised distribution conditioned on a language. best (L,): the likeliest block.  p (L, V): how likely each cell holds
     each token, given that the block is in the language.  sample (L,): a draw, where one was asked for, or ``best``.
-    tax: minus the log-probability that a block is in the language, in nats: what validity costs."""
+    tax: minus the log-probability that a block is in the language, in nats: what validity costs.  columns: the tokens that the
+    columns of p stand for, where they are not all."""
 
     best: NDArray[np.int64]
     p: NDArray[np.float64]
     sample: NDArray[np.int64]
     tax: float
+    columns: NDArray[np.int64] | None = None
 
 
 def weights_of(logits: NDArray[np.floating], tokens: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.float64]:

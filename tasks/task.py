@@ -70,7 +70,7 @@ class Conditioned(Protocol):
     """Distributions over cells, given that the whole canvas is valid as far as the task's language can say.
 
     best (L,): the likeliest valid canvas.  p (L, V): the probability of each token in each cell.  sample (L,): a draw, where one was
-    asked for.  tax: nats that validity costs.
+    asked for.  tax: nats that validity costs.  columns (U,): the tokens that the columns of ``p`` (L, U) stand for, None for all.
     """
 
     @property
@@ -81,6 +81,8 @@ class Conditioned(Protocol):
     def sample(self) -> Tokens: ...
     @property
     def tax(self) -> float: ...
+    @property
+    def columns(self) -> Tokens | None: ...
 
 
 @runtime_checkable
