@@ -1,11 +1,12 @@
 """lattice.py compiled by numba: one pass forward or backward, over the states that can be reached and can still end in time.
 
-Sums are kept as logarithms, not scaled probabilities: a text that the model hardly believes may be the only one that the pins
-allow, and must not underflow.
+A sum is kept as a mantissa and a binary exponent of its own: a text that the model hardly believes may be the only one that the
+pins allow, and must not underflow; and logarithms would cost several times as much.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,35 +17,85 @@ from solver.kernels.lattice import Automaton, Slots
 
 Floats = NDArray[np.float64]
 NONE, MERGED = -1, -(1 << 30)  # back-pointers that are no edge
+NEVER = -(1 << 29)  # the exponent of zero
+POWERS = 2.0 ** -np.arange(64)  # what is 64 binary places smaller is left out of a sum
+LN2 = math.log(2.0)
 
 
 @njit(cache=True, nogil=True)
-def _labels(weights, members, first, total, high, argument):  # type: ignore[no-untyped-def]
-    """log-sum-exp, maximum and its symbol of every label in every cell."""
-    for t in range(weights.shape[0]):
+def _scaled(x):  # type: ignore[no-untyped-def]
+    """exp(x) as (mantissa, exponent); (0, NEVER) for minus infinity."""
+    if x == -np.inf:
+        return 0.0, NEVER
+    e = int(np.floor(x / LN2))
+    return np.exp(x - e * LN2), e
+
+
+@njit(cache=True, nogil=True)
+def _labels(weights, members, first, mantissa, exponent, high, argument):  # type: ignore[no-untyped-def]
+    """The total (as mantissa and exponent), the largest log-weight and its symbol of every label in every cell."""
+    cells, symbols = weights.shape
+    linear = np.empty(symbols)
+    for t in range(cells):
+        top = -np.inf
+        for v in range(symbols):
+            top = max(top, weights[t, v])
+        base_m, base_e = _scaled(top)
+        for v in range(symbols):
+            linear[v] = np.exp(weights[t, v] - top) if weights[t, v] > -np.inf else 0.0
         for c in range(len(first) - 1):
-            top, arg = -np.inf, -1
+            best, arg, total = -np.inf, -1, 0.0
             for k in range(first[c], first[c + 1]):
-                x = weights[t, members[k]]
-                if x > top:
-                    top, arg = x, members[k]
-            high[t, c], argument[t, c], total[t, c] = top, arg, top
-            if first[c + 1] - first[c] > 1 and top > -np.inf:
-                s = 0.0
+                v = members[k]
+                total += linear[v]
+                if weights[t, v] > best:
+                    best, arg = weights[t, v], v
+            high[t, c], argument[t, c] = best, arg
+            if best == -np.inf:
+                mantissa[t, c], exponent[t, c] = 0.0, NEVER
+            elif total > 1e-280:
+                mantissa[t, c], exponent[t, c] = total * base_m, base_e
+            else:  # all members are far below the cell's largest
+                m, e = _scaled(best)
+                total = 0.0
                 for k in range(first[c], first[c + 1]):
-                    x = weights[t, members[k]] - top
-                    if x > -700.0:
-                        s += np.exp(x)
-                total[t, c] = top + np.log(s)
+                    total += np.exp(weights[t, members[k]] - best)
+                mantissa[t, c], exponent[t, c] = m * total, e
+            if mantissa[t, c] > 0.0:
+                m, e = math.frexp(mantissa[t, c])
+                mantissa[t, c] = m
+                exponent[t, c] += e
 
 
 @njit(cache=True, nogil=True)
-def _plus(a, b):  # type: ignore[no-untyped-def]
-    if a < b:
-        a, b = b, a
-    if b == -np.inf:
-        return a
-    return a + np.log1p(np.exp(b - a))
+def _plus(m, e, m2, e2):  # type: ignore[no-untyped-def]
+    """m 2**e + m2 2**e2."""
+    if m2 == 0.0:
+        return m, e
+    if m == 0.0:
+        return m2, e2
+    d = e2 - e
+    if d <= 0:
+        return (m + m2 * POWERS[-d], e) if d > -64 else (m, e)
+    return (m * POWERS[d] + m2, e2) if d < 64 else (m2, e2)
+
+
+@njit(cache=True, nogil=True)
+def _tidy(m, e):  # type: ignore[no-untyped-def]
+    """The same with a mantissa below 1."""
+    if m == 0.0:
+        return 0.0, NEVER
+    m, more = math.frexp(m)
+    return m, e + more
+
+
+@njit(cache=True, nogil=True)
+def _part(m, e, whole_m, whole_e):  # type: ignore[no-untyped-def]
+    """A share of a whole."""
+    d = e - whole_e
+    if m == 0.0 or d < -1000:
+        return 0.0
+    return math.ldexp(m / whole_m, d)
 
 
 @njit(cache=True, nogil=True)
@@ -130,164 +181,166 @@ def _best(src, label, dst, first, skip_src, skip_dst, accept, reach, rest, high,
 
 
 @njit(cache=True, nogil=True)
-def _backward(src, label, dst, first, skip_src, skip_dst, accept, reach, rest, total, blank, inside, last, maximum):  # type: ignore[no-untyped-def]
-    """What follows each state, as log-sums or maxima, each (L+1, S): where no blank may come first (after a skip), where one may
+def _backward(label, dst, first, skip_src, skip_dst, accept, reach, rest, mantissa, exponent, blank_m, blank_e, inside, last):  # type: ignore[no-untyped-def]
+    """What follows each state, each (L+1, S) as mantissas and exponents: where no blank may come first (after a skip), where one may
     (on arrival), and inside a tail of blanks."""
-    cells, states = total.shape[0], len(reach)
-    beta = np.full((cells + 1, states), -np.inf)
-    arrive = np.full((cells + 1, states), -np.inf)
-    tail = np.full((cells + 1, states), -np.inf)
-    for q in range(states):
-        if accept[q]:
-            beta[cells, q] = 0.0
+    cells, states = mantissa.shape[0], len(reach)
+    m = np.zeros((3, cells + 1, states))
+    x = np.full((3, cells + 1, states), NEVER, np.int32)
     for t in range(cells, -1, -1):
         live = _horizon(reach, t)
-        if t < cells:
+        if t == cells:
+            for q in range(states):
+                if accept[q]:
+                    m[0, t, q], x[0, t, q] = 1.0, 0
+        else:
             for q in range(live):
                 if rest[q] > cells - t:
                     continue
-                top = -np.inf
-                many = 0
+                sm, se = 0.0, NEVER
                 for e in range(first[q], first[q + 1]):
-                    x = total[t, label[e]] + arrive[t + 1, dst[e]]
-                    if x > -np.inf:
-                        many += 1
-                        if x > top:
-                            top = x
-                if many > 1 and not maximum:
-                    s = 0.0
-                    for e in range(first[q], first[q + 1]):
-                        x = total[t, label[e]] + arrive[t + 1, dst[e]] - top
-                        if x > -40.0:
-                            s += np.exp(x)
-                    top += np.log(s)
-                beta[t, q] = top
+                    am = m[1, t + 1, dst[e]]
+                    if am > 0.0:
+                        c = label[e]
+                        sm, se = _plus(sm, se, mantissa[t, c] * am, exponent[t, c] + x[1, t + 1, dst[e]])
+                m[0, t, q], x[0, t, q] = _tidy(sm, se)
         for k in range(len(skip_src) - 1, -1, -1):
             a, b = skip_src[k], skip_dst[k]
-            if beta[t, b] > -np.inf:
-                beta[t, a] = max(beta[t, a], beta[t, b]) if maximum else _plus(beta[t, a], beta[t, b])
+            if m[0, t, b] > 0.0:
+                m[0, t, a], x[0, t, a] = _plus(m[0, t, a], x[0, t, a], m[0, t, b], x[0, t, b])
         for q in range(live):
-            arrive[t, q] = beta[t, q]
-            if t < cells and inside[t]:
-                x = blank[t] + (arrive[t + 1, q] if last[t] else tail[t + 1, q])
-                if x > -np.inf:
-                    tail[t, q] = x
-                    arrive[t, q] = max(beta[t, q], x) if maximum else _plus(beta[t, q], x)
-    return beta, arrive, tail
+            m[1, t, q], x[1, t, q] = m[0, t, q], x[0, t, q]
+            if t < cells and inside[t] and blank_m[t] > 0.0:
+                way = 1 if last[t] else 2
+                if m[way, t + 1, q] > 0.0:
+                    m[2, t, q], x[2, t, q] = _tidy(blank_m[t] * m[way, t + 1, q], blank_e[t] + x[way, t + 1, q])
+                    m[1, t, q], x[1, t, q] = _plus(m[0, t, q], x[0, t, q], m[2, t, q], x[2, t, q])
+    return m, x
 
 
 @njit(cache=True, nogil=True)
-def _marginals(label, dst, first, skip_src, skip_dst, reach, total, blank, inside, last, beta, arrive, tail, mass, blanks):  # type: ignore[no-untyped-def]
+def _marginals(label, dst, first, skip_src, skip_dst, reach, mantissa, exponent, blank_m, blank_e, inside, last, m, x, mass, blanks):  # type: ignore[no-untyped-def]
     """Adds up the probability of every label in every cell (L, C), and of BLANK (L,)."""
-    cells, states = total.shape[0], len(reach)
-    whole = arrive[0, 0]
-    alpha = np.full(states, -np.inf)
-    moved = np.full(states, -np.inf)
-    done = np.full(states, -np.inf)
-    alpha[0] = 0.0
+    cells, states = mantissa.shape[0], len(reach)
+    whole_m, whole_e = m[1, 0, 0], x[1, 0, 0]
+    am, ae = np.zeros(states), np.full(states, NEVER, np.int64)
+    nm, ne = np.zeros(states), np.full(states, NEVER, np.int64)
+    dm, de = np.zeros(states), np.full(states, NEVER, np.int64)
+    am[0], ae[0] = 1.0, 0
     for t in range(cells):
         live = _horizon(reach, t)
         if inside[t]:
+            way = 1 if last[t] else 2
             for q in range(live):
-                x = _plus(alpha[q], done[q]) + blank[t]
-                ahead = arrive[t + 1, q] if last[t] else tail[t + 1, q]
-                if x == -np.inf or ahead == -np.inf:
-                    done[q] = -np.inf
+                sm, se = _plus(am[q], ae[q], dm[q], de[q])
+                if sm == 0.0 or m[way, t + 1, q] == 0.0 or blank_m[t] == 0.0:
+                    dm[q], de[q] = 0.0, NEVER
                     continue
-                done[q] = x
-                blanks[t] += np.exp(x + ahead - whole)
+                dm[q], de[q] = _tidy(sm * blank_m[t], se + blank_e[t])
+                blanks[t] += _part(dm[q] * m[way, t + 1, q], de[q] + x[way, t + 1, q], whole_m, whole_e)
         for k in range(len(skip_src)):
-            if alpha[skip_src[k]] > -np.inf:
-                alpha[skip_dst[k]] = _plus(alpha[skip_dst[k]], alpha[skip_src[k]])
-        moved[:] = -np.inf
+            a, b = skip_src[k], skip_dst[k]
+            if am[a] > 0.0:
+                am[b], ae[b] = _plus(am[b], ae[b], am[a], ae[a])
+        nm[:] = 0.0
         for q in range(live):
-            x = alpha[q]
-            if x == -np.inf:
+            if am[q] == 0.0 or m[0, t, q] == 0.0:
                 continue
+            fm, fe = _tidy(am[q], ae[q])
             for e in range(first[q], first[q + 1]):
-                to = dst[e]
-                ahead = arrive[t + 1, to]
-                if ahead == -np.inf:
+                to, c = dst[e], label[e]
+                bm = m[1, t + 1, to]
+                if bm == 0.0:
                     continue
-                y = x + total[t, label[e]]
-                if y > -np.inf:
-                    moved[to] = _plus(moved[to], y)
-                    share = y + ahead - whole
-                    if share > -60.0:
-                        mass[t, label[e]] += np.exp(share)
+                pm, pe = fm * mantissa[t, c], fe + exponent[t, c]
+                if pm > 0.0:
+                    if nm[to] == 0.0:
+                        nm[to], ne[to] = pm, pe
+                    else:
+                        nm[to], ne[to] = _plus(nm[to], ne[to], pm, pe)
+                    mass[t, c] += _part(pm * bm, pe + x[1, t + 1, to], whole_m, whole_e)
         if last[t]:
             for q in range(live):
-                moved[q] = _plus(moved[q], done[q])
-                done[q] = -np.inf
-        alpha, moved = moved, alpha
+                nm[q], ne[q] = _plus(nm[q], ne[q], dm[q], de[q])
+                dm[q], de[q] = 0.0, NEVER
+        am, nm = nm, am
+        ae, ne = ne, ae
 
 
 @njit(cache=True, nogil=True)
-def _spread(weights, members, first, total, mass, blanks, out):  # type: ignore[no-untyped-def]
+def _spread(weights, members, first, mantissa, exponent, mass, blanks, out):  # type: ignore[no-untyped-def]
     """From labels to symbols."""
-    for t in range(weights.shape[0]):
-        out[t, weights.shape[1] - 1] += blanks[t]
+    cells, symbols = weights.shape
+    linear = np.empty(symbols)
+    for t in range(cells):
+        out[t, symbols - 1] += blanks[t]
+        top = -np.inf
+        for v in range(symbols):
+            top = max(top, weights[t, v])
+        for v in range(symbols):
+            linear[v] = np.exp(weights[t, v] - top) if weights[t, v] > -np.inf else 0.0
         for c in range(len(first) - 1):
             if mass[t, c] > 0.0:
-                for k in range(first[c], first[c + 1]):
-                    x = weights[t, members[k]] - total[t, c]
-                    if x > -60.0:
-                        out[t, members[k]] += mass[t, c] * np.exp(x)
+                log_total = np.log(mantissa[t, c]) + exponent[t, c] * LN2 - top
+                if log_total > -600.0:
+                    share = mass[t, c] * np.exp(-log_total)
+                    for k in range(first[c], first[c + 1]):
+                        out[t, members[k]] += share * linear[members[k]]
+                else:
+                    for k in range(first[c], first[c + 1]):
+                        out[t, members[k]] += mass[t, c] * np.exp(weights[t, members[k]] - top - log_total)
 
 
 @njit(cache=True, nogil=True)
-def _sample(label, dst, first, skip_dst, skip_first, skip_order, members, member_first, weights, total, blank, inside, last, beta, arrive, tail, rng):  # type: ignore[no-untyped-def]
+def _sample(label, dst, first, skip_dst, skip_first, skip_order, members, member_first, weights, mantissa, exponent, blank_m, blank_e, inside, last, m, x, rng):  # type: ignore[no-untyped-def]
     """One block (L,), drawn forward from what ``_backward`` found. Where rounding leaves a remainder, the draw is repeated."""
-    cells = total.shape[0]
+    cells = mantissa.shape[0]
     out = np.full(cells, -1, np.int64)
-    q, t, arrived = 0, 0, True
+    q, t, arrived = 0, 0, 1
     while t < cells:
         u = rng.random()
-        whole = arrive[t, q] if arrived else beta[t, q]
-        if arrived and inside[t]:
-            x = blank[t] + (arrive[t + 1, q] if last[t] else tail[t + 1, q])
-            if x > -np.inf:
-                u -= np.exp(x - whole)
-                if u < 0.0:
-                    while True:
-                        out[t] = weights.shape[1] - 1
-                        t += 1
-                        if last[t - 1]:
-                            break
-                    continue
+        wm, we = m[arrived, t, q], x[arrived, t, q]
+        if arrived == 1 and m[2, t, q] > 0.0:
+            u -= _part(m[2, t, q], x[2, t, q], wm, we)
+            if u < 0.0:
+                while True:
+                    out[t] = weights.shape[1] - 1
+                    t += 1
+                    if last[t - 1]:
+                        break
+                continue
         taken = False
         for k in range(skip_first[q], skip_first[q + 1]):
             to = skip_dst[skip_order[k]]
-            if beta[t, to] > -np.inf:
-                u -= np.exp(beta[t, to] - whole)
-                if u < 0.0:
-                    q, taken, arrived = to, True, False
-                    break
+            u -= _part(m[0, t, to], x[0, t, to], wm, we)
+            if u < 0.0:
+                q, taken, arrived = to, True, 0
+                break
         if taken:
             continue
         chosen = -1
         for e in range(first[q], first[q + 1]):
-            x = total[t, label[e]] + arrive[t + 1, dst[e]]
-            if x > -np.inf:
-                u -= np.exp(x - whole)
-                if u < 0.0:
-                    chosen = e
-                    break
+            c = label[e]
+            u -= _part(mantissa[t, c] * m[1, t + 1, dst[e]], exponent[t, c] + x[1, t + 1, dst[e]], wm, we)
+            if u < 0.0:
+                chosen = e
+                break
         if chosen < 0:
             continue
         c = label[chosen]
+        log_total = np.log(mantissa[t, c]) + exponent[t, c] * LN2
         symbol = -1
         while symbol < 0:
             v = rng.random()
             for k in range(member_first[c], member_first[c + 1]):
-                x = weights[t, members[k]]
-                if x > -np.inf:
-                    v -= np.exp(x - total[t, c])
+                w = weights[t, members[k]]
+                if w > -np.inf:
+                    v -= np.exp(w - log_total)
                     if v < 0.0:
                         symbol = members[k]
                         break
         out[t] = symbol
-        q, arrived = dst[chosen], True
+        q, arrived = dst[chosen], 1
         t += 1
     return out
 
@@ -334,37 +387,39 @@ class Lattice:
         self.weights = np.ascontiguousarray(weights, np.float64)
         a = automaton
         shape = (len(weights), len(a.member_first) - 1)
-        self.total, self.high = np.empty(shape), np.empty(shape)
-        self.argument = np.empty(shape, np.int32)
-        _labels(self.weights, a.members, a.member_first, self.total, self.high, self.argument)
+        self.mantissa, self.exponent = np.empty(shape), np.empty(shape, np.int32)
+        self.high, self.argument = np.empty(shape), np.empty(shape, np.int32)
+        _labels(self.weights, a.members, a.member_first, self.mantissa, self.exponent, self.high, self.argument)
         self.blank = np.ascontiguousarray(self.weights[:, -1])
-        self.graph = (a.src, a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.accept, a.reach, a.rest)
-        self._beta: tuple[Floats, Floats, Floats] | None = None
+        self._behind: tuple[Any, Any] | None = None
 
     @property
-    def beta(self) -> tuple[Floats, Floats, Floats]:
-        """What follows each state, as log-sums: see ``_backward``."""
-        if self._beta is None:
-            self._beta = self.backward(maximum=False)
-        return self._beta
-
-    def backward(self, maximum: bool) -> tuple[Floats, Floats, Floats]:
-        weights = self.high if maximum else self.total
-        found: tuple[Floats, Floats, Floats] = _backward(*self.graph, weights, self.blank, *self.sides, maximum)
-        return found
+    def sums(self) -> tuple[Any, ...]:
+        """The weights of labels and of BLANK as mantissas and exponents, and the slots."""
+        exponent = np.floor(np.where(self.blank > -np.inf, self.blank, 0.0) / LN2).astype(np.int32)
+        blank = np.where(self.blank > -np.inf, np.exp(self.blank - exponent * LN2), 0.0)
+        return self.mantissa, self.exponent, blank, exponent, self.slots.inside, self.slots.last
 
     @property
-    def sides(self) -> tuple[Any, Any]:
-        return self.slots.inside, self.slots.last
+    def behind(self) -> tuple[Any, Any]:
+        """What follows each state: see ``_backward``."""
+        if self._behind is None:
+            a = self.automaton
+            graph = (a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.accept, a.reach, a.rest)
+            self._behind = _backward(*graph, *self.sums)
+        return self._behind
 
     @property
     def partition(self) -> float:
         """See :func:`solver.kernels.lattice.partition`."""
-        return float(self.beta[1][0, 0])
+        m, x = self.behind
+        return float(np.log(m[1, 0, 0]) + x[1, 0, 0] * LN2) if m[1, 0, 0] > 0 else -np.inf
 
     def best(self) -> tuple[NDArray[np.int64], float]:
         """See :func:`solver.kernels.lattice.best`."""
-        path, score = _best(*self.graph, self.high, self.blank, *self.sides)
+        a = self.automaton
+        graph = (a.src, a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.accept, a.reach, a.rest)
+        path, score = _best(*graph, self.high, self.blank, self.slots.inside, self.slots.last)
         cells = np.arange(len(path))
         tokens = np.where(path > 0, self.argument[cells, np.maximum(path - 1, 0)], self.weights.shape[1] - 1)
         return np.where(path < 0, -1, tokens).astype(np.int64), float(score)
@@ -374,11 +429,11 @@ class Lattice:
         out = np.zeros_like(self.weights)
         if self.partition == -np.inf:
             return out
-        mass, blanks = np.zeros_like(self.total), np.zeros(len(out))
+        mass, blanks = np.zeros_like(self.mantissa), np.zeros(len(out))
         a = self.automaton
         graph = (a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.reach)
-        _marginals(*graph, self.total, self.blank, *self.sides, *self.beta, mass, blanks)
-        _spread(self.weights, a.members, a.member_first, self.total, mass, blanks, out)
+        _marginals(*graph, *self.sums, *self.behind, mass, blanks)
+        _spread(self.weights, a.members, a.member_first, self.mantissa, self.exponent, mass, blanks, out)
         return out
 
     def sample(self, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -389,5 +444,5 @@ class Lattice:
         order = np.argsort(a.skip_src, kind="stable").astype(np.int32)
         skip_first = np.searchsorted(a.skip_src[order], np.arange(a.states + 1)).astype(np.int32)
         edges = (a.label, a.dst, a.first, a.skip_dst, skip_first, order, a.members, a.member_first)
-        out: NDArray[np.int64] = _sample(*edges, self.weights, self.total, self.blank, *self.sides, *self.beta, rng)
+        out: NDArray[np.int64] = _sample(*edges, self.weights, *self.sums, *self.behind, rng)
         return out

@@ -50,10 +50,11 @@ class Grammar(Protocol):
 
 
 class Regex:
-    """All texts in which a pattern is found, as a grammar. Raises PatternError."""
+    """All texts in which a pattern is found, or with ``whole`` those that it matches from beginning to end, as a grammar. Raises
+    PatternError."""
 
-    def __init__(self, pattern: str) -> None:
-        self.start: Hashable = regex.search(pattern)
+    def __init__(self, pattern: str, whole: bool = False) -> None:
+        self.start: Hashable = regex.fullmatch(pattern) if whole else regex.search(pattern)
 
     def moves(self, node: Hashable) -> Sequence[Move]:
         assert isinstance(node, regex.Term)

@@ -109,12 +109,13 @@ class Compiler:
         self._places: list[tuple[Any, Any, bool]] = []
         self._numbers: dict[tuple[int, str, tuple[str, ...]], int] = {}
         self._kept: list[Any] = []
-        everything = json.dumps([schema, list((registry or {}).values())])
+        known = mentioned(schema, registry or {})
+        everything = json.dumps([schema, [contents for _, contents in known]])
         self.dynamic = '"$dynamicRef"' in everything or '"$recursiveRef"' in everything  # then a place depends on the way to it
         name = next(uri for uri, known in DRAFTS.items() if known == self.draft)
         specification = specification_with(name)
         resource = Resource(contents=schema, specification=specification)
-        self._resolver = known_schemas(name, registry).resolver_with_root(resource)
+        self._resolver = known_schemas(name, known).resolver_with_root(resource)
         self.root = self.place(schema, self._resolver, inside=True)
 
     def place(self, schema: Any, resolver: Any, inside: bool = False) -> int:
@@ -380,6 +381,19 @@ def known_type(name: Any) -> tuple[str, ...]:
     return TYPES[name]
 
 
+def mentioned(schema: Any, registry: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The schemas of a registry that this one may refer to, directly or by way of another: those whose names it mentions."""
+    found: dict[str, Any] = {}
+    texts = [json.dumps(schema)]
+    while texts:
+        text = texts.pop()
+        for uri, contents in registry.items():
+            if uri not in found and uri.rstrip("#/").rsplit("/", 1)[-1] in text:
+                found[uri] = contents
+                texts.append(json.dumps(contents))
+    return list(found.items())
+
+
 @lru_cache(maxsize=8)
 def _metaschemas(name: str) -> Any:
     import jsonschema_specifications
@@ -387,11 +401,14 @@ def _metaschemas(name: str) -> Any:
     return jsonschema_specifications.REGISTRY
 
 
-def known_schemas(name: str, registry: Mapping[str, Any] | None) -> Any:
+def known_schemas(name: str, known: Sequence[tuple[str, Any]]) -> Any:
     """The drafts' own schemas and the user's."""
     found: Registry[Any] = _metaschemas(name)
     specification = specification_with(name)
     pairs = []
-    for uri, contents in (registry or {}).items():
+    for uri, contents in known:
         pairs.append((uri, Resource.from_contents(contents, default_specification=specification)))
-    return found.with_resources(pairs).crawl() if pairs else found
+    try:
+        return found.with_resources(pairs).crawl() if pairs else found
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SchemaError("a schema of the registry cannot be read") from error

@@ -30,8 +30,8 @@ class UnsatisfiableSchema(FillError):  # noqa: N818  # the names are part of the
 class CanvasTooSmall(FillError):  # noqa: N818
     """The shortest value needs ``minimum`` bytes, or more."""
 
-    def __init__(self, minimum: int, cells: int) -> None:
-        super().__init__(f"the shortest instance has {minimum} bytes and the canvas {cells}: give --length {minimum} or more")
+    def __init__(self, minimum: int, cells: int, unit: str = "bytes") -> None:
+        super().__init__(f"the shortest instance has {minimum} {unit} and the canvas {cells}: give a length of {minimum} or more")
         self.minimum, self.cells = minimum, cells
 
 

@@ -14,16 +14,21 @@ WHITE = " \t\n\r"
 
 
 def spans(text: bytes) -> dict[Path, tuple[int, int]]:
-    """First and last-but-one byte of every value, by its path; of a repeated name the last. Raises ValueError where the text is not
-    JSON. A name itself stands under its path with "#" and the name appended: ("a", "#b") is the name b in the object a."""
+    """First byte and end of every value, by its path; of a repeated name the last. Raises ValueError where the text is not JSON.
+    A name itself stands under its object's path with "#" and the name appended: ("a", "#b") is the name b in the object a."""
     string = text.decode()
-    json.loads(string)  # the text is JSON, or the error says where it is not
     starts = [0]
     for c in string:
         starts.append(starts[-1] + len(c.encode()))
+    return {path: (starts[a], starts[b]) for path, (a, b) in character_spans(string).items()}
+
+
+def character_spans(text: str) -> dict[Path, tuple[int, int]]:
+    """The same in characters."""
+    json.loads(text)  # the text is JSON, or the error says where it is not
     found: dict[Path, tuple[int, int]] = {}
-    _value(string, 0, (), found)
-    return {path: (starts[a], starts[b]) for path, (a, b) in found.items()}
+    _value(text, 0, (), found)
+    return found
 
 
 def _space(s: str, at: int) -> int:

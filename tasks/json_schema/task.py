@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from solver.kernels.lattice import Slots
 from solver.tasks import language
 from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.json_schema.compile import DRAFTS, Compiler
+from solver.tasks.json_schema.compile import DRAFTS, Compiler, mentioned
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
 from solver.tasks.json_schema.records import outline
 from solver.tasks.json_schema.scaffold import Scaffold
@@ -178,19 +178,6 @@ def validator_of(schema: Any, draft: int, formats: bool, registry: Mapping[str, 
         return VALIDATORS[draft](schema, validate_formats=formats, registry=known, offline=True)
     except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
         raise SchemaError("not a schema: " + str(error).splitlines()[0][:200]) from error
-
-
-def mentioned(schema: Any, registry: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The schemas of a registry that this one may refer to, directly or by way of another: those whose names it mentions."""
-    found: dict[str, Any] = {}
-    texts = [json.dumps(schema)]
-    while texts:
-        text = texts.pop()
-        for uri, contents in registry.items():
-            if uri not in found and uri.rstrip("#/").rsplit("/", 1)[-1] in text:
-                found[uri] = contents
-                texts.append(json.dumps(contents))
-    return list(found.items())
 
 
 DRAFT_NAMES = {4: "4", 6: "6", 7: "7", 2019: "201909", 2020: "202012"}
