@@ -127,7 +127,7 @@ def partition(automaton: Automaton, weights: Tensor, slots: Slots, semiring: Sem
 def marginals(automaton: Automaton, weights: Tensor, slots: Slots) -> tuple[Tensor, float]:
     """The probability (L, V) that each cell holds each symbol, given that the block is in the language; and the log-partition.
     All zero where nothing is."""
-    with torch.enable_grad():  # type: ignore[no-untyped-call]
+    with torch.enable_grad():
         floor = torch.where(weights.isfinite(), weights.double(), -1e30).requires_grad_()
         total = partition(automaton, floor + torch.where(weights.isfinite(), 0.0, -torch.inf), slots)
         if not total.isfinite():

@@ -104,7 +104,9 @@ def _horizon(reach, t):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _best(src, label, dst, first, skip_src, skip_dst, accept, reach, rest, high, blank, inside, last):  # type: ignore[no-untyped-def]
+def _best(graph, high, blank, inside, last):  # type: ignore[no-untyped-def]
+    """The likeliest path: for each cell (L,) its label plus one, 0 for BLANK, -1 where there is none; and its log-weight."""
+    src, label, dst, first, skip_src, skip_dst, accept, reach, rest = graph
     cells, states = high.shape[0], len(reach)
     came = np.full((cells + 1, states), NONE, np.int32)
     blank_came = np.zeros((cells + 1, states), np.int8)
@@ -181,9 +183,11 @@ def _best(src, label, dst, first, skip_src, skip_dst, accept, reach, rest, high,
 
 
 @njit(cache=True, nogil=True)
-def _backward(label, dst, first, skip_src, skip_dst, accept, reach, rest, mantissa, exponent, blank_m, blank_e, inside, last):  # type: ignore[no-untyped-def]
-    """What follows each state, each (L+1, S) as mantissas and exponents: where no blank may come first (after a skip), where one may
-    (on arrival), and inside a tail of blanks."""
+def _backward(graph, sums):  # type: ignore[no-untyped-def]
+    """What follows each state, each (L+1, S) as mantissas and exponents: where no blank may come first (after a skip), where
+    one may (on arrival), and inside a tail of blanks."""
+    label, dst, first, skip_src, skip_dst, accept, reach, rest = graph
+    mantissa, exponent, blank_m, blank_e, inside, last = sums
     cells, states = mantissa.shape[0], len(reach)
     m = np.zeros((3, cells + 1, states))
     x = np.full((3, cells + 1, states), NEVER, np.int32)
@@ -219,8 +223,11 @@ def _backward(label, dst, first, skip_src, skip_dst, accept, reach, rest, mantis
 
 
 @njit(cache=True, nogil=True)
-def _marginals(label, dst, first, skip_src, skip_dst, reach, mantissa, exponent, blank_m, blank_e, inside, last, m, x, mass, blanks):  # type: ignore[no-untyped-def]
+def _marginals(graph, sums, behind, mass, blanks):  # type: ignore[no-untyped-def]
     """Adds up the probability of every label in every cell (L, C), and of BLANK (L,)."""
+    label, dst, first, skip_src, skip_dst, reach = graph
+    mantissa, exponent, blank_m, blank_e, inside, last = sums
+    m, x = behind
     cells, states = mantissa.shape[0], len(reach)
     whole_m, whole_e = m[1, 0, 0], x[1, 0, 0]
     am, ae = np.zeros(states), np.full(states, NEVER, np.int64)
@@ -292,8 +299,11 @@ def _spread(weights, members, first, mantissa, exponent, mass, blanks, out):  # 
 
 
 @njit(cache=True, nogil=True)
-def _sample(label, dst, first, skip_dst, skip_first, skip_order, members, member_first, weights, mantissa, exponent, blank_m, blank_e, inside, last, m, x, rng):  # type: ignore[no-untyped-def]
+def _sample(graph, sums, behind, weights, rng):  # type: ignore[no-untyped-def]
     """One block (L,), drawn forward from what ``_backward`` found. Where rounding leaves a remainder, the draw is repeated."""
+    label, dst, first, skip_dst, skip_first, skip_order, members, member_first = graph
+    mantissa, exponent, _, _, _, last = sums
+    m, x = behind
     cells = mantissa.shape[0]
     out = np.full(cells, -1, np.int64)
     q, t, arrived = 0, 0, 1
@@ -406,7 +416,7 @@ class Lattice:
         if self._behind is None:
             a = self.automaton
             graph = (a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.accept, a.reach, a.rest)
-            self._behind = _backward(*graph, *self.sums)
+            self._behind = _backward(graph, self.sums)
         return self._behind
 
     @property
@@ -419,7 +429,7 @@ class Lattice:
         """See :func:`solver.kernels.lattice.best`."""
         a = self.automaton
         graph = (a.src, a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.accept, a.reach, a.rest)
-        path, score = _best(*graph, self.high, self.blank, self.slots.inside, self.slots.last)
+        path, score = _best(graph, self.high, self.blank, self.slots.inside, self.slots.last)
         cells = np.arange(len(path))
         tokens = np.where(path > 0, self.argument[cells, np.maximum(path - 1, 0)], self.weights.shape[1] - 1)
         return np.where(path < 0, -1, tokens).astype(np.int64), float(score)
@@ -432,7 +442,7 @@ class Lattice:
         mass, blanks = np.zeros_like(self.mantissa), np.zeros(len(out))
         a = self.automaton
         graph = (a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.reach)
-        _marginals(*graph, *self.sums, *self.behind, mass, blanks)
+        _marginals(graph, self.sums, self.behind, mass, blanks)
         _spread(self.weights, a.members, a.member_first, self.mantissa, self.exponent, mass, blanks, out)
         return out
 
@@ -444,5 +454,5 @@ class Lattice:
         order = np.argsort(a.skip_src, kind="stable").astype(np.int32)
         skip_first = np.searchsorted(a.skip_src[order], np.arange(a.states + 1)).astype(np.int32)
         edges = (a.label, a.dst, a.first, a.skip_dst, skip_first, order, a.members, a.member_first)
-        out: NDArray[np.int64] = _sample(*edges, self.weights, *self.sums, *self.behind, rng)
+        out: NDArray[np.int64] = _sample(edges, self.sums, self.behind, self.weights, rng)
         return out

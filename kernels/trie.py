@@ -15,8 +15,8 @@ Ints = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class Trie:
-    """The bytes of some tokens. first (N+1,), byte, child: each node's children by byte; done_first (N+1,), done: the numbers of the
-    tokens that end at a node."""
+    """The bytes of some tokens. first (N+1,), byte, child: each node's children by byte; done_first (N+1,), done: the numbers
+    of the tokens that end at a node."""
 
     first: Ints
     byte: Ints
@@ -102,8 +102,8 @@ def _walk(label, dst, first, skip_first, skip_dst, member, t_first, t_byte, t_ch
 
 
 def walk(automaton: Automaton, trie: Trie, most: int = 1 << 30, white: bool = False) -> tuple[Ints, bool]:
-    """(source, token, target) triples (N, 3) of all tokens that lead from a state to another, skips before and after them left out;
-    and whether some state had more than ``most``. ``white``: white space outside strings may be read (the WHITE symbol)."""
+    """(source, token, target) triples (N, 3) of all tokens that lead from a state to another, skips before and after them left
+    out; and whether some state had more than ``most``. ``white``: white space outside strings may be read (the WHITE symbol)."""
     a = automaton
     member = np.zeros((max(1, len(a.member_first) - 1), 256), bool)
     for c, (lo, hi) in enumerate(zip(a.member_first, a.member_first[1:], strict=False)):

@@ -157,8 +157,8 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
     if checks and isinstance(task, Projects):
         for at, (one, request) in enumerate(asked):
             rng = None if request.uniform is None else np.random.default_rng(request.uniform.view(np.uint32))
-            found = task.project(one.problem, logits[at].cpu().numpy(), request.tokens, request.trail, rng)
-            yield conditioned(found, request, loops[at], flops[at], aux.select([at]))
+            joint = task.project(one.problem, logits[at].cpu().numpy(), request.tokens, request.trail, rng)
+            yield conditioned(joint, request, loops[at], flops[at], aux.select([at]))
         return
     uniform = None
     if asked[0][1].uniform is not None:
@@ -192,8 +192,8 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
 
 
 def conditioned(found: Conditioned | None, request: Request, loops: int, flops: int, carry: Any) -> Reply:
-    """The reply for a canvas whose cells are conditioned on being valid together: values come from one valid canvas, and marginals
-    are only their confidences. Nothing is allowed on a canvas that cannot be completed."""
+    """The reply for a canvas whose cells are conditioned on being valid together: values come from one valid canvas, and
+    marginals are only their confidences. Nothing is allowed on a canvas that cannot be completed."""
     size = len(request.tokens)
     if found is None:
         nothing, zero = np.full(size, -1), np.zeros(size, np.float32)

@@ -4,8 +4,8 @@
     found = solver.fill({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}, text="name: Ada")
     found.text, found.value              # the exact text, and what it says
 
-The loop is ``refine.py``'s. Every draft is a text of the schema's language, the validator has the last word, and what it refuses is
-re-masked. No instance is a typed error (:mod:`solver.tasks.json_schema.errors`), never an unverified text.
+The loop is ``refine.py``'s. Every draft is a text of the schema's language, the validator has the last word, and what it
+refuses is re-masked. No instance is a typed error (:mod:`solver.tasks.json_schema.errors`), never an unverified text.
 """
 
 from __future__ import annotations
@@ -33,13 +33,21 @@ ANEW = Policy(order="depth", rounds=1 << 30)  # for denoisers that know nothing:
 
 @dataclass(frozen=True, eq=False)
 class Filled:
-    """An instance. text: exactly as it was written.  confidence (L,): of each cell, given that the text is valid.  score: the mean
-    log-probability of the open cells.  counters: what it cost."""
+    """An instance. text: exactly as it was written.  confidence (L,): of each cell, given that the text is valid.  score: the
+    mean log-probability of the open cells.  counters: what it cost."""
 
     text: str
     confidence: np.ndarray
     score: float
     counters: Counters
+
+    @property
+    def forwards(self) -> int:
+        return self.counters.forwards
+
+    @property
+    def seconds(self) -> float:
+        return self.counters.seconds
 
     @property
     def value(self) -> Any:
@@ -109,7 +117,7 @@ def result(task: JsonTask, form: Form, outcome: Outcome) -> Filled | FillError:
         error = UnsatisfiableSchema("no value of this schema fits the template (proven); change one or the other")
     else:
         error = BudgetExhausted(task.decode(form, outcome.tokens), tuple(v.message for v in outcome.violations))
-    error.counters = outcome.counters  # type: ignore[attr-defined]  # what the attempt cost
+    error.forwards, error.seconds = outcome.counters.forwards, outcome.counters.seconds
     return error
 
 
@@ -133,7 +141,8 @@ def fill(
     length: bytes of the block.  candidates: above 1 a list, the best first.  formats: whether ``format`` is asserted.
     registry: other schemas by URI. Nothing is ever fetched.
 
-    Raises SchemaError for what is no schema, and a :class:`~solver.tasks.json_schema.errors.FillError` where there is no instance.
+    Raises SchemaError for what is no schema, and a :class:`~solver.tasks.json_schema.errors.FillError` where there is no
+    instance.
     """
     predicates = (check,) if callable(check) else tuple(check)
     form = Form.of(as_schema(schema), text, template, length, predicates, formats, registry)
@@ -144,5 +153,3 @@ def fill(
         assert isinstance(error, FillError)
         raise error
     return good if candidates > 1 else good[0]
-
-

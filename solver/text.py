@@ -26,9 +26,9 @@ from solver.drive import solve
 from solver.kernels import reference
 from solver.kernels.lattice import Slots
 from solver.policies import Policy
-from solver.tasks.canvas import Tokens
 from solver.structured import as_schema
 from solver.tasks import lifting
+from solver.tasks.canvas import Tokens
 from solver.tasks.constrained_text import ConstrainedText, pattern_check, schema_check
 from solver.tasks.json_schema.task import Form, Gap
 from solver.tasks.language import Regex, unroll
@@ -109,10 +109,11 @@ def generate(
     budget: of each canvas of each candidate; by default ten of the model's own schedules.
     stop: at the first draft that is "valid" (default where there is a check), or valid and "settled" (default without).
     watch: called with (prompt, candidate, draft's text) after every forward.
-    schema, regex: the whole text is an instance of this JSON schema (or pydantic model), or matches this pattern from beginning to
-        end. Every draft is conditioned on it, all cells jointly (tasks/lifting.py), and fits one canvas.
+    schema, regex: the whole text is an instance of this JSON schema (or pydantic model), or matches this pattern from
+        beginning to end. Every draft is conditioned on it, all cells jointly (tasks/lifting.py), and fits one canvas.
 
-    Raises :class:`~solver.tasks.json_schema.errors.FillError` where no text of the schema fits; and :class:`~solver.denoisers.protocol.ModelError` (a ValueError) in one line for what cannot work.
+    Raises :class:`~solver.tasks.json_schema.errors.FillError` where no text of the schema fits, and
+    :class:`~solver.denoisers.protocol.ModelError` (a ValueError) in one line for what cannot work.
     """
     if isinstance(model, str):
         model, loaded = open_model(model)
@@ -146,7 +147,9 @@ def generate(
 BYTES = 6  # of text a token, at most, that an automaton is made for
 
 
-def constrained(words: Words, problem: Text, allowed: np.ndarray, schema: Any, regex: str | None, check: Check | None) -> ConstrainedText:
+def constrained(
+    words: Words, problem: Text, allowed: np.ndarray, schema: Any, regex: str | None, check: Check | None
+) -> ConstrainedText:
     """The task with a language. Raises FillError, SchemaError, PatternError."""
     if schema is not None and regex is not None:
         raise ModelError("give either a schema or a regex")
@@ -165,9 +168,7 @@ def constrained(words: Words, problem: Text, allowed: np.ndarray, schema: Any, r
     inside = ~pinned | ends
     last = inside & np.append(~inside[1:], True)
     slots = Slots(inside, last)
-    return ConstrainedText(
-        words.denoiser.vocab, words.decode, also, words.ends, allowed, unrolled, words.bytes(), slots
-    )
+    return ConstrainedText(words.denoiser.vocab, words.decode, also, words.ends, allowed, unrolled, words.bytes(), slots)
 
 
 def read(messages: Any, prompt: Any, tokenizer: Any) -> tuple[list[Tokens], bool]:

@@ -1,6 +1,6 @@
 """Text of a language model's tokens that must be in a language: a regular expression, or a JSON schema.
 
-    task = ConstrainedText(text_task, unrolled, words, slots)        # solver.generate(..., schema=...) makes one
+task = ConstrainedText(text_task, unrolled, words, slots)        # solver.generate(..., schema=...) makes one
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from solver.tasks.text import Check, Draft, Fault, Text, TextTask
 
 
 class ConstrainedText(TextTask):
-    """A :class:`TextTask` whose texts are those of ``unrolled``; ``words``: the bytes of every token; ``slots`` (L,): where a token that
-    ends may stand."""
+    """A :class:`TextTask` whose texts are those of ``unrolled``; ``words``: the bytes of every token; ``slots`` (L,): where a
+    token that ends may stand."""
 
     def __init__(
         self,
@@ -42,8 +42,8 @@ class ConstrainedText(TextTask):
     def project(
         self, problem: Text, logits: NDArray[np.float32], tokens: Tokens, trail: Mask, rng: np.random.Generator | None = None
     ) -> Projection | None:
-        """The model's distributions (L, V), conditioned on the language. Raises CanvasTooSmall where not even the pinned cells alone
-        leave a text."""
+        """The model's distributions (L, V), conditioned on the language. Raises CanvasTooSmall where not even the pinned cells
+        alone leave a text."""
         found = lifting.project(self.unrolled, self.words, self.slots, logits, tokens, trail, sorted(self.ends), rng)
         if found is None and not (trail & ~problem.pinned).any():
             raise CanvasTooSmall(self.fewest(problem), len(tokens), "tokens")
@@ -65,8 +65,8 @@ def schema_check(validator: Any, also: Check | None) -> Check:
         except (ValueError, RecursionError) as error:
             yield f"not JSON: {error}"
             return
-        for error in validator.iter_errors(instance):
-            yield Fault(*where.get(tuple(error.instance_path), where[()]), error.message)
+        for wrong in validator.iter_errors(instance):
+            yield Fault(*where.get(tuple(wrong.instance_path), where[()]), wrong.message)
         for path in repeated(draft.text.encode()):
             yield Fault(*where[path], "a name stands twice")
         if also is not None:

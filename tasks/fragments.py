@@ -72,7 +72,6 @@ class Fragment:
             steps += 1
         return -1
 
-
     @cached_property
     def longest(self) -> int | None:
         """Bytes of the longest way through; None where there is no longest."""
@@ -146,7 +145,8 @@ def trim(states: int, triples: list[tuple[int, int, int]], final: list[int]) -> 
     kept[-1] = len(kept)
     lines = [(kept[s], m, kept[d]) for s, m, d in triples if s in alive and d in alive]
     columns = np.array(lines, np.int32).reshape(-1, 3)
-    return Fragment(len(kept) - 1, *columns.T.copy(), tuple(kept[f] for f in final if f in kept))
+    from_, marks, to = columns.T.copy()
+    return Fragment(len(kept) - 1, from_, marks, to, tuple(kept[f] for f in final if f in kept))
 
 
 # UTF-8
@@ -299,5 +299,3 @@ def _heads(texts: Hashable) -> list[tuple[int, Hashable]]:
         if text:
             found.setdefault(text[0], []).append(text[1:])
     return [(byte, tuple(rest)) for byte, rest in found.items()]
-
-

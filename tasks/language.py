@@ -13,7 +13,7 @@ import heapq
 import itertools
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,9 +108,9 @@ class _Parts:
 def unroll(
     grammar: Grammar, cells: int, most: int = MOST_STATES, depth: int = 1, costs: Mapping[Hashable, float] | None = None
 ) -> Unrolled:
-    """The automaton of the grammar's texts of at most ``cells`` bytes: states are (node, return address) pairs, taken in the order
-    of how short a text can be that goes through them, until there are ``most``. ``costs``: of each node's shortest text, where
-    they are known (:func:`shortest`); without them a byte is assumed."""
+    """The automaton of the grammar's texts of at most ``cells`` bytes: states are (node, return address) pairs, taken in the
+    order of how short a text can be that goes through them, until there are ``most``. ``costs``: of each node's shortest text,
+    where they are known (:func:`shortest`); without them a byte is assumed."""
     parts = _Parts()
     final = parts.new()
     start = parts.new()
@@ -249,7 +249,8 @@ def distances(states: int, src: Ints, dst: Ints, skip_src: Ints, skip_dst: Ints,
     order, skip_order = np.argsort(src, kind="stable"), np.argsort(skip_src, kind="stable")
     first = np.searchsorted(src[order], np.arange(states + 1))
     skip_first = np.searchsorted(skip_src[skip_order], np.arange(states + 1))
-    return fewest(first, dst[order], skip_first, skip_dst[skip_order], start)
+    found: NDArray[np.int64] = fewest(first, dst[order], skip_first, skip_dst[skip_order], start)
+    return found
 
 
 def ordered(src: Ints, dst: Ints, states: int) -> tuple[Ints, Ints]:
@@ -323,7 +324,8 @@ class _Recogniser:
         return kept + self.close([(stack[0], stack[1]) if stack else (None, None) for stack in nodes])
 
     def close(self, nodes: list[tuple]) -> list[tuple]:  # type: ignore[type-arg]
-        kept, seen = [], set()
+        kept: list[Any] = []
+        seen: set[Any] = set()
         while nodes:
             node, stack = nodes.pop()
             if (node, stack) in seen:

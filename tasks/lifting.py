@@ -5,8 +5,8 @@
     found = project(unrolled, words, slots, logits, tokens, known, ends)
 
 The automaton reads tokens where it read bytes. Not all of a large vocabulary takes part at once: the likeliest of every cell, all
-single bytes, and whatever spells what the language forces; when no block is found so, everything does, before any verdict is given.
-A text has several spellings in tokens; the best block is the best spelling.
+single bytes, and whatever spells what the language forces; when no block is found so, everything does, before any verdict is
+given. A text has several spellings in tokens; the best block is the best spelling.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Lifted:
 
 
 def lift(unrolled: Unrolled, words: Words, tokens: Tokens, pinned: Tokens, cells: int) -> Lifted:
-    """The automaton over ``tokens`` (U,) and, in cells that are pinned, over ``pinned`` (K,), which may hold white space outside of
-    strings."""
+    """The automaton over ``tokens`` (U,) and, in cells that are pinned, over ``pinned`` (K,), which may hold white space
+    outside of strings."""
     automaton = unrolled.automaton
     free, _ = walk(automaton, Trie.of([words.texts[token] for token in tokens]))
     held, _ = walk(automaton, Trie.of([words.texts[token] for token in pinned]), white=True)
@@ -106,7 +106,9 @@ def lift(unrolled: Unrolled, words: Words, tokens: Tokens, pinned: Tokens, cells
 def candidates(logits: NDArray[np.float32], known: NDArray[np.bool_], words: Words, forced: Tokens, many: int) -> Tokens:
     """The tokens that take part: the ``many`` likeliest of every open cell, all single bytes, and the ``forced`` ones."""
     some = logits[~known]
-    best = np.argpartition(some, -many, 1)[:, -many:].ravel() if len(some) and many < logits.shape[1] else np.arange(logits.shape[1])
+    best = (
+        np.argpartition(some, -many, 1)[:, -many:].ravel() if len(some) and many < logits.shape[1] else np.arange(logits.shape[1])
+    )
     chosen = np.unique(np.concatenate([best, words.bytes, forced]))
     return chosen[[bool(words.texts[token]) for token in chosen]]
 
@@ -122,8 +124,8 @@ def project(
     rng: np.random.Generator | None = None,
     likeliest: int = LIKELIEST,
 ) -> Projection | None:
-    """What is left of ``logits`` (L, V) when the ``known`` cells hold their ``tokens`` (L,) and the block is in the language; None where
-    no block is. ``ends``: tokens that stand behind the text, the likeliest of which fills a cell."""
+    """What is left of ``logits`` (L, V) when the ``known`` cells hold their ``tokens`` (L,) and the block is in the language;
+    None where no block is. ``ends``: tokens that stand behind the text, the likeliest of which fills a cell."""
     pinned = np.unique(tokens[known])
     for many in (likeliest, logits.shape[1]):
         taking_part = candidates(logits, known, words, words.forced_by(unrolled.automaton), many)
@@ -172,9 +174,7 @@ def project_lifted(
     return Projection(named(best), p, named(sample), max(0.0, -lattice.partition), every)
 
 
-def by_token(
-    p: NDArray[np.float64], columns: Tokens, filler: Tokens, end: Tokens
-) -> tuple[NDArray[np.float64], Tokens]:
+def by_token(p: NDArray[np.float64], columns: Tokens, filler: Tokens, end: Tokens) -> tuple[NDArray[np.float64], Tokens]:
     """Marginals (L, K) of columns as marginals of tokens: a token that is both free and pinned has one column then."""
     every = np.unique(np.concatenate([columns, end]))
     found = np.zeros((len(p), len(every)))

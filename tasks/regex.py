@@ -15,6 +15,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cache, lru_cache
+from itertools import pairwise
 from typing import NoReturn
 
 LAST = 0x10FFFF
@@ -35,7 +36,7 @@ class Term:
 
     def __init__(self, kind: str, parts: tuple, nullable: bool, firsts: frozenset[Ranges], number: int) -> None:  # type: ignore[type-arg]
         self.kind, self.parts, self.nullable, self.firsts, self.number = kind, parts, nullable, firsts, number
-        self.size = 1 + sum(part.size for part in parts if isinstance(part, Term))
+        self.size: int = 1 + sum(part.size for part in parts if isinstance(part, Term))
 
     def __and__(self, other: Term) -> Term:
         return both((self, other))
@@ -95,7 +96,8 @@ def either(parts: Iterable[Term]) -> Term:
     kept: dict[Term, None] = {}
     symbols: list[tuple[int, int]] = []
     for part in parts:
-        for one in part.parts if part.kind == "either" else (part,):
+        several: tuple[Term, ...] = part.parts if part.kind == "either" else (part,)
+        for one in several:
             if one is EVERYTHING:
                 return EVERYTHING
             if one.kind == "chars":
@@ -116,7 +118,8 @@ def both(parts: Iterable[Term]) -> Term:
     """Intersection."""
     kept: dict[Term, None] = {}
     for part in parts:
-        for one in part.parts if part.kind == "both" else (part,):
+        several: tuple[Term, ...] = part.parts if part.kind == "both" else (part,)
+        for one in several:
             if one is NEVER:
                 return NEVER
             if one is not EVERYTHING:
@@ -215,7 +218,7 @@ def branches(state: Term) -> list[tuple[Ranges, Term]]:
     edges = sorted({0, LAST + 1, *(at for ranges in state.firsts for lo, hi in ranges for at in (lo, hi + 1) if at <= LAST)})
     groups: dict[tuple[bool, ...], list[tuple[int, int]]] = {}
     firsts = list(state.firsts)
-    for lo, hi in zip(edges, edges[1:], strict=False):
+    for lo, hi in pairwise(edges):
         groups.setdefault(tuple(holds(ranges, lo) for ranges in firsts), []).append((lo, hi - 1))
     found: dict[Term, list[tuple[int, int]]] = {}
     for group in groups.values():
@@ -284,8 +287,8 @@ def inverse(ranges: Ranges) -> Ranges:
 DIGIT: Ranges = ((48, 57),)
 WORD: Ranges = ((48, 57), (65, 90), (95, 95), (97, 122))
 SPACE: Ranges = union(
-    [(9, 13), (32, 32), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029)]
-    + [(0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)]
+    (code, code)
+    for code in (*range(9, 14), 32, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF)
 )
 DOT: Ranges = inverse(((10, 10), (13, 13), (0x2028, 0x2029)))
 CLASSES = {"d": DIGIT, "w": WORD, "s": SPACE, "D": inverse(DIGIT), "W": inverse(WORD), "S": inverse(SPACE)}
@@ -376,7 +379,9 @@ class Parser:
             if kind == "group":
                 found = self.alternatives(found, depth + 1)
             else:
-                inner = then(repeat(chars(((START, START),)), 0, 1), self.alternatives(EVERYTHING, depth + 1))  # it may stand before ^
+                inner = then(
+                    repeat(chars(((START, START),)), 0, 1), self.alternatives(EVERYTHING, depth + 1)
+                )  # it may stand before ^
                 found = both((without(inner) if kind == "not" else inner, found))
             if self.at != end_at:
                 self.fail("an unmatched (")

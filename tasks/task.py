@@ -69,8 +69,9 @@ class Explains(Protocol):
 class Conditioned(Protocol):
     """Distributions over cells, given that the whole canvas is valid as far as the task's language can say.
 
-    best (L,): the likeliest valid canvas.  p (L, V): the probability of each token in each cell.  sample (L,): a draw, where one was
-    asked for.  tax: nats that validity costs.  columns (U,): the tokens that the columns of ``p`` (L, U) stand for, None for all.
+    best (L,): the likeliest valid canvas.  p (L, V): the probability of each token in each cell.  sample (L,): a draw, where
+    one was asked for.  tax: nats that validity costs.  columns (U,): the tokens that the columns of ``p`` (L, U) stand for,
+    None for all.
     """
 
     @property
@@ -87,8 +88,9 @@ class Conditioned(Protocol):
 
 @runtime_checkable
 class Projects(Protocol):
-    """A task whose validity is regular, or nearly: it conditions a denoiser's distributions on it, all cells jointly. Values always
-    come from one canvas of the language; marginals are only confidences."""
+    """A task whose validity is regular, or nearly: it conditions a denoiser's distributions on it, all cells jointly.
+
+    Values always come from one canvas of the language; marginals are only confidences."""
 
     def project(
         self, problem: Any, logits: NDArray[np.float32], tokens: Tokens, trail: Mask, rng: np.random.Generator | None = None

@@ -194,6 +194,8 @@ def test_a_missing_token_widens_the_search() -> None:
     texts = [bytes([b]) for b in b"abc"] + [b"zz", b"yyy", b""]
     logits = np.array([[9, 0, 0, -5, 0, 0]] * 2, np.float32)
     unrolled, nothing = unroll(Regex("^zz(yyy)?$"), 16), np.zeros(2, bool)
-    found = lifting.project(unrolled, lifting.Words.of(texts), Slots.whole(2), logits, np.zeros(2, np.int64), nothing, (5,), likeliest=1)
+    found = lifting.project(
+        unrolled, lifting.Words.of(texts), Slots.whole(2), logits, np.zeros(2, np.int64), nothing, (5,), likeliest=1
+    )
     assert found is not None
     assert found.best.tolist() in ([3, 4], [3, 5])

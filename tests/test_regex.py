@@ -26,7 +26,9 @@ def extended(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 patterns = st.recursive(atoms, extended, max_leaves=6)
-anchored = st.tuples(st.sampled_from(["", "^", "(?=.*a)", "(?!b)", "^(?!.*1)"]), patterns, st.sampled_from(["", "$"])).map("".join)
+anchored = st.tuples(st.sampled_from(["", "^", "(?=.*a)", "(?!b)", "^(?!.*1)"]), patterns, st.sampled_from(["", "$"])).map(
+    "".join
+)
 subjects = st.text(ALPHABET, max_size=6)
 
 
@@ -73,7 +75,24 @@ def test_dialect(pattern: str, subject: str, found: bool) -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(", ")", "a**", "[a", r"\1", "(?<=a)b", "a{3,2}", r"\bx", "*", "(?:(?=a))*", r"\p{Greek}", "[b-a]", r"\x1", "a\\", "(?i)a", "(" * 200 + ")" * 200],
+    [
+        "(",
+        ")",
+        "a**",
+        "[a",
+        r"\1",
+        "(?<=a)b",
+        "a{3,2}",
+        r"\bx",
+        "*",
+        "(?:(?=a))*",
+        r"\p{Greek}",
+        "[b-a]",
+        r"\x1",
+        "a\\",
+        "(?i)a",
+        "(" * 200 + ")" * 200,
+    ],
 )
 def test_refused(pattern: str) -> None:
     with pytest.raises(PatternError) as error:

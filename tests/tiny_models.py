@@ -35,7 +35,11 @@ def byte_level_tokenizer(size: int = 420) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     core = ByteLevelBPETokenizer()
-    text = ['{"name": "Ada", "born": 1815, "tags": ["first", "of", "them"]}', "Grüße, 日本! true false null", "and the count is 12"]
+    text = [
+        '{"name": "Ada", "born": 1815, "tags": ["first", "of", "them"]}',
+        "Grüße, 日本! true false null",
+        "and the count is 12",
+    ]
     core.train_from_iterator(text * 50, vocab_size=size, min_frequency=2, special_tokens=list(SPECIAL), show_progress=False)
     pad, eos, bos, mask, unk = SPECIAL
     return PreTrainedTokenizerFast(

@@ -1,6 +1,7 @@
 """``python -m solver json fill|check``: instances of a schema, or what is wrong with one.
 
-Exit code 0: every result is an instance (every instance is valid); 1: some are not; 2: some input was bad (the rest is still done).
+Exit code 0: every result is an instance (every instance is valid); 1: some are not; 2: some input was bad (the rest is still
+done).
 """
 
 from __future__ import annotations
@@ -229,9 +230,8 @@ def fill(arguments: argparse.Namespace) -> int:
             )
             for number, done in run:
                 job = asked[number]
-                counters = done.counters  # type: ignore[union-attr]  # both have them
-                job.forwards += counters.forwards
-                job.seconds += counters.seconds
+                job.forwards += done.forwards
+                job.seconds += done.seconds
                 if isinstance(done, FillError):
                     job.error = done
                 else:
@@ -254,7 +254,7 @@ def report(arguments: argparse.Namespace, job: Job) -> None:
             error = {"type": "BadInput", "message": job.bad, "pointer": None}
         elif not best and job.error is not None:
             error = job.error.to_json()
-        line = {
+        line: dict[str, Any] = {
             "status": "valid" if best else "bad input" if job.bad is not None else "failed",
             "instance": best[0].text if best else None,
             "error": error,
@@ -287,7 +287,9 @@ class Viewer:
                 continue
             code = "2" if pinned else "31;7" if back else "32" if kept else "0"
             shown.append((code, int(token)))
-        text = b"".join(b"\x1b[%bm%b\x1b[0m" % (code.encode(), bytes([byte])) if self.colour else bytes([byte]) for code, byte in shown)
+        text = b"".join(
+            b"\x1b[%bm%b\x1b[0m" % (code.encode(), bytes([byte])) if self.colour else bytes([byte]) for code, byte in shown
+        )
         why = f"   {event.violations[0].message}" if event.violations else ""
         print(f"{event.number:>4}  {text.decode(errors='replace')}{why}", flush=True)
 

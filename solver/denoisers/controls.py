@@ -85,8 +85,8 @@ JITTER = 1e-3  # enough to make the choice among equals random, too little to lo
 
 
 def random(vocab: int, kind: Kind = "mask", blank: int | None = None) -> Control:
-    """Uniform over the tokens, ties broken at random. With a ``blank``, texts of all lengths are equally likely: nearly every text
-    is as long as the canvas, and a uniform denoiser would draw no other."""
+    """Uniform over the tokens, ties broken at random. With a ``blank``, texts of all lengths are equally likely: nearly every
+    text is as long as the canvas, and a uniform denoiser would draw no other."""
 
     def logits(canvas: Canvas, tokens: Tokens, known: Mask, rng: np.random.Generator) -> NDArray[np.float64]:
         found = JITTER * rng.random((canvas.cells, vocab))

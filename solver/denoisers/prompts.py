@@ -45,8 +45,8 @@ def ends(model: Any) -> list[int]:
 
 
 def token_bytes(tokenizer: Any) -> list[bytes]:
-    """The bytes of every token, as they stand in a text; b"" for special ones. Raises ModelError for a tokenizer whose tokens do not
-    simply follow one another."""
+    """The bytes of every token, as they stand in a text; b"" for special ones. Raises ModelError for a tokenizer whose tokens
+    do not simply follow one another."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ModelError("a schema or a pattern needs a tokenizer of the tokenizers library (a fast one)")
@@ -73,7 +73,9 @@ def token_bytes(tokenizer: Any) -> list[bytes]:
             return text.encode()
 
     else:
-        raise ModelError("a schema or a pattern needs a tokenizer whose tokens simply follow one another (byte-level, SentencePiece)")
+        raise ModelError(
+            "a schema or a pattern needs a tokenizer whose tokens simply follow one another (byte-level, SentencePiece)"
+        )
     found = []
     for number, text in enumerate(texts):
         if number in special or text is None:

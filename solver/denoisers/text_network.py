@@ -6,9 +6,9 @@
 
 Three things are made for filling forms. Cells know their *offset*, how many bytes they stand behind the beginning of their slot.
 An *anchor* brings each cell the state of the cell before its slot, where a name has just ended. And a *pointer* looks into the
-prompt as one would with a finger: a cell at offset o that points to p hears what stands at p + o, so that all cells of a value can
-point to its first byte and are copied at once. ``causal=True`` is the left-to-right baseline, with the same parts: position i is
-given the bytes before it and predicts its own.
+prompt as one would with a finger: a cell at offset o that points to p hears what stands at p + o, so that all cells of a value
+can point to its first byte and are copied at once. ``causal=True`` is the left-to-right baseline, with the same parts:
+position i is given the bytes before it and predicts its own.
 
 Shapes: B rows, P prompt bytes, L cells, V tokens, D width, H heads.
 """
@@ -107,7 +107,8 @@ class Mixing(nn.Module):
             n = x.shape[1]
             score = score.masked_fill(torch.ones(n, n, dtype=torch.bool, device=x.device).triu(1), -torch.inf)
         heard = score.softmax(-1) @ self.split(value)
-        return x + self.mixed(heard.transpose(1, 2).reshape(x.shape))
+        result: Tensor = x + self.mixed(heard.transpose(1, 2).reshape(x.shape))
+        return result
 
     def think(self, x: Tensor) -> Tensor:
         result: Tensor = x + self.narrow(F.gelu(self.wide(self.normed[2](x))))
@@ -212,7 +213,8 @@ class TextNetwork(nn.Module):
         copied = copied.scatter_add(-1, read.tokens[:, None].expand_as(pointed), pointed)
         copies = torch.sigmoid(self.gate(x).float())
         own = self.head(x).float().softmax(-1)
-        return ((1 - copies) * own + copies * copied).clamp_min(1e-9).log()
+        mixture: Tensor = (1 - copies) * own + copies * copied
+        return mixture.clamp_min(1e-9).log()
 
     def flops(self, cells: int, prompt: int) -> int:
         """Floating-point operations of one row's forward, the reading of the prompt left out: matrix products."""

@@ -3,8 +3,8 @@
     python -m solver evaluate json --data ../shared/data --out results --sections guarantee,membership,pinned,speed
 
 guarantee: every schema with a valid instance of at most 256 bytes, filled by a denoiser; python's ``jsonschema`` grades (the
-validator in the loop is another one).  membership: which of the suite's own instances the language has.  pinned: real instances of
-which a share of the bytes stands already.  speed: milliseconds to compile and to project, whole distributions.
+validator in the loop is another one).  membership: which of the suite's own instances the language has.  pinned: real
+instances of which a share of the bytes stands already.  speed: milliseconds to compile and to project, whole distributions.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import specification_with
 
 from solver import structured
+from solver.kernels.lattice import Slots
 from solver.kernels.lattice_cpu import Lattice
 from solver.tasks import language
 from solver.tasks.json_schema.compile import DRAFTS, Compiler, draft_of
@@ -63,7 +64,7 @@ def problems(folder: Path, limit: int | None) -> tuple[list[Problem], dict[str, 
     """All schemas of the development files (at most ``limit`` a file, drawn with one seed), and the suite's remote schemas."""
     found = []
     for file in (SUITE, STORE, MASK):
-        rows = [json.loads(line) for line in gzip.open(folder / f"{file}.jsonl.gz", "rt", encoding="utf-8")]
+        rows = [json.loads(line) for line in gzip.decompress((folder / f"{file}.jsonl.gz").read_bytes()).splitlines()]
         if file == SUITE:
             rows = [row for row in rows if row["kind"] == "required"]
         if limit is not None and len(rows) > limit:
@@ -74,7 +75,7 @@ def problems(folder: Path, limit: int | None) -> tuple[list[Problem], dict[str, 
             shortest = row["min_valid_bytes"] if row.get("has_valid", True) else None
             draft = NAMED.get(row.get("draft", ""))
             found.append(Problem(row["id"], group, row["schema"], tests, draft, shortest))
-    remotes = json.loads(gzip.open(folder / f"{SUITE}_remotes.json.gz", "rt", encoding="utf-8").read())
+    remotes = json.loads(gzip.decompress((folder / f"{SUITE}_remotes.json.gz").read_bytes()))
     return found, remotes
 
 
@@ -84,7 +85,9 @@ def grade(problem: Problem, value: Any, remotes: dict[str, Any]) -> bool:
     draft = problem.draft or draft_of(problem.schema, known=remotes)
     name = next(uri for uri, known in DRAFTS.items() if known == draft)
     specification = specification_with(name)
-    resources = [(uri, Resource.from_contents(contents, default_specification=specification)) for uri, contents in remotes.items()]
+    resources = [
+        (uri, Resource.from_contents(contents, default_specification=specification)) for uri, contents in remotes.items()
+    ]
     registry: Registry[Any] = Registry().with_resources(resources)
     return bool(CLASSES[draft](problem.schema, registry=registry).is_valid(value))
 
@@ -95,7 +98,13 @@ def known_to(problem: Problem, remotes: dict[str, Any]) -> dict[str, Any]:
 
 
 def form_of(problem: Problem, remotes: dict[str, Any], **more: Any) -> Form:
-    return Form.of(problem.schema, registry=known_to(problem, remotes), draft=problem.draft, formats=not problem.group.startswith("suite"), **more)
+    return Form.of(
+        problem.schema,
+        registry=known_to(problem, remotes),
+        draft=problem.draft,
+        formats=not problem.group.startswith("suite"),
+        **more,
+    )
 
 
 def quantiles(milliseconds: Sequence[float]) -> dict[str, float]:
@@ -214,7 +223,15 @@ def pinned(some: Sequence[Problem], remotes: dict[str, Any], denoiser: str, shar
                     counts["valid"] += grade(problem, json.loads(result), remotes)
                     tokens, fixed = form.given
                     counts["pins kept"] += bool((outcome.tokens == tokens)[fixed].all())
-        yield {"section": "pinned", "file": group, "arm": denoiser, "seed": seed, "step": share, **counts, "ms": quantiles(seconds)}
+        yield {
+            "section": "pinned",
+            "file": group,
+            "arm": denoiser,
+            "seed": seed,
+            "step": share,
+            **counts,
+            "ms": quantiles(seconds),
+        }
 
 
 def with_gaps(text: bytes, kept: np.ndarray) -> list[str | Gap]:
@@ -234,8 +251,9 @@ def with_gaps(text: bytes, kept: np.ndarray) -> list[str | Gap]:
 
 
 def speed(some: Sequence[Problem], remotes: dict[str, Any]) -> Iterator[Row]:
-    """Milliseconds from a schema to its automaton (the validator's own compilation left out), and from logits to the best block with
-    all marginals: one thread, schemas as they come, nothing kept between them but what the process keeps of strings and numbers."""
+    """Milliseconds from a schema to its automaton (the validator's own compilation left out), and from logits to the best
+    block with all marginals: one thread, schemas as they come, nothing kept between them but what the process keeps of strings
+    and numbers."""
     rng = np.random.default_rng(0)
     for group in dict.fromkeys(problem.group for problem in some):
         compile_ms, project_ms, best_ms, states, edges = [], [], [], [], []
@@ -253,7 +271,7 @@ def speed(some: Sequence[Problem], remotes: dict[str, Any]) -> Iterator[Row]:
             edges.append(len(unrolled.automaton.src))
             logits = rng.normal(size=(LENGTH, 257))
             nothing = np.zeros(LENGTH, np.int64), np.zeros(LENGTH, bool)
-            whole = language.Slots.whole(LENGTH)
+            whole = Slots.whole(LENGTH)
             language.project(unrolled, whole, logits, *nothing)
             started = time.perf_counter()
             language.project(unrolled, whole, logits, *nothing)

@@ -43,9 +43,11 @@ Parts = tuple[bytes | int, ...]
 
 
 def lay_out(parts: Parts, text: bytes) -> tuple[Ints, NDArray[np.bool_], Ints] | None:
-    """A text in literals and slots: tokens (L,), which are pinned, and how far each cell is behind the beginning of its slot; None
-    where the text does not fit."""
-    tokens, pinned, offset = [], [], []
+    """A text in literals and slots: tokens (L,), which are pinned, and how far each cell is behind the beginning of its slot;
+    None where the text does not fit."""
+    tokens: list[int] = []
+    pinned: list[bool] = []
+    offset: list[int] = []
     at = 0
     for number, part in enumerate(parts):
         if isinstance(part, bytes):
@@ -70,8 +72,8 @@ def lay_out(parts: Parts, text: bytes) -> tuple[Ints, NDArray[np.bool_], Ints] |
 
 
 def left_offsets(tokens: Ints) -> Ints:
-    """The same for a text that is known from the left: how far each cell is behind the last colon, comma or bracket that is not in
-    a string. Only bytes before the cell are looked at."""
+    """The same for a text that is known from the left: how far each cell is behind the last colon, comma or bracket that is
+    not in a string. Only bytes before the cell are looked at."""
     found = np.zeros(len(tokens), np.int64)
     since, inside, escaped = 0, False, False
     for at, byte in enumerate(tokens.tolist()):
@@ -158,5 +160,3 @@ class Texts:
 def facts(texts: Texts) -> dict[str, Any]:
     """How many examples of each size."""
     return {f"{length}+{prompt}": len(texts.buckets[length, prompt]) for length, prompt in texts.keys}
-
-

@@ -19,7 +19,6 @@ from typing import Any
 from urllib.parse import urldefrag, urljoin
 
 from referencing import Registry, Resource, exceptions
-from referencing._core import Resolved
 from referencing.jsonschema import DRAFT202012, DynamicAnchor, lookup_recursive_ref, specification_with
 
 from solver.tasks import regex
@@ -46,11 +45,6 @@ DRAFTS = {
     "https://json-schema.org/draft/2019-09/schema": 2019,
     "https://json-schema.org/draft/2020-12/schema": 2020,
 }
-SILENT = frozenset(  # say nothing about a value
-    ["$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$defs", "definitions", "$comment", "$vocabulary"]
-    + ["title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"]
-    + ["contentEncoding", "contentMediaType", "contentSchema", "format"]
-)
 MOST_ALTERNATIVES = 40  # of a oneOf; beyond, the validator decides
 
 
@@ -98,7 +92,9 @@ class Compiler:
     Raises SchemaError where the schema is none, or points to nothing.
     """
 
-    def __init__(self, schema: Any, formats: bool = True, registry: Mapping[str, Any] | None = None, draft: int | None = None) -> None:
+    def __init__(
+        self, schema: Any, formats: bool = True, registry: Mapping[str, Any] | None = None, draft: int | None = None
+    ) -> None:
         if not isinstance(schema, (dict, bool)):
             raise SchemaError(f"a schema is an object, true or false, not {type(schema).__name__}")
         self.draft = draft if draft is not None else draft_of(schema, known=registry or {})
@@ -114,7 +110,7 @@ class Compiler:
         self.dynamic = '"$dynamicRef"' in everything or '"$recursiveRef"' in everything  # then a place depends on the way to it
         name = next(uri for uri, known in DRAFTS.items() if known == self.draft)
         specification = specification_with(name)
-        resource = Resource(contents=schema, specification=specification)
+        resource = specification.create_resource(schema)
         self._resolver = known_schemas(name, known).resolver_with_root(resource)
         self.root = self.place(schema, self._resolver, inside=True)
 
@@ -158,7 +154,7 @@ class Compiler:
             return self.reference(schema["$ref"], resolver)
         here = schema.get("id" if draft == 4 else "$id")
         if isinstance(here, str) and not inside:
-            resolver = resolver.in_subresource(Resource(contents=schema, specification=DRAFT202012))
+            resolver = resolver.in_subresource(DRAFT202012.create_resource(schema))
         parts = [
             self.types(schema),
             self.values(schema, draft),
@@ -283,12 +279,14 @@ class Compiler:
         if not isinstance(to, str):
             raise SchemaError("$ref is not a string")
         try:
-            resolved = resolver.lookup(to) if dynamic else static(to, resolver)
+            contents, inner = found(resolver.lookup(to)) if dynamic else static(to, resolver)
         except (exceptions.Unresolvable, exceptions.NoSuchResource, exceptions.PointerToNowhere) as error:
-            raise SchemaError(f"the $ref {to[:100]!r} points to nothing that is here (nothing is fetched; see --registry)") from error
+            raise SchemaError(
+                f"the $ref {to[:100]!r} points to nothing that is here (nothing is fetched; see --registry)"
+            ) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise SchemaError(f"the $ref {to[:100]!r} cannot be resolved") from error
-        return self.formula(self.place(resolved.contents, resolved.resolver, inside=True))
+        return self.formula(self.place(contents, inner, inside=True))
 
     def objects(self, schema: dict[str, Any], resolver: Any, draft: int) -> list[Formula]:
         found: list[Formula] = []
@@ -357,7 +355,12 @@ class Compiler:
 KINDS_BUT_OBJECT = ("null", "true", "false", "number", "string", "array")
 
 
-def static(to: str, resolver: Any) -> Any:
+def found(resolved: Any) -> tuple[Any, Any]:
+    """What a lookup found, and the resolver there."""
+    return resolved.contents, resolved.resolver
+
+
+def static(to: str, resolver: Any) -> tuple[Any, Any]:
     """What a plain ``$ref`` points to: a $dynamicAnchor is an ordinary one to it."""
     base, fragment = urldefrag(to)
     if fragment and not fragment.startswith("/"):
@@ -365,10 +368,10 @@ def static(to: str, resolver: Any) -> Any:
         try:
             anchor = resolver._registry.anchor(uri, fragment).value
         except (exceptions.NoSuchAnchor, exceptions.InvalidAnchor, exceptions.Unresolvable, exceptions.NoSuchResource):
-            return resolver.lookup(to)
+            return found(resolver.lookup(to))
         if isinstance(anchor, DynamicAnchor):
-            return Resolved(contents=anchor.resource.contents, resolver=resolver.in_subresource(anchor.resource))
-    return resolver.lookup(to)
+            return anchor.resource.contents, resolver.in_subresource(anchor.resource)
+    return found(resolver.lookup(to))
 
 
 def as_list(value: Any) -> Sequence[str]:

@@ -13,6 +13,8 @@ class FillError(ValueError):
     """No instance. ``pointer``: a JSON pointer into the schema, where one part of it is the cause."""
 
     pointer: str | None = None
+    forwards: int = 0  # what the attempt cost
+    seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """type, message, pointer."""
@@ -23,7 +25,9 @@ class UnsatisfiableSchema(FillError):  # noqa: N818  # the names are part of the
     """No value satisfies the schema, or none fits the template, and that is proven: not even a language without the parts that
     were left out has one."""
 
-    def __init__(self, what: str = "no value satisfies this schema (proven); look for parts of it that contradict each other") -> None:
+    def __init__(
+        self, what: str = "no value satisfies this schema (proven); look for parts of it that contradict each other"
+    ) -> None:
         super().__init__(what)
 
 

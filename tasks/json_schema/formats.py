@@ -1,6 +1,6 @@
 """The formats of JSON Schema as regular expressions: a little stricter than their RFCs where those are not regular.
 
-    term("date")      # the regex term, or None for a format that asserts nothing
+term("date")      # the regex term, or None for a format that asserts nothing
 """
 
 from __future__ import annotations

@@ -78,7 +78,8 @@ def both(parts: Iterable[Formula]) -> Formula:
     """Conjunction, in the order given."""
     kept: dict[Formula, None] = {}
     for part in parts:
-        for one in part.parts if part.op == "and" else (part,):
+        several: tuple[Formula, ...] = part.parts if part.op == "and" else (part,)
+        for one in several:
             if one is NO:
                 return NO
             if one is not YES:
@@ -92,7 +93,8 @@ def either(parts: Iterable[Formula]) -> Formula:
     """Disjunction."""
     kept: dict[Formula, None] = {}
     for part in parts:
-        for one in part.parts if part.op == "or" else (part,):
+        several: tuple[Formula, ...] = part.parts if part.op == "or" else (part,)
+        for one in several:
             if one is YES:
                 return YES
             if one is not NO:

@@ -69,6 +69,7 @@ class Order:
 
     def final(self, state: Any, negative: bool) -> int:
         """-1, 0 or 1: the number against the bound."""
+        order: int
         if state[0] == "known":
             order = state[1]
         else:
@@ -181,9 +182,7 @@ def number_fragment(formula: Formula, most: int) -> Fragment:
             return False
         key = (negative, own)
         if key not in verdicts:
-            values = {
-                f: truth(f, one, s, negative) for f, one, s in zip(asserted, followers, own, strict=True)
-            }
+            values = {f: truth(f, one, s, negative) for f, one, s in zip(asserted, followers, own, strict=True)}
             verdicts[key] = rewrite(formula, values.__getitem__) is not NO
         return verdicts[key]
 

@@ -10,6 +10,7 @@ fields. A derived field stands before or after what it depends on.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -51,14 +52,41 @@ def key(rng: Rng, pool: tuple[str, ...]) -> tuple[str, str]:
     """A key as it stands in the schema, and as a text says it."""
     parts = [pick(rng, pool) for _ in range(1 + int(rng.random() < 0.35))]
     style = rng.integers(3)
-    name = "_".join(parts) if style == 0 else parts[0] + "".join(p.capitalize() for p in parts[1:]) if style == 1 else "-".join(parts)
+    name = (
+        "_".join(parts)
+        if style == 0
+        else parts[0] + "".join(p.capitalize() for p in parts[1:])
+        if style == 1
+        else "-".join(parts)
+    )
     return name, " ".join(parts) if rng.random() < 0.8 else name
 
 
 # Values: (schema, instance, as the text says it)
 
 Value = tuple[dict[str, Any], Any, str]
-SYLLABLES = ("an", "bel", "cor", "da", "el", "fin", "go", "hu", "is", "jo", "ka", "lu", "mar", "no", "or", "pe", "ri", "sa", "tu", "vo")
+SYLLABLES = (
+    "an",
+    "bel",
+    "cor",
+    "da",
+    "el",
+    "fin",
+    "go",
+    "hu",
+    "is",
+    "jo",
+    "ka",
+    "lu",
+    "mar",
+    "no",
+    "or",
+    "pe",
+    "ri",
+    "sa",
+    "tu",
+    "vo",
+)
 
 
 def name_value(rng: Rng, pool: tuple[str, ...]) -> Value:
@@ -161,7 +189,8 @@ def say(rng: Rng, said: list[tuple[str, str]]) -> str:
     one = rng.random() < 0.6
     wording = pick(rng, WORDINGS)
     parts = [(wording if one else pick(rng, WORDINGS)).format(k=said[at][0], v=said[at][1]) for at in order]
-    return pick(rng, (", ", "; ", "\n", ". ")).join(parts)
+    between: str = pick(rng, (", ", "; ", "\n", ". "))
+    return between.join(parts)
 
 
 def make(rng: Rng, pool: tuple[str, ...], most_text: int = 224, most_value: int = 224) -> Record:
@@ -169,9 +198,7 @@ def make(rng: Rng, pool: tuple[str, ...], most_text: int = 224, most_value: int 
     while True:
         draw = rng.random()
         record = plain(rng, pool) if draw < 0.6 else totalled(rng, pool) if draw < 0.8 else kinded(rng, pool)
-        from json import dumps
-
-        if len(record.text.encode()) <= most_text and len(dumps(record.instance, separators=(",", ":"))) <= most_value:
+        if len(record.text.encode()) <= most_text and len(json.dumps(record.instance, separators=(",", ":"))) <= most_value:
             return record
 
 
@@ -181,7 +208,8 @@ def closed(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain(rng: Rng, pool: tuple[str, ...]) -> Record:
-    """Fields copied from the text; at times one of them is an object, and at times the text says more than the schema asks for."""
+    """Fields copied from the text; at times one of them is an object, and at times the text says more than the schema asks
+    for."""
     fields = Fields()
     for _ in range(int(rng.integers(1, 7))):
         fields.add(rng, pool, pick(rng, VALUES)(rng, pool))
@@ -209,7 +237,9 @@ def totalled(rng: Rng, pool: tuple[str, ...]) -> Record:
         listed = fields.add(rng, pool, list_value(rng, pool))
         value, name = len(fields.instance[listed]), pick(rng, ("count", "number", "length", "size"))
     else:
-        amounts = [fields.add(rng, pool, ({"type": "integer"}, v, str(v))) for v in rng.integers(1, 50, int(rng.integers(2, 4))).tolist()]
+        amounts = [
+            fields.add(rng, pool, ({"type": "integer"}, v, str(v))) for v in rng.integers(1, 50, int(rng.integers(2, 4))).tolist()
+        ]
         value, name = sum(fields.instance[k] for k in amounts), pick(rng, ("total", "sum", "overall"))
     if rng.random() < 0.5:
         fields.add(rng, pool, pick(rng, VALUES)(rng, pool))

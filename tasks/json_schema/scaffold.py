@@ -3,8 +3,8 @@
     Scaffold.of(values).parts(64)     # (b'{"name":', 40, b',"age":', 10, b'}')
 
 A required name stands in every instance, in a known order; so it can be pinned before anything is known of the values, and a
-denoiser may write all values at once, each in a slot of its own. Names that need not be there are written inside the slots, so the
-only thing lost is room: where a slot is too small, the plain block, one slot, is still there.
+denoiser may write all values at once, each in a slot of its own. Names that need not be there are written inside the slots, so
+the only thing lost is room: where a slot is too small, the plain block, one slot, is still there.
 """
 
 from __future__ import annotations
@@ -51,12 +51,8 @@ def tidy(found: Sequence[Piece]) -> list[Piece]:
     """Neighbours joined."""
     joined: list[Piece] = []
     for piece in found:
-        if joined and isinstance(joined[-1], bytes) and isinstance(piece, bytes):
-            joined[-1] += piece
-        elif joined and isinstance(joined[-1], tuple) and isinstance(piece, tuple):
-            joined[-1] += piece
-        else:
-            joined.append(piece)
+        last = joined.pop() if joined and type(joined[-1]) is type(piece) else None
+        joined.append(piece if last is None else last + piece)  # type: ignore[operator]  # both are of one type
     return joined
 
 

@@ -1,12 +1,12 @@
 """Where each part of a JSON text stands, so that what is wrong with a part can be blamed on its bytes.
 
-    spans(b'{"a":[1,22]}')[("a", 1)]      # (8, 10)
+spans(b'{"a":[1,22]}')[("a", 1)]      # (8, 10)
 """
 
 from __future__ import annotations
 
 import json
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]  # it is there, and typeshed does not say so
 from typing import Any
 
 Path = tuple[str | int, ...]

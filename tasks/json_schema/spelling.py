@@ -1,6 +1,6 @@
 """The canonical spelling of a value under a schema: members in the schema's order, no white space.
 
-    spell(Values(Compiler(schema), 256), {"b": 1, "a": 2})       # b'{"a":2,"b":1}', or None where the language has no such value
+spell(Values(Compiler(schema), 256), {"b": 1, "a": 2})       # b'{"a":2,"b":1}', or None where the language has no such value
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ def runs(piece: Fragment, text: bytes) -> bool:
     """Whether the whole text leads through the fragment."""
     now = {0}
     for byte in text:
-        follows = (d for s, mark, d in zip(piece.src, piece.label, piece.dst, strict=True) if s in now and LABELS[mark] >> byte & 1)
+        follows = (
+            d for s, mark, d in zip(piece.src, piece.label, piece.dst, strict=True) if s in now and LABELS[mark] >> byte & 1
+        )
         now = set(follows)
     return piece.states in now or bool(now & set(piece.ends))
 

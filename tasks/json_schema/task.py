@@ -4,8 +4,8 @@
     *steps, outcome = refine(JsonTask(), form, denoiser)
     JsonTask().decode(form, outcome.tokens)          # '{"a":7}'
 
-The block is the text's bytes and then BLANKs. The language (values.py) makes every draft a text that the schema allows as far as an
-automaton can say; ``jsonschema_rs`` has the last word, and what it refuses is blamed on the bytes of the part in question.
+The block is the text's bytes and then BLANKs. The language (values.py) makes every draft a text that the schema allows as far
+as an automaton can say; ``jsonschema_rs`` has the last word, and what it refuses is blamed on the bytes of the part in question.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import jsonschema_rs
@@ -82,8 +83,9 @@ class Form:
         draft: int | None = None,
         slots: bool = False,
     ) -> Form:
-        """``slots``: lay the block out by what all instances have in common (scaffold.py), where there is such a thing. Raises SchemaError for what is no schema or template; UnsatisfiableSchema where no value satisfies the schema,
-        which is then proven; CanvasTooSmall where one does, but none so short."""
+        """``slots``: lay the block out by what all instances have in common (scaffold.py), where there is such a thing. Raises
+        SchemaError for what is no schema or template; UnsatisfiableSchema where no value satisfies the schema, which is then
+        proven; CanvasTooSmall where one does, but none so short."""
         if length < 1:
             raise SchemaError(f"the length must be at least 1, not {length}")
         too_deep(schema)
@@ -127,7 +129,9 @@ class Form:
     @cached_property
     def given(self) -> tuple[Tokens, Mask]:
         """The template's bytes (L,), and which cells hold one."""
-        tokens = np.concatenate([np.full(p.cells, BLANK) if isinstance(p, Gap) else np.frombuffer(p, np.uint8) for p in self.parts])
+        tokens = np.concatenate(
+            [np.full(p.cells, BLANK) if isinstance(p, Gap) else np.frombuffer(p, np.uint8) for p in self.parts]
+        )
         pinned = np.concatenate([np.full(p.cells if isinstance(p, Gap) else len(p), isinstance(p, bytes)) for p in self.parts])
         return tokens.astype(np.int64), pinned
 
@@ -162,7 +166,9 @@ def too_deep(schema: Any) -> None:
     """Raises SchemaError where a schema is nested deeper than anybody writes."""
     level = [schema]
     for _ in range(DEEPEST):
-        level = [sub for one in level for sub in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())]
+        level = [
+            sub for one in level for sub in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+        ]
         if not level:
             return
     raise SchemaError(f"the schema is nested deeper than {DEEPEST} levels")
@@ -190,7 +196,7 @@ def names_in(parts: Sequence[bytes | Gap]) -> list[str]:
     for part in parts:
         if isinstance(part, bytes):
             pieces = part.decode().split('"')
-            found += [name for name, after in zip(pieces[1:], pieces[2:], strict=False) if after.lstrip().startswith(":")]
+            found += [name for name, after in pairwise(pieces[1:]) if after.lstrip().startswith(":")]
     return list(dict.fromkeys(found))
 
 

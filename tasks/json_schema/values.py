@@ -6,8 +6,8 @@
 
 Canonical: no white space, UTF-8, the short escapes, members in the order in which the schema names them, then all others.
 A node is a value to be written, or a place inside an array or object with the formula that is left of it: after each member or
-item the formula is rewritten by what became of the subschemas that speak about it, so that *not*, *oneOf* and *if* need nothing of
-their own. Where a subschema may be true or false, both ways are followed, and the value is written to match.
+item the formula is rewritten by what became of the subschemas that speak about it, so that *not*, *oneOf* and *if* need
+nothing of their own. Where a subschema may be true or false, both ways are followed, and the value is written to match.
 """
 
 from __future__ import annotations
@@ -135,9 +135,7 @@ class Values:
     # Values
 
     def at_value(self, formula: Formula) -> list[Move]:
-        found = [
-            Move(kind.encode()) for kind in ("null", "true", "false") if of_kind(formula, kind) is not NO
-        ]
+        found = [Move(kind.encode()) for kind in ("null", "true", "false") if of_kind(formula, kind) is not NO]
         numbers = of_kind(formula, "number")
         if numbers is not NO:
             try:
@@ -163,8 +161,8 @@ class Values:
         return [Move(b'"', goto=("text", term))]
 
     def at_text(self, term: regex.Term) -> list[Move]:
-        """The rest of a string. Where the automaton of all of them would be too large: those that begin with what the patterns look
-        for, and where that is too large as well, any."""
+        """The rest of a string. Where the automaton of all of them would be too large: those that begin with what the patterns
+        look for, and where that is too large as well, any."""
         for one in (term, regex.narrowed(term), ALL_TEXT):
             try:
                 return [Move(text_fragment(regex.begin(one), self.most, quoted=True))]
@@ -328,7 +326,9 @@ class Values:
         """What the next value may satisfy, and the formula that is then left of the whole: values that leave different formulas
         behind exclude each other. ``subs_of`` gives the subschemas in which a leaf sees the value."""
         asked = {f: subs_of(f) for f in leaves(left)}
-        places = list(dict.fromkeys(sub for subs in asked.values() if isinstance(subs, tuple) for sub in subs if isinstance(sub, int)))
+        places = list(
+            dict.fromkeys(sub for subs in asked.values() if isinstance(subs, tuple) for sub in subs if isinstance(sub, int))
+        )
 
         def after(true: frozenset[int], false: frozenset[int]) -> Formula:
             return rewrite(left, lambda f: moved(f, asked[f], true, false))
@@ -339,10 +339,10 @@ class Values:
             self.compiler.decline("alternatives")
             doubtful = frozenset(free)
             here = rewrite(left, lambda f: MAYBE if doubtful & set(asked[f] if isinstance(asked[f], tuple) else ()) else f)
-            must = both(self.compiler.formula(p) for p in needed)
+            value = both(self.compiler.formula(p) for p in needed)
             asked = {f: asked.get(f, ()) for f in leaves(here)}
             then = rewrite(here, lambda f: moved(f, asked[f], frozenset(needed), frozenset()))
-            return [(must, then)] if then is not NO and must is not NO else []
+            return [(value, then)] if then is not NO and value is not NO else []
         found: dict[Formula, list[Formula]] = {}
         for answers in product((True, False), repeat=len(free)):
             true = frozenset([*needed, *(p for p, yes in zip(free, answers, strict=True) if yes)])
