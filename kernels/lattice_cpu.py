@@ -7,6 +7,7 @@ pins allow, and must not underflow; and logarithms would cost several times as m
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -356,6 +357,32 @@ def _sample(graph, sums, behind, weights, rng):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _most_behind(graph, high, blank, inside, last):  # type: ignore[no-untyped-def]
+    """The largest log-weight of what follows each state, each (L+1, S), in the order of ``_backward``."""
+    label, dst, first, skip_src, skip_dst, accept, reach, rest = graph
+    cells, states = high.shape[0], len(reach)
+    found = np.full((3, cells + 1, states), -np.inf)
+    for t in range(cells, -1, -1):
+        live = _horizon(reach, t)
+        if t == cells:
+            for q in range(states):
+                if accept[q]:
+                    found[0, t, q] = 0.0
+        else:
+            for q in range(live):
+                if rest[q] <= cells - t:
+                    for e in range(first[q], first[q + 1]):
+                        found[0, t, q] = max(found[0, t, q], high[t, label[e]] + found[1, t + 1, dst[e]])
+        for k in range(len(skip_src) - 1, -1, -1):
+            found[0, t, skip_src[k]] = max(found[0, t, skip_src[k]], found[0, t, skip_dst[k]])
+        for q in range(live):
+            if t < cells and inside[t]:
+                found[2, t, q] = blank[t] + found[1 if last[t] else 2, t + 1, q]
+            found[1, t, q] = max(found[0, t, q], found[2, t, q])
+    return found
+
+
+@njit(cache=True, nogil=True)
 def fewest(first, dst, skip_first, skip_dst, start):  # type: ignore[no-untyped-def]
     """Fewest symbols from state ``start`` to each state (S,), -1 where there is no way; edges by source, skips cost nothing."""
     found = np.full(len(first) - 1, -1, np.int64)
@@ -433,6 +460,77 @@ class Lattice:
         cells = np.arange(len(path))
         tokens = np.where(path > 0, self.argument[cells, np.maximum(path - 1, 0)], self.weights.shape[1] - 1)
         return np.where(path < 0, -1, tokens).astype(np.int64), float(score)
+
+    def next_best(
+        self, without: Collection[tuple[int, ...]], given: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], float]:
+        """The likeliest block (L,) that is none of ``without``, and its log-weight; -1 everywhere where there is none. ``given``
+        (L,): cells in which blocks do not differ, whichever symbol stands for what is there.
+
+        Every other block leaves the excluded ones at some cell: they are followed as a tree, and the best way off it is taken
+        (Lawler 1972, without solving anything twice).
+        """
+        if not without:
+            return self.best()
+        a = self.automaton
+        graph = (a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.accept, a.reach, a.rest)
+        behind = _most_behind(graph, self.high, self.blank, self.slots.inside, self.slots.last)
+        skips: dict[int, list[int]] = {}
+        for source, target in zip(a.skip_src.tolist(), a.skip_dst.tolist(), strict=True):
+            skips.setdefault(source, []).append(target)
+        top: tuple[float, tuple[int, ...], int] = (
+            -np.inf,
+            (),
+            -1,
+        )  # score, the excluded cells that it shares, and what comes next
+        layer: dict[tuple[int, ...], dict[tuple[int, int], float]] = {(): {(0, 1): 0.0}}  # prefix -> (state, how) -> score
+        for t in range(len(self.weights)):
+            following: dict[tuple[int, ...], dict[tuple[int, int], float]] = {}
+            for prefix, reached in layer.items():
+                taken = {block[t] for block in without if block[:t] == prefix}
+                for symbol, score, state in self._ways(t, reached, skips):
+                    if given is not None and given[t]:
+                        symbol = next(iter(taken))
+                    if symbol not in taken:
+                        ahead = score + behind[state[1], t + 1, state[0]]
+                        if ahead > top[0]:
+                            top = (ahead, prefix, symbol)
+                    else:
+                        there = following.setdefault((*prefix, symbol), {})
+                        there[state] = max(score, there.get(state, -np.inf))
+            layer = following
+        score, prefix, symbol = top
+        if symbol < 0:
+            return np.full(len(self.weights), -1), -np.inf
+        fixed = self.weights.copy()
+        for t, kept in enumerate((*prefix, symbol)):
+            if given is not None and given[t]:
+                continue
+            fixed[t] = -np.inf
+            fixed[t, kept] = self.weights[t, kept]
+        return Lattice(a, fixed, self.slots).best()
+
+    def _ways(
+        self, t: int, reached: dict[tuple[int, int], float], skips: dict[int, list[int]]
+    ) -> Iterator[tuple[int, float, tuple[int, int]]]:
+        """Symbol, score and (state, how) after cell ``t``; how: 1 on arrival, 2 inside a tail of blanks."""
+        a, blank = self.automaton, self.weights.shape[1] - 1
+        inside, last = bool(self.slots.inside[t]), bool(self.slots.last[t])
+        for (state, how), score in reached.items():
+            if inside and self.blank[t] > -np.inf:
+                yield blank, score + self.blank[t], (state, 1 if last else 2)
+            if how == 2:
+                continue
+            todo, seen = [state], {state}
+            while todo:
+                at = todo.pop()
+                for edge in range(a.first[at], a.first[at + 1]):
+                    for symbol in a.members[a.member_first[a.label[edge]] : a.member_first[a.label[edge] + 1]].tolist():
+                        if self.weights[t, symbol] > -np.inf:
+                            yield symbol, score + self.weights[t, symbol], (int(a.dst[edge]), 1)
+                fresh = [target for target in skips.get(at, ()) if target not in seen]
+                seen.update(fresh)
+                todo += fresh
 
     def marginals(self) -> Floats:
         """See :func:`solver.kernels.lattice.marginals`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -146,7 +146,10 @@ def fill(
     """
     predicates = (check,) if callable(check) else tuple(check)
     form = Form.of(as_schema(schema), text, template, length, predicates, formats, registry)
-    found = [done for _, done in sorted(forms([form] * candidates, denoiser, budget, seed), key=lambda pair: pair[0])]
+    found = [
+        done
+        for _, done in sorted(forms([replace(form) for _ in range(candidates)], denoiser, budget, seed), key=lambda pair: pair[0])
+    ]
     good = sorted((one for one in found if isinstance(one, Filled)), key=lambda one: -one.score)
     if not good:
         error = found[0]

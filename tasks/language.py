@@ -385,11 +385,12 @@ def project(
     tokens: NDArray[np.int64],
     known: NDArray[np.bool_],
     rng: np.random.Generator | None = None,
+    refused: Sequence[NDArray[np.int64]] = (),
 ) -> Projection | None:
     """What is left of ``logits`` (L, 257) when the ``known`` cells hold their ``tokens`` (L,) and the block is in the language;
-    None where no block is. ``rng``: to draw a sample with."""
+    None where no block is. ``rng``: to draw a sample with.  refused: blocks (L,) that will not do: the best is another one."""
     lattice = Lattice(unrolled.automaton, weights_of(logits, tokens, known), slots)
-    best, score = lattice.best()
+    best, score = lattice.next_best({tuple(np.where(block == BLANK, 257, block).tolist()) for block in refused}, known)
     if score == -np.inf:
         return None
     p = lattice.marginals()

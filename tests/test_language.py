@@ -148,6 +148,23 @@ def test_recognise_and_shortest() -> None:
     assert unroll(nothing, 8).empty
 
 
+@pytest.mark.parametrize("layout", ["sssse", "seese"])
+@pytest.mark.parametrize("pattern", ["^a+b?$", "^(a|b)*a$", "^(ab)*$"])
+def test_next_best(pattern: str, layout: str) -> None:
+    """Asked again and again without what was given, all blocks come out in order."""
+    slots, w = slots_of(layout), weights(np.random.default_rng(7), len(layout), "ab", {})
+    blocks = enumerate_blocks(pattern, w, "ab", slots)
+    compiled = Lattice(unroll(Regex(pattern), len(layout)).automaton, w, slots)
+    seen: list[tuple[int, ...]] = []
+    for weight in sorted(blocks.values(), reverse=True):
+        block, score = compiled.next_best(seen)
+        assert score == pytest.approx(weight)
+        assert blocks[tuple(block.tolist())] == pytest.approx(weight)
+        seen.append(tuple(block.tolist()))
+    assert len(set(seen)) == len(blocks)
+    assert compiled.next_best(seen)[1] == -np.inf
+
+
 TEXTS = (b"a", b"b", b"ab", b"ba", b"aab", b"", b"abab", b"a")  # 5 is no text: it ends one; 0 and 7 are spelled alike
 ENDS = (5,)
 

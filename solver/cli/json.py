@@ -12,7 +12,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,7 +220,7 @@ def fill(arguments: argparse.Namespace) -> int:
         flush()
         try:
             run = structured.forms(
-                [job.form for job in asked if job.form is not None],
+                [replace(job.form) for job in asked if job.form is not None],  # each candidate has a memory of its own
                 arguments.denoiser,
                 budget,
                 arguments.seed,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jsonschema_rs
 import numpy as np
@@ -34,6 +35,7 @@ from solver.tasks.language import BLANK, Projection, Unrolled
 from solver.tasks.task import Violation
 
 LENGTH = 256
+REFUSED = 32  # drafts that are remembered
 DEEPEST = 200  # levels of a schema
 VALIDATORS = {
     4: jsonschema_rs.Draft4Validator,
@@ -206,6 +208,11 @@ class JsonTask:
     name = "json"
     vocab = 257
 
+    def __init__(self) -> None:
+        # Drafts of the language that were not valid, by problem: they are not proposed again. The latest few do: what a model
+        # comes back to, it comes back to at once.
+        self.refused: WeakKeyDictionary[Form, tuple[Tokens, ...]] = WeakKeyDictionary()
+
     def encode(self, problem: Form) -> Canvas:
         tokens, pinned = problem.given
         prompt = np.frombuffer(problem.prompt, np.uint8).astype(np.int64)
@@ -215,7 +222,8 @@ class JsonTask:
         self, problem: Form, logits: NDArray[np.float32], tokens: Tokens, trail: Mask, rng: np.random.Generator | None = None
     ) -> Projection | None:
         """The denoiser's distributions (L, V), conditioned on the language and on what is settled."""
-        return language.project(problem.unrolled, problem.slots, logits, tokens, trail, rng)
+        refused = self.refused.get(problem, ())
+        return language.project(problem.unrolled, problem.slots, logits, tokens, trail, rng, refused)
 
     def check(self, problem: Form, tokens: Tokens, known: Mask) -> list[Violation]:
         """Of a whole text: what the validator and the predicates say, each with the bytes of the part it is about. Of a part of
@@ -223,6 +231,7 @@ class JsonTask:
         if known.all():
             cells = np.flatnonzero(tokens != BLANK)  # of the text's bytes
             given = problem.given[1]
+            self.refused[problem] = (*self.refused.get(problem, ())[1 - REFUSED :], tokens.copy())
             return [
                 Violation(tuple(cell for cell in cells[a:b].tolist() if not given[cell]), "schema", message)
                 for (a, b), message in self.faults(problem, tokens)
