@@ -61,6 +61,20 @@ class Read(NamedTuple):
     there: Tensor
 
 
+class Past:
+    """What the causal form keeps of the positions before: by name and layer, (B, cells, ...)."""
+
+    def __init__(self) -> None:
+        self.cells = 0
+        self.kept: dict[tuple[str, int], Tensor] = {}
+
+    def add(self, name: str, layer: int, x: Tensor) -> Tensor:
+        """One position more; all of them."""
+        before = self.kept.get((name, layer))
+        self.kept[name, layer] = x if before is None else torch.cat([before, x], 1)
+        return self.kept[name, layer]
+
+
 def rotary(x: Tensor, first: int = 0) -> Tensor:
     """Rotary positions (Su et al. 2021) on (B, H, N, D)."""
     half = x.shape[-1] // 2
@@ -95,6 +109,22 @@ class Mixing(nn.Module):
         sides = (self.radius, 0) if self.causal else (self.radius, self.radius)
         found: Tensor = self.near(F.pad(self.normed[0](x).transpose(1, 2), sides)).transpose(1, 2)
         return x + F.gelu(found)
+
+    def next_neighbours(self, x: Tensor, past: Past, number: int) -> Tensor:
+        """``neighbours`` of one position (B, 1, D) after those of the past."""
+        window = past.add("near", number, self.normed[0](x))[:, -self.radius - 1 :].transpose(1, 2)
+        window = F.pad(window, (self.radius + 1 - window.shape[2], 0))
+        return x + F.gelu(self.near(window)).transpose(1, 2)
+
+    def next_look(self, x: Tensor, past: Past, number: int) -> Tensor:
+        """``look`` of one position."""
+        query, key, value = self.query_key_value(self.normed[1](x)).chunk(3, -1)
+        query = rotary(self.split(query / math.sqrt(x.shape[-1] / self.heads)), past.cells)
+        keys = past.add("key", number, rotary(self.split(key), past.cells).transpose(1, 2)).transpose(1, 2)
+        values = self.split(past.add("value", number, value))
+        heard = (query @ keys.transpose(-1, -2)).softmax(-1) @ values
+        result: Tensor = x + self.mixed(heard.transpose(1, 2).reshape(x.shape))
+        return result
 
     def look(self, x: Tensor, hidden: Tensor | None) -> Tensor:
         """Attention; ``hidden`` (B, 1, 1, N) is minus infinity where nothing stands."""
@@ -203,6 +233,25 @@ class TextNetwork(nn.Module):
             x = pointing(layer.look(x, None), read, hidden, shift)
             x = layer.think(x)
         return self.read_out(x, read, hidden[:, 0], (shift[0][:, 0], shift[1][:, 0]))
+
+    def step(self, read: Read, previous: Tensor, offset: Tensor, past: Past) -> Tensor:
+        """The causal form, one position further: log-probabilities (B, V) of the byte that follows ``previous`` (B,), which stands
+        ``offset`` (B,) behind the beginning of its value. ``past`` is brought forward."""
+        c = self.config
+        offset = offset.clamp(0, c.offsets - 1)[:, None]
+        known = torch.full_like(previous, KNOWN)
+        x = (self.token(previous) + self.status(known))[:, None] + self.offset(offset)
+        hidden = torch.where(read.there, 0.0, -1e4)[:, None, None]
+        shift = shifts(offset, read.tokens.shape[1])
+        place = (past.cells - offset).clamp_min(0)[..., None].expand(-1, -1, c.width)
+        for number, (layer, pointing, fetch) in enumerate(zip(self.layers, self.pointing, self.anchors, strict=True)):
+            assert isinstance(layer, Mixing)
+            x = layer.next_neighbours(x, past, number)
+            x = x + fetch(past.add("state", number, x).gather(1, place))
+            x = pointing(layer.next_look(x, past, number), read, hidden, shift)
+            x = layer.think(x)
+        past.cells += 1
+        return self.read_out(x, read, hidden[:, 0], (shift[0][:, 0], shift[1][:, 0]))[:, 0]
 
     def read_out(self, x: Tensor, read: Read, hidden: Tensor, shift: tuple[Tensor, Tensor]) -> Tensor:
         """A mixture of a byte of one's own and the one that is pointed to (pointer-generator; See et al. 2017)."""

@@ -34,9 +34,9 @@ class Example:
     """prompt (P,); truth, pinned and offset (L,)."""
 
     prompt: bytes
-    truth: Ints
+    truth: NDArray[np.int16]
     pinned: NDArray[np.bool_]
-    offset: Ints
+    offset: NDArray[np.int16]
 
 
 Parts = tuple[bytes | int, ...]
@@ -102,7 +102,8 @@ def example(record: Record, causal: bool, rng: np.random.Generator) -> Example |
         laid = lay_out(parts or (length,), text)
         if laid is not None:
             tokens, pinned, offset = laid
-            return Example(prompt, tokens, pinned, left_offsets(tokens) if causal else offset)
+            offset = left_offsets(tokens) if causal else offset
+            return Example(prompt, tokens.astype(np.int16), pinned, offset.astype(np.int16))
     return None
 
 
@@ -132,9 +133,9 @@ class Texts:
         prompts = np.zeros((rows, prompt), np.int64)
         for row, one in enumerate(some):
             prompts[row, : len(one.prompt)] = np.frombuffer(one.prompt, np.uint8)
-        truth = np.stack([one.truth for one in some])
+        truth = np.stack([one.truth for one in some]).astype(np.int64)
         pinned = np.stack([one.pinned for one in some])
-        offset = np.stack([one.offset for one in some])
+        offset = np.stack([one.offset for one in some]).astype(np.int64)
         lengths = np.array([len(one.prompt) for one in some])
         tokens, status, weight = self.left(truth) if self.causal else self.noised(truth, pinned)
         return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in (prompts, lengths, tokens, status, offset, truth, weight))
@@ -145,9 +146,11 @@ class Texts:
         visible = (self.rng.random(truth.shape) < share) & ~pinned
         wrong = visible & (self.rng.random(truth.shape) < WRONG)
         other = np.where(self.rng.random(truth.shape) < 0.3, BLANK, self.rng.integers(32, 127, truth.shape))
-        status = np.where(pinned, PINNED, np.where(visible, KNOWN, OPEN))
+        given = visible & ~wrong & (self.rng.random(len(truth)) < 0.25)[:, None]  # at times what is visible is there for good
+        wrong &= ~given
+        status = np.where(pinned | given, PINNED, np.where(visible, KNOWN, OPEN))
         blank = truth == BLANK
-        weight = np.where(pinned, 0.0, np.where(visible & ~wrong, 0.1, np.where(blank, 0.2, 1.0)))
+        weight = np.where(pinned | given, 0.0, np.where(visible & ~wrong, 0.1, np.where(blank, 0.2, 1.0)))
         return np.where(wrong, other, truth), status, weight.astype(np.float32)
 
     def left(self, truth: Ints) -> tuple[Ints, Ints, NDArray[np.float32]]:
