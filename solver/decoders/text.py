@@ -2,8 +2,8 @@
 
     for text, ended in write(network, forms, masked=True): ...
 
-The mask is the same automaton that the denoiser's drafts are conditioned on: a byte may be written if a text of the schema goes on
-with it and still fits the block. So a masked text is always in the language; what it cannot do is to look ahead.
+The mask is the same automaton that the denoiser's drafts are conditioned on: a byte may be written if a text of the schema goes
+on with it and still fits the block. So a masked text is always in the language; what it cannot do is to look ahead.
 """
 
 from __future__ import annotations

@@ -209,11 +209,12 @@ class TextNetwork(nn.Module):
     def read(self, prompt: Tensor, lengths: Tensor) -> Read:
         """The prompt (B, P), of which the first ``lengths`` (B,) bytes are there."""
         there = torch.arange(prompt.shape[1], device=prompt.device) < lengths[:, None]
-        x = self.token(torch.where(there, prompt, self.config.vocab))
+        here = there[..., None]
+        x = self.token(torch.where(there, prompt, self.config.vocab)) * here
         hidden = torch.where(there, 0.0, -1e4)[:, None, None]
         for layer in self.readers:
             assert isinstance(layer, Mixing)
-            x = layer.think(layer.look(layer.neighbours(x), hidden))
+            x = layer.think(layer.look(layer.neighbours(x), hidden)) * here  # behind the prompt there is nothing, not even a bias
         return Read(x, prompt, there)
 
     def forward(self, read: Read, tokens: Tensor, status: Tensor, offset: Tensor) -> Tensor:
@@ -235,7 +236,7 @@ class TextNetwork(nn.Module):
         return self.read_out(x, read, hidden[:, 0], (shift[0][:, 0], shift[1][:, 0]))
 
     def step(self, read: Read, previous: Tensor, offset: Tensor, past: Past) -> Tensor:
-        """The causal form, one position further: log-probabilities (B, V) of the byte that follows ``previous`` (B,), which stands
+        """The causal form, one position further: log-probabilities (B, V) of the byte that follows ``previous`` (B,) and stands
         ``offset`` (B,) behind the beginning of its value. ``past`` is brought forward."""
         c = self.config
         offset = offset.clamp(0, c.offsets - 1)[:, None]

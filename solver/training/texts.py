@@ -83,7 +83,7 @@ def left_offsets(tokens: Ints) -> Ints:
             inside, escaped = not (byte == 34 and not escaped), byte == 92 and not escaped
         elif byte == 34:
             inside, escaped = True, False
-        elif byte in b":,[{":
+        elif byte < 256 and byte in b":,[{":
             since = 0
     return found
 
