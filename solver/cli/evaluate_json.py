@@ -13,7 +13,7 @@ from typing import Any
 from solver.cli.main import UsageError
 
 Row = dict[str, Any]
-SECTIONS = ("guarantee", "membership", "pinned", "speed")
+SECTIONS = ("guarantee", "membership", "pinned", "speed", "content")
 
 
 def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterable[Row]:
@@ -25,8 +25,18 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterable[Row]:
         raise UsageError(f"unknown section {min(unknown)!r}; there are {', '.join(SECTIONS)}")
     data = arguments.data or os.environ.get("REMASK_DATA")
     folder = Path(data or "") / "jsonschema"
-    if not data or not folder.is_dir():
+    if sections != ["content"] and (not data or not folder.is_dir()):
         raise UsageError("evaluate json needs --data DIR (or REMASK_DATA) with a jsonschema folder in it")
+    if "content" in sections:  # records are generated: no data is needed
+        from solver.checkpoint import SHIPPED
+        from solver.evaluation.json_content import content
+
+        chosen = dict(option.split("=", 1) for option in arguments.checkpoint)
+        folders = [Path(chosen.get(model, SHIPPED / name)) for model, name in (("compact", "json"), ("ar", "json-ar"))]
+        yield from content(folders[0], folders[1], arguments.limit or (60 if arguments.quick else 400))
+        sections = [section for section in sections if section != "content"]
+        if not sections:
+            return
     limit = arguments.limit or (100 if arguments.quick else None)
     some, remotes = evaluation.problems(folder, limit)
     budget = Budget(min(arguments.forwards or 1000, 1000), arguments.seconds or 20.0)
