@@ -2,9 +2,9 @@
 
     python -m solver evaluate json --sections content --data ../shared/data --out results
 
-Records are generated from words that training never used as keys. Fields that are in the text are *copied*; one that is not is *derived*
-(a total, a count, the kind that goes with the fields) and stands first or last. Arms: the denoiser in one forward and refined, with
-the language and without; the same network left to right, raw and with the language as a mask; random, and byte frequencies.
+Records are generated from words that training never used as keys. Fields that are in the text are *copied*; one that is not is
+*derived* (a total, a count, the kind that goes with the fields) and stands first or last. Arms: the denoiser in one forward and
+refined, with the language and without; the same network left to right, raw and with the language as a mask; random, and byte frequencies.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def read(text: str) -> Any:
 
 
 def graded(record: Record, form: Form, answer: Answer) -> dict[str, Any]:
-    """valid: by the schema.  exact: the instance that was meant.  copied: of the fields that are in the text, how many are right, and
-    of how many.  derived: whether the one that is not is right."""
+    """valid: by the schema.  exact: the instance that was meant.  copied: of the fields that are in the text, how many are right,
+    and of how many.  derived: whether the one that is not is right."""
     value = read(answer.text)
     meant, said = flat(record.instance), flat(value) if isinstance(value, dict) else {}
     derived = (record.derived,) if record.derived is not None else None
