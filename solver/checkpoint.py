@@ -18,19 +18,20 @@ from safetensors.torch import load_file, save_file
 
 from solver.denoisers.network import Compact, CompactConfig
 from solver.denoisers.plain import Plain, PlainConfig
+from solver.denoisers.text_network import TextConfig, TextNetwork
 
 SHIPPED = Path(__file__).parent / "weights"
 FORMAT = 1
-Network = Compact | Plain
+Network = Compact | Plain | TextNetwork
+Config = CompactConfig | PlainConfig | TextConfig
+KINDS: dict[str, type[Config]] = {"compact": CompactConfig, "plain": PlainConfig, "text": TextConfig}
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used; the message is one line and names the file."""
 
 
-def save(
-    folder: Path, weights: dict[str, torch.Tensor], network: CompactConfig | PlainConfig, task: str, facts: dict[str, Any]
-) -> None:
+def save(folder: Path, weights: dict[str, torch.Tensor], network: Config, task: str, facts: dict[str, Any]) -> None:
     """Write ``weights`` as bf16 to ``folder`` (made if missing), each file replaced whole. ``facts`` go into config.json."""
     folder.mkdir(parents=True, exist_ok=True)
     small = {name: value.to(torch.bfloat16).contiguous() for name, value in weights.items()}
@@ -38,7 +39,7 @@ def save(
     config = {
         "format": FORMAT,
         "task": task,
-        "kind": "compact" if isinstance(network, CompactConfig) else "plain",
+        "kind": next(kind for kind, config in KINDS.items() if isinstance(network, config)),
         "network": asdict(network),
         "sha256": sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
         **facts,
@@ -71,12 +72,14 @@ def load(folder: Path, task: str) -> tuple[Network, dict[str, Any]]:
 
 def build(kind: str, settings: dict[str, Any]) -> Network:
     """A network of ``kind`` with fresh weights; settings that this version does not know are left out."""
-    if kind not in ("compact", "plain"):
+    if kind not in KINDS:
         raise ValueError(f"unknown kind of network {kind!r}")
-    known = {field.name for field in fields(CompactConfig if kind == "compact" else PlainConfig)}
+    known = {field.name for field in fields(KINDS[kind])}
     chosen: dict[str, Any] = {key: settings[key] for key in known & settings.keys()}
     if kind == "plain":
         return Plain(PlainConfig(**chosen))
+    if kind == "text":
+        return TextNetwork(TextConfig(**chosen))
     return Compact(CompactConfig(**{**chosen, "mixers": tuple(chosen["mixers"])}))
 
 

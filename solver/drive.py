@@ -20,8 +20,8 @@ from solver.denoisers.protocol import Denoiser
 from solver.kernels import dispatch, reference
 from solver.policies import Policy
 from solver.refine import Episode, Reply, Request, episode
-from solver.tasks.canvas import Canvas
-from solver.tasks.task import Eliminates, Task
+from solver.tasks.canvas import Canvas, Tokens
+from solver.tasks.task import Conditioned, Eliminates, Projects, Task
 from solver.trace import Budget, Outcome, Step
 
 WINDOW = 1024  # problems that are prefilled together
@@ -33,6 +33,7 @@ class Running:
 
     number: int
     row: int
+    problem: Any
     canvas: Canvas
     run: Episode
     requests: list[Request]
@@ -106,7 +107,7 @@ def _window(
 
         rng = np.random.default_rng(seeds[number])
         run = episode(task, problems[number], canvas, policy, budget, rng, noise, steps.append)
-        yield from advance(Running(number, number - numbers.start, canvas, run, []), None)
+        yield from advance(Running(number, number - numbers.start, problems[number], canvas, run, []), None)
 
     def advance(one: Running, replies: list[Reply] | None) -> Iterator[tuple[int, Step | Outcome]]:
         try:
@@ -153,6 +154,12 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
     allowed = allow(task if checks and isinstance(task, Eliminates) else None, canvases, tokens, trail, vocab)
     there = logits.device  # statistics are taken where the logits are: only a few numbers a cell come back
     packed = None if allowed is None else torch.from_numpy(allowed).to(there)
+    if checks and isinstance(task, Projects):
+        for at, (one, request) in enumerate(asked):
+            rng = None if request.uniform is None else np.random.default_rng(request.uniform.view(np.uint32))
+            joint = task.project(one.problem, logits[at].cpu().numpy(), request.tokens, request.trail, rng)
+            yield conditioned(joint, request, loops[at], flops[at], aux.select([at]))
+        return
     uniform = None
     if asked[0][1].uniform is not None:
         drawn = np.stack([request.uniform for _, request in asked if request.uniform is not None])
@@ -182,6 +189,46 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
             flops=flops[row],
             carry=aux.select([row]),
         )
+
+
+def conditioned(found: Conditioned | None, request: Request, loops: int, flops: int, carry: Any) -> Reply:
+    """The reply for a canvas whose cells are conditioned on being valid together: values come from one valid canvas, and
+    marginals are only their confidences. Nothing is allowed on a canvas that cannot be completed."""
+    size = len(request.tokens)
+    if found is None:
+        nothing, zero = np.full(size, -1), np.zeros(size, np.float32)
+        none = np.zeros(0, np.int64), np.zeros(0)
+        return Reply(nothing, zero, zero, zero, nothing, nothing + 1, zero, lambda _: none, loops, flops, carry, np.inf)  # type: ignore[arg-type,return-value]
+    p, columns = found.p, found.columns
+    place = {} if columns is None else {int(token): at for at, token in enumerate(columns)}
+    cells = np.arange(size)
+
+    def column(tokens: Tokens) -> Tokens:
+        return tokens if columns is None else np.array([place.get(int(token), 0) for token in tokens])
+
+    others = p.copy()
+    others[cells, column(found.best)] = 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -np.where(p > 0, p * np.log(p), 0.0).sum(1)
+
+    def probabilities(cell: int) -> tuple[Tokens, np.ndarray]:
+        at = np.flatnonzero(p[cell] > 0)
+        return (at if columns is None else columns[at]), p[cell, at]
+
+    return Reply(
+        best=found.best,
+        top1=p[cells, column(found.best)].astype(np.float32),
+        top2=others.max(1).astype(np.float32),
+        entropy=entropy.astype(np.float32),
+        sample=found.sample,
+        choices=(p > 0).sum(1),
+        belief=p[cells, column(np.where(request.known, request.tokens, found.best))].astype(np.float32),
+        probabilities=probabilities,
+        loops=loops,
+        flops=flops,
+        carry=carry,
+        tax=found.tax,
+    )
 
 
 @torch.inference_mode()

@@ -53,7 +53,7 @@ class Reply:
     sample: a draw, or the likeliest where none was asked for.
     choices: how many tokens are allowed.  belief: what it now gives the token that stands there, among the allowed.
     probabilities(cell): the allowed tokens there and their probabilities. Holds on to the forward's logits: not to be kept.
-    loops, flops: what the forward cost.  carry: to hand on.
+    loops, flops: what the forward cost.  carry: to hand on.  tax: what conditioning on validity cost, in nats.
     """
 
     best: Tokens
@@ -67,6 +67,7 @@ class Reply:
     loops: int
     flops: int
     carry: Any
+    tax: float = 0.0
 
 
 @dataclass(eq=False)

@@ -24,8 +24,14 @@ from solver.denoisers.pretrained import adapt, open_model
 from solver.denoisers.protocol import ModelError, TextDenoiser
 from solver.drive import solve
 from solver.kernels import reference
+from solver.kernels.lattice import Slots
 from solver.policies import Policy
+from solver.structured import as_schema
+from solver.tasks import lifting
 from solver.tasks.canvas import Tokens
+from solver.tasks.constrained_text import ConstrainedText, pattern_check, schema_check
+from solver.tasks.json_schema.task import Form, Gap
+from solver.tasks.language import Regex, unroll
 from solver.tasks.text import Check, Hole, Text, TextTask, lay_out
 from solver.trace import Budget, Counters, Outcome, Step
 
@@ -91,6 +97,8 @@ def generate(
     seed: int = 0,
     batch: int = 8,
     watch: Watch | None = None,
+    schema: Any = None,
+    regex: str | None = None,
 ) -> Generation | list[Generation]:
     """Generate text. A list of prompts (or of conversations) goes through together, whatever their lengths, and gives a list.
 
@@ -101,8 +109,11 @@ def generate(
     budget: of each canvas of each candidate; by default ten of the model's own schedules.
     stop: at the first draft that is "valid" (default where there is a check), or valid and "settled" (default without).
     watch: called with (prompt, candidate, draft's text) after every forward.
+    schema, regex: the whole text is an instance of this JSON schema (or pydantic model), or matches this pattern from
+        beginning to end. Every draft is conditioned on it, all cells jointly (tasks/lifting.py), and fits one canvas.
 
-    Raises :class:`~solver.denoisers.protocol.ModelError` (a ValueError) in one line for what cannot work.
+    Raises :class:`~solver.tasks.json_schema.errors.FillError` where no text of the schema fits, and
+    :class:`~solver.denoisers.protocol.ModelError` (a ValueError) in one line for what cannot work.
     """
     if isinstance(model, str):
         model, loaded = open_model(model)
@@ -117,7 +128,13 @@ def generate(
     problem, blocks = words.canvas(template, length)
     for ids in asked:
         prompts.fits(denoiser, len(ids), len(problem.tokens) * blocks)
-    task = TextTask(denoiser.vocab, words.decode, check, words.ends, words.allowed(free=template is None))
+    allowed = words.allowed(free=template is None)
+    task = TextTask(denoiser.vocab, words.decode, check, words.ends, allowed)
+    if schema is not None or regex is not None:
+        if blocks > 1:
+            raise ModelError(f"a text of a schema or a pattern fits one canvas, and the model's has {denoiser.length} tokens")
+        task = constrained(words, problem, allowed, schema, regex, check)
+        check = check or (lambda draft: ())  # there is one: stop at the first draft that passes it
     policy = suit(policy or denoiser.policy, len(problem.tokens), stop or ("valid" if check else "settled"), candidates)
     budget = budget or Budget(forwards=ATTEMPTS * policy.rounds)
     rows = [(at, seed + n) for at in range(len(asked)) for n in range(candidates)]
@@ -125,6 +142,33 @@ def generate(
     found = canvases(task, denoiser, problems, [own for _, own in rows], blocks, policy, budget, batch, candidates, watch)
     ranked = [rank(found[at * candidates : (at + 1) * candidates]) for at in range(len(asked))]
     return ranked[0] if single else ranked
+
+
+BYTES = 6  # of text a token, at most, that an automaton is made for
+
+
+def constrained(
+    words: Words, problem: Text, allowed: np.ndarray, schema: Any, regex: str | None, check: Check | None
+) -> ConstrainedText:
+    """The task with a language. Raises FillError, SchemaError, PatternError."""
+    if schema is not None and regex is not None:
+        raise ModelError("give either a schema or a regex")
+    length = min(max(256, BYTES * len(problem.tokens)), 4096)
+    pinned = problem.pinned
+    if regex is not None:
+        unrolled = unroll(Regex(regex, whole=True), length)
+        if unrolled.empty:
+            raise ModelError(f"no text of at most {length} bytes matches {regex[:80]!r}")
+        also = pattern_check(regex, check)
+    else:
+        pieces = words.pieces(problem)
+        form = Form.of(as_schema(schema), template=pieces if pinned.any() else None, length=length)
+        unrolled, also = form.unrolled, schema_check(form.validator, check)
+    ends = np.isin(problem.tokens, sorted(words.ends)) & pinned
+    inside = ~pinned | ends
+    last = inside & np.append(~inside[1:], True)
+    slots = Slots(inside, last)
+    return ConstrainedText(words.denoiser.vocab, words.decode, also, words.ends, allowed, unrolled, words.bytes(), slots)
 
 
 def read(messages: Any, prompt: Any, tokenizer: Any) -> tuple[list[Tokens], bool]:
@@ -160,6 +204,25 @@ class Words:
     def decode(self, ids: list[int]) -> str:
         text: str = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return text
+
+    def bytes(self) -> lifting.Words:
+        """The bytes of every token that may stand in a text."""
+        texts = prompts.token_bytes(self.tokenizer)
+        texts += [b""] * (self.denoiser.vocab - len(texts))
+        for token in (*self.denoiser.forbidden, *self.ends):
+            texts[token] = b""
+        return lifting.Words.of(texts)
+
+    def pieces(self, problem: Text) -> list[str | Gap]:
+        """A template's literals and holes, as the schema's grammar wants to see them."""
+        found: list[str | Gap] = []
+        runs = np.flatnonzero(np.diff(problem.pinned.astype(int))) + 1
+        for cells in np.split(np.arange(len(problem.tokens)), runs):
+            if problem.pinned[cells[0]]:
+                found.append(self.decode([int(token) for token in problem.tokens[cells] if token not in self.ends]))
+            else:
+                found.append(Gap(BYTES * len(cells)))
+        return found
 
     def canvas(self, template: Sequence[str | Hole] | None, length: int | None) -> tuple[Text, int]:
         """The first canvas, and how many there are."""

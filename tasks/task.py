@@ -66,6 +66,39 @@ class Explains(Protocol):
         """Known cells that by themselves keep ``token`` out of ``cell``, as few as possible; None where nothing does."""
 
 
+class Conditioned(Protocol):
+    """Distributions over cells, given that the whole canvas is valid as far as the task's language can say.
+
+    best (L,): the likeliest valid canvas.  p (L, V): the probability of each token in each cell.  sample (L,): a draw, where
+    one was asked for.  tax: nats that validity costs.  columns (U,): the tokens that the columns of ``p`` (L, U) stand for,
+    None for all.
+    """
+
+    @property
+    def best(self) -> Tokens: ...
+    @property
+    def p(self) -> NDArray[np.float64]: ...
+    @property
+    def sample(self) -> Tokens: ...
+    @property
+    def tax(self) -> float: ...
+    @property
+    def columns(self) -> Tokens | None: ...
+
+
+@runtime_checkable
+class Projects(Protocol):
+    """A task whose validity is regular, or nearly: it conditions a denoiser's distributions on it, all cells jointly.
+
+    Values always come from one canvas of the language; marginals are only confidences."""
+
+    def project(
+        self, problem: Any, logits: NDArray[np.float32], tokens: Tokens, trail: Mask, rng: np.random.Generator | None = None
+    ) -> Conditioned | None:
+        """``logits`` (L, V) conditioned, with ``tokens`` (L,) in the cells of the ``trail``; None where nothing valid has them.
+        ``rng``: to draw a sample with."""
+
+
 @dataclass(frozen=True)
 class Implied:
     """A cell that can hold just one token, and the known cells that force it."""

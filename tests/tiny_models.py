@@ -28,6 +28,25 @@ def tokenizer() -> Any:
     )
 
 
+@cache
+def byte_level_tokenizer(size: int = 420) -> Any:
+    """A byte-level BPE, trained here; special ones first: pad 0, eos 1, bos 2, mask 3, unk 4."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    core = ByteLevelBPETokenizer()
+    text = [
+        '{"name": "Ada", "born": 1815, "tags": ["first", "of", "them"]}',
+        "Grüße, 日本! true false null",
+        "and the count is 12",
+    ]
+    core.train_from_iterator(text * 50, vocab_size=size, min_frequency=2, special_tokens=list(SPECIAL), show_progress=False)
+    pad, eos, bos, mask, unk = SPECIAL
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core._tokenizer, pad_token=pad, eos_token=eos, bos_token=bos, mask_token=mask, unk_token=unk
+    )
+
+
 def gemma_config(canvas: int = 16, vocab: int | None = None, width: int = 32, **other: Any) -> Any:
     from transformers import DiffusionGemmaConfig, DiffusionGemmaTextConfig, Gemma4VisionConfig
 
@@ -107,12 +126,12 @@ class TinyModel(PreTrainedModel):
 '''
 
 
-def remote_model(kind: str, seed: int = 0) -> Any:
+def remote_model(kind: str, seed: int = 0, vocab: int | None = None) -> Any:
     """The model of that code, with random weights."""
     space: dict[str, Any] = {"__name__": kind}
     exec(REMOTE.replace("KIND", kind), space)
     torch.manual_seed(seed)
-    config = space["TinyConfig"](vocab_size=len(tokenizer()), mask_token_id=tokenizer().mask_token_id)
+    config = space["TinyConfig"](vocab_size=vocab or len(tokenizer()), mask_token_id=tokenizer().mask_token_id)
     return space["TinyModel"](config).eval()
 
 

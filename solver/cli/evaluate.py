@@ -29,8 +29,10 @@ def sizes(text: str) -> list[int]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", choices=("sudoku",), help="what to evaluate")
-    parser.add_argument("--data", metavar="DIR", help="folder with a sudoku/ folder (REMASK_DATA; none: generated puzzles only)")
+    parser.add_argument("task", choices=("sudoku", "json"), help="what to evaluate")
+    parser.add_argument(
+        "--data", metavar="DIR", help="folder with sudoku/ and jsonschema/ (REMASK_DATA; none: generated puzzles only)"
+    )
     parser.add_argument(
         "--out", metavar="DIR", required=True, help="results.json, report.md and plots; new rows join those there"
     )
@@ -56,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.task == "json":
+        from solver.cli.evaluate_json import run as run_json
+
+        return run_json(arguments)
+
     import torch
 
     from solver.checkpoint import CheckpointError

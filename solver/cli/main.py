@@ -16,6 +16,7 @@ from solver import __version__
 
 COMMANDS = {
     "sudoku": "solve Sudoku puzzles with a denoiser whose violating cells are re-masked",
+    "json": "write JSON that satisfies a schema, or judge some",
     "replay": "show a trace again",
     "train": "train a checkpoint",
     "generate": "make puzzles that have one solution",
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module = import_module(f"solver.cli.{command}")
         parser = Parser(prog=f"python -m solver {command}", description=COMMANDS[command])
         module.add_arguments(parser)
-        code: int = module.run(parser.parse_args(arguments[1:]))
+        code: int = module.run(parser.parse_intermixed_args(arguments[1:]))
         return code
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)

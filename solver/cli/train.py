@@ -13,7 +13,7 @@ MODELS = ("diffusion", "ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", choices=("sudoku",), help="what to train for")
+    parser.add_argument("task", choices=("sudoku", "json"), help="what to train for")
     parser.add_argument(
         "--model", choices=MODELS, default="diffusion", help="the denoiser or a left-to-right baseline (diffusion)"
     )
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from solver.training.presets import SUDOKU
+    from solver.training.presets import JSON, SUDOKU
 
     out = Path(arguments.out or f"runs/{arguments.task}-{arguments.model}-{arguments.preset}")
     if out.exists() and not out.is_dir():
@@ -46,15 +46,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     from solver.denoisers.plain import PlainConfig
     from solver.tasks.sudoku import layout
-    from solver.training.courses import Course, Segments, Sequences
+    from solver.training.courses import Course, Forms, Segments, Sequences
     from solver.training.feed import Feed, SequenceFeed, build_pool
     from solver.training.loop import Trainer, train
+    from solver.training.texts import Texts
 
     torch.set_num_threads(cores())
-    if (arguments.model, arguments.preset) not in SUDOKU:
+    presets = JSON if arguments.task == "json" else SUDOKU
+    if (arguments.model, arguments.preset) not in presets:
         raise UsageError(f"there is no preset {arguments.preset!r} for --model {arguments.model}")
     try:
-        preset = SUDOKU[arguments.model, arguments.preset].changed(arguments.rate, arguments.steps, arguments.noise)
+        preset = presets[arguments.model, arguments.preset].changed(arguments.rate, arguments.steps, arguments.noise)
     except ValueError as error:
         raise UsageError(str(error)) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -63,15 +65,22 @@ def run(arguments: argparse.Namespace) -> int:
         print(line, flush=True)
 
     say(f"{preset.steps} steps of {preset.rows} canvases on {device}, into {out}")
-    pool = build_pool(preset, folder)
-    say(f"{len(pool.puzzles)} puzzles: " + ", ".join(f"{n} ({s:.0%})" for n, s in zip(pool.sizes, pool.shares, strict=True)))
+    texts = Texts(preset.pool, preset.rows, preset.text.causal, preset.seed + 1) if arguments.task == "json" else None
+    pool = build_pool(preset, folder) if texts is None else None
+    sizes = (
+        pool.sizes.tolist() if pool is not None else [len(some) for some in texts.buckets.values()] if texts is not None else []
+    )
+    say(f"{sum(sizes)} examples" + ("" if pool is None else ": " + ", ".join(map(str, sizes))))
 
     def course() -> Course:
+        if texts is not None:
+            return Forms(preset, texts, device)
+        assert pool is not None
         if isinstance(preset.network, PlainConfig):
             return Sequences(preset, SequenceFeed(preset, pool), device)
         return Segments(preset, Feed(preset, pool), torch.tensor(layout.standard(9).relations), device)
 
-    trainer = Trainer(preset, course)
+    trainer = Trainer(preset, course, arguments.task)
     if arguments.resume:
         try:
             trainer.restore(out)
@@ -81,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     facts = {
         "model": arguments.model,
         "preset": arguments.preset,
-        "data": [int(n) for n in pool.sizes],
+        "data": sizes,
         "settings": asdict(preset),
     }
     complete = train(trainer, out, arguments.minutes, say, facts)

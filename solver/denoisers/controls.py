@@ -80,14 +80,19 @@ class Control:
 
 
 Logits = Callable[[Canvas, Tokens, Mask, np.random.Generator], NDArray[np.float64]]
+EMPTY = 6.0  # nats by which a cell behind the drawn length is a blank
 JITTER = 1e-3  # enough to make the choice among equals random, too little to look like knowledge
 
 
-def random(vocab: int, kind: Kind = "mask") -> Control:
-    """Uniform over the tokens, ties broken at random."""
+def random(vocab: int, kind: Kind = "mask", blank: int | None = None) -> Control:
+    """Uniform over the tokens, ties broken at random. With a ``blank``, texts of all lengths are equally likely: nearly every
+    text is as long as the canvas, and a uniform denoiser would draw no other."""
 
     def logits(canvas: Canvas, tokens: Tokens, known: Mask, rng: np.random.Generator) -> NDArray[np.float64]:
-        return JITTER * rng.random((canvas.cells, vocab))
+        found = JITTER * rng.random((canvas.cells, vocab))
+        if blank is not None:
+            found[rng.integers(0, canvas.cells + 1) :, blank] += EMPTY
+        return found
 
     return Control("random", vocab, logits, kind)
 

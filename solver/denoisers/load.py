@@ -7,8 +7,10 @@ from pathlib import Path
 from solver import checkpoint
 from solver.denoisers import controls
 from solver.denoisers.compact import CompactDenoiser
+from solver.denoisers.forms import FormDenoiser
 from solver.denoisers.network import Compact
 from solver.denoisers.protocol import Denoiser
+from solver.denoisers.text_network import TextNetwork
 
 NAMES = ("compact", "random", "prior")
 
@@ -24,6 +26,8 @@ def load(name: str, task: str, vocab: int, loops: int | None = None) -> Denoiser
         known = ", ".join(NAMES)
         raise checkpoint.CheckpointError(f"unknown denoiser {name!r}: neither one of {known} nor a checkpoint's folder")
     network, _ = checkpoint.load(folder, task)
+    if isinstance(network, TextNetwork) and not network.config.causal:
+        return FormDenoiser(network, name=name)
     if not isinstance(network, Compact) or network.config.causal:
         raise checkpoint.CheckpointError(f"{folder}: a left-to-right model, not a denoiser")
     return CompactDenoiser(network, name=name, loops=loops)

@@ -25,6 +25,7 @@ from solver.decoders.compact import CompactDecoder
 from solver.decoders.plain import PlainDecoder
 from solver.denoisers.load import load
 from solver.denoisers.network import Compact
+from solver.denoisers.plain import Plain
 from solver.denoisers.protocol import Denoiser
 from solver.drive import solve
 from solver.policies import Policy
@@ -102,6 +103,8 @@ def decoder(model: str, settings: Settings) -> Decoder:
         if not network.config.causal:
             raise checkpoint.CheckpointError(f"{folder}: a denoiser, not a left-to-right model")
         return CompactDecoder(network, model, settings.loops)
+    if not isinstance(network, Plain):
+        raise checkpoint.CheckpointError(f"{folder}: not a model of Sudoku")
     return PlainDecoder(network, model)
 
 

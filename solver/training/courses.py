@@ -1,7 +1,8 @@
 """What one training step asks of a network: a *course* owns the network and its canvases, the trainer the optimizer.
 
 Segments: inner loops of the compact network over canvases whose state is carried from step to step; bidirectional, or causal with
-the true tokens before each cell.  Sequences: whole puzzles as token sequences, for the plain transformer.
+the true tokens before each cell.  Forms: blocks of text for the JSON models.
+Sequences: whole puzzles as token sequences, for the plain transformer.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from torch.nn import functional as F
 from solver.denoisers.compact import fast_bf16
 from solver.denoisers.network import OPEN, PINNED, Compact
 from solver.denoisers.plain import Plain
+from solver.denoisers.text_network import TextNetwork
 from solver.training.feed import Feed, SequenceFeed
 from solver.training.presets import Preset
+from solver.training.texts import Texts
 
 Facts = dict[str, Any]
 CARRIED = torch.bfloat16
@@ -102,6 +105,35 @@ class Segments:
         self.carried = tensors["state"].to(self.device)
         self.generator.set_state(tensors["generator"])
         self.feed.restore(tensors, facts)
+
+
+class Forms:
+    """Blocks of text with the truth asked for at every cell that is not pinned; every batch is of one size."""
+
+    flops = 0  # of the last step: batches differ
+
+    def __init__(self, preset: Preset, texts: Texts, device: str = "cpu") -> None:
+        self.texts, self.device = texts, device
+        self.network = TextNetwork(preset.text).to(device)
+
+    def loss(self) -> tuple[Tensor, float]:
+        prompt, lengths, tokens, status, offset, truth, weight = (t.to(self.device) for t in self.texts.next())
+        with half(self.device):
+            said = self.network(self.network.read(prompt, lengths), tokens, status, offset)
+        losses = F.nll_loss(said.flatten(0, 1), truth.flatten(), reduction="none").view_as(weight)
+        exact = ((said.argmax(-1) == truth) | (weight < 1)).all(1).float().mean()
+        size = self.network.flops(truth.shape[1], prompt.shape[1]) + self.network.reading_flops(prompt.shape[1])
+        self.flops = 3 * len(prompt) * size
+        return (losses * weight).sum() / weight.sum().clamp_min(1), exact.item()
+
+    def advance(self) -> None:
+        pass
+
+    def state(self) -> tuple[dict[str, Tensor], Facts]:
+        return {}, {"rng": self.texts.rng.bit_generator.state}
+
+    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
+        self.texts.rng.bit_generator.state = facts["rng"]
 
 
 class Sequences:

@@ -37,8 +37,8 @@ SNAPSHOTS = (
 class Trainer:
     """One run. ``step`` does one step; ``save`` and ``restore`` keep everything that the next step depends on."""
 
-    def __init__(self, preset: Preset, begin: Callable[[], Course]) -> None:
-        self.preset = preset
+    def __init__(self, preset: Preset, begin: Callable[[], Course], task: str = "sudoku") -> None:
+        self.preset, self.task = preset, task
         torch.manual_seed(preset.seed)  # of the network's first weights
         self.course = begin()
         self.network = self.course.network
@@ -91,7 +91,7 @@ class Trainer:
     def ship(self, folder: Path, facts: dict[str, Any]) -> None:
         """The averaged weights as a checkpoint."""
         weights = {name: value.cpu() for name, value in self.average.items()}
-        checkpoint.save(folder, weights, self.preset.network, "sudoku", {**facts, "training": self.summary()})
+        checkpoint.save(folder, weights, self.preset.network, self.task, {**facts, "training": self.summary()})
 
     def restore(self, folder: Path) -> None:
         """Take up the run saved in ``folder``. Raises ValueError where it is missing or of another preset."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from solver.denoisers.network import CompactConfig
 from solver.denoisers.plain import PlainConfig
+from solver.denoisers.text_network import TextConfig
 
 Noise = Literal["mask", "uniform", "hybrid"]
 
@@ -19,7 +20,7 @@ class Preset:
     pool: generated puzzles.  mix: source -> share of new canvases.  ages: segments a canvas is kept at most, by source.
     """
 
-    network: CompactConfig | PlainConfig
+    network: CompactConfig | PlainConfig | TextConfig
     steps: int
     rows: int
     segment: int
@@ -41,7 +42,7 @@ class Preset:
         """The preset with what a trial changes. Raises ValueError for a noise where there is none."""
         network = self.network
         if noise is not None:
-            if isinstance(network, PlainConfig) or network.causal:
+            if not isinstance(network, CompactConfig) or network.causal:
                 raise ValueError("--noise is for the denoiser: left to right there is none")
             network = replace(network, noise=noise)
         steps = steps or self.steps
@@ -51,6 +52,12 @@ class Preset:
     def compact(self) -> CompactConfig:
         """The network's configuration where it is a compact one."""
         assert isinstance(self.network, CompactConfig)
+        return self.network
+
+    @property
+    def text(self) -> TextConfig:
+        """The network's configuration where it is one for texts."""
+        assert isinstance(self.network, TextConfig)
         return self.network
 
     @property
@@ -79,5 +86,14 @@ SUDOKU = {
     ("ar-easiest", "smoke"): Preset(replace(TINY, causal=True, order="easiest"), steps=60, rows=8, segment=4, rate=4e-3, pool=64),
     ("ar-plain", "smoke"): Preset(TINY_PLAIN, steps=60, rows=8, segment=1, rate=4e-3, pool=64),
     ("ar-plain-easiest", "smoke"): Preset(replace(TINY_PLAIN, order="easiest"), steps=60, rows=8, segment=1, rate=4e-3, pool=64),
+}
+# About 0.4e15 operations each; a step's rows are scaled so that it sees as many bytes whatever their length.
+JSON = {
+    ("diffusion", "cpu"): Preset(TextConfig(), steps=4_000, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()),
+    ("ar", "cpu"): Preset(TextConfig(causal=True), steps=4_000, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()),
+    ("diffusion", "smoke"): Preset(TextConfig(width=32, hidden=32), steps=20, rows=4, segment=1, rate=2e-3, pool=60, mix=()),
+    ("ar", "smoke"): Preset(
+        TextConfig(width=32, hidden=32, causal=True), steps=20, rows=4, segment=1, rate=2e-3, pool=60, mix=()
+    ),
 }
 MODELS = tuple(dict.fromkeys(model for model, _ in SUDOKU))

@@ -1,0 +1,282 @@
+"""The compact network for texts: a prompt that is read once, and a block of bytes that looks into it.
+
+    net = TextNetwork(TextConfig())
+    read = net.read(prompt_BP, lengths_B)                         # once a problem
+    logits_BLV = net(read, tokens_BL, status_BL, offset_BL)       # a forward
+
+Three things are made for filling forms. Cells know their *offset*, how many bytes they stand behind the beginning of their slot.
+An *anchor* brings each cell the state of the cell before its slot, where a name has just ended. And a *pointer* looks into the
+prompt as one would with a finger: a cell at offset o that points to p hears what stands at p + o, so that all cells of a value
+can point to its first byte and are copied at once. ``causal=True`` is the left-to-right baseline, with the same parts:
+position i is given the bytes before it and predicts its own.
+
+Shapes: B rows, P prompt bytes, L cells, V tokens, D width, H heads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+OPEN, PINNED, KNOWN = range(3)  # what a cell holds: nothing, a given, an accepted token
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Sizes; checks itself, raising ValueError with the field's name.
+
+    vocab: tokens a cell may hold, the mask not counted.  readers, layers: of the prompt, and of the block.  radius: of the local
+    mixing.  offsets: as far as offsets are told apart.
+    """
+
+    vocab: int = 257
+    width: int = 96
+    hidden: int = 192
+    heads: int = 4
+    readers: int = 3
+    layers: int = 3
+    radius: int = 4
+    offsets: int = 64
+    causal: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("vocab", "width", "hidden", "heads", "readers", "layers", "radius", "offsets"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a positive whole number, not {value!r}")
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is not a multiple of twice the heads {self.heads}")
+
+
+class Read(NamedTuple):
+    """A prompt that was read: states (B, P, D), its bytes (B, P), and which of them are there (B, P)."""
+
+    state: Tensor
+    tokens: Tensor
+    there: Tensor
+
+
+class Past:
+    """What the causal form keeps of the positions before: by name and layer, (B, cells, ...)."""
+
+    def __init__(self) -> None:
+        self.cells = 0
+        self.kept: dict[tuple[str, int], Tensor] = {}
+
+    def add(self, name: str, layer: int, x: Tensor) -> Tensor:
+        """One position more; all of them."""
+        before = self.kept.get((name, layer))
+        self.kept[name, layer] = x if before is None else torch.cat([before, x], 1)
+        return self.kept[name, layer]
+
+
+def rotary(x: Tensor, first: int = 0) -> Tensor:
+    """Rotary positions (Su et al. 2021) on (B, H, N, D)."""
+    half = x.shape[-1] // 2
+    rate = 10_000.0 ** (-torch.arange(half, device=x.device) / half)
+    angle = (first + torch.arange(x.shape[2], device=x.device))[:, None] * rate
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+
+class Mixing(nn.Module):
+    """What both stacks do: mix neighbours, look everywhere in one's own row, think."""
+
+    def __init__(self, c: TextConfig, causal: bool) -> None:
+        super().__init__()
+        d = c.width
+        self.heads, self.radius, self.causal = c.heads, c.radius, causal
+        taps = c.radius + 1 if causal else 2 * c.radius + 1
+        self.normed = nn.ModuleList([nn.RMSNorm(d) for _ in range(3)])
+        self.near = nn.Conv1d(d, d, taps)
+        self.query_key_value = nn.Linear(d, 3 * d, bias=False)
+        self.mixed = nn.Linear(d, d, bias=False)
+        self.wide, self.narrow = nn.Linear(d, c.hidden), nn.Linear(c.hidden, d)
+        for last in (self.near, self.mixed, self.narrow):
+            nn.init.normal_(last.weight, std=0.02)
+
+    def split(self, x: Tensor) -> Tensor:
+        """(B, N, D) as heads (B, H, N, D / H)."""
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+    def neighbours(self, x: Tensor) -> Tensor:
+        sides = (self.radius, 0) if self.causal else (self.radius, self.radius)
+        found: Tensor = self.near(F.pad(self.normed[0](x).transpose(1, 2), sides)).transpose(1, 2)
+        return x + F.gelu(found)
+
+    def next_neighbours(self, x: Tensor, past: Past, number: int) -> Tensor:
+        """``neighbours`` of one position (B, 1, D) after those of the past."""
+        window = past.add("near", number, self.normed[0](x))[:, -self.radius - 1 :].transpose(1, 2)
+        window = F.pad(window, (self.radius + 1 - window.shape[2], 0))
+        return x + F.gelu(self.near(window)).transpose(1, 2)
+
+    def next_look(self, x: Tensor, past: Past, number: int) -> Tensor:
+        """``look`` of one position."""
+        query, key, value = self.query_key_value(self.normed[1](x)).chunk(3, -1)
+        query = rotary(self.split(query / math.sqrt(x.shape[-1] / self.heads)), past.cells)
+        keys = past.add("key", number, rotary(self.split(key), past.cells).transpose(1, 2)).transpose(1, 2)
+        values = self.split(past.add("value", number, value))
+        heard = (query @ keys.transpose(-1, -2)).softmax(-1) @ values
+        result: Tensor = x + self.mixed(heard.transpose(1, 2).reshape(x.shape))
+        return result
+
+    def look(self, x: Tensor, hidden: Tensor | None) -> Tensor:
+        """Attention; ``hidden`` (B, 1, 1, N) is minus infinity where nothing stands."""
+        query, key, value = self.query_key_value(self.normed[1](x)).chunk(3, -1)
+        query = query / math.sqrt(x.shape[-1] / self.heads)
+        score = rotary(self.split(query)) @ rotary(self.split(key)).transpose(-1, -2)
+        if hidden is not None:
+            score = score + hidden
+        if self.causal:
+            n = x.shape[1]
+            score = score.masked_fill(torch.ones(n, n, dtype=torch.bool, device=x.device).triu(1), -torch.inf)
+        heard = score.softmax(-1) @ self.split(value)
+        result: Tensor = x + self.mixed(heard.transpose(1, 2).reshape(x.shape))
+        return result
+
+    def think(self, x: Tensor) -> Tensor:
+        result: Tensor = x + self.narrow(F.gelu(self.wide(self.normed[2](x))))
+        return result
+
+
+class Pointing(nn.Module):
+    """Looks into the prompt: at what matches, and at what stands ``offset`` behind what matches."""
+
+    def __init__(self, c: TextConfig) -> None:
+        super().__init__()
+        d = c.width
+        self.heads = c.heads
+        self.normed, self.prompt = nn.RMSNorm(d), nn.RMSNorm(d)
+        self.query = nn.Linear(d, 2 * d, bias=False)
+        self.key_value = nn.Linear(d, 4 * d, bias=False)
+        self.mixed = nn.Linear(2 * d, d, bias=False)
+        nn.init.normal_(self.mixed.weight, std=0.02)
+
+    def split(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+    def forward(self, x: Tensor, read: Read, hidden: Tensor, shift: tuple[Tensor, Tensor]) -> Tensor:
+        plain, pointed = (self.query(self.normed(x)) / math.sqrt(x.shape[-1] / self.heads)).chunk(2, -1)
+        plain_key, plain_value, key, value = self.key_value(self.prompt(read.state)).chunk(4, -1)
+        score = self.split(plain) @ self.split(plain_key).transpose(-1, -2) + hidden
+        heard = score.softmax(-1) @ self.split(plain_value)
+        moved = shifted(self.split(pointed) @ self.split(key).transpose(-1, -2), shift) + hidden
+        touched = moved.softmax(-1) @ self.split(value)
+        both = torch.cat([heard, touched], -1).transpose(1, 2).reshape(*x.shape[:2], -1)
+        result: Tensor = x + self.mixed(both)
+        return result
+
+
+def shifts(offset: Tensor, prompt: int) -> tuple[Tensor, Tensor]:
+    """For offsets (B, L): where in the prompt each cell's score for p is taken from, p - offset, and what is out of it."""
+    back = torch.arange(prompt, device=offset.device) - offset[..., None]
+    return back.clamp_min(0)[:, None], (back < 0)[:, None]
+
+
+def shifted(score: Tensor, shift: tuple[Tensor, Tensor]) -> Tensor:
+    """Scores (B, H, L, P) of where a slot's first byte stands, as scores of where each cell's own byte stands."""
+    index, out = shift
+    return score.gather(-1, index.expand_as(score)).masked_fill(out, -30.0)
+
+
+class TextNetwork(nn.Module):
+    """See the module."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        d = c.width
+        self.token = nn.Embedding(c.vocab + 1, d)  # the last: nothing is there
+        self.status = nn.Embedding(3, d)
+        self.offset = nn.Embedding(c.offsets, d)
+        self.readers = nn.ModuleList([Mixing(c, False) for _ in range(c.readers)])
+        self.layers = nn.ModuleList([Mixing(c, c.causal) for _ in range(c.layers)])
+        self.pointing = nn.ModuleList([Pointing(c) for _ in range(c.layers)])
+        self.anchors = nn.ModuleList([nn.Linear(d, d, bias=False) for _ in range(c.layers)])
+        self.normed, self.normed_prompt = nn.RMSNorm(d), nn.RMSNorm(d)
+        self.query, self.key = nn.Linear(d, d, bias=False), nn.Linear(d, d, bias=False)
+        self.gate = nn.Linear(d, 1)
+        self.head = nn.Linear(d, c.vocab)
+        for table in (self.token, self.status, self.offset):
+            nn.init.normal_(table.weight, std=0.1)
+
+    def read(self, prompt: Tensor, lengths: Tensor) -> Read:
+        """The prompt (B, P), of which the first ``lengths`` (B,) bytes are there."""
+        there = torch.arange(prompt.shape[1], device=prompt.device) < lengths[:, None]
+        here = there[..., None]
+        x = self.token(torch.where(there, prompt, self.config.vocab)) * here
+        hidden = torch.where(there, 0.0, -1e4)[:, None, None]
+        for layer in self.readers:
+            assert isinstance(layer, Mixing)
+            x = layer.think(layer.look(layer.neighbours(x), hidden)) * here  # behind the prompt there is nothing, not even a bias
+        return Read(x, prompt, there)
+
+    def forward(self, read: Read, tokens: Tensor, status: Tensor, offset: Tensor) -> Tensor:
+        """fp32 log-probabilities (B, L, V). In the causal form ``tokens`` are those before each cell (the first: vocab), and all
+        have the status KNOWN."""
+        c = self.config
+        offset = offset.clamp(0, c.offsets - 1)
+        x = self.token(torch.where(status == OPEN, c.vocab, tokens)) + self.status(status) + self.offset(offset)
+        hidden = torch.where(read.there, 0.0, -1e4)[:, None, None]
+        shift = shifts(offset, read.tokens.shape[1])
+        place = torch.arange(tokens.shape[1], device=tokens.device) - offset - (0 if c.causal else 1)
+        anchor = place.clamp_min(0)[..., None].expand(-1, -1, c.width)
+        for layer, pointing, fetch in zip(self.layers, self.pointing, self.anchors, strict=True):
+            assert isinstance(layer, Mixing)
+            x = layer.neighbours(x)
+            x = x + fetch(x.gather(1, anchor))
+            x = pointing(layer.look(x, None), read, hidden, shift)
+            x = layer.think(x)
+        return self.read_out(x, read, hidden[:, 0], (shift[0][:, 0], shift[1][:, 0]))
+
+    def step(self, read: Read, previous: Tensor, offset: Tensor, past: Past) -> Tensor:
+        """The causal form, one position further: log-probabilities (B, V) of the byte that follows ``previous`` (B,) and stands
+        ``offset`` (B,) behind the beginning of its value. ``past`` is brought forward."""
+        c = self.config
+        offset = offset.clamp(0, c.offsets - 1)[:, None]
+        known = torch.full_like(previous, KNOWN)
+        x = (self.token(previous) + self.status(known))[:, None] + self.offset(offset)
+        hidden = torch.where(read.there, 0.0, -1e4)[:, None, None]
+        shift = shifts(offset, read.tokens.shape[1])
+        place = (past.cells - offset).clamp_min(0)[..., None].expand(-1, -1, c.width)
+        for number, (layer, pointing, fetch) in enumerate(zip(self.layers, self.pointing, self.anchors, strict=True)):
+            assert isinstance(layer, Mixing)
+            x = layer.next_neighbours(x, past, number)
+            x = x + fetch(past.add("state", number, x).gather(1, place))
+            x = pointing(layer.next_look(x, past, number), read, hidden, shift)
+            x = layer.think(x)
+        past.cells += 1
+        return self.read_out(x, read, hidden[:, 0], (shift[0][:, 0], shift[1][:, 0]))[:, 0]
+
+    def read_out(self, x: Tensor, read: Read, hidden: Tensor, shift: tuple[Tensor, Tensor]) -> Tensor:
+        """A mixture of a byte of one's own and the one that is pointed to (pointer-generator; See et al. 2017)."""
+        x = self.normed(x)
+        score = self.query(x) @ self.key(self.normed_prompt(read.state)).transpose(-1, -2) / math.sqrt(x.shape[-1])
+        pointed = (shifted(score, shift) + hidden).float().softmax(-1)
+        copied = torch.zeros(*x.shape[:2], self.config.vocab, device=x.device)
+        copied = copied.scatter_add(-1, read.tokens[:, None].expand_as(pointed), pointed)
+        copies = torch.sigmoid(self.gate(x).float())
+        own = self.head(x).float().softmax(-1)
+        mixture: Tensor = (1 - copies) * own + copies * copied
+        return mixture.clamp_min(1e-9).log()
+
+    def flops(self, cells: int, prompt: int) -> int:
+        """Floating-point operations of one row's forward, the reading of the prompt left out: matrix products."""
+        c = self.config
+        d, taps = c.width, c.radius + 1 if c.causal else 2 * c.radius + 1
+        a_layer = 2 * cells * (taps * d * d + 4 * d * d + 2 * d * c.hidden + d * d + 4 * d * d) + 2 * prompt * 4 * d * d
+        a_layer += 2 * 2 * cells * d * (cells + 2 * prompt)
+        return c.layers * a_layer + 2 * cells * d * (c.vocab + d + prompt) + 2 * prompt * d * d
+
+    def reading_flops(self, prompt: int) -> int:
+        """Of reading a prompt, which happens once a problem."""
+        c = self.config
+        d = c.width
+        a_layer = 2 * prompt * ((2 * c.radius + 1) * d * d + 4 * d * d + 2 * d * c.hidden) + 2 * 2 * prompt * prompt * d
+        return c.readers * a_layer

@@ -1,0 +1,294 @@
+"""Sections of the JSON evaluation, on the development data: what the engine guarantees with any model.
+
+    python -m solver evaluate json --data ../shared/data --out results --sections guarantee,membership,pinned,speed
+
+guarantee: every schema with a valid instance of at most 256 bytes, filled by a denoiser; python's ``jsonschema`` grades (the
+validator in the loop is another one).  membership: which of the suite's own instances the language has.  pinned: real
+instances of which a share of the bytes stands already.  speed: milliseconds to compile and to project, whole distributions.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+from referencing import Registry, Resource
+from referencing.jsonschema import specification_with
+
+from solver import structured
+from solver.kernels.lattice import Slots
+from solver.kernels.lattice_cpu import Lattice
+from solver.tasks import language
+from solver.tasks.json_schema.compile import DRAFTS, Compiler, draft_of
+from solver.tasks.json_schema.errors import FillError, SchemaError
+from solver.tasks.json_schema.spelling import spell
+from solver.tasks.json_schema.task import Form, Gap, JsonTask, validator_of
+from solver.tasks.json_schema.values import Values
+from solver.trace import Budget
+
+Row = dict[str, Any]
+SUITE, STORE, MASK = "json_schema_test_suite", "schemastore_pairs", "maskbench_pairs"
+LENGTH = 256
+SECTIONS = ("guarantee", "membership", "pinned", "speed")
+CLASSES = {
+    4: jsonschema.Draft4Validator,
+    6: jsonschema.Draft6Validator,
+    7: jsonschema.Draft7Validator,
+    2019: jsonschema.Draft201909Validator,
+    2020: jsonschema.Draft202012Validator,
+}
+NAMED = {"draft7": 7, "draft2019-09": 2019, "draft2020-12": 2020}
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A schema of a file, with instances (value, whether it is valid). draft: as the suite says it; None: as the schema does."""
+
+    name: str
+    group: str
+    schema: Any
+    tests: tuple[tuple[Any, bool], ...]
+    draft: int | None
+    shortest: int | None
+
+
+def problems(folder: Path, limit: int | None) -> tuple[list[Problem], dict[str, Any]]:
+    """All schemas of the development files (at most ``limit`` a file, drawn with one seed), and the suite's remote schemas."""
+    found = []
+    for file in (SUITE, STORE, MASK):
+        rows = [json.loads(line) for line in gzip.decompress((folder / f"{file}.jsonl.gz").read_bytes()).splitlines()]
+        if file == SUITE:
+            rows = [row for row in rows if row["kind"] == "required"]
+        if limit is not None and len(rows) > limit:
+            rows = [rows[at] for at in sorted(np.random.default_rng(0).permutation(len(rows))[:limit])]
+        for row in rows:
+            group = f"suite {row['draft']}" if file == SUITE else file
+            tests = tuple((test["data"], bool(test["valid"])) for test in row["tests"] if "data" in test)
+            shortest = row["min_valid_bytes"] if row.get("has_valid", True) else None
+            draft = NAMED.get(row.get("draft", ""))
+            found.append(Problem(row["id"], group, row["schema"], tests, draft, shortest))
+    remotes = json.loads(gzip.decompress((folder / f"{SUITE}_remotes.json.gz").read_bytes()))
+    return found, remotes
+
+
+def grade(problem: Problem, value: Any, remotes: dict[str, Any]) -> bool:
+    """Whether python's ``jsonschema`` calls the value valid. The validator in the loop is the Rust one."""
+    remotes = known_to(problem, remotes)
+    draft = problem.draft or draft_of(problem.schema, known=remotes)
+    name = next(uri for uri, known in DRAFTS.items() if known == draft)
+    specification = specification_with(name)
+    resources = [
+        (uri, Resource.from_contents(contents, default_specification=specification)) for uri, contents in remotes.items()
+    ]
+    registry: Registry[Any] = Registry().with_resources(resources)
+    return bool(CLASSES[draft](problem.schema, registry=registry).is_valid(value))
+
+
+def known_to(problem: Problem, remotes: dict[str, Any]) -> dict[str, Any]:
+    """The suite's remote schemas, for the suite's own."""
+    return remotes if problem.group.startswith("suite") else {}
+
+
+def form_of(problem: Problem, remotes: dict[str, Any], **more: Any) -> Form:
+    return Form.of(
+        problem.schema,
+        registry=known_to(problem, remotes),
+        draft=problem.draft,
+        formats=not problem.group.startswith("suite"),
+        **more,
+    )
+
+
+def quantiles(milliseconds: Sequence[float]) -> dict[str, float]:
+    """50, 90, 95, 99 % and the largest."""
+    if not milliseconds:
+        return {}
+    return {f"p{p}": round(float(np.percentile(milliseconds, p)), 2) for p in (50, 90, 95, 99, 100)}
+
+
+def guarantee(some: Sequence[Problem], remotes: dict[str, Any], denoiser: str, budget: Budget, seed: int) -> Iterator[Row]:
+    """Schemas by group: solved, proven without an instance, or which error. invalid: called solved, and python's jsonschema
+    disagrees (with_rust of them: the Rust validator, which passes the whole suite, agrees with us)."""
+    for group in dict.fromkeys(problem.group for problem in some):
+        counts: Counter[str] = Counter()
+        forwards, seconds = [], []
+        failed: list[str] = []
+        fitting = [p for p in some if p.group == group and (p.shortest is None or p.shortest <= LENGTH)]
+        for problem in fitting:
+            counts["schemas" if problem.shortest is not None else "without a known instance"] += 1
+            started = time.perf_counter()
+            try:
+                form = form_of(problem, remotes)
+                counts["fully compiled"] += not form.compiler.declined
+                ((_, done),) = structured.forms([form], denoiser, budget, seed)
+            except (FillError, SchemaError) as error:
+                done = error  # type: ignore[assignment]
+            seconds.append(time.perf_counter() - started)
+            kind = "solved" if isinstance(done, structured.Filled) else type(done).__name__
+            counts[kind if problem.shortest is not None else f"{kind}, no instance known"] += 1
+            if isinstance(done, structured.Filled):
+                forwards.append(done.counters.forwards)
+                if not grade(problem, done.value, remotes):
+                    counts["invalid by python's jsonschema"] += 1
+                    failed.append(f"{problem.name}: {done.text[:60]}")
+            elif problem.shortest is not None:
+                failed.append(f"{problem.name}: {kind}")
+        yield {
+            "section": "guarantee",
+            "file": group,
+            "arm": denoiser,
+            "seed": seed,
+            **counts,
+            "share": round(counts["solved"] / max(1, counts["schemas"]), 4),
+            "forwards": quantiles(forwards),
+            "ms": quantiles([1e3 * s for s in seconds]),
+            "failed": failed[:40],
+        }
+
+
+def membership(some: Sequence[Problem], remotes: dict[str, Any]) -> Iterator[Row]:
+    """Valid instances, spelled canonically, that the language has; invalid ones that language and validator refuse."""
+    for group in dict.fromkeys(problem.group for problem in some):
+        counts: Counter[str] = Counter()
+        missed: list[str] = []
+        for problem in (p for p in some if p.group == group):
+            try:
+                compiler = Compiler(problem.schema, formats=False, registry=known_to(problem, remotes), draft=problem.draft)
+                grammar = Values(compiler, 1024)
+                validator = validator_of(problem.schema, compiler.draft, False, known_to(problem, remotes))
+                strict = validator_of(problem.schema, compiler.draft, True, known_to(problem, remotes))
+            except SchemaError:
+                counts["not a schema"] += 1
+                continue
+            for value, valid in problem.tests:
+                inside = spell(grammar, value) is not None
+                if valid:
+                    counts["valid"] += 1
+                    counts["valid, in the language"] += inside
+                    if not inside:
+                        missed.append(f"{problem.name}: {json.dumps(value)[:60]}")
+                else:
+                    counts["invalid"] += 1
+                    counts["invalid, refused by the language"] += not inside
+                    counts["invalid, refused by either"] += not inside or not validator.is_valid(value)
+                    counts["invalid, refused by either with formats asserted"] += not inside or not strict.is_valid(value)
+        yield {"section": "membership", "file": group, "arm": "language", "seed": 0, **counts, "missed": missed[:40]}
+
+
+def pinned(some: Sequence[Problem], remotes: dict[str, Any], denoiser: str, share: float, seed: int) -> Iterator[Row]:
+    """Valid instances of at most LENGTH bytes of which a share stands already: is the rest written so that the whole is valid?"""
+    model, policy = structured.denoiser_for(denoiser)
+    task = JsonTask()
+    from solver.drive import solve
+    from solver.trace import Outcome
+
+    for group in dict.fromkeys(p.group for p in some if not p.group.startswith("suite")):
+        counts: Counter[str] = Counter()
+        rng = np.random.default_rng(seed)
+        seconds = []
+        for problem in (p for p in some if p.group == group):
+            for value, valid in problem.tests[:6]:
+                if not valid:
+                    continue
+                try:
+                    text = spell(Values(Compiler(problem.schema, True, known_to(problem, remotes), problem.draft), LENGTH), value)
+                except SchemaError:
+                    continue
+                if text is None or len(text) > LENGTH:
+                    continue
+                counts["instances"] += 1
+                kept = rng.random(len(text)) < share
+                parts = with_gaps(text, kept)
+                started = time.perf_counter()
+                try:
+                    form = form_of(problem, remotes, template=parts)
+                except FillError as error:
+                    counts[type(error).__name__] += 1
+                    continue
+                for _, event in solve(task, [form], model, policy, Budget(forwards=50), seed):
+                    if isinstance(event, Outcome):
+                        outcome = event
+                seconds.append(1e3 * (time.perf_counter() - started))
+                counts[outcome.status] += 1
+                if outcome.status == "solved":
+                    result = task.decode(form, outcome.tokens)
+                    counts["valid"] += grade(problem, json.loads(result), remotes)
+                    tokens, fixed = form.given
+                    counts["pins kept"] += bool((outcome.tokens == tokens)[fixed].all())
+        yield {
+            "section": "pinned",
+            "file": group,
+            "arm": denoiser,
+            "seed": seed,
+            "step": share,
+            **counts,
+            "ms": quantiles(seconds),
+        }
+
+
+def with_gaps(text: bytes, kept: np.ndarray) -> list[str | Gap]:
+    """A text with holes where its bytes are not kept, each as long as what stood there; characters stay whole."""
+    parts: list[str | Gap] = []
+    at = 0
+    for character in text.decode():
+        size = len(character.encode())
+        if kept[at : at + size].any():
+            parts.append(parts.pop() + character if parts and isinstance(parts[-1], str) else character)  # type: ignore[operator]
+        elif parts and isinstance(parts[-1], Gap):
+            parts[-1] = Gap(parts[-1].cells + size)
+        else:
+            parts.append(Gap(size))
+        at += size
+    return parts
+
+
+def speed(some: Sequence[Problem], remotes: dict[str, Any]) -> Iterator[Row]:
+    """Milliseconds from a schema to its automaton (the validator's own compilation left out), and from logits to the best
+    block with all marginals: one thread, schemas as they come, nothing kept between them but what the process keeps of strings
+    and numbers."""
+    rng = np.random.default_rng(0)
+    for group in dict.fromkeys(problem.group for problem in some):
+        compile_ms, project_ms, best_ms, states, edges = [], [], [], [], []
+        for problem in (p for p in some if p.group == group and (p.shortest is None or p.shortest <= LENGTH)):
+            started = time.perf_counter()
+            try:
+                compiler = Compiler(problem.schema, True, known_to(problem, remotes), problem.draft)
+                unrolled = language.unroll(Values(compiler, LENGTH), LENGTH)
+            except SchemaError:
+                continue
+            compile_ms.append(1e3 * (time.perf_counter() - started))
+            if unrolled.empty:
+                continue
+            states.append(unrolled.automaton.states)
+            edges.append(len(unrolled.automaton.src))
+            logits = rng.normal(size=(LENGTH, 257))
+            nothing = np.zeros(LENGTH, np.int64), np.zeros(LENGTH, bool)
+            whole = Slots.whole(LENGTH)
+            language.project(unrolled, whole, logits, *nothing)
+            started = time.perf_counter()
+            language.project(unrolled, whole, logits, *nothing)
+            project_ms.append(1e3 * (time.perf_counter() - started))
+            weights = language.weights_of(logits, *nothing)
+            started = time.perf_counter()
+            Lattice(unrolled.automaton, weights, whole).best()
+            best_ms.append(1e3 * (time.perf_counter() - started))
+        yield {
+            "section": "speed",
+            "file": group,
+            "arm": "language",
+            "seed": 0,
+            "schemas": len(compile_ms),
+            "compile_ms": quantiles(compile_ms),
+            "project_ms": quantiles(project_ms),
+            "best_ms": quantiles(best_ms),
+            "states": quantiles(states),
+            "edges": quantiles(edges),
+        }

@@ -1,0 +1,158 @@
+"""JSON that satisfies a schema, drawn from a text: ``solver.fill``.
+
+    import solver
+    found = solver.fill({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}, text="name: Ada")
+    found.text, found.value              # the exact text, and what it says
+
+The loop is ``refine.py``'s. Every draft is a text of the schema's language, the validator has the last word, and what it
+refuses is re-masked. No instance is a typed error (:mod:`solver.tasks.json_schema.errors`), never an unverified text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from solver.denoisers import controls
+from solver.denoisers.load import load
+from solver.denoisers.protocol import Denoiser
+from solver.drive import solve
+from solver.policies import Policy
+from solver.tasks.json_schema.errors import BudgetExhausted, FillError, UnsatisfiableSchema
+from solver.tasks.json_schema.task import LENGTH, Form, Gap, JsonTask, Predicate
+from solver.tasks.language import BLANK
+from solver.trace import Budget, Counters, Outcome, Step
+
+FORWARDS = 1000
+ANEW = Policy(order="depth", rounds=1 << 30)  # for denoisers that know nothing: another draft every time
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """An instance. text: exactly as it was written.  confidence (L,): of each cell, given that the text is valid.  score: the
+    mean log-probability of the open cells.  counters: what it cost."""
+
+    text: str
+    confidence: np.ndarray
+    score: float
+    counters: Counters
+
+    @property
+    def forwards(self) -> int:
+        return self.counters.forwards
+
+    @property
+    def seconds(self) -> float:
+        return self.counters.seconds
+
+    @property
+    def value(self) -> Any:
+        return json.loads(self.text)
+
+
+def denoiser_for(name: str | Denoiser, loops: int | None = None) -> tuple[Denoiser, Policy]:
+    """A denoiser of JSON by name, and the policy that suits it. Raises CheckpointError in one line."""
+    if not isinstance(name, str):
+        return name, name.policy
+    if name == "random":
+        return controls.random(JsonTask.vocab, blank=BLANK), ANEW
+    if name == "prior":
+        return controls.prior(JsonTask.vocab, byte_frequencies()), ANEW
+    found = load(name, JsonTask.name, JsonTask.vocab, loops)
+    return found, found.policy
+
+
+def byte_frequencies() -> np.ndarray:
+    """How often each byte, and BLANK, stands in JSON: counted in the drafts' own metaschemas, which come with the validator."""
+    import jsonschema_specifications
+
+    text = "".join(json.dumps(r.contents, separators=(",", ":")) for r in jsonschema_specifications.REGISTRY.values())
+    counts = np.bincount(np.frombuffer(text.encode(), np.uint8), minlength=BLANK + 1) + 1.0
+    counts[BLANK] = counts.sum()  # half of all cells
+    found: np.ndarray = counts / counts.sum()
+    return found
+
+
+def as_schema(schema: Any) -> Any:
+    """A JSON schema, from one or from a pydantic model."""
+    return schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema
+
+
+def forms(
+    forms: Sequence[Form],
+    denoiser: str | Denoiser = "compact",
+    budget: Budget | None = None,
+    seed: int = 0,
+    batch: int = 64,
+    watch: Callable[[int, Step], None] | None = None,
+    loops: int | None = None,
+) -> Iterator[tuple[int, Filled | FillError]]:
+    """Fill many forms, and give each with its number as soon as it is done. Those of one length go together."""
+    model, policy = denoiser_for(denoiser, loops)
+    task, budget = JsonTask(), budget or Budget(forwards=FORWARDS)
+    lengths = sorted({form.cells for form in forms})
+    for cells in lengths:
+        numbers = [n for n, form in enumerate(forms) if form.cells == cells]
+        some = [forms[n] for n in numbers]
+        seeds = [seed + n for n in numbers]
+        for at, event in solve(task, some, model, policy, budget, seeds, batch):
+            if isinstance(event, Outcome):
+                yield numbers[at], result(task, some[at], event)
+            elif watch is not None:
+                watch(numbers[at], event)
+
+
+def result(task: JsonTask, form: Form, outcome: Outcome) -> Filled | FillError:
+    """An outcome as an instance or as what kept it from being one."""
+    if outcome.status == "solved":
+        sure = outcome.confidence[~form.given[1]]
+        score = float(np.log(np.maximum(sure, 1e-9)).mean()) if len(sure) else 0.0
+        return Filled(task.decode(form, outcome.tokens), outcome.confidence, score, outcome.counters)
+    error: FillError
+    if outcome.status == "unsatisfiable":
+        error = UnsatisfiableSchema("no value of this schema fits the template (proven); change one or the other")
+    else:
+        error = BudgetExhausted(task.decode(form, outcome.tokens), tuple(v.message for v in outcome.violations))
+    error.forwards, error.seconds = outcome.counters.forwards, outcome.counters.seconds
+    return error
+
+
+def fill(
+    schema: Any,
+    text: str = "",
+    template: Sequence[str | Gap] | None = None,
+    check: Predicate | Sequence[Predicate] = (),
+    length: int = LENGTH,
+    denoiser: str | Denoiser = "compact",
+    budget: Budget | None = None,
+    seed: int = 0,
+    candidates: int = 1,
+    formats: bool = True,
+    registry: Mapping[str, Any] | None = None,
+) -> Filled | list[Filled]:
+    """An instance of ``schema`` (a JSON schema, or a pydantic model), its values drawn from ``text``.
+
+    template: literals, which stand in the instance byte for byte, and :class:`Gap` for what is to be written.
+    check: called with the instance; yields (JSON path, message) for what is wrong. Only those parts are re-masked.
+    length: bytes of the block.  candidates: above 1 a list, the best first.  formats: whether ``format`` is asserted.
+    registry: other schemas by URI. Nothing is ever fetched.
+
+    Raises SchemaError for what is no schema, and a :class:`~solver.tasks.json_schema.errors.FillError` where there is no
+    instance.
+    """
+    predicates = (check,) if callable(check) else tuple(check)
+    form = Form.of(as_schema(schema), text, template, length, predicates, formats, registry)
+    found = [
+        done
+        for _, done in sorted(forms([replace(form) for _ in range(candidates)], denoiser, budget, seed), key=lambda pair: pair[0])
+    ]
+    good = sorted((one for one in found if isinstance(one, Filled)), key=lambda one: -one.score)
+    if not good:
+        error = found[0]
+        assert isinstance(error, FillError)
+        raise error
+    return good if candidates > 1 else good[0]

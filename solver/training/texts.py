@@ -1,0 +1,165 @@
+"""What the JSON models are trained on: records laid out in blocks, some cells already there, some of those wrong.
+
+A batch is of one block length and one prompt length, so that nothing is wasted on padding. The truth is asked for at every cell
+that is not pinned, visible ones included; a share of the visible is wrong, because a model that saw only right ones would
+never doubt.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from solver.denoisers.text_network import KNOWN, OPEN, PINNED
+from solver.tasks.json_schema.compile import Compiler
+from solver.tasks.json_schema.records import Record, make, outline, words
+from solver.tasks.json_schema.scaffold import Scaffold
+from solver.tasks.json_schema.values import Values
+from solver.tasks.language import BLANK
+
+Ints = NDArray[np.int64]
+LENGTHS = (64, 96, 128, 192, 256)
+PROMPTS = (96, 160, 256, 448)
+WRONG = 0.12  # of the visible cells
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """prompt (P,); truth, pinned and offset (L,)."""
+
+    prompt: bytes
+    truth: NDArray[np.int16]
+    pinned: NDArray[np.bool_]
+    offset: NDArray[np.int16]
+
+
+Parts = tuple[bytes | int, ...]
+
+
+def lay_out(parts: Parts, text: bytes) -> tuple[Ints, NDArray[np.bool_], Ints] | None:
+    """A text in literals and slots: tokens (L,), which are pinned, and how far each cell is behind the beginning of its slot;
+    None where the text does not fit."""
+    tokens: list[int] = []
+    pinned: list[bool] = []
+    offset: list[int] = []
+    at = 0
+    for number, part in enumerate(parts):
+        if isinstance(part, bytes):
+            if text[at : at + len(part)] != part:
+                return None
+            written, room = part, len(part)
+        else:
+            room = part
+            rest = parts[number + 1 :]
+            if len(rest) == 1 and isinstance(rest[0], bytes):
+                end = len(text) - len(rest[0])
+            else:
+                end = text.find(rest[0], at) if rest and isinstance(rest[0], bytes) else len(text)
+            if end < at or end - at > room:
+                return None
+            written = text[at:end]
+        at += len(written)
+        tokens += [*written, *[BLANK] * (room - len(written))]
+        pinned += [isinstance(part, bytes)] * room
+        offset += [0] * room if isinstance(part, bytes) else range(room)
+    return (np.array(tokens), np.array(pinned), np.array(offset)) if at == len(text) else None
+
+
+def left_offsets(tokens: Ints) -> Ints:
+    """The same for a text that is known from the left: how far each cell is behind the last colon, comma or bracket that is
+    not in a string. Only bytes before the cell are looked at."""
+    found = np.zeros(len(tokens), np.int64)
+    since, inside, escaped = 0, False, False
+    for at, byte in enumerate(tokens.tolist()):
+        found[at] = since
+        since += 1
+        if inside:
+            inside, escaped = not (byte == 34 and not escaped), byte == 92 and not escaped
+        elif byte == 34:
+            inside, escaped = True, False
+        elif byte < 256 and byte in b":,[{":
+            since = 0
+    return found
+
+
+def example(record: Record, causal: bool, rng: np.random.Generator) -> Example | None:
+    """A record in a block: laid out in slots for the denoiser, from the left for the baseline."""
+    text = json.dumps(record.instance, separators=(",", ":"), ensure_ascii=False).encode()
+    prompt = f"{outline(record.schema)}\n{record.text}".encode()
+    found = None if causal or rng.random() < 0.1 else Scaffold.of(Values(Compiler(record.schema), LENGTHS[-1]))
+    for length in LENGTHS:
+        if length < len(text) or (rng.random() < 0.15 and length != LENGTHS[-1]):
+            continue
+        parts = found.parts(length) if found is not None else None
+        if found is not None and parts is None and len(found.pieces) > 1 and length != LENGTHS[-1]:
+            continue
+        laid = lay_out(parts or (length,), text)
+        if laid is not None:
+            tokens, pinned, offset = laid
+            offset = left_offsets(tokens) if causal else offset
+            return Example(prompt, tokens.astype(np.int16), pinned, offset.astype(np.int16))
+    return None
+
+
+class Texts:
+    """Batches of examples, made ahead in a pool that is drawn from again and again."""
+
+    def __init__(self, pool: int, rows: int, causal: bool, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.rows, self.causal = rows, causal
+        self.buckets: dict[tuple[int, int], list[Example]] = {}
+        known = words(reserved=False)
+        for _ in range(pool):
+            one = example(make(self.rng, known), causal, self.rng)
+            if one is not None and len(one.prompt) <= PROMPTS[-1]:
+                prompt = next(size for size in PROMPTS if len(one.prompt) <= size)
+                self.buckets.setdefault((len(one.truth), prompt), []).append(one)
+        self.keys = sorted(self.buckets)
+        sizes = np.array([len(self.buckets[key]) for key in self.keys], float)
+        self.shares = sizes / sizes.sum()
+
+    def next(self) -> tuple[Tensor, ...]:
+        """prompt (B, P), its lengths (B,), tokens, status, offset, truth (B, L), weight (B, L)."""
+        key = self.keys[int(self.rng.choice(len(self.keys), p=self.shares))]
+        length, prompt = key
+        rows = max(8, int(self.rows * 288 / (length + prompt)))
+        some = [self.buckets[key][at] for at in self.rng.integers(0, len(self.buckets[key]), rows)]
+        prompts = np.zeros((rows, prompt), np.int64)
+        for row, one in enumerate(some):
+            prompts[row, : len(one.prompt)] = np.frombuffer(one.prompt, np.uint8)
+        truth = np.stack([one.truth for one in some]).astype(np.int64)
+        pinned = np.stack([one.pinned for one in some])
+        offset = np.stack([one.offset for one in some]).astype(np.int64)
+        lengths = np.array([len(one.prompt) for one in some])
+        tokens, status, weight = self.left(truth) if self.causal else self.noised(truth, pinned)
+        return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in (prompts, lengths, tokens, status, offset, truth, weight))
+
+    def noised(self, truth: Ints, pinned: NDArray[np.bool_]) -> tuple[Ints, Ints, NDArray[np.float32]]:
+        """Every row with its own share of visible cells, from none to nearly all."""
+        share = np.where(self.rng.random(len(truth)) < 0.3, 0.0, self.rng.random(len(truth)))[:, None]
+        visible = (self.rng.random(truth.shape) < share) & ~pinned
+        wrong = visible & (self.rng.random(truth.shape) < WRONG)
+        other = np.where(self.rng.random(truth.shape) < 0.3, BLANK, self.rng.integers(32, 127, truth.shape))
+        given = visible & ~wrong & (self.rng.random(len(truth)) < 0.25)[:, None]  # at times what is visible is there for good
+        wrong &= ~given
+        status = np.where(pinned | given, PINNED, np.where(visible, KNOWN, OPEN))
+        blank = truth == BLANK
+        weight = np.where(pinned | given, 0.0, np.where(visible & ~wrong, 0.1, np.where(blank, 0.2, 1.0)))
+        return np.where(wrong, other, truth), status, weight.astype(np.float32)
+
+    def left(self, truth: Ints) -> tuple[Ints, Ints, NDArray[np.float32]]:
+        """Each cell is given the one before it; blanks after the first ask nothing."""
+        tokens = np.concatenate([np.full((len(truth), 1), 257), truth[:, :-1]], 1)
+        after = (truth == BLANK) & (tokens == BLANK)
+        return tokens, np.full_like(truth, KNOWN), np.where(after, 0.0, 1.0).astype(np.float32)
+
+
+def facts(texts: Texts) -> dict[str, Any]:
+    """How many examples of each size."""
+    return {f"{length}+{prompt}": len(texts.buckets[length, prompt]) for length, prompt in texts.keys}

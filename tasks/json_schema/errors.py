@@ -1,0 +1,56 @@
+"""What can go wrong with a schema, one type each. All are ValueErrors with a message of one line that says what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class SchemaError(ValueError):
+    """Not a schema, or not a template: bad input."""
+
+
+class FillError(ValueError):
+    """No instance. ``pointer``: a JSON pointer into the schema, where one part of it is the cause."""
+
+    pointer: str | None = None
+    forwards: int = 0  # what the attempt cost
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """type, message, pointer."""
+        return {"type": type(self).__name__, "message": str(self), "pointer": self.pointer}
+
+
+class UnsatisfiableSchema(FillError):  # noqa: N818  # the names are part of the interface
+    """No value satisfies the schema, or none fits the template, and that is proven: not even a language without the parts that
+    were left out has one."""
+
+    def __init__(
+        self, what: str = "no value satisfies this schema (proven); look for parts of it that contradict each other"
+    ) -> None:
+        super().__init__(what)
+
+
+class CanvasTooSmall(FillError):  # noqa: N818
+    """The shortest value needs ``minimum`` bytes, or more."""
+
+    def __init__(self, minimum: int, cells: int, unit: str = "bytes") -> None:
+        super().__init__(f"the shortest instance has {minimum} {unit} and the canvas {cells}: give a length of {minimum} or more")
+        self.minimum, self.cells = minimum, cells
+
+
+class UnsupportedSchema(FillError):  # noqa: N818
+    """A keyword for which no instance was found, because neither the language nor the loop can answer for it."""
+
+    def __init__(self, pointer: str, keyword: str) -> None:
+        super().__init__(f"{keyword} at {pointer or 'the root'} is not supported: take it out, or say it in another way")
+        self.pointer, self.keyword = pointer, keyword
+
+
+class BudgetExhausted(FillError):  # noqa: N818
+    """The budget ended first. best: the best text so far, which is not valid. violations: what is wrong with it."""
+
+    def __init__(self, best: str, violations: tuple[str, ...]) -> None:
+        wrong = "; ".join(" ".join(message.split())[:120] for message in violations[:2]) or "no draft was valid"
+        super().__init__(f"the budget ended before a valid instance was found ({wrong}): give more --forwards or another --seed")
+        self.best, self.violations = best, violations

@@ -1,0 +1,78 @@
+"""Where each part of a JSON text stands, so that what is wrong with a part can be blamed on its bytes.
+
+spans(b'{"a":[1,22]}')[("a", 1)]      # (8, 10)
+"""
+
+from __future__ import annotations
+
+import json
+from json.decoder import scanstring  # type: ignore[attr-defined]  # it is there, and typeshed does not say so
+from typing import Any
+
+Path = tuple[str | int, ...]
+WHITE = " \t\n\r"
+
+
+def spans(text: bytes) -> dict[Path, tuple[int, int]]:
+    """First byte and end of every value, by its path; of a repeated name the last. Raises ValueError where the text is not JSON.
+    A name itself stands under its object's path with "#" and the name appended: ("a", "#b") is the name b in the object a."""
+    string = text.decode()
+    starts = [0]
+    for c in string:
+        starts.append(starts[-1] + len(c.encode()))
+    return {path: (starts[a], starts[b]) for path, (a, b) in character_spans(string).items()}
+
+
+def character_spans(text: str) -> dict[Path, tuple[int, int]]:
+    """The same in characters."""
+    json.loads(text)  # the text is JSON, or the error says where it is not
+    found: dict[Path, tuple[int, int]] = {}
+    _value(text, 0, (), found)
+    return found
+
+
+def _space(s: str, at: int) -> int:
+    while at < len(s) and s[at] in WHITE:
+        at += 1
+    return at
+
+
+def _value(s: str, at: int, path: Path, found: dict[Path, tuple[int, int]]) -> int:
+    at = _space(s, at)
+    begin = at
+    if s[at] == '"':
+        _, at = scanstring(s, at + 1, True)
+    elif s[at] in "[{":
+        closing = "]" if s[at] == "[" else "}"
+        at = _space(s, at + 1)
+        number = 0
+        while s[at] != closing:
+            name: Any = number
+            if closing == "}":
+                start = at
+                name, at = scanstring(s, at + 1, True)
+                found[(*path, "#" + name)] = (start, at)
+                at = _space(s, at) + 1
+            at = _space(s, _value(s, at, (*path, name), found))
+            number += 1
+            if s[at] == ",":
+                at = _space(s, at + 1)
+        at += 1
+    else:
+        while at < len(s) and s[at] not in ",]}" + WHITE:
+            at += 1
+    found[path] = (begin, at)
+    return at
+
+
+def repeated(text: bytes) -> list[Path]:
+    """The paths of objects in which a name stands twice."""
+    twice: list[bool] = []
+
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in members]
+        twice.append(len(set(names)) < len(names))
+        return dict(members)
+
+    json.loads(text, object_pairs_hook=pairs)
+    return [()] if any(twice) else []

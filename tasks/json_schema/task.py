@@ -1,0 +1,273 @@
+"""JSON that satisfies a schema, as a task for the loop.
+
+    form = Form.of({"type": "object", "properties": {"a": {"type": "integer"}}}, length=64)
+    *steps, outcome = refine(JsonTask(), form, denoiser)
+    JsonTask().decode(form, outcome.tokens)          # '{"a":7}'
+
+The block is the text's bytes and then BLANKs. The language (values.py) makes every draft a text that the schema allows as far
+as an automaton can say; ``jsonschema_rs`` has the last word, and what it refuses is blamed on the bytes of the part in question.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import jsonschema_rs
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.kernels.lattice import Slots
+from solver.tasks import language
+from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.json_schema.compile import DRAFTS, Compiler, mentioned
+from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
+from solver.tasks.json_schema.records import outline
+from solver.tasks.json_schema.scaffold import Scaffold
+from solver.tasks.json_schema.spans import repeated, spans
+from solver.tasks.json_schema.values import Values
+from solver.tasks.language import BLANK, Projection, Unrolled
+from solver.tasks.task import Violation
+
+LENGTH = 256
+REFUSED = 32  # drafts that are remembered
+DEEPEST = 200  # levels of a schema
+VALIDATORS = {
+    4: jsonschema_rs.Draft4Validator,
+    6: jsonschema_rs.Draft6Validator,
+    7: jsonschema_rs.Draft7Validator,
+    2019: jsonschema_rs.Draft201909Validator,
+    2020: jsonschema_rs.Draft202012Validator,
+}
+
+Fault = tuple[Sequence[str | int], str]  # a JSON path, and what is wrong there
+Predicate = Callable[[Any], Iterable[Fault]]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A hole of a template: at most so many bytes."""
+
+    cells: int
+
+    def __post_init__(self) -> None:
+        if self.cells < 1:
+            raise SchemaError(f"a hole has at least one byte, not {self.cells}")
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """A schema ready to be filled. text: what the values are to be drawn from.  predicates: what else must hold."""
+
+    schema: Any
+    text: str
+    parts: tuple[bytes | Gap, ...]
+    predicates: tuple[Predicate, ...]
+    formats: bool
+    compiler: Compiler
+    unrolled: Unrolled
+    validator: Any
+
+    @staticmethod
+    def of(
+        schema: Any,
+        text: str = "",
+        template: Sequence[str | Gap] | None = None,
+        length: int = LENGTH,
+        predicates: Sequence[Predicate] = (),
+        formats: bool = True,
+        registry: Mapping[str, Any] | None = None,
+        draft: int | None = None,
+        slots: bool = False,
+    ) -> Form:
+        """``slots``: lay the block out by what all instances have in common (scaffold.py), where there is such a thing. Raises
+        SchemaError for what is no schema or template; UnsatisfiableSchema where no value satisfies the schema, which is then
+        proven; CanvasTooSmall where one does, but none so short."""
+        if length < 1:
+            raise SchemaError(f"the length must be at least 1, not {length}")
+        too_deep(schema)
+        compiler = Compiler(schema, formats, registry, draft)
+        validator = validator_of(schema, compiler.draft, formats, registry)
+        parts: tuple[bytes | Gap, ...] = (Gap(length),)
+        if slots and template is None:
+            laid = Scaffold.of(Values(compiler, length)).parts(length)
+            parts = tuple(part if isinstance(part, bytes) else Gap(part) for part in laid) if laid else parts
+        if template is not None:
+            parts = tuple(part.encode() if isinstance(part, str) else part for part in template if part != "")
+            if not parts:
+                raise SchemaError("the template is empty")
+        cells = sum(part.cells if isinstance(part, Gap) else len(part) for part in parts)
+        grammar = Values(compiler, cells, names_in(parts), spaces=template is not None)
+        unrolled = language.unroll(grammar, cells)
+        if grammar.narrow:
+            unrolled = replace(unrolled, complete=False)
+        form = Form(schema, text, parts, tuple(predicates), formats, compiler, unrolled, validator)
+        if unrolled.empty:  # too small a canvas, a contradiction, or so many states that none of a whole text was among them
+            costs = language.shortest(grammar)
+            if costs and costs.get(grammar.start, np.inf) <= cells:
+                unrolled = language.unroll(grammar, cells, costs=costs)
+            if unrolled.empty:
+                raise form.without_instance()
+            form = replace(form, unrolled=replace(unrolled, complete=False))
+        return form
+
+    def without_instance(self) -> FillError:
+        """Why no text of the language is so short: there is none, or only longer ones."""
+        grammar = Values(self.compiler, 1 << 14)
+        costs = language.shortest(grammar)
+        if costs is not None and grammar.start not in costs and not grammar.narrow:
+            return UnsatisfiableSchema()
+        return CanvasTooSmall(max(self.cells + 1, int(costs.get(grammar.start, 0)) if costs else 0), self.cells)
+
+    @property
+    def cells(self) -> int:
+        return sum(part.cells if isinstance(part, Gap) else len(part) for part in self.parts)
+
+    @cached_property
+    def given(self) -> tuple[Tokens, Mask]:
+        """The template's bytes (L,), and which cells hold one."""
+        tokens = np.concatenate(
+            [np.full(p.cells, BLANK) if isinstance(p, Gap) else np.frombuffer(p, np.uint8) for p in self.parts]
+        )
+        pinned = np.concatenate([np.full(p.cells if isinstance(p, Gap) else len(p), isinstance(p, bytes)) for p in self.parts])
+        return tokens.astype(np.int64), pinned
+
+    @property
+    def prompt(self) -> bytes:
+        """What a denoiser reads."""
+        return self.prompt_of(self.schema, self.text)
+
+    @staticmethod
+    def prompt_of(schema: Any, text: str) -> bytes:
+        """The schema in short, a line break, the text."""
+        return f"{outline(schema)}\n{text}".encode()
+
+    @property
+    def holes(self) -> tuple[tuple[int, int], ...]:
+        """Where each hole begins, and how many cells it has."""
+        ends = np.cumsum([part.cells if isinstance(part, Gap) else len(part) for part in self.parts]).tolist()
+        return tuple((end - part.cells, part.cells) for end, part in zip(ends, self.parts, strict=True) if isinstance(part, Gap))
+
+    @cached_property
+    def slots(self) -> Slots:
+        _, pinned = self.given
+        last = np.zeros(len(pinned), bool)
+        at = 0
+        for part in self.parts:
+            at += part.cells if isinstance(part, Gap) else len(part)
+            last[at - 1] = isinstance(part, Gap)
+        return Slots(~pinned, last)
+
+
+def too_deep(schema: Any) -> None:
+    """Raises SchemaError where a schema is nested deeper than anybody writes."""
+    level = [schema]
+    for _ in range(DEEPEST):
+        level = [
+            sub for one in level for sub in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+        ]
+        if not level:
+            return
+    raise SchemaError(f"the schema is nested deeper than {DEEPEST} levels")
+
+
+def validator_of(schema: Any, draft: int, formats: bool, registry: Mapping[str, Any] | None) -> Any:
+    """The validator that has the last word. It fetches nothing."""
+    known = None
+    try:
+        pairs = mentioned(schema, registry or {})
+        if pairs:
+            known = jsonschema_rs.Registry(pairs, draft=getattr(jsonschema_rs, f"Draft{DRAFT_NAMES[draft]}"))
+        return VALIDATORS[draft](schema, validate_formats=formats, registry=known, offline=True)
+    except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
+        raise SchemaError("not a schema: " + str(error).splitlines()[0][:200]) from error
+
+
+DRAFT_NAMES = {4: "4", 6: "6", 7: "7", 2019: "201909", 2020: "202012"}
+assert set(DRAFT_NAMES) == set(DRAFTS.values())
+
+
+def names_in(parts: Sequence[bytes | Gap]) -> list[str]:
+    """The names that a template writes, in its order: they come before the schema's others."""
+    found: list[str] = []
+    for part in parts:
+        if isinstance(part, bytes):
+            pieces = part.decode().split('"')
+            found += [name for name, after in pairwise(pieces[1:]) if after.lstrip().startswith(":")]
+    return list(dict.fromkeys(found))
+
+
+class JsonTask:
+    """Problems are :class:`Form`; tokens are bytes, and BLANK behind the text and behind what fills a hole."""
+
+    name = "json"
+    vocab = 257
+
+    def __init__(self) -> None:
+        # Drafts of the language that were not valid, by problem: they are not proposed again. The latest few do: what a model
+        # comes back to, it comes back to at once.
+        self.refused: WeakKeyDictionary[Form, tuple[Tokens, ...]] = WeakKeyDictionary()
+
+    def encode(self, problem: Form) -> Canvas:
+        tokens, pinned = problem.given
+        prompt = np.frombuffer(problem.prompt, np.uint8).astype(np.int64)
+        return Canvas(tokens, pinned, pinned.copy(), self.vocab, prompt=prompt, slots=problem.holes)
+
+    def project(
+        self, problem: Form, logits: NDArray[np.float32], tokens: Tokens, trail: Mask, rng: np.random.Generator | None = None
+    ) -> Projection | None:
+        """The denoiser's distributions (L, V), conditioned on the language and on what is settled."""
+        refused = self.refused.get(problem, ())
+        return language.project(problem.unrolled, problem.slots, logits, tokens, trail, rng, refused)
+
+    def check(self, problem: Form, tokens: Tokens, known: Mask) -> list[Violation]:
+        """Of a whole text: what the validator and the predicates say, each with the bytes of the part it is about. Of a part of
+        one: whether the language can still be met, which has a reason where the language is complete."""
+        if known.all():
+            cells = np.flatnonzero(tokens != BLANK)  # of the text's bytes
+            given = problem.given[1]
+            self.refused[problem] = (*self.refused.get(problem, ())[1 - REFUSED :], tokens.copy())
+            return [
+                Violation(tuple(cell for cell in cells[a:b].tolist() if not given[cell]), "schema", message)
+                for (a, b), message in self.faults(problem, tokens)
+            ]
+        if language.possible(problem.unrolled, problem.slots, tokens, known):
+            return []
+        settled = frozenset(np.flatnonzero(known).tolist())
+        reason = settled if problem.unrolled.complete else None
+        return [Violation(tuple(settled), "language", "no text of the schema has these bytes", reason)]
+
+    def faults(self, problem: Form, tokens: Tokens) -> list[tuple[tuple[int, int], str]]:
+        """(first byte, end), message of everything that is wrong with a whole text."""
+        text = bytes(tokens[tokens != BLANK].astype(np.uint8))
+        try:
+            where = spans(text)
+            instance = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            return [((0, len(text)), f"not JSON: {error}")]
+        found = [(tuple(error.instance_path), error.message) for error in problem.validator.iter_errors(instance)]
+        found += [(path, "a name stands twice") for path in repeated(text)]
+        for predicate in problem.predicates:
+            found += [(tuple(path), message) for path, message in predicate(instance)]
+        return [(where.get(path, where[()]), message) for path, message in found]
+
+    def verify(self, problem: Form, tokens: Tokens) -> bool:
+        given, pinned = problem.given
+        if not (tokens[pinned] == given[pinned]).all() or not self.well_blank(problem, tokens):
+            return False
+        return not self.faults(problem, tokens)
+
+    def well_blank(self, problem: Form, tokens: Tokens) -> bool:
+        """Whether BLANK stands only at the ends of holes."""
+        blank, slots = tokens == BLANK, problem.slots
+        follows = np.append(blank[1:], True)
+        return bool((~blank | (slots.inside & (slots.last | follows))).all())
+
+    def decode(self, problem: Form, tokens: Tokens) -> str:
+        """The text, exactly."""
+        return bytes(tokens[tokens != BLANK].astype(np.uint8)).decode(errors="replace")

@@ -1,0 +1,324 @@
+"""JSON Schema as a language: what is in it is valid, what is valid is in it, and every draft of the loop is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solver.drive import refine
+from solver.structured import ANEW, Filled, denoiser_for, fill
+from solver.tasks.json_schema import formats
+from solver.tasks.json_schema.compile import Compiler
+from solver.tasks.json_schema.errors import BudgetExhausted, CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
+from solver.tasks.json_schema.formula import both, either, leaf, unless
+from solver.tasks.json_schema.numbers import number_fragment
+from solver.tasks.json_schema.spans import spans
+from solver.tasks.json_schema.spelling import runs, spell
+from solver.tasks.json_schema.task import Form, Gap, JsonTask
+from solver.tasks.json_schema.values import Values
+from solver.tasks.language import recognise, unroll
+from solver.tasks.regex import matches
+from solver.trace import Budget, Outcome, Step
+
+# Schemas and values from the same few parts, so that they meet often.
+names = st.sampled_from(["a", "b", "é", 'q"', ""])
+scalars = st.sampled_from([None, True, False, 0, 1, -7, 2.5, 12, "", "a", "xyz", "é"])
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=5,
+)
+simple = st.one_of(
+    st.booleans(),
+    st.sampled_from(["null", "boolean", "integer", "number", "string", "array", "object"]).map(lambda t: {"type": t}),
+    st.sampled_from([{"minimum": 1}, {"exclusiveMaximum": 2.5}, {"multipleOf": 2}, {"multipleOf": 0.5}]),
+    st.sampled_from([{"minLength": 1}, {"maxLength": 2}, {"pattern": "^[a-y]"}, {"pattern": "a|z$"}]),
+    scalars.map(lambda v: {"const": v}),
+    st.lists(scalars, min_size=1, max_size=3).map(lambda vs: {"enum": vs}),
+    values.map(lambda v: {"const": v}),
+)
+
+
+def larger(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    some = st.lists(inner, min_size=1, max_size=3)
+    return st.one_of(
+        st.dictionaries(names, inner, min_size=1, max_size=3).map(lambda p: {"properties": p}),
+        st.tuples(st.dictionaries(names, inner, max_size=2), inner).map(
+            lambda x: {"type": "object", "properties": x[0], "additionalProperties": x[1], "required": list(x[0])[:1]}
+        ),
+        st.tuples(inner, inner).map(lambda x: {"patternProperties": {"^[ab]": x[0]}, "additionalProperties": x[1]}),
+        inner.map(lambda x: {"items": x}),
+        st.tuples(some, inner).map(lambda x: {"prefixItems": x[0], "items": x[1]}),
+        st.tuples(inner, st.integers(0, 2), st.integers(1, 2)).map(
+            lambda x: {"contains": x[0], "minContains": x[1], "maxContains": x[2]}
+        ),
+        some.map(lambda x: {"anyOf": x}),
+        some.map(lambda x: {"allOf": x}),
+        some.map(lambda x: {"oneOf": x}),
+        inner.map(lambda x: {"not": x}),
+        st.tuples(inner, inner, inner).map(lambda x: {"if": x[0], "then": x[1], "else": x[2]}),
+        st.tuples(names, names).map(lambda x: {"dependentRequired": {x[0]: [x[1]]}}),
+        st.tuples(names, inner).map(lambda x: {"dependentSchemas": {x[0]: x[1]}}),
+        st.sampled_from([{"minItems": 1}, {"maxItems": 1}, {"minProperties": 1}, {"maxProperties": 1}]),
+        st.sampled_from([{"propertyNames": {"maxLength": 1}}, {"propertyNames": {"pattern": "^[a-c]"}}]),
+        st.tuples(inner, inner).map(
+            lambda x: {**(x[0] if isinstance(x[0], dict) else {}), **(x[1] if isinstance(x[1], dict) else {})}
+        ),
+    )
+
+
+schemas = st.recursive(simple, larger, max_leaves=5)
+
+
+def valid(schema: Any, value: Any) -> bool:
+    """By the other validator: the one that did not steer."""
+    return bool(jsonschema.Draft202012Validator(schema).is_valid(value))
+
+
+@given(schemas, values)
+def test_language_is_validity(schema: Any, value: Any) -> None:
+    compiler = Compiler(schema)
+    grammar = Values(compiler, 256)
+    text = spell(grammar, value)
+    if compiler.declined:
+        assert text is not None or not valid(schema, value)  # too large at most
+    else:
+        assert (text is not None) == valid(schema, value)
+    if text is not None:
+        assert json.loads(text) == value
+        assert recognise(grammar, text)
+
+
+@settings(max_examples=30)
+@given(schemas, st.integers(0, 1 << 30))
+def test_every_draft_is_valid(schema: Any, seed: int) -> None:
+    try:
+        form = Form.of(schema, length=40)
+    except FillError:
+        return
+    if form.compiler.declined:
+        return
+    task, rng = JsonTask(), np.random.default_rng(seed)
+    tokens, pinned = form.given
+    found = task.project(form, rng.normal(size=(40, 257)).astype(np.float32) * 3, tokens, pinned, rng)
+    assert found is not None
+    for block in (found.best, found.sample):
+        assert task.verify(form, block)
+        assert valid(schema, json.loads(task.decode(form, block)))
+
+
+@settings(max_examples=40)
+@given(schemas)
+def test_no_schema_is_called_unsatisfiable_that_has_a_value(schema: Any) -> None:
+    try:
+        Form.of(schema, length=30)
+    except UnsatisfiableSchema:
+        for value in [None, True, False, 0, 1, -7, 2.5, 12, "", "a", "xyz", [], {}, [1], {"a": 1}, {"b": None}]:
+            assert not valid(schema, value)
+    except CanvasTooSmall:
+        pass
+
+
+BOUNDS = ["0", "1", "-1", "5", "12", "-37", "0.5", "-0.25", "100", "999", "65535", "3.75", "1e20", "1e-7"]
+numerals = st.one_of(
+    st.integers(-1200, 1200).map(str),
+    st.decimals(-60, 60, places=2).map(str),
+    st.sampled_from(["-0", "-0.0", "12.50", "5.000", "1e+20", "2.5e+17", "1e-07", "3e-05", "65535", "65536"]),
+)
+assertions = st.one_of(
+    st.tuples(st.sampled_from([">=", ">", "<=", "<"]), st.sampled_from(BOUNDS)).map(
+        lambda x: leaf("compare", x[0], Decimal(x[1]))
+    ),
+    st.sampled_from(["1", "2", "3", "0.5", "0.01", "7", "100"]).map(lambda x: leaf("multiple", Decimal(x))),
+    st.lists(st.sampled_from(BOUNDS), min_size=1, max_size=3).map(lambda x: leaf("among", frozenset(map(Decimal, x)))),
+)
+
+
+def holds(formula: Any, number: Decimal) -> bool:
+    if formula.op == "leaf":
+        name, *rest = formula.parts
+        if name == "compare":
+            return {">=": number >= rest[1], ">": number > rest[1], "<=": number <= rest[1], "<": number < rest[1]}[rest[0]]
+        return number % rest[0] == 0 if name == "multiple" else number in rest[0]
+    parts = [holds(part, number) for part in formula.parts]
+    return {"and": all(parts), "or": any(parts), "not": not any(parts), "yes": True, "no": False}[formula.op]
+
+
+@given(assertions, assertions, numerals)
+def test_numbers(one: Any, other: Any, numeral: str) -> None:
+    for formula in (both([one, other]), either([one, unless(other)])):
+        inside = runs(number_fragment(formula, 40), numeral.encode())
+        expected = holds(formula, Decimal(numeral))
+        if "e" in numeral:  # some numbers are only written out
+            assert not inside or expected
+        else:
+            assert inside == expected
+
+
+@pytest.mark.parametrize("name", sorted(formats.PATTERNS))
+def test_formats_are_asserted_when_generating(name: str) -> None:
+    found = fill({"type": "string", "format": name}, denoiser="random", length=64)
+    assert isinstance(found, Filled)
+    term = formats.term(name)
+    assert term is not None
+    assert matches(term, found.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("date", "2024-02-29", "2023-02-29"),
+        ("date-time", "2023-01-31T23:59:59Z", "2023-04-31T00:00:00Z"),
+        ("ipv4", "127.0.0.1", "256.0.0.1"),
+        ("ipv6", "::1", "1::2::3"),
+        ("uuid", "2eb8aa08-aa98-11ea-b4aa-73b441d16380", "2eb8aa08-aa98-11ea-b4aa-73b441d1638"),
+        ("email", "ada@example.org", "@example.org"),
+        ("uri", "http://a.b/c?d#e", "no uri"),
+        ("hostname", "a-b.c", "-a.b"),
+        ("duration", "P1DT2H", "P"),
+        ("json-pointer", "/a~1b", "/a~2"),
+    ],
+)
+def test_formats(name: str, good: str, bad: str) -> None:
+    term = formats.term(name)
+    assert term is not None
+    assert matches(term, good)
+    assert not matches(term, bad)
+
+
+def test_unicode_escapes_and_odd_names() -> None:
+    value = {"": {'q"\\\n\u0001': ["é😀\u2028", "\x7f"]}, "big": 10**40, "small": 1e-07}
+    grammar = Values(Compiler(True), 400)
+    text = spell(grammar, value)
+    assert text == json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    assert recognise(grammar, text)
+    assert not recognise(grammar, text.replace(b"e-07", b"e-7"))
+
+
+def test_names_stand_in_the_schemas_order() -> None:
+    grammar = Values(Compiler({"properties": {"z": True, "a": True}}), 100)
+    assert spell(grammar, {"other": 1, "a": 2, "z": 3}) == b'{"z":3,"a":2,"other":1}'
+    assert not recognise(grammar, b'{"a":2,"z":3}')
+
+
+@pytest.mark.parametrize(
+    ("schema", "length", "error"),
+    [
+        (False, 64, UnsatisfiableSchema),
+        ({"allOf": [{"type": "string"}, {"type": "integer"}]}, 64, UnsatisfiableSchema),
+        ({"type": "integer", "minimum": 5, "maximum": 4}, 64, UnsatisfiableSchema),
+        ({"type": "string", "pattern": "^a$", "minLength": 2}, 64, UnsatisfiableSchema),
+        (
+            {
+                "$ref": "#/$defs/a",
+                "$defs": {"a": {"type": "object", "properties": {"n": {"$ref": "#/$defs/a"}}, "required": ["n"]}},
+            },
+            64,
+            UnsatisfiableSchema,
+        ),
+        ({"type": "string", "minLength": 300}, 64, CanvasTooSmall),
+        ({"type": "x"}, 64, SchemaError),
+        (3, 64, SchemaError),
+        ({"$ref": "#/nope"}, 64, SchemaError),
+        ({"$ref": "http://127.0.0.1:9/never"}, 64, SchemaError),
+        ({"$schema": "http://example.org/draft-99"}, 64, SchemaError),
+        ({"minimum": "a"}, 64, SchemaError),
+        (True, 0, SchemaError),
+    ],
+)
+def test_failures_are_typed(schema: Any, length: int, error: type[ValueError]) -> None:
+    with pytest.raises(error) as caught:
+        Form.of(schema, length=length)
+    assert "\n" not in str(caught.value)
+    if isinstance(caught.value, CanvasTooSmall):
+        assert caught.value.minimum == 302
+
+
+def test_older_drafts() -> None:
+    old = {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 3, "exclusiveMinimum": True, "type": "integer"}
+    assert spell(Values(Compiler(old), 20), 3) is None
+    assert spell(Values(Compiler(old), 20), 4) == b"4"
+    seven = {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "null"}], "additionalItems": False}
+    assert spell(Values(Compiler(seven), 20), [None]) == b"[null]"
+    assert spell(Values(Compiler(seven), 20), [None, None]) is None
+
+
+def test_registry_and_recursion() -> None:
+    tree = {"type": "object", "properties": {"next": {"$ref": "http://x.org/tree"}}, "additionalProperties": False}
+    grammar = Values(Compiler({"$ref": "http://x.org/tree"}, registry={"http://x.org/tree": tree}), 100)
+    assert spell(grammar, {"next": {"next": {}}}) == b'{"next":{"next":{}}}'
+    assert not unroll(grammar, 40).empty
+
+
+def test_template_stands_byte_for_byte() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "string"}}, "required": ["a", "b"]}
+    parts = ['{ "b" : "'.replace(" :", ":"), Gap(5), '",\n  "a": ', Gap(3), " }\n"]
+    found = fill(schema, template=parts, denoiser="random")
+    assert isinstance(found, Filled)
+    assert found.text.startswith('{ "b": "')
+    assert '",\n  "a": ' in found.text
+    assert found.text.endswith(" }\n")
+    assert valid(schema, found.value)
+    with pytest.raises(FillError, match="template"):
+        fill(schema, template=['{"b":1,"a":', Gap(3), "}"], denoiser="random")
+
+
+def test_predicates_remask_only_their_part() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "integer", "minimum": 0, "maximum": 9}, "b": {"const": "x"}},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    }
+
+    def seven(value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+        if value["a"] != 7:
+            yield ("a",), "not 7"
+
+    model, _ = denoiser_for("random")
+    *steps, outcome = refine(JsonTask(), Form.of(schema, predicates=[seven], length=20), model, ANEW, Budget(forwards=200))
+    assert isinstance(outcome, Outcome)
+    assert outcome.status == "solved"
+    wrong = [step for step in steps if isinstance(step, Step) and step.violations]
+    assert wrong
+    for step in wrong:
+        text = bytes(step.draft[step.draft < 256].astype(np.uint8))
+        assert step.violations[0].positions == tuple(range(text.index(b":") + 1, text.index(b",")))
+
+
+def test_budget_says_what_is_wrong() -> None:
+    def never(value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+        yield (), "never"
+
+    with pytest.raises(BudgetExhausted, match="never") as caught:
+        fill({"type": "integer"}, check=never, denoiser="random", budget=Budget(forwards=3), length=8)
+    assert json.loads(caught.value.best) is not None
+
+
+def test_spans() -> None:
+    text = '{"é": [1, {"b": "x\\n"}], "c":-1.5}'.encode()
+    found = spans(text)
+    assert text[slice(*found["é", 1, "b"])] == b'"x\\n"'
+    assert text[slice(*found["c",])] == b"-1.5"
+    assert text[slice(*found["é", 0])] == b"1"
+    assert found[()] == (0, len(text))
+    assert text[slice(*found["#é",])] == '"é"'.encode()
+
+
+def test_pydantic_like_models() -> None:
+    class Model:
+        @staticmethod
+        def model_json_schema() -> dict[str, Any]:
+            return {"type": "object", "properties": {"x": {"type": "boolean"}}, "required": ["x"], "additionalProperties": False}
+
+    found = fill(Model, denoiser="random", length=16)
+    assert isinstance(found, Filled)
+    assert found.value in ({"x": True}, {"x": False})

@@ -1,0 +1,135 @@
+"""Patterns as derivatives, against Python's re; what no automaton can say is refused in one line."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solver.tasks import regex
+from solver.tasks.fragments import LABELS, Fragment, TooLargeError, text_fragment
+from solver.tasks.regex import PatternError, begin, branches, fullmatch, literal, matches, search, whole
+
+ALPHABET = "abc1,\n"
+atoms = st.sampled_from(["a", "b", "c", ".", "[ab]", "[^a]", r"\d", r"\w", r"\s", "1", ","])
+
+
+def extended(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    groups = inner.map(lambda p: f"(?:{p})")
+    return st.one_of(
+        st.tuples(inner, inner).map("".join),
+        st.tuples(groups, st.sampled_from(["*", "+", "?", "{2}", "{1,2}", "{0,1}", "*?"])).map("".join),
+        st.tuples(groups, groups).map("|".join),
+    )
+
+
+patterns = st.recursive(atoms, extended, max_leaves=6)
+anchored = st.tuples(st.sampled_from(["", "^", "(?=.*a)", "(?!b)", "^(?!.*1)"]), patterns, st.sampled_from(["", "$"])).map(
+    "".join
+)
+subjects = st.text(ALPHABET, max_size=6)
+
+
+@given(anchored, subjects)
+def test_search_agrees_with_re(pattern: str, subject: str) -> None:
+    expected = re.search(pattern.replace("$", r"\Z"), subject, re.ASCII) is not None
+    assert matches(search(pattern), subject) == expected
+
+
+@given(patterns, patterns, subjects)
+def test_intersection_and_complement(one: str, other: str, subject: str) -> None:
+    first, second = search(one), search(other)
+    assert matches(first & ~second, subject) == (matches(first, subject) and not matches(second, subject))
+    assert matches(first | second, subject) == (matches(first, subject) or matches(second, subject))
+
+
+@given(patterns, subjects)
+def test_fullmatch(pattern: str, subject: str) -> None:
+    assert matches(fullmatch(pattern), subject) == (re.fullmatch(pattern, subject, re.ASCII) is not None)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "subject", "found"),
+    [
+        (r"\p{Lu}", "é", False),
+        (r"\p{Lu}", "É", True),
+        (r"^\p{L}+$", "日本", True),
+        (r"^\u{1F600}$", "😀", True),
+        (r"^\ud83d\ude00$", "😀", True),
+        (r"^[\x41-\x43]+$", "ABC", True),
+        (r"^\S$", "\u00a0", False),  # a space of ECMA's
+        (r"^.$", "\u2028", False),
+        ("a{,2}", "a{,2}", True),  # an ordinary brace
+        (r"^\cJ$", "\n", True),
+        (r"\Aab\Z", "ab", True),
+        ("^^a$$", "a", True),
+        ("(^|,)a(,|$)", "b,a", True),
+        ("^(?!ab).+", "ab", False),
+    ],
+)
+def test_dialect(pattern: str, subject: str, found: bool) -> None:
+    assert matches(search(pattern), subject) is found
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(",
+        ")",
+        "a**",
+        "[a",
+        r"\1",
+        "(?<=a)b",
+        "a{3,2}",
+        r"\bx",
+        "*",
+        "(?:(?=a))*",
+        r"\p{Greek}",
+        "[b-a]",
+        r"\x1",
+        "a\\",
+        "(?i)a",
+        "(" * 200 + ")" * 200,
+    ],
+)
+def test_refused(pattern: str) -> None:
+    with pytest.raises(PatternError) as error:
+        search(pattern)
+    assert "\n" not in str(error.value)
+
+
+def through(piece: Fragment, text: bytes) -> bool:
+    now = {0}
+    for byte in text:
+        now = {int(d) for s, m, d in zip(piece.src, piece.label, piece.dst, strict=True) if s in now and LABELS[m] >> byte & 1}
+    return piece.states in now or bool(now & set(piece.ends))
+
+
+@given(st.text(max_size=4), st.sampled_from(["^.*$", "^[^é]+$", r"^\p{L}*$", "^[\u0100-\U0001f600]+$"]))
+def test_utf8(subject: str, pattern: str) -> None:
+    piece = text_fragment(begin(search(pattern)), 16, quoted=False)
+    assert through(piece, subject.encode()) == matches(search(pattern), subject)
+
+
+def test_only_utf8() -> None:
+    piece = text_fragment(begin(search("")), 16, quoted=False)
+    for wrong in (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"\xe2\x82"):
+        assert not through(piece, wrong)
+
+
+def test_too_large() -> None:
+    with pytest.raises(TooLargeError):
+        text_fragment(begin(search("a.{20}b.{20}c")), 256, quoted=True)
+
+
+def test_words() -> None:
+    assert sorted(regex.words(whole(literal("x")) | whole(literal("yz")), 10) or ()) == ["x", "yz"]
+    assert regex.words(search("a"), 10) is None
+
+
+def test_branches_are_disjoint() -> None:
+    for state in (begin(search("^a[b-z]|c")), begin(search(r"\d+x"))):
+        seen = [symbol for ranges, _ in branches(state) for lo, hi in ranges for symbol in range(lo, min(hi, 300) + 1)]
+        assert len(seen) == len(set(seen))

@@ -1,0 +1,174 @@
+"""The network for texts: one step at a time is the whole at once, padding says nothing, and what it writes is in the language."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+import torch
+
+from solver import checkpoint, structured
+from solver.cli.main import main
+from solver.decoders.text import write
+from solver.denoisers.forms import FormDenoiser
+from solver.denoisers.text_network import KNOWN, OPEN, PINNED, Past, TextConfig, TextNetwork
+from solver.tasks.json_schema import records
+from solver.tasks.json_schema.compile import Compiler
+from solver.tasks.json_schema.scaffold import Scaffold
+from solver.tasks.json_schema.task import Form, JsonTask
+from solver.tasks.json_schema.values import Values
+from solver.tasks.language import BLANK
+from solver.training.texts import Texts, example, lay_out, left_offsets
+
+SMALL = TextConfig(width=16, hidden=16, heads=2, readers=2, layers=2, offsets=8)
+
+
+def network(causal: bool = False) -> TextNetwork:
+    torch.manual_seed(0)
+    return TextNetwork(TextConfig(**{**SMALL.__dict__, "causal": causal})).eval()
+
+
+@torch.inference_mode()
+def test_one_step_at_a_time() -> None:
+    net, rows, cells = network(causal=True), 3, 11
+    prompt, lengths = torch.randint(0, 256, (rows, 9)), torch.tensor([9, 4, 7])
+    tokens, offset = torch.randint(0, 257, (rows, cells)), torch.randint(0, 4, (rows, cells)).clamp(max=torch.arange(cells))
+    read = net.read(prompt, lengths)
+    before = torch.cat([torch.full((rows, 1), 257), tokens[:, :-1]], 1)
+    whole = net(read, before, torch.full_like(before, KNOWN), offset)
+    past = Past()
+    steps = torch.stack([net.step(read, before[:, t], offset[:, t], past) for t in range(cells)], 1)
+    torch.testing.assert_close(steps, whole, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_left_to_right_sees_nothing_to_the_right() -> None:
+    net = network(causal=True)
+    read = net.read(torch.randint(0, 256, (1, 5)), torch.tensor([5]))
+    one = torch.randint(0, 257, (1, 8))
+    other = one.clone()
+    other[0, 5:] = torch.randint(0, 257, (3,))
+    known, offset = torch.full_like(one, KNOWN), torch.zeros_like(one)
+    torch.testing.assert_close(net(read, one, known, offset)[:, :5], net(read, other, known, offset)[:, :5])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("causal", [False, True])
+def test_padding_says_nothing(causal: bool) -> None:
+    net = network(causal)
+    prompt, tokens = torch.randint(0, 256, (2, 7)), torch.randint(0, 257, (2, 6))
+    padded = torch.cat([prompt, torch.randint(0, 256, (2, 5))], 1)
+    lengths, status, offset = (
+        torch.tensor([7, 7]),
+        torch.tensor([[PINNED, KNOWN, OPEN, OPEN, OPEN, KNOWN]] * 2),
+        torch.zeros(2, 6).long(),
+    )
+    short, long = (net(net.read(p, lengths), tokens, status, offset) for p in (prompt, padded))
+    torch.testing.assert_close(short, long, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(short.exp().sum(-1), torch.ones(2, 6), atol=1e-3, rtol=1e-3)
+
+
+def test_records_are_what_they_say() -> None:
+    """Instances are valid, the values that are copied stand in the text, derived ones follow from the rest."""
+    rng, pool = np.random.default_rng(0), records.words(reserved=False)
+    for _ in range(60):
+        record = records.make(rng, pool)
+        jsonschema.Draft202012Validator(record.schema).validate(record.instance)
+        names = list(record.instance)
+        if record.derived is not None:
+            assert names[0 if record.order == "first" else -1] == record.derived
+        for name, value in record.instance.items():
+            if name != record.derived and isinstance(value, str):
+                assert value in record.text
+            if name != record.derived and isinstance(value, int) and not isinstance(value, bool):
+                assert str(value) in record.text
+    assert not set(pool) & set(records.words(reserved=True))
+
+
+def test_laid_out_and_back() -> None:
+    rng, pool = np.random.default_rng(1), records.words(reserved=False)
+    laid = 0
+    for _ in range(40):
+        record = records.make(rng, pool)
+        text = json.dumps(record.instance, separators=(",", ":"), ensure_ascii=False).encode()
+        found = Scaffold.of(Values(Compiler(record.schema), 256)).parts(256)
+        if found is None:
+            continue
+        parts = lay_out(found, text)
+        if parts is None:
+            continue
+        laid += 1
+        tokens, pinned, offset = parts
+        assert len(tokens) == 256
+        assert bytes(tokens[tokens != BLANK].astype(np.uint8)) == text
+        form = Form.of(record.schema, record.text, slots=True)
+        given, fixed = form.given
+        assert (fixed == pinned).all()
+        assert (given[fixed] == tokens[pinned]).all()
+        assert JsonTask().verify(form, tokens)
+        assert (offset[~pinned][np.flatnonzero(np.diff(offset[~pinned]) < 0) + 1] == 0).all()
+    assert laid > 20
+
+
+def test_left_offsets_know_only_the_left() -> None:
+    text = np.frombuffer(b'{"a":"x,y","b":[12,{"c":0}]}', np.uint8).astype(np.int64)
+    found = left_offsets(text)
+    assert found[5:9].tolist() == [0, 1, 2, 3]  # the value behind the first colon; a comma in a string is none
+    assert found[bytes(text.astype(np.uint8)).index(b"12") + 1] == 1
+    for cut in range(1, len(text)):
+        assert left_offsets(text[:cut]).tolist() == found[:cut].tolist()
+
+
+def test_batches() -> None:
+    texts = Texts(40, 4, causal=False, seed=0)
+    prompt, lengths, tokens, status, _, truth, weight = texts.next()
+    assert (tokens[status == PINNED] == truth[status == PINNED]).all()
+    assert (weight[status == PINNED] == 0).all()
+    assert ((tokens != truth) & (status == KNOWN)).sum() < (status == KNOWN).sum() or (status == KNOWN).sum() == 0
+    assert prompt.shape[1] >= lengths.max()
+    left = Texts(20, 4, causal=True, seed=0)
+    _, _, tokens, status, _, truth, weight = left.next()
+    assert (tokens[:, 1:] == truth[:, :-1]).all()
+    assert (status == KNOWN).all()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_writing_left_to_right(masked: bool) -> None:
+    rng, pool = np.random.default_rng(2), records.words(reserved=True)
+    some = [records.make(rng, pool) for _ in range(4)]
+    forms = [Form.of(record.schema, record.text, length=96 + 32 * at) for at, record in enumerate(some)]
+    for form, text in zip(forms, write(network(causal=True), forms, masked, temperature=1.0), strict=True):
+        assert len(text.bytes) <= form.cells
+        if masked:
+            assert form.validator.is_valid(json.loads(text.bytes))
+
+
+def test_denoiser_of_forms() -> None:
+    """An untrained network in the loop: valid instances, whatever it believes."""
+    rng, pool = np.random.default_rng(3), records.words(reserved=True)
+    some = [records.make(rng, pool) for _ in range(5)]
+    forms = [Form.of(record.schema, record.text, slots=True) for record in some]
+    for number, done in structured.forms(forms, FormDenoiser(network())):
+        assert isinstance(done, structured.Filled)
+        jsonschema.Draft202012Validator(some[number].schema).validate(done.value)
+
+
+@pytest.mark.parametrize("model", ["diffusion", "ar"])
+def test_training(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "run")
+    arguments = ["train", "json", "--preset", "smoke", "--model", model, "--out", out]
+    assert main([*arguments, "--steps", "6"]) == 0
+    assert main([*arguments, "--steps", "6", "--resume"]) == 0
+    assert "complete at step 6" in capsys.readouterr().out
+    found, config = checkpoint.load(tmp_path / "run" / "checkpoint", "json")
+    assert isinstance(found, TextNetwork)
+    assert found.config.causal == (model == "ar")
+    assert config["kind"] == "text"
+
+
+def test_example_without_room() -> None:
+    record = records.Record({"const": "x" * 300}, "", {"a": "x" * 300})
+    assert example(record, False, np.random.default_rng(0)) is None
