@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,17 +50,17 @@ class Words:
         return np.array([token for token, text in enumerate(self.texts) if len(text) == 1], np.int64)
 
     @cached_property
-    def forced(self) -> dict[int, Tokens]:
+    def forced(self) -> WeakKeyDictionary[Automaton, Tokens]:
         """Tokens that spell what an automaton forces, by automaton."""
-        return {}
+        return WeakKeyDictionary()
 
     def forced_by(self, automaton: Automaton) -> Tokens:
         """The tokens that lead from states from which few do: they spell names, constants, punctuation."""
-        found = self.forced.get(id(automaton))
+        found = self.forced.get(automaton)
         if found is None:
             triples, _ = walk(automaton, self.trie, FORCED)
             few = np.bincount(triples[:, 0], minlength=automaton.states) < FORCED
-            found = self.forced[id(automaton)] = np.unique(triples[few[triples[:, 0]], 1]).astype(np.int64)
+            found = self.forced[automaton] = np.unique(triples[few[triples[:, 0]], 1]).astype(np.int64)
         return found
 
 

@@ -191,7 +191,6 @@ def fill(arguments: argparse.Namespace) -> int:
     import torch
 
     from solver import structured
-    from solver.cli.sudoku import open_trace
     from solver.tasks.json_schema.errors import FillError
     from solver.trace import Budget, dump
 
@@ -201,7 +200,7 @@ def fill(arguments: argparse.Namespace) -> int:
     asked = [job for job in jobs if job.form is not None for _ in range(arguments.n)]
     due = 0
     viewer = Viewer(arguments.watch)
-    with open_trace(arguments.trace) as trace:
+    with options.open_trace(arguments.trace) as trace:
 
         def step(number: int, event: Step) -> None:
             if arguments.watch:

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 from solver.cli.main import UsageError
 
@@ -67,3 +68,24 @@ def puzzle_folder(data: str | None) -> Path | None:
     if folder is not None and not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
     return folder
+
+
+class open_trace:  # noqa: N801  # reads as a function: with open_trace(name) as trace
+    """The trace file, which must not exist yet, or None."""
+
+    def __init__(self, name: str | None) -> None:
+        self.file: TextIO | None = None
+        if name is not None:
+            try:
+                self.file = Path(name).open("x", encoding="utf-8")  # noqa: SIM115  # closed by __exit__
+            except FileExistsError:
+                raise UsageError(f"{name} exists already, and is not overwritten") from None
+            except OSError as error:
+                raise UsageError(f"{name}: cannot be written ({error.strerror})") from None
+
+    def __enter__(self) -> TextIO | None:
+        return self.file
+
+    def __exit__(self, *_: object) -> None:
+        if self.file is not None:
+            self.file.close()

@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"error: {message}", file=sys.stderr)
     if not puzzles:
         return 2
-    with open_trace(arguments.trace) as trace:
+    with options.open_trace(arguments.trace) as trace:
         try:
             totals = solve_all(arguments, puzzles, trace)
         except KeyboardInterrupt:
@@ -121,27 +121,6 @@ def read(arguments: argparse.Namespace) -> tuple[list[Puzzle], list[str]]:
         items.append(next(item for item in text.read_file(Path(text.__file__).parent / "puzzles.txt")))
     bad = [str(item) for item in items if isinstance(item, text.PuzzleError)]
     return [item for item in items if isinstance(item, text.Puzzle)], bad
-
-
-class open_trace:  # noqa: N801  # reads as a function: with open_trace(name) as trace
-    """The trace file, which must not exist yet, or None."""
-
-    def __init__(self, name: str | None) -> None:
-        self.file: TextIO | None = None
-        if name is not None:
-            try:
-                self.file = Path(name).open("x", encoding="utf-8")  # noqa: SIM115  # closed by __exit__
-            except FileExistsError:
-                raise UsageError(f"{name} exists already, and is not overwritten") from None
-            except OSError as error:
-                raise UsageError(f"{name}: cannot be written ({error.strerror})") from None
-
-    def __enter__(self) -> TextIO | None:
-        return self.file
-
-    def __exit__(self, *_: object) -> None:
-        if self.file is not None:
-            self.file.close()
 
 
 def solve_all(arguments: argparse.Namespace, puzzles: list[Puzzle], trace: TextIO | None) -> Totals:

@@ -9,7 +9,7 @@ on with it and still fits the block. So a masked text is always in the language;
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ import torch
 from solver.denoisers.forms import shortened
 from solver.denoisers.text_network import Past, TextNetwork
 from solver.kernels.lattice import Automaton
+from solver.tasks.json_schema.spans import Cursor
 from solver.tasks.json_schema.task import Form
 from solver.tasks.language import BLANK
 
@@ -62,24 +63,16 @@ class Prefix:
 
 @dataclass
 class Writing:
-    """One text as it is written, and how far the next byte is behind the last colon, comma or bracket outside of strings."""
+    """One text as it is written."""
 
     bytes: bytearray
-    offset: int = 0
-    inside: bool = False
-    escaped: bool = False
+    cursor: Cursor = field(default_factory=Cursor)
     ended: bool = False
     log_p: float = 0.0
 
     def add(self, byte: int) -> None:
         self.bytes.append(byte)
-        self.offset += 1
-        if self.inside:
-            self.inside, self.escaped = not (byte == 34 and not self.escaped), byte == 92 and not self.escaped
-        elif byte == 34:
-            self.inside, self.escaped = True, False
-        elif byte in b":,[{":
-            self.offset = 0
+        self.cursor.advance(byte)
 
 
 @torch.inference_mode()
@@ -98,7 +91,7 @@ def write(network: TextNetwork, forms: Sequence[Form], masked: bool, temperature
     for at in range(max(form.cells for form in forms)):
         if all(text.ended for text in texts):
             break
-        offset = torch.tensor([text.offset for text in texts])
+        offset = torch.tensor([text.cursor.offset for text in texts])
         said = network.step(read, previous, offset, past).numpy().astype(np.float64)
         for row, text in enumerate(texts):
             if text.ended or at >= forms[row].cells:

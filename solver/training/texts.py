@@ -18,8 +18,10 @@ from torch import Tensor
 
 from solver.denoisers.text_network import KNOWN, OPEN, PINNED
 from solver.tasks.json_schema.compile import Compiler
-from solver.tasks.json_schema.records import Record, make, outline, words
+from solver.tasks.json_schema.records import Record, make, words
 from solver.tasks.json_schema.scaffold import Scaffold
+from solver.tasks.json_schema.spans import Cursor
+from solver.tasks.json_schema.task import Form
 from solver.tasks.json_schema.values import Values
 from solver.tasks.language import BLANK
 
@@ -72,26 +74,18 @@ def lay_out(parts: Parts, text: bytes) -> tuple[Ints, NDArray[np.bool_], Ints] |
 
 
 def left_offsets(tokens: Ints) -> Ints:
-    """The same for a text that is known from the left: how far each cell is behind the last colon, comma or bracket that is
-    not in a string. Only bytes before the cell are looked at."""
-    found = np.zeros(len(tokens), np.int64)
-    since, inside, escaped = 0, False, False
+    """The same for a text that is known from the left; only bytes before the cell are looked at."""
+    found, cursor = np.zeros(len(tokens), np.int64), Cursor()
     for at, byte in enumerate(tokens.tolist()):
-        found[at] = since
-        since += 1
-        if inside:
-            inside, escaped = not (byte == 34 and not escaped), byte == 92 and not escaped
-        elif byte == 34:
-            inside, escaped = True, False
-        elif byte < 256 and byte in b":,[{":
-            since = 0
+        found[at] = cursor.offset
+        cursor.advance(byte)
     return found
 
 
 def example(record: Record, causal: bool, rng: np.random.Generator) -> Example | None:
     """A record in a block: laid out in slots for the denoiser, from the left for the baseline."""
     text = json.dumps(record.instance, separators=(",", ":"), ensure_ascii=False).encode()
-    prompt = f"{outline(record.schema)}\n{record.text}".encode()
+    prompt = Form.prompt_of(record.schema, record.text)
     found = None if causal or rng.random() < 0.1 else Scaffold.of(Values(Compiler(record.schema), LENGTHS[-1]))
     for length in LENGTHS:
         if length < len(text) or (rng.random() < 0.15 and length != LENGTHS[-1]):

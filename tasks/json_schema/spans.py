@@ -65,6 +65,24 @@ def _value(s: str, at: int, path: Path, found: dict[Path, tuple[int, int]]) -> i
     return at
 
 
+class Cursor:
+    """Reads a text's bytes from the left. ``offset``: how far the next byte is behind the last colon, comma or bracket that is
+    not in a string."""
+
+    def __init__(self) -> None:
+        self.offset, self._inside, self._escaped = 0, False, False
+
+    def advance(self, byte: int) -> None:
+        """One byte further; BLANK is one too."""
+        self.offset += 1
+        if self._inside:
+            self._inside, self._escaped = not (byte == 34 and not self._escaped), byte == 92 and not self._escaped
+        elif byte == 34:
+            self._inside, self._escaped = True, False
+        elif byte < 256 and byte in b":,[{":
+            self.offset = 0
+
+
 def repeated(text: bytes) -> list[Path]:
     """The paths of objects in which a name stands twice."""
     twice: list[bool] = []
