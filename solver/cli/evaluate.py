@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from solver.cli.main import UsageError
-from solver.cli.options import cores, positive, puzzle_folder, whole
+from solver.cli.options import cores, positive, data_folder, whole
 
 SECTIONS = ("contest", "proofs", "repair", "remasking", "calibration", "mistakes", "throughput", "training")
 RAW_AND_MASKED = [model + suffix for model in ("ar", "ar-easiest", "ar-plain", "ar-plain-easiest") for suffix in ("", "-masked")]
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     sections = arguments.sections.split(",")
     if unknown := set(sections) - set(SECTIONS):
         raise UsageError(f"unknown section {min(unknown)!r}; there are {', '.join(SECTIONS)}")
-    folder = puzzle_folder(arguments.data)
+    folder = data_folder(arguments.data)
     torch.set_num_threads(cores())
     settings = Settings(
         limit=arguments.limit or (400 if arguments.quick else 200),

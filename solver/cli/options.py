@@ -61,10 +61,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def puzzle_folder(data: str | None) -> Path | None:
-    """The sudoku folder of ``--data`` or REMASK_DATA, None without either. Raises UsageError where it is missing."""
+def data_folder(data: str | None, name: str = "sudoku") -> Path | None:
+    """The folder ``name`` of ``--data`` or REMASK_DATA, None without either. Raises UsageError where it is missing."""
     data = data or os.environ.get("REMASK_DATA")
-    folder = Path(data) / "sudoku" if data else None
+    folder = Path(data) / name if data else None
     if folder is not None and not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
     return folder

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from solver.cli.main import UsageError
-from solver.cli.options import cores, positive, puzzle_folder, whole
+from solver.cli.options import cores, positive, data_folder, whole
 
 MODELS = ("diffusion", "ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
 
@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="take up the run in --out where it stopped")
     parser.add_argument("--minutes", type=positive, metavar="N", help="stop after N minutes, to be resumed (no limit)")
     parser.add_argument(
-        "--data", metavar="DIR", help="folder with a sudoku/ folder of puzzle files (REMASK_DATA; none: generated)"
+        "--data",
+        metavar="DIR",
+        help="folder with the development files, sudoku/ or jsonschema/ (REMASK_DATA; none: generated only)",
     )
 
 
@@ -40,11 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{out} holds a run already: --resume takes it up, another --out begins anew")
     if arguments.resume and not (out / "state.safetensors").is_file():
         raise UsageError(f"{out}: nothing to resume, state.safetensors is missing")
-    folder = puzzle_folder(arguments.data)
+    folder = data_folder(arguments.data, "jsonschema" if arguments.task == "json" else "sudoku")
 
     import torch
 
     from solver.denoisers.plain import PlainConfig
+    from solver.tasks.json_schema.data import real
     from solver.tasks.sudoku import layout
     from solver.training.courses import Course, Forms, Segments, Sequences
     from solver.training.feed import Feed, SequenceFeed, build_pool
@@ -65,7 +68,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(line, flush=True)
 
     say(f"{preset.steps} steps of {preset.rows} canvases on {device}, into {out}")
-    texts = Texts(preset.pool, preset.rows, preset.text.causal, preset.seed + 1) if arguments.task == "json" else None
+    texts = None
+    if arguments.task == "json":
+        instances = real(folder, reserved=False) if folder is not None else []
+        texts = Texts(preset.pool, preset.rows, preset.text.causal, preset.seed + 1, instances)
     pool = build_pool(preset, folder) if texts is None else None
     sizes = (
         pool.sizes.tolist() if pool is not None else [len(some) for some in texts.buckets.values()] if texts is not None else []

@@ -14,12 +14,20 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from solver.denoisers.forms import shortened
+from solver.denoisers.forms import PROMPT, shortened
 from solver.denoisers.text_network import Past, TextNetwork
 from solver.kernels.lattice import Automaton
 from solver.tasks.json_schema.spans import Cursor
 from solver.tasks.json_schema.task import Form
 from solver.tasks.language import BLANK
+
+
+SIDE = 96  # bytes of each side that the baseline sees of a hole
+
+
+def middle_prompt(prompt: bytes, before: bytes, after: bytes) -> bytes:
+    """What the baseline reads to fill in a middle: the prompt, and what stands on both sides."""
+    return prompt[: PROMPT - 2 * SIDE - 2] + b"\x1e" + before[-SIDE:] + b"\x1f" + after[:SIDE]
 
 
 class Prefix:

@@ -4,7 +4,7 @@
     read = net.read(prompt_BP, lengths_B)                         # once a problem
     logits_BLV = net(read, tokens_BL, status_BL, offset_BL)       # a forward
 
-Three things are made for filling forms. Cells know their *offset*, how many bytes they stand behind the beginning of their slot.
+Four things are made for filling forms. Bytes know the *word* they stand in, and the one before it, by a hash. Cells know their *offset*, how many bytes they stand behind the beginning of their slot.
 An *anchor* brings each cell the state of the cell before its slot, where a name has just ended. And a *pointer* looks into the
 prompt as one would with a finger: a cell at offset o that points to p hears what stands at p + o, so that all cells of a value
 can point to its first byte and are copied at once. ``causal=True`` is the left-to-right baseline, with the same parts:
@@ -37,15 +37,16 @@ class TextConfig:
     vocab: int = 257
     width: int = 96
     hidden: int = 192
-    heads: int = 4
-    readers: int = 3
+    heads: int = 2
+    readers: int = 2
     layers: int = 3
-    radius: int = 4
+    radius: int = 2
     offsets: int = 64
+    words: int = 4096
     causal: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("vocab", "width", "hidden", "heads", "readers", "layers", "radius", "offsets"):
+        for name in ("vocab", "width", "hidden", "heads", "readers", "layers", "radius", "offsets", "words"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a positive whole number, not {value!r}")
@@ -73,6 +74,56 @@ class Past:
         before = self.kept.get((name, layer))
         self.kept[name, layer] = x if before is None else torch.cat([before, x], 1)
         return self.kept[name, layer]
+
+
+def alphabet() -> tuple[Tensor, Tensor]:
+    """By token: what it counts for in a word, 0 where it is not of one (small letters and capitals are one; bytes beyond ASCII are
+    letters); and whether a word begins with it in mid-word, as capitals do."""
+    code = torch.zeros(258, dtype=torch.long)
+    for token in range(256):
+        if token > 127 or chr(token).isalnum():
+            code[token] = token if token > 127 else ord(chr(token).lower())
+    capital = torch.zeros(258, dtype=torch.bool)
+    capital[65:91] = True
+    return code, capital
+
+
+CODE, CAPITAL = alphabet()
+ODD = 0x5851F42D4C957F2D  # a multiplier (Knuth's MMIX), odd, so that it has an inverse among 64-bit numbers
+INVERSE = pow(ODD, -1, 1 << 64)
+
+
+def powers(base: int, count: int, device: torch.device) -> Tensor:
+    """base**0 ... in 64-bit arithmetic that wraps."""
+    found, at = [], 1
+    for _ in range(count):
+        found.append(at - (1 << 64) if at >> 63 else at)
+        at = at * base % (1 << 64)
+    return torch.tensor(found, device=device)
+
+
+def word_codes(tokens: Tensor, buckets: int) -> tuple[Tensor, Tensor]:
+    """For tokens (B, N) the buckets, 1 to ``buckets`` - 1, of the word up to each, and of the word before it; 0 for none.
+
+    A word is letters and digits up to anything else or to a capital after a small letter, and stays what it is until the next begins:
+    behind ``customerName":`` and behind ``customer name is`` the words are the same. Hashed as in byte-level models with n-grams
+    (Pagnoni et al. 2024, BLT). Only tokens up to each position count."""
+    device, n = tokens.device, tokens.shape[1]
+    code, capital = CODE.to(device)[tokens], CAPITAL.to(device)[tokens]
+    letter = code > 0
+    earlier = F.pad(letter & ~capital, (1, 0))[:, :-1]
+    begins = letter & (~F.pad(letter, (1, 0))[:, :-1] | (capital & earlier))
+    where = torch.arange(n, device=device).expand_as(tokens)
+    start = torch.where(begins, where, -1).cummax(1).values  # of the word at or before each position
+    last = torch.where(letter, where, -1).cummax(1).values
+    total = F.pad((code * powers(ODD, n, device)).cumsum(1), (1, 0))
+    sums = total.gather(1, last + 1) - total.gather(1, start.clamp_min(0))
+    mixed = sums * powers(INVERSE, n, device)[start.clamp_min(0)] * ODD
+    bucket = ((mixed >> 33) & 0x7FFFFFFF) % (buckets - 1) + 1
+    bucket = torch.where(start < 0, 0, bucket)
+    ended = (start - 1).clamp_min(0)  # the last position of what came before the word
+    before = torch.where(start < 1, 0, bucket.gather(1, ended))
+    return bucket, before
 
 
 def rotary(x: Tensor, first: int = 0) -> Tensor:
@@ -194,6 +245,7 @@ class TextNetwork(nn.Module):
         d = c.width
         self.token = nn.Embedding(c.vocab + 1, d)  # the last: nothing is there
         self.status = nn.Embedding(3, d)
+        self.word, self.word_before = nn.Embedding(c.words, d), nn.Linear(d, d, bias=False)
         self.offset = nn.Embedding(c.offsets, d)
         self.readers = nn.ModuleList([Mixing(c, False) for _ in range(c.readers)])
         self.layers = nn.ModuleList([Mixing(c, c.causal) for _ in range(c.layers)])
@@ -203,14 +255,22 @@ class TextNetwork(nn.Module):
         self.query, self.key = nn.Linear(d, d, bias=False), nn.Linear(d, d, bias=False)
         self.gate = nn.Linear(d, 1)
         self.head = nn.Linear(d, c.vocab)
-        for table in (self.token, self.status, self.offset):
+        for table in (self.token, self.status, self.offset, self.word):
             nn.init.normal_(table.weight, std=0.1)
+
+    def embed(self, tokens: Tensor, last: int | None = None) -> Tensor:
+        """Tokens (B, N), of the ``last`` positions only: each with its word and the one before."""
+        word, before = word_codes(tokens, self.config.words)
+        if last is not None:
+            tokens, word, before = tokens[:, -last:], word[:, -last:], before[:, -last:]
+        found: Tensor = self.token(tokens) + self.word(word) + self.word_before(self.word(before))
+        return found
 
     def read(self, prompt: Tensor, lengths: Tensor) -> Read:
         """The prompt (B, P), of which the first ``lengths`` (B,) bytes are there."""
         there = torch.arange(prompt.shape[1], device=prompt.device) < lengths[:, None]
         here = there[..., None]
-        x = self.token(torch.where(there, prompt, self.config.vocab)) * here
+        x = self.embed(torch.where(there, prompt, self.config.vocab)) * here
         hidden = torch.where(there, 0.0, -1e4)[:, None, None]
         for layer in self.readers:
             assert isinstance(layer, Mixing)
@@ -222,7 +282,7 @@ class TextNetwork(nn.Module):
         have the status KNOWN."""
         c = self.config
         offset = offset.clamp(0, c.offsets - 1)
-        x = self.token(torch.where(status == OPEN, c.vocab, tokens)) + self.status(status) + self.offset(offset)
+        x = self.embed(torch.where(status == OPEN, c.vocab, tokens)) + self.status(status) + self.offset(offset)
         hidden = torch.where(read.there, 0.0, -1e4)[:, None, None]
         shift = shifts(offset, read.tokens.shape[1])
         place = torch.arange(tokens.shape[1], device=tokens.device) - offset - (0 if c.causal else 1)
@@ -240,8 +300,8 @@ class TextNetwork(nn.Module):
         ``offset`` (B,) behind the beginning of its value. ``past`` is brought forward."""
         c = self.config
         offset = offset.clamp(0, c.offsets - 1)[:, None]
-        known = torch.full_like(previous, KNOWN)
-        x = (self.token(previous) + self.status(known))[:, None] + self.offset(offset)
+        known = torch.full_like(offset, KNOWN)
+        x = self.embed(past.add("token", 0, previous[:, None]), last=1) + self.status(known) + self.offset(offset)
         hidden = torch.where(read.there, 0.0, -1e4)[:, None, None]
         shift = shifts(offset, read.tokens.shape[1])
         place = (past.cells - offset).clamp_min(0)[..., None].expand(-1, -1, c.width)

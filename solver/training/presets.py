@@ -89,8 +89,8 @@ SUDOKU = {
 }
 # About 0.4e15 operations each; a step's rows are scaled so that it sees as many bytes whatever their length.
 JSON = {
-    ("diffusion", "cpu"): Preset(TextConfig(), steps=4_000, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()),
-    ("ar", "cpu"): Preset(TextConfig(causal=True), steps=4_000, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()),
+    ("diffusion", "cpu"): Preset(TextConfig(), steps=3_000, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()),
+    ("ar", "cpu"): Preset(TextConfig(causal=True), steps=3_000, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()),
     ("diffusion", "smoke"): Preset(TextConfig(width=32, hidden=32), steps=20, rows=4, segment=1, rate=2e-3, pool=60, mix=()),
     ("ar", "smoke"): Preset(
         TextConfig(width=32, hidden=32, causal=True), steps=20, rows=4, segment=1, rate=2e-3, pool=60, mix=()

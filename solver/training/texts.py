@@ -1,5 +1,7 @@
-"""What the JSON models are trained on: records laid out in blocks, some cells already there, some of those wrong.
+"""What the JSON models are trained on: records and real instances in blocks, some cells already there, some of those wrong.
 
+Three kinds of examples: a record, with the text that its values are drawn from; an instance of a real schema, without one; and
+either of them with some of its values cut out.
 A batch is of one block length and one prompt length, so that nothing is wasted on padding. The truth is asked for at every cell
 that is not pinned, visible ones included; a share of the visible is wrong, because a model that saw only right ones would
 never doubt.
@@ -8,6 +10,7 @@ never doubt.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from solver.decoders.text import middle_prompt
 from solver.denoisers.text_network import KNOWN, OPEN, PINNED
 from solver.tasks.json_schema.compile import Compiler
-from solver.tasks.json_schema.records import Record, make, words
+from solver.tasks.json_schema.records import make, words
 from solver.tasks.json_schema.scaffold import Scaffold
-from solver.tasks.json_schema.spans import Cursor
+from solver.tasks.json_schema.spans import Cursor, spans
 from solver.tasks.json_schema.task import Form
 from solver.tasks.json_schema.values import Values
 from solver.tasks.language import BLANK
@@ -28,7 +32,9 @@ from solver.tasks.language import BLANK
 Ints = NDArray[np.int64]
 LENGTHS = (64, 96, 128, 192, 256)
 PROMPTS = (96, 160, 256, 448)
+MIDDLES = (16, 32, 64)  # of values that the baseline fills in
 WRONG = 0.12  # of the visible cells
+REAL = 0.2  # of the examples, where there are real instances
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +45,10 @@ class Example:
     truth: NDArray[np.int16]
     pinned: NDArray[np.bool_]
     offset: NDArray[np.int16]
+
+
+def written(instance: Any) -> bytes:
+    return json.dumps(instance, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 Parts = tuple[bytes | int, ...]
@@ -82,11 +92,43 @@ def left_offsets(tokens: Ints) -> Ints:
     return found
 
 
-def example(record: Record, causal: bool, rng: np.random.Generator) -> Example | None:
-    """A record in a block: laid out in slots for the denoiser, from the left for the baseline."""
-    text = json.dumps(record.instance, separators=(",", ":"), ensure_ascii=False).encode()
-    prompt = Form.prompt_of(record.schema, record.text)
-    found = None if causal or rng.random() < 0.1 else Scaffold.of(Values(Compiler(record.schema), LENGTHS[-1]))
+def cut(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Generator) -> Example | None:
+    """A text with values cut out: up to three for the denoiser, each a slot with room to spare; for the baseline one, and what
+    stands on both sides of it is in the prompt (fill-in-the-middle; Bavarian et al. 2022)."""
+    among = [span for path, span in spans(text).items() if path and not str(path[-1]).startswith("#")]
+    leaves = [(a, b) for a, b in among if not any(a <= c and d <= b and (c, d) != (a, b) for c, d in among)]
+    if not leaves:
+        return None
+    if causal:
+        a, b = leaves[int(rng.integers(len(leaves)))]
+        prompt = middle_prompt(Form.prompt_of(schema, said), text[:a], text[b:])
+        tokens = np.concatenate([np.frombuffer(text[a:b], np.uint8), [BLANK]]).astype(np.int64)
+        length = next((length for length in MIDDLES if len(tokens) <= length), None)
+        if length is None:
+            return None
+        tokens = np.concatenate([tokens, np.full(length - len(tokens), BLANK)])
+        return finished(prompt, tokens, np.zeros(length, np.bool_), left_offsets(tokens))
+    tokens_, pinned, offset, at = list[int](), list[bool](), list[int](), 0
+    for a, b in [*sorted(leaves[at] for at in rng.permutation(len(leaves))[: int(rng.integers(1, 4))]), (len(text), len(text))]:
+        room = b - a + int(rng.integers(0, 13)) if b > a else 0
+        tokens_ += [*text[at:b], *[BLANK] * (room - (b - a))]
+        pinned += [True] * (a - at) + [False] * room
+        offset += [0] * (a - at) + list(range(room))
+        at = b
+    extra = next((length for length in LENGTHS if len(tokens_) <= length), 0) - len(tokens_)
+    if extra < 0:
+        return None
+    columns = (tokens_ + [BLANK] * extra, pinned + [True] * extra, offset + [0] * extra)  # batches are of one length
+    return finished(Form.prompt_of(schema, said), *map(np.array, columns))
+
+
+def finished(prompt: bytes, tokens: Ints, pinned: NDArray[np.bool_], offset: Ints) -> Example:
+    return Example(prompt, tokens.astype(np.int16), pinned, offset.astype(np.int16))
+
+
+def example(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Generator) -> Example | None:
+    """A text in a block: laid out in slots for the denoiser, from the left for the baseline."""
+    found = None if causal or rng.random() < 0.1 else Scaffold.of(Values(Compiler(schema), LENGTHS[-1]))
     for length in LENGTHS:
         if length < len(text) or (rng.random() < 0.15 and length != LENGTHS[-1]):
             continue
@@ -96,21 +138,25 @@ def example(record: Record, causal: bool, rng: np.random.Generator) -> Example |
         laid = lay_out(parts or (length,), text)
         if laid is not None:
             tokens, pinned, offset = laid
-            offset = left_offsets(tokens) if causal else offset
-            return Example(prompt, tokens.astype(np.int16), pinned, offset.astype(np.int16))
+            return finished(Form.prompt_of(schema, said), tokens, pinned, left_offsets(tokens) if causal else offset)
     return None
 
 
 class Texts:
-    """Batches of examples, made ahead in a pool that is drawn from again and again."""
+    """Batches of examples, made ahead in a pool that is drawn from again and again. real: schemas with instances of theirs."""
 
-    def __init__(self, pool: int, rows: int, causal: bool, seed: int) -> None:
+    def __init__(self, pool: int, rows: int, causal: bool, seed: int, real: Sequence[tuple[Any, bytes]] = ()) -> None:
         self.rng = np.random.default_rng(seed)
         self.rows, self.causal = rows, causal
         self.buckets: dict[tuple[int, int], list[Example]] = {}
         known = words(reserved=False)
         for _ in range(pool):
-            one = example(make(self.rng, known), causal, self.rng)
+            if real and self.rng.random() < REAL:
+                (schema, text), said, cuts = real[int(self.rng.integers(len(real)))], "", 0.5
+            else:
+                record = make(self.rng, known)
+                schema, said, text, cuts = record.schema, record.text, written(record.instance), 0.15
+            one = (cut if self.rng.random() < cuts else example)(schema, said, text, causal, self.rng)
             if one is not None and len(one.prompt) <= PROMPTS[-1]:
                 prompt = next(size for size in PROMPTS if len(one.prompt) <= size)
                 self.buckets.setdefault((len(one.truth), prompt), []).append(one)
@@ -131,13 +177,16 @@ class Texts:
         pinned = np.stack([one.pinned for one in some])
         offset = np.stack([one.offset for one in some]).astype(np.int64)
         lengths = np.array([len(one.prompt) for one in some])
-        tokens, status, weight = self.left(truth) if self.causal else self.noised(truth, pinned)
+        tokens, status, weight = self.left(truth) if self.causal else self.noised(truth, pinned, offset)
         return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in (prompts, lengths, tokens, status, offset, truth, weight))
 
-    def noised(self, truth: Ints, pinned: NDArray[np.bool_]) -> tuple[Ints, Ints, NDArray[np.float32]]:
-        """Every row with its own share of visible cells, from none to nearly all."""
+    def noised(self, truth: Ints, pinned: NDArray[np.bool_], offset: Ints) -> tuple[Ints, Ints, NDArray[np.float32]]:
+        """Every row with its own share of visible cells, from none to nearly all; in half of them whole slots are visible."""
         share = np.where(self.rng.random(len(truth)) < 0.3, 0.0, self.rng.random(len(truth)))[:, None]
-        visible = (self.rng.random(truth.shape) < share) & ~pinned
+        slot = ((offset == 0) & ~pinned).cumsum(1)
+        drawn = self.rng.random(truth.shape)
+        drawn = np.where((self.rng.random(len(truth)) < 0.5)[:, None], np.take_along_axis(drawn, slot, 1), drawn)
+        visible = (drawn < share) & ~pinned
         wrong = visible & (self.rng.random(truth.shape) < WRONG)
         other = np.where(self.rng.random(truth.shape) < 0.3, BLANK, self.rng.integers(32, 127, truth.shape))
         given = visible & ~wrong & (self.rng.random(len(truth)) < 0.25)[:, None]  # at times what is visible is there for good

@@ -197,7 +197,7 @@ def make(rng: Rng, pool: tuple[str, ...], most_text: int = 224, most_value: int 
     """A record whose text and instance have at most so many bytes."""
     while True:
         draw = rng.random()
-        record = plain(rng, pool) if draw < 0.6 else totalled(rng, pool) if draw < 0.8 else kinded(rng, pool)
+        record = plain(rng, pool) if draw < 0.5 else totalled(rng, pool) if draw < 0.8 else kinded(rng, pool)
         if len(record.text.encode()) <= most_text and len(json.dumps(record.instance, separators=(",", ":"))) <= most_value:
             return record
 
