@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from solver.cli.main import UsageError
-from solver.cli.options import cores, positive, data_folder, whole
+from solver.cli.options import cores, data_folder, positive, whole
 
 SECTIONS = ("contest", "proofs", "repair", "remasking", "calibration", "mistakes", "throughput", "training")
 RAW_AND_MASKED = [model + suffix for model in ("ar", "ar-easiest", "ar-plain", "ar-plain-easiest") for suffix in ("", "-masked")]

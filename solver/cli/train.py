@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from solver.cli.main import UsageError
-from solver.cli.options import cores, positive, data_folder, whole
+from solver.cli.options import cores, data_folder, positive, whole
 
 MODELS = ("diffusion", "ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
 

@@ -21,7 +21,6 @@ from solver.tasks.json_schema.spans import Cursor
 from solver.tasks.json_schema.task import Form
 from solver.tasks.language import BLANK
 
-
 SIDE = 96  # bytes of each side that the baseline sees of a hole
 
 

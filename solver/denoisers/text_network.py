@@ -4,11 +4,12 @@
     read = net.read(prompt_BP, lengths_B)                         # once a problem
     logits_BLV = net(read, tokens_BL, status_BL, offset_BL)       # a forward
 
-Four things are made for filling forms. Bytes know the *word* they stand in, and the one before it, by a hash. Cells know their *offset*, how many bytes they stand behind the beginning of their slot.
-An *anchor* brings each cell the state of the cell before its slot, where a name has just ended. And a *pointer* looks into the
-prompt as one would with a finger: a cell at offset o that points to p hears what stands at p + o, so that all cells of a value
-can point to its first byte and are copied at once. ``causal=True`` is the left-to-right baseline, with the same parts:
-position i is given the bytes before it and predicts its own.
+Four things are made for filling forms. Bytes know the *word* they stand in, and the one before it, by a hash. Cells know their
+*offset*, how many bytes they stand behind the beginning of their slot. An *anchor* brings each cell the state of the cell
+before its slot, where a name has just ended. And a *pointer* looks into the prompt as one would with a finger: a cell at offset
+o that points to p hears what stands at p + o, so that all cells of a value can point to its first byte and are copied at once.
+``causal=True`` is the left-to-right baseline, with the same parts: position i is given the bytes before it and predicts its
+own.
 
 Shapes: B rows, P prompt bytes, L cells, V tokens, D width, H heads.
 """
@@ -77,8 +78,8 @@ class Past:
 
 
 def alphabet() -> tuple[Tensor, Tensor]:
-    """By token: what it counts for in a word, 0 where it is not of one (small letters and capitals are one; bytes beyond ASCII are
-    letters); and whether a word begins with it in mid-word, as capitals do."""
+    """By token: what it counts for in a word, 0 where it is not of one (small letters and capitals are one; bytes beyond ASCII
+    are letters); and whether a word begins with it in mid-word, as capitals do."""
     code = torch.zeros(258, dtype=torch.long)
     for token in range(256):
         if token > 127 or chr(token).isalnum():
@@ -105,9 +106,9 @@ def powers(base: int, count: int, device: torch.device) -> Tensor:
 def word_codes(tokens: Tensor, buckets: int) -> tuple[Tensor, Tensor]:
     """For tokens (B, N) the buckets, 1 to ``buckets`` - 1, of the word up to each, and of the word before it; 0 for none.
 
-    A word is letters and digits up to anything else or to a capital after a small letter, and stays what it is until the next begins:
-    behind ``customerName":`` and behind ``customer name is`` the words are the same. Hashed as in byte-level models with n-grams
-    (Pagnoni et al. 2024, BLT). Only tokens up to each position count."""
+    A word is letters and digits up to anything else or to a capital after a small letter, and stays what it is until the next
+    begins: behind ``customerName":`` and behind ``customer name`` the words are the same. Hashed as in byte-level models with
+    n-grams (Pagnoni et al. 2024, BLT). Only tokens up to each position count."""
     device, n = tokens.device, tokens.shape[1]
     code, capital = CODE.to(device)[tokens], CAPITAL.to(device)[tokens]
     letter = code > 0
