@@ -22,7 +22,7 @@ from solver.denoisers.load import load
 from solver.denoisers.protocol import Denoiser
 from solver.drive import solve
 from solver.policies import Policy
-from solver.tasks.json_schema.errors import BudgetExhausted, FillError, UnsatisfiableSchema
+from solver.tasks.json_schema.errors import BudgetExhausted, FillError, UnsatisfiableSchema, UnsupportedSchema
 from solver.tasks.json_schema.task import LENGTH, Form, Gap, JsonTask, Predicate
 from solver.tasks.language import BLANK
 from solver.trace import Budget, Counters, Outcome, Step
@@ -94,30 +94,65 @@ def forms(
     """Fill many forms, and give each with its number as soon as it is done. Those of one length go together."""
     model, policy = denoiser_for(denoiser, loops)
     task, budget = JsonTask(), budget or Budget(forwards=FORWARDS)
-    lengths = sorted({form.cells for form in forms})
-    for cells in lengths:
-        numbers = [n for n, form in enumerate(forms) if form.cells == cells]
-        some = [forms[n] for n in numbers]
-        seeds = [seed + n for n in numbers]
-        for at, event in solve(task, some, model, policy, budget, seeds, batch):
+    again, spent = list(range(len(forms))), dict[int, Counters]()
+    if getattr(model, "lays_out", False):  # first in slots of their own; what fails there, in the block as it is
+        laid = [form.laid_out() for form in forms]
+        slotted = [n for n, (one, form) in enumerate(zip(laid, forms, strict=True)) if one is not form]
+        half, budget = halves(budget)
+        for n, outcome in outcomes(task, laid, slotted, model, policy, half, seed, batch, watch):
+            if outcome.status == "solved":
+                yield n, result(task, laid[n], outcome)
+            else:
+                spent[n] = outcome.counters
+        again = sorted(set(again) - set(slotted) | set(spent))
+    for n, outcome in outcomes(task, forms, again, model, policy, budget, seed, batch, watch):
+        yield n, result(task, forms[n], outcome, spent.get(n))
+
+
+def halves(budget: Budget) -> tuple[Budget, Budget]:
+    """A budget for each of two attempts, together not more than it (but a forward each)."""
+    forwards, seconds = budget.forwards, budget.seconds and budget.seconds / 2
+    first, second = (None, None) if forwards is None else (max(1, forwards // 2), max(1, forwards - forwards // 2))
+    return replace(budget, forwards=first, seconds=seconds), replace(budget, forwards=second, seconds=seconds)
+
+
+def outcomes(
+    task: JsonTask,
+    forms: Sequence[Form],
+    numbers: Sequence[int],
+    model: Denoiser,
+    policy: Policy,
+    budget: Budget,
+    seed: int,
+    batch: int,
+    watch: Callable[[int, Step], None] | None,
+) -> Iterator[tuple[int, Outcome]]:
+    """The loop over the forms with these numbers."""
+    for cells in sorted({forms[n].cells for n in numbers}):
+        some = [n for n in numbers if forms[n].cells == cells]
+        for at, event in solve(task, [forms[n] for n in some], model, policy, budget, [seed + n for n in some], batch):
             if isinstance(event, Outcome):
-                yield numbers[at], result(task, some[at], event)
+                yield some[at], event
             elif watch is not None:
-                watch(numbers[at], event)
+                watch(some[at], event)
 
 
-def result(task: JsonTask, form: Form, outcome: Outcome) -> Filled | FillError:
-    """An outcome as an instance or as what kept it from being one."""
+def result(task: JsonTask, form: Form, outcome: Outcome, before: Counters | None = None) -> Filled | FillError:
+    """An outcome as an instance or as what kept it from being one. before: what an earlier attempt cost."""
+    counters = outcome.counters if before is None else before.plus(outcome.counters)
     if outcome.status == "solved":
         sure = outcome.confidence[~form.given[1]]
         score = float(np.log(np.maximum(sure, 1e-9)).mean()) if len(sure) else 0.0
-        return Filled(task.decode(form, outcome.tokens), outcome.confidence, score, outcome.counters)
+        return Filled(task.decode(form, outcome.tokens), outcome.confidence, score, counters)
     error: FillError
     if outcome.status == "unsatisfiable":
         error = UnsatisfiableSchema("no value of this schema fits the template (proven); change one or the other")
     else:
-        error = BudgetExhausted(task.decode(form, outcome.tokens), tuple(v.message for v in outcome.violations))
-    error.forwards, error.seconds = outcome.counters.forwards, outcome.counters.seconds
+        best = task.decode(form, outcome.tokens)
+        unmet = form.unmet(best)
+        error = BudgetExhausted(best, tuple(v.message for v in outcome.violations))
+        error = UnsupportedSchema(*unmet, best) if unmet is not None else error
+    error.forwards, error.seconds = counters.forwards, counters.seconds
     return error
 
 

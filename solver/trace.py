@@ -64,6 +64,11 @@ class Counters:
         names = ("calls", "forwards", "loops", "flops", "decisions", "remasked", "nodes")
         return {**{name: getattr(self, name) for name in names}, "seconds": round(self.seconds, 6)}
 
+    def plus(self, other: Counters) -> Counters:
+        """What two attempts have cost."""
+        names = ("calls", "forwards", "loops", "flops", "decisions", "remasked", "nodes", "seconds")
+        return Counters(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
 
 @dataclass(frozen=True, eq=False)
 class Step:

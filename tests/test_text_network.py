@@ -104,7 +104,7 @@ def test_laid_out_and_back() -> None:
         tokens, pinned, offset = parts
         assert len(tokens) == 256
         assert bytes(tokens[tokens != BLANK].astype(np.uint8)) == text
-        form = Form.of(record.schema, record.text, slots=True)
+        form = Form.of(record.schema, record.text).laid_out()
         given, fixed = form.given
         assert (fixed == pinned).all()
         assert (given[fixed] == tokens[pinned]).all()
@@ -150,7 +150,7 @@ def test_denoiser_of_forms() -> None:
     """An untrained network in the loop: valid instances, whatever it believes."""
     rng, pool = np.random.default_rng(3), records.words(reserved=True)
     some = [records.make(rng, pool) for _ in range(5)]
-    forms = [Form.of(record.schema, record.text, slots=True) for record in some]
+    forms = [Form.of(record.schema, record.text).laid_out() for record in some]
     for number, done in structured.forms(forms, FormDenoiser(network())):
         assert isinstance(done, structured.Filled)
         jsonschema.Draft202012Validator(some[number].schema).validate(done.value)

@@ -1,7 +1,7 @@
 """The network for texts as a denoiser of forms: the prompt is read once, then every forward looks at the whole block.
 
 denoiser = FormDenoiser(TextNetwork(TextConfig()))
-*steps, outcome = refine(JsonTask(), Form.of(schema, text, slots=True), denoiser)
+*steps, outcome = refine(JsonTask(), Form.of(schema, text).laid_out(), denoiser)
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class FormDenoiser:
     """A :class:`~solver.denoisers.protocol.Denoiser` over a :class:`TextNetwork`."""
 
     kind: Literal["mask", "uniform"] = "mask"
+    lays_out = True  # it was trained on blocks in slots
     policy = Policy(accept=0.9, at_least=4, rounds=12, later_rounds=6, doubt=0.3, stop="valid", inherit=True, by="last")
 
     def __init__(self, network: TextNetwork, name: str = "compact") -> None:

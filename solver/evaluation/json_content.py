@@ -95,7 +95,7 @@ def in_the_loop(network: TextNetwork | str, policy: Policy | None, forwards: int
             model = FormDenoiser(network)
             own = model.policy
         task = JsonTask()
-        forms = [Form.of(record.schema, record.text, slots=not isinstance(network, str)) for record in some]
+        forms = [Form.of(record.schema, record.text).laid_out() for record in some]
         found: dict[int, Answer] = {}
         for number, event in solve(task, forms, model, policy or own, Budget(forwards), SEED, BATCH):
             if isinstance(event, Outcome):

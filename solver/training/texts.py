@@ -22,7 +22,7 @@ from torch import Tensor
 from solver.decoders.text import middle_prompt
 from solver.denoisers.text_network import KNOWN, OPEN, PINNED
 from solver.tasks.json_schema.compile import Compiler
-from solver.tasks.json_schema.records import make, words
+from solver.tasks.json_schema.records import Record, make, words
 from solver.tasks.json_schema.scaffold import Scaffold
 from solver.tasks.json_schema.spans import Cursor, spans
 from solver.tasks.json_schema.task import Form
@@ -92,10 +92,11 @@ def left_offsets(tokens: Ints) -> Ints:
     return found
 
 
-def cut(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Generator) -> Example | None:
-    """A text with values cut out: up to three for the denoiser, each a slot with room to spare; for the baseline one, and what
-    stands on both sides of it is in the prompt (fill-in-the-middle; Bavarian et al. 2022)."""
-    among = [span for path, span in spans(text).items() if path and not str(path[-1]).startswith("#")]
+def cut(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Generator, only: str | None = None) -> Example | None:
+    """A text with values cut out, any or ``only`` one field: up to three for the denoiser, each a slot with room to spare; for
+    the baseline one, and what stands on both sides of it is in the prompt (fill-in-the-middle; Bavarian et al. 2022)."""
+    found = spans(text)
+    among = [span for path, span in found.items() if path and not str(path[-1]).startswith("#") and only in (None, path[0])]
     leaves = [(a, b) for a, b in among if not any(a <= c and d <= b and (c, d) != (a, b) for c, d in among)]
     if not leaves:
         return None
@@ -152,17 +153,24 @@ class Texts:
         known = words(reserved=False)
         for _ in range(pool):
             if real and self.rng.random() < REAL:
-                (schema, text), said, cuts = real[int(self.rng.integers(len(real)))], "", 0.5
+                schema, text = real[int(self.rng.integers(len(real)))]
+                one = (cut if self.rng.random() < 0.5 else example)(schema, "", text, causal, self.rng)
             else:
-                record = make(self.rng, known)
-                schema, said, text, cuts = record.schema, record.text, written(record.instance), 0.15
-            one = (cut if self.rng.random() < cuts else example)(schema, said, text, causal, self.rng)
+                one = self.of_record(make(self.rng, known))
             if one is not None and len(one.prompt) <= PROMPTS[-1]:
                 prompt = next(size for size in PROMPTS if len(one.prompt) <= size)
                 self.buckets.setdefault((len(one.truth), prompt), []).append(one)
         self.keys = sorted(self.buckets)
         sizes = np.array([len(self.buckets[key]) for key in self.keys], float)
         self.shares = sizes / sizes.sum()
+
+    def of_record(self, record: Record) -> Example | None:
+        """As it is; or with values cut out, where something is derived that alone and, half of the time, without the text."""
+        text = written(record.instance)
+        if self.rng.random() > (0.15 if record.derived is None else 0.3):
+            return example(record.schema, record.text, text, self.causal, self.rng)
+        said = "" if record.derived is not None and self.rng.random() < 0.5 else record.text
+        return cut(record.schema, said, text, self.causal, self.rng, record.derived)
 
     def next(self) -> tuple[Tensor, ...]:
         """prompt (B, P), its lengths (B,), tokens, status, offset, truth (B, L), weight (B, L)."""

@@ -40,11 +40,15 @@ class CanvasTooSmall(FillError):  # noqa: N818
 
 
 class UnsupportedSchema(FillError):  # noqa: N818
-    """A keyword for which no instance was found, because neither the language nor the loop can answer for it."""
+    """The budget ended, and all that was wrong is a keyword which the language leaves to the validator (``declined``). best: the
+    best text so far, which is not valid."""
 
-    def __init__(self, pointer: str, keyword: str) -> None:
-        super().__init__(f"{keyword} at {pointer or 'the root'} is not supported: take it out, or say it in another way")
-        self.pointer, self.keyword = pointer, keyword
+    def __init__(self, pointer: str, keyword: str, best: str = "") -> None:
+        super().__init__(
+            f"no instance was found: {keyword} at {pointer or 'the root'} is left to the validator, and no draft met it; "
+            "say it in another way, or give more --forwards"
+        )
+        self.pointer, self.keyword, self.best = pointer, keyword, best
 
 
 class BudgetExhausted(FillError):  # noqa: N818

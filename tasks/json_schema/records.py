@@ -229,18 +229,27 @@ def plain(rng: Rng, pool: tuple[str, ...]) -> Record:
     return Record(closed(schema), say(rng, said), instance)
 
 
+TOTALS = ("total", "sum", "overall")
+
+
 def totalled(rng: Rng, pool: tuple[str, ...]) -> Record:
-    """A count of a list, or a total of amounts, that the text does not say."""
+    """A count of a list, or a total of amounts in fields or in a list, that the text does not say."""
     fields = Fields()
     order: Any = pick(rng, ORDERS)
-    if rng.random() < 0.5:
+    how = int(rng.integers(3))
+    if how == 0:
         listed = fields.add(rng, pool, list_value(rng, pool))
         value, name = len(fields.instance[listed]), pick(rng, ("count", "number", "length", "size"))
-    else:
+    elif how == 1:
         amounts = [
             fields.add(rng, pool, ({"type": "integer"}, v, str(v))) for v in rng.integers(1, 50, int(rng.integers(2, 4))).tolist()
         ]
-        value, name = sum(fields.instance[k] for k in amounts), pick(rng, ("total", "sum", "overall"))
+        value, name = sum(fields.instance[k] for k in amounts), pick(rng, TOTALS)
+    else:
+        lines = rng.integers(1, 50, int(rng.integers(2, 4))).tolist()
+        schema = {"type": "array", "items": {"type": "integer"}}
+        fields.add(rng, pool, (schema, lines, spoken(rng, list(map(str, lines)))))
+        value, name = sum(lines), pick(rng, TOTALS)
     if rng.random() < 0.5:
         fields.add(rng, pool, pick(rng, VALUES)(rng, pool))
     return derived(rng, fields, name, {"type": "integer"}, value, order)

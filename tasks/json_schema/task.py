@@ -83,20 +83,15 @@ class Form:
         formats: bool = True,
         registry: Mapping[str, Any] | None = None,
         draft: int | None = None,
-        slots: bool = False,
     ) -> Form:
-        """``slots``: lay the block out by what all instances have in common (scaffold.py), where there is such a thing. Raises
-        SchemaError for what is no schema or template; UnsatisfiableSchema where no value satisfies the schema, which is then
-        proven; CanvasTooSmall where one does, but none so short."""
+        """Raises SchemaError for what is no schema or template; UnsatisfiableSchema where no value satisfies the schema, which is
+        then proven; CanvasTooSmall where one does, but none so short."""
         if length < 1:
             raise SchemaError(f"the length must be at least 1, not {length}")
         too_deep(schema)
         compiler = Compiler(schema, formats, registry, draft)
         validator = validator_of(schema, compiler.draft, formats, registry)
         parts: tuple[bytes | Gap, ...] = (Gap(length),)
-        if slots and template is None:
-            laid = Scaffold.of(Values(compiler, length)).parts(length)
-            parts = tuple(part if isinstance(part, bytes) else Gap(part) for part in laid) if laid else parts
         if template is not None:
             parts = tuple(part.encode() if isinstance(part, str) else part for part in template if part != "")
             if not parts:
@@ -123,6 +118,24 @@ class Form:
         if costs is not None and grammar.start not in costs and not grammar.narrow:
             return UnsatisfiableSchema()
         return CanvasTooSmall(max(self.cells + 1, int(costs.get(grammar.start, 0)) if costs else 0), self.cells)
+
+    def laid_out(self) -> Form:
+        """The same in literals and slots, where all instances have something in common and the block has room; else itself. What
+        is found in it is an instance; that nothing is found means only that a slot was too small."""
+        laid = Scaffold.of(Values(self.compiler, self.cells)).parts(self.cells) if len(self.parts) == 1 else None
+        return replace(self, parts=tuple(part if isinstance(part, bytes) else Gap(part) for part in laid)) if laid else self
+
+    def unmet(self, text: str) -> tuple[str, str] | None:
+        """Pointer and keyword of what is wrong with a text, where all of it was left to the validator."""
+        try:
+            errors = list(self.validator.iter_errors(json.loads(text)))
+        except (ValueError, RecursionError):
+            return None
+        paths = [tuple(error.schema_path) for error in errors]
+        left = {name.split()[0] for name in self.compiler.declined}
+        if not paths or any(not left & {str(part) for part in path[-1:]} for path in paths):
+            return None
+        return "".join(f"/{part}" for part in paths[0]), str(paths[0][-1])
 
     @property
     def cells(self) -> int:
