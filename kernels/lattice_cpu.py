@@ -33,22 +33,23 @@ def _scaled(x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _labels(weights, members, first, mantissa, exponent, high, argument):  # type: ignore[no-untyped-def]
-    """The total (as mantissa and exponent), the largest log-weight and its symbol of every label in every cell."""
+def _labels(weights, members, first, linear, tops, mantissa, exponent, high, argument):  # type: ignore[no-untyped-def]
+    """The total (as mantissa and exponent), the largest log-weight and its symbol of every label in every cell; and the weights
+    themselves, relative to the largest of their cell, with that one's logarithm."""
     cells, symbols = weights.shape
-    linear = np.empty(symbols)
     for t in range(cells):
         top = -np.inf
         for v in range(symbols):
             top = max(top, weights[t, v])
+        tops[t] = top
         base_m, base_e = _scaled(top)
         for v in range(symbols):
-            linear[v] = np.exp(weights[t, v] - top) if weights[t, v] > -np.inf else 0.0
+            linear[t, v] = np.exp(weights[t, v] - top) if weights[t, v] > -np.inf else 0.0
         for c in range(len(first) - 1):
             best, arg, total = -np.inf, -1, 0.0
             for k in range(first[c], first[c + 1]):
                 v = members[k]
-                total += linear[v]
+                total += linear[t, v]
                 if weights[t, v] > best:
                     best, arg = weights[t, v], v
             high[t, c], argument[t, c] = best, arg
@@ -96,6 +97,8 @@ def _part(m, e, whole_m, whole_e):  # type: ignore[no-untyped-def]
     d = e - whole_e
     if m == 0.0 or d < -1000:
         return 0.0
+    if -64 < d <= 0:
+        return m / whole_m * POWERS[-d]
     return math.ldexp(m / whole_m, d)
 
 
@@ -276,24 +279,19 @@ def _marginals(graph, sums, behind, mass, blanks):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _spread(weights, members, first, mantissa, exponent, mass, blanks, out):  # type: ignore[no-untyped-def]
+def _spread(weights, members, first, linear, tops, mantissa, exponent, mass, blanks, out):  # type: ignore[no-untyped-def]
     """From labels to symbols."""
     cells, symbols = weights.shape
-    linear = np.empty(symbols)
     for t in range(cells):
         out[t, symbols - 1] += blanks[t]
-        top = -np.inf
-        for v in range(symbols):
-            top = max(top, weights[t, v])
-        for v in range(symbols):
-            linear[v] = np.exp(weights[t, v] - top) if weights[t, v] > -np.inf else 0.0
+        top = tops[t]
         for c in range(len(first) - 1):
             if mass[t, c] > 0.0:
                 log_total = np.log(mantissa[t, c]) + exponent[t, c] * LN2 - top
                 if log_total > -600.0:
                     share = mass[t, c] * np.exp(-log_total)
                     for k in range(first[c], first[c + 1]):
-                        out[t, members[k]] += share * linear[members[k]]
+                        out[t, members[k]] += share * linear[t, members[k]]
                 else:
                     for k in range(first[c], first[c + 1]):
                         out[t, members[k]] += mass[t, c] * np.exp(weights[t, members[k]] - top - log_total)
@@ -426,7 +424,9 @@ class Lattice:
         shape = (len(weights), len(a.member_first) - 1)
         self.mantissa, self.exponent = np.empty(shape), np.empty(shape, np.int32)
         self.high, self.argument = np.empty(shape), np.empty(shape, np.int32)
-        _labels(self.weights, a.members, a.member_first, self.mantissa, self.exponent, self.high, self.argument)
+        self.linear, self.tops = np.empty_like(self.weights), np.empty(len(weights))
+        edges = (a.members, a.member_first, self.linear, self.tops)
+        _labels(self.weights, *edges, self.mantissa, self.exponent, self.high, self.argument)
         self.blank = np.ascontiguousarray(self.weights[:, -1])
         self._behind: tuple[Any, Any] | None = None
 
@@ -541,7 +541,8 @@ class Lattice:
         a = self.automaton
         graph = (a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.reach)
         _marginals(graph, self.sums, self.behind, mass, blanks)
-        _spread(self.weights, a.members, a.member_first, self.mantissa, self.exponent, mass, blanks, out)
+        edges = (a.members, a.member_first, self.linear, self.tops)
+        _spread(self.weights, *edges, self.mantissa, self.exponent, mass, blanks, out)
         return out
 
     def sample(self, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -79,6 +79,7 @@ class Progress:
     violations: tuple[Violation, ...] = ()
     blamed: int = 1 << 30
     valid: bool = False
+    tax: float = 0.0
     steps: int = 0
     counters: Counters = field(default_factory=Counters)
 
@@ -204,6 +205,7 @@ def absorb(
         violations=verdict.violations,
         refuted=verdict.refuted,
         solved=solved,
+        tax=reply.tax,
     )
     best.steps += 1
     counters.forwards += 1
@@ -306,11 +308,11 @@ def keep(best: Progress, policy: Policy, verdict: Verdict, reply: Reply) -> None
     count = 0 if verdict.valid else int(verdict.blamed.sum()) + nowhere * len(verdict.draft)
     if verdict.valid or not policy.checks or (count < best.blamed and not best.valid):
         best.tokens, best.confidence, best.violations = verdict.draft, reply.top1, verdict.violations
-        best.blamed, best.valid = count, verdict.valid
+        best.blamed, best.valid, best.tax = count, verdict.valid, reply.tax
 
 
 def finish(status: Any, best: Progress, proof: int | None = None) -> Outcome:
     """The outcome, with the clock stopped."""
     best.counters.seconds = time.perf_counter() - best.counters.started
     violations = () if status == "solved" else best.violations
-    return Outcome(status, best.tokens, violations, best.confidence, best.counters, proof)
+    return Outcome(status, best.tokens, violations, best.confidence, best.counters, proof, best.tax)

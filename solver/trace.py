@@ -76,7 +76,8 @@ class Step:
 
     canvas, parent: numbers of this canvas and of the one it came from.  decision: (cell, token) that made this canvas out of
     its parent, None for the first.  trail (L,): pinned cells, decisions and what they imply.  accepted, remasked (L,): cells
-    newly shown to the denoiser, and taken back.  refuted: the reasoned violation that closed this canvas, if any.
+    newly shown to the denoiser, and taken back.  refuted: the reasoned violation that closed this canvas, if any.  tax: nats that
+    validity cost the draft, where the task has a language.
     """
 
     number: int
@@ -93,6 +94,7 @@ class Step:
     violations: tuple[Violation, ...]
     refuted: Violation | None
     solved: bool
+    tax: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; cells as lists of numbers, confidence to three places."""
@@ -115,6 +117,7 @@ class Step:
             "violations": [violation_json(v) for v in self.violations],
             "refuted": None if self.refuted is None else violation_json(self.refuted),
             "solved": self.solved,
+            "tax": round(self.tax, 4) if np.isfinite(self.tax) else None,
         }
 
 
@@ -122,7 +125,8 @@ class Step:
 class Outcome:
     """How it ended. tokens (L,): the answer where ``solved``, else the best draft, which violates ``violations``.
 
-    proof: where unsatisfiable, the number of canvases refuted, each by a reasoned violation.
+    proof: where unsatisfiable, the number of canvases refuted, each by a reasoned violation.  tax: nats that validity cost the
+    last draft, minus the log-probability that a draft of the denoiser's own is in the language; 0 where there is none.
     """
 
     status: Status
@@ -131,6 +135,7 @@ class Outcome:
     confidence: np.ndarray
     counters: Counters
     proof: int | None = None
+    tax: float = 0.0
 
 
 def violation_json(violation: Violation) -> dict[str, Any]:

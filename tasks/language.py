@@ -365,10 +365,10 @@ class Projection:
 def weights_of(logits: NDArray[np.floating], tokens: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Log-probabilities (L, 258) of bytes, WHITE and BLANK, from logits (L, 257) of bytes and BLANK; ``known`` cells (L,) hold
     their tokens, and white space there may stand outside a string."""
-    cells = len(tokens)
-    weights = np.full((cells, 258), -np.inf)
+    weights = np.empty((len(tokens), 258))
     shifted = logits - logits.max(1, keepdims=True)
-    weights[:, [*range(256), 257]] = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    shifted -= np.log(np.exp(shifted).sum(1, keepdims=True))
+    weights[:, :256], weights[:, 256], weights[:, 257] = shifted[:, :256], -np.inf, shifted[:, 256]
     weights[known] = -np.inf
     at = np.flatnonzero(known)
     held = tokens[at]
@@ -394,8 +394,8 @@ def project(
     if score == -np.inf:
         return None
     p = lattice.marginals()
-    p[:, 32] += np.where(known & (tokens == 32), p[:, 256], 0)
-    p = p[:, [*range(256), 257]]
+    p[:, 256] = p[:, 257]  # a symbol for white space has no say: what is known is written below
+    p = p[:, :257]
     p[known] = 0.0
     p[known, tokens[known]] = 1.0
     sample = best if rng is None else lattice.sample(rng)

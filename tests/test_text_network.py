@@ -12,16 +12,17 @@ import torch
 
 from solver import checkpoint, structured
 from solver.cli.main import main
-from solver.decoders.text import write
+from solver.decoders.text import Page, write
 from solver.denoisers.forms import FormDenoiser
 from solver.denoisers.text_network import KNOWN, OPEN, PINNED, Past, TextConfig, TextNetwork
 from solver.tasks.json_schema import records
 from solver.tasks.json_schema.compile import Compiler
 from solver.tasks.json_schema.scaffold import Scaffold
+from solver.tasks.json_schema.spans import left_offsets
 from solver.tasks.json_schema.task import Form, JsonTask
 from solver.tasks.json_schema.values import Values
 from solver.tasks.language import BLANK
-from solver.training.texts import Texts, example, lay_out, left_offsets
+from solver.training.texts import Texts, example, lay_out
 
 SMALL = TextConfig(width=16, hidden=16, heads=2, readers=2, layers=2, offsets=8)
 
@@ -140,7 +141,8 @@ def test_writing_left_to_right(masked: bool) -> None:
     rng, pool = np.random.default_rng(2), records.words(reserved=True)
     some = [records.make(rng, pool) for _ in range(4)]
     forms = [Form.of(record.schema, record.text, length=96 + 32 * at) for at, record in enumerate(some)]
-    for form, text in zip(forms, write(network(causal=True), forms, masked, temperature=1.0), strict=True):
+    pages = [Page.of(form, masked) for form in forms]
+    for form, text in zip(forms, write(network(causal=True), pages, temperature=1.0), strict=True):
         assert len(text.bytes) <= form.cells
         if masked:
             assert form.validator.is_valid(json.loads(text.bytes))
@@ -171,4 +173,4 @@ def test_training(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_example_without_room() -> None:
     record = records.Record({"const": "x" * 300}, "", {"a": "x" * 300})
-    assert example(record, False, np.random.default_rng(0)) is None
+    assert example(record.schema, "", b'{"a":"' + b"x" * 300 + b'"}', False, np.random.default_rng(0)) is None

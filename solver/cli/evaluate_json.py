@@ -1,4 +1,4 @@
-"""``python -m solver evaluate json``: what the engine guarantees on the development schemas, as rows of results.json."""
+"""``python -m solver evaluate json``: what the engine guarantees on the development schemas, as rows of json.json, and plots."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from solver.cli.main import UsageError
 
 Row = dict[str, Any]
-SECTIONS = ("guarantee", "membership", "pinned", "speed", "content")
+ENGINE = ("guarantee", "membership", "pinned", "speed", "engines")  # of the engine, with any model: on the development files
+MODEL = ("content", "infill", "cross")  # of what the trained models add
+SECTIONS = ENGINE + MODEL
 
 
-def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterable[Row]:
+def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
     """The rows of the sections that were asked for. Raises UsageError."""
     from solver.evaluation import json_schema as evaluation
     from solver.trace import Budget
@@ -25,22 +27,23 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterable[Row]:
         raise UsageError(f"unknown section {min(unknown)!r}; there are {', '.join(SECTIONS)}")
     data = arguments.data or os.environ.get("REMASK_DATA")
     folder = Path(data or "") / "jsonschema"
-    if sections != ["content"] and (not data or not folder.is_dir()):
+    if not set(sections) <= {"content", "cross"} and (not data or not folder.is_dir()):
         raise UsageError("evaluate json needs --data DIR (or REMASK_DATA) with a jsonschema folder in it")
-    if "content" in sections:  # records are generated: no data is needed
-        from solver.checkpoint import SHIPPED
-        from solver.evaluation.json_content import content
-
-        chosen = dict(option.split("=", 1) for option in arguments.checkpoint)
-        folders = [Path(chosen.get(model, SHIPPED / name)) for model, name in (("compact", "json"), ("ar", "json-ar"))]
-        yield from content(folders[0], folders[1], arguments.limit or (60 if arguments.quick else 400))
-        sections = [section for section in sections if section != "content"]
+    if set(sections) & set(MODEL):
+        yield from model_rows(arguments, sections, folder)
+        sections = [section for section in sections if section in ENGINE]
         if not sections:
             return
     limit = arguments.limit or (100 if arguments.quick else None)
     some, remotes = evaluation.problems(folder, limit)
     budget = Budget(min(arguments.forwards or 1000, 1000), arguments.seconds or 20.0)
     for section in sections:
+        if section == "engines":
+            from solver.evaluation import json_engines
+
+            yield from json_engines.engines(some, remotes, json_engines.NAMES)
+            for share in (0.25, 0.5):
+                yield from json_engines.pinned_left_to_right(some, remotes, share, 0)
         if section == "speed":
             yield from evaluation.speed(some, remotes)
         elif section == "membership":
@@ -54,7 +57,30 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterable[Row]:
                         yield from evaluation.pinned(some, remotes, arm, share, seed)
 
 
+def model_rows(arguments: argparse.Namespace, sections: list[str], folder: Path) -> Iterator[Row]:
+    """What the trained models add."""
+    from solver.evaluation.json_arms import networks
+    from solver.evaluation.json_content import content
+    from solver.evaluation.json_cross import cross
+    from solver.evaluation.json_infill import infill
+
+    chosen = {name: Path(path) for name, path in (option.split("=", 1) for option in arguments.checkpoint)}
+    try:
+        network, baseline = networks(chosen.get("compact"), chosen.get("ar"))
+    except ValueError as error:  # CheckpointError
+        raise UsageError(str(error)) from error
+    if "content" in sections:  # records are generated: no data is needed
+        yield from content(network, baseline, arguments.limit or (60 if arguments.quick else 400))
+    if "infill" in sections:
+        yield from infill(folder, network, baseline, arguments.limit or (40 if arguments.quick else 200))
+    if "cross" in sections:
+        yield from cross(network, baseline, arguments.limit or (20 if arguments.quick else 100))
+
+
 def run(arguments: argparse.Namespace) -> int:
+    from solver.evaluation.json_plots import PLOTS
+    from solver.evaluation.plots import draw
+
     sections = ["guarantee"] if arguments.sections == "contest" else arguments.sections.split(",")
     out = Path(arguments.out)
     if out.exists() and not out.is_dir():
@@ -67,6 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         found = [old for old in found if [old.get(name) for name in ("section", "file", "arm", "seed", "step")] != key]
         found.append(row)
         results.write_text(json.dumps({"rows": found}, indent=1) + "\n")
-        print({name: value for name, value in row.items() if name not in ("failed", "missed")}, file=sys.stderr, flush=True)
-    print(f"{results}")
+        short = {name: value for name, value in row.items() if name not in ("failed", "missed") and not name.endswith("_all")}
+        print(short, file=sys.stderr, flush=True)
+    print("\n".join(str(out / name) for name in (results.name, *draw(found, out, PLOTS))))
     return 0

@@ -71,15 +71,8 @@ class FormDenoiser:
 
     @torch.inference_mode()
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> FormState:
-        prompts = [shortened(canvas.prompt) for canvas in canvases]
-        lengths = torch.tensor([len(prompt) for prompt in prompts])
-        padded = np.zeros((len(prompts), max(1, int(lengths.max()))), np.int64)
-        for row, prompt in enumerate(prompts):
-            padded[row, : len(prompt)] = prompt
-        parts = [
-            self.network.read(torch.from_numpy(padded[at : at + ROWS]), lengths[at : at + ROWS])
-            for at in range(0, len(padded), ROWS)
-        ]
+        prompts, lengths = padded([canvas.prompt for canvas in canvases])
+        parts = [self.network.read(prompts[at : at + ROWS], lengths[at : at + ROWS]) for at in range(0, len(prompts), ROWS)]
         read = Read(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
         return FormState(read, torch.from_numpy(np.stack([offsets(canvas) for canvas in canvases])))
 
@@ -103,6 +96,16 @@ class FormDenoiser:
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         return np.zeros(len(where), np.int64)
+
+
+def padded(prompts: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
+    """Prompts as (B, P), shortened, and the length of each."""
+    short = [shortened(prompt) for prompt in prompts]
+    lengths = torch.tensor([len(prompt) for prompt in short])
+    found = np.zeros((len(short), max(1, int(lengths.max()))), np.int64)
+    for row, prompt in enumerate(short):
+        found[row, : len(prompt)] = prompt
+    return torch.from_numpy(found), lengths
 
 
 def shortened(prompt: Tokens) -> Tokens:

@@ -4,44 +4,26 @@
 
 Records are generated from words that training never used as keys. Fields that are in the text are *copied*; one that is not is
 *derived* (a total, a count, the kind that goes with the fields) and stands first or last. Arms: the denoiser in one forward and
-refined, with the language and without; the same network left to right, raw and with the language as a mask; random, and byte
-frequencies.
+refined, with the language and without; the same network left to right, raw, with the language as a mask, and with retries;
+random, and byte frequencies.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from solver import checkpoint, structured
-from solver.decoders.text import write
-from solver.denoisers.forms import FormDenoiser
 from solver.denoisers.text_network import TextNetwork
-from solver.drive import solve
+from solver.evaluation.json_arms import SEED, TRIES, Answer, Arm, in_the_loop, left_to_right, parsed
 from solver.evaluation.statistics import interval
-from solver.policies import Policy
 from solver.tasks.json_schema.records import Record, make, words
-from solver.tasks.json_schema.task import Form, JsonTask
-from solver.trace import Budget, Outcome
+from solver.tasks.json_schema.task import Form
 
 Row = dict[str, Any]
-SEED = 990_002
-BATCH = 32
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What an arm made of a record. text: whatever it wrote.  gflop, forwards: what it cost."""
-
-    text: str
-    forwards: int
-    gflop: float
+WITH, WITHOUT = "diffusion", "diffusion, no language"
 
 
 def records(count: int) -> list[Record]:
@@ -60,18 +42,10 @@ def flat(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     return found
 
 
-def read(text: str) -> Any:
-    """The JSON of a text, or None where it is none."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
 def graded(record: Record, form: Form, answer: Answer) -> dict[str, Any]:
     """valid: by the schema.  exact: the instance that was meant.  copied: of the fields that are in the text, how many are right,
     and of how many.  derived: whether the one that is not is right."""
-    value = read(answer.text)
+    value = parsed(answer.text)
     meant, said = flat(record.instance), flat(value) if isinstance(value, dict) else {}
     derived = (record.derived,) if record.derived is not None else None
     copied = [path for path in meant if path != derived]
@@ -85,94 +59,91 @@ def graded(record: Record, form: Form, answer: Answer) -> dict[str, Any]:
     }
 
 
-def in_the_loop(network: TextNetwork | str, policy: Policy | None, forwards: int) -> Callable[[Sequence[Record]], list[Answer]]:
-    """An arm that drafts blocks: the trained denoiser, or a control by name."""
-
-    def run(some: Sequence[Record]) -> list[Answer]:
-        if isinstance(network, str):
-            model, own = structured.denoiser_for(network)
-        else:
-            model = FormDenoiser(network)
-            own = model.policy
-        task = JsonTask()
-        forms = [Form.of(record.schema, record.text).laid_out() for record in some]
-        found: dict[int, Answer] = {}
-        for number, event in solve(task, forms, model, policy or own, Budget(forwards), SEED, BATCH):
-            if isinstance(event, Outcome):
-                text = task.decode(forms[number], event.tokens)
-                found[number] = Answer(text, event.counters.forwards, event.counters.flops / 1e9)
-        return [found[number] for number in range(len(some))]
-
-    return run
-
-
-def left_to_right(network: TextNetwork, masked: bool) -> Callable[[Sequence[Record]], list[Answer]]:
-    """The baseline."""
-
-    def run(some: Sequence[Record]) -> list[Answer]:
-        found = []
-        for at in range(0, len(some), BATCH):
-            forms = [Form.of(record.schema, record.text) for record in some[at : at + BATCH]]
-            for form, text in zip(forms, write(network, forms, masked), strict=True):
-                steps = len(text.bytes) + 1
-                cost = network.flops(steps, len(form.prompt)) / 1e9
-                found.append(Answer(bytes(text.bytes).decode(errors="replace"), steps, cost))
-        return found
-
-    return run
-
-
-def arms(folder: Path, baseline: Path) -> dict[str, Callable[[Sequence[Record]], list[Answer]]]:
-    """All arms whose checkpoint is there."""
-    found: dict[str, Callable[[Sequence[Record]], list[Answer]]] = {}
-    if (folder / "config.json").is_file():
-        network, _ = checkpoint.load(folder, "json")
-        assert isinstance(network, TextNetwork)
-        policy = FormDenoiser.policy
-        found["diffusion-oneshot"] = in_the_loop(network, policy, 1)
-        found["diffusion"] = in_the_loop(network, Policy(**{**policy.__dict__, "stop": "settled"}), 64)
-        free = Policy(**{**policy.__dict__, "checks": False})
-        found["diffusion-oneshot, no language"] = in_the_loop(network, free, 1)
-        found["diffusion, no language"] = in_the_loop(network, free, 16)
-    if (baseline / "config.json").is_file():
-        network, _ = checkpoint.load(baseline, "json")
-        assert isinstance(network, TextNetwork)
-        found["ar"] = left_to_right(network, masked=False)
-        found["ar-masked"] = left_to_right(network, masked=True)
-    found["random"] = in_the_loop("random", None, 20)
-    found["prior"] = in_the_loop("prior", None, 20)
+def arms(network: TextNetwork | None, baseline: TextNetwork | None) -> dict[str, Arm]:
+    """All arms whose checkpoint is there; the controls always."""
+    found: dict[str, Arm] = {}
+    if network is not None:
+        found["diffusion-oneshot"] = in_the_loop(network, 1)
+        found[WITH] = in_the_loop(network, 64, stop="settled")
+        found["diffusion-oneshot, no language"] = in_the_loop(network, 1, checks=False)
+        found[WITHOUT] = in_the_loop(network, 16, checks=False)
+    if baseline is not None:
+        found["ar"] = left_to_right(baseline, masked=False)
+        found["ar-masked"] = left_to_right(baseline, masked=True)
+        found[f"ar, {TRIES} tries"] = left_to_right(baseline, masked=False, tries=TRIES)
+    found["random"] = in_the_loop("random", 20)
+    found["prior"] = in_the_loop("prior", 20)
     return found
 
 
-def content(folder: Path, baseline: Path, count: int) -> Iterator[Row]:
-    """Every arm on the same records."""
+def content(network: TextNetwork | None, baseline: TextNetwork | None, count: int) -> Iterator[Row]:
+    """Every arm on the same records, then what the language costs."""
     some = records(count)
-    forms = [Form.of(record.schema, record.text) for record in some]
-    for name, run in arms(folder, baseline).items():
-        run(some[:2])  # whatever is loaded or compiled at first use
+    marks: dict[str, list[dict[str, Any]]] = {}
+    for name, run in arms(network, baseline).items():
+        drafted = name.startswith(("diffusion", "random", "prior"))
+        forms = [Form.of(record.schema, record.text) for record in some]
+        asked = [form.laid_out() for form in forms] if drafted else forms
+        run([asked[0]])  # whatever is loaded or compiled at first use
         started = time.perf_counter()
-        answers = run(some)
+        answers = run(asked)
         seconds = time.perf_counter() - started
-        marks = [graded(record, form, answer) for record, form, answer in zip(some, forms, answers, strict=True)]
-        row: Row = {"section": "content", "file": "records", "arm": name, "seed": 0, "records": count}
-        for key in ("valid", "exact"):
-            hits = np.array([mark[key] for mark in marks])
-            row |= {key: round(float(hits.mean()), 4), f"{key}_interval": [round(x, 4) for x in interval(hits)]}
-        share = np.array([mark["copied"] / mark["of"] for mark in marks if mark["of"]])
-        fields = sum(mark["of"] for mark in marks)
-        row |= {"copied": round(sum(mark["copied"] for mark in marks) / fields, 4), "fields": fields}
-        row["copied_interval"] = [round(x, 4) for x in interval(share)]
-        for order in ("first", "last"):
-            hits = np.array(
-                [m["derived"] for m, r in zip(marks, some, strict=True) if r.order == order and m["derived"] is not None]
-            )
-            row |= {
-                f"derived_{order}": round(float(hits.mean()), 4),
-                f"derived_{order}_interval": [round(x, 4) for x in interval(hits)],
-            }
-        row |= {
+        marks[name] = [graded(record, form, answer) for record, form, answer in zip(some, forms, answers, strict=True)]
+        yield {
+            "section": "content",
+            "file": "records",
+            "arm": name,
+            "seed": 0,
+            "records": count,
+            **shares(some, marks[name]),
             "forwards_mean": round(float(np.mean([answer.forwards for answer in answers])), 2),
             "gflop_mean": round(float(np.mean([answer.gflop for answer in answers])), 4),
             "ms": round(1e3 * seconds / count, 2),
         }
-        yield row
+        if name == WITH:
+            taxes = np.array([answer.tax for answer in answers])
+    if network is not None:
+        yield tax(marks[WITH], marks[WITHOUT], taxes)
+
+
+def shares(some: Sequence[Record], marks: Sequence[dict[str, Any]]) -> Row:
+    """The shares of an arm, each with its interval."""
+    row: Row = {}
+    for key in ("valid", "exact"):
+        row |= share(key, np.array([mark[key] for mark in marks]))
+    row |= share("copied", np.array([mark["copied"] / mark["of"] for mark in marks if mark["of"]]))
+    row["fields"] = sum(mark["of"] for mark in marks)
+    row["copied"] = round(sum(mark["copied"] for mark in marks) / row["fields"], 4)
+    for order in ("first", "last"):
+        for kind in ("kind", "total"):
+            of = [r.order == order and kind == ("kind" if "oneOf" in r.schema else "total") for r in some]
+            row |= share(f"{kind}_{order}", np.array([mark["derived"] for mark, here in zip(marks, of, strict=True) if here]))
+        row |= share(f"derived_{order}", np.array([m["derived"] for m, r in zip(marks, some, strict=True) if r.order == order]))
+    return row
+
+
+def share(name: str, hits: np.ndarray) -> Row:
+    """A mean with its interval."""
+    if not len(hits):
+        return {}
+    return {name: round(float(hits.mean()), 4), f"{name}_interval": [round(x, 4) for x in interval(hits)]}
+
+
+def tax(conditioned: Sequence[dict[str, Any]], free: Sequence[dict[str, Any]], nats: np.ndarray) -> Row:
+    """What the language costs: fields right with it and without it on the records that both get valid, and the nats."""
+    both = [(a, b) for a, b in zip(conditioned, free, strict=True) if a["valid"] and b["valid"] and a["of"]]
+    ahead = np.array([(a["copied"] - b["copied"]) / a["of"] for a, b in both])
+    fields = sum(a["of"] for a, _ in both)
+    finite = nats[np.isfinite(nats)]
+    return {
+        "section": "tax",
+        "file": "records",
+        "arm": WITH,
+        "seed": 0,
+        "both_valid": len(both),
+        "copied_with": round(sum(a["copied"] for a, _ in both) / max(1, fields), 4),
+        "copied_without": round(sum(b["copied"] for _, b in both) / max(1, fields), 4),
+        "ahead": round(float(ahead.mean()), 4) if len(ahead) else None,
+        "ahead_interval": [round(x, 4) for x in interval(ahead)] if len(ahead) else None,
+        "nats": {f"p{p}": round(float(np.percentile(finite, p)), 4) for p in (50, 90, 95, 99)},
+    }

@@ -114,6 +114,11 @@ def quantiles(milliseconds: Sequence[float]) -> dict[str, float]:
     return {f"p{p}": round(float(np.percentile(milliseconds, p)), 2) for p in (50, 90, 95, 99, 100)}
 
 
+def distribution(milliseconds: Sequence[float]) -> list[float]:
+    """A distribution: its 0, 1, ..., 100 % quantiles."""
+    return [round(float(x), 2) for x in np.percentile(milliseconds, range(101))] if milliseconds else []
+
+
 def guarantee(some: Sequence[Problem], remotes: dict[str, Any], denoiser: str, budget: Budget, seed: int) -> Iterator[Row]:
     """Schemas by group: solved, proven without an instance, or which error. invalid: called solved, and python's jsonschema
     disagrees (with_rust of them: the Rust validator, which passes the whole suite, agrees with us)."""
@@ -269,7 +274,7 @@ def speed(some: Sequence[Problem], remotes: dict[str, Any]) -> Iterator[Row]:
                 continue
             states.append(unrolled.automaton.states)
             edges.append(len(unrolled.automaton.src))
-            logits = rng.normal(size=(LENGTH, 257))
+            logits = rng.normal(size=(LENGTH, 257)).astype(np.float32)  # as denoisers give them
             nothing = np.zeros(LENGTH, np.int64), np.zeros(LENGTH, bool)
             whole = Slots.whole(LENGTH)
             language.project(unrolled, whole, logits, *nothing)
@@ -289,6 +294,8 @@ def speed(some: Sequence[Problem], remotes: dict[str, Any]) -> Iterator[Row]:
             "compile_ms": quantiles(compile_ms),
             "project_ms": quantiles(project_ms),
             "best_ms": quantiles(best_ms),
+            "compile_ms_all": distribution(compile_ms),
+            "project_ms_all": distribution(project_ms),
             "states": quantiles(states),
             "edges": quantiles(edges),
         }

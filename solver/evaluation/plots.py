@@ -7,7 +7,7 @@ Blue is diffusion, orange and red left to right, grey a control; every line has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -232,10 +232,10 @@ PLOTS: dict[str, Callable[[Sequence[Row]], Figure | None]] = {
 }
 
 
-def draw(rows: Sequence[Row], folder: Path) -> list[str]:
+def draw(rows: Sequence[Row], folder: Path, plots: Mapping[str, Callable[[Sequence[Row]], Figure | None]] = PLOTS) -> list[str]:
     """Write every plot that the rows allow as a PNG into ``folder``; their names."""
     names = []
-    for name, make in PLOTS.items():
+    for name, make in plots.items():
         figure = make(rows)
         if figure is not None:
             figure.savefig(folder / f"{name}.png", dpi=130)

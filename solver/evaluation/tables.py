@@ -1,4 +1,4 @@
-"""The tables that README and docs quote, made from results.json, so that a quoted number cannot differ from the file.
+"""The tables that README and docs quote, made from the results' files, so that a quoted number cannot differ from them.
 
     python -m solver.evaluation.tables README.md docs/claims.md        # writes them in; --check only looks
 
@@ -15,10 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from solver.evaluation import json_tables
 from solver.evaluation.report import merged, percent, table
 
 Row = dict[str, Any]
-RESULTS = Path(__file__).parents[2] / "docs" / "results" / "results.json"
+RESULTS = Path(__file__).parents[2] / "docs" / "results"  # results.json of Sudoku, json.json of JSON
 MARK = re.compile(r"(<!-- table: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 FILES = {
     "sepb_easy150_rated": "sepb easy",
@@ -161,6 +162,12 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {"with-checks": with_checks, "arms": arms, "contest": contest}
 TABLES |= {name: section(name, columns) for name, columns in COLUMNS.items()}
+TABLES |= json_tables.TABLES
+
+
+def results(folder: Path = RESULTS) -> list[Row]:
+    """The rows of all files of a folder."""
+    return [row for path in sorted(folder.glob("*.json")) for row in json.loads(path.read_text())["rows"]]
 
 
 def filled(text: str, rows: Sequence[Row]) -> str:
@@ -172,10 +179,10 @@ def main() -> int:
     """Write the tables into files, or check that they are there."""
     parser = argparse.ArgumentParser(prog="python -m solver.evaluation.tables", description="put measured tables into documents")
     parser.add_argument("documents", nargs="+", metavar="FILE")
-    parser.add_argument("--results", default=str(RESULTS), metavar="JSON")
+    parser.add_argument("--results", default=str(RESULTS), metavar="DIR")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a table differs")
     arguments = parser.parse_args()
-    rows = json.loads(Path(arguments.results).read_text())["rows"]
+    rows = results(Path(arguments.results))
     stale = []
     for name in arguments.documents:
         text = Path(name).read_text()

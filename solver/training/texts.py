@@ -24,7 +24,7 @@ from solver.denoisers.text_network import KNOWN, OPEN, PINNED
 from solver.tasks.json_schema.compile import Compiler
 from solver.tasks.json_schema.records import Record, make, words
 from solver.tasks.json_schema.scaffold import Scaffold
-from solver.tasks.json_schema.spans import Cursor, spans
+from solver.tasks.json_schema.spans import leaves, left_offsets
 from solver.tasks.json_schema.task import Form
 from solver.tasks.json_schema.values import Values
 from solver.tasks.language import BLANK
@@ -83,25 +83,14 @@ def lay_out(parts: Parts, text: bytes) -> tuple[Ints, NDArray[np.bool_], Ints] |
     return (np.array(tokens), np.array(pinned), np.array(offset)) if at == len(text) else None
 
 
-def left_offsets(tokens: Ints) -> Ints:
-    """The same for a text that is known from the left; only bytes before the cell are looked at."""
-    found, cursor = np.zeros(len(tokens), np.int64), Cursor()
-    for at, byte in enumerate(tokens.tolist()):
-        found[at] = cursor.offset
-        cursor.advance(byte)
-    return found
-
-
 def cut(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Generator, only: str | None = None) -> Example | None:
     """A text with values cut out, any or ``only`` one field: up to three for the denoiser, each a slot with room to spare; for
     the baseline one, and what stands on both sides of it is in the prompt (fill-in-the-middle; Bavarian et al. 2022)."""
-    found = spans(text)
-    among = [span for path, span in found.items() if path and not str(path[-1]).startswith("#") and only in (None, path[0])]
-    leaves = [(a, b) for a, b in among if not any(a <= c and d <= b and (c, d) != (a, b) for c, d in among)]
-    if not leaves:
+    among = [span for path, span in leaves(text).items() if path and only in (None, path[0])]
+    if not among:
         return None
     if causal:
-        a, b = leaves[int(rng.integers(len(leaves)))]
+        a, b = among[int(rng.integers(len(among)))]
         prompt = middle_prompt(Form.prompt_of(schema, said), text[:a], text[b:])
         tokens = np.concatenate([np.frombuffer(text[a:b], np.uint8), [BLANK]]).astype(np.int64)
         length = next((length for length in MIDDLES if len(tokens) <= length), None)
@@ -110,7 +99,7 @@ def cut(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Genera
         tokens = np.concatenate([tokens, np.full(length - len(tokens), BLANK)])
         return finished(prompt, tokens, np.zeros(length, np.bool_), left_offsets(tokens))
     tokens_, pinned, offset, at = list[int](), list[bool](), list[int](), 0
-    for a, b in [*sorted(leaves[at] for at in rng.permutation(len(leaves))[: int(rng.integers(1, 4))]), (len(text), len(text))]:
+    for a, b in [*sorted(among[at] for at in rng.permutation(len(among))[: int(rng.integers(1, 4))]), (len(text), len(text))]:
         room = b - a + int(rng.integers(0, 13)) if b > a else 0
         tokens_ += [*text[at:b], *[BLANK] * (room - (b - a))]
         pinned += [True] * (a - at) + [False] * room

@@ -9,6 +9,9 @@ import json
 from json.decoder import scanstring  # type: ignore[attr-defined]  # it is there, and typeshed does not say so
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 Path = tuple[str | int, ...]
 WHITE = " \t\n\r"
 
@@ -21,6 +24,13 @@ def spans(text: bytes) -> dict[Path, tuple[int, int]]:
     for c in string:
         starts.append(starts[-1] + len(c.encode()))
     return {path: (starts[a], starts[b]) for path, (a, b) in character_spans(string).items()}
+
+
+def leaves(text: bytes) -> dict[Path, tuple[int, int]]:
+    """The spans of the values that hold no other value."""
+    found = {path: span for path, span in spans(text).items() if not (path and str(path[-1]).startswith("#"))}
+    parents = {path[:-1] for path in found if path}
+    return {path: span for path, span in found.items() if path not in parents}
 
 
 def character_spans(text: str) -> dict[Path, tuple[int, int]]:
@@ -81,6 +91,15 @@ class Cursor:
             self._inside, self._escaped = True, False
         elif byte < 256 and byte in b":,[{":
             self.offset = 0
+
+
+def left_offsets(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The offset of every token (L,) of a text that is known from the left; only what stands before each is looked at."""
+    found, cursor = np.zeros(len(tokens), np.int64), Cursor()
+    for at, byte in enumerate(tokens.tolist()):
+        found[at] = cursor.offset
+        cursor.advance(byte)
+    return found
 
 
 def repeated(text: bytes) -> list[Path]:

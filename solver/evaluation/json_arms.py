@@ -1,0 +1,124 @@
+"""Who fills forms in the JSON evaluation: denoisers and controls in the loop, and the causal network left to right.
+
+Every arm takes forms and gives an :class:`Answer` for each: the text it wrote, whatever it is, and what that cost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from solver import checkpoint, structured
+from solver.checkpoint import SHIPPED
+from solver.decoders.text import Page, write
+from solver.denoisers.forms import FormDenoiser
+from solver.denoisers.text_network import TextNetwork
+from solver.drive import solve
+from solver.tasks.json_schema.task import Form, JsonTask
+from solver.trace import Budget, Outcome
+
+SEED = 990_002
+BATCH = 32
+TRIES = 8  # of a baseline that may try again
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an arm made of a form. text: whatever it wrote.  solved: whether it says that this is an instance.  gflop, forwards:
+    what it cost.  tax: nats that validity cost the last draft."""
+
+    text: str
+    solved: bool
+    forwards: int
+    gflop: float
+    tax: float = 0.0
+
+
+Arm = Callable[[Sequence[Form]], list[Answer]]
+
+
+def in_the_loop(model: TextNetwork | str, forwards: int, seed: int = SEED, **changes: Any) -> Arm:
+    """An arm that drafts blocks: a trained network, or a control by name. changes: of its policy."""
+
+    def run(forms: Sequence[Form]) -> list[Answer]:
+        denoiser, policy = structured.denoiser_for(model if isinstance(model, str) else FormDenoiser(model))
+        task = JsonTask()
+        found: dict[int, Answer] = {}
+        events = solve(task, forms, denoiser, replace(policy, **changes), Budget(forwards), seed, BATCH)
+        for number, event in events:
+            if isinstance(event, Outcome):
+                spent, text = event.counters, task.decode(forms[number], event.tokens)
+                reading = 0 if isinstance(model, str) else model.reading_flops(len(forms[number].prompt))
+                gflop = (spent.flops + reading) / 1e9
+                found[number] = Answer(text, event.status == "solved", spent.forwards, gflop, event.tax)
+        return [found[number] for number in range(len(forms))]
+
+    return run
+
+
+def left_to_right(network: TextNetwork, masked: bool, tries: int = 1) -> Arm:
+    """The baseline: the likeliest bytes, and where the text is not valid up to ``tries`` - 1 draws after that."""
+
+    def run(forms: Sequence[Form]) -> list[Answer]:
+        return again(network, forms, lambda form: Page.of(form, masked), lambda form, text: text, tries)
+
+    return run
+
+
+def again(
+    network: TextNetwork,
+    forms: Sequence[Form],
+    page: Callable[[Form], Page],
+    whole: Callable[[Form, str], str],
+    tries: int,
+    temperature: float = 0.7,
+) -> list[Answer]:
+    """Texts of pages, ``whole`` as they stand in their forms, written again where they are not valid."""
+    found: list[Answer | None] = [None] * len(forms)
+    for attempt in range(tries):
+        left = [n for n, answer in enumerate(found) if answer is None or not answer.solved]
+        for at in range(0, len(left), BATCH):
+            some = left[at : at + BATCH]
+            pages = [page(forms[n]) for n in some]
+            texts = write(network, pages, temperature if attempt else 0.0, SEED + attempt)
+            for n, one, written in zip(some, pages, texts, strict=True):
+                text = whole(forms[n], bytes(written.bytes).decode(errors="replace"))
+                before = found[n]
+                steps = len(written.bytes) + 1
+                gflop = (network.flops(steps, len(one.prompt)) + network.reading_flops(len(one.prompt))) / 1e9
+                total = before.gflop if before is not None else 0.0
+                count = before.forwards if before is not None else 0
+                found[n] = Answer(text, valid(forms[n], text), count + steps, total + gflop)
+    return [answer for answer in found if answer is not None]
+
+
+def valid(form: Form, text: str) -> bool:
+    """By the loop's own validator and predicates, so that a baseline knows when to try again."""
+    value = parsed(text)
+    if value is None and text != "null":
+        return False
+    return bool(form.validator.is_valid(value)) and not any(True for one in form.predicates for _ in one(value))
+
+
+def parsed(text: str) -> Any:
+    """The JSON of a text, or None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def networks(folder: Path | None = None, baseline: Path | None = None) -> tuple[TextNetwork | None, TextNetwork | None]:
+    """The denoiser and the baseline, from folders or as shipped; None for one that is not there."""
+    found = list[TextNetwork | None]()
+    for path in (folder or SHIPPED / "json", baseline or SHIPPED / "json-ar"):
+        if not (path / "config.json").is_file():
+            found.append(None)
+            continue
+        network, _ = checkpoint.load(path, "json")
+        assert isinstance(network, TextNetwork)
+        found.append(network)
+    return found[0], found[1]
