@@ -120,7 +120,7 @@ def example(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Ge
     """A text in a block: laid out in slots for the denoiser, from the left for the baseline."""
     found = None if causal or rng.random() < 0.1 else Scaffold.of(Values(Compiler(schema), LENGTHS[-1]))
     for length in LENGTHS:
-        if length < len(text) or (rng.random() < 0.15 and length != LENGTHS[-1]):
+        if length < len(text) or (rng.random() < 0.25 and length != LENGTHS[-1]):
             continue
         parts = found.parts(length) if found is not None else None
         if found is not None and parts is None and len(found.pieces) > 1 and length != LENGTHS[-1]:

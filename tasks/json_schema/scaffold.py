@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from solver.tasks.fragments import Fragment
 from solver.tasks.json_schema.formula import NO, Formula, of_kind, rewrite
-from solver.tasks.json_schema.values import Values
+from solver.tasks.json_schema.values import Plan, Values
 
 Piece = bytes | tuple[Formula, ...]  # a literal, or the values that a slot holds, for its size
 ROOM = {"number": 10, "true": 5, "false": 5, "null": 4, "string": 28, "array": 36, "object": 48}
+LONGEST = 40  # bytes of an enumeration or a format that get a slot for all of them; what may be longer hardly ever is
 
 
 def pieces(values: Values, formula: Formula, depth: int = 0) -> list[Piece]:
@@ -43,8 +44,17 @@ def pieces(values: Values, formula: Formula, depth: int = 0) -> list[Piece]:
         comma = b"" if first or optional else b","
         found += [*([(formula,)] if optional else []), comma + plan.spelled[at], *pieces(values, value, depth + 1)]
         first, optional = False, False
-    more = optional or bool(values.classes(plan, left))
+    more = optional or has_others(values, plan, left)
     return tidy([*found, *([(formula,)] if more else []), b"}"])
+
+
+def has_others(values: Values, plan: Plan, left: Formula) -> bool:
+    """Whether an object may have a member that its schema does not name."""
+    for _, subs in values.classes(plan, left):
+        by_leaf = dict(subs)
+        if any(value is not NO for value, _ in values.choices(left, lambda f: by_leaf.get(f, ()))):  # noqa: B023
+            return True
+    return False
 
 
 def tidy(found: Sequence[Piece]) -> list[Piece]:
@@ -63,7 +73,8 @@ def room(values: Values, formulas: tuple[Formula, ...], most: int) -> tuple[int,
         kinds = [kind for kind in ROOM if of_kind(formula, kind) is not NO]
         longest = max((ROOM[kind] for kind in kinds), default=1)
         if longest > 5:
-            whole = longest_text(values, formula, kinds)
+            bound = longest_text(values, formula, kinds)
+            whole = bound if bound is not None and bound <= LONGEST else None
             longest = whole or longest
             more = more or (whole is None and longest > ROOM["number"])
         total += longest
