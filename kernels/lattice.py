@@ -13,6 +13,7 @@ and forward-backward algorithms are just backprop"); the best block is its limit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -48,6 +49,21 @@ class Automaton:
     @property
     def states(self) -> int:
         return len(self.reach)
+
+    @cached_property
+    def atoms(self) -> tuple[Ints, Ints, Ints]:
+        """Symbols that stand in the same labels are one atom: the atom of each symbol (-1: of no label), and the atoms of each
+        label, as ``members`` and ``member_first`` give its symbols."""
+        labels = len(self.member_first) - 1
+        owner = np.repeat(np.arange(labels), np.diff(self.member_first))
+        marks = np.random.default_rng(0).integers(1, 1 << 63, labels, dtype=np.uint64)  # a set of labels is known by its sum
+        signature = np.zeros(int(self.members.max(initial=-1)) + 1, np.uint64)
+        np.add.at(signature, self.members, marks[owner])
+        _, first, atom = np.unique(signature, return_index=True, return_inverse=True)
+        chosen = np.isin(self.members, first)  # one symbol stands for its atom
+        counts = np.concatenate([[0], np.cumsum(np.bincount(owner[chosen], minlength=labels))])
+        found = np.where(signature == 0, -1, atom).astype(np.int32)
+        return found, found[self.members[chosen]], counts.astype(np.int32)
 
     def spans(self) -> list[list[int]]:
         """The symbols of each label, as lists."""

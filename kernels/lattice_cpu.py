@@ -23,7 +23,7 @@ POWERS = 2.0 ** -np.arange(64)  # what is 64 binary places smaller is left out o
 LN2 = math.log(2.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _scaled(x):  # type: ignore[no-untyped-def]
     """exp(x) as (mantissa, exponent); (0, NEVER) for minus infinity."""
     if x == -np.inf:
@@ -32,27 +32,46 @@ def _scaled(x):  # type: ignore[no-untyped-def]
     return np.exp(x - e * LN2), e
 
 
-@njit(cache=True, nogil=True)
-def _labels(weights, members, first, linear, tops, mantissa, exponent, high, argument):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _tidy(m, e):  # type: ignore[no-untyped-def]
+    """The same with a mantissa that is not far from 1: far less than the places by which a sum leaves something out."""
+    if m == 0.0:
+        return 0.0, NEVER
+    if 0.00390625 < m < 256.0:
+        return m, e
+    m, more = math.frexp(m)
+    return m, e + more
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _labels(weights, members, first, atoms, linear, totals, mantissa, exponent, high, argument):  # type: ignore[no-untyped-def]
     """The total (as mantissa and exponent), the largest log-weight and its symbol of every label in every cell; and the weights
-    themselves, relative to the largest of their cell, with that one's logarithm."""
+    and the totals relative to the largest weight of the cell."""
     cells, symbols = weights.shape
+    atom_of, parts, part_first = atoms
+    count = parts.max() + 1 if len(parts) else 0
+    sums, bests, args = np.empty(count), np.empty(count), np.empty(count, np.int32)
     for t in range(cells):
         top = -np.inf
         for v in range(symbols):
             top = max(top, weights[t, v])
-        tops[t] = top
         base_m, base_e = _scaled(top)
+        sums[:], bests[:] = 0.0, -np.inf
         for v in range(symbols):
             linear[t, v] = np.exp(weights[t, v] - top) if weights[t, v] > -np.inf else 0.0
+        for v in range(len(atom_of)):
+            if atom_of[v] >= 0:
+                sums[atom_of[v]] += linear[t, v]
+                if weights[t, v] > bests[atom_of[v]]:
+                    bests[atom_of[v]], args[atom_of[v]] = weights[t, v], v
         for c in range(len(first) - 1):
             best, arg, total = -np.inf, -1, 0.0
-            for k in range(first[c], first[c + 1]):
-                v = members[k]
-                total += linear[t, v]
-                if weights[t, v] > best:
-                    best, arg = weights[t, v], v
-            high[t, c], argument[t, c] = best, arg
+            for k in range(part_first[c], part_first[c + 1]):
+                atom = parts[k]
+                total += sums[atom]
+                if bests[atom] > best:
+                    best, arg = bests[atom], args[atom]
+            high[t, c], argument[t, c], totals[t, c] = best, arg, total
             if best == -np.inf:
                 mantissa[t, c], exponent[t, c] = 0.0, NEVER
             elif total > 1e-280:
@@ -63,13 +82,10 @@ def _labels(weights, members, first, linear, tops, mantissa, exponent, high, arg
                 for k in range(first[c], first[c + 1]):
                     total += np.exp(weights[t, members[k]] - best)
                 mantissa[t, c], exponent[t, c] = m * total, e
-            if mantissa[t, c] > 0.0:
-                m, e = math.frexp(mantissa[t, c])
-                mantissa[t, c] = m
-                exponent[t, c] += e
+            mantissa[t, c], exponent[t, c] = _tidy(mantissa[t, c], exponent[t, c])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _plus(m, e, m2, e2):  # type: ignore[no-untyped-def]
     """m 2**e + m2 2**e2."""
     if m2 == 0.0:
@@ -82,16 +98,7 @@ def _plus(m, e, m2, e2):  # type: ignore[no-untyped-def]
     return (m * POWERS[d] + m2, e2) if d < 64 else (m2, e2)
 
 
-@njit(cache=True, nogil=True)
-def _tidy(m, e):  # type: ignore[no-untyped-def]
-    """The same with a mantissa below 1."""
-    if m == 0.0:
-        return 0.0, NEVER
-    m, more = math.frexp(m)
-    return m, e + more
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _part(m, e, whole_m, whole_e):  # type: ignore[no-untyped-def]
     """A share of a whole."""
     d = e - whole_e
@@ -102,12 +109,12 @@ def _part(m, e, whole_m, whole_e):  # type: ignore[no-untyped-def]
     return math.ldexp(m / whole_m, d)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _horizon(reach, t):  # type: ignore[no-untyped-def]
     return np.searchsorted(reach, t, side="right")
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _best(graph, high, blank, inside, last):  # type: ignore[no-untyped-def]
     """The likeliest path: for each cell (L,) its label plus one, 0 for BLANK, -1 where there is none; and its log-weight."""
     src, label, dst, first, skip_src, skip_dst, accept, reach, rest = graph
@@ -186,7 +193,7 @@ def _best(graph, high, blank, inside, last):  # type: ignore[no-untyped-def]
     return path, score
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _backward(graph, sums):  # type: ignore[no-untyped-def]
     """What follows each state, each (L+1, S) as mantissas and exponents: where no blank may come first (after a skip), where
     one may (on arrival), and inside a tail of blanks."""
@@ -226,7 +233,7 @@ def _backward(graph, sums):  # type: ignore[no-untyped-def]
     return m, x
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _marginals(graph, sums, behind, mass, blanks):  # type: ignore[no-untyped-def]
     """Adds up the probability of every label in every cell (L, C), and of BLANK (L,)."""
     label, dst, first, skip_src, skip_dst, reach = graph
@@ -234,6 +241,7 @@ def _marginals(graph, sums, behind, mass, blanks):  # type: ignore[no-untyped-de
     m, x = behind
     cells, states = mantissa.shape[0], len(reach)
     whole_m, whole_e = m[1, 0, 0], x[1, 0, 0]
+    once = 1.0 / whole_m
     am, ae = np.zeros(states), np.full(states, NEVER, np.int64)
     nm, ne = np.zeros(states), np.full(states, NEVER, np.int64)
     dm, de = np.zeros(states), np.full(states, NEVER, np.int64)
@@ -269,7 +277,11 @@ def _marginals(graph, sums, behind, mass, blanks):  # type: ignore[no-untyped-de
                         nm[to], ne[to] = pm, pe
                     else:
                         nm[to], ne[to] = _plus(nm[to], ne[to], pm, pe)
-                    mass[t, c] += _part(pm * bm, pe + x[1, t + 1, to], whole_m, whole_e)
+                    d = pe + x[1, t + 1, to] - whole_e
+                    if -64 < d <= 0:
+                        mass[t, c] += pm * bm * once * POWERS[-d]
+                    else:
+                        mass[t, c] += _part(pm * bm, d, whole_m, 0)
         if last[t]:
             for q in range(live):
                 nm[q], ne[q] = _plus(nm[q], ne[q], dm[q], de[q])
@@ -278,26 +290,33 @@ def _marginals(graph, sums, behind, mass, blanks):  # type: ignore[no-untyped-de
         ae, ne = ne, ae
 
 
-@njit(cache=True, nogil=True)
-def _spread(weights, members, first, linear, tops, mantissa, exponent, mass, blanks, out):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _spread(weights, members, first, atoms, linear, totals, high, mass, blanks, out):  # type: ignore[no-untyped-def]
     """From labels to symbols."""
     cells, symbols = weights.shape
+    atom_of, parts, part_first = atoms
+    shares = np.empty(parts.max() + 1 if len(parts) else 0)
     for t in range(cells):
         out[t, symbols - 1] += blanks[t]
-        top = tops[t]
+        shares[:] = 0.0
         for c in range(len(first) - 1):
             if mass[t, c] > 0.0:
-                log_total = np.log(mantissa[t, c]) + exponent[t, c] * LN2 - top
-                if log_total > -600.0:
-                    share = mass[t, c] * np.exp(-log_total)
-                    for k in range(first[c], first[c + 1]):
-                        out[t, members[k]] += share * linear[t, members[k]]
+                if totals[t, c] > 1e-280:
+                    share = mass[t, c] / totals[t, c]
+                    for k in range(part_first[c], part_first[c + 1]):
+                        shares[parts[k]] += share
                 else:
+                    total = 0.0
                     for k in range(first[c], first[c + 1]):
-                        out[t, members[k]] += mass[t, c] * np.exp(weights[t, members[k]] - top - log_total)
+                        total += np.exp(weights[t, members[k]] - high[t, c])
+                    for k in range(first[c], first[c + 1]):
+                        out[t, members[k]] += mass[t, c] * np.exp(weights[t, members[k]] - high[t, c]) / total
+        for v in range(len(atom_of)):
+            if atom_of[v] >= 0:
+                out[t, v] += shares[atom_of[v]] * linear[t, v]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _sample(graph, sums, behind, weights, rng):  # type: ignore[no-untyped-def]
     """One block (L,), drawn forward from what ``_backward`` found. Where rounding leaves a remainder, the draw is repeated."""
     label, dst, first, skip_dst, skip_first, skip_order, members, member_first = graph
@@ -354,7 +373,7 @@ def _sample(graph, sums, behind, weights, rng):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _most_behind(graph, high, blank, inside, last):  # type: ignore[no-untyped-def]
     """The largest log-weight of what follows each state, each (L+1, S), in the order of ``_backward``."""
     label, dst, first, skip_src, skip_dst, accept, reach, rest = graph
@@ -380,7 +399,7 @@ def _most_behind(graph, high, blank, inside, last):  # type: ignore[no-untyped-d
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def fewest(first, dst, skip_first, skip_dst, start):  # type: ignore[no-untyped-def]
     """Fewest symbols from state ``start`` to each state (S,), -1 where there is no way; edges by source, skips cost nothing."""
     found = np.full(len(first) - 1, -1, np.int64)
@@ -424,11 +443,16 @@ class Lattice:
         shape = (len(weights), len(a.member_first) - 1)
         self.mantissa, self.exponent = np.empty(shape), np.empty(shape, np.int32)
         self.high, self.argument = np.empty(shape), np.empty(shape, np.int32)
-        self.linear, self.tops = np.empty_like(self.weights), np.empty(len(weights))
-        edges = (a.members, a.member_first, self.linear, self.tops)
-        _labels(self.weights, *edges, self.mantissa, self.exponent, self.high, self.argument)
+        self.linear, self.totals = np.empty_like(self.weights), np.empty(shape)
+        _labels(self.weights, *self.edges, self.linear, self.totals, self.mantissa, self.exponent, self.high, self.argument)
         self.blank = np.ascontiguousarray(self.weights[:, -1])
         self._behind: tuple[Any, Any] | None = None
+
+    @property
+    def edges(self) -> tuple[Any, ...]:
+        """The symbols of the labels, and their atoms."""
+        a = self.automaton
+        return a.members, a.member_first, a.atoms
 
     @property
     def sums(self) -> tuple[Any, ...]:
@@ -541,8 +565,7 @@ class Lattice:
         a = self.automaton
         graph = (a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.reach)
         _marginals(graph, self.sums, self.behind, mass, blanks)
-        edges = (a.members, a.member_first, self.linear, self.tops)
-        _spread(self.weights, *edges, self.mantissa, self.exponent, mass, blanks, out)
+        _spread(self.weights, *self.edges, self.linear, self.totals, self.high, mass, blanks, out)
         return out
 
     def sample(self, rng: np.random.Generator) -> NDArray[np.int64]:
