@@ -444,15 +444,10 @@ class Lattice:
         self.mantissa, self.exponent = np.empty(shape), np.empty(shape, np.int32)
         self.high, self.argument = np.empty(shape), np.empty(shape, np.int32)
         self.linear, self.totals = np.empty_like(self.weights), np.empty(shape)
-        _labels(self.weights, *self.edges, self.linear, self.totals, self.mantissa, self.exponent, self.high, self.argument)
+        edges = (a.members, a.member_first, a.atoms)
+        _labels(self.weights, *edges, self.linear, self.totals, self.mantissa, self.exponent, self.high, self.argument)
         self.blank = np.ascontiguousarray(self.weights[:, -1])
         self._behind: tuple[Any, Any] | None = None
-
-    @property
-    def edges(self) -> tuple[Any, ...]:
-        """The symbols of the labels, and their atoms."""
-        a = self.automaton
-        return a.members, a.member_first, a.atoms
 
     @property
     def sums(self) -> tuple[Any, ...]:
@@ -565,7 +560,8 @@ class Lattice:
         a = self.automaton
         graph = (a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.reach)
         _marginals(graph, self.sums, self.behind, mass, blanks)
-        _spread(self.weights, *self.edges, self.linear, self.totals, self.high, mass, blanks, out)
+        edges = (a.members, a.member_first, a.atoms)
+        _spread(self.weights, *edges, self.linear, self.totals, self.high, mass, blanks, out)
         return out
 
     def sample(self, rng: np.random.Generator) -> NDArray[np.int64]:

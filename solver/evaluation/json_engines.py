@@ -1,0 +1,419 @@
+"""Other public engines on the same schemas: does one write a valid instance of at most 256 bytes, and does it fill in holes?
+
+    python -m solver evaluate json --data ../shared/data --out results --sections engines
+
+The engines are optional: what is not installed is left out, and named on stderr. Each works in a process of its own, which has
+a limit of time and memory and is started again when it dies.
+
+engines: an engine that says which bytes may come next is walked at random, up to ``attempts`` times or ``seconds``. All have the
+same policy. Where the text may end, it does so with probability 1/2. The next byte is uniform among the allowed; from ``eager``
+bytes on, the text ends as soon as it may, and in three cases of four the byte is a closing one (a quote or bracket, else a comma)
+where one is allowed, for the walk to end in the block. eager is half of the block in the first walk and half as far in each
+further one: the later walks write about the shortest text there is. The first text that an engine lets end is its answer, for it
+claims that all such texts are valid. python's ``jsonschema`` grades, as it does for us.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import json
+import multiprocessing
+import resource
+import sys
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.evaluation.json_schema import LENGTH, Problem, Row, grade, known_to, with_gaps
+from solver.tasks.json_schema.compile import DRAFTS, Compiler
+from solver.tasks.json_schema.errors import SchemaError
+from solver.tasks.json_schema.spelling import spell
+from solver.tasks.json_schema.task import Gap
+from solver.tasks.json_schema.values import Values
+
+END = 256  # behind the bytes: the text may end
+CLOSING = (b'"]}', b",")
+MEMORY = 8 << 30  # bytes that a worker may map
+Parts = list[str | Gap]
+Answer = tuple[str, bytes | None]  # what became of it, and the text where there is one
+
+
+class Grammar(ABC):
+    """A schema as an engine compiled it, and a place in a text of it."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Back to the beginning."""
+
+    @abstractmethod
+    def allowed(self) -> NDArray[np.bool_]:
+        """Of the bytes and END, what may come next (257,)."""
+
+    @abstractmethod
+    def take(self, byte: int) -> None:
+        """One byte further."""
+
+
+class LLGuidance(Grammar):
+    def __init__(self, schema: Any) -> None:
+        library = importlib.import_module("llguidance")
+        self.tokens = library.LLTokenizer("byte")  # the bytes are its first tokens
+        compact = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+        grammar = library.LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=compact)
+        self.fresh = self.at = library.LLMatcher(self.tokens, grammar, log_level=0)
+        self.sound()
+
+    def sound(self) -> None:
+        """It raises nothing itself: an error is a state that it stays in."""
+        if self.at.is_error():
+            raise ValueError(self.at.get_error())
+
+    def begin(self) -> None:
+        self.at = self.fresh.deep_copy()
+
+    def allowed(self) -> NDArray[np.bool_]:
+        bits = bits_of(np.frombuffer(self.at.compute_bitmask(), np.uint8))
+        self.sound()
+        return np.append(bits[:END], bits[self.tokens.eos_token])
+
+    def take(self, byte: int) -> None:
+        self.at.consume_token(byte)
+        self.sound()
+
+    def fits(self, text: bytes) -> bool:
+        """Whether all of a text may come next."""
+        return bool(self.at.validate_tokens(list(text)) == len(text))
+
+
+class XGrammar(Grammar):
+    def __init__(self, schema: Any) -> None:
+        self.library = importlib.import_module("xgrammar")
+        bytes_and_end = [bytes([byte]) for byte in range(END)] + [b"<end>"]
+        vocabulary = self.library.TokenizerInfo(bytes_and_end, self.library.VocabType.RAW, stop_token_ids=[END])
+        compiler = self.library.GrammarCompiler(vocabulary, max_threads=1, cache_enabled=False)
+        self.compiled = compiler.compile_json_schema(
+            json.dumps(schema), any_whitespace=False, separators=(",", ":"), strict_mode=False
+        )
+        self.mask = np.zeros((1, (END + 32) // 32), np.int32)
+        self.begin()
+
+    def begin(self) -> None:
+        self.at = self.library.GrammarMatcher(self.compiled)
+
+    def allowed(self) -> NDArray[np.bool_]:
+        self.at.fill_next_token_bitmask(self.mask)
+        return bits_of(self.mask[0].view(np.uint8))[: END + 1]
+
+    def take(self, byte: int) -> None:
+        if not self.at.accept_token(byte):
+            raise ValueError("a byte that was allowed is refused")
+
+
+class Outlines(Grammar):
+    def __init__(self, schema: Any) -> None:
+        library = importlib.import_module("outlines_core")
+        pattern = library.json_schema.build_regex_from_schema(json.dumps(schema), whitespace_pattern="")
+        self.index = library.Index(pattern, library.Vocabulary(END, {bytes([byte]): [byte] for byte in range(END)}))
+        self.begin()
+
+    def begin(self) -> None:
+        self.state = self.index.get_initial_state()
+
+    def allowed(self) -> NDArray[np.bool_]:
+        mask = np.zeros(END + 1, bool)
+        mask[self.index.get_allowed_tokens(self.state) or []] = True
+        mask[END] = self.index.is_final_state(self.state)
+        return mask
+
+    def take(self, byte: int) -> None:
+        self.state = self.index.get_next_state(self.state, byte)
+
+
+def bits_of(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.unpackbits(mask, bitorder="little").astype(bool)
+
+
+def choose(allowed: NDArray[np.bool_], eager: bool, rng: np.random.Generator) -> int | None:
+    """The next byte, by the policy above. None: there is none."""
+    options = np.flatnonzero(allowed[:END])
+    if eager and rng.random() < 0.75:
+        closing = [np.array([byte for byte in some if allowed[byte]]) for some in CLOSING]
+        options = next((some for some in closing if len(some)), options)
+    return int(options[rng.integers(len(options))]) if len(options) else None
+
+
+def walk(grammar: Grammar, eager: int, rng: np.random.Generator) -> bytes | None:
+    """A random text that may end where it does, or None."""
+    text = bytearray()
+    grammar.begin()
+    while True:
+        allowed = grammar.allowed()
+        if allowed[END] and (len(text) >= eager or rng.random() < 0.5):
+            return bytes(text)
+        byte = choose(allowed, len(text) >= eager, rng)
+        if byte is None or len(text) == LENGTH:
+            return None
+        grammar.take(byte)
+        text.append(byte)
+
+
+def fill(grammar: LLGuidance, parts: Parts, early: bool, rng: np.random.Generator) -> bytes | None:
+    """The parts from left to right, an open byte uniform among the allowed. early: a hole may end, with probability 1/2, wherever
+    what stands behind it may come next; else its last cell is its end."""
+    text = bytearray()
+
+    def take(byte: int) -> None:
+        grammar.take(byte)
+        text.append(byte)
+
+    def behind(number: int) -> bool:
+        return grammar.fits(parts[number].encode()) if number < len(parts) else bool(grammar.allowed()[END])  # type: ignore[union-attr]
+
+    grammar.begin()
+    for number, part in enumerate(parts):
+        if isinstance(part, str):
+            if not behind(number):
+                return None
+            for given in part.encode():
+                take(given)
+            continue
+        for _ in range(part.cells):
+            if early and rng.random() < 0.5 and behind(number + 1):
+                break
+            byte = choose(grammar.allowed(), False, rng)
+            if byte is None:
+                return None
+            take(byte)
+    return bytes(text) if grammar.allowed()[END] else None
+
+
+def attempted(one: Callable[[int], bytes | None], attempts: int, seconds: float) -> Answer:
+    """The first walk that ends. An engine that gives up halfway, for its limits, did not end."""
+    started = time.perf_counter()
+    for number in range(attempts):
+        with contextlib.suppress(Exception):
+            if (text := one(number)) is not None:
+                return "ended", text
+        if time.perf_counter() - started > seconds:
+            break
+    return "none", None
+
+
+def instance(name: str, schema: Any, attempts: int, seconds: float, seed: Sequence[int]) -> Answer:
+    """Runs in the worker."""
+    if name == HYPOTHESIS:
+        return drawn(schema, seed[-1])
+    rng = np.random.default_rng(seed)
+    try:
+        grammar = GRAMMARS[name](schema)
+    except Exception:
+        return "refused", None
+    return attempted(lambda number: walk(grammar, LENGTH // 2 >> number, rng), attempts, seconds)
+
+
+def infill(schema: Any, parts: Parts, early: bool, attempts: int, seconds: float, seed: Sequence[int]) -> Answer:
+    """Runs in the worker."""
+    rng = np.random.default_rng(seed)
+    try:
+        grammar = LLGuidance(schema)
+    except Exception:
+        return "refused", None
+    return attempted(lambda number: fill(grammar, parts, early, rng), attempts, seconds)
+
+
+def drawn(schema: Any, seed: int) -> Answer:
+    """The first instance that Hypothesis draws; it begins with about the simplest that it has."""
+    hypothesis = importlib.import_module("hypothesis")
+    found: list[Any] = []
+    try:
+        given = hypothesis.given(importlib.import_module("hypothesis_jsonschema").from_schema(schema))
+        every = list(hypothesis.HealthCheck)
+        generate = [hypothesis.Phase.generate]
+        once = hypothesis.settings(max_examples=1, database=None, deadline=None, suppress_health_check=every, phases=generate)
+        hypothesis.seed(seed)(once(given(lambda value: found.append(value))))()
+    except hypothesis.errors.Unsatisfiable:
+        return "none", None
+    except Exception:
+        return "refused", None
+    return "ended", json.dumps(found[0], ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
+
+
+HYPOTHESIS = "hypothesis-jsonschema"
+GRAMMARS: dict[str, Callable[[Any], Grammar]] = {"llguidance": LLGuidance, "xgrammar": XGrammar, "outlines-core": Outlines}
+NAMES = (*GRAMMARS, HYPOTHESIS)
+
+
+def usable(name: str) -> str:
+    """Why an engine cannot be used here, or nothing. Runs in the worker, and imports it."""
+    try:
+        importlib.import_module(name.replace("-", "_"))
+    except ImportError as error:
+        return str(error)
+    if name == HYPOTHESIS and drawn({"type": "object", "required": ["a"]}, 0)[0] != "ended":
+        # It reaches into Hypothesis, which has changed there: no object can be drawn, which says nothing about the engine.
+        return f"it does not work with hypothesis {importlib.metadata.version('hypothesis')}; an older one does (6.140)"
+    return ""
+
+
+def work(connection: Connection, name: str) -> None:
+    """The worker: jobs in, answers out."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    warnings.simplefilter("ignore")
+    connection.send(usable(name))
+    while True:
+        job, arguments = connection.recv()
+        connection.send(job(*arguments))
+
+
+class Worker:
+    """An engine in a process of its own: it may die, or never come back."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.start()
+
+    def start(self) -> None:
+        """Raises ImportError."""
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=work, args=(theirs, self.name), daemon=True)
+        self.process.start()
+        theirs.close()
+        if missing := self.connection.recv():
+            self.close()
+            raise ImportError(missing)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+    def ask(self, seconds: float, job: Callable[..., Answer], *arguments: Any) -> Answer:
+        """The answer; or that there was none in three times the seconds, or that the worker died."""
+        kind = "timeout"
+        try:
+            self.connection.send((job, arguments))
+            if self.connection.poll(3 * seconds):
+                answer: Answer = self.connection.recv()
+                return answer
+        except (EOFError, ConnectionError):
+            kind = "crashed"
+        self.close()
+        self.start()
+        return kind, None
+
+
+@contextlib.contextmanager
+def worker_of(name: str) -> Iterator[Worker | None]:
+    """None, and a line on stderr, where an engine cannot be used."""
+    try:
+        worker = Worker(name)
+    except ImportError as error:
+        print(f"{name} is left out: {error}", file=sys.stderr, flush=True)
+        yield None
+        return
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+def told(problem: Problem) -> Any:
+    """The schema as an engine gets it: it says which draft it is of, where the suite does; and {} is for true, which some do not
+    take."""
+    if not isinstance(problem.schema, dict):
+        return {} if problem.schema is True else problem.schema
+    uri = next((uri for uri, draft in DRAFTS.items() if draft == problem.draft), None)
+    return {"$schema": uri, **problem.schema} if uri else problem.schema
+
+
+def graded(problem: Problem, answer: Answer, remotes: dict[str, Any]) -> str:
+    """What became of it; of a text that ended, whether it is valid."""
+    kind, text = answer
+    if text is None:
+        return kind
+    try:
+        valid = grade(problem, json.loads(text), remotes)
+    except (ValueError, RecursionError):
+        valid = False  # no JSON
+    return ("solved" if len(text) <= LENGTH else "valid, but longer") if valid else "invalid"
+
+
+def engines(
+    some: Sequence[Problem],
+    remotes: dict[str, Any],
+    names: Sequence[str],
+    attempts: int = 20,
+    seconds: float = 5.0,
+    seed: int = 0,
+) -> Iterator[Row]:
+    """By engine and group of schemas with a short valid instance: solved, invalid (it let an invalid text end), refused (the
+    schema), none (no walk ended), crashed, timeout."""
+    for name in names:
+        with worker_of(name) as worker:
+            for group in dict.fromkeys(problem.group for problem in some) if worker else ():
+                counts = Counter(dict.fromkeys(("solved", "invalid", "refused", "none", "crashed", "timeout"), 0))
+                failed: list[str] = []
+                fitting = [p for p in some if p.group == group and p.shortest is not None and p.shortest <= LENGTH]
+                for number, problem in enumerate(fitting):
+                    assert worker is not None
+                    answer = worker.ask(seconds, instance, name, told(problem), attempts, seconds, (seed, number))
+                    kind = graded(problem, answer, remotes)
+                    counts[kind] += 1
+                    if kind != "solved":
+                        failed.append(f"{problem.name}: {kind} {(answer[1] or b'')[:60].decode(errors='replace')}".rstrip())
+                yield {
+                    "section": "engines",
+                    "file": group,
+                    "arm": f"{name} {importlib.metadata.version(name)}",
+                    "seed": seed,
+                    "schemas": len(fitting),
+                    **counts,
+                    "share": round(counts["solved"] / max(1, len(fitting)), 4),
+                    "failed": failed[:40],
+                }
+
+
+def pinned_left_to_right(
+    some: Sequence[Problem], remotes: dict[str, Any], share: float, seed: int, attempts: int = 20, seconds: float = 5.0
+) -> Iterator[Row]:
+    """``pinned`` of json_schema.py, its instances and its pins, by llguidance from left to right: with holes of exactly their
+    length, and with holes that may end early, as ours may. whole: the engine takes the instance as it was."""
+    with worker_of("llguidance") as worker:
+        for group in dict.fromkeys(p.group for p in some if not p.group.startswith("suite")) if worker else ():
+            assert worker is not None
+            kinds = ("instances", "whole", "solved", "invalid", "refused", "none", "crashed", "timeout")
+            exact, early = (Counter(dict.fromkeys(kinds, 0)) for _ in range(2))
+            for number, (problem, text, parts) in enumerate(cut_out([p for p in some if p.group == group], remotes, share, seed)):
+                whole = worker.ask(seconds, infill, told(problem), [text.decode()], False, 1, seconds, (seed, number))[0]
+                for counts, ends in ((exact, False), (early, True)):
+                    counts["instances"] += 1
+                    counts["whole"] += whole == "ended"
+                    answer = worker.ask(seconds, infill, told(problem), parts, ends, attempts, seconds, (seed, number))
+                    counts[graded(problem, answer, remotes)] += 1
+            for counts, how in ((exact, ""), (early, ", holes may end early")):
+                arm = f"llguidance {importlib.metadata.version('llguidance')}, left to right{how}"
+                counts["dead ends"] = counts.pop("none")
+                yield {"section": "pinned", "file": group, "arm": arm, "seed": seed, "step": share, **counts}
+
+
+def cut_out(some: Sequence[Problem], remotes: dict[str, Any], share: float, seed: int) -> Iterator[tuple[Problem, bytes, Parts]]:
+    """The instances of a group, and their parts, in the order of ``pinned``: its random numbers are the same."""
+    rng = np.random.default_rng(seed)
+    for problem in some:
+        for value in [value for value, valid in problem.tests[:6] if valid]:
+            try:
+                text = spell(Values(Compiler(problem.schema, True, known_to(problem, remotes), problem.draft), LENGTH), value)
+            except SchemaError:
+                continue
+            if text is not None and len(text) <= LENGTH:
+                yield problem, text, with_gaps(text, rng.random(len(text)) < share)
