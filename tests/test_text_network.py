@@ -14,14 +14,17 @@ from solver import checkpoint, structured
 from solver.cli.main import main
 from solver.decoders.text import Page, write
 from solver.denoisers.forms import FormDenoiser
-from solver.denoisers.text_network import KNOWN, OPEN, PINNED, Past, TextConfig, TextNetwork
+from solver.denoisers.text_network import KNOWN, OPEN, PINNED, Past, TextConfig, TextNetwork, word_codes
+from solver.drive import refine
 from solver.tasks.json_schema import records
 from solver.tasks.json_schema.compile import Compiler
+from solver.tasks.json_schema.errors import UnsupportedSchema
 from solver.tasks.json_schema.scaffold import Scaffold
 from solver.tasks.json_schema.spans import left_offsets
-from solver.tasks.json_schema.task import Form, JsonTask
+from solver.tasks.json_schema.task import Form, Gap, JsonTask
 from solver.tasks.json_schema.values import Values
 from solver.tasks.language import BLANK
+from solver.trace import Budget, Outcome
 from solver.training.texts import Texts, example, lay_out
 
 SMALL = TextConfig(width=16, hidden=16, heads=2, readers=2, layers=2, offsets=8)
@@ -174,3 +177,52 @@ def test_training(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_example_without_room() -> None:
     record = records.Record({"const": "x" * 300}, "", {"a": "x" * 300})
     assert example(record.schema, "", b'{"a":"' + b"x" * 300 + b'"}', False, np.random.default_rng(0)) is None
+
+
+def test_words_are_known_by_a_hash() -> None:
+    """However a key is written, behind it stand the same words; only what is to the left counts."""
+
+    def codes(text: str) -> tuple[torch.Tensor, torch.Tensor]:
+        word, before = word_codes(torch.tensor([list(text.encode())]), 4096)
+        return word[0], before[0]
+
+    written = [codes(text) for text in ('{"customerName":', '{"customer_name":', '"x":1,"customer-name":', "the Customer Name")]
+    assert len({(int(word[-1]), int(before[-1])) for word, before in written}) == 1
+    assert int(codes("names")[0][-1]) != int(codes("name")[0][-1])
+    word, before = codes("abc de")
+    for end in range(1, 7):
+        short, short_before = codes("abc de"[:end])
+        assert short.tolist() == word[:end].tolist()
+        assert short_before.tolist() == before[:end].tolist()
+    assert codes(" ,")[0].tolist() == [0, 0]
+
+
+def test_slots_that_are_too_small_are_given_up() -> None:
+    """What does not fit the slots is written in the plain block; closed objects have no room for other members."""
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string", "minLength": 60}, "b": {"type": "string"}},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    }
+    form = Form.of(schema, length=96)
+    laid = form.laid_out()
+    assert [part for part in laid.parts if isinstance(part, bytes)] == [b'{"a":', b',"b":', b"}"]
+    assert max(part.cells for part in laid.parts if isinstance(part, Gap)) < 62
+    ((_, done),) = structured.forms([form], FormDenoiser(network()))
+    assert isinstance(done, structured.Filled)
+    assert len(done.value["a"]) >= 60
+
+
+def test_what_the_language_leaves_out_is_named() -> None:
+    schema = {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 3, "uniqueItems": True}
+    with pytest.raises(UnsupportedSchema) as caught:
+        structured.fill(schema, denoiser="random", budget=Budget(forwards=3))
+    assert (caught.value.pointer, caught.value.keyword) == ("/uniqueItems", "uniqueItems")
+
+
+def test_outcomes_say_what_validity_cost() -> None:
+    form = Form.of({"enum": ["abc", "abd"]}, length=5)
+    *steps, outcome = refine(JsonTask(), form, FormDenoiser(network()))
+    assert isinstance(outcome, Outcome)
+    assert outcome.tax == steps[-1].tax > 1  # type: ignore[union-attr]

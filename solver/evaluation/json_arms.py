@@ -16,9 +16,8 @@ from solver.checkpoint import SHIPPED
 from solver.decoders.text import Page, write
 from solver.denoisers.forms import FormDenoiser
 from solver.denoisers.text_network import TextNetwork
-from solver.drive import solve
 from solver.tasks.json_schema.task import Form, JsonTask
-from solver.trace import Budget, Outcome
+from solver.trace import Budget
 
 SEED = 990_002
 BATCH = 32
@@ -47,13 +46,12 @@ def in_the_loop(model: TextNetwork | str, forwards: int, seed: int = SEED, **cha
         denoiser, policy = structured.denoiser_for(model if isinstance(model, str) else FormDenoiser(model))
         task = JsonTask()
         found: dict[int, Answer] = {}
-        events = solve(task, forms, denoiser, replace(policy, **changes), Budget(forwards), seed, BATCH)
-        for number, event in events:
-            if isinstance(event, Outcome):
-                spent, text = event.counters, task.decode(forms[number], event.tokens)
-                reading = 0 if isinstance(model, str) else model.reading_flops(len(forms[number].prompt))
-                gflop = (spent.flops + reading) / 1e9
-                found[number] = Answer(text, event.status == "solved", spent.forwards, gflop, event.tax)
+        every, budget = range(len(forms)), Budget(forwards)
+        for n, done in structured.outcomes(task, forms, every, denoiser, replace(policy, **changes), budget, seed, BATCH, None):
+            reading = 0 if isinstance(model, str) else model.reading_flops(len(forms[n].prompt))
+            gflop = (done.counters.flops + reading) / 1e9
+            text = task.decode(forms[n], done.tokens)
+            found[n] = Answer(text, done.status == "solved", done.counters.forwards, gflop, done.tax)
         return [found[number] for number in range(len(forms))]
 
     return run

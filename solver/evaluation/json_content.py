@@ -10,6 +10,7 @@ random, and byte frequencies.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -52,7 +53,7 @@ def graded(record: Record, form: Form, answer: Answer) -> dict[str, Any]:
     same = [path in said and type(said[path]) is type(meant[path]) and said[path] == meant[path] for path in copied]
     return {
         "valid": value is not None and bool(form.validator.is_valid(value)),
-        "exact": value == record.instance,
+        "exact": json.dumps(value, sort_keys=True) == json.dumps(record.instance, sort_keys=True),  # 1 is not true
         "copied": sum(same),
         "of": len(copied),
         "derived": None if derived is None else said.get(derived) == meant[derived],

@@ -116,30 +116,30 @@ def arms(
         return puzzle.whole(written if puzzle.exact else written.split(puzzle.after[:1], 1)[0])
 
     if network is not None:
-        found["diffusion"] = lambda: in_the_loop(network, FORWARDS)(forms)
+        found["diffusion"] = lambda: in_the_loop(network, forwards)(forms)
         found["diffusion, no re-masking"] = lambda: in_the_loop(network, 1)(forms)
     if baseline is not None:
         found[f"ar, {TRIES} tries"] = lambda: again(baseline, forms, left, from_left, TRIES, 1.0)
         found[f"ar-fim, {TRIES} tries"] = lambda: again(
             baseline, forms, middle, lambda form, text: of[id(form)].whole(text), TRIES, 1.0
         )
-    found["random"] = lambda: in_the_loop("random", FORWARDS)(forms)
-    found["prior"] = lambda: in_the_loop("prior", FORWARDS)(forms)
+    found["random"] = lambda: in_the_loop("random", forwards)(forms)
+    found["prior"] = lambda: in_the_loop("prior", forwards)(forms)
     return found
 
 
-def cross(network: TextNetwork | None, baseline: TextNetwork | None, count: int) -> Iterator[Row]:
+def cross(network: TextNetwork | None, baseline: TextNetwork | None, count: int, forwards: int = FORWARDS) -> Iterator[Row]:
     """Share solved by every arm, by GFLOP and by forwards."""
     pool = words(reserved=True)
     for kind, make in KINDS.items():
         rng = np.random.default_rng(SEED)
         some = [make(rng, pool) for _ in range(count)]
-        for name, run in arms(some, network, baseline).items():
+        for name, run in arms(some, network, baseline, forwards).items():
             started = time.perf_counter()
             answers = run()
             seconds = time.perf_counter() - started
             solved = np.array([answer.solved for answer in answers])
-            gflop, forwards = [answer.gflop for answer in answers], [answer.forwards for answer in answers]
+            gflop, count_of = [answer.gflop for answer in answers], [answer.forwards for answer in answers]
             within = solved_within(gflop, solved, BUDGETS)
             yield {
                 "section": "cross",
@@ -149,7 +149,7 @@ def cross(network: TextNetwork | None, baseline: TextNetwork | None, count: int)
                 "puzzles": count,
                 **share("solved", solved),
                 "within_gflop": {f"{b:g}": round(float(s), 4) for b, s in zip(BUDGETS, within, strict=True)},
-                "forwards_mean": round(float(np.mean(forwards)), 2),
+                "forwards_mean": round(float(np.mean(count_of)), 2),
                 "gflop_mean": round(float(np.mean(gflop)), 4),
                 "ms": round(1e3 * seconds / count, 2),
             }

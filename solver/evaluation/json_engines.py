@@ -17,18 +17,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.metadata
 import json
 import multiprocessing
 import resource
 import sys
 import time
 import warnings
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,23 +46,15 @@ Parts = list[str | Gap]
 Answer = tuple[str, bytes | None]  # what became of it, and the text where there is one
 
 
-class Grammar(ABC):
-    """A schema as an engine compiled it, and a place in a text of it."""
+class Grammar(Protocol):
+    """A schema as an engine compiled it, and a place in a text of it. allowed: of the bytes and END, what may come next (257,)."""
 
-    @abstractmethod
-    def begin(self) -> None:
-        """Back to the beginning."""
-
-    @abstractmethod
-    def allowed(self) -> NDArray[np.bool_]:
-        """Of the bytes and END, what may come next (257,)."""
-
-    @abstractmethod
-    def take(self, byte: int) -> None:
-        """One byte further."""
+    def begin(self) -> None: ...
+    def allowed(self) -> NDArray[np.bool_]: ...
+    def take(self, byte: int) -> None: ...
 
 
-class LLGuidance(Grammar):
+class LLGuidance:
     def __init__(self, schema: Any) -> None:
         library = importlib.import_module("llguidance")
         self.tokens = library.LLTokenizer("byte")  # the bytes are its first tokens
@@ -94,7 +85,7 @@ class LLGuidance(Grammar):
         return bool(self.at.validate_tokens(list(text)) == len(text))
 
 
-class XGrammar(Grammar):
+class XGrammar:
     def __init__(self, schema: Any) -> None:
         self.library = importlib.import_module("xgrammar")
         bytes_and_end = [bytes([byte]) for byte in range(END)] + [b"<end>"]
@@ -118,7 +109,7 @@ class XGrammar(Grammar):
             raise ValueError("a byte that was allowed is refused")
 
 
-class Outlines(Grammar):
+class Outlines:
     def __init__(self, schema: Any) -> None:
         library = importlib.import_module("outlines_core")
         pattern = library.json_schema.build_regex_from_schema(json.dumps(schema), whitespace_pattern="")
@@ -208,8 +199,8 @@ def attempted(one: Callable[[int], bytes | None], attempts: int, seconds: float)
     return "none", None
 
 
-def instance(name: str, schema: Any, attempts: int, seconds: float, seed: Sequence[int]) -> Answer:
-    """Runs in the worker."""
+def answer(name: str, schema: Any, parts: Parts, early: bool, attempts: int, seconds: float, seed: Sequence[int]) -> Answer:
+    """The worker's job: an instance; the parts filled, where there are any."""
     if name == HYPOTHESIS:
         return drawn(schema, seed[-1])
     rng = np.random.default_rng(seed)
@@ -217,17 +208,9 @@ def instance(name: str, schema: Any, attempts: int, seconds: float, seed: Sequen
         grammar = GRAMMARS[name](schema)
     except Exception:
         return "refused", None
+    if isinstance(grammar, LLGuidance) and parts:
+        return attempted(lambda number: fill(grammar, parts, early, rng), attempts, seconds)
     return attempted(lambda number: walk(grammar, LENGTH // 2 >> number, rng), attempts, seconds)
-
-
-def infill(schema: Any, parts: Parts, early: bool, attempts: int, seconds: float, seed: Sequence[int]) -> Answer:
-    """Runs in the worker."""
-    rng = np.random.default_rng(seed)
-    try:
-        grammar = LLGuidance(schema)
-    except Exception:
-        return "refused", None
-    return attempted(lambda number: fill(grammar, parts, early, rng), attempts, seconds)
 
 
 def drawn(schema: Any, seed: int) -> Answer:
@@ -250,6 +233,7 @@ def drawn(schema: Any, seed: int) -> Answer:
 HYPOTHESIS = "hypothesis-jsonschema"
 GRAMMARS: dict[str, Callable[[Any], Grammar]] = {"llguidance": LLGuidance, "xgrammar": XGrammar, "outlines-core": Outlines}
 NAMES = (*GRAMMARS, HYPOTHESIS)
+KINDS = ("solved", "invalid", "refused", "none", "crashed", "timeout")
 
 
 def usable(name: str) -> str:
@@ -260,71 +244,54 @@ def usable(name: str) -> str:
         return str(error)
     if name == HYPOTHESIS and drawn({"type": "object", "required": ["a"]}, 0)[0] != "ended":
         # It reaches into Hypothesis, which has changed there: no object can be drawn, which says nothing about the engine.
-        return f"it does not work with hypothesis {importlib.metadata.version('hypothesis')}; an older one does (6.140)"
+        return f"it does not work with hypothesis {version('hypothesis')}; an older one does (6.140)"
     return ""
 
 
 def work(connection: Connection, name: str) -> None:
-    """The worker: jobs in, answers out."""
+    """The worker: questions in, answers out."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     warnings.simplefilter("ignore")
     connection.send(usable(name))
     while True:
-        job, arguments = connection.recv()
-        connection.send(job(*arguments))
+        connection.send(answer(name, *connection.recv()))
 
 
 class Worker:
-    """An engine in a process of its own: it may die, or never come back."""
+    """An engine in a process of its own: it may die, or never come back. missing: why it cannot be used."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.start()
+        self.missing = self.start()
+        if self.missing:
+            print(f"{name} is left out: {self.missing}", file=sys.stderr, flush=True)
 
-    def start(self) -> None:
-        """Raises ImportError."""
+    def start(self) -> str:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs, self.name), daemon=True)
         self.process.start()
         theirs.close()
-        if missing := self.connection.recv():
-            self.close()
-            raise ImportError(missing)
+        return str(self.connection.recv())
 
     def close(self) -> None:
         self.process.kill()
         self.process.join()
         self.connection.close()
 
-    def ask(self, seconds: float, job: Callable[..., Answer], *arguments: Any) -> Answer:
+    def ask(self, schema: Any, parts: Parts, early: bool, attempts: int, seconds: float, seed: Sequence[int]) -> Answer:
         """The answer; or that there was none in three times the seconds, or that the worker died."""
         kind = "timeout"
         try:
-            self.connection.send((job, arguments))
+            self.connection.send((schema, parts, early, attempts, seconds, seed))
             if self.connection.poll(3 * seconds):
-                answer: Answer = self.connection.recv()
-                return answer
+                found: Answer = self.connection.recv()
+                return found
         except (EOFError, ConnectionError):
             kind = "crashed"
         self.close()
         self.start()
         return kind, None
-
-
-@contextlib.contextmanager
-def worker_of(name: str) -> Iterator[Worker | None]:
-    """None, and a line on stderr, where an engine cannot be used."""
-    try:
-        worker = Worker(name)
-    except ImportError as error:
-        print(f"{name} is left out: {error}", file=sys.stderr, flush=True)
-        yield None
-        return
-    try:
-        yield worker
-    finally:
-        worker.close()
 
 
 def told(problem: Problem) -> Any:
@@ -359,22 +326,21 @@ def engines(
     """By engine and group of schemas with a short valid instance: solved, invalid (it let an invalid text end), refused (the
     schema), none (no walk ended), crashed, timeout."""
     for name in names:
-        with worker_of(name) as worker:
-            for group in dict.fromkeys(problem.group for problem in some) if worker else ():
-                counts = Counter(dict.fromkeys(("solved", "invalid", "refused", "none", "crashed", "timeout"), 0))
+        with contextlib.closing(Worker(name)) as worker:
+            for group in () if worker.missing else dict.fromkeys(problem.group for problem in some):
+                counts = Counter(dict.fromkeys(KINDS, 0))
                 failed: list[str] = []
                 fitting = [p for p in some if p.group == group and p.shortest is not None and p.shortest <= LENGTH]
                 for number, problem in enumerate(fitting):
-                    assert worker is not None
-                    answer = worker.ask(seconds, instance, name, told(problem), attempts, seconds, (seed, number))
-                    kind = graded(problem, answer, remotes)
+                    found = worker.ask(told(problem), [], False, attempts, seconds, (seed, number))
+                    kind = graded(problem, found, remotes)
                     counts[kind] += 1
                     if kind != "solved":
-                        failed.append(f"{problem.name}: {kind} {(answer[1] or b'')[:60].decode(errors='replace')}".rstrip())
+                        failed.append(f"{problem.name}: {kind} {(found[1] or b'')[:60].decode(errors='replace')}".rstrip())
                 yield {
                     "section": "engines",
                     "file": group,
-                    "arm": f"{name} {importlib.metadata.version(name)}",
+                    "arm": f"{name} {version(name)}",
                     "seed": seed,
                     "schemas": len(fitting),
                     **counts,
@@ -387,22 +353,17 @@ def pinned_left_to_right(
     some: Sequence[Problem], remotes: dict[str, Any], share: float, seed: int, attempts: int = 20, seconds: float = 5.0
 ) -> Iterator[Row]:
     """``pinned`` of json_schema.py, its instances and its pins, by llguidance from left to right: with holes of exactly their
-    length, and with holes that may end early, as ours may. whole: the engine takes the instance as it was."""
-    with worker_of("llguidance") as worker:
-        for group in dict.fromkeys(p.group for p in some if not p.group.startswith("suite")) if worker else ():
-            assert worker is not None
-            kinds = ("instances", "whole", "solved", "invalid", "refused", "none", "crashed", "timeout")
-            exact, early = (Counter(dict.fromkeys(kinds, 0)) for _ in range(2))
+    length, and with holes that may end early, as ours may. whole: the engine takes the instance as it was. none: dead ends."""
+    with contextlib.closing(Worker("llguidance")) as worker:
+        for group in () if worker.missing else dict.fromkeys(p.group for p in some if not p.group.startswith("suite")):
+            rows = {early: Counter(dict.fromkeys(("instances", "whole", *KINDS), 0)) for early in (False, True)}
             for number, (problem, text, parts) in enumerate(cut_out([p for p in some if p.group == group], remotes, share, seed)):
-                whole = worker.ask(seconds, infill, told(problem), [text.decode()], False, 1, seconds, (seed, number))[0]
-                for counts, ends in ((exact, False), (early, True)):
-                    counts["instances"] += 1
-                    counts["whole"] += whole == "ended"
-                    answer = worker.ask(seconds, infill, told(problem), parts, ends, attempts, seconds, (seed, number))
-                    counts[graded(problem, answer, remotes)] += 1
-            for counts, how in ((exact, ""), (early, ", holes may end early")):
-                arm = f"llguidance {importlib.metadata.version('llguidance')}, left to right{how}"
-                counts["dead ends"] = counts.pop("none")
+                whole, _ = worker.ask(told(problem), [text.decode()], False, 1, seconds, (seed, number))
+                for early, counts in rows.items():
+                    found = worker.ask(told(problem), parts, early, attempts, seconds, (seed, number))
+                    counts.update(("instances", graded(problem, found, remotes), *(["whole"] if whole == "ended" else [])))
+            for early, counts in rows.items():
+                arm = f"llguidance {version('llguidance')}, left to right{', holes may end early' if early else ''}"
                 yield {"section": "pinned", "file": group, "arm": arm, "seed": seed, "step": share, **counts}
 
 

@@ -1,0 +1,167 @@
+"""The JSON evaluation measures what it says: likelihoods are likelihoods, puzzles have answers, tables come from rows."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from solver.cli.main import main
+from solver.decoders.text import Page, log_likelihood, write
+from solver.denoisers.text_network import TextConfig, TextNetwork
+from solver.evaluation import json_content, json_cross, json_engines, json_infill, json_plots, json_tables, plots
+from solver.evaluation.json_arms import Answer, left_to_right
+from solver.tasks.json_schema import data
+from solver.tasks.json_schema.records import Record, words
+from solver.tasks.json_schema.task import Form, Gap, JsonTask
+from solver.tasks.language import BLANK
+
+SPELLED = ('"x"', "77", "77 ", " 77", "421")  # white space is allowed between a template's literals
+SMALL = TextConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)
+
+
+def network(causal: bool) -> TextNetwork:
+    torch.manual_seed(0)
+    return TextNetwork(TextConfig(**{**SMALL.__dict__, "causal": causal})).eval()
+
+
+def cut(value: str, room: int) -> json_infill.Cut:
+    before, after = '{"a":', "}"
+    form = Form.of({"properties": {"a": {"enum": ["x", 77, 421]}}}, template=[before, Gap(room), after])
+    return json_infill.Cut(form, before.encode(), value.encode(), after.encode())
+
+
+@pytest.mark.parametrize("projected", [False, True])
+def test_a_likelihood_in_random_order_is_one(projected: bool) -> None:
+    """Over everything that a hole may hold the probabilities add up to one; with the language over what it allows."""
+    net = network(causal=False)
+    if projected:
+        total = sum(math.exp(-json_infill.in_random_order(net, cut(value, 3), True)) for value in SPELLED)
+        assert total == pytest.approx(1, abs=1e-6)
+        return
+    one = sum(math.exp(-json_infill.in_random_order(net, cut(chr(byte), 1), False)) for byte in range(128))
+    assert 0 < one <= 1 + 1e-6
+    blank = math.exp(-json_infill.in_random_order(net, cut("", 1), False))
+    assert one + blank < 1 + 1e-6
+
+
+def test_the_left_likelihood_is_that_of_writing() -> None:
+    net = network(causal=True)
+    (text,) = write(net, [Page(b"p", 12, b'{"a":')], temperature=1.0, seed=3)
+    assert bytes(text.bytes).startswith(b'{"a":')
+    tokens = [*text.bytes, BLANK] if len(text.bytes) < 12 else list(text.bytes)
+    assert log_likelihood(net, b"p", torch.tensor(tokens), 5) == pytest.approx(text.log_p, abs=1e-3)
+
+
+def test_reserved_lines_are_kept_apart(tmp_path: Path) -> None:
+    rows = [{"schema": {"title": str(n)}, "tests": [{"data": {"a": n}, "valid": n % 2 == 0}]} for n in range(200)]
+    for file in data.FILES:
+        (tmp_path / f"{file}.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+    ours, theirs = (data.real(tmp_path, reserved) for reserved in (False, True))
+    assert len(ours) + len(theirs) == 2 * 100
+    assert theirs
+    assert not {text for _, text in ours} & {text for _, text in theirs}
+
+
+@pytest.mark.parametrize("kind", json_cross.KINDS)
+def test_cross_field_puzzles(kind: str) -> None:
+    """Each has an answer, and most of what fits the hole is none."""
+    rng, pool = np.random.default_rng(0), words(reserved=True)
+    for _ in range(5):
+        puzzle = json_cross.KINDS[kind](rng, pool)
+        schema = puzzle.form.schema["properties"]
+        if kind == "invoice":
+            lines = json.loads("{" + puzzle.after[1:])
+            right, wrong = str(sum(*lines.values())), str(sum(*lines.values()) + 1)
+        elif kind == "check digit":
+            digits = puzzle.before.split('"')[-1]
+            right, wrong = str(sum(map(int, digits)) % 10), str((sum(map(int, digits)) + 1) % 10)
+        else:
+            (listed,) = schema.values()
+            among, given = listed["items"]["enum"], json.loads("[" + puzzle.after[1:-1])
+            rest = [word for word in among if word not in given]
+            right, wrong = (",".join(map(json.dumps, some)) for some in (rest, rest[:2] + rest[:1]))
+        for middle, valid in ((right, True), (wrong, False)):
+            tokens = np.full(puzzle.form.cells, BLANK)
+            text = puzzle.whole(middle.ljust(puzzle.cells, "\0")).encode()[: puzzle.form.cells]
+            tokens[: len(text)] = [BLANK if byte == 0 else byte for byte in text]
+            if len(middle) <= puzzle.cells:
+                assert JsonTask().verify(puzzle.form, tokens) == valid
+
+
+def test_marks() -> None:
+    record = Record({"type": "object"}, "", {"a": 1, "b": {"c": "x"}, "total": 3}, "total", "last")
+    form = Form.of(record.schema)
+    marks = json_content.graded(record, form, Answer('{"a":true,"b":{"c":"x"},"total":3}', True, 1, 0.0))
+    assert (marks["valid"], marks["exact"], marks["copied"], marks["of"], marks["derived"]) == (True, False, 1, 2, True)
+    marks = json_content.graded(record, form, Answer("{", False, 1, 0.0))
+    assert (marks["valid"], marks["copied"], marks["derived"]) == (False, 0, False)
+
+
+def test_retries_end_with_the_first_valid_text() -> None:
+    form = Form.of({"type": "integer", "minimum": 0, "maximum": 9}, length=2)
+    (masked,) = left_to_right(network(causal=True), masked=True)([form])
+    assert masked.solved
+    (raw,) = left_to_right(network(causal=True), masked=False, tries=3)([form])
+    assert raw.forwards > masked.forwards or raw.solved
+
+
+def test_content_without_a_model_tables_and_plots(tmp_path: Path) -> None:
+    rows = [*json_content.content(None, None, 4), *json_cross.cross(None, None, 2, forwards=2)]
+    assert {row["arm"] for row in rows} == {"random", "prior"}
+    assert all(row["valid"] == 1 for row in rows if row["section"] == "content")
+    for name, table in json_tables.TABLES.items():
+        text = table(rows)
+        assert ("random" in text) == (name in ("json-content", "json-cross"))
+    assert set(plots.draw(rows, tmp_path, json_plots.PLOTS)) == {"json_content.png", "json_cross.png"}
+
+
+class Even(json_engines.Grammar):
+    """Digits, and an end after an even number of them."""
+
+    def begin(self) -> None:
+        self.length = 0
+
+    def allowed(self) -> Any:
+        mask = np.zeros(257, bool)
+        mask[48:58], mask[256] = True, self.length > 0 and self.length % 2 == 0
+        return mask
+
+    def take(self, byte: int) -> None:
+        self.length += 1
+
+
+def test_walks_end_where_the_engine_says() -> None:
+    rng = np.random.default_rng(0)
+    for eager in (0, 64):
+        text = json_engines.walk(Even(), eager, rng)
+        assert text is not None
+        assert text.isdigit()
+        assert len(text) % 2 == 0
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "data" / "jsonschema"
+    folder.mkdir(parents=True)
+    row = {"id": "a", "schema": {"type": "integer"}, "tests": [{"data": 7, "valid": True}, {"data": "x", "valid": False}]}
+    row |= {"min_valid_bytes": 1}
+    for file in data.FILES:
+        (folder / f"{file}.jsonl.gz").write_bytes(gzip.compress(json.dumps(row).encode()))
+    suite = {**row, "kind": "required", "draft": "draft7", "has_valid": True}
+    (folder / "json_schema_test_suite.jsonl.gz").write_bytes(gzip.compress(json.dumps(suite).encode()))
+    (folder / "json_schema_test_suite_remotes.json.gz").write_bytes(gzip.compress(b"{}"))
+    out = tmp_path / "out"
+    sections = "guarantee,membership,pinned,speed"
+    arguments = ["evaluate", "json", "--data", str(tmp_path / "data"), "--out", str(out)]
+    assert main([*arguments, "--sections", sections]) == 0
+    rows = json.loads((out / "json.json").read_text())["rows"]
+    assert {row["section"] for row in rows} == set(sections.split(","))
+    assert all(row["solved"] == row["schemas"] == 1 for row in rows if row["section"] == "guarantee")
+    assert "json_speed.png" in capsys.readouterr().out
+    assert main([*arguments, "--sections", "nonsense"]) == 2
