@@ -94,9 +94,7 @@ KINDS: dict[str, Callable[[np.random.Generator, tuple[str, ...]], Puzzle]] = {
 }
 
 
-def arms(
-    some: Sequence[Puzzle], network: TextNetwork | None, baseline: TextNetwork | None
-) -> dict[str, Callable[[], list[Answer]]]:
+def arms(some: Sequence[Puzzle], network: TextNetwork | None, baseline: TextNetwork | None, forwards: int) -> dict[str, Run]:
     """Who solves them."""
     forms = [puzzle.form for puzzle in some]
     of = {id(puzzle.form): puzzle for puzzle in some}
