@@ -6,10 +6,10 @@
 
 Four things are made for filling forms. Bytes know the *word* they stand in, and the one before it, by a hash. Cells know their
 *offset*, how many bytes they stand behind the beginning of their slot. An *anchor* brings each cell the state of the cell
-before its slot, where a name has just ended. And a *pointer* looks into the prompt as one would with a finger: a cell at offset
-o that points to p hears what stands at p + o, so that all cells of a value can point to its first byte and are copied at once.
-``causal=True`` is the left-to-right baseline, with the same parts: position i is given the bytes before it and predicts its
-own.
+before its slot, where a name has just ended; and where that word stands in the prompt attention is biased to look. And a
+*pointer* looks into the prompt as one would with a finger: a cell at offset o that points to p hears what stands at p + o, so
+that all cells of a value can point to its first byte and are copied at once. ``causal=True`` is the left-to-right baseline,
+with the same parts: position i is given the bytes before it and predicts its own.
 
 Shapes: B rows, P prompt bytes, L cells, V tokens, D width, H heads.
 """
@@ -56,11 +56,14 @@ class TextConfig:
 
 
 class Read(NamedTuple):
-    """A prompt that was read: states (B, P, D), its bytes (B, P), and which of them are there (B, P)."""
+    """A prompt that was read: states (B, P, D), its bytes (B, P), which of them are there (B, P), and the words at each, its own
+    and the one before (B, P)."""
 
     state: Tensor
     tokens: Tensor
     there: Tensor
+    word: Tensor
+    before: Tensor
 
 
 class Past:
@@ -208,21 +211,31 @@ class Pointing(nn.Module):
         self.query = nn.Linear(d, 2 * d, bias=False)
         self.key_value = nn.Linear(d, 4 * d, bias=False)
         self.mixed = nn.Linear(2 * d, d, bias=False)
+        self.same = nn.Parameter(torch.ones(2, 2, c.heads, 1, 1))
         nn.init.normal_(self.mixed.weight, std=0.02)
 
     def split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
-    def forward(self, x: Tensor, read: Read, hidden: Tensor, shift: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, read: Read, hidden: Tensor, shift: tuple[Tensor, Tensor], same: tuple[Tensor, Tensor]) -> Tensor:
         plain, pointed = (self.query(self.normed(x)) / math.sqrt(x.shape[-1] / self.heads)).chunk(2, -1)
         plain_key, plain_value, key, value = self.key_value(self.prompt(read.state)).chunk(4, -1)
-        score = self.split(plain) @ self.split(plain_key).transpose(-1, -2) + hidden
+        (own, own_before), (first, first_before) = self.same
+        score = self.split(plain) @ self.split(plain_key).transpose(-1, -2) + own * same[0] + own_before * same[1] + hidden
         heard = score.softmax(-1) @ self.split(plain_value)
-        moved = shifted(self.split(pointed) @ self.split(key).transpose(-1, -2), shift) + hidden
+        score = self.split(pointed) @ self.split(key).transpose(-1, -2) + first * same[0] + first_before * same[1]
+        moved = shifted(score, shift) + hidden
         touched = moved.softmax(-1) @ self.split(value)
         both = torch.cat([heard, touched], -1).transpose(1, 2).reshape(*x.shape[:2], -1)
         result: Tensor = x + self.mixed(both)
         return result
+
+
+def sameness(key: Tensor, read: Read) -> tuple[Tensor, Tensor]:
+    """Where in the prompt (B, 1, L, P) the word, and the one before it, is ``key`` (B, L), the last word before a cell's slot."""
+    there = (key > 0)[..., None]
+    word, before = ((there & (codes[:, None] == key[..., None])).float()[:, None] for codes in (read.word, read.before))
+    return word, before
 
 
 def shifts(offset: Tensor, prompt: int) -> tuple[Tensor, Tensor]:
@@ -254,16 +267,14 @@ class TextNetwork(nn.Module):
         self.anchors = nn.ModuleList([nn.Linear(d, d, bias=False) for _ in range(c.layers)])
         self.normed, self.normed_prompt = nn.RMSNorm(d), nn.RMSNorm(d)
         self.query, self.key = nn.Linear(d, d, bias=False), nn.Linear(d, d, bias=False)
+        self.same = nn.Parameter(torch.ones(2))
         self.gate = nn.Linear(d, 1)
         self.head = nn.Linear(d, c.vocab)
         for table in (self.token, self.status, self.offset, self.word):
             nn.init.normal_(table.weight, std=0.1)
 
-    def embed(self, tokens: Tensor, last: int | None = None) -> Tensor:
-        """Tokens (B, N), of the ``last`` positions only: each with its word and the one before."""
-        word, before = word_codes(tokens, self.config.words)
-        if last is not None:
-            tokens, word, before = tokens[:, -last:], word[:, -last:], before[:, -last:]
+    def embed(self, tokens: Tensor, word: Tensor, before: Tensor) -> Tensor:
+        """Tokens (B, N), each with its word and the one before (see ``word_codes``)."""
         found: Tensor = self.token(tokens) + self.word(word) + self.word_before(self.word(before))
         return found
 
@@ -271,30 +282,35 @@ class TextNetwork(nn.Module):
         """The prompt (B, P), of which the first ``lengths`` (B,) bytes are there."""
         there = torch.arange(prompt.shape[1], device=prompt.device) < lengths[:, None]
         here = there[..., None]
-        x = self.embed(torch.where(there, prompt, self.config.vocab)) * here
+        tokens = torch.where(there, prompt, self.config.vocab)
+        word, before = word_codes(tokens, self.config.words)
+        x = self.embed(tokens, word, before) * here
         hidden = torch.where(there, 0.0, -1e4)[:, None, None]
         for layer in self.readers:
             assert isinstance(layer, Mixing)
             x = layer.think(layer.look(layer.neighbours(x), hidden)) * here  # behind the prompt there is nothing, not even a bias
-        return Read(x, prompt, there)
+        return Read(x, prompt, there, word, before)
 
     def forward(self, read: Read, tokens: Tensor, status: Tensor, offset: Tensor) -> Tensor:
         """fp32 log-probabilities (B, L, V). In the causal form ``tokens`` are those before each cell (the first: vocab), and all
         have the status KNOWN."""
         c = self.config
         offset = offset.clamp(0, c.offsets - 1)
-        x = self.embed(torch.where(status == OPEN, c.vocab, tokens)) + self.status(status) + self.offset(offset)
+        tokens = torch.where(status == OPEN, c.vocab, tokens)
+        word, before = word_codes(tokens, c.words)
+        x = self.embed(tokens, word, before) + self.status(status) + self.offset(offset)
         hidden = torch.where(read.there, 0.0, -1e4)[:, None, None]
         shift = shifts(offset, read.tokens.shape[1])
         place = torch.arange(tokens.shape[1], device=tokens.device) - offset - (0 if c.causal else 1)
         anchor = place.clamp_min(0)[..., None].expand(-1, -1, c.width)
+        same = sameness(word.gather(1, place.clamp_min(0)), read)
         for layer, pointing, fetch in zip(self.layers, self.pointing, self.anchors, strict=True):
             assert isinstance(layer, Mixing)
             x = layer.neighbours(x)
             x = x + fetch(x.gather(1, anchor))
-            x = pointing(layer.look(x, None), read, hidden, shift)
+            x = pointing(layer.look(x, None), read, hidden, shift, same)
             x = layer.think(x)
-        return self.read_out(x, read, hidden[:, 0], (shift[0][:, 0], shift[1][:, 0]))
+        return self.read_out(x, read, hidden[:, 0], (shift[0][:, 0], shift[1][:, 0]), same)
 
     def step(self, read: Read, previous: Tensor, offset: Tensor, past: Past) -> Tensor:
         """The causal form, one position further: log-probabilities (B, V) of the byte that follows ``previous`` (B,) and stands
@@ -302,23 +318,28 @@ class TextNetwork(nn.Module):
         c = self.config
         offset = offset.clamp(0, c.offsets - 1)[:, None]
         known = torch.full_like(offset, KNOWN)
-        x = self.embed(past.add("token", 0, previous[:, None]), last=1) + self.status(known) + self.offset(offset)
+        words, befores = word_codes(past.add("token", 0, previous[:, None]), c.words)
+        x = self.embed(previous[:, None], words[:, -1:], befores[:, -1:]) + self.status(known) + self.offset(offset)
         hidden = torch.where(read.there, 0.0, -1e4)[:, None, None]
         shift = shifts(offset, read.tokens.shape[1])
-        place = (past.cells - offset).clamp_min(0)[..., None].expand(-1, -1, c.width)
+        at = (past.cells - offset).clamp_min(0)
+        same, place = sameness(words.gather(1, at), read), at[..., None].expand(-1, -1, c.width)
         for number, (layer, pointing, fetch) in enumerate(zip(self.layers, self.pointing, self.anchors, strict=True)):
             assert isinstance(layer, Mixing)
             x = layer.next_neighbours(x, past, number)
             x = x + fetch(past.add("state", number, x).gather(1, place))
-            x = pointing(layer.next_look(x, past, number), read, hidden, shift)
+            x = pointing(layer.next_look(x, past, number), read, hidden, shift, same)
             x = layer.think(x)
         past.cells += 1
-        return self.read_out(x, read, hidden[:, 0], (shift[0][:, 0], shift[1][:, 0]))[:, 0]
+        return self.read_out(x, read, hidden[:, 0], (shift[0][:, 0], shift[1][:, 0]), same)[:, 0]
 
-    def read_out(self, x: Tensor, read: Read, hidden: Tensor, shift: tuple[Tensor, Tensor]) -> Tensor:
+    def read_out(
+        self, x: Tensor, read: Read, hidden: Tensor, shift: tuple[Tensor, Tensor], same: tuple[Tensor, Tensor]
+    ) -> Tensor:
         """A mixture of a byte of one's own and the one that is pointed to (pointer-generator; See et al. 2017)."""
         x = self.normed(x)
         score = self.query(x) @ self.key(self.normed_prompt(read.state)).transpose(-1, -2) / math.sqrt(x.shape[-1])
+        score = score + self.same[0] * same[0][:, 0] + self.same[1] * same[1][:, 0]
         pointed = (shifted(score, shift) + hidden).float().softmax(-1)
         copied = torch.zeros(*x.shape[:2], self.config.vocab, device=x.device)
         copied = copied.scatter_add(-1, read.tokens[:, None].expand_as(pointed), pointed)

@@ -26,6 +26,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
+from itertools import zip_longest
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -47,7 +48,7 @@ Answer = tuple[str, bytes | None]  # what became of it, and the text where there
 
 
 class Grammar(Protocol):
-    """A schema as an engine compiled it, and a place in a text of it. allowed: of the bytes and END, what may come next (257,)."""
+    """A schema as an engine compiled it, at a place in a text of it. allowed: which of the bytes and END may come next (257,)."""
 
     def begin(self) -> None: ...
     def allowed(self) -> NDArray[np.bool_]: ...
@@ -166,19 +167,19 @@ def fill(grammar: LLGuidance, parts: Parts, early: bool, rng: np.random.Generato
         grammar.take(byte)
         text.append(byte)
 
-    def behind(number: int) -> bool:
-        return grammar.fits(parts[number].encode()) if number < len(parts) else bool(grammar.allowed()[END])  # type: ignore[union-attr]
+    def possible(part: str | Gap | None) -> bool:
+        return grammar.fits(part.encode()) if isinstance(part, str) else bool(grammar.allowed()[END])
 
     grammar.begin()
-    for number, part in enumerate(parts):
+    for part, behind in zip_longest(parts, parts[1:]):
         if isinstance(part, str):
-            if not behind(number):
+            if not possible(part):
                 return None
             for given in part.encode():
                 take(given)
             continue
         for _ in range(part.cells):
-            if early and rng.random() < 0.5 and behind(number + 1):
+            if early and rng.random() < 0.5 and possible(behind):
                 break
             byte = choose(grammar.allowed(), False, rng)
             if byte is None:
@@ -316,12 +317,7 @@ def graded(problem: Problem, answer: Answer, remotes: dict[str, Any]) -> str:
 
 
 def engines(
-    some: Sequence[Problem],
-    remotes: dict[str, Any],
-    names: Sequence[str],
-    attempts: int = 20,
-    seconds: float = 5.0,
-    seed: int = 0,
+    some: Sequence[Problem], remotes: dict[str, Any], names: Sequence[str], attempts: int = 20, seconds: float = 5, seed: int = 0
 ) -> Iterator[Row]:
     """By engine and group of schemas with a short valid instance: solved, invalid (it let an invalid text end), refused (the
     schema), none (no walk ended), crashed, timeout."""
