@@ -60,7 +60,9 @@ class Automaton:
         signature = np.zeros(int(self.members.max(initial=-1)) + 1, np.uint64)
         np.add.at(signature, self.members, marks[owner])
         _, first, atom = np.unique(signature, return_index=True, return_inverse=True)
-        chosen = np.isin(self.members, first)  # one symbol stands for its atom
+        stands = np.zeros(len(signature), bool)
+        stands[first] = True  # one symbol stands for its atom
+        chosen = stands[self.members]
         counts = np.concatenate([[0], np.cumsum(np.bincount(owner[chosen], minlength=labels))])
         found = np.where(signature == 0, -1, atom).astype(np.int32)
         return found, found[self.members[chosen]], counts.astype(np.int32)

@@ -150,12 +150,11 @@ def project_lifted(
     free, pinned = lifted.tokens, lifted.pinned
     cells, last = len(tokens), len(free) + len(pinned)
     end = np.array(list(ends), np.int64)
-    shifted = (logits - logits.max(1, keepdims=True)).astype(np.float64)
-    shifted -= np.log(np.exp(shifted).sum(1, keepdims=True))
+    whole = normalizer(logits)
     weights = np.full((cells, last + 1), -np.inf)
-    weights[:, : len(free)] = shifted[:, free]
-    filler = end[shifted[:, end].argmax(1)] if len(end) else np.zeros(cells, np.int64)
-    weights[:, last] = shifted[:, end].max(1) if len(end) else -np.inf
+    weights[:, : len(free)] = logits[:, free] - whole
+    filler = end[logits[:, end].argmax(1)] if len(end) else np.zeros(cells, np.int64)
+    weights[:, last] = logits[:, end].max(1) - whole[:, 0] if len(end) else -np.inf
     weights[known] = -np.inf
     at = np.flatnonzero(known)
     behind = np.isin(tokens[at], end)
@@ -173,6 +172,15 @@ def project_lifted(
     sample = best if rng is None else lattice.sample(rng)
     p, every = by_token(lattice.marginals(), columns, filler, end)
     return Projection(named(best), p, named(sample), max(0.0, -lattice.partition), every)
+
+
+def normalizer(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """log-sum-exp of every cell (L, 1), without a second (L, V) array of doubles."""
+    high = logits.max(1, keepdims=True)
+    found: NDArray[np.float64] = high + np.log(
+        [[np.exp(row - top).sum(dtype=np.float64)] for row, top in zip(logits, high, strict=True)]
+    )
+    return found
 
 
 def by_token(p: NDArray[np.float64], columns: Tokens, filler: Tokens, end: Tokens) -> tuple[NDArray[np.float64], Tokens]:

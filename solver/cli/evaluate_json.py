@@ -41,8 +41,11 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
         if section == "engines":
             from solver.evaluation import json_engines
 
-            yield from json_engines.engines(some, remotes, json_engines.NAMES)
-            for share in (0.25, 0.5):
+            names = arguments.arms.split(",") if arguments.arms else json_engines.NAMES
+            if unknown := set(names) - set(json_engines.NAMES):
+                raise UsageError(f"unknown engine {min(unknown)!r}; there are {', '.join(json_engines.NAMES)}")
+            yield from json_engines.engines(some, remotes, names)
+            for share in (0.25, 0.5) if "llguidance" in names else ():
                 yield from json_engines.pinned_left_to_right(some, remotes, share, 0)
         if section == "speed":
             yield from evaluation.speed(some, remotes)

@@ -38,7 +38,7 @@ class Guide(Protocol):
     def allowed(self) -> NDArray[np.bool_]:
         """(257,): bytes, and BLANK for an end here."""
 
-    def advance(self, byte: int) -> None: ...
+    def take(self, byte: int) -> None: ...
 
 
 class Prefix:
@@ -78,7 +78,7 @@ class Prefix:
         may[BLANK] = any(self.automaton.accept[state] for state in self.states)
         return may
 
-    def advance(self, byte: int) -> None:
+    def take(self, byte: int) -> None:
         self.states, self.left = self.close(self.ways().get(byte, set())), self.left - 1
 
 
@@ -139,7 +139,7 @@ def write(network: TextNetwork, pages: Sequence[Page], temperature: float = 0.0,
             text.add(symbol)
             previous[row] = symbol
             if page.guide is not None:
-                page.guide.advance(symbol)
+                page.guide.take(symbol)
         if all(text.ended for text in texts):
             break
     return texts

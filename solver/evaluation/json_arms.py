@@ -57,13 +57,31 @@ def in_the_loop(model: TextNetwork | str, forwards: int, seed: int = SEED, **cha
     return run
 
 
-def left_to_right(network: TextNetwork, masked: bool, tries: int = 1) -> Arm:
+def left_to_right(network: TextNetwork, page: Callable[[Form], Page], tries: int = 1) -> Arm:
     """The baseline: the likeliest bytes, and where the text is not valid up to ``tries`` - 1 draws after that."""
 
     def run(forms: Sequence[Form]) -> list[Answer]:
-        return again(network, forms, lambda form: Page.of(form, masked), lambda form, text: text, tries)
+        return again(network, forms, page, lambda form, text: text, tries)
 
     return run
+
+
+def raw(form: Form) -> Page:
+    return Page.of(form, masked=False)
+
+
+def masked(form: Form) -> Page:
+    return Page.of(form, masked=True)
+
+
+def guided(form: Form) -> Page:
+    """By llguidance's masks; raw where it refuses the schema."""
+    from solver.evaluation.json_engines import LLGuidance
+
+    try:
+        return replace(raw(form), guide=LLGuidance(form.schema))
+    except ValueError:
+        return raw(form)
 
 
 def again(

@@ -10,6 +10,7 @@ random, and byte frequencies.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from solver.denoisers.text_network import TextNetwork
-from solver.evaluation.json_arms import SEED, TRIES, Answer, Arm, in_the_loop, left_to_right, parsed
+from solver.evaluation.json_arms import SEED, TRIES, Answer, Arm, guided, in_the_loop, left_to_right, masked, parsed, raw
 from solver.evaluation.statistics import interval
 from solver.tasks.json_schema.records import Record, make, words
 from solver.tasks.json_schema.task import Form
@@ -69,9 +70,11 @@ def arms(network: TextNetwork | None, baseline: TextNetwork | None) -> dict[str,
         found["diffusion-oneshot, no language"] = in_the_loop(network, 1, checks=False)
         found[WITHOUT] = in_the_loop(network, 16, checks=False)
     if baseline is not None:
-        found["ar"] = left_to_right(baseline, masked=False)
-        found["ar-masked"] = left_to_right(baseline, masked=True)
-        found[f"ar, {TRIES} tries"] = left_to_right(baseline, masked=False, tries=TRIES)
+        found["ar"] = left_to_right(baseline, raw)
+        found["ar-masked"] = left_to_right(baseline, masked)
+        if importlib.util.find_spec("llguidance"):
+            found["ar, llguidance"] = left_to_right(baseline, guided)
+        found[f"ar, {TRIES} tries"] = left_to_right(baseline, raw, TRIES)
     found["random"] = in_the_loop("random", 20)
     found["prior"] = in_the_loop("prior", 20)
     return found

@@ -80,7 +80,13 @@ def membership(rows: Sequence[Row]) -> str:
 def pinned(rows: Sequence[Row]) -> str:
     """Real instances of which a share of the bytes stands already."""
     lines = [
-        [row["file"], f"{row['step']:.0%}", row["arm"], of(row.get("valid", 0), row["instances"]), p50_95(row.get("ms", {}))]
+        [
+            row["file"],
+            f"{row['step']:.0%}",
+            row["arm"],
+            of(row.get("valid", row.get("solved", 0)), row["instances"]),
+            p50_95(row.get("ms", {})),
+        ]
         for row in sorted(chosen(rows, "pinned"), key=lambda row: (row["file"], row["step"]))
     ]
     return table(["file", "pinned", "arm", "valid, pins unchanged", "ms p50 / p95"], lines)

@@ -12,7 +12,7 @@ import argparse
 import platform
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,8 +22,14 @@ import torch
 from solver.denoisers.masked_lm import Nothing
 from solver.drive import solve
 from solver.kernels import dispatch, reference
+from solver.kernels.lattice import Slots
 from solver.policies import Policy
+from solver.tasks import language, lifting
 from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.json_schema.compile import Compiler
+from solver.tasks.json_schema.records import words
+from solver.tasks.json_schema.values import Values
+from solver.tasks.lifting import Words
 from solver.tasks.text import Text, TextTask
 from solver.trace import Budget, Outcome
 
@@ -81,6 +87,37 @@ def step_seconds(cells: int, vocab: int, steps: int, masked: bool) -> list[float
     return seconds[1:]  # the first compiles
 
 
+def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]]:
+    """Wall-clock of what a schema costs at a vocabulary of so many words, numbers and bytes: once a tokenizer, once a schema,
+    and each step."""
+    rng = np.random.default_rng(0)
+    known = [f"{space}{word}" for word in words(reserved=False) for space in ("", " ", '"', "_")]
+    pieces = dict.fromkeys([bytes([byte]) for byte in range(256)] + [word.encode() for word in known])
+    while len(pieces) < vocab:  # as in large vocabularies, most of it is pairs of shorter ones
+        pair = known[rng.integers(len(known))] + known[rng.integers(len(known))].strip()
+        pieces[pair.encode()] = None
+    properties = {"name": {"type": "string"}, "born": {"type": "integer"}, "tags": {"type": "array", "items": {"type": "string"}}}
+    schema = {"type": "object", "properties": properties, "required": ["name", "born"]}
+    found: dict[str, list[float]] = {}
+
+    def timed(name: str, call: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        result = call()
+        found.setdefault(name, []).append(time.perf_counter() - started)
+        return result
+
+    vocabulary = timed("a trie of the vocabulary, once", lambda: Words.of(list(pieces)[:vocab]))
+    timed("a trie of the vocabulary, once", lambda: vocabulary.trie)
+    unrolled = timed("a schema to its automaton", lambda: language.unroll(Values(Compiler(schema), 4 * cells), 4 * cells))
+    timed("tokens that it forces, once a schema", lambda: vocabulary.forced_by(unrolled.automaton))
+    nothing = np.zeros(cells, np.int64), np.zeros(cells, bool)
+    for _ in range(steps + 1):
+        logits = rng.standard_normal((cells, vocab), np.float32)
+        timed("projection of a step", lambda: lifting.project(unrolled, vocabulary, Slots.whole(cells), logits, *nothing, [0]))  # noqa: B023
+    del found["projection of a step"][0]  # the first compiles
+    return found
+
+
 def main() -> None:
     """Print milliseconds a step."""
     parser = argparse.ArgumentParser(
@@ -105,6 +142,8 @@ def main() -> None:
             started = time.perf_counter()
             call()
             taken.append(time.perf_counter() - started)
+        print(f"  {name:<36} {1000 * statistics.median(taken):8.1f} ms")
+    for name, taken in lifting_seconds(options.cells, options.vocab, options.steps).items():
         print(f"  {name:<36} {1000 * statistics.median(taken):8.1f} ms")
 
 
