@@ -211,7 +211,7 @@ class Pointing(nn.Module):
         self.query = nn.Linear(d, 2 * d, bias=False)
         self.key_value = nn.Linear(d, 4 * d, bias=False)
         self.mixed = nn.Linear(2 * d, d, bias=False)
-        self.same = nn.Parameter(torch.ones(2, 2, c.heads, 1, 1))
+        self.same = nn.Parameter(torch.full((2, 2, c.heads, 1, 1), 4.0))
         nn.init.normal_(self.mixed.weight, std=0.02)
 
     def split(self, x: Tensor) -> Tensor:
@@ -267,7 +267,7 @@ class TextNetwork(nn.Module):
         self.anchors = nn.ModuleList([nn.Linear(d, d, bias=False) for _ in range(c.layers)])
         self.normed, self.normed_prompt = nn.RMSNorm(d), nn.RMSNorm(d)
         self.query, self.key = nn.Linear(d, d, bias=False), nn.Linear(d, d, bias=False)
-        self.same = nn.Parameter(torch.ones(2))
+        self.same = nn.Parameter(torch.full((2,), 4.0))
         self.gate = nn.Linear(d, 1)
         self.head = nn.Linear(d, c.vocab)
         for table in (self.token, self.status, self.offset, self.word):
