@@ -322,3 +322,18 @@ def test_pydantic_like_models() -> None:
     found = fill(Model, denoiser="random", length=16)
     assert isinstance(found, Filled)
     assert found.value in ({"x": True}, {"x": False})
+
+
+def test_white_space_stands_anywhere_in_a_template() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    template = ['{ "a" :\t', Gap(2), ' ,\n "other"  : ', Gap(4), " } "]
+    found = fill(schema, template=template, denoiser="random")
+    assert isinstance(found, Filled)
+    assert found.text.startswith('{ "a" :\t')
+    assert set(found.value) == {"a", "other"}
+
+
+def test_nothing_is_proven_of_names_that_are_spelled_in_another_way() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}
+    with pytest.raises(BudgetExhausted):
+        fill(schema, template=['{"\\u0061":', Gap(2), "}"], denoiser="random", budget=Budget(20))

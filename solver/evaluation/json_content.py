@@ -20,7 +20,7 @@ import numpy as np
 
 from solver.denoisers.text_network import TextNetwork
 from solver.evaluation.json_arms import SEED, TRIES, Answer, Arm, guided, in_the_loop, left_to_right, masked, parsed, raw
-from solver.evaluation.statistics import interval
+from solver.evaluation.statistics import interval, ratio_interval
 from solver.tasks.json_schema.records import Record, make, words
 from solver.tasks.json_schema.task import Form
 
@@ -115,9 +115,9 @@ def shares(some: Sequence[Record], marks: Sequence[dict[str, Any]]) -> Row:
     row: Row = {}
     for key in ("valid", "exact"):
         row |= share(key, np.array([mark[key] for mark in marks]))
-    row |= share("copied", np.array([mark["copied"] / mark["of"] for mark in marks if mark["of"]]))
-    row["fields"] = sum(mark["of"] for mark in marks)
-    row["copied"] = round(sum(mark["copied"] for mark in marks) / row["fields"], 4)
+    copied, fields = [mark["copied"] for mark in marks], [mark["of"] for mark in marks]
+    row |= {"copied": round(sum(copied) / sum(fields), 4), "fields": sum(fields)}
+    row["copied_interval"] = [round(x, 4) for x in ratio_interval(copied, fields)]
     for order in ("first", "last"):
         for kind in ("kind", "total"):
             of = [r.order == order and kind == ("kind" if "oneOf" in r.schema else "total") for r in some]

@@ -27,6 +27,7 @@ from solver.denoisers.forms import FormDenoiser
 from solver.denoisers.text_network import TextNetwork
 from solver.evaluation.json_arms import SEED, TRIES, Answer, Arm, again, in_the_loop
 from solver.evaluation.json_content import share
+from solver.evaluation.statistics import ratio_interval
 from solver.tasks.json_schema.data import real
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.spans import leaves
@@ -150,7 +151,6 @@ def infill(folder: Path, network: TextNetwork | None, baseline: TextNetwork | No
     for name, nats in likelihoods(network, baseline).items():
         bits = np.array([nats(cut) / math.log(2) for cut in some])
         size = np.array([len(cut.value) for cut in some])
-        each = interval_of_ratio(bits, size)
         yield {
             "section": "bits",
             "file": "reserved instances",
@@ -159,18 +159,8 @@ def infill(folder: Path, network: TextNetwork | None, baseline: TextNetwork | No
             "values": len(some),
             "bytes": int(size.sum()),
             "bits_per_byte": round(float(bits.sum() / size.sum()), 4),
-            "bits_per_byte_interval": each,
+            "bits_per_byte_interval": [round(x, 4) for x in ratio_interval(bits, size)],
         }
-
-
-def interval_of_ratio(bits: np.ndarray, size: np.ndarray, draws: int = 1000) -> list[float]:
-    """95 % bootstrap interval of all bits over all bytes."""
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(draws):
-        at = rng.integers(0, len(bits), len(bits))
-        found.append(bits[at].sum() / size[at].sum())
-    return [round(float(x), 4) for x in np.percentile(found, [2.5, 97.5])]
 
 
 def likelihoods(network: TextNetwork | None, baseline: TextNetwork | None) -> dict[str, Callable[[Cut], float]]:

@@ -20,6 +20,15 @@ def interval(values: ArrayLike, seed: int = 0) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def ratio_interval(part: ArrayLike, whole: ArrayLike, seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of the sum of ``part`` (N,) over that of ``whole`` (N,): problems are drawn anew."""
+    a, b = np.asarray(part, float), np.asarray(whole, float)
+    rng = np.random.default_rng(seed)
+    draws = (rng.integers(0, len(a), len(a)) for _ in range(DRAWS))
+    low, high = np.percentile([a[at].sum() / max(1e-9, b[at].sum()) for at in draws], [2.5, 97.5])
+    return float(low), float(high)
+
+
 def solved_within(cost: ArrayLike, solved: ArrayLike, budgets: ArrayLike) -> NDArray[np.float64]:
     """Share of puzzles (N,) that are solved at a cost of at most each of ``budgets`` (K,)."""
     spent = np.where(np.asarray(solved, bool), np.asarray(cost, float), np.inf)

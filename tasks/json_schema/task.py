@@ -99,7 +99,8 @@ class Form:
         cells = sum(part.cells if isinstance(part, Gap) else len(part) for part in parts)
         grammar = Values(compiler, cells, names_in(parts), spaces=template is not None)
         unrolled = language.unroll(grammar, cells)
-        if grammar.narrow:
+        escaped = any(b"\\" in part for part in parts if isinstance(part, bytes))  # the grammar spells names in one way
+        if grammar.narrow or escaped:
             unrolled = replace(unrolled, complete=False)
         form = Form(schema, text, parts, tuple(predicates), formats, compiler, unrolled, validator)
         if unrolled.empty:  # too small a canvas, a contradiction, or so many states that none of a whole text was among them

@@ -101,7 +101,7 @@ class Values:
             found = self._moves[node] = tuple(getattr(self, "at_" + node[0].replace(" ", "_"))(*node[1:]))
         return found
 
-    # White space, which is only ever read (see fragments.WHITE). It may stand before a value, a bracket or a comma, and before
+    # White space, which is only ever read (see fragments.WHITE). It may stand before a value, a bracket, a comma, a colon and
     # a name; a node is marked "bare" where it has been.
 
     def at_document(self, formula: Formula) -> list[Move]:
@@ -125,6 +125,12 @@ class Values:
 
     def at_empty_item(self, left: Formula, at: int) -> list[Move]:
         return self.end(left, b"]")
+
+    def at_bare_named(self, plan: Plan, left: Formula, at: int) -> list[Move]:
+        return [move for move in self.at_named(plan, left, at) if move.emit is not BLANKS]
+
+    def at_bare_colon(self, plan: Plan, left: Formula, at: int) -> list[Move]:
+        return [move for move in self.at_colon(plan, left, at) if move.emit is not BLANKS]
 
     def at_bare_first_member(self, plan: Plan, left: Formula, at: int) -> list[Move]:
         return [move for move in self.at_first_member(plan, left, at) if move.emit is not BLANKS]
@@ -227,12 +233,22 @@ class Values:
         if at == len(plan.names):
             return [Move(b'"', goto=Key("key", plan, left, term, subs)) for term, subs in self.classes(plan, left)]
         name = plan.names[at]
-        found = [
-            Move(plan.spelled[at], call=("value", value), goto=Place("after member", plan, after, at + 1))
-            for value, after in self.choices(left, lambda f: self.member_subs(f, name))
-        ]
+        if self.spaces:
+            found = [Move(plan.spelled[at].removesuffix(b":"), goto=Place("named", plan, left, at))]
+        else:
+            found = self.valued(plan, left, at, plan.spelled[at])
         without = rewrite(left, lambda f: NO if f.parts == ("required", name) else f)
         return found if without is NO else [*found, Move(goto=Place("member", plan, without, at + 1))]
+
+    def valued(self, plan: Plan, left: Formula, at: int, emit: bytes) -> list[Move]:
+        """A known member, after ``emit``."""
+        return [
+            Move(emit, call=("value", value), goto=Place("after member", plan, after, at + 1))
+            for value, after in self.choices(left, lambda f: self.member_subs(f, plan.names[at]))
+        ]
+
+    def at_named(self, plan: Plan, left: Formula, at: int) -> list[Move]:
+        return [*self.valued(plan, left, at, b":"), *self.white(Place("bare named", plan, left, at))]
 
     def at_key(self, plan: Plan, left: Formula, term: regex.Term, subs: tuple[tuple[Formula, Any], ...]) -> list[Move]:
         try:
@@ -260,10 +276,11 @@ class Values:
 
     def at_colon(self, plan: Plan, left: Formula, at: int) -> list[Move]:
         subs = self._classes[at]
-        return [
+        found = [
             Move(b":", call=("value", value), goto=Place("after member", plan, after, len(plan.names)))
             for value, after in self.choices(left, lambda f: subs.get(f, ()))
         ]
+        return [*found, *self.white(Place("bare colon", plan, left, at))]
 
     def at_after_member(self, plan: Plan, left: Formula, at: int) -> list[Move]:
         white = self.white(Place("bare after member", plan, left, at))
