@@ -71,10 +71,20 @@ def membership(rows: Sequence[Row]) -> str:
             of(row.get("valid, in the language", 0), row.get("valid", 0)),
             of(row.get("invalid, refused by the language", 0), row.get("invalid", 0)),
             of(row.get("invalid, refused by either", 0), row.get("invalid", 0)),
+            of(row.get("invalid, refused by either with formats asserted", 0), row.get("invalid", 0)),
         ]
         for row in chosen(rows, "membership")
     ]
-    return table(["file", "valid: in the language", "invalid: not in it", "invalid: refused by it or the validator"], lines)
+    return table(
+        [
+            "file",
+            "valid: in the language",
+            "invalid: not in it",
+            "invalid: refused by it or the validator",
+            "with formats asserted",
+        ],
+        lines,
+    )
 
 
 def pinned(rows: Sequence[Row]) -> str:
