@@ -128,10 +128,11 @@ def parsed(text: str) -> Any:
 
 
 def networks(folder: Path | None = None, baseline: Path | None = None) -> tuple[TextNetwork | None, TextNetwork | None]:
-    """The denoiser and the baseline, from folders or as shipped; None for one that is not there."""
+    """The denoiser and the baseline, from folders or as shipped; None for one that is not shipped. Raises CheckpointError."""
     found = list[TextNetwork | None]()
-    for path in (folder or SHIPPED / "json", baseline or SHIPPED / "json-ar"):
-        if not (path / "config.json").is_file():
+    for chosen, name in ((folder, "json"), (baseline, "json-ar")):
+        path = chosen or SHIPPED / name
+        if chosen is None and not (path / "config.json").is_file():
             found.append(None)
             continue
         network, _ = checkpoint.load(path, "json")

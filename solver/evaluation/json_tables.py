@@ -94,7 +94,7 @@ def pinned(rows: Sequence[Row]) -> str:
             row["file"],
             f"{row['step']:.0%}",
             row["arm"],
-            of(row.get("valid", row.get("solved", 0)), row["instances"]),
+            of(row["valid"] if "valid" in row else row.get("solved") or 0, row["instances"]),
             p50_95(row.get("ms", {})),
         ]
         for row in sorted(chosen(rows, "pinned"), key=lambda row: (row["file"], row["step"]))
