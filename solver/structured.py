@@ -94,19 +94,21 @@ def forms(
     """Fill many forms, and give each with its number as soon as it is done. Those of one length go together."""
     model, policy = denoiser_for(denoiser, loops)
     task, budget = JsonTask(), budget or Budget(forwards=FORWARDS)
-    again, spent = list(range(len(forms))), dict[int, Counters]()
+    slotted, spent = list[int](), dict[int, Counters]()
     if getattr(model, "lays_out", False):  # first in slots of their own; what fails there, in the block as it is
         laid = [form.laid_out() for form in forms]
         slotted = [n for n, (one, form) in enumerate(zip(laid, forms, strict=True)) if one is not form]
-        half, budget = halves(budget)
-        for n, outcome in outcomes(task, laid, slotted, model, policy, half, seed, batch, watch):
+        first, second = halves(budget)
+        for n, outcome in outcomes(task, laid, slotted, model, policy, first, seed, batch, watch):
             if outcome.status == "solved":
                 yield n, result(task, laid[n], outcome)
             else:
                 spent[n] = outcome.counters
-        again = sorted(set(again) - set(slotted) | set(spent))
-    for n, outcome in outcomes(task, forms, again, model, policy, budget, seed, batch, watch):
-        yield n, result(task, forms[n], outcome, spent.get(n))
+        for n, outcome in outcomes(task, forms, sorted(spent), model, policy, second, seed, batch, watch):
+            yield n, result(task, forms[n], outcome, spent[n])
+    plain = sorted(set(range(len(forms))) - set(slotted))
+    for n, outcome in outcomes(task, forms, plain, model, policy, budget, seed, batch, watch):
+        yield n, result(task, forms[n], outcome)
 
 
 def halves(budget: Budget) -> tuple[Budget, Budget]:

@@ -166,3 +166,4 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "json_speed.png" in capsys.readouterr().out
     assert main([*arguments, "--sections", "nonsense"]) == 2
     assert main([*arguments, "--sections", "content", "--checkpoint", f"compact={tmp_path}"]) == 2
+    assert main([*arguments, "--sections", "content", "--checkpoint", "nonsense"]) == 2

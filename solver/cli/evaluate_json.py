@@ -67,6 +67,8 @@ def model_rows(arguments: argparse.Namespace, sections: list[str], folder: Path)
     from solver.evaluation.json_cross import cross
     from solver.evaluation.json_infill import infill
 
+    if wrong := [option for option in arguments.checkpoint if option.split("=")[0] not in ("compact", "ar") or "=" not in option]:
+        raise UsageError(f"--checkpoint {wrong[0]}: not compact=DIR or ar=DIR")
     chosen = {name: Path(path) for name, path in (option.split("=", 1) for option in arguments.checkpoint)}
     try:
         network, baseline = networks(chosen.get("compact"), chosen.get("ar"))
