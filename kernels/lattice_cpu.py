@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 NONE, MERGED = -1, -(1 << 30)  # back-pointers that are no edge
 NEVER = -(1 << 29)  # the exponent of zero
 POWERS = 2.0 ** -np.arange(64)  # what is 64 binary places smaller is left out of a sum
+LEAST = 1e-300  # the probability of what is possible, but less likely than a float can say
 LN2 = math.log(2.0)
 
 
@@ -100,10 +101,12 @@ def _plus(m, e, m2, e2):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _part(m, e, whole_m, whole_e):  # type: ignore[no-untyped-def]
-    """A share of a whole."""
+    """A share of a whole; what is possible is never 0."""
     d = e - whole_e
-    if m == 0.0 or d < -1000:
+    if m == 0.0:
         return 0.0
+    if d < -990:
+        return LEAST
     if -64 < d <= 0:
         return m / whole_m * POWERS[-d]
     return math.ldexp(m / whole_m, d)
@@ -310,10 +313,12 @@ def _spread(weights, members, first, atoms, linear, totals, high, mass, blanks, 
                     for k in range(first[c], first[c + 1]):
                         total += np.exp(weights[t, members[k]] - high[t, c])
                     for k in range(first[c], first[c + 1]):
-                        out[t, members[k]] += mass[t, c] * np.exp(weights[t, members[k]] - high[t, c]) / total
+                        if weights[t, members[k]] > -np.inf:
+                            share = mass[t, c] * np.exp(weights[t, members[k]] - high[t, c]) / total
+                            out[t, members[k]] += max(share, LEAST)
         for v in range(len(atom_of)):
-            if atom_of[v] >= 0:
-                out[t, v] += shares[atom_of[v]] * linear[t, v]
+            if atom_of[v] >= 0 and shares[atom_of[v]] > 0.0 and weights[t, v] > -np.inf:
+                out[t, v] += max(shares[atom_of[v]] * linear[t, v], LEAST)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

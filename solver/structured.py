@@ -94,26 +94,63 @@ def forms(
     """Fill many forms, and give each with its number as soon as it is done. Those of one length go together."""
     model, policy = denoiser_for(denoiser, loops)
     task, budget = JsonTask(), budget or Budget(forwards=FORWARDS)
-    slotted, spent = list[int](), dict[int, Counters]()
+    slotted = set[int]()
     if getattr(model, "lays_out", False):  # first in slots of their own; what fails there, in the block as it is
-        laid = [form.laid_out() for form in forms]
-        slotted = [n for n, (one, form) in enumerate(zip(laid, forms, strict=True)) if one is not form]
-        first, second = halves(budget)
-        for n, outcome in outcomes(task, laid, slotted, model, policy, first, seed, batch, watch):
-            if outcome.status == "solved":
-                yield n, result(task, laid[n], outcome)
-            else:
-                spent[n] = outcome.counters
-        for n, outcome in outcomes(task, forms, sorted(spent), model, policy, second, seed, batch, watch):
-            yield n, result(task, forms[n], outcome, spent[n])
-    plain = sorted(set(range(len(forms))) - set(slotted))
+        laid, spent = laid_out(task, forms, model, policy, seed, batch, budget.forwards)
+        slotted = {n for n, (one, form) in enumerate(zip(laid, forms, strict=True)) if one is not form}
+        for chosen in sorted({spent[n].forwards for n in slotted}):  # forwards that the choice of a layout took
+            some = sorted(n for n in slotted if spent[n].forwards == chosen)
+            first, second = halves(budget, chosen)
+            failed = list[int]()
+            for n, outcome in outcomes(task, laid, some, model, policy, first, seed, batch, watch):
+                spent[n] = spent[n].plus(outcome.counters)
+                if outcome.status == "solved":
+                    yield n, result(task, laid[n], outcome, spent[n])
+                else:
+                    failed.append(n)
+            for n, outcome in outcomes(task, forms, failed, model, policy, second, seed, batch, watch):
+                yield n, result(task, forms[n], outcome, spent[n].plus(outcome.counters))
+    plain = sorted(set(range(len(forms))) - slotted)
     for n, outcome in outcomes(task, forms, plain, model, policy, budget, seed, batch, watch):
-        yield n, result(task, forms[n], outcome)
+        yield n, result(task, forms[n], outcome, outcome.counters)
 
 
-def halves(budget: Budget) -> tuple[Budget, Budget]:
-    """A budget for each of two attempts, together not more than it (but a forward each)."""
-    forwards, seconds = budget.forwards, budget.seconds and budget.seconds / 2
+def laid_out(
+    task: JsonTask,
+    forms: Sequence[Form],
+    model: Denoiser,
+    policy: Policy,
+    seed: int = 0,
+    batch: int = 64,
+    most: int | None = None,
+) -> tuple[list[Form], list[Counters]]:
+    """Each form in slots of its own (:meth:`Form.layouts`), or itself where it has none. Of several layouts, as an object of
+    several kinds has, the one of which the denoiser's first draft is surest: the mean log-probability of the bytes that it wrote.
+    Also what each choice cost: a forward a layout, and no choice where that is more than half of ``most``."""
+    choices = [form.layouts() or (form,) for form in forms]
+    if most is not None:
+        choices = [some if len(some) <= max(1, most // 2) else (form,) for some, form in zip(choices, forms, strict=True)]
+    asked = [(n, one) for n, several in enumerate(choices) if len(several) > 1 for one in several]
+    drafts = [one for _, one in asked]
+    laid, sure, spent = [several[0] for several in choices], dict[int, float](), [Counters() for _ in forms]
+    for at, outcome in outcomes(task, drafts, range(len(drafts)), model, policy, Budget(forwards=1), seed, batch, None):
+        n, one = asked[at]
+        spent[n] = spent[n].plus(outcome.counters)
+        score = sureness(one, outcome)
+        if score > sure.get(n, -np.inf):
+            laid[n], sure[n] = one, score
+    return laid, spent
+
+
+def sureness(form: Form, outcome: Outcome) -> float:
+    """The mean log-probability of the bytes in a draft's holes; 0 where it wrote none."""
+    wrote = ~form.given[1] & (outcome.tokens != BLANK)
+    return float(np.log(np.maximum(outcome.confidence[wrote], 1e-9)).mean()) if wrote.any() else 0.0
+
+
+def halves(budget: Budget, spent: int) -> tuple[Budget, Budget]:
+    """A budget for each of two attempts after so many forwards, together not more than it (but a forward each)."""
+    forwards, seconds = budget.forwards and budget.forwards - spent, budget.seconds and budget.seconds / 2
     first, second = (None, None) if forwards is None else (max(1, forwards // 2), max(1, forwards - forwards // 2))
     return replace(budget, forwards=first, seconds=seconds), replace(budget, forwards=second, seconds=seconds)
 
@@ -139,9 +176,8 @@ def outcomes(
                 watch(some[at], event)
 
 
-def result(task: JsonTask, form: Form, outcome: Outcome, before: Counters | None = None) -> Filled | FillError:
-    """An outcome as an instance or as what kept it from being one. before: what an earlier attempt cost."""
-    counters = outcome.counters if before is None else before.plus(outcome.counters)
+def result(task: JsonTask, form: Form, outcome: Outcome, counters: Counters) -> Filled | FillError:
+    """An outcome as an instance or as what kept it from being one. counters: what it cost in all."""
     if outcome.status == "solved":
         sure = outcome.confidence[~form.given[1]]
         score = float(np.log(np.maximum(sure, 1e-9)).mean()) if len(sure) else 0.0

@@ -28,10 +28,11 @@ from solver.kernels.lattice import Slots
 from solver.policies import Policy
 from solver.structured import as_schema
 from solver.tasks import lifting
+from solver.tasks.automata import unroll
 from solver.tasks.canvas import Tokens
 from solver.tasks.constrained_text import ConstrainedText, pattern_check, schema_check
+from solver.tasks.grammar import Regex
 from solver.tasks.json_schema.task import Form, Gap
-from solver.tasks.language import Regex, unroll
 from solver.tasks.text import Check, Hole, Text, TextTask, lay_out
 from solver.trace import Budget, Counters, Outcome, Step
 

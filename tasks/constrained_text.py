@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from solver.kernels.lattice import Slots
 from solver.tasks import lifting, regex
+from solver.tasks.automata import Unrolled
 from solver.tasks.canvas import Mask, Tokens
 from solver.tasks.json_schema.errors import CanvasTooSmall
 from solver.tasks.json_schema.spans import character_spans, repeated
-from solver.tasks.language import Projection, Unrolled
+from solver.tasks.language import Projection
 from solver.tasks.text import Check, Draft, Fault, Text, TextTask
 
 

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_cpu import Lattice
 from solver.kernels.trie import Trie, walk
+from solver.tasks.automata import Unrolled, in_order
 from solver.tasks.fragments import Ints
-from solver.tasks.language import Projection, Unrolled, in_order
+from solver.tasks.language import Projection
 
 LIKELIEST = 32  # tokens of every cell that take part
 FORCED = 64  # tokens from one state, up to which it counts as forced

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from solver.drive import refine
 from solver.structured import ANEW, Filled, denoiser_for, fill
+from solver.tasks.automata import unroll
+from solver.tasks.grammar import recognise
 from solver.tasks.json_schema import formats
 from solver.tasks.json_schema.compile import Compiler
 from solver.tasks.json_schema.errors import BudgetExhausted, CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
@@ -24,7 +26,6 @@ from solver.tasks.json_schema.spans import spans
 from solver.tasks.json_schema.spelling import runs, spell
 from solver.tasks.json_schema.task import Form, Gap, JsonTask
 from solver.tasks.json_schema.values import Values
-from solver.tasks.language import recognise, unroll
 from solver.tasks.regex import matches
 from solver.trace import Budget, Outcome, Step
 

@@ -15,7 +15,9 @@ from solver.kernels import lattice
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_cpu import Lattice
 from solver.tasks import language, lifting, regex
-from solver.tasks.language import BLANK, Regex, recognise, shortest, unroll
+from solver.tasks.automata import unroll
+from solver.tasks.grammar import Regex, recognise, shortest
+from solver.tasks.language import BLANK
 from tests.test_regex import patterns
 
 Blocks = dict[tuple[int, ...], float]

@@ -1,7 +1,7 @@
 """The network for texts as a denoiser of forms: the prompt is read once, then every forward looks at the whole block.
 
 denoiser = FormDenoiser(TextNetwork(TextConfig()))
-*steps, outcome = refine(JsonTask(), Form.of(schema, text).laid_out(), denoiser)
+*steps, outcome = refine(JsonTask(), Form.of(schema, text).layouts()[0], denoiser)
 """
 
 from __future__ import annotations

@@ -44,14 +44,15 @@ def in_the_loop(model: TextNetwork | str, forwards: int, seed: int = SEED, **cha
 
     def run(forms: Sequence[Form]) -> list[Answer]:
         denoiser, policy = structured.denoiser_for(model if isinstance(model, str) else FormDenoiser(model))
-        task = JsonTask()
+        task, mine = JsonTask(), replace(policy, **changes)
         found: dict[int, Answer] = {}
+        laid, spent = structured.laid_out(task, forms, denoiser, mine, seed, BATCH)
         every, budget = range(len(forms)), Budget(forwards)
-        for n, done in structured.outcomes(task, forms, every, denoiser, replace(policy, **changes), budget, seed, BATCH, None):
+        for n, done in structured.outcomes(task, laid, every, denoiser, mine, budget, seed, BATCH, None):
             reading = 0 if isinstance(model, str) else model.reading_flops(len(forms[n].prompt))
-            gflop = (done.counters.flops + reading) / 1e9
-            text = task.decode(forms[n], done.tokens)
-            found[n] = Answer(text, done.status == "solved", done.counters.forwards, gflop, done.tax)
+            cost = spent[n].plus(done.counters)
+            text = task.decode(laid[n], done.tokens)
+            found[n] = Answer(text, done.status == "solved", cost.forwards, (cost.flops + reading) / 1e9, done.tax)
         return [found[number] for number in range(len(forms))]
 
     return run

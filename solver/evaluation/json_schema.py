@@ -26,7 +26,7 @@ from referencing.jsonschema import specification_with
 from solver import structured
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_cpu import Lattice
-from solver.tasks import language
+from solver.tasks import automata, language
 from solver.tasks.json_schema.compile import DRAFTS, Compiler, draft_of
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.spelling import spell
@@ -266,7 +266,7 @@ def speed(some: Sequence[Problem], remotes: dict[str, Any]) -> Iterator[Row]:
             started = time.perf_counter()
             try:
                 compiler = Compiler(problem.schema, True, known_to(problem, remotes), problem.draft)
-                unrolled = language.unroll(Values(compiler, LENGTH), LENGTH)
+                unrolled = automata.unroll(Values(compiler, LENGTH), LENGTH)
             except SchemaError:
                 continue
             compile_ms.append(1e3 * (time.perf_counter() - started))

@@ -24,7 +24,7 @@ from solver.drive import solve
 from solver.kernels import dispatch, reference
 from solver.kernels.lattice import Slots
 from solver.policies import Policy
-from solver.tasks import language, lifting
+from solver.tasks import automata, lifting
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.json_schema.compile import Compiler
 from solver.tasks.json_schema.records import words
@@ -108,7 +108,7 @@ def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]
 
     vocabulary = timed("a trie of the vocabulary, once", lambda: Words.of(list(pieces)[:vocab]))
     timed("a trie of the vocabulary, once", lambda: vocabulary.trie)
-    unrolled = timed("a schema to its automaton", lambda: language.unroll(Values(Compiler(schema), 4 * cells), 4 * cells))
+    unrolled = timed("a schema to its automaton", lambda: automata.unroll(Values(Compiler(schema), 4 * cells), 4 * cells))
     timed("tokens that it forces, once a schema", lambda: vocabulary.forced_by(unrolled.automaton))
     nothing = np.zeros(cells, np.int64), np.zeros(cells, bool)
     for _ in range(steps + 1):

@@ -118,16 +118,17 @@ def finished(prompt: bytes, tokens: Ints, pinned: NDArray[np.bool_], offset: Int
 
 def example(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Generator) -> Example | None:
     """A text in a block: laid out in slots for the denoiser, from the left for the baseline."""
-    found = None if causal or rng.random() < 0.1 else Scaffold.of(Values(Compiler(schema), LENGTHS[-1]))
+    found = () if causal or rng.random() < 0.1 else Scaffold.all(Values(Compiler(schema), LENGTHS[-1]))
+    found = tuple(one for one in found if len(one.pieces) > 1)
     for length in LENGTHS:
         if length < len(text) or (rng.random() < 0.25 and length != LENGTHS[-1]):
             continue
-        parts = found.parts(length) if found is not None else None
-        if found is not None and parts is None and len(found.pieces) > 1 and length != LENGTHS[-1]:
+        sized = [parts for one in found if (parts := one.parts(length)) is not None]
+        if found and not sized and length != LENGTHS[-1]:
             continue
-        laid = lay_out(parts or (length,), text)
-        if laid is not None:
-            tokens, pinned, offset = laid
+        laid = [one for parts in sized or [(length,)] if (one := lay_out(parts, text)) is not None]
+        if laid:  # of several layouts the first that the text fits
+            tokens, pinned, offset = laid[0]
             return finished(Form.prompt_of(schema, said), tokens, pinned, left_offsets(tokens) if causal else offset)
     return None
 

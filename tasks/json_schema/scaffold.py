@@ -9,25 +9,58 @@ the only thing lost is room: where a slot is too small, the plain block, one slo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from solver.tasks import regex
 from solver.tasks.fragments import Fragment
-from solver.tasks.json_schema.formula import NO, Formula, of_kind, rewrite
+from solver.tasks.json_schema.formula import NO, Formula, both, of_kind, rewrite
 from solver.tasks.json_schema.values import Plan, Values
 
 Piece = bytes | tuple[Formula, ...]  # a literal, or the values that a slot holds, for its size
 ROOM = {"number": 10, "true": 5, "false": 5, "null": 4, "string": 28, "array": 36, "object": 48}
+MOST_LAYOUTS = 8
 LONGEST = 40  # bytes of an enumeration or a format that get a slot for all of them; what may be longer hardly ever is
 
 
-def pieces(values: Values, formula: Formula, depth: int = 0) -> list[Piece]:
-    """Literals and slots of all texts of a value; no two slots stand beside each other."""
+def alternatives(formula: Formula) -> list[Formula]:
+    """What a formula is one of (``oneOf``, ``anyOf``, ``if``), as far as that is written at its top. A layout only says what may
+    stand where: that no other alternative holds is left to the language."""
+    if formula.op in ("or", "one"):
+        return [sub for part in formula.parts for sub in alternatives(part)]
+    if formula.op == "and":
+        for at, part in enumerate(formula.parts):
+            if part.op in ("or", "one"):
+                rest = formula.parts[:at], formula.parts[at + 1 :]
+                return [sub for one in part.parts for sub in alternatives(both((*rest[0], one, *rest[1])))]
+    return [] if formula is NO else [formula]
+
+
+def is_object(formula: Formula) -> bool:
+    """Whether nothing but objects satisfies it."""
+    others = ("null", "true", "false", "number", "string", "array")
+    return of_kind(formula, "object") is not NO and all(of_kind(formula, kind) is NO for kind in others)
+
+
+def only_text(values: Values, formula: Formula) -> bytes | None:
+    """The text of a value of which there is one: of a ``const``."""
+    kinds = [kind for kind in ROOM if of_kind(formula, kind) is not NO] + ["null"] * (of_kind(formula, "null") is not NO)
+    if kinds != ["string"]:
+        return None
+    words = regex.words(values.text(of_kind(formula, "string")), 1)
+    return json.dumps(min(words), ensure_ascii=False).encode() if words else None
+
+
+def pieces(values: Values, formula: Formula, depth: int = 0, among: Formula | None = None) -> list[Piece]:
+    """Literals and slots of all texts of a value; no two slots stand beside each other. among: the formula of which this one is
+    an alternative: it says in what order names stand."""
+    if not is_object(formula) or depth > 4:
+        return [only_text(values, formula) or (formula,)]
     left = of_kind(formula, "object")
-    only = left is not NO and all(of_kind(formula, kind) is NO for kind in ("null", "true", "false", "number", "string", "array"))
-    if not only or depth > 4:
-        return [(formula,)]
-    plan = values.plan(left)
+    own = values.plan(left)
+    order = own if among is None else values.plan(of_kind(among, "object"))
+    plan = Plan(tuple(name for name in order.names if name in own.names))
     found: list[Piece] = [b"{"]
     first, optional = True, False  # nothing is written yet; something may have been
     for at, name in enumerate(plan.names):
@@ -102,11 +135,17 @@ class Scaffold:
     wanted: tuple[tuple[int, bool], ...]
 
     @staticmethod
-    def of(values: Values) -> Scaffold:
+    def all(values: Values) -> tuple[Scaffold, ...]:
+        """One, or where all values are objects of a few kinds one for each kind."""
         start = values.start
         assert isinstance(start, tuple)
-        found = pieces(values, start[1])
-        return Scaffold(tuple(found), tuple(room(values, piece, values.most) for piece in found if isinstance(piece, tuple)))
+        kinds = [formula for formula in alternatives(start[1]) if of_kind(formula, "object") is not NO]
+        several = is_object(start[1]) and len(kinds) <= MOST_LAYOUTS
+        found = [tuple(pieces(values, formula, among=start[1])) for formula in (kinds if several else start[1:])]
+        return tuple(
+            Scaffold(one, tuple(room(values, piece, values.most) for piece in one if isinstance(piece, tuple)))
+            for one in dict.fromkeys(found)
+        )
 
     def parts(self, cells: int) -> tuple[bytes | int, ...] | None:
         """The literals and the sizes of the slots, ``cells`` in all; None where a plain block is all there is."""

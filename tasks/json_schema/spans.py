@@ -113,3 +113,18 @@ def repeated(text: bytes) -> list[Path]:
 
     json.loads(text, object_pairs_hook=pairs)
     return [()] if any(twice) else []
+
+
+def repetitions(items: list[Any]) -> list[int]:
+    """Which items are equal to another one, as JSON Schema means it: 1 and 1.0 are, 1 and true are not."""
+    keys = [same_key(item) for item in items]
+    return [at for at, key in enumerate(keys) if keys.count(key) > 1]
+
+
+def same_key(value: Any) -> Any:
+    """Equal for equal values."""
+    if isinstance(value, dict):
+        return "object", frozenset((name, same_key(inner)) for name, inner in value.items())
+    if isinstance(value, list):
+        return "array", tuple(map(same_key, value))
+    return isinstance(value, bool), value

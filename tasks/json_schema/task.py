@@ -23,19 +23,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.kernels.lattice import Slots
-from solver.tasks import language
+from solver.tasks import grammar, language
+from solver.tasks.automata import MOST_STATES, Unrolled, unroll
 from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.frames import Frame
 from solver.tasks.json_schema.compile import DRAFTS, Compiler, mentioned
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
 from solver.tasks.json_schema.records import outline
 from solver.tasks.json_schema.scaffold import Scaffold
-from solver.tasks.json_schema.spans import repeated, spans
+from solver.tasks.json_schema.spans import repeated, repetitions, spans
 from solver.tasks.json_schema.values import Values
-from solver.tasks.language import BLANK, Projection, Unrolled
+from solver.tasks.language import BLANK, Projection
 from solver.tasks.task import Violation
 
 LENGTH = 256
 REFUSED = 32  # drafts that are remembered
+BLAME = 2.0  # nats that each byte of a part is less likely when it was refused
 DEEPEST = 200  # levels of a schema
 VALIDATORS = {
     4: jsonschema_rs.Draft4Validator,
@@ -97,16 +100,18 @@ class Form:
             if not parts:
                 raise SchemaError("the template is empty")
         cells = sum(part.cells if isinstance(part, Gap) else len(part) for part in parts)
-        grammar = Values(compiler, cells, names_in(parts), spaces=template is not None)
-        unrolled = language.unroll(grammar, cells)
+        values = Values(compiler, cells, names_in(parts), spaces=template is not None)
+        unrolled = unroll(values, cells, 4 * MOST_STATES, frame=frame_of(parts)) if template is not None else None
+        if unrolled is None or unrolled.empty:
+            unrolled = unroll(values, cells)
         escaped = any(b"\\" in part for part in parts if isinstance(part, bytes))  # the grammar spells names in one way
-        if grammar.narrow or escaped:
+        if values.narrow or escaped:
             unrolled = replace(unrolled, complete=False)
         form = Form(schema, text, parts, tuple(predicates), formats, compiler, unrolled, validator)
         if unrolled.empty:  # too small a canvas, a contradiction, or so many states that none of a whole text was among them
-            costs = language.shortest(grammar)
-            if costs and costs.get(grammar.start, np.inf) <= cells:
-                unrolled = language.unroll(grammar, cells, costs=costs)
+            costs = grammar.shortest(values)
+            if costs and costs.get(values.start, np.inf) <= cells:
+                unrolled = unroll(values, cells, costs=costs)
             if unrolled.empty:
                 raise form.without_instance()
             form = replace(form, unrolled=replace(unrolled, complete=False))
@@ -114,17 +119,23 @@ class Form:
 
     def without_instance(self) -> FillError:
         """Why no text of the language is so short: there is none, or only longer ones."""
-        grammar = Values(self.compiler, 1 << 14)
-        costs = language.shortest(grammar)
-        if costs is not None and grammar.start not in costs and not grammar.narrow:
+        values = Values(self.compiler, 1 << 14)
+        costs = grammar.shortest(values)
+        if costs is not None and values.start not in costs and not values.narrow:
             return UnsatisfiableSchema()
-        return CanvasTooSmall(max(self.cells + 1, int(costs.get(grammar.start, 0)) if costs else 0), self.cells)
+        return CanvasTooSmall(max(self.cells + 1, int(costs.get(values.start, 0)) if costs else 0), self.cells)
 
-    def laid_out(self) -> Form:
-        """The same in literals and slots, where all instances have something in common and the block has room; else itself. What
-        is found in it is an instance; that nothing is found means only that a slot was too small."""
-        laid = Scaffold.of(Values(self.compiler, self.cells)).parts(self.cells) if len(self.parts) == 1 else None
-        return replace(self, parts=tuple(part if isinstance(part, bytes) else Gap(part) for part in laid)) if laid else self
+    def layouts(self) -> tuple[Form, ...]:
+        """The same in literals and slots, where all instances, or all of one kind, have something in common and the block has
+        room. What is found in one of them is an instance; that nothing is found means only that a slot was too small."""
+        if len(self.parts) != 1:
+            return ()
+        laid = [scaffold.parts(self.cells) for scaffold in Scaffold.all(Values(self.compiler, self.cells))]
+        return tuple(
+            replace(self, parts=tuple(part if isinstance(part, bytes) else Gap(part) for part in parts))
+            for parts in laid
+            if parts
+        )
 
     def unmet(self, text: str) -> tuple[str, str] | None:
         """Pointer and keyword of what is wrong with a text, where all of it was left to the validator."""
@@ -206,6 +217,20 @@ DRAFT_NAMES = {4: "4", 6: "6", 7: "7", 2019: "201909", 2020: "202012"}
 assert set(DRAFT_NAMES) == set(DRAFTS.values())
 
 
+def blamed(error: Any, instance: Any) -> list[tuple[str | int, ...]]:
+    """The paths of what a validator's error is about; of a list in which something stands twice, its repetitions."""
+    path = tuple(error.instance_path)
+    if not error.schema_path or error.schema_path[-1] != "uniqueItems":
+        return [path]
+    for part in path:
+        instance = instance[part]
+    return [(*path, at) for at in repetitions(instance)]
+
+
+def frame_of(parts: Sequence[bytes | Gap]) -> Frame:
+    return Frame.of([part if isinstance(part, bytes) else part.cells for part in parts])
+
+
 def names_in(parts: Sequence[bytes | Gap]) -> list[str]:
     """The names that a template writes, in its order: they come before the schema's others."""
     found: list[str] = []
@@ -226,6 +251,8 @@ class JsonTask:
         # Drafts of the language that were not valid, by problem: they are not proposed again. The latest few do: what a model
         # comes back to, it comes back to at once.
         self.refused: WeakKeyDictionary[Form, tuple[Tokens, ...]] = WeakKeyDictionary()
+        # Nats (L, V) by which a byte that was blamed is less likely to be written there again. It may be: other cells may change.
+        self.blame: WeakKeyDictionary[Form, NDArray[np.float32]] = WeakKeyDictionary()
 
     def encode(self, problem: Form) -> Canvas:
         tokens, pinned = problem.given
@@ -237,6 +264,8 @@ class JsonTask:
     ) -> Projection | None:
         """The denoiser's distributions (L, V), conditioned on the language and on what is settled."""
         refused = self.refused.get(problem, ())
+        if problem in self.blame:
+            logits = logits - self.blame[problem]
         return language.project(problem.unrolled, problem.slots, logits, tokens, trail, rng, refused)
 
     def check(self, problem: Form, tokens: Tokens, known: Mask) -> list[Violation]:
@@ -246,10 +275,15 @@ class JsonTask:
             cells = np.flatnonzero(tokens != BLANK)  # of the text's bytes
             given = problem.given[1]
             self.refused[problem] = (*self.refused.get(problem, ())[1 - REFUSED :], tokens.copy())
-            return [
+            found = [
                 Violation(tuple(cell for cell in cells[a:b].tolist() if not given[cell]), "schema", message)
                 for (a, b), message in self.faults(problem, tokens)
             ]
+            blame = self.blame.setdefault(problem, np.zeros((len(tokens), self.vocab), np.float32))
+            for violation in found:
+                at = list(violation.positions)
+                blame[at, tokens[at]] += BLAME
+            return found
         if language.possible(problem.unrolled, problem.slots, tokens, known):
             return []
         settled = frozenset(np.flatnonzero(known).tolist())
@@ -264,7 +298,7 @@ class JsonTask:
             instance = json.loads(text)
         except (ValueError, RecursionError) as error:
             return [((0, len(text)), f"not JSON: {error}")]
-        found = [(tuple(error.instance_path), error.message) for error in problem.validator.iter_errors(instance)]
+        found = [(path, error.message) for error in problem.validator.iter_errors(instance) for path in blamed(error, instance)]
         found += [(path, "a name stands twice") for path in repeated(text)]
         for predicate in problem.predicates:
             found += [(tuple(path), message) for path, message in predicate(instance)]

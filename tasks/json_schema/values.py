@@ -1,7 +1,7 @@
 """A schema's values as a grammar of their canonical spelling.
 
     grammar = Values({"type": "object", "properties": {"a": {"type": "integer"}}})
-    unroll(grammar, cells=256)               # language.py
+    unroll(grammar, cells=256)               # automata.py
     recognise(grammar, b'{"a":1}')
 
 Canonical: no white space, UTF-8, the short escapes, members in the order in which the schema names them, then all others.
@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 from solver.tasks import regex
 from solver.tasks.fragments import WHITE, TooLargeError, explore, spelled, text_fragment
+from solver.tasks.grammar import Move
 from solver.tasks.json_schema.compile import Compiler, Items, Members
 from solver.tasks.json_schema.formula import MAYBE, NO, YES, Formula, both, either, leaf, leaves, of_kind, rewrite, unless
 from solver.tasks.json_schema.numbers import number_fragment
-from solver.tasks.language import Move
 
 MOST_OPEN = 5  # subschemas that one value may make true or false freely; beyond, the validator decides
 MOST_WORDS = 2000
@@ -215,13 +215,11 @@ class Values:
     def plan(self, formula: Formula) -> Plan:
         found = self._plans.get(formula)
         if found is None:
-            names: dict[str, None] = {}
-            for f in leaves(formula):
-                if f.parts[0] == "members":
-                    names.update(dict.fromkeys(f.parts[1].named))
-                elif f.parts[0] == "required":
-                    names[f.parts[1]] = None
-            ordered = sorted(names, key=lambda name: self.rank.get(name, len(self.rank)))
+            about = leaves(formula)
+            lists = [list(f.parts[1].named) for f in about if f.parts[0] == "members"]
+            named = {name for names in lists for name in names}
+            lists += [[f.parts[1]] for f in about if f.parts[0] == "required" and f.parts[1] not in named]
+            ordered = sorted(merged(lists), key=lambda name: self.rank.get(name, len(self.rank)))
             found = self._plans[formula] = Plan(tuple(ordered))
         return found
 
@@ -372,6 +370,20 @@ class Values:
         every = 2 ** len(free)
         result = [(both([*must, YES if len(ways) == every else either(ways)]), then) for then, ways in found.items()]
         return [(value, then) for value, then in result if value is not NO]
+
+
+def merged(lists: Sequence[Sequence[str]]) -> list[str]:
+    """All names in one order that agrees with every list, as far as there is one; those that came first stay first."""
+    before: dict[str, set[str]] = {}
+    for names in lists:
+        for at, name in enumerate(names):
+            before.setdefault(name, set()).update(names[max(0, at - 1) : at])
+    found: list[str] = []
+    while before:
+        free = next((name for name, others in before.items() if not others & before.keys()), next(iter(before)))
+        found.append(free)
+        del before[free]
+    return found
 
 
 ALL_TEXT = regex.whole(regex.repeat(regex.ANY, 0, None))

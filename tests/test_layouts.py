@@ -1,0 +1,208 @@
+"""Where a schema's texts are cut into literals and slots, and what pinned bytes leave of its language."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from solver import structured
+from solver.denoisers.forms import FormDenoiser, Nothing
+from solver.denoisers.text_network import TextConfig, TextNetwork
+from solver.kernels.lattice import Slots
+from solver.kernels.lattice_cpu import Lattice
+from solver.tasks import automata, language
+from solver.tasks.automata import unroll
+from solver.tasks.frames import Frame
+from solver.tasks.grammar import Regex
+from solver.tasks.json_schema.compile import Compiler
+from solver.tasks.json_schema.errors import FillError, SchemaError
+from solver.tasks.json_schema.spans import repetitions
+from solver.tasks.json_schema.spelling import spell
+from solver.tasks.json_schema.task import BLAME, Form, Gap, JsonTask
+from solver.tasks.json_schema.values import Values, merged
+from solver.tasks.language import BLANK
+from solver.trace import Budget
+from tests.test_json_schema import schemas, values
+
+SMALL = TextConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)
+NUMBER, WORD = {"type": "integer"}, {"type": "string", "pattern": "^[a-z]{3,9}$"}
+
+
+def closed(**fields: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+
+
+KINDS = {"oneOf": [closed(kind={"const": "w"}, word=WORD), closed(amount=NUMBER, kind={"const": "n"})]}
+
+
+class Numerate(FormDenoiser):
+    """Sure of digits, whatever it is asked."""
+
+    def denoise(self, state: Any, tokens: Tensor, known: Tensor, trail: Tensor, aux: Nothing) -> tuple[Tensor, Nothing]:
+        logits, aux = super().denoise(state, tokens, known, trail, aux)
+        logits = torch.zeros_like(logits)
+        logits[..., 48:58] += 8.0
+        return logits, aux
+
+
+def numerate() -> Numerate:
+    return Numerate(TextNetwork(SMALL))
+
+
+def literals(form: Form) -> list[bytes]:
+    return [part for part in form.parts if isinstance(part, bytes)]
+
+
+@pytest.mark.parametrize(
+    ("lists", "found"),
+    [
+        ([["a", "z"], ["b", "z"]], ["a", "b", "z"]),
+        ([["k", "a"], ["k", "b"]], ["k", "a", "b"]),
+        ([["a", "b"], ["b", "a"]], ["a", "b"]),
+        ([[], ["c"], ["a", "c"]], ["a", "c"]),
+    ],
+)
+def test_names_of_several_lists_in_one_order(lists: list[list[str]], found: list[str]) -> None:
+    assert merged(lists) == found
+
+
+def test_every_kind_of_object_is_laid_out() -> None:
+    first, second = Form.of(KINDS, length=64).layouts()
+    assert literals(first) == [b'{"kind":"w","word":', b"}"]
+    assert literals(second) == [b'{"amount":', b',"kind":"n"}']
+    condition = {"if": {"properties": {"k": {"const": 1}}}, "then": {"required": ["t"]}, "else": {"required": ["e"]}}
+    either = closed(k=NUMBER) | {"properties": {"k": NUMBER, "t": NUMBER, "e": NUMBER}} | condition
+    names = {b"".join(literals(form)) for form in Form.of(either, length=64).layouts()}
+    assert any(b'"t":' in name for name in names)
+    assert any(b'"e":' in name for name in names)
+    assert Form.of({"anyOf": [closed(a=NUMBER), {"type": "null"}]}, length=64).layouts() == ()
+    many = {"oneOf": [closed(**{f"name{n}": NUMBER}) for n in range(20)]}
+    assert len(Form.of(many, length=64).layouts()) <= 1  # one slot between the brackets
+
+
+def test_of_several_kinds_the_likeliest_is_filled_in() -> None:
+    form = Form.of(KINDS, length=64)
+    laid, (spent,) = structured.laid_out(JsonTask(), [form], numerate(), numerate().policy)
+    assert literals(laid[0]) == literals(form.layouts()[1])
+    assert spent.forwards == 2
+    ((_, done),) = structured.forms([form], numerate(), Budget(forwards=40))
+    assert isinstance(done, structured.Filled)
+    assert done.value["kind"] == "n"
+    assert 3 <= done.forwards <= 40
+    ((_, done),) = structured.forms([form], numerate(), Budget(forwards=2))  # too few to choose with
+    assert isinstance(done, structured.Filled)
+    assert done.forwards <= 2
+
+
+def fits(text: bytes, parts: list[bytes | None]) -> bool:
+    """By trying every length of the holes."""
+    if not parts:
+        return not text
+    head, rest = parts[0], parts[1:]
+    if head is not None:
+        return text.startswith(head) and fits(text[len(head) :], rest)
+    return any(fits(text[cut:], rest) for cut in range(len(text) + 1))
+
+
+@settings(max_examples=100)
+@given(st.lists(st.sampled_from([b"a", b"b", b"ab", None]), max_size=5), st.text("ab", max_size=6).map(str.encode))
+def test_places_are_those_of_all_ways_to_fit(parts: list[bytes | None], text: bytes) -> None:
+    frame = Frame.of([part or 1 for part in parts])
+    assert bool(frame.through(frame.start, text) & frame.end) == fits(text, parts)
+    every = Frame([None])
+    piece = Regex("^(a|b)*$").moves(Regex("^(a|b)*$").start)[0].emit
+    assert frame.through(frame.start, piece) & frame.end
+    assert every.through(every.start, piece) == every.start
+
+
+@settings(max_examples=60, deadline=None)
+@given(schemas, values, st.data())
+def test_a_frame_leaves_out_only_what_does_not_fit(schema: Any, value: Any, data: st.DataObject) -> None:
+    """Whatever the holes are, the text itself is still there, and so is every other that was."""
+    cells = 48
+    plain = Values(Compiler(schema), cells)
+    text = spell(plain, value)
+    if text is None or not 1 < len(text) <= cells - 4:
+        return
+    a, b = sorted(data.draw(st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))))
+    spare = data.draw(st.integers(0 if b > a else 1, 3))
+    parts: list[bytes | int] = [part for part in (text[:a], b - a + spare, text[b:]) if part]
+    framed = unroll(Values(Compiler(schema), cells), cells, frame=Frame.of(parts))
+    whole = unroll(plain, cells)
+    size = len(text) + spare
+    inside, last, tokens = np.zeros(size, bool), np.zeros(size, bool), np.full(size, BLANK)
+    inside[a : b + spare], last[b + spare - 1] = True, True
+    tokens[:a], tokens[a:b], tokens[b + spare :] = list(text[:a]), list(text[a:b]), list(text[b:])
+    slots, every = Slots(inside, last), np.ones(size, bool)
+    assert language.possible(framed, slots, tokens, every) or not (
+        framed.complete or language.possible(whole, slots, tokens, every)
+    )
+    some = every.copy()
+    room = b + spare - a
+    some[a : b + spare] = data.draw(st.lists(st.booleans(), min_size=room, max_size=room))
+    tokens[a : b + spare] = data.draw(st.lists(st.sampled_from([*b'1"a,', BLANK]), min_size=room, max_size=room))
+    if whole.complete and framed.complete:
+        assert language.possible(framed, slots, tokens, some) == language.possible(whole, slots, tokens, some)
+
+
+def test_free_values_are_as_deep_as_the_template() -> None:
+    deep = '{"a":[[{"b":{"c":[{"d":'
+    form = Form.of({"type": "object"}, template=[deep, Gap(6), "}]}}]]}"])
+    found = structured.fill({"type": "object"}, template=[deep, Gap(6), "}]}}]]}"], denoiser="random")
+    assert found.text.startswith(deep)
+    assert len(form.unrolled.automaton.accept) < automata.MOST_STATES
+
+
+def test_a_template_that_nothing_fits_is_still_a_template() -> None:
+    with pytest.raises(FillError):
+        structured.fill(closed(a=NUMBER), template=['{"b":', Gap(4), "}"], denoiser="random")
+    with pytest.raises(SchemaError):
+        Form.of(closed(a=NUMBER), template=[])
+
+
+def test_what_is_possible_is_never_given_up() -> None:
+    """A way that is 2**-2000 as likely as the other is still one of two."""
+    cells = 4
+    w = np.full((cells, 258), -np.inf)
+    w[:, ord("a")], w[:, ord("b")] = 0.0, -400.0
+    p = Lattice(unroll(Regex("^(aaaa|bbbb)$"), cells).automaton, w, Slots.whole(cells)).marginals()
+    assert (p[:, ord("b")] > 0).all()
+    assert (p > 0).sum() == 2 * cells
+
+
+@pytest.mark.parametrize(
+    ("items", "again"),
+    [
+        ([1, 1.0, True], [0, 1]),
+        ([{"a": 1, "b": 2}, {"b": 2, "a": 1.0}, [0], [False]], [0, 1]),
+        (["a", "b"], []),
+        ([[], []], [0, 1]),
+    ],
+)
+def test_repetitions(items: list[Any], again: list[int]) -> None:
+    assert repetitions(items) == again
+
+
+def test_only_what_stands_twice_is_blamed_and_the_next_draft_is_another() -> None:
+    schema = {"type": "array", "items": {"enum": ["x", "y", "z"]}, "uniqueItems": True}
+    form, task = Form.of(schema, template=["[", Gap(7), ',"z"]']), JsonTask()
+    text = b'["x","z","z"]'
+    tokens = np.array(list(text))
+    violations = task.check(form, tokens, np.ones(len(text), bool))
+    assert {cell for violation in violations for cell in violation.positions} == {5, 6, 7}
+    logits = np.zeros((len(text), 257), np.float32)
+    logits[np.arange(len(text)), tokens] = BLAME + 1
+    before, after = (one.project(form, logits, *form.given) for one in (JsonTask(), task))
+    assert before is not None
+    assert after is not None
+    assert bytes(before.best.astype(np.uint8)) == text
+    assert json.loads(bytes(after.best.astype(np.uint8)))[0] == "x"
+    assert bytes(after.best.astype(np.uint8)) != text
+    assert after.p[6, ord("z")] < before.p[6, ord("z")]
