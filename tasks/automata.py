@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.kernels.lattice import Automaton
-from solver.kernels.lattice_cpu import fewest
+from solver.kernels.lattice_passes import fewest
 from solver.tasks.fragments import LABELS, Fragment, Ints
 from solver.tasks.frames import Frame
 from solver.tasks.grammar import NEXT, Grammar, Move

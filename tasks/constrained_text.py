@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.kernels.lattice import Slots
-from solver.tasks import lifting, regex
+from solver.tasks import lifting, patterns, regex
 from solver.tasks.automata import Unrolled
 from solver.tasks.canvas import Mask, Tokens
 from solver.tasks.json_schema.errors import CanvasTooSmall
@@ -78,7 +78,7 @@ def schema_check(validator: Any, also: Check | None) -> Check:
 
 def pattern_check(pattern: str, also: Check | None) -> Check:
     """A check that the whole text matches; then the user's own."""
-    term = regex.fullmatch(pattern)
+    term = patterns.fullmatch(pattern)
 
     def check(draft: Draft) -> Iterator[Fault | str]:
         if not regex.matches(term, draft.text):

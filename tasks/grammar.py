@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from solver.tasks import regex
+from solver.tasks import patterns, regex
 from solver.tasks.fragments import LABELS, Fragment, text_fragment
 
 NEXT: None = None  # "and then whatever called us goes on"
@@ -45,7 +45,7 @@ class Regex:
     PatternError."""
 
     def __init__(self, pattern: str, whole: bool = False) -> None:
-        self.start: Hashable = regex.fullmatch(pattern) if whole else regex.search(pattern)
+        self.start: Hashable = patterns.fullmatch(pattern) if whole else patterns.search(pattern)
 
     def moves(self, node: Hashable) -> Sequence[Move]:
         assert isinstance(node, regex.Term)

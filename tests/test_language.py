@@ -18,6 +18,7 @@ from solver.tasks import language, lifting, regex
 from solver.tasks.automata import unroll
 from solver.tasks.grammar import Regex, recognise, shortest
 from solver.tasks.language import BLANK
+from solver.tasks.patterns import fullmatch, search
 from tests.test_regex import patterns
 
 Blocks = dict[tuple[int, ...], float]
@@ -50,7 +51,7 @@ def enumerate_blocks(pattern: str, w: NDArray[np.float64], alphabet: str, slots:
         tails = all(slots.inside[t] and (slots.last[t] or block[t + 1] == LAST) for t in blanks)
         weight = float(sum(w[t, symbol] for t, symbol in enumerate(block)))
         text = "".join(chr(symbol) for symbol in block if symbol != LAST)
-        if tails and weight > -np.inf and regex.matches(regex.search(pattern), text):
+        if tails and weight > -np.inf and regex.matches(search(pattern), text):
             found[block] = weight
     return found
 
@@ -133,7 +134,7 @@ def test_best_blocks_are_in_the_language(pattern: str, seed: int) -> None:
         for block in (found.best, found.sample):
             assert (block[known] == tokens[known]).all()
             text = bytes(block[block != BLANK].astype(np.uint8)).decode()
-            assert regex.matches(regex.fullmatch(pattern), text)
+            assert regex.matches(fullmatch(pattern), text)
         assert (found.p[np.arange(cells), found.best] > 0).all()
         np.testing.assert_allclose(found.p.sum(1), 1.0, atol=1e-6)
 
@@ -188,7 +189,7 @@ def test_lifted_projection_is_exact(pattern: str, pins: dict[int, int]) -> None:
         ends = [t for t, token in enumerate(block) if token in ENDS]
         tails = all(slots.inside[t] and (slots.last[t] or block[t + 1] in ENDS) for t in ends)
         text = b"".join(TEXTS[token] for token in block).decode()
-        if tails and all(block[c] == t for c, t in pins.items()) and regex.matches(regex.search(pattern), text):
+        if tails and all(block[c] == t for c, t in pins.items()) and regex.matches(search(pattern), text):
             blocks[block] = float(sum(log_p[t, token] for t, token in enumerate(block) if not known[t]))
     found = lifting.project(unroll(Regex(pattern), 12), lifting.Words.of(TEXTS), slots, logits, tokens, known, ENDS, rng)
     if not blocks:

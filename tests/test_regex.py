@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from solver.tasks import regex
 from solver.tasks.fragments import LABELS, Fragment, TooLargeError, text_fragment
-from solver.tasks.regex import PatternError, begin, branches, fullmatch, literal, matches, search, whole
+from solver.tasks.patterns import PatternError, fullmatch, search
+from solver.tasks.regex import begin, branches, literal, matches, whole
 
 ALPHABET = "abc1,\n"
 atoms = st.sampled_from(["a", "b", "c", ".", "[ab]", "[^a]", r"\d", r"\w", r"\s", "1", ","])

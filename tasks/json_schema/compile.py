@@ -21,7 +21,7 @@ from urllib.parse import urldefrag, urljoin
 from referencing import Registry, Resource, exceptions
 from referencing.jsonschema import DRAFT202012, DynamicAnchor, lookup_recursive_ref, specification_with
 
-from solver.tasks import regex
+from solver.tasks import patterns, regex
 from solver.tasks.json_schema import formats
 from solver.tasks.json_schema.errors import SchemaError
 from solver.tasks.json_schema.formula import (
@@ -240,8 +240,8 @@ class Compiler:
 
     def pattern(self, pattern: str) -> Formula:
         try:
-            return leaf("text", regex.search(pattern))
-        except regex.PatternError:
+            return leaf("text", patterns.search(pattern))
+        except patterns.PatternError:
             return self.decline("pattern", "string")
 
     def in_place(self, schema: dict[str, Any], resolver: Any, draft: int) -> list[Formula]:
@@ -291,17 +291,17 @@ class Compiler:
     def objects(self, schema: dict[str, Any], resolver: Any, draft: int) -> list[Formula]:
         found: list[Formula] = []
         named = {name: self.place(sub, resolver) for name, sub in schema.get("properties", {}).items()}
-        patterns = []
+        named_by = []
         for pattern, sub in schema.get("patternProperties", {}).items():
             try:
-                patterns.append((regex.search(pattern), self.place(sub, resolver)))
-            except regex.PatternError:
+                named_by.append((patterns.search(pattern), self.place(sub, resolver)))
+            except patterns.PatternError:
                 found.append(self.decline("patternProperties", "object"))
         others = self.place(schema["additionalProperties"], resolver) if "additionalProperties" in schema else None
-        if len(patterns) < len(schema.get("patternProperties", {})):
+        if len(named_by) < len(schema.get("patternProperties", {})):
             others = None
-        if named or patterns or others is not None:
-            found.append(leaf("members", Members(named, tuple(patterns), others)))
+        if named or named_by or others is not None:
+            found.append(leaf("members", Members(named, tuple(named_by), others)))
         found += [leaf("required", name) for name in as_list(schema.get("required", ()))]
         least, most = schema.get("minProperties", 0), schema.get("maxProperties")
         if least or most is not None:

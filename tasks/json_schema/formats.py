@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from solver.tasks import regex
+from solver.tasks import patterns
+from solver.tasks.regex import Term
 
 _DAY = (
     r"(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
@@ -58,7 +59,7 @@ DECLINED = frozenset(["regex", "uri-template"])
 
 
 @cache
-def term(name: str) -> regex.Term | None:
+def term(name: str) -> Term | None:
     """The texts of a format; None for one that is unknown, and so asserts nothing, or in ``DECLINED``."""
     pattern = PATTERNS.get(name)
-    return None if pattern is None else regex.search(f"^(?:{pattern})$")
+    return None if pattern is None else patterns.search(f"^(?:{pattern})$")
