@@ -14,7 +14,7 @@ from solver import checkpoint, structured
 from solver.cli.main import main
 from solver.decoders.text import Page, write
 from solver.denoisers.forms import FormDenoiser
-from solver.denoisers.text_network import KNOWN, OPEN, PINNED, Past, TextConfig, TextNetwork, word_codes
+from solver.denoisers.text_network import KNOWN, OPEN, PINNED, Past, TextConfig, TextNetwork, item_offsets, word_codes
 from solver.drive import refine
 from solver.tasks.json_schema import records
 from solver.tasks.json_schema.compile import Compiler
@@ -117,6 +117,40 @@ def test_laid_out_and_back() -> None:
         assert (offset[~pinned][np.flatnonzero(np.diff(offset[~pinned]) < 0) + 1] == 0).all()
     assert laid > 35
     assert several > 3
+
+
+def test_offsets_begin_anew_behind_a_known_comma_of_a_list() -> None:
+    text = torch.tensor([list(b'{"a":[12,3,45]}')])
+    offset = torch.tensor([[0] * 5 + list(range(9)) + [0]])
+    known = torch.ones_like(text, dtype=torch.bool)
+    assert item_offsets(text, known, offset).tolist() == [[0] * 5 + [0, 1, 2, 3, 1, 2, 1, 2, 3] + [0]]
+    known[0, 10] = False  # a comma that is not known separates nothing
+    assert item_offsets(text, known, offset)[0, 9:14].tolist() == [1, 2, 3, 4, 5]
+    known[0, 5] = False  # and no bracket, no list
+    assert item_offsets(text, known, offset).equal(offset)
+    string = torch.tensor([list(b'{"a":"1, 2"}')])
+    offset = torch.tensor([[0] * 5 + list(range(6)) + [0]])
+    assert item_offsets(string, torch.ones_like(string, dtype=torch.bool), offset).equal(offset)
+
+
+def test_what_is_derived_weighs_more_and_slots_are_seen_from_the_left() -> None:
+    for causal in (False, True):
+        texts = Texts(120, 8, causal, 0)
+        hard = [one for some in texts.buckets.values() for one in some if one.hard.any()]
+        assert 35 < len(hard) < 85
+        for one in hard:
+            assert not one.pinned[one.hard].any()
+            assert set(bytes(one.truth[one.hard].astype(np.uint8))) <= set(b'"abcdefghijklmnopqrstuvwxyz0123456789')
+        weights = torch.cat([texts.next()[-1].flatten() for _ in range(12)])
+        assert weights.max() == 4.0
+    rng = np.random.default_rng(3)
+    texts.rng = rng
+    offset = np.tile(np.concatenate([np.zeros(4, np.int64), np.arange(20)]), (64, 1))
+    truth, pinned = np.full(offset.shape, 65), np.tile(np.arange(24) < 4, (64, 1))
+    _, status, _ = texts.noised(truth, pinned, offset)
+    seen = status[:, 4:] != OPEN
+    from_left = (np.diff(seen.astype(int), axis=1) <= 0).all(1) & seen.any(1) & ~seen.all(1)
+    assert from_left.sum() >= 5  # by chance hardly ever
 
 
 def test_left_offsets_know_only_the_left() -> None:

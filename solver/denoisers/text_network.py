@@ -8,8 +8,9 @@ Four things are made for filling forms. Bytes know the *word* they stand in, and
 *offset*, how many bytes they stand behind the beginning of their slot. An *anchor* brings each cell the state of the cell
 before its slot, where a name has just ended; and where that word stands in the prompt attention is biased to look. And a
 *pointer* looks into the prompt as one would with a finger: a cell at offset o that points to p hears what stands at p + o, so
-that all cells of a value can point to its first byte and are copied at once. ``causal=True`` is the left-to-right baseline,
-with the same parts: position i is given the bytes before it and predicts its own.
+that all cells of a value can point to its first byte and are copied at once. In a list offsets begin anew behind every comma
+that is known, as a text does not say what stands between its items in as many bytes as JSON. ``causal=True`` is the
+left-to-right baseline, with the same parts: position i is given the bytes before it and predicts its own.
 
 Shapes: B rows, P prompt bytes, L cells, V tokens, D width, H heads.
 """
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+COMMA, BRACKET = b",["
 OPEN, PINNED, KNOWN = range(3)  # what a cell holds: nothing, a given, an accepted token
 
 
@@ -130,6 +132,12 @@ def word_codes(tokens: Tensor, buckets: int) -> tuple[Tensor, Tensor]:
     return bucket, before
 
 
+def shares(score: Tensor) -> Tensor:
+    """Softmax in the type of the scores: autocast would go by way of fp32, and CPUs are slow where types mix."""
+    with torch.autocast(score.device.type, enabled=False):
+        return score.softmax(-1)
+
+
 def rotary(x: Tensor, first: int = 0) -> Tensor:
     """Rotary positions (Su et al. 2021) on (B, H, N, D)."""
     half = x.shape[-1] // 2
@@ -187,11 +195,11 @@ class Mixing(nn.Module):
         query = query / math.sqrt(x.shape[-1] / self.heads)
         score = rotary(self.split(query)) @ rotary(self.split(key)).transpose(-1, -2)
         if hidden is not None:
-            score = score + hidden
+            score = score + hidden.to(score.dtype)
         if self.causal:
             n = x.shape[1]
             score = score.masked_fill(torch.ones(n, n, dtype=torch.bool, device=x.device).triu(1), -torch.inf)
-        heard = score.softmax(-1) @ self.split(value)
+        heard = shares(score) @ self.split(value)
         result: Tensor = x + self.mixed(heard.transpose(1, 2).reshape(x.shape))
         return result
 
@@ -217,37 +225,69 @@ class Pointing(nn.Module):
     def split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
-    def forward(self, x: Tensor, read: Read, hidden: Tensor, shift: tuple[Tensor, Tensor], same: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, read: Read, hidden: Tensor, shift: Shift, same: Same) -> Tensor:
         plain, pointed = (self.query(self.normed(x)) / math.sqrt(x.shape[-1] / self.heads)).chunk(2, -1)
         plain_key, plain_value, key, value = self.key_value(self.prompt(read.state)).chunk(4, -1)
-        (own, own_before), (first, first_before) = self.same
-        score = self.split(plain) @ self.split(plain_key).transpose(-1, -2) + own * same[0] + own_before * same[1] + hidden
-        heard = score.softmax(-1) @ self.split(plain_value)
-        score = self.split(pointed) @ self.split(key).transpose(-1, -2) + first * same[0] + first_before * same[1]
-        moved = shifted(score, shift) + hidden
-        touched = moved.softmax(-1) @ self.split(value)
+        score = self.split(plain) @ self.split(plain_key).transpose(-1, -2)
+        hidden, away = hidden.to(score.dtype), shift.away.to(score.dtype)  # all of one type
+        word, before, item, item_before = (part.to(score.dtype) for part in same)
+        (own, own_before), (first, first_before) = self.same.to(score.dtype)
+        heard = shares(score + own * word + own_before * before + hidden) @ self.split(plain_value)
+        score = self.split(pointed) @ self.split(key).transpose(-1, -2) + first * item + first_before * item_before
+        touched = shares(shifted(score, shift.index) + away) @ self.split(value)
         both = torch.cat([heard, touched], -1).transpose(1, 2).reshape(*x.shape[:2], -1)
         result: Tensor = x + self.mixed(both)
         return result
 
 
-def sameness(key: Tensor, read: Read) -> tuple[Tensor, Tensor]:
-    """Where in the prompt (B, 1, L, P) the word, and the one before it, is ``key`` (B, L), the last word before a cell's slot."""
-    there = (key > 0)[..., None]
-    word, before = ((there & (codes[:, None] == key[..., None])).float()[:, None] for codes in (read.word, read.before))
-    return word, before
+class Same(NamedTuple):
+    """Where in the prompt (B, 1, L, P) the word, and the one before it, is the last word before a cell's slot; and before the item
+    of a list that it stands in."""
+
+    word: Tensor
+    before: Tensor
+    item: Tensor
+    item_before: Tensor
+
+    @staticmethod
+    def of(slot: Tensor, item: Tensor, read: Read) -> Same:
+        """From the words (B, L)."""
+
+        def where(key: Tensor, codes: Tensor) -> Tensor:
+            return ((key > 0)[..., None] & (codes[:, None] == key[..., None])).float()[:, None]
+
+        first = where(slot, read.word), where(slot, read.before)
+        return Same(*first, *(first if item is slot else (where(item, read.word), where(item, read.before))))
 
 
-def shifts(offset: Tensor, prompt: int) -> tuple[Tensor, Tensor]:
-    """For offsets (B, L): where in the prompt each cell's score for p is taken from, p - offset, and what is out of it."""
-    back = torch.arange(prompt, device=offset.device) - offset[..., None]
-    return back.clamp_min(0)[:, None], (back < 0)[:, None]
+class Shift(NamedTuple):
+    """Where in the prompt (B, 1, L, P) each cell's score for p is taken from, p - offset; and ``away``, minus infinity where that is
+    out of it or nothing stands."""
+
+    index: Tensor
+    away: Tensor
+
+    @staticmethod
+    def of(offset: Tensor, hidden: Tensor) -> Shift:
+        """For offsets (B, L) and what is ``hidden`` of the prompt (B, 1, 1, P)."""
+        back = (torch.arange(hidden.shape[-1], device=offset.device) - offset[..., None])[:, None]
+        return Shift(back.clamp_min(0), torch.where(back < 0, hidden.clamp_max(-100.0), hidden))
 
 
-def shifted(score: Tensor, shift: tuple[Tensor, Tensor]) -> Tensor:
+def item_offsets(tokens: Tensor, known: Tensor, offset: Tensor) -> Tensor:
+    """Offsets (B, L) within the items of a list: behind a known comma, in a slot that is known to begin with a bracket, they begin
+    anew, at 1, as they do behind the bracket."""
+    index = torch.arange(tokens.shape[1], device=tokens.device)
+    start = index - offset
+    listed = ((tokens == BRACKET) & known).gather(1, start)
+    comma = torch.where((tokens == COMMA) & known & listed & (offset > 0), index, -1).cummax(1).values
+    last = F.pad(comma, (1, 0), value=-1)[:, :-1]
+    return torch.where(listed & (last >= start), index - last, offset)
+
+
+def shifted(score: Tensor, index: Tensor) -> Tensor:
     """Scores (B, H, L, P) of where a slot's first byte stands, as scores of where each cell's own byte stands."""
-    index, out = shift
-    return score.gather(-1, index.expand_as(score)).masked_fill(out, -30.0)
+    return score.gather(-1, index.expand_as(score))
 
 
 class TextNetwork(nn.Module):
@@ -261,6 +301,7 @@ class TextNetwork(nn.Module):
         self.status = nn.Embedding(3, d)
         self.word, self.word_before = nn.Embedding(c.words, d), nn.Linear(d, d, bias=False)
         self.offset = nn.Embedding(c.offsets, d)
+        self.item = None if c.causal else nn.Embedding(c.offsets, d)  # left to right all offsets are an item's
         self.readers = nn.ModuleList([Mixing(c, False) for _ in range(c.readers)])
         self.layers = nn.ModuleList([Mixing(c, c.causal) for _ in range(c.layers)])
         self.pointing = nn.ModuleList([Pointing(c) for _ in range(c.layers)])
@@ -270,7 +311,7 @@ class TextNetwork(nn.Module):
         self.same = nn.Parameter(torch.full((2,), 4.0))
         self.gate = nn.Linear(d, 1)
         self.head = nn.Linear(d, c.vocab)
-        for table in (self.token, self.status, self.offset, self.word):
+        for table in (self.token, self.status, self.offset, self.word, *([self.item] if self.item is not None else [])):
             nn.init.normal_(table.weight, std=0.1)
 
     def embed(self, tokens: Tensor, word: Tensor, before: Tensor) -> Tensor:
@@ -295,22 +336,26 @@ class TextNetwork(nn.Module):
         """fp32 log-probabilities (B, L, V). In the causal form ``tokens`` are those before each cell (the first: vocab), and all
         have the status KNOWN."""
         c = self.config
-        offset = offset.clamp(0, c.offsets - 1)
         tokens = torch.where(status == OPEN, c.vocab, tokens)
         word, before = word_codes(tokens, c.words)
-        x = self.embed(tokens, word, before) + self.status(status) + self.offset(offset)
+        x = self.embed(tokens, word, before) + self.status(status) + self.offset(offset.clamp_max(c.offsets - 1))
+        index, behind = torch.arange(tokens.shape[1], device=tokens.device), 0 if c.causal else 1
+        place = (index - offset.clamp_max(c.offsets - 1) - behind).clamp_min(0)
+        key = slot_key = word.gather(1, place)
+        if self.item is not None:
+            offset = item_offsets(tokens, status != OPEN, offset)
+            x = x + self.item(offset.clamp_max(c.offsets - 1))
+            key = word.gather(1, (index - offset.clamp_max(c.offsets - 1) - behind).clamp_min(0))
         hidden = torch.where(read.there, 0.0, -1e4)[:, None, None]
-        shift = shifts(offset, read.tokens.shape[1])
-        place = torch.arange(tokens.shape[1], device=tokens.device) - offset - (0 if c.causal else 1)
-        anchor = place.clamp_min(0)[..., None].expand(-1, -1, c.width)
-        same = sameness(word.gather(1, place.clamp_min(0)), read)
+        shift, same = Shift.of(offset.clamp_max(c.offsets - 1), hidden), Same.of(slot_key, key, read)
+        anchor = place[..., None].expand(-1, -1, c.width)
         for layer, pointing, fetch in zip(self.layers, self.pointing, self.anchors, strict=True):
             assert isinstance(layer, Mixing)
             x = layer.neighbours(x)
             x = x + fetch(x.gather(1, anchor))
             x = pointing(layer.look(x, None), read, hidden, shift, same)
             x = layer.think(x)
-        return self.read_out(x, read, hidden[:, 0], (shift[0][:, 0], shift[1][:, 0]), same)
+        return self.read_out(x, read, shift, same)
 
     def step(self, read: Read, previous: Tensor, offset: Tensor, past: Past) -> Tensor:
         """The causal form, one position further: log-probabilities (B, V) of the byte that follows ``previous`` (B,) and stands
@@ -321,9 +366,9 @@ class TextNetwork(nn.Module):
         words, befores = word_codes(past.add("token", 0, previous[:, None]), c.words)
         x = self.embed(previous[:, None], words[:, -1:], befores[:, -1:]) + self.status(known) + self.offset(offset)
         hidden = torch.where(read.there, 0.0, -1e4)[:, None, None]
-        shift = shifts(offset, read.tokens.shape[1])
         at = (past.cells - offset).clamp_min(0)
-        same, place = sameness(words.gather(1, at), read), at[..., None].expand(-1, -1, c.width)
+        key, place = words.gather(1, at), at[..., None].expand(-1, -1, c.width)
+        shift, same = Shift.of(offset, hidden), Same.of(key, key, read)
         for number, (layer, pointing, fetch) in enumerate(zip(self.layers, self.pointing, self.anchors, strict=True)):
             assert isinstance(layer, Mixing)
             x = layer.next_neighbours(x, past, number)
@@ -331,16 +376,14 @@ class TextNetwork(nn.Module):
             x = pointing(layer.next_look(x, past, number), read, hidden, shift, same)
             x = layer.think(x)
         past.cells += 1
-        return self.read_out(x, read, hidden[:, 0], (shift[0][:, 0], shift[1][:, 0]), same)[:, 0]
+        return self.read_out(x, read, shift, same)[:, 0]
 
-    def read_out(
-        self, x: Tensor, read: Read, hidden: Tensor, shift: tuple[Tensor, Tensor], same: tuple[Tensor, Tensor]
-    ) -> Tensor:
+    def read_out(self, x: Tensor, read: Read, shift: Shift, same: Same) -> Tensor:
         """A mixture of a byte of one's own and the one that is pointed to (pointer-generator; See et al. 2017)."""
         x = self.normed(x)
         score = self.query(x) @ self.key(self.normed_prompt(read.state)).transpose(-1, -2) / math.sqrt(x.shape[-1])
-        score = score + self.same[0] * same[0][:, 0] + self.same[1] * same[1][:, 0]
-        pointed = (shifted(score, shift) + hidden).float().softmax(-1)
+        score = score + self.same[0] * same.item[:, 0] + self.same[1] * same.item_before[:, 0]
+        pointed = (shifted(score, shift.index[:, 0]) + shift.away[:, 0]).float().softmax(-1)
         copied = torch.zeros(*x.shape[:2], self.config.vocab, device=x.device)
         copied = copied.scatter_add(-1, read.tokens[:, None].expand_as(pointed), pointed)
         copies = torch.sigmoid(self.gate(x).float())

@@ -34,17 +34,19 @@ LENGTHS = (64, 96, 128, 192, 256)
 PROMPTS = (96, 160, 256, 448)
 MIDDLES = (16, 32, 64)  # of values that the baseline fills in
 WRONG = 0.12  # of the visible cells
+HARD = 4.0  # weight of what is derived: a few bytes among a hundred
 REAL = 0.2  # of the examples, where there are real instances
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """prompt (P,); truth, pinned and offset (L,)."""
+    """prompt (P,); truth, pinned, offset and hard (L,): the cells of what has to be worked out from the rest."""
 
     prompt: bytes
     truth: NDArray[np.int16]
     pinned: NDArray[np.bool_]
     offset: NDArray[np.int16]
+    hard: NDArray[np.bool_]
 
 
 def written(instance: Any) -> bytes:
@@ -113,7 +115,7 @@ def cut(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Genera
 
 
 def finished(prompt: bytes, tokens: Ints, pinned: NDArray[np.bool_], offset: Ints) -> Example:
-    return Example(prompt, tokens.astype(np.int16), pinned, offset.astype(np.int16))
+    return Example(prompt, tokens.astype(np.int16), pinned, offset.astype(np.int16), np.zeros(len(tokens), np.bool_))
 
 
 def example(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Generator) -> Example | None:
@@ -158,9 +160,16 @@ class Texts:
         """As it is; or with values cut out, where something is derived that alone and, half of the time, without the text."""
         text = written(record.instance)
         if self.rng.random() > (0.15 if record.derived is None else 0.3):
-            return example(record.schema, record.text, text, self.causal, self.rng)
+            one = example(record.schema, record.text, text, self.causal, self.rng)
+            if one is not None and record.derived is not None:
+                a, b = leaves(text)[record.derived,]
+                one.hard[np.flatnonzero(one.truth != BLANK)[a:b]] = True
+            return one
         said = "" if record.derived is not None and self.rng.random() < 0.5 else record.text
-        return cut(record.schema, said, text, self.causal, self.rng, record.derived)
+        one = cut(record.schema, said, text, self.causal, self.rng, record.derived)
+        if one is not None and record.derived is not None:
+            one.hard[~one.pinned & (one.truth != BLANK)] = True
+        return one
 
     def next(self) -> tuple[Tensor, ...]:
         """prompt (B, P), its lengths (B,), tokens, status, offset, truth (B, L), weight (B, L)."""
@@ -176,15 +185,22 @@ class Texts:
         offset = np.stack([one.offset for one in some]).astype(np.int64)
         lengths = np.array([len(one.prompt) for one in some])
         tokens, status, weight = self.left(truth) if self.causal else self.noised(truth, pinned, offset)
+        weight = np.where(np.stack([one.hard for one in some]), HARD * weight, weight).astype(np.float32)
         return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in (prompts, lengths, tokens, status, offset, truth, weight))
 
     def noised(self, truth: Ints, pinned: NDArray[np.bool_], offset: Ints) -> tuple[Ints, Ints, NDArray[np.float32]]:
-        """Every row with its own share of visible cells, from none to nearly all; in half of them whole slots are visible."""
+        """Every row with its own share of visible cells, from none to nearly all: single cells, whole slots, or the beginnings of
+        slots."""
         share = np.where(self.rng.random(len(truth)) < 0.3, 0.0, self.rng.random(len(truth)))[:, None]
         slot = ((offset == 0) & ~pinned).cumsum(1)
+        kind = self.rng.random(len(truth))[:, None]
         drawn = self.rng.random(truth.shape)
-        drawn = np.where((self.rng.random(len(truth)) < 0.5)[:, None], np.take_along_axis(drawn, slot, 1), drawn)
-        visible = (drawn < share) & ~pinned
+        by_slot = np.take_along_axis(drawn, slot, 1)
+        visible = np.where(kind < 0.4, drawn, by_slot) < share
+        sizes = np.zeros(truth.shape, np.int64)  # bytes of each slot, by its number
+        np.add.at(sizes, (np.arange(len(truth))[:, None], slot), ~pinned & (truth != BLANK))
+        begun = offset < 1.2 * by_slot * np.take_along_axis(sizes, slot, 1)
+        visible = np.where((kind > 0.75) & (share > 0), begun, visible) & ~pinned
         wrong = visible & (self.rng.random(truth.shape) < WRONG)
         other = np.where(self.rng.random(truth.shape) < 0.3, BLANK, self.rng.integers(32, 127, truth.shape))
         given = visible & ~wrong & (self.rng.random(len(truth)) < 0.25)[:, None]  # at times what is visible is there for good
