@@ -139,7 +139,8 @@ def test_what_is_derived_weighs_more_and_slots_are_seen_from_the_left() -> None:
         hard = [one for some in texts.buckets.values() for one in some if one.hard.any()]
         assert 35 < len(hard) < 85
         for one in hard:
-            assert not one.pinned[one.hard].any()
+            pinned = one.pinned[one.hard]
+            assert pinned.all() or not pinned.any()  # a layout of one kind has its name in it
             assert set(bytes(one.truth[one.hard].astype(np.uint8))) <= set(b'"abcdefghijklmnopqrstuvwxyz0123456789')
         weights = torch.cat([texts.next()[-1].flatten() for _ in range(12)])
         assert weights.max() == 4.0
