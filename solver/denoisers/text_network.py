@@ -241,8 +241,8 @@ class Pointing(nn.Module):
 
 
 class Same(NamedTuple):
-    """Where in the prompt (B, 1, L, P) the word, and the one before it, is the last word before a cell's slot; and before the item
-    of a list that it stands in."""
+    """Where in the prompt (B, 1, L, P) the word, and the one before it, is the last word before a cell's slot; and before the
+    item of a list that it stands in."""
 
     word: Tensor
     before: Tensor
@@ -261,8 +261,8 @@ class Same(NamedTuple):
 
 
 class Shift(NamedTuple):
-    """Where in the prompt (B, 1, L, P) each cell's score for p is taken from, p - offset; and ``away``, minus infinity where that is
-    out of it or nothing stands."""
+    """Where in the prompt (B, 1, L, P) each cell's score for p is taken from, p - offset; and ``away``, minus infinity where
+    that is out of it or nothing stands."""
 
     index: Tensor
     away: Tensor
@@ -275,8 +275,8 @@ class Shift(NamedTuple):
 
 
 def item_offsets(tokens: Tensor, known: Tensor, offset: Tensor) -> Tensor:
-    """Offsets (B, L) within the items of a list: behind a known comma, in a slot that is known to begin with a bracket, they begin
-    anew, at 1, as they do behind the bracket."""
+    """Offsets (B, L) within the items of a list: behind a known comma, in a slot that is known to begin with a bracket, they
+    begin anew, at 1, as they do behind the bracket."""
     index = torch.arange(tokens.shape[1], device=tokens.device)
     start = index - offset
     listed = ((tokens == BRACKET) & known).gather(1, start)

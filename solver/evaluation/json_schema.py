@@ -126,7 +126,7 @@ def guarantee(some: Sequence[Problem], remotes: dict[str, Any], denoiser: str, b
         counts: Counter[str] = Counter()
         forwards, seconds = [], []
         failed: list[str] = []
-        fitting = [p for p in some if p.group == group and (p.shortest is None or p.shortest <= LENGTH)]
+        fitting = [p for p in some if p.group == group and fits(p)]
         for problem in fitting:
             counts["schemas" if problem.shortest is not None else "without a known instance"] += 1
             started = time.perf_counter()
@@ -259,43 +259,51 @@ def speed(some: Sequence[Problem], remotes: dict[str, Any]) -> Iterator[Row]:
     """Milliseconds from a schema to its automaton (the validator's own compilation left out), and from logits to the best
     block with all marginals: one thread, schemas as they come, nothing kept between them but what the process keeps of strings
     and numbers."""
-    rng = np.random.default_rng(0)
-    for group in dict.fromkeys(problem.group for problem in some):
-        compile_ms, project_ms, best_ms, states, edges = [], [], [], [], []
-        for problem in (p for p in some if p.group == group and (p.shortest is None or p.shortest <= LENGTH)):
-            started = time.perf_counter()
-            try:
-                compiler = Compiler(problem.schema, True, known_to(problem, remotes), problem.draft)
-                unrolled = automata.unroll(Values(compiler, LENGTH), LENGTH)
-            except SchemaError:
-                continue
-            compile_ms.append(1e3 * (time.perf_counter() - started))
-            if unrolled.empty:
-                continue
-            states.append(unrolled.automaton.states)
-            edges.append(len(unrolled.automaton.src))
-            logits = rng.normal(size=(LENGTH, 257)).astype(np.float32)  # as denoisers give them
-            nothing = np.zeros(LENGTH, np.int64), np.zeros(LENGTH, bool)
-            whole = Slots.whole(LENGTH)
-            language.project(unrolled, whole, logits, *nothing)
-            started = time.perf_counter()
-            language.project(unrolled, whole, logits, *nothing)
-            project_ms.append(1e3 * (time.perf_counter() - started))
-            weights = language.weights_of(logits, *nothing)
-            started = time.perf_counter()
-            Lattice(unrolled.automaton, weights, whole).best()
-            best_ms.append(1e3 * (time.perf_counter() - started))
+    groups = dict.fromkeys(problem.group for problem in some)
+    found = {group: timings([p for p in some if p.group == group and fits(p)], remotes) for group in groups}
+    found["all together"] = {what: [ms for one in found.values() for ms in one[what]] for what in next(iter(found.values()))}
+    for group, taken in found.items():
         yield {
             "section": "speed",
             "file": group,
             "arm": "language",
             "seed": 0,
-            "schemas": len(compile_ms),
-            "compile_ms": quantiles(compile_ms),
-            "project_ms": quantiles(project_ms),
-            "best_ms": quantiles(best_ms),
-            "compile_ms_all": distribution(compile_ms),
-            "project_ms_all": distribution(project_ms),
-            "states": quantiles(states),
-            "edges": quantiles(edges),
+            "schemas": len(taken["compile_ms"]),
+            **{what: quantiles(values) for what, values in taken.items()},
+            "compile_ms_all": distribution(taken["compile_ms"]),
+            "project_ms_all": distribution(taken["project_ms"]),
         }
+
+
+def fits(problem: Problem) -> bool:
+    return problem.shortest is None or problem.shortest <= LENGTH
+
+
+def timings(some: Sequence[Problem], remotes: dict[str, Any]) -> dict[str, list[float]]:
+    """Milliseconds, states and edges of every schema."""
+    rng = np.random.default_rng(0)
+    found: dict[str, list[float]] = {name: [] for name in ("compile_ms", "project_ms", "best_ms", "states", "edges")}
+    for problem in some:
+        started = time.perf_counter()
+        try:
+            compiler = Compiler(problem.schema, True, known_to(problem, remotes), problem.draft)
+            unrolled = automata.unroll(Values(compiler, LENGTH), LENGTH)
+        except SchemaError:
+            continue
+        found["compile_ms"].append(1e3 * (time.perf_counter() - started))
+        if unrolled.empty:
+            continue
+        found["states"].append(unrolled.automaton.states)
+        found["edges"].append(len(unrolled.automaton.src))
+        logits = rng.normal(size=(LENGTH, 257)).astype(np.float32)  # as denoisers give them
+        nothing = np.zeros(LENGTH, np.int64), np.zeros(LENGTH, bool)
+        whole = Slots.whole(LENGTH)
+        language.project(unrolled, whole, logits, *nothing)
+        started = time.perf_counter()
+        language.project(unrolled, whole, logits, *nothing)
+        found["project_ms"].append(1e3 * (time.perf_counter() - started))
+        weights = language.weights_of(logits, *nothing)
+        started = time.perf_counter()
+        Lattice(unrolled.automaton, weights, whole).best()
+        found["best_ms"].append(1e3 * (time.perf_counter() - started))
+    return found
