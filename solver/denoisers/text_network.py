@@ -234,7 +234,7 @@ class Pointing(nn.Module):
         (own, own_before), (first, first_before) = self.same.to(score.dtype)
         heard = shares(score + own * word + own_before * before + hidden) @ self.split(plain_value)
         score = self.split(pointed) @ self.split(key).transpose(-1, -2) + first * item + first_before * item_before
-        touched = shares(shifted(score, shift.index) + away) @ self.split(value)
+        touched = shares(shifted(score, shift.back) + away) @ self.split(value)
         both = torch.cat([heard, touched], -1).transpose(1, 2).reshape(*x.shape[:2], -1)
         result: Tensor = x + self.mixed(both)
         return result
@@ -264,7 +264,7 @@ class Shift(NamedTuple):
     """Where in the prompt (B, 1, L, P) each cell's score for p is taken from, p - offset; and ``away``, minus infinity where
     that is out of it or nothing stands."""
 
-    index: Tensor
+    back: Tensor
     away: Tensor
 
     @staticmethod
@@ -383,7 +383,7 @@ class TextNetwork(nn.Module):
         x = self.normed(x)
         score = self.query(x) @ self.key(self.normed_prompt(read.state)).transpose(-1, -2) / math.sqrt(x.shape[-1])
         score = score + self.same[0] * same.item[:, 0] + self.same[1] * same.item_before[:, 0]
-        pointed = (shifted(score, shift.index[:, 0]) + shift.away[:, 0]).float().softmax(-1)
+        pointed = (shifted(score, shift.back[:, 0]) + shift.away[:, 0]).float().softmax(-1)
         copied = torch.zeros(*x.shape[:2], self.config.vocab, device=x.device)
         copied = copied.scatter_add(-1, read.tokens[:, None].expand_as(pointed), pointed)
         copies = torch.sigmoid(self.gate(x).float())
