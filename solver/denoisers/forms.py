@@ -64,7 +64,7 @@ class FormDenoiser:
 
     kind: Literal["mask", "uniform"] = "mask"
     lays_out = True  # it was trained on blocks in slots
-    policy = Policy(accept=0.9, at_least=4, rounds=12, later_rounds=6, doubt=0.3, stop="valid", inherit=True, by="last")
+    policy = Policy(accept=0.97, at_least=1, rounds=12, later_rounds=6, doubt=0.3, stop="valid", inherit=True, by="last")
 
     def __init__(self, network: TextNetwork, name: str = "compact") -> None:
         self.network, self.name, self.vocab = network.eval(), name, network.config.vocab
