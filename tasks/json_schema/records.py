@@ -256,7 +256,10 @@ def totalled(rng: Rng, pool: tuple[str, ...]) -> Record:
 
 
 def derived(rng: Rng, fields: Fields, name: str, schema: dict[str, Any], value: Any, order: Literal["first", "last"]) -> Record:
-    """The record with one field more, at the beginning or the end, of which the text says nothing."""
+    """The record with one field more, at the beginning or the end, of which the text says nothing. A field that has its name
+    already is renamed."""
+    while name in fields.schema:
+        name += "_" + pick(rng, TOTALS)
     own, mine = {name: schema}, {name: value}
     properties = own | fields.schema if order == "first" else fields.schema | own
     instance = mine | fields.instance if order == "first" else fields.instance | mine
