@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from solver import checkpoint, structured
 from solver.checkpoint import SHIPPED
 from solver.decoders.text import Page, write
@@ -22,6 +24,7 @@ from solver.trace import Budget
 SEED = 990_002
 BATCH = 32
 TRIES = 8  # of a baseline that may try again
+MANY = 12  # texts out of which a baseline may choose: about the FLOPs of a refined draft
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,27 @@ def again(
                 count = before.forwards if before is not None else 0
                 found[n] = Answer(text, valid(forms[n], text), count + steps, total + gflop)
     return [answer for answer in found if answer is not None]
+
+
+def likeliest(network: TextNetwork, page: Callable[[Form], Page], count: int, temperature: float = 0.7) -> Arm:
+    """The baseline's likeliest bytes and ``count`` - 1 draws: of the valid ones (of all, where none is) the text that it finds
+    likeliest."""
+
+    def run(forms: Sequence[Form]) -> list[Answer]:
+        best: dict[int, tuple[bool, float, str]] = {}
+        steps, gflop = [0] * len(forms), [0.0] * len(forms)
+        for attempt in range(count):
+            for at in range(0, len(forms), BATCH):
+                pages = [page(form) for form in forms[at : at + BATCH]]
+                for n, one in enumerate(write(network, pages, temperature if attempt else 0.0, SEED + attempt), at):
+                    text = bytes(one.bytes).decode(errors="replace")
+                    best[n] = max(best.get(n, (False, -np.inf, "")), (valid(forms[n], text), one.log_p, text))
+                    steps[n] += len(one.bytes) + 1
+                    gflop[n] += network.flops(len(one.bytes) + 1, len(pages[n - at].prompt)) / 1e9
+        reading = [network.reading_flops(len(form.prompt)) / 1e9 for form in forms]
+        return [Answer(best[n][2], best[n][0], steps[n], gflop[n] + reading[n]) for n in range(len(forms))]
+
+    return run
 
 
 def valid(form: Form, text: str) -> bool:

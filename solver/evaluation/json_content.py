@@ -4,8 +4,8 @@
 
 Records are generated from words that training never used as keys. Fields that are in the text are *copied*; one that is not is
 *derived* (a total, a count, the kind that goes with the fields) and stands first or last. Arms: the denoiser in one forward and
-refined, with the language and without; the same network left to right, raw, with the language as a mask, and with retries;
-random, and byte frequencies.
+refined, with the language and without; the same network left to right, raw, with the language as a mask, with retries, and as
+the likeliest valid one of many (which costs as much as the refined denoiser); random, and byte frequencies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,20 @@ from typing import Any
 import numpy as np
 
 from solver.denoisers.text_network import TextNetwork
-from solver.evaluation.json_arms import SEED, TRIES, Answer, Arm, guided, in_the_loop, left_to_right, masked, parsed, raw
+from solver.evaluation.json_arms import (
+    MANY,
+    SEED,
+    TRIES,
+    Answer,
+    Arm,
+    guided,
+    in_the_loop,
+    left_to_right,
+    likeliest,
+    masked,
+    parsed,
+    raw,
+)  # fmt: skip
 from solver.evaluation.statistics import interval, ratio_interval
 from solver.tasks.json_schema.records import Record, make, words
 from solver.tasks.json_schema.task import Form
@@ -75,16 +88,22 @@ def arms(network: TextNetwork | None, baseline: TextNetwork | None) -> dict[str,
         if importlib.util.find_spec("llguidance"):
             found["ar, llguidance"] = left_to_right(baseline, guided)
         found[f"ar, {TRIES} tries"] = left_to_right(baseline, raw, TRIES)
+        found[f"ar, best of {MANY}"] = likeliest(baseline, raw, MANY)
     found["random"] = in_the_loop("random", 20)
     found["prior"] = in_the_loop("prior", 20)
     return found
 
 
-def content(network: TextNetwork | None, baseline: TextNetwork | None, count: int) -> Iterator[Row]:
-    """Every arm on the same records, then what the language costs."""
+def content(
+    network: TextNetwork | None, baseline: TextNetwork | None, count: int, only: Sequence[str] | None = None
+) -> Iterator[Row]:
+    """Every arm, or ``only`` some, on the same records, then what the language costs."""
     some = records(count)
     marks: dict[str, list[dict[str, Any]]] = {}
+    taxes = np.zeros(0)
     for name, run in arms(network, baseline).items():
+        if only is not None and name not in only:
+            continue
         forms = [Form.of(record.schema, record.text) for record in some]
         run([forms[0]])  # whatever is loaded or compiled at first use
         started = time.perf_counter()
@@ -104,7 +123,7 @@ def content(network: TextNetwork | None, baseline: TextNetwork | None, count: in
         }
         if name == WITH:
             taxes = np.array([answer.tax for answer in answers])
-    if network is not None:
+    if {WITH, WITHOUT} <= marks.keys():
         yield tax(marks[WITH], marks[WITHOUT], taxes)
 
 
@@ -142,6 +161,7 @@ def tax(conditioned: Sequence[dict[str, Any]], free: Sequence[dict[str, Any]], n
         "file": "records",
         "arm": WITH,
         "seed": 0,
+        "records": len(conditioned),
         "both_valid": len(both),
         "copied_with": round(sum(a["copied"] for a, _ in both) / max(1, fields), 4),
         "copied_without": round(sum(b["copied"] for _, b in both) / max(1, fields), 4),
