@@ -75,7 +75,7 @@ def model_rows(arguments: argparse.Namespace, sections: list[str], folder: Path)
     except ValueError as error:  # CheckpointError
         raise UsageError(str(error)) from error
     if "content" in sections:  # records are generated: no data is needed
-        only = arguments.arms.split(",") if arguments.arms else None
+        only = arguments.arms.split(";") if arguments.arms else None
         yield from content(network, baseline, arguments.limit or (60 if arguments.quick else 400), only)
     if "infill" in sections:
         yield from infill(folder, network, baseline, arguments.limit or (40 if arguments.quick else 200))
