@@ -4,9 +4,10 @@
     best, *others = solver.edit(source, [(120, 134)])     # character spans; candidates, the best first
     best.text, best.fills                                 # the new source, and what stands in the holes
 
-How long a hole's text is nobody says: a first draft in a roomy slot is the *probe*, and lengths about it are written as one batch.
-Candidates are ranked by what is wrong with them, then by how likely the denoiser finds the hole and the first tokens behind it.
-Every character outside of the holes stays as it is, and a candidate that does not compile is never called one that does.
+How long a hole's text is nobody says: a first draft in a roomy slot is the *probe*, and lengths about it are written as one
+batch. Candidates are ranked by what is wrong with them, then by how likely the denoiser finds the hole and the first tokens
+behind it. Every character outside of the holes stays as it is, and a candidate that does not compile is never called one that
+does.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ Watch = Callable[[int, Edit, Step], None]
 
 @dataclass(frozen=True, eq=False)
 class Edited:
-    """A candidate. text: the new source.  fills: of the holes.  error: of the compiler, None where it compiles.  unknown: names that it
-    brings in and nobody defines.  score: mean log-probability of the holes' tokens and of those behind them.  counters: what it cost."""
+    """A candidate. text: the new source.  fills: of the holes.  error: of the compiler, None where it compiles.  unknown: names
+    that it brings in and nobody defines.  score: mean log-probability of the holes' tokens and of those behind them.  counters:
+    what it cost."""
 
     text: str
     fills: tuple[str, ...]
@@ -69,24 +71,30 @@ def edit(
     seed: int = 0,
     watch: Watch | None = None,
 ) -> list[Edited]:
-    """At most ``candidates`` ways to fill the holes, character spans of ``source``, the best first; those that do not compile last.
+    """At most ``candidates`` ways to fill the holes, character spans of ``source``, the best first; those that do not compile
+    last.
 
     lengths: of the holes in tokens, where they are known (an oracle's), in place of the probe's.  budget: a candidate's.
 
     Raises PageError where the holes overlap, are outside of the source or do not fit a page.
     """
-    model, task, spans = denoiser_for(denoiser), CodeTask(), checked(source, holes)
+    spans = checked(source, holes)
+    model, task = denoiser_for(denoiser), CodeTask()
     spent = Counters()
     sizes = [list(lengths)] if lengths is not None else []
     if not sizes:
         probe = Edit.of(source, spans, roomy(source, spans), page_size(source, spans, roomy(source, spans)))
-        outcome = next(event for _, event in solve(task, [probe], model, None, Budget(forwards=1), seed, 1) if isinstance(event, Outcome))
+        outcome = next(
+            event for _, event in solve(task, [probe], model, None, Budget(forwards=1), seed, 1) if isinstance(event, Outcome)
+        )
         spent = outcome.counters
         blank = task.vocab - 1
         found = [int((outcome.tokens[start : start + capacity] != blank).sum()) for start, capacity in probe.page.slots]
         sizes = [[max(1, size + more) for size in found] for more in NEARBY]
         sizes = [*dict.fromkeys(map(tuple, sizes)), tuple(capacity for _, capacity in probe.page.slots)]  # type: ignore[list-item]
-    return ranked(task, model, fitting(source, spans, sizes), budget or Budget(forwards=FORWARDS), seed, spent, watch)[:candidates]
+    return ranked(task, model, fitting(source, spans, sizes), budget or Budget(forwards=FORWARDS), seed, spent, watch)[
+        :candidates
+    ]
 
 
 def roomy(source: str, spans: Sequence[Span]) -> list[int]:
@@ -104,7 +112,8 @@ def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> 
 
 
 def fitting(source: str, spans: Sequence[Span], sizes: Sequence[Sequence[int]]) -> list[Edit]:
-    """Edits with these capacities, all of one page length; those that fit no page are left out. Raises PageError where none fits."""
+    """Edits with these capacities, all of one page length; those that fit no page are left out. Raises PageError where none
+    fits."""
     found, error = list[Edit](), PageError("no holes")
     cells = max(page_size(source, spans, some) for some in sizes)
     for some in sizes:
@@ -141,8 +150,8 @@ def ranked(
 
 
 def scores(edit: Edit, fills: Sequence[Sequence[str]], model: Denoiser) -> list[float]:
-    """How likely the denoiser finds each way to fill a page: the mean log-probability of the holes' tokens when they are masked, and of
-    the first tokens behind each hole when those are."""
+    """How likely the denoiser finds each way to fill a page: the mean log-probability of the holes' tokens when they are
+    masked, and of the first tokens behind each hole when those are."""
     page, rows = edit.page, list[tuple[Canvas, np.ndarray, np.ndarray]]()
     cells = len(page.tokens)
     for some in fills:
@@ -158,7 +167,9 @@ def scores(edit: Edit, fills: Sequence[Sequence[str]], model: Denoiser) -> list[
         behind &= laid.pinned & (tokens != Vocabulary.load().blank)
         for masked in (inside, behind):
             everything = np.ones(cells, bool)
-            rows.append((Canvas(tokens.copy(), everything & ~masked, everything & ~masked, model.vocab, slots=laid.slots), tokens, masked))
+            rows.append(
+                (Canvas(tokens.copy(), everything & ~masked, everything & ~masked, model.vocab, slots=laid.slots), tokens, masked)
+            )
     canvases = [canvas for canvas, _, _ in rows]
     state = model.prefill(canvases, [0] * len(rows))
     known = torch.from_numpy(np.stack([canvas.known for canvas in canvases]))

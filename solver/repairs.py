@@ -4,9 +4,9 @@
     best, *others = solver.repair("def f(a:\\n    return a\\n")
     best.text                                             # "def f(a):\\n    return a\\n"
 
-Near the places where the trouble may be (:func:`~solver.tasks.code_edit.broken.suspects`) pieces are left out, replaced, or put in between;
-what stands there is the denoiser's: the likeliest tokens of a hole. Of what compiles, the fewest edits win, then what the denoiser
-finds likelier, read together with what stands around it.
+Near the places where the trouble may be (:func:`~solver.tasks.code_edit.broken.suspects`) pieces are left out, replaced, or put
+in between; what stands there is the denoiser's: the likeliest tokens of a hole. Of what compiles, the fewest edits win, then
+what the denoiser finds likelier, read together with what stands around it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def repair(
 ) -> list[Edited]:
     """At most ``candidates`` sources that compile, the best first; one that does not where none was found.
 
-    budget: of forwards and seconds, for all together. Nothing is proven by a failure. Raises ValueError where the source compiles."""
+    budget: of forwards and seconds, for all together. Nothing is proven by a failure. Raises ValueError where the source
+    compiles."""
     if compiles(source) is None:
         raise ValueError("the source compiles already")
     model, budget, spent, at = denoiser_for(denoiser), budget or Budget(forwards=None), Counters(), source
@@ -165,7 +166,7 @@ def drafts(edits: Sequence[Edit], model: Denoiser, seed: int, spent: Counters) -
     loops, flops = model.cost(state, aux)
     spent.forwards, spent.flops, spent.calls = spent.forwards + len(edits), spent.flops + sum(flops), spent.calls + 1
     spent.loops += sum(loops)
-    said[:, :, [token for token in v.sentinels]] = -torch.inf
+    said = said.index_fill(2, torch.tensor(v.sentinels), -torch.inf)
     for row, edit in enumerate(edits):
         start, capacity = edit.page.slots[0]
         draft = said[row, start : start + capacity].argmax(-1).numpy()

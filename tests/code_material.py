@@ -31,8 +31,9 @@ def functions() -> tuple[tuple[str, Span], ...]:
     found = []
     for source in map(module, MODULES):
         tree = ast.parse(source)
-        for around in [tree, *(one for one in ast.walk(tree) if isinstance(one, ast.ClassDef))]:
-            for node in around.body:
+        around = [one for one in ast.walk(tree) if isinstance(one, ast.Module | ast.ClassDef)]
+        for body in [one.body for one in around]:
+            for node in body:
                 if isinstance(node, ast.FunctionDef) and 4 <= (node.end_lineno or 0) - node.lineno <= 60:
                     found.append((source, whole_lines(source, node)))
     return tuple(found)

@@ -146,7 +146,11 @@ def replace_file(path: Path, text: str) -> None:
 def report(arguments: argparse.Namespace, before: str, found: list[Edited], colour: bool) -> None:
     """The candidates: an object with --json, else a diff each on stdout; one that does not compile on stderr, and called so."""
     if arguments.json:
-        print(json.dumps({"status": "compiles" if found[0].error is None else "invalid", "candidates": [as_json(one) for one in found]}))
+        print(
+            json.dumps(
+                {"status": "compiles" if found[0].error is None else "invalid", "candidates": [as_json(one) for one in found]}
+            )
+        )
         return
     for number, one in enumerate(found, 1):
         out = sys.stdout if one.error is None else sys.stderr

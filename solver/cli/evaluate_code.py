@@ -1,4 +1,5 @@
-"""``python -m solver evaluate code``: holes, repairs and variable misuse on functions that no training saw, as rows of code.json."""
+"""``python -m solver evaluate code``: holes, repairs and variable misuse on functions that no training saw, as rows of
+code.json."""
 
 from __future__ import annotations
 
@@ -31,6 +32,7 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
 
     from solver.denoisers import controls
     from solver.denoisers.code import CodeDenoiser
+    from solver.denoisers.protocol import Denoiser
     from solver.evaluation import code, code_arms
     from solver.tasks.code_edit.corpus import Corpus
     from solver.tasks.code_edit.holes import cuts, dependent
@@ -53,7 +55,9 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
         yield from code.infill(code.holes(corpus.development, cuts, limit), arms)
     if "dependent" in sections:
         yield from code.infill(code.holes(corpus.development, dependent, limit), arms, "code-dependent")
-    models = {"random": random, **({"diffusion": CodeDenoiser(network)} if network is not None else {})}
+    models: dict[str, Denoiser] = {"random": random}
+    if network is not None:
+        models["diffusion"] = CodeDenoiser(network)
     if "repair" in sections:
         yield from code.repairs(corpus.development, models, limit)
     if "speed" in sections and network is not None:

@@ -48,9 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from solver.denoisers.plain import PlainConfig
+    from solver.tasks.code_edit.corpus import Corpus
     from solver.tasks.json_schema.data import real
     from solver.tasks.sudoku import layout
-    from solver.tasks.code_edit.corpus import Corpus
     from solver.training.code import Snippets
     from solver.training.courses import Course, Forms, Pages, Segments, Sequences
     from solver.training.feed import Feed, SequenceFeed, build_pool
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"{preset.steps} steps of {preset.rows} canvases on {device}, into {out}")
     texts: Texts | Snippets | None = None
     if arguments.task == "code":
-        corpus = Corpus.build()
+        corpus = Corpus.build(40 if arguments.preset == "smoke" else None)
         texts = Snippets(corpus.train, preset.pool, preset.rows, preset.code.causal, preset.seed + 1)
     elif arguments.task == "json":
         instances = real(folder, reserved=False) if folder is not None else []

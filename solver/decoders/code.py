@@ -2,9 +2,9 @@
 
     for writing in write(network, document(page, "fim"), count=4, temperature=0.7): writing.fills, writing.log_p
 
-Two ways to lay out the same page as one sequence. *prefix*: what stands before each hole, and then the hole, from the left to the right.
-*fim*: the whole page with a sentinel for every hole, then every sentinel again with what belongs there (Bavarian et al. 2022; Fried et
-al. 2023 for several holes). A hole ends with END.
+Two ways to lay out the same page as one sequence. *prefix*: what stands before each hole, and then the hole, from the left to
+the right. *fim*: the whole page with a sentinel for every hole, then every sentinel again with what belongs there (Bavarian et
+al. 2022; Fried et al. 2023 for several holes). A hole ends with END.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def spelled(page: Page, order: Order, fills: Sequence[Tokens]) -> tuple[Tokens, 
 
 @dataclass(frozen=True, eq=False)
 class Writing:
-    """fills: the tokens of every hole.  log_p: of all of them and their ends.  steps: tokens that were fed.  flops: what they cost."""
+    """fills: the tokens of every hole.  log_p: of all of them and their ends.  steps: tokens that were fed.  flops: what they
+    cost."""
 
     fills: tuple[Tokens, ...]
     log_p: float
@@ -106,7 +107,11 @@ def write(
             fill = list[int]()
             while len(fill) < most:
                 score = pen.said + never
-                chosen = int(torch.multinomial((score / temperature).softmax(-1), 1, generator=generator) if temperature else score.argmax())
+                chosen = int(
+                    torch.multinomial((score / temperature).softmax(-1), 1, generator=generator)
+                    if temperature
+                    else score.argmax()
+                )
                 log_p += float(pen.said[chosen])
                 if chosen == end:
                     break

@@ -98,8 +98,8 @@ class Layer(nn.Module):
 
 
 class View(NamedTuple):
-    """What cells say. own (B, L, V): logits of a token of their own.  pointed (B, L, N): shares of the ``tokens`` (B, N).  gate (B, L):
-    the logit of pointing."""
+    """What cells say. own (B, L, V): logits of a token of their own.  pointed (B, L, N): shares of the ``tokens`` (B, N).  gate
+    (B, L): the logit of pointing."""
 
     own: Tensor
     pointed: Tensor
@@ -170,8 +170,8 @@ class CodeNetwork(nn.Module):
         return self.mixture(View(view.own[:, -1:], view.pointed[:, -1:], view.gate[:, -1:], view.tokens))[:, 0]
 
     def view(self, x: Tensor, others: Tensor, tokens: Tensor, hidden: Tensor) -> View:
-        """What cells ``x`` (B, L, D) say, pointing at ``tokens`` (B, N) whose states are ``others``; ``hidden`` (B, 1 or L, N) is very
-        low where they may not."""
+        """What cells ``x`` (B, L, D) say, pointing at ``tokens`` (B, N) whose states are ``others``; ``hidden`` (B, 1 or L, N)
+        is very low where they may not."""
         own = F.linear(x, self.token.weight[:-1], self.bias)
         score = self.query(x) @ self.key(others).transpose(-1, -2) / math.sqrt(x.shape[-1])
         return View(own, (score.float() + hidden).softmax(-1), self.gate(x)[..., 0].float(), tokens)

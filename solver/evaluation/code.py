@@ -3,8 +3,8 @@
     python -m solver evaluate code --out results --sections infill,dependent,repair,speed
     python -m solver evaluate code --data ../shared/data --out results --sections misuse,benchmarks
 
-The functions are of the corpus's development half (5 % of the files, by hash), each a source of its own. Graded by text and by AST, which
-no arm sees.
+The functions are of the corpus's development half (5 % of the files, by hash), each a source of its own. Graded by text and by
+AST, which no arm sees.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ KINDS = ("condition", "arguments", "right", "line")
 
 
 def holes(
-    functions: Sequence[Function], find: Callable[[str, tuple[int, int], np.random.Generator], list[Cut]], count: int, seed: int = SEED
+    functions: Sequence[Function],
+    find: Callable[[str, tuple[int, int], np.random.Generator], list[Cut]],
+    count: int,
+    seed: int = SEED,
 ) -> list[Hole]:
     """One hole (or set of holes) of each kind a function at most, ``count`` of each kind, of at most forty tokens."""
     rng, found = np.random.default_rng(seed), dict[str, list[Hole]]()
@@ -61,8 +64,8 @@ def suits(hole: Hole) -> bool:
 
 
 def graded(hole: Hole, answer: Answer) -> dict[str, bool]:
-    """exact: the very text.  renamed: up to a renaming of local names.  compiles.  unknown: a name that nobody defines.  doubled: the
-    hole ends with what stands behind it."""
+    """exact: the very text.  renamed: up to a renaming of local names.  compiles.  unknown: a name that nobody defines.
+    doubled: the hole ends with what stands behind it."""
     if answer.fills is None:
         return dict.fromkeys(("exact", "renamed", "compiles", "unknown", "doubled"), False)
     text, spans = spliced(hole.source, hole.spans, answer.fills)
@@ -73,7 +76,9 @@ def graded(hole: Hole, answer: Answer) -> dict[str, bool]:
         "renamed": good and same_up_to_renaming(hole.source, text),
         "compiles": good,
         "unknown": good and any(fault.rule != "syntax" for fault in Finder(hole.source, hole.spans).faults(text, spans)),
-        "doubled": any(len(after) > 3 and fill.rstrip().endswith(after) for fill, after in zip(answer.fills, behind, strict=True)),
+        "doubled": any(
+            len(after) > 3 and fill.rstrip().endswith(after) for fill, after in zip(answer.fills, behind, strict=True)
+        ),
     }
 
 
@@ -103,7 +108,7 @@ def infill(some: Sequence[Hole], arms: dict[str, Arm], section: str = "code-infi
     for name, arm in arms.items():
         arm(some[0])  # whatever is loaded at first use
         answers = [arm(hole) for hole in some]
-        groups = {"all": range(len(some))}
+        groups: dict[str, Sequence[int]] = {"all": range(len(some))}
         groups |= {kind: [n for n, hole in enumerate(some) if hole.kind == kind] for kind in sorted({hole.kind for hole in some})}
         if section == "code-infill":
             groups |= {f"{a} to {b} tokens": [n for n, size in enumerate(lengths) if a <= size <= b] for a, b in STRATA}

@@ -1,7 +1,7 @@
 """Who fills holes in the code evaluation: the denoiser in the loop, the causal network left to right, and two that know nothing.
 
-Every arm takes a :class:`Hole` and gives an :class:`Answer`: what it put there, and what that cost. Checks and retries are the same for
-all: an answer is taken once it compiles and brings in no unknown name.
+Every arm takes a :class:`Hole` and gives an :class:`Answer`: what it put there, and what that cost. Checks and retries are the
+same for all: an answer is taken once it compiles and brings in no unknown name.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Hole:
 
 @dataclass(frozen=True)
 class Answer:
-    """fills: what was put into the holes; None where the arm gave up.  first: whether the first try compiled.  forwards, gflop, seconds: in
-    all."""
+    """fills: what was put into the holes; None where the arm gave up.  first: whether the first try compiled.  forwards, gflop,
+    seconds: in all."""
 
     fills: tuple[str, ...] | None
     first: bool
@@ -107,7 +107,8 @@ def one_shot(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
 
 
 def left_to_right(network: CodeNetwork, order: Order, tries: int = 1, temperature: float = 0.6, seed: int = SEED) -> Arm:
-    """The likeliest tokens; where they fail the checks, ``tries`` - 1 draws after that. The first that passes is taken, else the first."""
+    """The likeliest tokens; where they fail the checks, ``tries`` - 1 draws after that. The first that passes is taken, else
+    the first."""
 
     def run(hole: Hole) -> Answer:
         started = time.perf_counter()
@@ -176,7 +177,9 @@ class NGram:
         return 0
 
 
-def arms(network: CodeNetwork | None, baseline: CodeNetwork | None, functions: Sequence[Function], random: Denoiser) -> dict[str, Arm]:
+def arms(
+    network: CodeNetwork | None, baseline: CodeNetwork | None, functions: Sequence[Function], random: Denoiser
+) -> dict[str, Arm]:
     """All arms whose checkpoint is there; the controls always."""
     found: dict[str, Arm] = {}
     if network is not None:

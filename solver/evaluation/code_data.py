@@ -2,8 +2,8 @@
 
     python -m solver evaluate code --data ../shared/data --out results --sections misuse,benchmarks
 
-misuse: one mention of a variable in a function is wrong, and which one is told; every arm scores the candidates that the data names.
-Synthetic bugs with the place given say how well names are understood, and nothing about finding bugs.
+misuse: one mention of a variable in a function is wrong, and which one is told; every arm scores the candidates that the data
+names. Synthetic bugs with the place given say how well names are understood, and nothing about finding bugs.
 benchmarks: pass@1, in the sandbox.
 """
 

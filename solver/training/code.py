@@ -1,9 +1,9 @@
 """What the code models are trained on: functions of the corpus on pages, some of their cells open.
 
-Two kinds of pages: with holes as they are asked for (a condition, a name and all its uses, ...), each a slot with room to spare; and
-plain ones, any of whose cells may be open, single or in runs. The baseline gets the same pages as sequences: half of them with what
-stands behind the holes, half without. A share of the visible cells is wrong, because a model that saw only right ones would never
-doubt. Batches are of one length, so that nothing is padded but the ends of pages.
+Two kinds of pages: with holes as they are asked for (a condition, a name and all its uses, ...), each a slot with room to
+spare; and plain ones, any of whose cells may be open, single or in runs. The baseline gets the same pages as sequences: half of
+them with what stands behind the holes, half without. A share of the visible cells is wrong, because a model that saw only right
+ones would never doubt. Batches are of one length, so that nothing is padded but the ends of pages.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ AROUND = 900  # characters before and behind a function that may come on its pag
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """truth (L,); pinned (L,); offset (L,): which cell of its slot, 0 outside.  wanted (L,): weight of each cell left to right."""
+    """truth (L,); pinned (L,); offset (L,): which cell of its slot, 0 outside.  wanted (L,): weight of each cell left to
+    right."""
 
     truth: NDArray[np.int16]
     pinned: NDArray[np.bool_]
@@ -177,8 +178,8 @@ class Snippets:
 
     def noised(self, truth: Ints, pinned: NDArray[np.bool_], offset: Ints) -> tuple[Ints, Ints, NDArray[np.float32]]:
         """Every row with its own share of visible cells. Of pages with holes, often none; of the others single cells or runs."""
-        rng, (rows, length) = self.rng, truth.shape
-        holes = offset.max(1) > 0
+        rng, rows, length = self.rng, len(truth), truth.shape[1]
+        holes: NDArray[np.bool_] = offset.max(1) > 0
         share = np.where(holes & (rng.random(rows) < 0.5), 0.0, rng.random(rows))[:, None]
         share = np.where(holes[:, None], share, np.maximum(share, 0.2))  # of a plain page something is to be seen
         drawn = rng.random(truth.shape)

@@ -74,7 +74,9 @@ class Page:
         if len(capacities) != len(spans) or min(capacities) < 1:
             raise PageError("a capacity of at least 1 is needed for every hole")
         if free < 4 * len(spans):
-            raise PageError(f"{len(spans)} holes of {sum(capacities)} cells leave too little of {cells} for what stands around them")
+            raise PageError(
+                f"{len(spans)} holes of {sum(capacities)} cells leave too little of {cells} for what stands around them"
+            )
         unit = guess_unit(source)
         indents = tuple(line_indent(source, a, unit) for a, _ in spans)
         parts = around(vocabulary, source, spans, indents, unit, free)

@@ -99,7 +99,9 @@ class CodeTask:
             return list(range(start, start + capacity))
         low, high = a - spans[hole][0], b - spans[hole][0]
         written = [n for n, (first, end) in enumerate(pieces[hole]) if end > first]
-        meant = [n for n in written if pieces[hole][n][0] < max(high, low + 1) and pieces[hole][n][1] > low] or written[-1:] or [0]
+        meant = (
+            [n for n in written if pieces[hole][n][0] < max(high, low + 1) and pieces[hole][n][1] > low] or written[-1:] or [0]
+        )
         wider = WIDER[counts[hole] - 1]
         return [start + n for n in range(max(0, meant[0] - wider), min(capacity, meant[-1] + wider + 1))]
 

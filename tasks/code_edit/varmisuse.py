@@ -41,8 +41,8 @@ class Converted:
 
 def varmisuse(row: Mapping[str, Any], reasons: Counter[str] | None = None) -> Converted | None:
     """A row with ``source_tokens``, ``has_bug``, ``error_location``, ``repair_targets`` and ``repair_candidates`` (numbers of
-    tokens; candidates also names). None, and one more of its reason, where what is written out does not compile, a number is of no
-    name, or nothing is right."""
+    tokens; candidates also names). None, and one more of its reason, where what is written out does not compile, a number is of
+    no name, or nothing is right."""
     reasons = Counter() if reasons is None else reasons
     source, spans = written(row["source_tokens"])
     if compiles(source) is not None:
