@@ -40,8 +40,8 @@ DEEPEST = 2  # units that a line may be deeper than the one before; white space 
 FIRST = 8  # units that the first line may have
 # Written out, because a model's tokens must not change with Python. False, None and True stand where names do, and are as bare.
 KEYWORDS = (
-    "not in|is not|and|as|assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|from|global|if|import|in|is|"
-    "lambda|nonlocal|not|or|pass|raise|return|try|while|with|yield"
+    "not in|is not|and|as|assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|from|global|if|import|"
+    "in|is|lambda|nonlocal|not|or|pass|raise|return|try|while|with|yield"
 )
 OPERATORS = r"\*\*=|//=|>>=|<<=|\.\.\.|\*\*|//|>>|<<|->|:=|[-+*/%@&|^=!<>]=|[-+*/%@&|^~<>=,:;.([{]"
 BEFORE, BEHIND = "[ ]?", r"(?:[ ](?![ \t]))?"  # a space of several is not taken in: they are one lexeme
