@@ -17,11 +17,12 @@ if os.path.isfile(os.path.join(_here, "tasks")) or os.path.isfile(os.path.join(_
 
 _LAZY = {name: "text" for name in ("generate", "Candidate", "Generation")}
 _LAZY |= {name: "tasks.text" for name in ("Hole", "Fault", "Draft")}
+_LAZY |= {"edit": "edits", "Edited": "edits", "repair": "repairs"}
 _LAZY |= {"fill": "structured", "Filled": "structured", "Gap": "tasks.json_schema.task"}
 
 
 def __getattr__(name: str) -> Any:
-    """``solver.generate``, ``solver.fill`` and what goes with them, imported when they are asked for."""
+    """``solver.generate``, ``solver.fill``, ``solver.edit`` and what goes with them, imported when they are asked for."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -16,15 +16,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from solver.denoisers.code_network import CodeConfig, CodeNetwork
 from solver.denoisers.network import Compact, CompactConfig
 from solver.denoisers.plain import Plain, PlainConfig
 from solver.denoisers.text_network import TextConfig, TextNetwork
 
 SHIPPED = Path(__file__).parent / "weights"
 FORMAT = 1
-Network = Compact | Plain | TextNetwork
-Config = CompactConfig | PlainConfig | TextConfig
-KINDS: dict[str, type[Config]] = {"compact": CompactConfig, "plain": PlainConfig, "text": TextConfig}
+Network = Compact | Plain | TextNetwork | CodeNetwork
+Config = CompactConfig | PlainConfig | TextConfig | CodeConfig
+KINDS: dict[str, type[Config]] = {"compact": CompactConfig, "plain": PlainConfig, "text": TextConfig, "code": CodeConfig}
 
 
 class CheckpointError(ValueError):
@@ -80,6 +81,8 @@ def build(kind: str, settings: dict[str, Any]) -> Network:
         return Plain(PlainConfig(**chosen))
     if kind == "text":
         return TextNetwork(TextConfig(**chosen))
+    if kind == "code":
+        return CodeNetwork(CodeConfig(**chosen))
     return Compact(CompactConfig(**{**chosen, "mixers": tuple(chosen["mixers"])}))
 
 

@@ -29,7 +29,7 @@ def sizes(text: str) -> list[int]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", choices=("sudoku", "json"), help="what to evaluate")
+    parser.add_argument("task", choices=("sudoku", "json", "code"), help="what to evaluate")
     parser.add_argument(
         "--data", metavar="DIR", help="folder with sudoku/ and jsonschema/ (REMASK_DATA; none: generated puzzles only)"
     )
@@ -62,6 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
         from solver.cli.evaluate_json import run as run_json
 
         return run_json(arguments)
+    if arguments.task == "code":
+        from solver.cli.evaluate_code import run as run_code
+
+        return run_code(arguments)
 
     import torch
 

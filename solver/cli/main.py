@@ -17,6 +17,7 @@ from solver import __version__
 COMMANDS = {
     "sudoku": "solve Sudoku puzzles with a denoiser whose violating cells are re-masked",
     "json": "write JSON that satisfies a schema, or judge some",
+    "edit": "fill holes in a Python file, or mend one that does not compile",
     "replay": "show a trace again",
     "train": "train a checkpoint",
     "generate": "make puzzles that have one solution",

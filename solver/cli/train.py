@@ -9,11 +9,12 @@ from pathlib import Path
 from solver.cli.main import UsageError
 from solver.cli.options import cores, data_folder, positive, whole
 
+FOLDERS = {"sudoku": "sudoku", "json": "jsonschema"}  # of --data; code is trained on what is installed
 MODELS = ("diffusion", "ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", choices=("sudoku", "json"), help="what to train for")
+    parser.add_argument("task", choices=("sudoku", "json", "code"), help="what to train for")
     parser.add_argument(
         "--model", choices=MODELS, default="diffusion", help="the denoiser or a left-to-right baseline (diffusion)"
     )
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from solver.training.presets import JSON, SUDOKU
+    from solver.training.presets import PRESETS
 
     out = Path(arguments.out or f"runs/{arguments.task}-{arguments.model}-{arguments.preset}")
     if out.exists() and not out.is_dir():
@@ -42,20 +43,22 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{out} holds a run already: --resume takes it up, another --out begins anew")
     if arguments.resume and not (out / "state.safetensors").is_file():
         raise UsageError(f"{out}: nothing to resume, state.safetensors is missing")
-    folder = data_folder(arguments.data, "jsonschema" if arguments.task == "json" else "sudoku")
+    folder = data_folder(arguments.data, FOLDERS[arguments.task]) if arguments.task in FOLDERS else None
 
     import torch
 
     from solver.denoisers.plain import PlainConfig
+    from solver.tasks.code_edit.corpus import Corpus
     from solver.tasks.json_schema.data import real
     from solver.tasks.sudoku import layout
-    from solver.training.courses import Course, Forms, Segments, Sequences
+    from solver.training.code import Snippets
+    from solver.training.courses import Course, Forms, Pages, Segments, Sequences
     from solver.training.feed import Feed, SequenceFeed, build_pool
     from solver.training.loop import Trainer, train
     from solver.training.texts import Texts
 
     torch.set_num_threads(cores())
-    presets = JSON if arguments.task == "json" else SUDOKU
+    presets = PRESETS[arguments.task]
     if (arguments.model, arguments.preset) not in presets:
         raise UsageError(f"there is no preset {arguments.preset!r} for --model {arguments.model}")
     try:
@@ -68,8 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(line, flush=True)
 
     say(f"{preset.steps} steps of {preset.rows} canvases on {device}, into {out}")
-    texts = None
-    if arguments.task == "json":
+    texts: Texts | Snippets | None = None
+    if arguments.task == "code":
+        corpus = Corpus.build(40 if arguments.preset == "smoke" else None)
+        texts = Snippets(corpus.train, preset.pool, preset.rows, preset.code.causal, preset.seed + 1)
+    elif arguments.task == "json":
         instances = real(folder, reserved=False) if folder is not None else []
         texts = Texts(preset.pool, preset.rows, preset.text.causal, preset.seed + 1, instances)
     pool = build_pool(preset, folder) if texts is None else None
@@ -79,6 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"{sum(sizes)} examples" + ("" if pool is None else ": " + ", ".join(map(str, sizes))))
 
     def course() -> Course:
+        if isinstance(texts, Snippets):
+            return Pages(preset, texts, device)
         if texts is not None:
             return Forms(preset, texts, device)
         assert pool is not None

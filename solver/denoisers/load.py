@@ -6,6 +6,8 @@ from pathlib import Path
 
 from solver import checkpoint
 from solver.denoisers import controls
+from solver.denoisers.code import CodeDenoiser
+from solver.denoisers.code_network import CodeNetwork
 from solver.denoisers.compact import CompactDenoiser
 from solver.denoisers.forms import FormDenoiser
 from solver.denoisers.network import Compact
@@ -28,6 +30,8 @@ def load(name: str, task: str, vocab: int, loops: int | None = None) -> Denoiser
     network, _ = checkpoint.load(folder, task)
     if isinstance(network, TextNetwork) and not network.config.causal:
         return FormDenoiser(network, name=name)
+    if isinstance(network, CodeNetwork) and not network.config.causal:
+        return CodeDenoiser(network, name=name)
     if not isinstance(network, Compact) or network.config.causal:
         raise checkpoint.CheckpointError(f"{folder}: a left-to-right model, not a denoiser")
     return CompactDenoiser(network, name=name, loops=loops)

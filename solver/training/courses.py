@@ -1,7 +1,7 @@
 """What one training step asks of a network: a *course* owns the network and its canvases, the trainer the optimizer.
 
 Segments: inner loops of the compact network over canvases whose state is carried from step to step; bidirectional, or causal with
-the true tokens before each cell.  Forms: blocks of text for the JSON models.
+the true tokens before each cell.  Forms: blocks of text for the JSON models.  Pages: pages of code.
 Sequences: whole puzzles as token sequences, for the plain transformer.
 """
 
@@ -13,16 +13,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solver.denoisers.code_network import CodeNetwork
 from solver.denoisers.compact import fast_bf16
 from solver.denoisers.network import OPEN, PINNED, Compact
 from solver.denoisers.plain import Plain
 from solver.denoisers.text_network import TextNetwork
+from solver.training.code import Snippets
 from solver.training.feed import Feed, SequenceFeed
 from solver.training.presets import Preset
 from solver.training.texts import Texts
 
 Facts = dict[str, Any]
 CARRIED = torch.bfloat16
+HALF = -0.693  # nats
 
 
 def half(device: str) -> torch.autocast:
@@ -134,6 +137,33 @@ class Forms:
 
     def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
         self.texts.rng.bit_generator.state = facts["rng"]
+
+
+class Pages:
+    """Pages of code, as :class:`Forms` has blocks of text; the baseline has them as sequences."""
+
+    flops = 0  # of the last step: batches differ
+
+    def __init__(self, preset: Preset, snippets: Snippets, device: str = "cpu") -> None:
+        self.snippets, self.device = snippets, device
+        self.network = CodeNetwork(preset.code).to(device)
+
+    def loss(self) -> tuple[Tensor, float]:
+        tokens, status, offset, truth, weight = (t.to(self.device) for t in self.snippets.next())
+        with half(self.device):
+            log_p = self.network.log_likelihood(tokens, status, offset, truth)
+        exact = ((log_p > HALF) | (weight < 1)).all(1).float().mean()  # what has more than half is the likeliest
+        self.flops = 3 * len(tokens) * self.network.flops(truth.shape[1])
+        return -(log_p * weight).sum() / weight.sum().clamp_min(1), exact.item()
+
+    def advance(self) -> None:
+        pass
+
+    def state(self) -> tuple[dict[str, Tensor], Facts]:
+        return {}, {"rng": self.snippets.rng.bit_generator.state}
+
+    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
+        self.snippets.rng.bit_generator.state = facts["rng"]
 
 
 class Sequences:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from solver.denoisers.code_network import CodeConfig
 from solver.denoisers.network import CompactConfig
 from solver.denoisers.plain import PlainConfig
 from solver.denoisers.text_network import TextConfig
@@ -20,7 +21,7 @@ class Preset:
     pool: generated puzzles.  mix: source -> share of new canvases.  ages: segments a canvas is kept at most, by source.
     """
 
-    network: CompactConfig | PlainConfig | TextConfig
+    network: CompactConfig | PlainConfig | TextConfig | CodeConfig
     steps: int
     rows: int
     segment: int
@@ -61,6 +62,12 @@ class Preset:
         return self.network
 
     @property
+    def code(self) -> CodeConfig:
+        """The network's configuration where it is one for code."""
+        assert isinstance(self.network, CodeConfig)
+        return self.network
+
+    @property
     def plain(self) -> PlainConfig:
         """The network's configuration where it is a plain transformer."""
         assert isinstance(self.network, PlainConfig)
@@ -96,4 +103,13 @@ JSON = {
         TextConfig(width=32, hidden=32, causal=True), steps=20, rows=4, segment=1, rate=2e-3, pool=60, mix=()
     ),
 }
+TINY_CODE = CodeConfig(width=32, hidden=32, layers=2)
+# About 0.55e15 operations each; a step has as many cells whatever the pages' length.
+CODE = {
+    ("diffusion", "cpu"): Preset(CodeConfig(), steps=6_000, rows=48, segment=1, rate=2e-3, pool=90_000, mix=()),
+    ("ar", "cpu"): Preset(CodeConfig(causal=True), steps=6_500, rows=48, segment=1, rate=2e-3, pool=90_000, mix=()),
+    ("diffusion", "smoke"): Preset(TINY_CODE, steps=20, rows=4, segment=1, rate=2e-3, pool=40, mix=()),
+    ("ar", "smoke"): Preset(replace(TINY_CODE, causal=True), steps=20, rows=4, segment=1, rate=2e-3, pool=40, mix=()),
+}
+PRESETS = {"sudoku": SUDOKU, "json": JSON, "code": CODE}
 MODELS = tuple(dict.fromkeys(model for model, _ in SUDOKU))

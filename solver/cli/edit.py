@@ -1,0 +1,199 @@
+"""``python -m solver edit fill|repair FILE``: holes of a Python file filled, or a broken one made to compile again.
+
+Exit code 0: there is a candidate that compiles; 1: there is none (the best try is on stderr, the file as it was); 2: bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from solver.cli import board, options
+from solver.cli.main import UsageError
+
+if TYPE_CHECKING:
+    from solver.edits import Edited
+    from solver.tasks.code_edit.task import Edit
+    from solver.trace import Step
+
+LARGEST = 2_000_000  # bytes
+MOST_LINES = 20_000
+HOLE = re.compile(r"(\d+):(\d+)-(\d+):(\d+)")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("fill", "repair"), help="fill holes, or mend what does not compile")
+    parser.add_argument("source", metavar="FILE", help="a Python file; - for stdin")
+    parser.add_argument(
+        "--hole",
+        action="append",
+        default=[],
+        metavar="L:C-L:C",
+        help="fill: from line and column to line and column, both counted from 1, the last one not included; may be given again",
+    )
+    parser.add_argument("--n", type=options.whole(1), default=1, metavar="N", help="candidates to show, the best first (1)")
+    parser.add_argument("--write", action="store_true", help="put the best candidate into FILE, if it compiles")
+    options.add_shared(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.model is not None:
+        raise UsageError("--model goes with solver.generate so far, not with edit")
+    if (arguments.action == "fill") != bool(arguments.hole):
+        raise UsageError("fill needs a --hole" if arguments.action == "fill" else "repair takes no --hole")
+    if arguments.write and arguments.source == "-":
+        raise UsageError("--write needs a file")
+    text = read(arguments.source)
+    holes = [span(text, hole) for hole in arguments.hole]
+
+    import torch
+
+    from solver import edits, repairs
+    from solver.tasks.code_edit.faults import compiles
+    from solver.tasks.code_edit.page import PageError
+    from solver.trace import Budget, dump
+
+    torch.set_num_threads(options.cores())
+    budget = Budget(arguments.forwards or edits.FORWARDS, arguments.seconds)
+    if arguments.action == "repair" and compiles(text) is None:
+        raise UsageError(f"{arguments.source} compiles already: there is nothing to repair")
+    colour = board.wants_colour(sys.stdout)
+    with options.open_trace(arguments.trace) as trace:
+
+        def step(number: int, edit: Edit, event: Step) -> None:
+            if arguments.watch:
+                print(drawn(edit, event, colour), flush=True)
+            if trace is not None:
+                trace.write(dump({"type": "step", "task": "code", "number": number, **event.to_json()}) + "\n")
+
+        try:
+            if arguments.action == "fill":
+                found = edits.edit(text, holes, arguments.denoiser, arguments.n, None, budget, arguments.seed, step)
+            else:
+                found = repairs.repair(text, arguments.denoiser, arguments.n, budget, arguments.seed)
+        except PageError as error:
+            raise UsageError(f"{arguments.source}: {error}") from None
+        except ValueError as error:  # CheckpointError
+            raise UsageError(str(error)) from error
+    good = [one for one in found if one.error is None]
+    report(arguments, text, good or found[:1], colour)
+    if good and arguments.write:
+        replace_file(Path(arguments.source), good[0].text)
+        print(f"{arguments.source}: written", file=sys.stderr)
+    return 0 if good else 1
+
+
+def read(name: str) -> str:
+    """A source, its line ends as they are. Raises UsageError in one line."""
+    try:
+        data = sys.stdin.buffer.read(LARGEST + 1) if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{name}: cannot be read ({error.strerror})") from None
+    if len(data) > LARGEST or data.count(b"\n") > MOST_LINES:
+        raise UsageError(f"{name}: more than {LARGEST:,} bytes or {MOST_LINES:,} lines")
+    if not data.strip():
+        raise UsageError(f"{name}: empty")
+    if b"\0" in data:
+        raise UsageError(f"{name}: binary, not Python")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name}: not UTF-8 at byte {error.start}") from None
+
+
+def span(text: str, hole: str) -> tuple[int, int]:
+    """A hole's characters. Raises UsageError in one line."""
+    found = HOLE.fullmatch(hole)
+    if found is None:
+        raise UsageError(f"--hole {hole}: not L:C-L:C, as in 12:8-12:14")
+    lines = text.split("\n")
+    ends = []
+    for line, column in ((int(found[1]), int(found[2])), (int(found[3]), int(found[4]))):
+        if not 1 <= line <= len(lines):
+            raise UsageError(f"--hole {hole}: there is no line {line}; the file has {len(lines)}")
+        if not 1 <= column <= len(lines[line - 1]) + 1:
+            raise UsageError(f"--hole {hole}: line {line} has no column {column}; it has {len(lines[line - 1])} characters")
+        ends.append(sum(len(one) + 1 for one in lines[: line - 1]) + column - 1)
+    if ends[1] < ends[0]:
+        raise UsageError(f"--hole {hole}: ends before it begins")
+    return ends[0], ends[1]
+
+
+def replace_file(path: Path, text: str) -> None:
+    """The file's new contents, whole or not at all; its mode stays. Raises UsageError in one line."""
+    try:
+        path = path.resolve()
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(text.encode())
+            os.chmod(temporary, path.stat().st_mode & 0o7777)
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def report(arguments: argparse.Namespace, before: str, found: list[Edited], colour: bool) -> None:
+    """The candidates: an object with --json, else a diff each on stdout; one that does not compile on stderr, and called so."""
+    if arguments.json:
+        print(
+            json.dumps(
+                {"status": "compiles" if found[0].error is None else "invalid", "candidates": [as_json(one) for one in found]}
+            )
+        )
+        return
+    for number, one in enumerate(found, 1):
+        out = sys.stdout if one.error is None else sys.stderr
+        said = "compiles" if one.error is None else f"invalid: {one.error}"
+        unknown = f"; {'; '.join(one.unknown)}" if one.unknown else ""
+        c = one.counters
+        print(f"{number}. {said}{unknown}   score {one.score:.2f}, {c.forwards} forwards, {c.seconds:.2f} s", file=out)
+        print(diff(before, one.text, arguments.source, colour), file=out)
+
+
+def as_json(one: Edited) -> dict[str, Any]:
+    return {
+        "fills": list(one.fills),
+        "text": one.text,
+        "error": one.error,
+        "unknown": list(one.unknown),
+        "score": round(one.score, 4),
+        **one.counters.summary(),
+    }
+
+
+def diff(before: str, after: str, name: str, colour: bool) -> str:
+    """A unified diff, red and green where colour is wanted."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, lineterm="")
+    if not colour:
+        return "\n".join(lines)
+    codes = {"+": "32", "-": "31", "@": "36"}
+    return "\n".join(f"\x1b[{codes[line[0]]}m{line}\x1b[0m" if line[:1] in codes else line for line in lines)
+
+
+def drawn(edit: Edit, event: Step, colour: bool) -> str:
+    """A draft's holes: accepted tokens green, re-masked ones red."""
+    from solver.tasks.code_edit.vocabulary import Vocabulary
+
+    v, parts = Vocabulary.load(), []
+    for start, capacity in edit.page.slots:
+        shown = []
+        for cell in range(start, start + capacity):
+            token = int(event.draft[cell])
+            if token == v.blank:
+                continue
+            code = "31;7" if event.remasked[cell] else "32" if event.shown[cell] else "0"
+            shown.append(f"\x1b[{code}m{v.text_of(token)}\x1b[0m" if colour else v.text_of(token))
+        parts.append("".join(shown))
+    why = f"   {event.violations[0].message}" if event.violations else ""
+    return f"{event.number:>4}  {'  |  '.join(parts)}{why}"

@@ -1,0 +1,89 @@
+"""``python -m solver evaluate code``: holes, repairs and variable misuse on functions that no training saw, as rows of
+code.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from solver.cli.main import UsageError
+
+Row = dict[str, Any]
+OWN = ("infill", "dependent", "repair", "speed")  # on functions of the corpus's development half
+DATA = ("misuse", "benchmarks")  # on the development files of --data
+SECTIONS = OWN + DATA
+
+
+def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
+    """The rows of the sections that were asked for. Raises UsageError."""
+    if unknown := set(sections) - set(SECTIONS):
+        raise UsageError(f"unknown section {min(unknown)!r}; there are {', '.join(SECTIONS)}")
+    data = arguments.data or os.environ.get("REMASK_DATA")
+    folder = Path(data or "") / "code"
+    if set(sections) & set(DATA) and (not data or not folder.is_dir()):
+        raise UsageError("these sections need --data DIR (or REMASK_DATA) with a code folder in it")
+    if wrong := [option for option in arguments.checkpoint if option.split("=")[0] not in ("compact", "ar") or "=" not in option]:
+        raise UsageError(f"--checkpoint {wrong[0]}: not compact=DIR or ar=DIR")
+
+    from solver.denoisers import controls
+    from solver.denoisers.code import CodeDenoiser
+    from solver.denoisers.protocol import Denoiser
+    from solver.evaluation import code, code_arms
+    from solver.tasks.code_edit.corpus import Corpus
+    from solver.tasks.code_edit.holes import cuts, dependent
+    from solver.tasks.code_edit.vocabulary import Vocabulary
+
+    chosen = {name: Path(path) for name, path in (option.split("=", 1) for option in arguments.checkpoint)}
+    try:
+        network, baseline = code_arms.networks(chosen.get("compact"), chosen.get("ar"))
+    except ValueError as error:  # CheckpointError
+        raise UsageError(str(error)) from error
+    v, corpus = Vocabulary.load(), Corpus.build()
+    random = controls.random(v.size, blank=v.blank)
+    arms = code_arms.arms(network, baseline, corpus.train, random)
+    if arguments.arms:
+        if unknown := set(arguments.arms.split(",")) - set(arms):
+            raise UsageError(f"unknown arm {min(unknown)!r}; there are {', '.join(arms)}")
+        arms = {name: arm for name, arm in arms.items() if name in arguments.arms.split(",")}
+    limit = arguments.limit or (20 if arguments.quick else 100)
+    if "infill" in sections:
+        yield from code.infill(code.holes(corpus.development, cuts, limit), arms)
+    if "dependent" in sections:
+        yield from code.infill(code.holes(corpus.development, dependent, limit), arms, "code-dependent")
+    models: dict[str, Denoiser] = {"random": random}
+    if network is not None:
+        models["diffusion"] = CodeDenoiser(network)
+    if "repair" in sections:
+        yield from code.repairs(corpus.development, models, limit)
+    if "speed" in sections and network is not None:
+        yield code.speed(code.holes(corpus.development, cuts, limit), code_arms.looped(models["diffusion"]))
+    if set(sections) & set(DATA):
+        from solver.evaluation import code_data
+
+        if "misuse" in sections:
+            yield from code_data.misuse(folder, network, baseline, arguments.limit)
+        if "benchmarks" in sections:
+            yield from code_data.benchmarks(folder, arms, arguments.limit)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    sections = ["infill"] if arguments.sections == "contest" else arguments.sections.split(",")
+    out = Path(arguments.out)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a folder")
+    out.mkdir(parents=True, exist_ok=True)
+    results = out / "code.json"
+    found: list[Row] = json.loads(results.read_text())["rows"] if results.exists() else []
+    for row in rows(arguments, sections):
+        key = [row.get(name) for name in ("section", "file", "arm", "seed")]
+        found = [old for old in found if [old.get(name) for name in ("section", "file", "arm", "seed")] != key]
+        found.append(row)
+        results.write_text(json.dumps({"rows": found}, indent=1) + "\n")
+        print({name: value for name, value in row.items() if not name.startswith("within")}, file=sys.stderr, flush=True)
+    print(results)
+    return 0

@@ -1,0 +1,77 @@
+"""The network for code as a denoiser of pages: every forward looks at the whole page.
+
+denoiser = CodeDenoiser(CodeNetwork(CodeConfig()))
+*steps, outcome = refine(CodeTask(), Edit.of(source, spans, capacities), denoiser)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from solver.denoisers.code_network import CodeNetwork
+from solver.denoisers.compact import fast_bf16
+from solver.denoisers.forms import Nothing, offsets
+from solver.denoisers.text_network import KNOWN, OPEN, PINNED
+from solver.policies import Policy
+from solver.tasks.canvas import Canvas, Mask, Tokens
+
+ROWS = 32  # rows that go through the network together
+
+
+def slot_offsets(canvas: Canvas) -> Tokens:
+    """Which cell of its slot each cell (L,) is, from 1 on; 0 outside."""
+    inside = np.zeros(canvas.cells, np.int64)
+    for start, capacity in canvas.slots:
+        inside[start : start + capacity] = 1
+    return offsets(canvas) + inside
+
+
+@dataclass(frozen=True)
+class PageState:
+    """offset (B, L): which cell of its slot each cell is."""
+
+    offset: Tensor
+
+    def select(self, rows: Sequence[int]) -> Self:
+        return replace(self, offset=self.offset[list(rows)])
+
+
+class CodeDenoiser:
+    """A :class:`~solver.denoisers.protocol.Denoiser` over a :class:`CodeNetwork`."""
+
+    kind: Literal["mask", "uniform"] = "mask"
+    policy = Policy(accept=0.9, at_least=1, rounds=16, later_rounds=4, doubt=0.2, stop="settled", inherit=True, by="last")
+
+    def __init__(self, network: CodeNetwork, name: str = "compact") -> None:
+        if network.config.causal:
+            raise ValueError("a left-to-right model, not a denoiser")
+        self.network, self.name, self.vocab = network.eval(), name, network.config.vocab
+
+    def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> PageState:
+        return PageState(torch.from_numpy(np.stack([slot_offsets(canvas) for canvas in canvases])))
+
+    def start(self, state: PageState) -> Nothing:
+        return Nothing(len(state.offset))
+
+    @torch.inference_mode()
+    def denoise(self, state: PageState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Nothing) -> tuple[Tensor, Nothing]:
+        status = torch.where(trail, PINNED, torch.where(known, KNOWN, OPEN))
+        held = torch.where(known, tokens, 0)
+        parts = []
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast_bf16()):
+            for at in range(0, len(tokens), ROWS):
+                rows = slice(at, at + ROWS)
+                parts.append(self.network(held[rows], status[rows], state.offset[rows]))
+        return torch.cat(parts), Nothing(len(tokens))
+
+    def cost(self, state: PageState, aux: Nothing) -> tuple[list[int], list[int]]:
+        return [1] * aux.rows, [self.network.flops(state.offset.shape[1])] * aux.rows
+
+    def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
+        return np.zeros(len(where), np.int64)

@@ -1,0 +1,191 @@
+"""The compact network for code: one stack over the whole canvas, and a pointer at what stands in it already.
+
+    net = CodeNetwork(CodeConfig())
+    log_p_BLV = net(tokens_BL, status_BL, offset_BL)        # a forward
+    log_p_BV = net.step(tokens_BL, past)                    # the causal form, some tokens further
+
+Cells mix with their neighbours, look at the whole canvas, think. What a cell says is a mixture of a token of its own and of one
+that it points to elsewhere on the canvas (a pointer network; Merity et al. 2016, Li et al. 2018 for code): half of the names in
+a hole stand around it. ``causal=True`` is the left-to-right baseline, with the same parts: position i is given the tokens before
+it and predicts its own.
+
+Shapes: B rows, L cells, V tokens, D width, H heads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from solver.denoisers.text_network import OPEN, Past, rotary
+
+
+@dataclass(frozen=True)
+class CodeConfig:
+    """Sizes; checks itself, raising ValueError with the field's name.
+
+    vocab: tokens a cell may hold, the mask not counted.  radius: of the local mixing.  offsets: cells of a slot told apart.
+    """
+
+    vocab: int = 2048
+    width: int = 160
+    hidden: int = 448
+    heads: int = 4
+    layers: int = 5
+    radius: int = 1
+    offsets: int = 48
+    causal: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("vocab", "width", "hidden", "heads", "layers", "radius", "offsets"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a positive whole number, not {value!r}")
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is not a multiple of twice the heads {self.heads}")
+
+
+class Layer(nn.Module):
+    """Mix neighbours, look everywhere, think. No canvas is padded, so attention needs no mask (FACTS: masks are slow here)."""
+
+    def __init__(self, c: CodeConfig) -> None:
+        super().__init__()
+        d = c.width
+        self.heads, self.radius, self.causal = c.heads, c.radius, c.causal
+        self.normed = nn.ModuleList([nn.RMSNorm(d) for _ in range(3)])
+        taps = c.radius + 1 if c.causal else 2 * c.radius + 1
+        self.near = nn.Linear(taps * d, d)  # a convolution, as one product
+        self.query_key_value = nn.Linear(d, 3 * d, bias=False)
+        self.mixed = nn.Linear(d, d, bias=False)
+        self.wide, self.narrow = nn.Linear(d, c.hidden), nn.Linear(c.hidden, d)
+        for last in (self.near, self.mixed, self.narrow):
+            nn.init.normal_(last.weight, std=0.02)
+
+    def split(self, x: Tensor) -> Tensor:
+        """(B, L, D) as heads (B, H, L, D / H)."""
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+    def forward(self, x: Tensor, past: Past | None = None, number: int = 0) -> Tensor:
+        """``x`` (B, L, D) after this layer. ``past`` (causal form): what came before, to which ``x`` is added."""
+        x = x + F.gelu(self.near(self.windows(self.normed[0](x), past, number)))
+        x = x + self.mixed(self.heard(self.normed[1](x), past, number).transpose(1, 2).reshape(x.shape))
+        found: Tensor = x + self.narrow(F.gelu(self.wide(self.normed[2](x))))
+        return found
+
+    def windows(self, x: Tensor, past: Past | None, number: int) -> Tensor:
+        """Each cell's neighbourhood (B, L, taps * D), zeros beyond the ends."""
+        size, r = x.shape[1], self.radius
+        if past is not None:
+            x = past.add("near", number, x)[:, -size - r :]
+        first = size + r - x.shape[1] if past is not None else r  # zeros before what there is
+        x = F.pad(x, (0, 0, first, 0 if self.causal else r))
+        return torch.cat([x[:, at : at + size] for at in range(x.shape[1] - size + 1)], -1)
+
+    def heard(self, x: Tensor, past: Past | None, number: int) -> Tensor:
+        """Attention (B, H, L, D / H)."""
+        query, key, value = (self.split(part) for part in self.query_key_value(x).chunk(3, -1))
+        first = past.cells if past is not None else 0
+        query, key = rotary(query, first), rotary(key, first)
+        if past is not None:
+            key = past.add("key", number, key.transpose(1, 2)).transpose(1, 2)
+            value = past.add("value", number, value.transpose(1, 2)).transpose(1, 2)
+        return F.scaled_dot_product_attention(query, key, value, is_causal=self.causal and first == 0)
+
+
+class View(NamedTuple):
+    """What cells say. own (B, L, V): logits of a token of their own.  pointed (B, L, N): shares of the ``tokens`` (B, N).  gate
+    (B, L): the logit of pointing."""
+
+    own: Tensor
+    pointed: Tensor
+    gate: Tensor
+    tokens: Tensor
+
+
+class CodeNetwork(nn.Module):
+    """See the module."""
+
+    def __init__(self, config: CodeConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        d = c.width
+        self.token = nn.Embedding(c.vocab + 1, d)  # the last: nothing is there
+        self.status = nn.Embedding(3, d)
+        self.offset = nn.Embedding(c.offsets + 1, d)  # 0 outside of slots
+        self.layers = nn.ModuleList([Layer(c) for _ in range(c.layers)])
+        self.normed = nn.RMSNorm(d)
+        self.query, self.key = nn.Linear(d, d, bias=False), nn.Linear(d, d, bias=False)
+        self.gate = nn.Linear(d, 1)
+        self.bias = nn.Parameter(torch.zeros(c.vocab))
+        for table in (self.token, self.status, self.offset):
+            nn.init.normal_(table.weight, std=0.05)
+
+    def forward(self, tokens: Tensor, status: Tensor, offset: Tensor) -> Tensor:
+        """fp32 log-probabilities (B, L, V). offset (B, L): 1, 2, ... within a slot, 0 outside. In the causal form ``tokens`` are
+        those before each cell (the first: vocab), and status and offset are not looked at."""
+        return self.mixture(self.views(tokens, status, offset))
+
+    def log_likelihood(self, tokens: Tensor, status: Tensor, offset: Tensor, truth: Tensor) -> Tensor:
+        """Of ``truth`` (B, L) alone, without the mixture over all tokens: for training."""
+        view = self.views(tokens, status, offset)
+        own = -F.cross_entropy(view.own.float().flatten(0, 1), truth.flatten(), reduction="none").view_as(truth)
+        there = (view.tokens[:, None] == truth[..., None]) * view.pointed
+        copies = F.logsigmoid(view.gate), F.logsigmoid(-view.gate)
+        return torch.logaddexp(copies[1] + own, copies[0] + there.sum(-1).clamp_min(1e-9).log())
+
+    def views(self, tokens: Tensor, status: Tensor, offset: Tensor) -> View:
+        c = self.config
+        if c.causal:
+            return self.advance(tokens, None)
+        tokens = torch.where(status == OPEN, c.vocab, tokens)
+        x = self.token(tokens) + self.status(status) + self.offset(offset.clamp_max(c.offsets))
+        for layer in self.layers:
+            x = layer(x)
+        x = self.normed(x)
+        return self.view(x, x, tokens, torch.where(status == OPEN, -1e4, 0.0)[:, None])
+
+    def advance(self, tokens: Tensor, past: Past | None) -> View:
+        """The causal form: what follows each of ``tokens`` (B, L), which follow those of the past; ``past`` is brought forward.
+        Several tokens at once only where nothing came before."""
+        x = self.token(tokens)
+        for number, layer in enumerate(self.layers):
+            x = layer(x, past, number)
+        x = self.normed(x)
+        keys, there = x, tokens
+        if past is not None:
+            keys, there = past.add("state", 0, x), past.add("token", 0, tokens)
+            past.cells += tokens.shape[1]
+        size, all_of_them = x.shape[1], keys.shape[1]
+        later = torch.full((size, all_of_them), -torch.inf, device=x.device).triu(all_of_them - size + 1)
+        return self.view(x, keys, there, later + torch.where(there == self.config.vocab, -1e4, 0.0)[:, None])
+
+    def step(self, tokens: Tensor, past: Past) -> Tensor:
+        """Log-probabilities (B, V) of what follows the last of ``tokens`` (B, L)."""
+        view = self.advance(tokens, past)
+        return self.mixture(View(view.own[:, -1:], view.pointed[:, -1:], view.gate[:, -1:], view.tokens))[:, 0]
+
+    def view(self, x: Tensor, others: Tensor, tokens: Tensor, hidden: Tensor) -> View:
+        """What cells ``x`` (B, L, D) say, pointing at ``tokens`` (B, N) whose states are ``others``; ``hidden`` (B, 1 or L, N)
+        is very low where they may not."""
+        own = F.linear(x, self.token.weight[:-1], self.bias)
+        score = self.query(x) @ self.key(others).transpose(-1, -2) / math.sqrt(x.shape[-1])
+        return View(own, (score.float() + hidden).softmax(-1), self.gate(x)[..., 0].float(), tokens)
+
+    def mixture(self, view: View) -> Tensor:
+        """fp32 log-probabilities (B, L, V)."""
+        copies = torch.sigmoid(view.gate)[..., None]
+        index = view.tokens.clamp_max(self.config.vocab - 1)[:, None].expand_as(view.pointed)
+        found: Tensor = ((1 - copies) * view.own.float().softmax(-1)).scatter_add(-1, index, copies * view.pointed)
+        return found.clamp_min(1e-9).log()
+
+    def flops(self, cells: int, before: int = 0) -> int:
+        """Floating-point operations of one row's forward over ``cells``, with ``before`` more in the cache: matrix products."""
+        c = self.config
+        d, taps = c.width, c.radius + 1 if c.causal else 2 * c.radius + 1
+        a_layer = 2 * cells * (taps * d * d + 4 * d * d + 2 * d * c.hidden) + 4 * cells * (cells + before) * d
+        return c.layers * a_layer + 2 * cells * d * (c.vocab + 2 * d + cells + before)

@@ -1,0 +1,187 @@
+"""Code edits, measured on functions that no training saw: infill, dependent holes, repair, variable misuse, speed.
+
+    python -m solver evaluate code --out results --sections infill,dependent,repair,speed
+    python -m solver evaluate code --data ../shared/data --out results --sections misuse,benchmarks
+
+The functions are of the corpus's development half (5 % of the files, by hash), each a source of its own. Graded by text and by
+AST, which no arm sees.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from solver.denoisers.protocol import Denoiser
+from solver.evaluation.code_arms import SEED, Answer, Arm, Hole
+from solver.evaluation.statistics import interval, solved_within
+from solver.repairs import distance, repair, tokens_of
+from solver.tasks.code_edit.corpus import Function
+from solver.tasks.code_edit.damage import KINDS as DAMAGE
+from solver.tasks.code_edit.damage import Corrupted, corrupt, localisation
+from solver.tasks.code_edit.faults import Finder, compiles, suspects
+from solver.tasks.code_edit.holes import Cut, same_up_to_renaming
+from solver.tasks.code_edit.page import PageError, spliced
+from solver.training.code import alone
+
+Row = dict[str, Any]
+STRATA = ((1, 2), (3, 5), (6, 10), (11, 40))  # tokens of a hole
+GFLOP = (0.3, 1.0, 3.0, 10.0, 30.0)
+SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+KINDS = ("condition", "arguments", "right", "line")
+
+
+def holes(
+    functions: Sequence[Function],
+    find: Callable[[str, tuple[int, int], np.random.Generator], list[Cut]],
+    count: int,
+    seed: int = SEED,
+) -> list[Hole]:
+    """One hole (or set of holes) of each kind a function at most, ``count`` of each kind, of at most forty tokens."""
+    rng, found = np.random.default_rng(seed), dict[str, list[Hole]]()
+    for at in rng.permutation(len(functions)):
+        source = alone(functions[int(at)])
+        some = find(source, (0, len(source)), rng)
+        for kind in sorted({cut.kind for cut in some}):
+            among = [cut for cut in some if cut.kind == kind]
+            cut = among[int(rng.integers(len(among)))]
+            hole = Hole(kind, source, cut.spans)
+            mine = found.setdefault(kind, [])
+            if len(mine) < count and compiles(source) is None and suits(hole):
+                mine.append(hole)
+    return [hole for kind in sorted(found) for hole in found[kind]]
+
+
+def suits(hole: Hole) -> bool:
+    """Whether it fits a page and is not too long."""
+    try:
+        return max(hole.lengths) <= STRATA[-1][1] and len(hole.spans) <= 8
+    except PageError:
+        return False
+
+
+def graded(hole: Hole, answer: Answer) -> dict[str, bool]:
+    """exact: the very text.  renamed: up to a renaming of local names.  compiles.  unknown: a name that nobody defines.
+    doubled: the hole ends with what stands behind it."""
+    if answer.fills is None:
+        return dict.fromkeys(("exact", "renamed", "compiles", "unknown", "doubled"), False)
+    text, spans = spliced(hole.source, hole.spans, answer.fills)
+    good = compiles(text) is None
+    behind = [hole.source[b : b + 12].strip() for _, b in hole.spans]
+    return {
+        "exact": answer.fills == hole.truth,
+        "renamed": good and same_up_to_renaming(hole.source, text),
+        "compiles": good,
+        "unknown": good and any(fault.rule != "syntax" for fault in Finder(hole.source, hole.spans).faults(text, spans)),
+        "doubled": any(
+            len(after) > 3 and fill.rstrip().endswith(after) for fill, after in zip(answer.fills, behind, strict=True)
+        ),
+    }
+
+
+def row(section: str, file: str, arm: str, some: Sequence[Hole], answers: Sequence[Answer]) -> Row:
+    """An arm's figures on some holes."""
+    marks = [graded(hole, answer) for hole, answer in zip(some, answers, strict=True)]
+    found: Row = {"section": section, "file": file, "arm": arm, "seed": 0, "holes": len(some)}
+    for key in ("exact", "renamed", "compiles", "unknown", "doubled"):
+        hits = np.array([mark[key] for mark in marks])
+        found |= {key: round(float(hits.mean()), 4), f"{key}_interval": [round(x, 4) for x in interval(hits)]}
+    found["first_compiles"] = round(float(np.mean([answer.first for answer in answers])), 4)
+    key = "renamed" if section == "code-dependent" else "exact"
+    hits = np.array([mark[key] for mark in marks])
+    gflop, seconds = [answer.gflop for answer in answers], [answer.seconds for answer in answers]
+    for name, cost, budgets in (("gflop", gflop, GFLOP), ("seconds", seconds, SECONDS)):
+        within = solved_within(cost, hits, budgets)
+        found[f"within_{name}"] = {f"{b:g}": round(float(s), 4) for b, s in zip(budgets, within, strict=True)}
+    found["forwards_mean"] = round(float(np.mean([answer.forwards for answer in answers])), 2)
+    found["gflop_mean"] = round(float(np.mean(gflop)), 3)
+    found["ms"] = {f"p{p}": round(1e3 * float(np.percentile(seconds, p)), 2) for p in (50, 90, 95, 99)}
+    return found
+
+
+def infill(some: Sequence[Hole], arms: dict[str, Arm], section: str = "code-infill") -> Iterator[Row]:
+    """Every arm on the same holes, by kind, by length, and all together."""
+    lengths = [max(hole.lengths) for hole in some]
+    for name, arm in arms.items():
+        arm(some[0])  # whatever is loaded at first use
+        answers = [arm(hole) for hole in some]
+        groups: dict[str, Sequence[int]] = {"all": range(len(some))}
+        groups |= {kind: [n for n, hole in enumerate(some) if hole.kind == kind] for kind in sorted({hole.kind for hole in some})}
+        if section == "code-infill":
+            groups |= {f"{a} to {b} tokens": [n for n, size in enumerate(lengths) if a <= size <= b] for a, b in STRATA}
+        for file, numbers in groups.items():
+            if len(numbers):
+                yield row(section, file, name, [some[n] for n in numbers], [answers[n] for n in numbers])
+
+
+def speed(some: Sequence[Hole], arm: Arm) -> Row:
+    """Milliseconds a hole, one at a time in a warm process, checks included."""
+    for hole in some[:5]:
+        arm(hole)
+    taken = []
+    for hole in some:
+        started = time.perf_counter()
+        arm(hole)
+        taken.append(1e3 * (time.perf_counter() - started))
+    return {
+        "section": "code-speed",
+        "file": "all",
+        "arm": "diffusion",
+        "seed": 0,
+        "holes": len(some),
+        "ms": {f"p{p}": round(float(np.percentile(taken, p)), 1) for p in (10, 50, 90, 95, 99, 100)},
+    }
+
+
+def repairs(functions: Sequence[Function], models: dict[str, Denoiser], count: int) -> Iterator[Row]:
+    """Functions with one small damage: do they compile again, with how many edits, and are they what they were?"""
+    rng, some = np.random.default_rng(SEED), list[Corrupted]()
+    for at in rng.permutation(len(functions)):
+        source = alone(functions[int(at)])
+        broken = corrupt(source, (0, len(source)), rng, DAMAGE[len(some) % len(DAMAGE)])
+        if broken is not None and len(source) < 6000:
+            some.append(broken)
+        if len(some) == count:
+            break
+    for name, model in models.items():
+        marks = list[dict[str, Any]]()
+        for broken in some:
+            started = time.perf_counter()
+            found = repair(broken.source, model)[0]
+            marks.append(
+                {
+                    "kind": broken.kind,
+                    "compiles": found.error is None,
+                    "restored": found.text == broken.original,
+                    "alike": tokens_of(found.text) == tokens_of(broken.original),
+                    "edits": distance(broken.source, found.text) / max(1, distance(broken.source, broken.original)),
+                    "seconds": time.perf_counter() - started,
+                    "forwards": found.counters.forwards,
+                }
+            )
+        for file in ("all", *DAMAGE):
+            mine = [mark for mark in marks if file in ("all", mark["kind"])]
+            if not mine:
+                continue
+            line: Row = {"section": "code-repair", "file": file, "arm": name, "seed": 0, "functions": len(mine)}
+            for key in ("compiles", "restored", "alike"):
+                hits = np.array([mark[key] for mark in mine])
+                line |= {key: round(float(hits.mean()), 4), f"{key}_interval": [round(x, 4) for x in interval(hits)]}
+            edits = [mark["edits"] for mark in mine if mark["compiles"]]
+            line["edits_median"] = round(float(np.median(edits)), 3) if edits else None
+            line["forwards_mean"] = round(float(np.mean([mark["forwards"] for mark in mine])), 2)
+            line["ms"] = {f"p{p}": round(1e3 * float(np.percentile([mark["seconds"] for mark in mine], p)), 1) for p in (50, 95)}
+            yield line
+    for kind, one in localisation(some, suspects).items():
+        yield {
+            "section": "code-localisation",
+            "file": kind,
+            "arm": "suspects",
+            "seed": 0,
+            "functions": one.cases,
+            "first": round(one.first / one.cases, 4),
+            "first_three": round(one.some / one.cases, 4),
+        }

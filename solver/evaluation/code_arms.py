@@ -1,0 +1,211 @@
+"""Who fills holes in the code evaluation: the denoiser in the loop, the causal network left to right, and two that know nothing.
+
+Every arm takes a :class:`Hole` and gives an :class:`Answer`: what it put there, and what that cost. Checks and retries are the
+same for all: an answer is taken once it compiles and brings in no unknown name.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from solver import checkpoint, edits
+from solver.checkpoint import SHIPPED
+from solver.decoders.code import Order, write
+from solver.denoisers.code import CodeDenoiser
+from solver.denoisers.code_network import CodeNetwork
+from solver.denoisers.protocol import Denoiser
+from solver.drive import solve
+from solver.policies import Policy
+from solver.tasks.code_edit.corpus import Function
+from solver.tasks.code_edit.faults import Finder, compiles
+from solver.tasks.code_edit.page import Page, Span, spliced
+from solver.tasks.code_edit.task import CodeTask, Edit
+from solver.tasks.code_edit.vocabulary import Vocabulary
+from solver.trace import Budget, Outcome
+
+SEED = 990_003
+TRIES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Hole:
+    """A source with holes, and what stood there. kind: how it was cut."""
+
+    kind: str
+    source: str
+    spans: tuple[Span, ...]
+
+    @property
+    def truth(self) -> tuple[str, ...]:
+        return tuple(self.source[a:b] for a, b in self.spans)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of the truth: an oracle's."""
+        page = Page.of(self.source, self.spans, [1] * len(self.spans))
+        return [max(1, len(page.encoded(number, text))) for number, text in enumerate(self.truth)]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """fills: what was put into the holes; None where the arm gave up.  first: whether the first try compiled.  forwards, gflop,
+    seconds: in all."""
+
+    fills: tuple[str, ...] | None
+    first: bool
+    forwards: int
+    gflop: float
+    seconds: float
+
+
+Arm = Callable[[Hole], Answer]
+
+
+def fits(hole: Hole, finder: Finder, fills: Sequence[str]) -> bool:
+    """The checks that every arm may use: it compiles, and brings in no unknown name."""
+    text, spans = spliced(hole.source, hole.spans, fills)
+    return compiles(text) is None and not finder.faults(text, spans)
+
+
+def ok(hole: Hole, fills: Sequence[str]) -> bool:
+    return compiles(spliced(hole.source, hole.spans, fills)[0]) is None
+
+
+def looped(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
+    """``solver.edit``: probe, lengths, checks."""
+
+    def run(hole: Hole) -> Answer:
+        started = time.perf_counter()
+        found = edits.edit(hole.source, hole.spans, model, 1, hole.lengths if oracle else None, None, seed)[0]
+        seconds = time.perf_counter() - started
+        cost = found.counters
+        return Answer(found.fills, found.error is None, cost.forwards, cost.flops / 1e9, seconds)
+
+    return run
+
+
+def one_shot(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
+    """The likeliest tokens of one forward, unchecked: an ordinary masked model."""
+    task, policy = CodeTask(), Policy(checks=False, rounds=1)
+
+    def run(hole: Hole) -> Answer:
+        started = time.perf_counter()
+        sizes = hole.lengths if oracle else edits.roomy(hole.source, hole.spans)
+        edit = Edit.of(hole.source, hole.spans, sizes, edits.page_size(hole.source, hole.spans, sizes))
+        outcome = next(e for _, e in solve(task, [edit], model, policy, Budget(forwards=1), seed, 1) if isinstance(e, Outcome))
+        fills = edit.page.written(outcome.tokens)
+        cost = outcome.counters
+        return Answer(fills, ok(hole, fills), cost.forwards, cost.flops / 1e9, time.perf_counter() - started)
+
+    return run
+
+
+def left_to_right(network: CodeNetwork, order: Order, tries: int = 1, temperature: float = 0.6, seed: int = SEED) -> Arm:
+    """The likeliest tokens; where they fail the checks, ``tries`` - 1 draws after that. The first that passes is taken, else
+    the first."""
+
+    def run(hole: Hole) -> Answer:
+        started = time.perf_counter()
+        page, finder = Page.of(hole.source, hole.spans, [1] * len(hole.spans)), Finder(hole.source, hole.spans)
+        best, first, steps, flops = None, False, 0, 0
+        greedy = write(network, page, order, 1, 0.0, seed)
+        draws = write(network, page, order, tries - 1, temperature, seed) if tries > 1 else iter(())
+        for number in range(tries):
+            writing = next(greedy if number == 0 else draws)
+            fills = tuple(
+                Vocabulary.load().decode(tokens, indent) for tokens, indent in zip(writing.fills, page.indents, strict=True)
+            )
+            steps, flops = steps + writing.steps, flops + writing.flops
+            best = best or fills
+            first = first or (number == 0 and ok(hole, fills))
+            if tries > 1 and fits(hole, finder, fills):
+                best = fills
+                break
+        return Answer(best, first, steps, flops / 1e9, time.perf_counter() - started)
+
+    return run
+
+
+class NGram:
+    """Token trigrams of the corpus, backed off, with a cache: what stood behind the same two tokens on the page counts most
+    (Hellendoorn & Devanbu 2017). Is told how many tokens a hole has."""
+
+    def __init__(self, functions: Sequence[Function]) -> None:
+        self.after: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
+        v = Vocabulary.load()
+        for function in functions:
+            a, b = function.span
+            self.count(self.after, v.encode(function.source[a:b])[0].tolist(), 1)
+
+    @staticmethod
+    def count(after: dict[tuple[int, ...], Counter[int]], ids: list[int], weight: int) -> None:
+        for at, token in enumerate(ids):
+            for order in range(3):
+                if at >= order:
+                    after[tuple(ids[at - order : at])][token] += weight
+
+    def __call__(self, hole: Hole) -> Answer:
+        started = time.perf_counter()
+        v, page = Vocabulary.load(), Page.of(hole.source, hole.spans, hole.lengths)
+        cache: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
+        inside = ~page.pinned
+        for part in np.split(page.tokens, np.flatnonzero(np.diff(inside.astype(int))) + 1):
+            if len(part) and part[0] != v.blank:
+                self.count(cache, part.tolist(), 1)
+        tokens, banned = page.tokens.tolist(), {*v.sentinels, v.blank}
+        for start, capacity in page.slots:
+            for cell in range(start, start + capacity):
+                tokens[cell] = self.next(cache, tokens[max(0, cell - 2) : cell], banned)
+        fills = page.written(np.array(tokens))
+        return Answer(fills, ok(hole, fills), 0, 0.0, time.perf_counter() - started)
+
+    def next(self, cache: dict[tuple[int, ...], Counter[int]], before: list[int], banned: set[int]) -> int:
+        """The likeliest token: the longest context that anything followed, on the page before in the corpus."""
+        for order in range(len(before), -1, -1):
+            context = tuple(before[len(before) - order :])
+            total = Counter({token: 20 * count for token, count in cache.get(context, {}).items()})
+            total.update(self.after.get(context, {}))
+            for token, _ in total.most_common(30):
+                if token not in banned:
+                    return token
+        return 0
+
+
+def arms(
+    network: CodeNetwork | None, baseline: CodeNetwork | None, functions: Sequence[Function], random: Denoiser
+) -> dict[str, Arm]:
+    """All arms whose checkpoint is there; the controls always."""
+    found: dict[str, Arm] = {}
+    if network is not None:
+        model = CodeDenoiser(network)
+        found["diffusion"] = looped(model)
+        found["diffusion-oneshot"] = one_shot(model)
+        found["diffusion, true length"] = looped(model, oracle=True)
+        found["diffusion-oneshot, true length"] = one_shot(model, oracle=True)
+    if baseline is not None:
+        for order in ("prefix", "fim"):
+            found[f"ar-{order}"] = left_to_right(baseline, order)
+            found[f"ar-{order}, {TRIES} tries"] = left_to_right(baseline, order, TRIES)
+    found["n-gram with cache, true length"] = NGram(functions)
+    found["random"] = looped(random)
+    return found
+
+
+def networks(folder: Path | None = None, baseline: Path | None = None) -> tuple[CodeNetwork | None, CodeNetwork | None]:
+    """The denoiser and the baseline, from folders or as shipped; None for one that is not shipped. Raises CheckpointError."""
+    found = list[CodeNetwork | None]()
+    for chosen, name in ((folder, "code"), (baseline, "code-ar")):
+        path = chosen or SHIPPED / name
+        if chosen is None and not (path / "config.json").is_file():
+            found.append(None)
+            continue
+        network, _ = checkpoint.load(path, "code")
+        assert isinstance(network, CodeNetwork)
+        found.append(network)
+    return found[0], found[1]

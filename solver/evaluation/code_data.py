@@ -1,0 +1,147 @@
+"""Code edits on public development data: variable misuse with the place given, and fills that are graded by running tests.
+
+    python -m solver evaluate code --data ../shared/data --out results --sections misuse,benchmarks
+
+misuse: one mention of a variable in a function is wrong, and which one is told; every arm scores the candidates that the data
+names. Synthetic bugs with the place given say how well names are understood, and nothing about finding bugs.
+benchmarks: pass@1, in the sandbox.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from solver import edits
+from solver.decoders.code import spelled
+from solver.denoisers.code import CodeDenoiser
+from solver.denoisers.code_network import CodeNetwork
+from solver.evaluation.code_arms import Arm, Hole
+from solver.evaluation.code_benchmarks import BENCHMARKS, passed, problems, sample
+from solver.evaluation.statistics import interval
+from solver.tasks.code_edit.faults import compiles
+from solver.tasks.code_edit.page import Page, PageError
+from solver.tasks.code_edit.task import Edit
+from solver.tasks.code_edit.varmisuse import Converted, varmisuse
+from solver.tasks.code_edit.vocabulary import Vocabulary
+
+Row = dict[str, Any]
+Choose = Callable[[Converted], str]
+
+
+def converted(folder: Path, count: int | None) -> tuple[list[Converted], Counter[str]]:
+    """The rows with a bug that can be written as Python, and why the others cannot."""
+    lines = gzip.decompress((folder / "great_varmisuse_dev.jsonl.gz").read_bytes()).splitlines()
+    reasons = Counter[str]()
+    found = [varmisuse(json.loads(line), reasons) for line in lines]
+    some = [one for one in found if one is not None and one.span is not None and set(one.targets) <= set(one.candidates)]
+    reasons["no bug"] += sum(one is not None and one.span is None for one in found)
+    return some[:count], reasons
+
+
+def by_denoiser(network: CodeNetwork) -> Choose:
+    """The candidate whose tokens, and those behind it, the denoiser finds likeliest."""
+    model = CodeDenoiser(network)
+
+    def choose(one: Converted) -> str:
+        assert one.span is not None
+        edit = Edit.of(one.source, [one.span], [4], edits.page_size(one.source, [one.span], [4]))
+        marks = edits.scores(edit, [[name] for name in one.candidates], model)
+        return one.candidates[int(np.argmax(marks))]
+
+    return choose
+
+
+def left_to_right(network: CodeNetwork) -> Choose:
+    """The candidate that the baseline, which sees both sides, finds likeliest, its end included."""
+
+    @torch.inference_mode()
+    def choose(one: Converted) -> str:
+        assert one.span is not None
+        page, marks = Page.of(one.source, [one.span], [1]), []
+        for name in one.candidates:
+            ids, wanted = spelled(page, "fim", [page.encoded(0, name)])
+            tokens = torch.from_numpy(np.concatenate([[Vocabulary.load().size], ids[:-1]]))[None]
+            log_p = network.log_likelihood(tokens, tokens, tokens, torch.from_numpy(ids)[None])[0].numpy()
+            marks.append(float(log_p[wanted].sum()))
+        return one.candidates[int(np.argmax(marks))]
+
+    return choose
+
+
+def most_frequent(one: Converted) -> str:
+    """The candidate that is mentioned most."""
+    counts = Counter(one.source[a:b] for a, b in one.uses if (a, b) != one.span)
+    return max(one.candidates, key=lambda name: counts[name])
+
+
+def misuse(folder: Path, network: CodeNetwork | None, baseline: CodeNetwork | None, count: int | None) -> Iterator[Row]:
+    some, reasons = converted(folder, count)
+    arms: dict[str, Choose] = {"most frequent": most_frequent}
+    if network is not None:
+        arms["diffusion"] = by_denoiser(network)
+    if baseline is not None:
+        arms["ar-fim"] = left_to_right(baseline)
+    for name, choose in arms.items():
+        started, hits = time.perf_counter(), list[bool]()
+        for one in some:
+            try:
+                hits.append(choose(one) in one.targets)
+            except PageError:
+                hits.append(False)
+        yield {
+            "section": "code-misuse",
+            "file": "great_varmisuse_dev",
+            "arm": name,
+            "seed": 0,
+            "functions": len(some),
+            "candidates_mean": round(float(np.mean([len(one.candidates) for one in some])), 2),
+            "right": round(float(np.mean(hits)), 4),
+            "right_interval": [round(x, 4) for x in interval(np.array(hits))],
+            "ms": round(1e3 * (time.perf_counter() - started) / max(1, len(some)), 2),
+            "left_out": dict(reasons),
+        }
+
+
+def benchmarks(folder: Path, arms: dict[str, Arm], count: int | None) -> Iterator[Row]:
+    """pass@1 of every arm, and of the true middles, on the same problems."""
+    for name in BENCHMARKS:
+        some = sample(problems(folder, name), count or 100)
+        truth = [passed(one, one.truth).ok for one in some]
+        yield line(name, "the truth", truth, truth, [])
+        for arm, run in arms.items():
+            fills, taken = list[str | None](), list[float]()
+            for one in some:
+                source = one.before + one.truth + one.after
+                started = time.perf_counter()
+                try:
+                    answer = run(Hole(name, source, ((len(one.before), len(one.before) + len(one.truth)),)))
+                    fills.append(answer.fills[0] if answer.fills is not None else None)
+                except PageError:
+                    fills.append(None)
+                taken.append(time.perf_counter() - started)
+            good = [fill is not None and compiles(one.whole(fill)) is None for one, fill in zip(some, fills, strict=True)]
+            right = [ok and passed(one, fill or "").ok for one, fill, ok in zip(some, fills, good, strict=True)]
+            yield line(name, arm, right, good, taken)
+
+
+def line(name: str, arm: str, right: Sequence[bool], good: Sequence[bool], taken: Sequence[float]) -> Row:
+    return {
+        "section": "code-benchmarks",
+        "file": name,
+        "arm": arm,
+        "seed": 0,
+        "problems": len(right),
+        "pass_1": round(float(np.mean(right)), 4),
+        "pass_1_interval": [round(x, 4) for x in interval(np.array(right))],
+        "compiles": round(float(np.mean(good)), 4),
+        **({"ms": {f"p{p}": round(1e3 * float(np.percentile(taken, p)), 1) for p in (50, 95)}} if taken else {}),
+    }

@@ -1,0 +1,232 @@
+"""A Python source that does not compile, made to compile again with as few edits as possible: ``solver.repair``.
+
+    import solver
+    best, *others = solver.repair("def f(a:\\n    return a\\n")
+    best.text                                             # "def f(a):\\n    return a\\n"
+
+Near the places where the trouble may be (:func:`~solver.tasks.code_edit.broken.suspects`) pieces are left out, replaced, or put
+in between; what stands there is the denoiser's: the likeliest tokens of a hole. Of what compiles, the fewest edits win, then
+what the denoiser finds likelier, read together with what stands around it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import islice
+
+import numpy as np
+import torch
+
+from solver.denoisers.protocol import Denoiser
+from solver.edits import PAGES, Edited, denoiser_for
+from solver.tasks.canvas import Canvas
+from solver.tasks.code_edit.broken import refusal, suspects, white
+from solver.tasks.code_edit.faults import compiles
+from solver.tasks.code_edit.lexer import guess_unit
+from solver.tasks.code_edit.page import Page, PageError, Span
+from solver.tasks.code_edit.places import pieces
+from solver.tasks.code_edit.task import CodeTask, Edit
+from solver.tasks.code_edit.vocabulary import Vocabulary
+from solver.trace import Budget, Counters
+
+SUSPECTS = 3  # places that are looked at
+REACH = 3  # pieces on either side of one
+ROOM = 3  # cells of what may be put in
+LIKELIEST = 8  # tokens that are tried in each hole
+READ = 60  # repairs that are read again
+WINDOW = 10  # tokens on either side of a repair that have a say
+ROUNDS = 3  # of a source that is broken in several places
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A span of the source, and what is put in its place; None: the denoiser says what."""
+
+    span: Span
+    text: str | None
+
+
+def repair(
+    source: str,
+    denoiser: str | Denoiser = "compact",
+    candidates: int = 1,
+    budget: Budget | None = None,
+    seed: int = 0,
+) -> list[Edited]:
+    """At most ``candidates`` sources that compile, the best first; one that does not where none was found.
+
+    budget: of forwards and seconds, for all together. Nothing is proven by a failure. Raises ValueError where the source
+    compiles."""
+    if compiles(source) is None:
+        raise ValueError("the source compiles already")
+    model, budget, spent, at = denoiser_for(denoiser), budget or Budget(forwards=None), Counters(), source
+    for _ in range(ROUNDS):
+        tried = list(dict.fromkeys(attempts(at, model, budget, seed, spent)))
+        good = [(text, span) for text, span in tried if compiles(text) is None]
+        if good:
+            return best(source, good, model, spent)[:candidates]
+        further = max(tried, key=lambda one: progress(one[0]), default=None)
+        if further is None or progress(further[0]) <= progress(at) or budget.spent(spent):
+            break
+        at = further[0]
+    return [Edited(at, (), compiles(at), (), 0.0, spent)]
+
+
+def progress(text: str) -> int:
+    """How much of a source the compiler read before it gave up, counted from its end."""
+    refused = refusal(text)
+    return 0 if refused is None else (refused.place[0] if refused.place else 0) - len(text)
+
+
+def attempts(source: str, model: Denoiser, budget: Budget, seed: int, spent: Counters) -> Iterator[tuple[str, Span]]:
+    """New sources and where they are new, the denoiser's own last. ``spent`` is added to."""
+    found = list(dict.fromkeys(proposals(source)))
+    for one in found:
+        if one.text is not None:
+            yield put(source, one.span, one.text)
+    asked = [one.span for one in found if one.text is None]
+    if budget.forwards is not None:
+        asked = asked[: max(1, budget.forwards - spent.forwards)]
+    edits = [edit for span in asked if (edit := page_at(source, span)) is not None]
+    for cells in PAGES:
+        some = [edit for edit in edits if len(edit.page.tokens) == cells]
+        for edit, fills in drafts(some, model, seed, spent):
+            for fill in fills:
+                yield put(source, edit.page.spans[0], fill)
+
+
+def put(source: str, span: Span, text: str) -> tuple[str, Span]:
+    return source[: span[0]] + text + source[span[1] :], (span[0], span[0] + len(text))
+
+
+def proposals(source: str) -> Iterator[Proposal]:
+    """What may be tried: near the suspects, nearest first."""
+    found = pieces(source)
+    starts, ends = [a for a, _ in found], [b for _, b in found]
+    for suspect in suspects(source)[:SUSPECTS]:
+        low, high = bisect_right(ends, suspect[0] - 1), bisect_left(starts, suspect[1] + 1)
+        yield from indentations(source, suspect)
+        for away in range(REACH + 1):
+            near = {low - away, high + away - 1} | (set(range(low, high)) if not away else set())
+            for at in sorted(n for n in near if 0 <= n < len(found)):
+                a, b = found[at]
+                yield Proposal((a, b), "")
+                spaced = (a - 1, b) if source[a - 1 : a] == " " else (a, b + 1) if source[b : b + 1] == " " else (a, b)
+                yield Proposal(spaced, "")
+                yield Proposal((a, b), None)
+                yield Proposal((a, a), None)
+                yield Proposal((b, b), None)
+
+
+def indentations(source: str, suspect: Span) -> Iterator[Proposal]:
+    """The line of a suspect, and the one before it, as deep as lines about it are."""
+    unit = guess_unit(source)
+    start = source.rfind("\n", 0, suspect[0]) + 1
+    before = source.rfind("\n", 0, max(0, start - 1)) + 1
+    for line in {start, before}:
+        levels = set[str]()
+        for other in (*islice(line_starts(source, line), 12), line):
+            indent = source[slice(*white(source, other))]
+            levels |= {indent, indent + unit, indent[: max(0, len(indent) - len(unit))]}
+        span = white(source, line)
+        for level in sorted(levels, key=len):
+            if level != source[slice(*span)]:
+                yield Proposal(span, level)
+
+
+def line_starts(source: str, at: int) -> Iterator[int]:
+    """Where lines begin, from the one before ``at`` backwards."""
+    while at > 0:
+        at = source.rfind("\n", 0, at - 1) + 1
+        yield at
+
+
+def page_at(source: str, span: Span, room: int = ROOM) -> Edit | None:
+    for cells in PAGES[:-1]:
+        try:
+            return Edit.of(source, [span], [room], cells)
+        except PageError:
+            continue
+    return None
+
+
+def drafts(edits: Sequence[Edit], model: Denoiser, seed: int, spent: Counters) -> Iterator[tuple[Edit, list[str]]]:
+    """For each edit of one hole the denoiser's draft, and the likeliest tokens alone."""
+    if not edits:
+        return
+    task, v = CodeTask(), Vocabulary.load()
+    canvases = [task.encode(edit) for edit in edits]
+    state = model.prefill(canvases, [seed] * len(edits))
+    known = torch.from_numpy(np.stack([canvas.known for canvas in canvases]))
+    held = torch.from_numpy(np.stack([canvas.tokens for canvas in canvases]))
+    said, aux = model.denoise(state, held, known, known, model.start(state))
+    loops, flops = model.cost(state, aux)
+    spent.forwards, spent.flops, spent.calls = spent.forwards + len(edits), spent.flops + sum(flops), spent.calls + 1
+    spent.loops += sum(loops)
+    said = said.index_fill(2, torch.tensor(v.sentinels), -torch.inf)
+    for row, edit in enumerate(edits):
+        start, capacity = edit.page.slots[0]
+        draft = said[row, start : start + capacity].argmax(-1).numpy()
+        first = said[row, start].topk(LIKELIEST).indices.tolist()
+        tokens = edit.page.tokens.copy()
+        tokens[start : start + capacity] = draft
+        fills = [edit.page.written(tokens)[0]]
+        for token in first:
+            tokens[start : start + capacity] = [token, *[v.blank] * (capacity - 1)]
+            fills.append(edit.page.written(tokens)[0])
+        yield edit, list(dict.fromkeys(fill for fill in fills if fill))
+
+
+def best(source: str, good: Sequence[tuple[str, Span]], model: Denoiser, spent: Counters) -> list[Edited]:
+    """Those with the fewest edits first, then what the denoiser finds likelier."""
+    edits = [distance(source, text) for text, _ in good]
+    few = sorted(range(len(good)), key=lambda n: edits[n])[:READ]
+    marks = plausible([good[n] for n in few], model, spent)
+    order = sorted(range(len(few)), key=lambda n: (edits[few[n]], -marks[n]))
+    return [Edited(good[few[n]][0], (), None, (), marks[n], spent) for n in order]
+
+
+def distance(before: str, after: str) -> int:
+    """Pieces that are gone or new; one that is replaced is one. White space at the beginning of a line is a piece."""
+    a, b = tokens_of(before), tokens_of(after)
+    ops = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
+    return sum(max(a1 - a0, b1 - b0) for kind, a0, a1, b0, b1 in ops if kind != "equal")
+
+
+def tokens_of(text: str) -> list[str]:
+    """The pieces of a text, and the indentation of its lines."""
+    found = [(a, text[a:b]) for a, b in pieces(text)]
+    starts = [0, *(at + 1 for at, character in enumerate(text) if character == "\n")]
+    return [piece for _, piece in sorted([*found, *((start, "\n" + text[slice(*white(text, start))]) for start in starts)])]
+
+
+def plausible(some: Sequence[tuple[str, Span]], model: Denoiser, spent: Counters) -> list[float]:
+    """For each new text the mean log-probability of the tokens about its repair, each half of them masked in turn."""
+    v, rows = Vocabulary.load(), list[tuple[Canvas, np.ndarray]]()
+    cells = PAGES[0]
+    for text, (a, b) in some:
+        page = Page.of(text, [(a, b)], [max(1, len(v.encode(text[a:b])[0]))], cells)
+        tokens, (start, capacity) = page.tokens.copy(), page.slots[0]
+        fill = page.encoded(0, text[a:b])[:capacity]
+        tokens[start : start + len(fill)] = fill
+        end = int((tokens != v.blank).nonzero()[0][-1]) + 1
+        about = np.zeros(cells, bool)
+        about[max(0, start - WINDOW) : min(end, start + capacity + WINDOW)] = True
+        about &= tokens != v.blank
+        for turn in (0, 1):
+            masked = about & (np.arange(cells) % 2 == turn)
+            rows.append((Canvas(tokens.copy(), ~masked, ~masked, model.vocab), masked))
+    if not rows:
+        return []
+    canvases = [canvas for canvas, _ in rows]
+    state = model.prefill(canvases, [0] * len(rows))
+    known = torch.from_numpy(np.stack([canvas.known for canvas in canvases]))
+    held = torch.from_numpy(np.stack([canvas.tokens for canvas in canvases]))
+    said, aux = model.denoise(state, held, known, known, model.start(state))
+    spent.forwards, spent.flops = spent.forwards + len(rows), spent.flops + sum(model.cost(state, aux)[1])
+    log_p = said.float().log_softmax(-1).gather(-1, held[..., None])[..., 0].numpy()
+    sums = [(log_p[row][masked].sum(), masked.sum()) for row, (_, masked) in enumerate(rows)]
+    return [float((a + c) / max(1, b + d)) for (a, b), (c, d) in zip(sums[::2], sums[1::2], strict=True)]

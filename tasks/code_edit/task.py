@@ -1,0 +1,120 @@
+"""Code edits as a task: holes in a Python source that has to compile, and to name nothing that is not there.
+
+    *steps, outcome = refine(CodeTask(), Edit.of(source, [(120, 134)], [12]), denoiser)
+
+``verify`` asks Python's own compiler about the whole new source. ``check`` says where in the holes the trouble is
+(:mod:`faults`): the blamed cells and their neighbours are re-masked, more of them each time, in the end the whole hole. None of
+that is a proof: there is no such thing as code that cannot be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from solver.kernels import reference
+from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.code_edit.faults import Fault, Finder, compiles
+from solver.tasks.code_edit.page import CELLS, Page, Span, spliced
+from solver.tasks.code_edit.vocabulary import Vocabulary
+from solver.tasks.task import Violation
+
+WIDER = (0, 1, 3)  # neighbours that are re-masked too, the first time a hole is blamed, the second, the third; then all of it
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """A source with holes to be filled. page: what is on the canvas.  names: whether undefined names are a fault too."""
+
+    page: Page
+    names: bool = True
+    finder: Finder = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "finder", Finder(self.page.source, self.page.spans))
+
+    @staticmethod
+    def of(source: str, spans: Sequence[Span], capacities: Sequence[int], cells: int = CELLS, names: bool = True) -> Edit:
+        """Raises :class:`~solver.tasks.code_edit.page.PageError` in one line."""
+        return Edit(Page.of(source, spans, capacities, cells), names)
+
+    @cached_property
+    def allowed(self) -> NDArray[np.int32]:
+        """(L, W): no cell of a hole may hold a sentinel."""
+        vocabulary = Vocabulary.load()
+        may = torch.ones(1, vocabulary.size, dtype=torch.bool)
+        may[0, list(vocabulary.sentinels)] = False
+        return np.repeat(reference.pack(may).numpy(), len(self.page.tokens), 0)
+
+    def filled(self, tokens: Tokens) -> tuple[str, tuple[Span, ...]]:
+        """The new source, and where its holes' texts stand in it."""
+        return spliced(self.page.source, self.page.spans, self.page.written(tokens))
+
+
+class CodeTask:
+    """Problems are :class:`Edit`; tokens are the vocabulary's, BLANK behind what fills a hole."""
+
+    name = "code"
+
+    def __init__(self) -> None:
+        self.vocab = Vocabulary.load().size
+        self.blamed: WeakKeyDictionary[Edit, list[int]] = WeakKeyDictionary()  # how often each hole was
+
+    def encode(self, problem: Edit) -> Canvas:
+        page = problem.page
+        return Canvas(
+            page.tokens.copy(), page.pinned.copy(), page.pinned.copy(), self.vocab, allowed=problem.allowed, slots=page.slots
+        )
+
+    def check(self, problem: Edit, tokens: Tokens, known: Mask) -> list[Violation]:
+        """Of a whole draft; what is half known is not judged."""
+        if not known.all():
+            return []
+        text, spans = problem.filled(tokens)
+        counts = self.blamed.setdefault(problem, [0] * len(spans))
+        pieces = problem.page.pieces(tokens)
+        found = []
+        for fault in problem.finder.faults(text, spans):
+            if fault.rule != "syntax" and not problem.names:
+                continue
+            cells = self.cells(problem, fault, spans, pieces, counts)
+            found.append(Violation(tuple(cells), fault.rule, fault.message))
+        return found
+
+    def cells(
+        self, problem: Edit, fault: Fault, spans: Sequence[Span], pieces: Sequence[Sequence[Span]], counts: list[int]
+    ) -> list[int]:
+        """The cells of a fault: those that write the characters it is about, and neighbours, more each time."""
+        a, b = fault.span
+        hole = min(range(len(spans)), key=lambda n: max(0, spans[n][0] - b, a - spans[n][1]))
+        start, capacity = problem.page.slots[hole]
+        counts[hole] += 1
+        if counts[hole] > len(WIDER):
+            return list(range(start, start + capacity))
+        low, high = a - spans[hole][0], b - spans[hole][0]
+        written = [n for n, (first, end) in enumerate(pieces[hole]) if end > first]
+        meant = (
+            [n for n in written if pieces[hole][n][0] < max(high, low + 1) and pieces[hole][n][1] > low] or written[-1:] or [0]
+        )
+        wider = WIDER[counts[hole] - 1]
+        return [start + n for n in range(max(0, meant[0] - wider), min(capacity, meant[-1] + wider + 1))]
+
+    def verify(self, problem: Edit, tokens: Tokens) -> bool:
+        """Whether the pins hold and the whole new source compiles (and, where asked for, names nothing that is not there)."""
+        page = problem.page
+        if not (tokens[page.pinned] == page.tokens[page.pinned]).all():
+            return False
+        text, spans = problem.filled(tokens)
+        if compiles(text) is not None:
+            return False
+        return not problem.names or not problem.finder.faults(text, spans)
+
+    def decode(self, problem: Edit, tokens: Tokens) -> str:
+        """The new source."""
+        return problem.filled(tokens)[0]

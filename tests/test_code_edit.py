@@ -1,0 +1,331 @@
+"""Pages, the task, the network and ``solver.edit``: pins hold, text outside of holes stays, what is offered compiles."""
+
+from __future__ import annotations
+
+import json
+import random
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solver import checkpoint, edits, repairs
+from solver.cli.main import main
+from solver.decoders.code import document, spelled, write
+from solver.denoisers import controls
+from solver.denoisers.code import CodeDenoiser
+from solver.denoisers.code_network import CodeConfig, CodeNetwork
+from solver.denoisers.text_network import OPEN, PINNED, Past
+from solver.drive import refine
+from solver.tasks.code_edit.faults import compiles
+from solver.tasks.code_edit.page import Page, PageError, spliced
+from solver.tasks.code_edit.task import CodeTask, Edit
+from solver.tasks.code_edit.vocabulary import Vocabulary
+from solver.trace import Budget, Outcome
+
+SOURCE = Path(random.__file__).read_text(encoding="utf-8")
+FUNCTION = '''def mean(values):
+    """The mean of some numbers."""
+    total = 0
+    for value in values:
+        total += value
+    if not values:
+        raise ValueError("no values")
+    return total / len(values)
+'''
+
+
+def network(causal: bool = False, vocab: int = 2048) -> CodeNetwork:
+    torch.manual_seed(0)
+    return CodeNetwork(CodeConfig(vocab, width=16, hidden=16, heads=2, layers=2, offsets=8, causal=causal)).eval()
+
+
+def at(text: str, source: str = FUNCTION) -> tuple[int, int]:
+    return source.index(text), source.index(text) + len(text)
+
+
+# The network
+
+
+@torch.inference_mode()
+def test_some_at_a_time_is_the_whole_at_once() -> None:
+    net = network(True, 50)
+    tokens = torch.randint(0, 50, (2, 9))
+    before = torch.cat([torch.full((2, 1), 50), tokens[:, :-1]], 1)
+    whole, past = net(before, before, before), Past()
+    steps = [net.step(before[:, :4], past), *(net.step(before[:, n : n + 1], past) for n in range(4, 9))]
+    torch.testing.assert_close(torch.stack(steps, 1), whole[:, 3:], atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("causal", [False, True])
+def test_distributions_sum_to_one_and_the_likelihood_is_theirs(causal: bool) -> None:
+    net = network(causal, 50)
+    tokens, truth = torch.randint(0, 51 if causal else 50, (2, 9)), torch.randint(0, 50, (2, 9))
+    status, offset = torch.randint(0, 3, (2, 9)), torch.randint(0, 12, (2, 9))
+    said = net(tokens, status, offset)
+    torch.testing.assert_close(said.exp().sum(-1), torch.ones(2, 9), atol=1e-3, rtol=1e-3)
+    likelihood = net.log_likelihood(tokens, status, offset, truth)
+    torch.testing.assert_close(likelihood, said.gather(-1, truth[..., None])[..., 0], atol=1e-3, rtol=1e-3)
+
+
+@torch.inference_mode()
+def test_what_is_open_says_nothing_and_left_to_right_sees_nothing_to_the_right() -> None:
+    net, status = network(vocab=50), torch.tensor([[PINNED, OPEN, OPEN, PINNED]])
+    one, other = torch.tensor([[1, 2, 3, 4]]), torch.tensor([[1, 9, 8, 4]])
+    torch.testing.assert_close(net(one, status, status), net(other, status, status))
+    net = network(True, 50)
+    torch.testing.assert_close(net(one, one, one)[:, :1], net(other, one, one)[:, :1])
+    assert not torch.equal(net(one, one, one)[:, 3], net(other, one, one)[:, 3])
+
+
+# Pages
+
+
+def test_a_page_shows_what_stands_around() -> None:
+    page = Page.of(FUNCTION, [at("value in values"), at("total / len(values)")], [6, 9], 128)
+    v = Vocabulary.load()
+    assert [capacity for _, capacity in page.slots] == [6, 9]
+    assert (page.tokens[~page.pinned] == v.blank).all()
+    assert v.special("GAP") not in page.tokens
+    shown = v.decode(page.tokens)
+    assert shown == FUNCTION.replace("value in values", "").replace("total / len(values)", "")
+    short = Page.of(FUNCTION, [at("value in values"), at("total / len(values)")], [6, 9], 40)
+    assert v.special("GAP") in short.tokens
+    assert len(short.tokens) == 40
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=60)
+def test_any_fill_comes_back_and_the_rest_stays(data: st.DataObject) -> None:
+    """Holes anywhere, in tokens too; the text of a fill is what its cells write, piece by piece."""
+    start = data.draw(st.integers(0, len(SOURCE) - 3000))
+    source = SOURCE[start : start + data.draw(st.integers(1, 3000))]
+    ends = sorted(data.draw(st.lists(st.integers(0, len(source)), min_size=2, max_size=6, unique=True)))
+    spans = list(zip(ends[::2], ends[1::2], strict=False))
+    fills = [data.draw(st.sampled_from(["x", "a = b", "if x:\n    y\n", "\n", "é", source[a:b][:40] or "z"])) for a, b in spans]
+    page = Page.of(source, spans, [60] * len(spans), 1024)
+    tokens = page.tokens.copy()
+    for number, ((begin, capacity), fill) in enumerate(zip(page.slots, fills, strict=True)):
+        ids = page.encoded(number, fill)[:capacity]
+        tokens[begin : begin + len(ids)] = ids
+    written = page.written(tokens)
+    assert all(a == b or len(page.encoded(n, b)) > 60 for n, (a, b) in enumerate(zip(written, fills, strict=True)))
+    for text, pieces in zip(written, page.pieces(tokens), strict=True):
+        assert [a for a, _ in pieces[1:]] == [b for _, b in pieces[:-1]]
+        assert pieces[-1][1] == len(text)
+    new, places = spliced(source, spans, written)
+    assert [new[a:b] for a, b in places] == list(written)
+    outside = [source[a:b] for a, b in zip([0, *(b for _, b in spans)], [*(a for a, _ in spans), len(source)], strict=True)]
+    assert [new[a:b] for a, b in zip([0, *(b for _, b in places)], [*(a for a, _ in places), len(new)], strict=True)] == outside
+
+
+@pytest.mark.parametrize(
+    ("spans", "capacities", "message"),
+    [
+        ([], [], "no holes"),
+        ([(5, 9999)], [4], "outside"),
+        ([(5, 9), (7, 12)], [4, 4], "overlap"),
+        ([(5, 9)], [300], "too little"),
+        ([(5, 9)], [0], "at least 1"),
+    ],
+)
+def test_bad_holes(spans: list[tuple[int, int]], capacities: list[int], message: str) -> None:
+    with pytest.raises(PageError, match=message):
+        Page.of(FUNCTION, spans, capacities)
+
+
+# The task and the loop
+
+
+def test_blame_falls_on_the_hole_and_grows() -> None:
+    edit, task = Edit.of(FUNCTION, [at("not values")], [8], 96), CodeTask()
+    start, capacity = edit.page.slots[0]
+    tokens = edit.page.tokens.copy()
+    ids = edit.page.encoded(0, "not values ) x")
+    tokens[start : start + len(ids)] = ids
+    everything = np.ones(len(tokens), bool)
+    sizes = []
+    for _ in range(5):
+        (violation,) = task.check(edit, tokens, everything)
+        assert violation.reason is None
+        assert violation.rule == "syntax"
+        assert set(violation.positions) <= set(range(start, start + capacity))
+        sizes.append(len(violation.positions))
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1] == capacity
+    assert not task.verify(edit, tokens)
+    tokens[start : start + capacity] = edit.page.tokens[start : start + capacity]
+    ids = edit.page.encoded(0, "not value_s")
+    tokens[start : start + len(ids)] = ids
+    assert [v.rule for v in task.check(edit, tokens, everything)] == ["name"]
+    assert not task.verify(edit, tokens)
+    assert CodeTask().verify(Edit.of(FUNCTION, [at("not values")], [8], 96, names=False), tokens)
+
+
+def test_the_loop_takes_what_compiles_and_keeps_the_pins() -> None:
+    edit = Edit.of(FUNCTION, [at("total += value"), at("not values")], [8, 6], 96)
+    answer = edit.page.tokens.copy()
+    for number, (start, capacity) in enumerate(edit.page.slots):
+        ids = edit.page.encoded(number, FUNCTION[slice(*edit.page.spans[number])])
+        answer[start : start + capacity] = [*ids, *[Vocabulary.load().blank] * (capacity - len(ids))]
+    *_, outcome = refine(CodeTask(), edit, controls.oracle(2048, answer), budget=Budget(forwards=3))
+    assert isinstance(outcome, Outcome)
+    assert outcome.status == "solved"
+    assert CodeTask().decode(edit, outcome.tokens) == FUNCTION
+    *_, outcome = refine(CodeTask(), edit, CodeDenoiser(network()), budget=Budget(forwards=6))
+    assert isinstance(outcome, Outcome)
+    assert (outcome.tokens == edit.page.tokens)[edit.page.pinned].all()
+    assert not set(outcome.tokens[~edit.page.pinned].tolist()) & set(Vocabulary.load().sentinels)
+
+
+def test_candidates_are_ranked_and_honest() -> None:
+    random_ = controls.random(2048, blank=2047)
+    found = edits.edit(FUNCTION, [at("0")], random_, candidates=5, budget=Budget(forwards=40))
+    assert 1 <= len(found) <= 5
+    assert [one.rank for one in found] == sorted(one.rank for one in found)
+    for one in found:
+        assert one.error == compiles(one.text)
+        assert one.text == FUNCTION.replace("0", one.fills[0], 1)
+        assert one.counters.forwards > 0
+    same = edits.edit(FUNCTION, [at("0")], random_, candidates=5, budget=Budget(forwards=40))
+    assert [one.text for one in same] == [one.text for one in found]
+
+
+# Left to right
+
+
+def test_documents_of_a_page() -> None:
+    spans = [at("0"), at("total / len(values)")]
+    page, v = Page.of(FUNCTION, spans, [1, 1], 200), Vocabulary.load()
+    prefix, fim = document(page, "prefix"), document(page, "fim")
+    assert v.decode(prefix[0]) == FUNCTION[: spans[0][0]]
+    assert prefix[0][-1] == fim[0][-1] == v.special("HOLE0")
+    assert v.decode(fim[0]) == FUNCTION.replace("0", "").replace("total / len(values)", "")
+    fills = [page.encoded(number, FUNCTION[a:b]) for number, (a, b) in enumerate(spans)]
+    ids, wanted = spelled(page, "fim", fills)
+    assert v.decode(ids[wanted]) == "0total / len(values)"
+    assert (ids[wanted] == v.special("END")).sum() == 2
+
+
+def test_writing_draws_from_the_network() -> None:
+    page, net = Page.of(FUNCTION, [at("total = 0"), at("not values")], [1, 1], 96), network(causal=True)
+    greedy = [*write(net, page, "fim", 2, most=5)]
+    assert [fill.tolist() for fill in greedy[0].fills] == [fill.tolist() for fill in greedy[1].fills]
+    assert greedy[0].steps > greedy[1].steps  # the page is read once
+    drawn = [*write(net, page, "prefix", 3, 1.0, seed=1, most=5)]
+    assert len({tuple(one.fills[0].tolist()) for one in drawn}) > 1
+    banned = {*Vocabulary.load().sentinels, Vocabulary.load().blank}
+    assert not banned & {int(token) for one in [*greedy, *drawn] for fill in one.fills for token in fill}
+
+
+# Repair
+
+
+@pytest.mark.parametrize(
+    ("broken", "whole"),
+    [
+        ("def f(a:\n    return a\n", "def f(a):\n    return a\n"),
+        ("x = (1, 2))\n", "x = (1, 2)\n"),
+        ("if a:\nb = 1\n", "if a:\n    b = 1\n"),
+        ("for a in in b:\n    pass\n", "for a in b:\n    pass\n"),
+    ],
+)
+def test_small_damages_have_a_repair_of_one_edit(broken: str, whole: str) -> None:
+    """What the model may choose from has the right one in it, and what comes back compiles with one edit."""
+    assert repairs.distance(broken, whole) == 1
+    known = controls.oracle(2048, np.full(96, Vocabulary.load().encode(")")[0][0]))
+    found = repairs.repair(broken, known, candidates=50)
+    assert all(one.error is None and compiles(one.text) is None for one in found)
+    assert repairs.distance(broken, found[0].text) == 1
+    assert whole in [one.text for one in found]
+
+
+def test_repairing_what_is_whole_is_an_error() -> None:
+    with pytest.raises(ValueError, match="compiles already"):
+        repairs.repair("x = 1\n", controls.random(2048))
+
+
+# The command line
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    net = network()
+    checkpoint.save(folder, net.state_dict(), net.config, "code", {})
+    return str(folder)
+
+
+def test_fill_writes_only_what_compiles(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mean.py"
+    file.write_text(FUNCTION)
+    file.chmod(0o640)
+    code = main(["edit", "fill", str(file), "--hole", "3:13-3:14", "--denoiser", "random", "--json", "--n", "3", "--write"])
+    said = json.loads(capsys.readouterr().out)
+    if code == 0:
+        assert file.read_text() == said["candidates"][0]["text"]
+        assert compiles(file.read_text()) is None
+    else:
+        assert said["status"] == "invalid"
+        assert file.read_text() == FUNCTION
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    assert [path.name for path in tmp_path.iterdir()] == ["mean.py"]
+    file.write_text(FUNCTION)
+    hole = "2:5-8:31"  # a model that knows nothing does not write a function
+    assert main(["edit", "fill", str(file), "--hole", hole, "--denoiser", model, "--forwards", "2", "--write"]) == 1
+    captured = capsys.readouterr()
+    assert "invalid" in captured.err
+    assert captured.out == ""
+    assert file.read_text() == FUNCTION
+
+
+def test_repair_of_a_file(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "broken.py"
+    file.write_bytes(b"def f(a):\r\n    return (a\r\n")
+    assert main(["edit", "repair", str(file), "--denoiser", model, "--n", "2"]) == 0
+    assert "+    return " in capsys.readouterr().out
+    assert file.read_bytes() == b"def f(a):\r\n    return (a\r\n"
+    assert main(["edit", "repair", str(file), "--denoiser", model, "--write"]) == 0
+    assert compiles(file.read_text()) is None
+    assert b"def f(a):\r\n" in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        (b"x = 1\n", [], "needs a --hole"),
+        (b"x = 1\n", ["--hole", "1:1"], "not L:C-L:C"),
+        (b"x = 1\n", ["--hole", "9:1-9:2"], "no line 9"),
+        (b"x = 1\n", ["--hole", "1:1-1:99"], "no column 99"),
+        (b"x = 1\n", ["--hole", "1:4-1:2"], "ends before"),
+        (b"x = 1\n", ["--hole", "1:1-1:4", "--hole", "1:2-1:5"], "overlap"),
+        (b"", ["--hole", "1:1-1:1"], "empty"),
+        (b"x = \0\n", ["--hole", "1:1-1:2"], "binary"),
+        (b"x = '\xff'\n", ["--hole", "1:1-1:2"], "not UTF-8"),
+        (b"x\n" * 50_000, ["--hole", "1:1-1:2"], "lines"),
+        (b"x = 1\n", ["--hole", "1:1-1:2", "--denoiser", "nonsense"], "nonsense"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    data: bytes, options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "source.py"
+    file.write_bytes(data)
+    assert main(["edit", "fill", str(file), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert file.read_bytes() == data
+
+
+def test_repairing_a_whole_file_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "source.py"
+    file.write_text("x = 1\n")
+    assert main(["edit", "repair", str(file), "--denoiser", "random"]) == 2
+    assert "nothing to repair" in capsys.readouterr().err
+    assert main(["edit", "fill", str(tmp_path / "none.py"), "--hole", "1:1-1:2"]) == 2
