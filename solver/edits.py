@@ -61,7 +61,7 @@ def denoiser_for(name: str | Denoiser) -> Denoiser:
     """A denoiser of code by name. Raises CheckpointError in one line."""
     if name == "compact" and not (SHIPPED / CodeTask.name).is_dir():
         raise CheckpointError(
-            "no checkpoint for code ships yet: train one (train code --out RUN), then --denoiser RUN/checkpoint"
+            "no checkpoint for code ships yet: train code --out RUN makes one, --denoiser RUN/checkpoint takes it"
         )
     return load(name, CodeTask.name, Vocabulary.load().size) if isinstance(name, str) else name
 

@@ -185,14 +185,14 @@ def test_the_loop_takes_what_compiles_and_keeps_the_pins() -> None:
 
 def test_candidates_are_ranked_and_honest() -> None:
     random_ = controls.random(2048, blank=2047)
-    found = edits.edit(FUNCTION, [at("0")], random_, candidates=5, budget=Budget(forwards=40))
+    found = edits.edit(FUNCTION, [at("0")], random_, candidates=5, budget=Budget(forwards=8))
     assert 1 <= len(found) <= 5
     assert [one.rank for one in found] == sorted(one.rank for one in found)
     for one in found:
         assert one.error == compiles(one.text)
         assert one.text == FUNCTION.replace("0", one.fills[0], 1)
         assert one.counters.forwards > 0
-    same = edits.edit(FUNCTION, [at("0")], random_, candidates=5, budget=Budget(forwards=40))
+    same = edits.edit(FUNCTION, [at("0")], random_, candidates=5, budget=Budget(forwards=8))
     assert [one.text for one in same] == [one.text for one in found]
 
 
@@ -214,10 +214,10 @@ def test_documents_of_a_page() -> None:
 
 def test_writing_draws_from_the_network() -> None:
     page, net = Page.of(FUNCTION, [at("total = 0"), at("not values")], [1, 1], 96), network(causal=True)
-    greedy = [*write(net, page, "fim", 2, most=5)]
+    greedy = [*write(net, page, "fim", 2, most=3)]
     assert [fill.tolist() for fill in greedy[0].fills] == [fill.tolist() for fill in greedy[1].fills]
     assert greedy[0].steps > greedy[1].steps  # the page is read once
-    drawn = [*write(net, page, "prefix", 3, 1.0, seed=1, most=5)]
+    drawn = [*write(net, page, "prefix", 3, 1.0, seed=1, most=3)]
     assert len({tuple(one.fills[0].tolist()) for one in drawn}) > 1
     banned = {*Vocabulary.load().sentinels, Vocabulary.load().blank}
     assert not banned & {int(token) for one in [*greedy, *drawn] for fill in one.fills for token in fill}
@@ -265,7 +265,23 @@ def test_fill_writes_only_what_compiles(tmp_path: Path, model: str, capsys: pyte
     file = tmp_path / "mean.py"
     file.write_text(FUNCTION)
     file.chmod(0o640)
-    code = main(["edit", "fill", str(file), "--hole", "3:13-3:14", "--denoiser", "random", "--json", "--n", "3", "--write"])
+    code = main(
+        [
+            "edit",
+            "fill",
+            str(file),
+            "--hole",
+            "3:13-3:14",
+            "--denoiser",
+            "random",
+            "--json",
+            "--n",
+            "3",
+            "--write",
+            "--forwards",
+            "8",
+        ]
+    )
     said = json.loads(capsys.readouterr().out)
     if code == 0:
         assert file.read_text() == said["candidates"][0]["text"]
