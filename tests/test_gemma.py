@@ -9,6 +9,7 @@ import torch
 
 from solver.denoisers.diffusion_gemma import DiffusionGemma
 from solver.denoisers.gemma_sampler import sample
+from solver.denoisers.prompts import cached
 from solver.tasks.canvas import Canvas
 from tests import tiny_models
 
@@ -93,9 +94,9 @@ def test_expected_embeddings_stand_in_for_the_logits_they_come_from() -> None:
     cache, mask = state.prefix.rows((0,))
     expected = model(
         decoder_input_ids=torch.tensor(tokens),
-        past_key_values=cache,
         decoder_attention_mask=torch.nn.functional.pad(mask, (0, CANVAS), value=True),
         self_conditioning_logits=logits,
+        **cached(model, cache),
     ).logits / denoiser.schedule.temperature(1)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(found, logits, atol=1e-2)  # it matters

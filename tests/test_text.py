@@ -19,6 +19,7 @@ from solver.denoisers.diffusion_gemma import DiffusionGemma
 from solver.denoisers.embedded import Embedded
 from solver.denoisers.masked_lm import MaskedLM
 from solver.denoisers.pretrained import adapt, open_model
+from solver.denoisers.prompts import cached
 from solver.denoisers.protocol import Denoiser, ModelError
 from solver.drive import refine, solve
 from solver.kernels import reference
@@ -293,7 +294,7 @@ class BlockCausal:
             mask += torch.full((own, own), float("-inf")).triu(1)
         return self.inner(
             input_ids=input_ids,
-            past_key_values=past_key_values,
+            **cached(self.inner, past_key_values),
             use_cache=use_cache,
             attention_mask=mask,
             position_ids=torch.arange(before, before + own)[None],

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from solver.denoisers.prompts import different
+from solver.denoisers.prompts import cached, different
 from solver.kernels import reference
 from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
@@ -175,14 +175,15 @@ class DiffusionGemma:
         places = torch.arange(seen, seen + ids.shape[1], device=ids.device)[None]
         every = mask if before is None else torch.cat([before.mask, mask], 1)
         # the model's own mask for generate: right for a cache that is not empty, too
-        masks = self.model.model.encoder.create_masks_for_generate(
+        encoder = self.model.model.encoder
+        masks = encoder.create_masks_for_generate(
             config=self.model.config,
             inputs_embeds=torch.empty((*ids.shape, 0), dtype=self.model.dtype, device=ids.device),
             attention_mask=every,
-            past_key_values=cache,
             position_ids=places,
+            **cached(encoder.create_masks_for_generate, cache),
         )
-        self.model.model.encoder(input_ids=ids, attention_mask=masks, past_key_values=cache, position_ids=places)
+        encoder(input_ids=ids, attention_mask=masks, position_ids=places, **cached(encoder, cache))
         return Prefix(cache, every)
 
     def extend(self, state: GemmaState, block: Tensor) -> GemmaState:
@@ -213,7 +214,7 @@ class DiffusionGemma:
         cache, mask = state.prefix.rows(state.index)
         every = torch.nn.functional.pad(mask, (0, tokens.shape[1]), value=True)
         with conditioned(self.model, aux.soft):
-            output = self.model(decoder_input_ids=tokens, past_key_values=cache, decoder_attention_mask=every)
+            output = self.model(decoder_input_ids=tokens, decoder_attention_mask=every, **cached(self.model, cache))
         logits: Tensor = output.logits
         return logits
 

@@ -58,9 +58,9 @@ def one_canvas(denoiser: DiffusionGemma, prefix: Prefix) -> Tensor:
     for step in range(schedule.steps):
         logits = denoiser.model(
             decoder_input_ids=canvas,
-            past_key_values=prefix.cache,
             decoder_attention_mask=every,
             self_conditioning_logits=said,
+            **prompts.cached(denoiser.model, prefix.cache),
         ).logits
         logits = logits / schedule.temperature(step)
         p = logits.softmax(-1, dtype=torch.float32)

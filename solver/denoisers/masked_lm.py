@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from solver.denoisers.diffusion_gemma import shallow
-from solver.denoisers.prompts import different
+from solver.denoisers.prompts import cached, different
 from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
@@ -112,7 +112,8 @@ class MaskedLM:
     def read(self, prompt: Tensor) -> Any:
         """The cache of a prompt (P,), and the logits behind its last token, for models that are shifted."""
         output = self.model(input_ids=prompt[None], use_cache=True)
-        return output.past_key_values, output.logits[:, -1:]
+        found = output.cache if hasattr(output, "cache") else output.past_key_values  # renamed in transformers 5.24
+        return found, output.logits[:, -1:]
 
     def extend(self, state: MaskedState, block: Tensor) -> MaskedState:
         """The state after each row's finished canvas, ``block`` (B, L): a longer prompt."""
@@ -145,7 +146,7 @@ class MaskedLM:
             cache, last = state.caches[index[0]]
             own = shallow(cache)  # the model writes to the cache that it is given
             own.batch_repeat_interleave(len(index))
-            logits = self.model(input_ids=canvas, past_key_values=own, use_cache=True).logits
+            logits = self.model(input_ids=canvas, use_cache=True, **cached(self.model, own)).logits
             return torch.cat([last.expand(len(index), -1, -1), logits[:, :-1]], 1) if self.shift else logits
         prompt = torch.stack([state.prompts[i] for i in index])
         logits = self.model(input_ids=torch.cat([prompt, canvas], 1)).logits

@@ -1,10 +1,11 @@
-"""What stands before a canvas: prompts as tokens, each different one once, and whether they fit."""
+"""What stands before a canvas: prompts as tokens, each different one once, whether they fit, and their cache."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from inspect import signature
 from typing import Any
 
 from solver.denoisers.protocol import ModelError, TextDenoiser
@@ -36,6 +37,13 @@ def fits(denoiser: TextDenoiser, prompt: int, cells: int) -> None:
     most = denoiser.context
     if most is not None and prompt + cells > most:
         raise ModelError(f"a prompt of {prompt} tokens and {cells} to write are over the model's context of {most}")
+
+
+def cached(function: Callable[..., Any], found: Any) -> dict[str, Any]:
+    """The keyword argument that gives ``function`` (a model, one of its methods) a cache: ``cache`` from transformers 5.24 on,
+    before that and in models of others' code ``past_key_values``."""
+    names = signature(getattr(function, "forward", function)).parameters
+    return {"cache" if "cache" in names else "past_key_values": found}
 
 
 def ends(model: Any) -> list[int]:
