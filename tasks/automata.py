@@ -75,7 +75,7 @@ def unroll(
 ) -> Unrolled:
     """The automaton of the grammar's texts of at most ``cells`` bytes: states are (node, return address) pairs, taken in the
     order of how short a text can be that goes through them, until there are ``most``. ``costs``: of each node's shortest text,
-    where they are known (:func:`~solver.tasks.grammar.shortest`); without them a byte is assumed. ``frame``: what the block holds
+    where they are known (:func:`~solver.tasks.grammar.shortest`); without them what the grammar says is the ``least``. ``frame``: what the block holds
     already; states to which no text leads that fits it are left out, so the automaton is of use for that block only."""
     parts = _Parts()
     final = parts.new()
@@ -106,7 +106,7 @@ def unroll(
         found = numbers.get(key)
         if found is None:
             found = numbers[key] = parts.new()
-            rest[found] = rest[back] + (1 if costs is None else costs.get(node, np.inf))
+            rest[found] = rest[back] + (grammar.least(node) if costs is None else costs.get(node, np.inf))
             level[found] = inside
             arrivals[found] = key
         return found

@@ -39,6 +39,9 @@ class Grammar(Protocol):
     def loose(self, node: Hashable) -> bool:
         """Whether ``node`` may be called only so many times inside itself (``unroll``'s ``depth``): it says nothing."""
 
+    def least(self, node: Hashable) -> int:
+        """Bytes that each of the node's texts has at least: 0 or 1."""
+
 
 class Regex:
     """All texts in which a pattern is found, or with ``whole`` those that it matches from beginning to end, as a grammar. Raises
@@ -53,6 +56,9 @@ class Regex:
 
     def loose(self, node: Hashable) -> bool:
         return False
+
+    def least(self, node: Hashable) -> int:
+        return 0
 
 
 def recognise(grammar: Grammar, text: bytes) -> bool:

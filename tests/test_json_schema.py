@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from solver.drive import refine
 from solver.structured import ANEW, Filled, denoiser_for, fill
+from solver.tasks import language
 from solver.tasks.automata import unroll
 from solver.tasks.grammar import recognise
 from solver.tasks.json_schema import formats
@@ -270,6 +271,21 @@ def test_template_stands_byte_for_byte() -> None:
     assert valid(schema, found.value)
     with pytest.raises(FillError, match="template"):
         fill(schema, template=['{"b":1,"a":', Gap(3), "}"], denoiser="random")
+
+
+@settings(max_examples=40)
+@given(schemas, values, st.integers(0, 1 << 30))
+def test_what_stood_in_the_gaps_of_a_template_is_possible(schema: Any, value: Any, seed: int) -> None:
+    text = spell(Values(Compiler(schema), 256), value)
+    if text is None or not valid(schema, value):
+        return
+    kept = np.random.default_rng(seed).random(len(text.decode())) < 0.5
+    parts = [character if keep else Gap(len(character.encode())) for character, keep in zip(text.decode(), kept, strict=True)]
+    form = Form.of(schema, template=parts)
+    tokens = np.frombuffer(text, np.uint8).astype(np.int64)
+    assert language.possible(form.unrolled, form.slots, *form.given)
+    if form.unrolled.complete:
+        assert language.possible(form.unrolled, form.slots, tokens, np.ones(len(text), bool))
 
 
 def test_predicates_remask_only_their_part() -> None:

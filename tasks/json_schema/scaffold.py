@@ -83,7 +83,8 @@ def pieces(values: Values, formula: Formula, depth: int = 0, among: Formula | No
 
 def has_others(values: Values, plan: Plan, left: Formula) -> bool:
     """Whether an object may have a member that its schema does not name."""
-    for _, subs in values.classes(plan, left):
+    left, classes = values.classes(plan, left)
+    for _, subs in classes:
         by_leaf = dict(subs)
         if any(value is not NO for value, _ in values.choices(left, lambda f: by_leaf.get(f, ()))):  # noqa: B023
             return True

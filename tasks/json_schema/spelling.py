@@ -74,7 +74,7 @@ def _object(values: Values, left: Formula, members: dict[str, Any]) -> bytes | N
     rank = {name: at for at, name in enumerate(plan.names)}
     texts = []
     for name in sorted(members, key=lambda name: rank.get(name, len(rank))):
-        subs = _subs(values, plan, left, name)
+        left, subs = _subs(values, plan, left, name)
         if subs is None:
             return None
         for choice, after in values.choices(left, lambda f: subs.get(f, ())):  # noqa: B023
@@ -88,10 +88,8 @@ def _object(values: Values, left: Formula, members: dict[str, Any]) -> bytes | N
     return b"{" + b",".join(texts) + b"}" if rewrite(left, finished) is not NO else None
 
 
-def _subs(values: Values, plan: Any, left: Formula, name: str) -> dict[Formula, Hashable] | None:
+def _subs(values: Values, plan: Any, left: Formula, name: str) -> tuple[Formula, dict[Formula, Hashable] | None]:
     if name in plan.names:
-        return {f: values.member_subs(f, name) for f in leaves(left)}
-    for term, subs in values.classes(plan, left):
-        if regex.matches(term, name):
-            return dict(subs)
-    return None
+        return left, {f: values.member_subs(f, name) for f in leaves(left)}
+    left, classes = values.classes(plan, left)
+    return left, next((dict(subs) for term, subs in classes if regex.matches(term, name)), None)

@@ -40,6 +40,7 @@ LENGTH = 256
 REFUSED = 32  # drafts that are remembered
 BLAME = 2.0  # nats that each byte of a part is less likely when it was refused
 DEEPEST = 200  # levels of a schema
+DEEPER = 4  # values within values within holes, where the schema says nothing of them
 VALIDATORS = {
     4: jsonschema_rs.Draft4Validator,
     6: jsonschema_rs.Draft6Validator,
@@ -101,7 +102,7 @@ class Form:
                 raise SchemaError("the template is empty")
         cells = sum(part.cells if isinstance(part, Gap) else len(part) for part in parts)
         values = Values(compiler, cells, names_in(parts), spaces=template is not None)
-        unrolled = unroll(values, cells, 4 * MOST_STATES, frame=frame_of(parts)) if template is not None else None
+        unrolled = around(values, parts, cells) if template is not None else None
         if unrolled is None or unrolled.empty:
             unrolled = unroll(values, cells)
         escaped = any(b"\\" in part for part in parts if isinstance(part, bytes))  # the grammar spells names in one way
@@ -156,11 +157,7 @@ class Form:
     @cached_property
     def given(self) -> tuple[Tokens, Mask]:
         """The template's bytes (L,), and which cells hold one."""
-        tokens = np.concatenate(
-            [np.full(p.cells, BLANK) if isinstance(p, Gap) else np.frombuffer(p, np.uint8) for p in self.parts]
-        )
-        pinned = np.concatenate([np.full(p.cells if isinstance(p, Gap) else len(p), isinstance(p, bytes)) for p in self.parts])
-        return tokens.astype(np.int64), pinned
+        return given_in(self.parts)
 
     @property
     def prompt(self) -> bytes:
@@ -180,13 +177,7 @@ class Form:
 
     @cached_property
     def slots(self) -> Slots:
-        _, pinned = self.given
-        last = np.zeros(len(pinned), bool)
-        at = 0
-        for part in self.parts:
-            at += part.cells if isinstance(part, Gap) else len(part)
-            last[at - 1] = isinstance(part, Gap)
-        return Slots(~pinned, last)
+        return slots_in(self.parts)
 
 
 def too_deep(schema: Any) -> None:
@@ -225,6 +216,33 @@ def blamed(error: Any, instance: Any) -> list[tuple[str | int, ...]]:
     for part in path:
         instance = instance[part]
     return [(*path, at) for at in repetitions(instance)]
+
+
+def given_in(parts: Sequence[bytes | Gap]) -> tuple[Tokens, Mask]:
+    """The bytes of literals, BLANK in holes (L,), and which cells hold one."""
+    tokens = np.concatenate([np.full(p.cells, BLANK) if isinstance(p, Gap) else np.frombuffer(p, np.uint8) for p in parts])
+    pinned = np.concatenate([np.full(p.cells if isinstance(p, Gap) else len(p), isinstance(p, bytes)) for p in parts])
+    return tokens.astype(np.int64), pinned
+
+
+def slots_in(parts: Sequence[bytes | Gap]) -> Slots:
+    _, pinned = given_in(parts)
+    last = np.zeros(len(pinned), bool)
+    at = 0
+    for part in parts:
+        at += part.cells if isinstance(part, Gap) else len(part)
+        last[at - 1] = isinstance(part, Gap)
+    return Slots(~pinned, last)
+
+
+def around(values: Values, parts: Sequence[bytes | Gap], cells: int) -> Unrolled:
+    """The texts that fit a template. What no schema speaks of is written no deeper in its holes than the literals need."""
+    found = unroll(values, cells, 4 * MOST_STATES, frame=frame_of(parts))
+    for depth in range(2, DEEPER + 1):
+        if found.complete or (not found.empty and language.possible(found, slots_in(parts), *given_in(parts))):
+            break
+        found = unroll(values, cells, 4 * MOST_STATES, depth, frame=frame_of(parts))
+    return found
 
 
 def frame_of(parts: Sequence[bytes | Gap]) -> Frame:

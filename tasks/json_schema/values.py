@@ -29,6 +29,7 @@ from solver.tasks.json_schema.numbers import number_fragment
 MOST_OPEN = 5  # subschemas that one value may make true or false freely; beyond, the validator decides
 MOST_WORDS = 2000
 FREE = ("value", YES)
+TAIL = ("tail",)
 BLANKS = explore(0, lambda _: [(WHITE, 1)], lambda state: state == 1, 2)  # one or more characters of white space
 
 
@@ -94,6 +95,9 @@ class Values:
     def loose(self, node: Hashable) -> bool:
         return node == FREE
 
+    def least(self, node: Hashable) -> int:
+        return 0 if node == TAIL else 1
+
     def moves(self, node: Hashable) -> tuple[Move, ...]:
         found = self._moves.get(node)
         if found is None:
@@ -105,7 +109,7 @@ class Values:
     # a name; a node is marked "bare" where it has been.
 
     def at_document(self, formula: Formula) -> list[Move]:
-        return [Move(call=("value", formula), goto=("tail",))]
+        return [Move(call=("value", formula), goto=TAIL)]
 
     def at_tail(self) -> list[Move]:
         return [Move(), Move(BLANKS)]
@@ -229,7 +233,8 @@ class Values:
 
     def at_member(self, plan: Plan, left: Formula, at: int) -> list[Move]:
         if at == len(plan.names):
-            return [Move(b'"', goto=Key("key", plan, left, term, subs)) for term, subs in self.classes(plan, left)]
+            left, classes = self.classes(plan, left)
+            return [Move(b'"', goto=Key("key", plan, left, term, subs)) for term, subs in classes]
         name = plan.names[at]
         if self.spaces:
             found = [Move(plan.spelled[at].removesuffix(b":"), goto=Place("named", plan, left, at))]
@@ -300,8 +305,9 @@ class Values:
     def names(self, f: Formula) -> regex.Term:
         return self.text(of_kind(self.compiler.formula(f.parts[1]), "string"))
 
-    def classes(self, plan: Plan, left: Formula) -> list[tuple[regex.Term, tuple[tuple[Formula, Any], ...]]]:
-        """The names that the schema does not know, divided by what its patterns say of them."""
+    def classes(self, plan: Plan, left: Formula) -> tuple[Formula, list[tuple[regex.Term, tuple[tuple[Formula, Any], ...]]]]:
+        """The names that the schema does not know, divided by what its patterns say of them, and ``left``: in doubt about them,
+        where there are too many patterns."""
         about = [f for f in leaves(left) if f.parts[0] in ("members", "names")]
         tests: dict[regex.Term, None] = {}
         for f in about:
@@ -311,7 +317,8 @@ class Values:
                 tests.update(dict.fromkeys(term for term, _ in f.parts[1].patterns))
         if len(tests) > MOST_OPEN:
             self.compiler.decline("patternProperties", "object")
-            return [(plan.unknown, tuple((f, ()) for f in about))]
+            doubtful = rewrite(left, lambda f: MAYBE if f.parts[0] in ("members", "names") else f)
+            return doubtful, [(plan.unknown, ())] if doubtful is not NO else []
         found = []
         for answers in product((True, False), repeat=len(tests)):
             answer = dict(zip(tests, answers, strict=True))
@@ -319,7 +326,7 @@ class Values:
             subs = tuple((f, self.class_subs(f, answer)) for f in about)
             if term is not regex.NEVER and not self.refused(left, dict(subs)):
                 found.append((term, subs))
-        return found
+        return left, found
 
     def class_subs(self, f: Formula, answer: Mapping[regex.Term, bool]) -> Any:
         if f.parts[0] == "names":
