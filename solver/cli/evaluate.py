@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", required=True, help="results.json, report.md and plots; new rows join those there"
     )
     parser.add_argument("--sections", default="contest", metavar="A,B", help=f"any of {', '.join(SECTIONS)} (contest)")
-    parser.add_argument("--arms", metavar="A,B", help="who takes part (all that have a checkpoint)")
+    parser.add_argument("--arms", metavar="A,B", help="who takes part (all that have a checkpoint); json, code: A;B")
     parser.add_argument("--files", metavar="A,B", help="only these files (generated_minimal: ours); a+b: both as one")
     parser.add_argument("--limit", type=whole(1), metavar="N", help="puzzles a file at most (200; --quick 400)")
     parser.add_argument("--seeds", type=whole(1), metavar="N", help="evaluation seeds (3; --quick 1)")

@@ -47,9 +47,9 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
     random = controls.random(v.size, blank=v.blank)
     arms = code_arms.arms(network, baseline, corpus.train, random)
     if arguments.arms:
-        if unknown := set(arguments.arms.split(",")) - set(arms):
+        if unknown := set(arguments.arms.split(";")) - set(arms):
             raise UsageError(f"unknown arm {min(unknown)!r}; there are {', '.join(arms)}")
-        arms = {name: arm for name, arm in arms.items() if name in arguments.arms.split(",")}
+        arms = {name: arm for name, arm in arms.items() if name in arguments.arms.split(";")}
     limit = arguments.limit or (20 if arguments.quick else 100)
     if "infill" in sections:
         yield from code.infill(code.holes(corpus.development, cuts, limit), arms)
@@ -85,5 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
         found.append(row)
         results.write_text(json.dumps({"rows": found}, indent=1) + "\n")
         print({name: value for name, value in row.items() if not name.startswith("within")}, file=sys.stderr, flush=True)
+    from solver.evaluation import plots
+    from solver.evaluation.code_plots import PLOTS
+
+    plots.draw(found, out, PLOTS)
     print(results)
     return 0

@@ -70,16 +70,19 @@ def graded(hole: Hole, answer: Answer) -> dict[str, bool]:
         return dict.fromkeys(("exact", "renamed", "compiles", "unknown", "doubled"), False)
     text, spans = spliced(hole.source, hole.spans, answer.fills)
     good = compiles(text) is None
-    behind = [hole.source[b : b + 12].strip() for _, b in hole.spans]
     return {
         "exact": answer.fills == hole.truth,
         "renamed": good and same_up_to_renaming(hole.source, text),
         "compiles": good,
         "unknown": good and any(fault.rule != "syntax" for fault in Finder(hole.source, hole.spans).faults(text, spans)),
-        "doubled": any(
-            len(after) > 3 and fill.rstrip().endswith(after) for fill, after in zip(answer.fills, behind, strict=True)
-        ),
+        "doubled": any(repeats(fill, hole.source[b:]) for fill, (_, b) in zip(answer.fills, hole.spans, strict=True)),
     }
+
+
+def repeats(fill: str, after: str, least: int = 4) -> bool:
+    """Whether a fill ends with the beginning of what stands behind it: ``least`` characters or more, white space aside."""
+    end, begin = "".join(fill.split()), "".join(after[:80].split())
+    return any(end.endswith(begin[:size]) for size in range(least, len(begin) + 1))
 
 
 def row(section: str, file: str, arm: str, some: Sequence[Hole], answers: Sequence[Answer]) -> Row:

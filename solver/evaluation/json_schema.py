@@ -178,11 +178,11 @@ def membership(some: Sequence[Problem], remotes: dict[str, Any]) -> Iterator[Row
                 grammar = Values(compiler, 1024)
                 validator = validator_of(problem.schema, compiler.draft, False, known_to(problem, remotes))
                 strict = validator_of(problem.schema, compiler.draft, True, known_to(problem, remotes))
-            except SchemaError:
+                spelled = [spell(grammar, value) is not None for value, _ in problem.tests]
+            except SchemaError:  # a $ref to nothing is found where it is followed
                 counts["not a schema"] += 1
                 continue
-            for value, valid in problem.tests:
-                inside = spell(grammar, value) is not None
+            for (value, valid), inside in zip(problem.tests, spelled, strict=True):
                 if valid:
                     counts["valid"] += 1
                     counts["valid, in the language"] += inside

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from solver.evaluation import json_tables
+from solver.evaluation import code_tables, json_tables
 from solver.evaluation.report import merged, percent, table
 
 Row = dict[str, Any]
-RESULTS = Path(__file__).parents[2] / "docs" / "results"  # results.json of Sudoku, json.json of JSON
+RESULTS = Path(__file__).parents[2] / "docs" / "results"  # results.json of Sudoku, json.json, code.json
 MARK = re.compile(r"(<!-- table: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 FILES = {
     "sepb_easy150_rated": "sepb easy",
@@ -162,7 +162,7 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {"with-checks": with_checks, "arms": arms, "contest": contest}
 TABLES |= {name: section(name, columns) for name, columns in COLUMNS.items()}
-TABLES |= json_tables.TABLES
+TABLES |= json_tables.TABLES | code_tables.TABLES
 
 
 def results(folder: Path = RESULTS) -> list[Row]:

@@ -1,0 +1,82 @@
+"""The code evaluation: its marks, its arms, its tables and plots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from solver.denoisers import controls
+from solver.denoisers.code_network import CodeNetwork
+from solver.evaluation import code, code_arms, code_plots, code_tables, plots
+from solver.evaluation.code_arms import Answer, Hole
+from solver.tasks.code_edit.corpus import Function
+from solver.tasks.code_edit.holes import cuts, dependent
+from solver.tasks.code_edit.vocabulary import Vocabulary
+from solver.training.presets import CODE
+from tests import code_material
+
+SOURCE = "def area(width, height):\n    size = width * height\n    return size\n"
+
+
+def functions(count: int) -> list[Function]:
+    return [Function("a.py", source, (0, len(source))) for source in code_material.alone()[:count]]
+
+
+def network(model: str) -> CodeNetwork:
+    torch.manual_seed(0)
+    config = CODE[model, "smoke"].network
+    return CodeNetwork(config).eval()  # type: ignore[arg-type]
+
+
+def marks(hole: Hole, *fills: str) -> dict[str, bool]:
+    return code.graded(hole, Answer(fills, True, 1, 0.0, 0.0))
+
+
+def test_marks() -> None:
+    at = SOURCE.index("width * height")
+    one = Hole("right", SOURCE, ((at, at + len("width * height")),))
+    assert marks(one, "width * height") == {"exact": True, "renamed": True, "compiles": True, "unknown": False, "doubled": False}
+    assert marks(one, "height * width")["exact"] is False
+    assert marks(one, "wide * height")["unknown"] is True
+    assert marks(one, "width *")["compiles"] is False
+    assert marks(one, "width * height\n    return size")["doubled"] is True
+    assert not any(code.graded(one, Answer(None, False, 1, 0.0, 0.0)).values())
+    first, second = SOURCE.index("size ="), SOURCE.index("return size") + len("return ")
+    both = Hole("variable", SOURCE, ((first, first + 4), (second, second + 4)))
+    assert marks(both, "product", "product")["renamed"] is True
+    assert marks(both, "product", "product")["exact"] is False
+    assert marks(both, "product", "size")["renamed"] is False
+    assert marks(both, "width", "width")["renamed"] is False  # the argument's name is taken
+
+
+def test_arms_tables_and_plots(tmp_path: Path) -> None:
+    some = functions(12)
+    random = controls.random(Vocabulary.load().size, blank=Vocabulary.load().blank)
+    arms = code_arms.arms(network("diffusion"), network("ar"), some, random)
+    assert {name.split(",")[0].split("-")[0] for name in arms} == {"diffusion", "ar", "n", "random"}
+    (one, *_), (other, *_) = code.holes(some, cuts, 1), code.holes(some, dependent, 1)
+    few = {name: arms[name] for name in ("diffusion", "diffusion-oneshot", "ar-fim", "n-gram with cache, true length", "random")}
+    fast = {name: arms[name] for name in ("diffusion-oneshot", "n-gram with cache, true length")}
+    rows = [*code.infill([one], few), *code.infill([other], fast, "code-dependent")]
+    rows += code.repairs(some, {"random": random}, 1)
+    rows.append(code.speed([one], arms["n-gram with cache, true length"]))
+    for row in rows:
+        if row["section"] in ("code-infill", "code-dependent"):
+            shares = np.array(list(row["within_gflop"].values()))
+            assert (np.diff(shares) >= 0).all()
+            assert not row["arm"].startswith(("diffusion", "ar")) or row["gflop_mean"] > 0
+            assert row["exact"] <= row["renamed"] <= row["compiles"]
+    sections = {row["section"] for row in rows}
+    for name, table in code_tables.TABLES.items():
+        section = name.removesuffix("-by-kind")
+        assert (table(rows).count("\n") > 2) == (section in sections), name
+    assert set(plots.draw(rows, tmp_path, code_plots.PLOTS)) == {"code_infill.png", "code_dependent.png"}
+
+
+def test_the_same_holes_every_time() -> None:
+    some = functions(20)
+    first, second = ([(hole.kind, hole.source, hole.spans) for hole in code.holes(some, cuts, 2)] for _ in range(2))
+    assert first == second
+    assert len(first) > 4
