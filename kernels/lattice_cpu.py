@@ -28,9 +28,12 @@ class Lattice:
         shape = (len(weights), len(a.member_first) - 1)
         self.mantissa, self.exponent = np.empty(shape), np.empty(shape, np.int32)
         self.high, self.argument = np.empty(shape), np.empty(shape, np.int32)
-        self.linear, self.totals = np.empty_like(self.weights), np.empty(shape)
+        top = self.weights.max(1)
+        self.linear = np.exp(self.weights - np.where(top > -np.inf, top, 0.0)[:, None])  # numpy's own loop is the fastest
+        self.totals = np.empty(shape)
         edges = (a.members, a.member_first, a.atoms)
-        passes.labels(self.weights, *edges, self.linear, self.totals, self.mantissa, self.exponent, self.high, self.argument)
+        into = (self.totals, self.mantissa, self.exponent, self.high, self.argument)
+        passes.labels(self.weights, *edges, top, self.linear, *into)
         self.blank = np.ascontiguousarray(self.weights[:, -1])
         self._behind: tuple[Any, Any] | None = None
 

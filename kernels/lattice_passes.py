@@ -42,21 +42,16 @@ def _tidy(m, e):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def labels(weights, members, first, atoms, linear, totals, mantissa, exponent, high, argument):  # type: ignore[no-untyped-def]
-    """The total (as mantissa and exponent), the largest log-weight and its symbol of every label in every cell; and the weights
-    and the totals relative to the largest weight of the cell."""
-    cells, symbols = weights.shape
+def labels(weights, members, first, atoms, top, linear, totals, mantissa, exponent, high, argument):  # type: ignore[no-untyped-def]
+    """The total (as mantissa and exponent), the largest log-weight and its symbol of every label in every cell; and the totals
+    relative to the largest weight of the cell, ``top``, as ``linear`` is."""
+    cells = len(weights)
     atom_of, parts, part_first = atoms
     count = parts.max() + 1 if len(parts) else 0
     sums, bests, args = np.empty(count), np.empty(count), np.empty(count, np.int32)
     for t in range(cells):
-        top = -np.inf
-        for v in range(symbols):
-            top = max(top, weights[t, v])
-        base_m, base_e = _scaled(top)
+        base_m, base_e = _scaled(top[t])
         sums[:], bests[:] = 0.0, -np.inf
-        for v in range(symbols):
-            linear[t, v] = np.exp(weights[t, v] - top) if weights[t, v] > -np.inf else 0.0
         for v in range(len(atom_of)):
             if atom_of[v] >= 0:
                 sums[atom_of[v]] += linear[t, v]

@@ -69,9 +69,9 @@ def inner(column: float, row: float, inset: float, colour: str, width: float) ->
     return Rectangle((column + inset, row + inset), side, side, facecolor="none", edgecolor=colour, linewidth=width)
 
 
-def hatching(column: float, row: float) -> Rectangle:
+def hatching(column: float, row: float, width: float = 1, height: float = 1) -> Rectangle:
     """Stripes over a cell."""
-    return Rectangle((column, row), 1, 1, facecolor="none", edgecolor=DEEP_ORANGE, linewidth=0, hatch="////")
+    return Rectangle((column, row), width, height, facecolor="none", edgecolor=DEEP_ORANGE, linewidth=0, hatch="////")
 
 
 def stands(step: Record) -> bool:

@@ -22,6 +22,7 @@ from solver.denoisers.load import load
 from solver.denoisers.protocol import Denoiser
 from solver.drive import solve
 from solver.policies import Policy
+from solver.tasks import language
 from solver.tasks.json_schema.errors import BudgetExhausted, FillError, UnsatisfiableSchema, UnsupportedSchema
 from solver.tasks.json_schema.task import LENGTH, Form, Gap, JsonTask, Predicate
 from solver.tasks.language import BLANK
@@ -188,7 +189,10 @@ def result(task: JsonTask, form: Form, outcome: Outcome, counters: Counters) -> 
     else:
         best = task.decode(form, outcome.tokens)
         unmet = form.unmet(best)
-        error = BudgetExhausted(best, tuple(v.message for v in outcome.violations))
+        wrong = tuple(v.message for v in outcome.violations)
+        if not language.possible(form.unrolled, form.slots, *form.given):
+            wrong = ("nothing fits the template in the orders of names that were tried, which is no proof",)
+        error = BudgetExhausted(best, wrong)
         error = UnsupportedSchema(*unmet, best) if unmet is not None else error
     error.forwards, error.seconds = counters.forwards, counters.seconds
     return error

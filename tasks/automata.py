@@ -27,10 +27,11 @@ MOST_STATES = 20_000
 @dataclass(frozen=True)
 class Unrolled:
     """An automaton, and whether it is the whole language as far as the block reaches (``complete``), or the search for states
-    was ended by its bound or by the depth of loose nodes."""
+    was ended by its bound (``cut``) or by the depth of loose nodes."""
 
     automaton: Automaton
     complete: bool
+    cut: bool = False
 
     @property
     def empty(self) -> bool:
@@ -75,8 +76,8 @@ def unroll(
 ) -> Unrolled:
     """The automaton of the grammar's texts of at most ``cells`` bytes: states are (node, return address) pairs, taken in the
     order of how short a text can be that goes through them, until there are ``most``. ``costs``: of each node's shortest text,
-    where they are known (:func:`~solver.tasks.grammar.shortest`); without them what the grammar says is the ``least``. ``frame``: what the block holds
-    already; states to which no text leads that fits it are left out, so the automaton is of use for that block only."""
+    where they are known (:func:`~solver.tasks.grammar.shortest`); without them the grammar's ``least``. ``frame``: what the
+    block holds already; states to which no text leads that fits it are left out: of use for that block only."""
     parts = _Parts()
     final = parts.new()
     start = parts.new()
@@ -86,7 +87,7 @@ def unroll(
     reached: dict[int, int] = {start: 0}
     queue: list[tuple[float, int, int, Hashable, int]] = [(0, start, 0, grammar.start, final)]
     arrivals: dict[int, tuple[Hashable, int]] = {}  # return addresses that nothing has come back to yet
-    complete = True
+    complete, cut = True, False
 
     places: dict[int, int] = {start: 1 if frame is None else frame.start}  # of the frame that a state can be at
     spread: dict[int, int] = {}  # those of them that have been followed
@@ -135,7 +136,7 @@ def unroll(
         if bound > cells:
             break
         if parts.states > most:
-            complete = False
+            complete, cut = False, True
             break
         spread[number] = places[number]
         for way, move in enumerate(grammar.moves(node)):
@@ -150,7 +151,7 @@ def unroll(
             if target is None:
                 target = targets[number, way] = edges(number, move, back, deeper)
             arrive(target, at + length, there)
-    return Unrolled(assemble(parts, start, final, cells), complete)
+    return Unrolled(assemble(parts, start, final, cells), complete, cut)
 
 
 def assemble(parts: _Parts, start: int, final: int, cells: int) -> Automaton:

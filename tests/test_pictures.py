@@ -16,15 +16,18 @@ matplotlib.use("Agg")
 
 from matplotlib.figure import Figure  # noqa: E402  # only where matplotlib is there
 
-from solver import pictures  # noqa: E402
+from solver import code_pictures, pictures  # noqa: E402
 from solver.denoisers import controls  # noqa: E402
 from solver.drive import refine  # noqa: E402
+from solver.tasks.code_edit.task import Edit  # noqa: E402
+from solver.tasks.code_edit.vocabulary import Vocabulary  # noqa: E402
 from solver.tasks.sudoku import layout  # noqa: E402
 from solver.tasks.sudoku.task import Sudoku, SudokuTask  # noqa: E402
 from solver.trace import Step  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 FOUR = SudokuTask(layout.standard(4))
+SOURCE = "def area(width, height):\n    size = width * height\n    return size\n"
 PUZZLE, NO_SOLUTION = "1......2....3...", "123............4"
 
 
@@ -108,3 +111,19 @@ def test_the_rest_of_the_package_does_without_matplotlib() -> None:
 def test_a_draft_against_its_decision_does_not_show_it_as_decided() -> None:
     step = steps(PUZZLE)[-1] | {"decision": [4, 3], "draft": [0, 1, 2, 3] * 4}
     assert pictures.headline(step, 4).endswith(": against the decision\nevery check passes: solved")
+
+
+def test_a_film_of_code_shows_every_token_of_the_holes() -> None:
+    at = SOURCE.index("width * height")
+    edit = Edit.of(SOURCE, [(at, at + 14)], [6], 96)
+    start, capacity = edit.page.slots[0]
+    draft = edit.page.tokens.copy()
+    draft[start : start + 6] = Vocabulary.load().blank
+    draft[start] = edit.page.encoded(0, "width")[0]
+    one = {"step": 0, "draft": draft.tolist(), "confidence": [0.5] * len(draft), "accepted": [start], "remasked": [start + 1]}
+    figure = code_pictures.film(edit, [{**one, "violations": [{"message": "it does not compile"}], "solved": False}] * 9, most=3)
+    assert len(figure.axes) == 3
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts.count("·") == capacity - 1
+    assert "width".startswith(texts[1])
+    assert figure.axes[0].get_title(loc="left") == "forward 1: it does not compile"

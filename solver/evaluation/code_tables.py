@@ -20,7 +20,13 @@ def infill(rows: Sequence[Row]) -> str:
     """Every arm on all single holes."""
     keys = ("exact", "compiles", "unknown", "doubled")
     lines = [
-        [row["arm"], share(row, keys[0]), f"{100 * row['first_compiles']:.1f} %", *(share(row, key) for key in keys[1:]), *cost(row)]
+        [
+            row["arm"],
+            share(row, keys[0]),
+            f"{100 * row['first_compiles']:.1f} %",
+            *(share(row, key) for key in keys[1:]),
+            *cost(row),
+        ]
         for row in chosen(rows, "code-infill")
         if row["file"] == "all"
     ]

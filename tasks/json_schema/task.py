@@ -101,12 +101,15 @@ class Form:
             if not parts:
                 raise SchemaError("the template is empty")
         cells = sum(part.cells if isinstance(part, Gap) else len(part) for part in parts)
-        values = Values(compiler, cells, names_in(parts), spaces=template is not None)
-        unrolled = around(values, parts, cells) if template is not None else None
-        if unrolled is None or unrolled.empty:
+        if template is None:
+            values = Values(compiler, cells)
             unrolled = unroll(values, cells)
-        escaped = any(b"\\" in part for part in parts if isinstance(part, bytes))  # the grammar spells names in one way
-        if values.narrow or escaped:
+        else:
+            values, unrolled = around(compiler, parts, cells)
+            escaped = any(b"\\" in part for part in parts if isinstance(part, bytes))
+            if escaped or values.reordered:  # the grammar spells names in one way and writes them in one order
+                unrolled = replace(unrolled, complete=False)
+        if values.narrow:
             unrolled = replace(unrolled, complete=False)
         form = Form(schema, text, parts, tuple(predicates), formats, compiler, unrolled, validator)
         if unrolled.empty:  # too small a canvas, a contradiction, or so many states that none of a whole text was among them
@@ -235,14 +238,21 @@ def slots_in(parts: Sequence[bytes | Gap]) -> Slots:
     return Slots(~pinned, last)
 
 
-def around(values: Values, parts: Sequence[bytes | Gap], cells: int) -> Unrolled:
-    """The texts that fit a template. What no schema speaks of is written no deeper in its holes than the literals need."""
-    found = unroll(values, cells, 4 * MOST_STATES, frame=frame_of(parts))
-    for depth in range(2, DEEPER + 1):
-        if found.complete or (not found.empty and language.possible(found, slots_in(parts), *given_in(parts))):
-            break
-        found = unroll(values, cells, 4 * MOST_STATES, depth, frame=frame_of(parts))
-    return found
+def around(compiler: Compiler, parts: Sequence[bytes | Gap], cells: int) -> tuple[Values, Unrolled]:
+    """The texts that fit a template. Names are in the template's order, the others in one of three places. What no schema speaks
+    of is written no deeper in its holes than the literals need."""
+    frame, slots, given = frame_of(parts), slots_in(parts), given_in(parts)
+    for others in ("among", "before", "after"):
+        values = Values(compiler, cells, names_in(parts), True, others)
+        for depth in range(1, DEEPER + 1):
+            found = unroll(values, cells, 4 * MOST_STATES, depth, frame=frame)
+            if not found.empty and language.possible(found, slots, *given):
+                return values, found
+            if found.cut:  # another order would be as large
+                return values, unroll(values, cells) if found.empty else found
+            if found.complete:
+                break
+    return values, unroll(values, cells) if found.empty else found
 
 
 def frame_of(parts: Sequence[bytes | Gap]) -> Frame:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from solver.tasks import regex
 from solver.tasks.fragments import WHITE, TooLargeError, explore, spelled, text_fragment
@@ -30,6 +30,7 @@ MOST_OPEN = 5  # subschemas that one value may make true or false freely; beyond
 MOST_WORDS = 2000
 FREE = ("value", YES)
 TAIL = ("tail",)
+Others = Literal["among", "before", "after"]
 BLANKS = explore(0, lambda _: [(WHITE, 1)], lambda state: state == 1, 2)  # one or more characters of white space
 
 
@@ -80,14 +81,17 @@ class Plan:
 class Values:
     """The grammar of a schema's values (see :class:`~solver.tasks.language.Grammar`).
 
-    most: bytes of the block; what is longer need not be told apart.  first: names to be written before the others, in this order.
+    most: bytes of the block; what is longer need not be told apart.  first: names to be written in this order. others: where
+    the names that are not among them go: where the schema has them, "before" or "after".
     spaces: white space is allowed where JSON has it, for blocks in which somebody else has written.
     """
 
-    def __init__(self, compiler: Compiler, most: int, first: Sequence[str] = (), spaces: bool = False) -> None:
-        self.compiler, self.most, self.spaces = compiler, most, spaces
+    def __init__(
+        self, compiler: Compiler, most: int, first: Sequence[str] = (), spaces: bool = False, others: Others = "among"
+    ) -> None:
+        self.compiler, self.most, self.spaces, self.others = compiler, most, spaces, others
         self.narrow = False  # some valid texts were left out, because there were too many states
-        self.rank = {name: at for at, name in enumerate(first)}
+        self.first = tuple(first)
         self.start: Hashable = ("document" if spaces else "value", compiler.formula(compiler.root))
         self._moves: dict[Hashable, tuple[Move, ...]] = {}
         self._plans: dict[Formula, Plan] = {}
@@ -223,9 +227,17 @@ class Values:
             lists = [list(f.parts[1].named) for f in about if f.parts[0] == "members"]
             named = {name for names in lists for name in names}
             lists += [[f.parts[1]] for f in about if f.parts[0] == "required" and f.parts[1] not in named]
-            ordered = sorted(merged(lists), key=lambda name: self.rank.get(name, len(self.rank)))
+            known = {name for names in lists for name in names}
+            first = [name for name in self.first if name in known]
+            rest = [name for name in merged(lists) if name not in first]
+            ordered = {"among": merged([first, *lists]), "before": [*rest, *first], "after": [*first, *rest]}[self.others]
             found = self._plans[formula] = Plan(tuple(ordered))
         return found
+
+    @property
+    def reordered(self) -> bool:
+        """Whether some object may have several members, which the grammar writes in one order and others in any."""
+        return any(len(plan.names) > 1 for plan in self._plans.values()) or any(isinstance(node, Key) for node in self._moves)
 
     def at_first_member(self, plan: Plan, left: Formula, at: int) -> list[Move]:
         white = self.white(Place("bare first member", plan, left, 0))
