@@ -30,12 +30,13 @@ NAMES |= {"csi4900_easy10k": "csi4900 easy", "forum_hardest_1905_first_half": "f
 
 def look(arm: str) -> dict[str, Any]:
     """Colour, dash and marker of an arm."""
-    family = "diffusion" if arm.startswith("diffusion") else arm if arm in ("random", "prior") else "ar"
-    plain, easiest = "plain" in arm, "easiest" in arm
+    known = {"diffusion": "diffusion", "ar": "ar"}
+    family = known.get(arm.split(",")[0].split("-")[0].split("+")[0], arm.split(" ")[0])
+    plain, easiest = "plain" in arm, "easiest" in arm or "fim" in arm
     colours = {"diffusion": DEEP_BLUE if arm == "diffusion" else BLUE, "ar": ORANGE if plain else RED if easiest else DEEP_ORANGE}
     markers = {"diffusion": "o", "ar": ("P" if easiest else "^") if plain else "D" if easiest else "s"}
-    dash = DASH.get(arm.rpartition("-")[2], ":" if family == "ar" else "-")
-    marker = markers.get(family, "x" if arm == "random" else "+")
+    dash = DASH.get(arm.split(",")[0].rpartition("-")[2], ":" if family == "ar" and "tries" not in arm else "-")
+    marker = markers.get(family, {"random": "x", "prior": "+"}.get(arm, "v"))
     return {"color": colours.get(family, GREY), "linestyle": dash, "marker": marker, "markersize": 4.5, "linewidth": 1.6}
 
 

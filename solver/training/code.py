@@ -133,10 +133,12 @@ class Snippets:
         self.rng = np.random.default_rng(seed)
         self.rows, self.causal = rows, causal
         self.buckets: dict[int, list[Example]] = {}
-        order = self.rng.permutation(len(functions))
+        shuffled = self.rng.permutation(len(functions))
+        files = {path: at for at, path in enumerate(dict.fromkeys(functions[int(at)].path for at in shuffled))}
+        order = sorted(shuffled.tolist(), key=lambda at: files[functions[at].path])  # a file is parsed once for all it has
         made = turn = 0
         while made < pool and turn < 20 * pool:
-            function = functions[int(order[turn % len(order)])]
+            function = functions[order[turn % len(order)]]
             turn += 1
             for example in self.examples(function):
                 self.buckets.setdefault(len(example.truth), []).append(example)
