@@ -2,7 +2,7 @@
 
     film(edit, steps)      # edit: the Edit; steps: of a run of refine or solve, or the records of a trace
 
-Colours and marks are those of the Sudoku boards (pictures.py).
+Colours and marks are those of the Sudoku boards (pictures.py), the layout that of texts (text_pictures.py).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from solver.pictures import CONFIDENCE, DEEP_BLUE, DEEP_ORANGE, GREY, INK, SHADES, hatching
+from solver.pictures import CONFIDENCE, DEEP_BLUE, DEEP_ORANGE, GREY, SHADES, hatching
 from solver.tasks.code_edit.task import Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
+from solver.text_pictures import entitle, strips
 
 Record = dict[str, Any]
 MARKS = {"newline": "⏎", "indent": "⇥", "dedent": "⇤"}
@@ -25,13 +26,8 @@ LEGEND = "blue to orange: sure to unsure   underlined: accepted   striped: re-ma
 
 def film(edit: Edit, steps: Sequence[Record], width: int = 96, most: int = 6) -> Figure:
     """The first ``most`` - 1 drafts and the last. ``width``: characters across."""
-    shown = list(steps) if len(steps) <= most else [*steps[: most - 1], steps[-1]]
-    rows = len(edit.page.slots)
-    figure = Figure(figsize=(0.1 * width + 0.4, (0.3 * rows + 0.42) * len(shown) + 0.4), layout="constrained")
-    for axes, step in zip(figure.subplots(len(shown), 1, squeeze=False)[:, 0], shown, strict=True):
-        draw_holes(axes, edit, step, width)
-    figure.supxlabel(LEGEND, fontsize=8.5, color=GREY)
-    return figure
+    size = 0.1 * width, 0.3 * len(edit.page.slots)
+    return strips(steps, lambda axes, step: draw_holes(axes, edit, step, width), size, LEGEND, most)
 
 
 def draw_holes(axes: Axes, edit: Edit, step: Record, width: int) -> None:
@@ -54,11 +50,8 @@ def draw_holes(axes: Axes, edit: Edit, step: Record, width: int) -> None:
             colour = DEEP_ORANGE if cell in remasked else GREY if text == "·" else DEEP_BLUE
             axes.text(at + size / 2, row + 0.5, text, ha="center", va="center", fontsize=8, family="monospace", color=colour)
             at += size + 0.25
-    wrong = step["violations"]
-    outcome = "compiles" if step["solved"] else wrong[0]["message"] if wrong else f"{len(accepted)} cells accepted"
-    axes.set_title(f"forward {step['step'] + 1}: {outcome[:90]}", fontsize=9, loc="left", color=INK)
     axes.set(xlim=(0, width), ylim=(len(edit.page.slots), 0))
-    axes.axis("off")
+    entitle(axes, step, "compiles")
 
 
 def shown(token: int) -> str:

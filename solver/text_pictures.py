@@ -8,7 +8,7 @@ Colours and marks are those of the Sudoku boards (pictures.py), which see.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -23,14 +23,29 @@ BLANK = 256
 
 def film(steps: Sequence[Record], width: int = 64, most: int = 6) -> Figure:
     """The first ``most`` - 1 drafts and the last, each in lines of ``width`` bytes; a dot is a blank cell."""
-    shown = list(steps) if len(steps) <= most else [*steps[: most - 1], steps[-1]]
     lines = -(-len(steps[0]["draft"]) // width)
-    figure = Figure(figsize=(0.155 * width + 0.4, (0.25 * lines + 0.4) * len(shown) + 0.4), layout="constrained")
-    for axes, step in zip(figure.subplots(len(shown), 1, squeeze=False)[:, 0], shown, strict=True):
-        draw_text(axes, step, width, lines)
     legend = "grey: given   blue to orange: sure to unsure   underlined: accepted   striped: re-masked   dot: blank"
+    return strips(steps, lambda axes, step: draw_text(axes, step, width, lines), (0.155 * width, 0.25 * lines), legend, most)
+
+
+def strips(
+    steps: Sequence[Record], draw: Callable[[Axes, Record], None], inches: tuple[float, float], legend: str, most: int
+) -> Figure:
+    """Drafts below each other, each of so many ``inches`` across and down: the first ``most`` - 1 and the last."""
+    shown = list(steps) if len(steps) <= most else [*steps[: most - 1], steps[-1]]
+    figure = Figure(figsize=(inches[0] + 0.4, (inches[1] + 0.4) * len(shown) + 0.4), layout="constrained")
+    for axes, step in zip(figure.subplots(len(shown), 1, squeeze=False)[:, 0], shown, strict=True):
+        draw(axes, step)
     figure.supxlabel(legend, fontsize=8.5, color=GREY)
     return figure
+
+
+def entitle(axes: Axes, step: Record, solved: str) -> None:
+    """Which forward it was, and what came of it."""
+    wrong = step["violations"]
+    outcome = solved if step["solved"] else wrong[0]["message"] if wrong else f"{len(step['accepted'])} cells accepted"
+    axes.set_title(f"forward {step['step'] + 1}: {outcome[:90]}", fontsize=9, loc="left", color=INK)
+    axes.axis("off")
 
 
 def draw_text(axes: Axes, step: Record, width: int, lines: int) -> None:
@@ -47,8 +62,5 @@ def draw_text(axes: Axes, step: Record, width: int, lines: int) -> None:
         text = "·" if token == BLANK else chr(token) if 32 <= token < 127 else "?"
         colour = INK if cell in pinned else DEEP_ORANGE if cell in remasked else GREY if token == BLANK else DEEP_BLUE
         axes.text(column + 0.5, row + 0.55, text, ha="center", va="center", fontsize=8, family="monospace", color=colour)
-    wrong = step["violations"]
-    outcome = "valid" if step["solved"] else wrong[0]["message"] if wrong else f"{len(accepted)} cells accepted"
-    axes.set_title(f"forward {step['step'] + 1}: {outcome[:90]}", fontsize=9, loc="left", color=INK)
     axes.set(xlim=(0, width), ylim=(lines, 0))
-    axes.axis("off")
+    entitle(axes, step, "valid")

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from solver.evaluation.json_tables import chosen
-from solver.evaluation.plots import legend, look, panels
+from solver.evaluation.plots import dotted, legend, look, panels
 
 Row = dict[str, Any]
 TITLES = {"gflop": "GFLOP a canvas", "seconds": "seconds a canvas"}
@@ -21,19 +21,8 @@ def infill(rows: Sequence[Row]) -> Figure | None:
         return None
     files = ["all", *dict.fromkeys(row["file"] for row in found if row["file"] != "all")]
     arms = list(dict.fromkeys(row["arm"] for row in found))
-    figure = Figure(figsize=(2.4 + 1.7 * len(files), 1.0 + 0.3 * len(arms)), layout="constrained")
-    for axes, file in zip(figure.subplots(1, len(files), sharey=True, squeeze=False)[0], files, strict=True):
-        for row in (row for row in found if row["file"] == file):
-            (low, high), style, at = row["exact_interval"], look(row["arm"]), arms.index(row["arm"])
-            axes.plot([100 * low, 100 * high], [at, at], color=style["color"], linewidth=2.2, solid_capstyle="butt")
-            axes.plot(100 * row["exact"], at, style["marker"], color=style["color"], markersize=6.5)
-        axes.set_title(file, fontsize=10.5)
-        axes.set(xlim=(-4, 84), yticks=range(len(arms)), yticklabels=arms, xlabel="exact, %")
-        axes.yaxis.set_inverted(True)
-        axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.tick_params(axis="y", length=0)
-    return figure
+    dots = {file: {row["arm"]: (row["exact"], *row["exact_interval"]) for row in found if row["file"] == file} for file in files}
+    return dotted(dots, arms, "exact, %", (2.4, 1.7), most=80)
 
 
 def dependent(rows: Sequence[Row]) -> Figure | None:

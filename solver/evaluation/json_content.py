@@ -5,7 +5,7 @@
 Records are generated from words that training never used as keys. Fields that are in the text are *copied*; one that is not is
 *derived* (a total, a count, the kind that goes with the fields) and stands first or last. Arms: the denoiser in one forward and
 refined, with the language and without; the same network left to right, raw, with the language as a mask, with retries, and as
-the likeliest valid one of many (which costs as much as the refined denoiser); random, and byte frequencies.
+the likeliest valid one of many; random, and byte frequencies.
 """
 
 from __future__ import annotations

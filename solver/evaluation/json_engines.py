@@ -313,6 +313,8 @@ def graded(problem: Problem, answer: Answer, remotes: dict[str, Any]) -> str:
         valid = grade(problem, json.loads(text), remotes)
     except (ValueError, RecursionError):
         valid = False  # no JSON
+    if valid is None:
+        return "cannot be graded"
     return ("solved" if len(text) <= LENGTH else "valid, but longer") if valid else "invalid"
 
 

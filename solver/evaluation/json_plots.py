@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from solver.evaluation.json_tables import chosen
-from solver.evaluation.plots import legend, look, panels, tidy
+from solver.evaluation.plots import dotted, legend, look, panels, tidy
 
 Row = dict[str, Any]
 CONTENT = {
@@ -25,21 +25,11 @@ def content(rows: Sequence[Row]) -> Figure | None:
     found = chosen(rows, "content")
     if not found:
         return None
-    figure = Figure(figsize=(1.8 + 2.1 * len(CONTENT), 1.0 + 0.3 * len(found)), layout="constrained")
-    for axes, (key, title) in zip(figure.subplots(1, len(CONTENT), sharey=True, squeeze=False)[0], CONTENT.items(), strict=True):
-        for at, row in enumerate(found):
-            if row.get(key) is not None:
-                low, high = row[f"{key}_interval"]
-                style = look(row["arm"])
-                axes.plot([100 * low, 100 * high], [at, at], color=style["color"], linewidth=2.2, solid_capstyle="butt")
-                axes.plot(100 * row[key], at, style["marker"], color=style["color"], markersize=6.5)
-        axes.set_title(title, fontsize=10.5)
-        axes.set(xlim=(-4, 104), yticks=range(len(found)), yticklabels=[row["arm"] for row in found], xlabel="right, %")
-        axes.yaxis.set_inverted(True)
-        axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.tick_params(axis="y", length=0)
-    return figure
+    dots = {
+        title: {row["arm"]: (row[key], *row[f"{key}_interval"]) for row in found if row.get(key) is not None}
+        for key, title in CONTENT.items()
+    }
+    return dotted(dots, [row["arm"] for row in found], "right, %", (1.8, 2.1))
 
 
 def cross(rows: Sequence[Row]) -> Figure | None:

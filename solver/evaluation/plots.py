@@ -30,13 +30,12 @@ NAMES |= {"csi4900_easy10k": "csi4900 easy", "forum_hardest_1905_first_half": "f
 
 def look(arm: str) -> dict[str, Any]:
     """Colour, dash and marker of an arm."""
-    known = {"diffusion": "diffusion", "ar": "ar"}
-    family = known.get(arm.split(",")[0].split("-")[0].split("+")[0], arm.split(" ")[0])
-    plain, easiest = "plain" in arm, "easiest" in arm or "fim" in arm
-    colours = {"diffusion": DEEP_BLUE if arm == "diffusion" else BLUE, "ar": ORANGE if plain else RED if easiest else DEEP_ORANGE}
-    markers = {"diffusion": "o", "ar": ("P" if easiest else "^") if plain else "D" if easiest else "s"}
+    family = arm.split(",")[0].split("-")[0]
+    plain, other = "plain" in arm, "easiest" in arm or "fim" in arm  # other: not from the first cell to the last
+    colours = {"diffusion": DEEP_BLUE if arm == "diffusion" else BLUE, "ar": ORANGE if plain else RED if other else DEEP_ORANGE}
+    markers = {"diffusion": "o", "ar": ("P" if other else "^") if plain else "D" if other else "s", "random": "x", "prior": "+"}
     dash = DASH.get(arm.split(",")[0].rpartition("-")[2], ":" if family == "ar" and "tries" not in arm else "-")
-    marker = markers.get(family, {"random": "x", "prior": "+"}.get(arm, "v"))
+    marker = markers.get(family, "v")
     return {"color": colours.get(family, GREY), "linestyle": dash, "marker": marker, "markersize": 4.5, "linewidth": 1.6}
 
 
@@ -73,17 +72,31 @@ def accuracy(rows: Sequence[Row]) -> Figure | None:
     arms = list(dict.fromkeys(arm for arm, name in contest if name in files))
     if not files:
         return None
-    figure = Figure(figsize=(1.2 + 2.1 * len(files), 1.0 + 0.3 * len(arms)), layout="constrained")
-    for axes, file in zip(figure.subplots(1, len(files), sharey=True, squeeze=False)[0], files, strict=True):
-        for at, arm in enumerate(arms):
-            if (arm, file) in contest:
-                row, style = contest[arm, file], look(arm)
-                axes.plot(
-                    [100 * row["low"], 100 * row["high"]], [at, at], color=style["color"], linewidth=2.2, solid_capstyle="butt"
-                )
-                axes.plot(100 * row["share"], at, style["marker"], color=style["color"], markersize=6.5)
-        axes.set_title(NAMES.get(file, file), fontsize=10.5)
-        axes.set(xlim=(-4, 104), yticks=range(len(arms)), yticklabels=arms, xlabel="solved, %")
+    dots = {
+        NAMES.get(file, file): {
+            arm: (row["share"], row["low"], row["high"]) for (arm, name), row in contest.items() if name == file
+        }
+        for file in files
+    }
+    return dotted(dots, arms, "solved, %", (1.2, 2.1))
+
+
+def dotted(
+    shares: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    arms: Sequence[str],
+    label: str,
+    inches: tuple[float, float],
+    most: float = 100,
+) -> Figure:
+    """A panel a title, a line an arm: a share with its interval (share, low, high). inches: for the arms' names, and a panel."""
+    figure = Figure(figsize=(inches[0] + inches[1] * len(shares), 1.0 + 0.3 * len(arms)), layout="constrained")
+    for axes, (title, dots) in zip(figure.subplots(1, len(shares), sharey=True, squeeze=False)[0], shares.items(), strict=True):
+        for arm, (share, low, high) in dots.items():
+            at, style = arms.index(arm), look(arm)
+            axes.plot([100 * low, 100 * high], [at, at], color=style["color"], linewidth=2.2, solid_capstyle="butt")
+            axes.plot(100 * share, at, style["marker"], color=style["color"], markersize=6.5)
+        axes.set_title(title, fontsize=10.5)
+        axes.set(xlim=(-4, most + 4), yticks=range(len(arms)), yticklabels=arms, xlabel=label)
         axes.yaxis.set_inverted(True)
         axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
         axes.spines[["top", "right", "left"]].set_visible(False)

@@ -229,6 +229,7 @@ def given_in(parts: Sequence[bytes | Gap]) -> tuple[Tokens, Mask]:
 
 
 def slots_in(parts: Sequence[bytes | Gap]) -> Slots:
+    """Which cells are a hole's, and which its last."""
     _, pinned = given_in(parts)
     last = np.zeros(len(pinned), bool)
     at = 0
