@@ -167,3 +167,6 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main([*arguments, "--sections", "nonsense"]) == 2
     assert main([*arguments, "--sections", "content", "--checkpoint", f"compact={tmp_path}"]) == 2
     assert main([*arguments, "--sections", "content", "--checkpoint", "nonsense"]) == 2
+    assert main([*arguments, "--sections", "content", "--arms", "nonsense"]) == 2
+    assert main([*arguments, "--sections", "guarantee", "--arms", "nonsense"]) == 2
+    assert main(["evaluate", "code", "--out", str(out), "--sections", "infill", "--arms", "nonsense"]) == 2

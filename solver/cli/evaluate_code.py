@@ -43,13 +43,14 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
         network, baseline = code_arms.networks(chosen.get("compact"), chosen.get("ar"))
     except ValueError as error:  # CheckpointError
         raise UsageError(str(error)) from error
-    v, corpus = Vocabulary.load(), Corpus.build()
+    v = Vocabulary.load()
     random = controls.random(v.size, blank=v.blank)
-    arms = code_arms.arms(network, baseline, corpus.train, random)
-    if arguments.arms:
-        if unknown := set(arguments.arms.split(";")) - set(arms):
-            raise UsageError(f"unknown arm {min(unknown)!r}; there are {', '.join(arms)}")
-        arms = {name: arm for name, arm in arms.items() if name in arguments.arms.split(";")}
+    names = list(code_arms.arms(network, baseline, (), random))
+    wanted = arguments.arms.split(";") if arguments.arms else names
+    if unknown := set(wanted) - set(names):
+        raise UsageError(f"unknown arm {min(unknown)!r}; there are {'; '.join(names)}")
+    corpus = Corpus.build()  # a minute
+    arms = {name: arm for name, arm in code_arms.arms(network, baseline, corpus.train, random).items() if name in wanted}
     limit = arguments.limit or (20 if arguments.quick else 100)
     if "infill" in sections:
         yield from code.infill(code.holes(corpus.development, cuts, limit), arms)

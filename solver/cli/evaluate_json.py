@@ -21,6 +21,7 @@ SECTIONS = ENGINE + MODEL
 def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
     """The rows of the sections that were asked for. Raises UsageError."""
     from solver.evaluation import json_schema as evaluation
+    from solver.structured import denoiser_for
     from solver.trace import Budget
 
     if unknown := set(sections) - set(SECTIONS):
@@ -37,6 +38,13 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
     limit = arguments.limit or (100 if arguments.quick else None)
     some, remotes = evaluation.problems(folder, limit)
     budget = Budget(min(arguments.forwards or 1000, 1000), arguments.seconds or 20.0)
+    denoisers = (arguments.arms or "random").split(",")
+    if set(sections) & {"guarantee", "pinned"}:
+        for name in denoisers:
+            try:
+                denoiser_for(name)
+            except ValueError as error:  # CheckpointError
+                raise UsageError(str(error)) from error
     for section in sections:
         if section == "engines":
             from solver.evaluation import json_engines
@@ -51,7 +59,7 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
             yield from evaluation.speed(some, remotes)
         elif section == "membership":
             yield from evaluation.membership(some, remotes)
-        for arm in (arguments.arms or "random").split(",") if section in ("guarantee", "pinned") else ():
+        for arm in denoisers if section in ("guarantee", "pinned") else ():
             for seed in range(arguments.seeds or 1):
                 if section == "guarantee":
                     yield from evaluation.guarantee(some, remotes, arm, budget, seed)
@@ -63,7 +71,7 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
 def model_rows(arguments: argparse.Namespace, sections: list[str], folder: Path) -> Iterator[Row]:
     """What the trained models add."""
     from solver.evaluation.json_arms import networks
-    from solver.evaluation.json_content import content
+    from solver.evaluation.json_content import arms, content
     from solver.evaluation.json_cross import cross
     from solver.evaluation.json_infill import infill
 
@@ -76,6 +84,9 @@ def model_rows(arguments: argparse.Namespace, sections: list[str], folder: Path)
         raise UsageError(str(error)) from error
     if "content" in sections:  # records are generated: no data is needed
         only = arguments.arms.split(";") if arguments.arms else None
+        names = list(arms(network, baseline))
+        if unknown := set(only or ()) - set(names):
+            raise UsageError(f"unknown arm {min(unknown)!r}; there are {'; '.join(names)}")
         yield from content(network, baseline, arguments.limit or (60 if arguments.quick else 400), only)
     if "infill" in sections:
         yield from infill(folder, network, baseline, arguments.limit or (40 if arguments.quick else 200))
