@@ -25,6 +25,7 @@ from solver.tasks.task import Conditioned, Eliminates, Projects, Task
 from solver.trace import Budget, Outcome, Step
 
 WINDOW = 1024  # problems that are prefilled together
+HUGE = 1e4  # for an infinity among logits
 
 
 @dataclass(eq=False)
@@ -147,7 +148,7 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
         parts = [started.get(at, request.carry) for at, (_, request) in enumerate(asked)]
         aux = type(parts[0]).join(parts)
     logits, aux = denoiser.denoise(rows, torch.from_numpy(tokens), torch.from_numpy(known), torch.from_numpy(trail), aux)
-    logits = finite(logits)
+    logits = without(finite(logits), [request.taboo for _, request in asked])
     loops, flops = denoiser.cost(rows, aux)
     canvases = [one.canvas for one, _ in asked]
     vocab = logits.shape[-1]
@@ -236,7 +237,19 @@ def finite(logits: torch.Tensor) -> torch.Tensor:
     """fp32 ``logits`` without infinities, changed in place where they are fp32: what may stand in a cell is for the task to say,
     or the search could miss it."""
     logits = logits.float()
-    return torch.nan_to_num(logits, nan=0.0, posinf=1e4, neginf=-1e4, out=logits)
+    return torch.nan_to_num(logits, nan=0.0, posinf=HUGE, neginf=-HUGE, out=logits)
+
+
+def without(logits: torch.Tensor, taboo: Sequence[Sequence[Tokens]]) -> torch.Tensor:
+    """``logits`` (B, L, V) with the tokens that each row's ``taboo`` names, each (L,), -1 for none, as good as impossible."""
+    if all((tokens < 0).all() for some in taboo for tokens in some):
+        return logits
+    logits = logits.clone()  # it may be of torch's inference mode, and then nothing is written to it
+    for row, some in enumerate(taboo):
+        for tokens in some:
+            cells = np.flatnonzero(tokens >= 0)
+            logits[row, torch.from_numpy(cells), torch.from_numpy(tokens[cells])] = -HUGE
+    return logits
 
 
 def allow(

@@ -37,6 +37,8 @@ class Policy:
     order: "best" follows the denoiser's own belief in the decisions, "depth" is for denoisers without one.
     siblings: canvases of one problem that go through a forward together.
     checks: False switches every check off: no elimination, no re-masking by violation, no search; the last draft is the answer.
+    judge: "every" draft is checked, or only one that is "whole", all of its cells accepted: where half a draft means nothing.
+    taboo: forwards for which a blamed token may not be drafted in its cell again: for a denoiser that would say the same.
     remask: what may take a shown token back: "violations", "confidence", "both", "off", or "all": a violation redraws the canvas.
     stop: at the first draft that is "valid", or that is valid and "settled": twice the same, with a mean entropy under
         ``calm`` nats over the open cells; where a canvas's rounds end first, its last valid draft is the answer.
@@ -61,6 +63,8 @@ class Policy:
     order: Literal["best", "depth"] = "best"
     siblings: int = 1
     checks: bool = True
+    judge: Literal["every", "whole"] = "every"
+    taboo: int = 0
     remask: Literal["violations", "confidence", "both", "off", "all"] = "both"
     stop: Literal["valid", "settled"] = "valid"
     calm: float = 0.005
@@ -73,13 +77,14 @@ class Policy:
                 raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
         if self.bound is not None and self.bound < 0:
             raise ValueError(f"bound must not be negative, not {self.bound}")
-        for name, least in (("rounds", 1), ("later_rounds", 1), ("siblings", 1), ("at_least", 0), ("block", 1)):
+        for name, least in (("rounds", 1), ("later_rounds", 1), ("siblings", 1), ("at_least", 0), ("block", 1), ("taboo", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
         choices = {
             "order": ("best", "depth"),
             "inference": ("direct", "singles"),
+            "judge": ("every", "whole"),
             "remask": ("violations", "confidence", "both", "off", "all"),
             "stuck": ("decide", "restart"),
             "by": ("first", "last"),

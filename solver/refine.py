@@ -29,20 +29,23 @@ from solver.tasks.task import Infers, Task, Violation
 from solver.trace import Budget, Counters, Outcome, Step
 
 DISTRUST = 10.0  # nats that a canvas falls back in the queue when its settled cells are blamed without a reason
+UNJUDGED = 1 << 29  # cells that a draft which nobody checked counts as violating
 NOTHING: policies.Floats = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
     """A canvas to denoise: tokens (L,), which of them the denoiser may see (``known``), which are settled on this canvas
-    (``trail``: pinned, decided, implied; elimination starts from these), what it carried from the last forward, and numbers
-    in [0, 1) (L,) to draw samples with, where the policy wants them."""
+    (``trail``: pinned, decided, implied; elimination starts from these), what it carried from the last forward, numbers in
+    [0, 1) (L,) to draw samples with, where the policy wants them, and tokens that a cell may not draft now (``taboo``, each
+    (L,), -1 for none)."""
 
     tokens: Tokens
     known: Mask
     trail: Mask
     carry: Any
     uniform: policies.Floats | None = None
+    taboo: tuple[Tokens, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,28 +129,33 @@ def request(
     known = node.trail | node.shown if node.shown is not None else node.trail
     tokens = np.where(known, node.tokens, noise(~known, rng))
     uniform = rng.random(len(tokens), np.float32) if policy.sample else None
-    return Request(tokens, known, node.trail, node.carry, uniform)
+    return Request(tokens, known, node.trail, node.carry, uniform, node.taboo)
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
     """What the task says of a draft (L,): whether it is an answer, what is wrong with it, the cells to blame (L,), and the
-    violation among the settled cells alone that has a reason, if any: then this canvas leads nowhere."""
+    violation among the settled cells alone that has a reason, if any: then this canvas leads nowhere. Not ``judged``: nothing
+    was asked."""
 
     draft: Tokens
     valid: bool
     violations: tuple[Violation, ...]
     blamed: Mask
     refuted: Violation | None
+    judged: bool = True
 
 
-def judge(task: Task, problem: Any, policy: Policy, node: Node, reply: Reply) -> Verdict:
-    """The draft, checked. It is the best token everywhere but on the trail; where nothing is allowed, what stands there stays."""
+def judge(task: Task, problem: Any, policy: Policy, node: Node, reply: Reply, whole: bool) -> Verdict:
+    """The draft, checked. It is the best token everywhere but on the trail; where nothing is allowed, what stands there stays.
+    ``whole``: all of it would be accepted."""
     trail = node.trail
     draft = np.where(trail | (reply.best < 0), node.tokens, reply.best)
     blamed = np.zeros_like(trail)
     if not policy.checks:
         return Verdict(draft, False, (), blamed, None)
+    if policy.judge == "whole" and not whole:
+        return Verdict(draft, False, (), blamed, None, judged=False)
     if task.verify(problem, draft):
         return Verdict(draft, True, (), blamed, None)
     violations = tuple(task.check(problem, draft, np.ones_like(trail)))
@@ -182,7 +190,8 @@ def absorb(
     """One turn: draft, check, accept and re-mask; then another round of this canvas, a decision, or its end."""
     trail, counters = node.trail, best.counters
     shown = node.shown if node.shown is not None else np.zeros_like(trail)
-    verdict = judge(task, problem, policy, node, reply)
+    accepted, _ = reconsider(policy, trail, shown, reply, np.zeros_like(trail))
+    verdict = judge(task, problem, policy, node, reply, bool((trail | accepted).all()))
     draft, blamed = verdict.draft, verdict.blamed
     next_shown, back = reconsider(policy, trail, shown, reply, blamed)
     last = policy.checks and over(policy, node, verdict, shown, next_shown)
@@ -224,6 +233,8 @@ def absorb(
     node.round += 1
     node.tokens = np.where(next_shown & ~trail, np.where(reply.sample < 0, draft, reply.sample), node.tokens)
     node.shown, node.draft = next_shown & ~trail, draft
+    if policy.taboo:
+        node.taboo = (np.where(blamed & ~trail, draft, -1), *node.taboo)[: policy.taboo]
     if last and policy.stuck == "decide":
         decide(task, problem, policy, tree, node, node.said or reply, verdict.violations, rng)
         return step
@@ -303,10 +314,11 @@ def decide(
 
 
 def keep(best: Progress, policy: Policy, verdict: Verdict, reply: Reply) -> None:
-    """Remember the draft if it is the best so far (without checks: the last; among valid ones: the latest)."""
+    """Remember the draft if it is the best so far (without checks: the last; among valid ones, or unjudged ones: the latest)."""
     nowhere = sum(not violation.positions for violation in verdict.violations)
-    count = 0 if verdict.valid else int(verdict.blamed.sum()) + nowhere * len(verdict.draft)
-    if verdict.valid or not policy.checks or (count < best.blamed and not best.valid):
+    count = 0 if verdict.valid else int(verdict.blamed.sum()) + nowhere * len(verdict.draft) if verdict.judged else UNJUDGED
+    better = count < best.blamed or count == best.blamed == UNJUDGED
+    if verdict.valid or not policy.checks or (better and not best.valid):
         best.tokens, best.confidence, best.violations = verdict.draft, reply.top1, verdict.violations
         best.blamed, best.valid, best.tax = count, verdict.valid, reply.tax
 

@@ -55,7 +55,8 @@ class Node:
     shown: Mask | None = None
     carry: Any = None
     said: Any = None  # the first reply to this canvas
-    draft: Tokens | None = None  # the last one that was judged
+    draft: Tokens | None = None  # the last one
+    taboo: tuple[Tokens, ...] = ()  # tokens, each (L,), that the next draft may not hold, -1 for none
     reasons: dict[int, frozenset[int]] = field(default_factory=dict)  # of implied cells whose inference said so
     branch: Branch | None = None
     made: int = 0  # tokens of the branch that have become canvases

@@ -69,8 +69,10 @@ def test_distributions_sum_to_one_and_the_likelihood_is_theirs(causal: bool) -> 
     status, offset = torch.randint(0, 3, (2, 9)), torch.randint(0, 12, (2, 9))
     said = net(tokens, status, offset)
     torch.testing.assert_close(said.exp().sum(-1), torch.ones(2, 9), atol=1e-3, rtol=1e-3)
-    likelihood = net.log_likelihood(tokens, status, offset, truth)
-    torch.testing.assert_close(likelihood, said.gather(-1, truth[..., None])[..., 0], atol=1e-3, rtol=1e-3)
+    asked = torch.rand(2, 9) < 0.5
+    torch.testing.assert_close(net(tokens, status, offset, asked), said[asked])
+    likelihood = net.log_likelihood(tokens, status, offset, truth, asked)
+    torch.testing.assert_close(likelihood, said.gather(-1, truth[..., None])[..., 0][asked], atol=1e-3, rtol=1e-3)
 
 
 @torch.inference_mode()

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from solver.denoisers import controls
 from solver.drive import refine, solve
 from solver.policies import Policy
+from solver.tasks.canvas import Canvas
 from solver.tasks.sudoku import exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
+from solver.tasks.task import Violation
 from solver.trace import Budget, Outcome, Step
 from tests.examples import DENOISERS, Example, examples
 
@@ -63,6 +65,8 @@ policies = st.builds(
     by=st.sampled_from(["first", "last"]),
     inherit=st.booleans(),
     stop=st.sampled_from(["valid", "settled"]),
+    judge=st.sampled_from(["every", "whole"]),
+    taboo=st.integers(0, 2),
     inference=st.sampled_from(["direct", "singles"]),
     settle=st.booleans(),
 )
@@ -223,6 +227,39 @@ def test_a_repair_keeps_no_clue_but_starts_from_the_draft() -> None:
     assert outcome.status == "solved"
     assert not steps[0].pinned.any()
     assert (outcome.tokens + 1 == solutions[0]).all()
+
+
+class Word:
+    """Three cells of three tokens; one word is right, and every cell that differs from it is blamed."""
+
+    name, vocab, right = "word", 3, np.array([1, 2, 0])
+
+    def encode(self, problem: None) -> Canvas:
+        return Canvas(np.zeros(3, np.int64), np.zeros(3, bool), np.zeros(3, bool), 3)
+
+    def check(self, problem: None, tokens: np.ndarray, known: np.ndarray) -> list[Violation]:
+        return [Violation((int(n),), "word", "wrong") for n in np.flatnonzero(known & (tokens != self.right))]
+
+    def verify(self, problem: None, tokens: np.ndarray) -> bool:
+        return bool((tokens == self.right).all())
+
+    def decode(self, problem: None, tokens: np.ndarray) -> str:
+        return "".join(map(str, tokens))
+
+
+@pytest.mark.parametrize("taboo", [0, 1, 2])
+def test_a_denoiser_that_says_the_same_again_needs_a_taboo(taboo: int) -> None:
+    """It finds token 2 least likely: both others must stay away at the same time."""
+
+    def says(canvas: Canvas, tokens: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.array([0.0, -1.0, -2.0]) + 5.0 * known[:, None] * np.eye(3)[tokens]
+
+    stubborn = controls.Control("stubborn", 3, says)
+    policy = Policy(accept=1.0, at_least=1, rounds=60, stuck="restart", stop="settled", judge="whole", taboo=taboo)
+    steps, outcome = run(Word(), None, stubborn, policy, Budget(forwards=60))
+    assert (outcome.status == "solved") == (taboo == 2)
+    assert all(not step.violations for step in steps if not step.shown.all() and not step.remasked.any())
+    assert [step.shown.sum() for step in steps[:2]] == [1, 2]  # nothing is judged, or blamed, before all is accepted
 
 
 def test_controls_search_depth_first() -> None:

@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     from solver.tasks.code_edit.corpus import Corpus
     from solver.tasks.json_schema.data import real
     from solver.tasks.sudoku import layout
+    from solver.training import code_pages
     from solver.training.code import Snippets
     from solver.training.courses import Course, Forms, Pages, Segments, Sequences
     from solver.training.feed import Feed, SequenceFeed, build_pool
@@ -73,8 +74,15 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"{preset.steps} steps of {preset.rows} canvases on {device}, into {out}")
     texts: Texts | Snippets | None = None
     if arguments.task == "code":
-        corpus = Corpus.build(40 if arguments.preset == "smoke" else None)
-        texts = Snippets(corpus.train, preset.pool, preset.rows, preset.code.causal, preset.seed + 1)
+        kept = out / "pages.npz"  # making them takes minutes
+        if arguments.resume and kept.is_file():
+            pages = code_pages.read(kept)
+        else:
+            corpus = Corpus.build(40 if arguments.preset == "smoke" else None)
+            pages = code_pages.pool(corpus.train, preset.pool, preset.code.causal, preset.seed + 1, cores(), say)
+            out.mkdir(parents=True, exist_ok=True)
+            code_pages.save(pages, kept)
+        texts = Snippets(pages, preset.rows, preset.code.causal, preset.seed + 1)
     elif arguments.task == "json":
         instances = real(folder, reserved=False) if folder is not None else []
         texts = Texts(preset.pool, preset.rows, preset.text.causal, preset.seed + 1, instances)

@@ -74,7 +74,7 @@ class Pen:
     def feed(self, tokens: Sequence[int]) -> None:
         """Tokens at once where nothing came before, else one after another. ``said`` (V,): of what follows."""
         for some in [tokens] if not self.past.cells else [[token] for token in tokens]:
-            self.flops += self.network.flops(len(some), self.past.cells)
+            self.flops += self.network.flops(len(some), self.past.cells, 1)
             self.steps += 1
             self.said = self.network.step(torch.tensor([some]), self.past)[0]
 

@@ -22,6 +22,7 @@ from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
 ROWS = 32  # rows that go through the network together
+SURE = -20.0  # nats, of what a given cell does not hold
 
 
 def slot_offsets(canvas: Canvas) -> Tokens:
@@ -34,19 +35,20 @@ def slot_offsets(canvas: Canvas) -> Tokens:
 
 @dataclass(frozen=True)
 class PageState:
-    """offset (B, L): which cell of its slot each cell is."""
+    """offset (B, L): which cell of its slot each cell is.  free (B,): cells that are not pinned."""
 
     offset: Tensor
+    free: Tensor
 
     def select(self, rows: Sequence[int]) -> Self:
-        return replace(self, offset=self.offset[list(rows)])
+        return replace(self, offset=self.offset[list(rows)], free=self.free[list(rows)])
 
 
 class CodeDenoiser:
     """A :class:`~solver.denoisers.protocol.Denoiser` over a :class:`CodeNetwork`."""
 
     kind: Literal["mask", "uniform"] = "mask"
-    policy = Policy(accept=0.9, at_least=1, rounds=16, later_rounds=4, doubt=0.2, stop="settled", inherit=True, by="last")
+    policy = Policy(accept=0.9, at_least=1, rounds=48, doubt=0.1, stop="settled", judge="whole", taboo=4, stuck="restart")
 
     def __init__(self, network: CodeNetwork, name: str = "compact") -> None:
         if network.config.causal:
@@ -54,7 +56,8 @@ class CodeDenoiser:
         self.network, self.name, self.vocab = network.eval(), name, network.config.vocab
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> PageState:
-        return PageState(torch.from_numpy(np.stack([slot_offsets(canvas) for canvas in canvases])))
+        free = torch.tensor([int((~canvas.pinned).sum()) for canvas in canvases])
+        return PageState(torch.from_numpy(np.stack([slot_offsets(canvas) for canvas in canvases])), free)
 
     def start(self, state: PageState) -> Nothing:
         return Nothing(len(state.offset))
@@ -63,15 +66,15 @@ class CodeDenoiser:
     def denoise(self, state: PageState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Nothing) -> tuple[Tensor, Nothing]:
         status = torch.where(trail, PINNED, torch.where(known, KNOWN, OPEN))
         held = torch.where(known, tokens, 0)
-        parts = []
+        said = torch.full((*tokens.shape, self.vocab), SURE).scatter_(-1, tokens[..., None], 0.0)  # of what is given, itself
         with torch.autocast("cpu", torch.bfloat16, enabled=fast_bf16()):
             for at in range(0, len(tokens), ROWS):
                 rows = slice(at, at + ROWS)
-                parts.append(self.network(held[rows], status[rows], state.offset[rows]))
-        return torch.cat(parts), Nothing(len(tokens))
+                said[rows][~trail[rows]] = self.network(held[rows], status[rows], state.offset[rows], ~trail[rows])
+        return said, Nothing(len(tokens))
 
     def cost(self, state: PageState, aux: Nothing) -> tuple[list[int], list[int]]:
-        return [1] * aux.rows, [self.network.flops(state.offset.shape[1])] * aux.rows
+        return [1] * aux.rows, [self.network.flops(state.offset.shape[1], 0, free) for free in state.free.tolist()]
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         return np.zeros(len(where), np.int64)

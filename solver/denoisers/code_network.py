@@ -51,13 +51,13 @@ class CodeConfig:
 
 
 class Layer(nn.Module):
-    """Mix neighbours, look everywhere, think. No canvas is padded, so attention needs no mask (FACTS: masks are slow here)."""
+    """Mix neighbours, look everywhere, think. No canvas is padded, so attention needs no mask."""
 
     def __init__(self, c: CodeConfig) -> None:
         super().__init__()
         d = c.width
         self.heads, self.radius, self.causal = c.heads, c.radius, c.causal
-        self.normed = nn.ModuleList([nn.RMSNorm(d) for _ in range(3)])
+        self.normed = nn.ModuleList([nn.LayerNorm(d, bias=False) for _ in range(3)])
         taps = c.radius + 1 if c.causal else 2 * c.radius + 1
         self.near = nn.Linear(taps * d, d)  # a convolution, as one product
         self.query_key_value = nn.Linear(d, 3 * d, bias=False)
@@ -66,14 +66,10 @@ class Layer(nn.Module):
         for last in (self.near, self.mixed, self.narrow):
             nn.init.normal_(last.weight, std=0.02)
 
-    def split(self, x: Tensor) -> Tensor:
-        """(B, L, D) as heads (B, H, L, D / H)."""
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
-
     def forward(self, x: Tensor, past: Past | None = None, number: int = 0) -> Tensor:
         """``x`` (B, L, D) after this layer. ``past`` (causal form): what came before, to which ``x`` is added."""
         x = x + F.gelu(self.near(self.windows(self.normed[0](x), past, number)))
-        x = x + self.mixed(self.heard(self.normed[1](x), past, number).transpose(1, 2).reshape(x.shape))
+        x = x + self.mixed(self.heard(self.normed[1](x), past, number))
         found: Tensor = x + self.narrow(F.gelu(self.wide(self.normed[2](x))))
         return found
 
@@ -87,19 +83,40 @@ class Layer(nn.Module):
         return torch.cat([x[:, at : at + size] for at in range(x.shape[1] - size + 1)], -1)
 
     def heard(self, x: Tensor, past: Past | None, number: int) -> Tensor:
-        """Attention (B, H, L, D / H)."""
-        query, key, value = (self.split(part) for part in self.query_key_value(x).chunk(3, -1))
+        """Attention (B, L, D), spelled out: on a CPU the fused one's backward in bf16 takes 2.5 times as long."""
+        rows, size, width = x.shape
+        heads = self.query_key_value(x).view(rows, size, 3 * self.heads, -1).transpose(1, 2)
         first = past.cells if past is not None else 0
-        query, key = rotary(query, first), rotary(key, first)
+        query, key = rotary(heads[:, : 2 * self.heads], first).chunk(2, 1)
+        value = heads[:, 2 * self.heads :]
         if past is not None:
             key = past.add("key", number, key.transpose(1, 2)).transpose(1, 2)
             value = past.add("value", number, value.transpose(1, 2)).transpose(1, 2)
-        return F.scaled_dot_product_attention(query, key, value, is_causal=self.causal and first == 0)
+        score = query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)
+        if self.causal and size > 1:
+            score = score + later(size, key.shape[2], x)
+        heard: Tensor = score.softmax(-1) @ value
+        return heard.transpose(1, 2).reshape(rows, size, width)
+
+
+def later(size: int, there: int, like: Tensor) -> Tensor:
+    """(size, there): minus infinity where the last ``size`` of ``there`` cells would look ahead."""
+    return torch.full((size, there), -torch.inf, device=like.device, dtype=like.dtype).triu(there - size + 1)
+
+
+class Read(NamedTuple):
+    """What the layers made of cells. state (B, L, D).  others (B, N, D): of the cells that may be pointed at, which hold
+    ``tokens`` (B, N).  hidden (B, 1 or L, N): very low where they may not."""
+
+    state: Tensor
+    others: Tensor
+    tokens: Tensor
+    hidden: Tensor
 
 
 class View(NamedTuple):
-    """What cells say. own (B, L, V): logits of a token of their own.  pointed (B, L, N): shares of the ``tokens`` (B, N).  gate
-    (B, L): the logit of pointing."""
+    """What C of the cells say. own (C, V): logits of a token of their own.  pointed (C, N): shares of the ``tokens`` (C, N).
+    gate (C,): the logit of pointing."""
 
     own: Tensor
     pointed: Tensor
@@ -118,27 +135,30 @@ class CodeNetwork(nn.Module):
         self.status = nn.Embedding(3, d)
         self.offset = nn.Embedding(c.offsets + 1, d)  # 0 outside of slots
         self.layers = nn.ModuleList([Layer(c) for _ in range(c.layers)])
-        self.normed = nn.RMSNorm(d)
+        self.normed = nn.LayerNorm(d, bias=False)
         self.query, self.key = nn.Linear(d, d, bias=False), nn.Linear(d, d, bias=False)
         self.gate = nn.Linear(d, 1)
         self.bias = nn.Parameter(torch.zeros(c.vocab))
         for table in (self.token, self.status, self.offset):
             nn.init.normal_(table.weight, std=0.05)
 
-    def forward(self, tokens: Tensor, status: Tensor, offset: Tensor) -> Tensor:
-        """fp32 log-probabilities (B, L, V). offset (B, L): 1, 2, ... within a slot, 0 outside. In the causal form ``tokens`` are
-        those before each cell (the first: vocab), and status and offset are not looked at."""
-        return self.mixture(self.views(tokens, status, offset))
+    def forward(self, tokens: Tensor, status: Tensor, offset: Tensor, asked: Tensor | None = None) -> Tensor:
+        """fp32 log-probabilities (B, L, V), or (C, V) of the cells ``asked`` for (B, L), in order. offset (B, L): 1, 2, ... in
+        a slot, 0 outside. In the causal form ``tokens`` are those before each cell (the first: vocab), and status and offset are
+        not looked at."""
+        read = self.read(tokens, status, offset)
+        if asked is not None:
+            return self.mixture(self.view(read, asked))
+        return self.mixture(self.view(read, torch.ones_like(tokens, dtype=torch.bool))).view(*tokens.shape, -1)
 
-    def log_likelihood(self, tokens: Tensor, status: Tensor, offset: Tensor, truth: Tensor) -> Tensor:
-        """Of ``truth`` (B, L) alone, without the mixture over all tokens: for training."""
-        view = self.views(tokens, status, offset)
-        own = -F.cross_entropy(view.own.float().flatten(0, 1), truth.flatten(), reduction="none").view_as(truth)
-        there = (view.tokens[:, None] == truth[..., None]) * view.pointed
-        copies = F.logsigmoid(view.gate), F.logsigmoid(-view.gate)
-        return torch.logaddexp(copies[1] + own, copies[0] + there.sum(-1).clamp_min(1e-9).log())
+    def log_likelihood(self, tokens: Tensor, status: Tensor, offset: Tensor, truth: Tensor, asked: Tensor) -> Tensor:
+        """(C,) of ``truth`` (B, L) at the cells ``asked`` for (B, L), without the mixture over all tokens: for training."""
+        view, wanted = self.view(self.read(tokens, status, offset), asked), truth[asked]
+        own = -F.cross_entropy(view.own.float(), wanted, reduction="none")
+        there = ((view.tokens == wanted[:, None]) * view.pointed).sum(-1)
+        return torch.logaddexp(F.logsigmoid(-view.gate) + own, F.logsigmoid(view.gate) + there.clamp_min(1e-9).log())
 
-    def views(self, tokens: Tensor, status: Tensor, offset: Tensor) -> View:
+    def read(self, tokens: Tensor, status: Tensor, offset: Tensor) -> Read:
         c = self.config
         if c.causal:
             return self.advance(tokens, None)
@@ -147,45 +167,49 @@ class CodeNetwork(nn.Module):
         for layer in self.layers:
             x = layer(x)
         x = self.normed(x)
-        return self.view(x, x, tokens, torch.where(status == OPEN, -1e4, 0.0)[:, None])
+        return Read(x, x, tokens, torch.where(status == OPEN, -1e4, 0.0)[:, None])
 
-    def advance(self, tokens: Tensor, past: Past | None) -> View:
-        """The causal form: what follows each of ``tokens`` (B, L), which follow those of the past; ``past`` is brought forward.
-        Several tokens at once only where nothing came before."""
+    def advance(self, tokens: Tensor, past: Past | None) -> Read:
+        """The causal form: what is behind ``tokens`` (B, L), which follow those of the past; ``past`` is brought forward. Several
+        tokens at once only where nothing came before."""
         x = self.token(tokens)
         for number, layer in enumerate(self.layers):
             x = layer(x, past, number)
         x = self.normed(x)
-        keys, there = x, tokens
+        others, there = x, tokens
         if past is not None:
-            keys, there = past.add("state", 0, x), past.add("token", 0, tokens)
+            others, there = past.add("state", 0, x), past.add("token", 0, tokens)
             past.cells += tokens.shape[1]
-        size, all_of_them = x.shape[1], keys.shape[1]
-        later = torch.full((size, all_of_them), -torch.inf, device=x.device).triu(all_of_them - size + 1)
-        return self.view(x, keys, there, later + torch.where(there == self.config.vocab, -1e4, 0.0)[:, None])
+        hidden = later(x.shape[1], others.shape[1], x).float() + torch.where(there == self.config.vocab, -1e4, 0.0)[:, None]
+        return Read(x, others, there, hidden)
 
     def step(self, tokens: Tensor, past: Past) -> Tensor:
         """Log-probabilities (B, V) of what follows the last of ``tokens`` (B, L)."""
-        view = self.advance(tokens, past)
-        return self.mixture(View(view.own[:, -1:], view.pointed[:, -1:], view.gate[:, -1:], view.tokens))[:, 0]
+        last = torch.zeros_like(tokens, dtype=torch.bool)
+        last[:, -1] = True
+        return self.mixture(self.view(self.advance(tokens, past), last))
 
-    def view(self, x: Tensor, others: Tensor, tokens: Tensor, hidden: Tensor) -> View:
-        """What cells ``x`` (B, L, D) say, pointing at ``tokens`` (B, N) whose states are ``others``; ``hidden`` (B, 1 or L, N)
-        is very low where they may not."""
+    def view(self, read: Read, asked: Tensor) -> View:
+        """What the C cells ``asked`` for (B, L) say."""
+        rows, cells = asked.nonzero(as_tuple=True)
+        x = read.state[rows, cells]
         own = F.linear(x, self.token.weight[:-1], self.bias)
-        score = self.query(x) @ self.key(others).transpose(-1, -2) / math.sqrt(x.shape[-1])
-        return View(own, (score.float() + hidden).softmax(-1), self.gate(x)[..., 0].float(), tokens)
+        score = (self.query(read.state) @ self.key(read.others).transpose(-1, -2))[rows, cells].float() / math.sqrt(x.shape[-1])
+        hidden = read.hidden.expand(-1, asked.shape[1], -1)[rows, cells]
+        return View(own, (score + hidden).softmax(-1), self.gate(x)[..., 0].float(), read.tokens[rows])
 
     def mixture(self, view: View) -> Tensor:
-        """fp32 log-probabilities (B, L, V)."""
+        """fp32 log-probabilities (C, V)."""
         copies = torch.sigmoid(view.gate)[..., None]
-        index = view.tokens.clamp_max(self.config.vocab - 1)[:, None].expand_as(view.pointed)
+        index = view.tokens.clamp_max(self.config.vocab - 1)
         found: Tensor = ((1 - copies) * view.own.float().softmax(-1)).scatter_add(-1, index, copies * view.pointed)
         return found.clamp_min(1e-9).log()
 
-    def flops(self, cells: int, before: int = 0) -> int:
-        """Floating-point operations of one row's forward over ``cells``, with ``before`` more in the cache: matrix products."""
+    def flops(self, cells: int, before: int = 0, asked: float | None = None) -> int:
+        """Floating-point operations of one row's forward over ``cells``, with ``before`` more in the cache, and so many of them
+        ``asked`` for what they say (all): matrix products."""
         c = self.config
         d, taps = c.width, c.radius + 1 if c.causal else 2 * c.radius + 1
         a_layer = 2 * cells * (taps * d * d + 4 * d * d + 2 * d * c.hidden) + 4 * cells * (cells + before) * d
-        return c.layers * a_layer + 2 * cells * d * (c.vocab + 2 * d + cells + before)
+        own = 2 * (cells if asked is None else asked) * d * c.vocab
+        return round(c.layers * a_layer + 2 * cells * d * (2 * d + cells + before) + own)

@@ -144,8 +144,7 @@ def rotary(x: Tensor, first: int = 0) -> Tensor:
     rate = 10_000.0 ** (-torch.arange(half, device=x.device) / half)
     angle = (first + torch.arange(x.shape[2], device=x.device))[:, None] * rate
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    a, b = x[..., :half], x[..., half:]
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+    return x * torch.cat([cos, cos], -1) + x.roll(half, -1) * torch.cat([-sin, sin], -1)
 
 
 class Mixing(nn.Module):

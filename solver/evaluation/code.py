@@ -25,7 +25,7 @@ from solver.tasks.code_edit.damage import Corrupted, corrupt, localisation
 from solver.tasks.code_edit.faults import Finder, compiles, suspects
 from solver.tasks.code_edit.holes import Cut, same_up_to_renaming
 from solver.tasks.code_edit.page import PageError, spliced
-from solver.training.code import alone
+from solver.training.code_pages import alone
 
 Row = dict[str, Any]
 STRATA = ((1, 2), (3, 5), (6, 10), (11, 40))  # tokens of a hole

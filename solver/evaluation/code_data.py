@@ -70,8 +70,8 @@ def left_to_right(network: CodeNetwork) -> Choose:
         for name in one.candidates:
             ids, wanted = spelled(page, "fim", [page.encoded(0, name)])
             tokens = torch.from_numpy(np.concatenate([[Vocabulary.load().size], ids[:-1]]))[None]
-            log_p = network.log_likelihood(tokens, tokens, tokens, torch.from_numpy(ids)[None])[0].numpy()
-            marks.append(float(log_p[wanted].sum()))
+            log_p = network.log_likelihood(tokens, tokens, tokens, torch.from_numpy(ids)[None], torch.from_numpy(wanted)[None])
+            marks.append(float(log_p.sum()))
         return one.candidates[int(np.argmax(marks))]
 
     return choose

@@ -151,10 +151,11 @@ class Pages:
     def loss(self) -> tuple[Tensor, float]:
         tokens, status, offset, truth, weight = (t.to(self.device) for t in self.snippets.next())
         with half(self.device):
-            log_p = self.network.log_likelihood(tokens, status, offset, truth)
-        exact = ((log_p > HALF) | (weight < 1)).all(1).float().mean()  # what has more than half is the likeliest
-        self.flops = 3 * len(tokens) * self.network.flops(truth.shape[1])
-        return -(log_p * weight).sum() / weight.sum().clamp_min(1), exact.item()
+            log_p = self.network.log_likelihood(tokens, status, offset, truth, weight > 0)
+        rows, each = (weight > 0).nonzero()[:, 0], weight[weight > 0]
+        missed = set(rows[(log_p <= HALF) & (each >= 1)].tolist())  # what has more than half is the likeliest
+        self.flops = 3 * len(tokens) * self.network.flops(truth.shape[1], 0, len(each) / len(tokens))
+        return -(log_p * each).sum() / each.sum().clamp_min(1), 1 - len(missed) / len(tokens)
 
     def advance(self) -> None:
         pass

@@ -34,6 +34,18 @@ SNAPSHOTS = (
 )  # shares of the run after which the averaged weights are kept, for accuracy against compute
 
 
+def optimizers(network: nn.Module, preset: Preset) -> list[torch.optim.Optimizer]:
+    """AdamW; with ``preset.muon`` Muon (Jordan et al. 2024) for the matrices of the layers, and AdamW for the rest."""
+    named = list(network.named_parameters())
+    matrices = [value for name, value in named if preset.muon and value.ndim == 2 and name.startswith("layers.")]
+    taken = {id(value) for value in matrices}
+    rest = [value for _, value in named if id(value) not in taken]
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=preset.rate, betas=(0.9, 0.98), weight_decay=0.01)]
+    if matrices:
+        found.append(torch.optim.Muon(matrices, lr=preset.rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"))
+    return found
+
+
 class Trainer:
     """One run. ``step`` does one step; ``save`` and ``restore`` keep everything that the next step depends on."""
 
@@ -43,7 +55,7 @@ class Trainer:
         self.course = begin()
         self.network = self.course.network
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=preset.rate, betas=(0.9, 0.98), weight_decay=0.01)
+        self.optimizers = optimizers(self.network, preset)
         self.steps_done, self.seconds, self.flops = 0, 0.0, 0
 
     def rate(self) -> float:
@@ -56,12 +68,13 @@ class Trainer:
         """One update; returns the loss and the share of canvases whose draft is exact."""
         started = time.perf_counter()
         loss, exact = self.course.loss()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not say
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate()
+            optimizer.step()
         keep = min(self.preset.averaging, (1 + self.steps_done) / (10 + self.steps_done))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.values()), list(self.network.state_dict().values()), 1 - keep)
@@ -77,8 +90,9 @@ class Trainer:
         tensors, course_facts = self.course.state()
         tensors |= {f"network.{k}": v.detach() for k, v in self.network.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
-        for number, entry in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{key}": value for key, value in entry.items()}
+        for which, optimizer in enumerate(self.optimizers):
+            for number, entry in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{which}.{number}.{key}": value for key, value in entry.items()}
         # the step count sits inside the tensors, so that a kill between the two files cannot pair a new one with an old one
         tensors["step"] = torch.tensor(self.steps_done)
         progress = {"step": self.steps_done, "seconds": self.seconds, "flops": self.flops, "feed": course_facts}
@@ -113,11 +127,12 @@ class Trainer:
             raise ValueError(f"{folder}: the run there was of another preset") from error
         average = part("average.")  # the file is sorted by name, the update goes by the network's order
         self.average = {name: average[name] for name in self.network.state_dict()}
-        state = self.optimizer.state_dict()
-        for key, value in part("optimizer.").items():
-            number, name = key.split(".", 1)
-            state["state"].setdefault(int(number), {})[name] = value.cpu() if name == "step" else value
-        self.optimizer.load_state_dict(state)
+        for which, optimizer in enumerate(self.optimizers):
+            state = optimizer.state_dict()
+            for key, value in part(f"optimizer.{which}.").items():
+                number, name = key.split(".", 1)
+                state["state"].setdefault(int(number), {})[name] = value.cpu() if name == "step" else value
+            optimizer.load_state_dict(state)
         self.course.restore(tensors, progress["feed"])
         self.steps_done, self.seconds, self.flops = progress["step"], progress["seconds"], progress["flops"]
 

@@ -18,7 +18,7 @@ class Preset:
     """One training run. Schedules are by step, so that a run that was killed and resumed is the run that was not.
 
     rows: canvases a step.  segment: inner loops with gradients a step; the state is carried, detached, to the next step.
-    pool: generated puzzles.  mix: source -> share of new canvases.  ages: segments a canvas is kept at most, by source.
+    muon: whether Muon turns the layers' matrices.  pool: generated puzzles, or pages.  mix: source -> share of new canvases.
     """
 
     network: CompactConfig | PlainConfig | TextConfig | CodeConfig
@@ -29,6 +29,7 @@ class Preset:
     warmup: int = 200
     decay: float = 0.35  # the last share of the steps, in which the rate falls to a hundredth
     averaging: float = 0.999
+    muon: bool = False
     pool: int = 120_000
     mix: tuple[tuple[str, float], ...] = (
         ("generated", 0.40),
@@ -106,10 +107,10 @@ JSON = {
 TINY_CODE = CodeConfig(width=32, hidden=32, layers=2)
 # About 0.55e15 operations each; a step has as many cells whatever the pages' length.
 CODE = {
-    ("diffusion", "cpu"): Preset(CodeConfig(), steps=6_000, rows=48, segment=1, rate=2e-3, pool=90_000, mix=()),
-    ("ar", "cpu"): Preset(CodeConfig(causal=True), steps=6_500, rows=48, segment=1, rate=2e-3, pool=90_000, mix=()),
-    ("diffusion", "smoke"): Preset(TINY_CODE, steps=20, rows=4, segment=1, rate=2e-3, pool=40, mix=()),
-    ("ar", "smoke"): Preset(replace(TINY_CODE, causal=True), steps=20, rows=4, segment=1, rate=2e-3, pool=40, mix=()),
+    ("diffusion", "cpu"): Preset(CodeConfig(), steps=8_400, rows=48, segment=1, rate=4e-3, muon=True, pool=110_000, mix=()),
+    ("ar", "cpu"): Preset(CodeConfig(causal=True), steps=8_400, rows=48, segment=1, rate=4e-3, muon=True, pool=110_000, mix=()),
+    ("diffusion", "smoke"): Preset(TINY_CODE, steps=20, rows=4, segment=1, rate=2e-3, muon=True, pool=40, mix=()),
+    ("ar", "smoke"): Preset(replace(TINY_CODE, causal=True), steps=20, rows=4, segment=1, rate=2e-3, muon=True, pool=40, mix=()),
 }
 PRESETS = {"sudoku": SUDOKU, "json": JSON, "code": CODE}
 MODELS = tuple(dict.fromkeys(model for model, _ in SUDOKU))
