@@ -10,12 +10,19 @@ import numpy as np
 import torch
 
 from solver.denoisers import controls
+from solver.denoisers.code import CodeDenoiser
+from solver.denoisers.code_network import CodeConfig, CodeNetwork
 from solver.denoisers.compact import CompactDenoiser
 from solver.denoisers.diffusion_gemma import DiffusionGemma
 from solver.denoisers.embedded import Embedded
+from solver.denoisers.forms import FormDenoiser
 from solver.denoisers.masked_lm import MaskedLM
 from solver.denoisers.network import Compact, CompactConfig
 from solver.denoisers.protocol import Denoiser, TextDenoiser
+from solver.denoisers.text_network import TextConfig, TextNetwork
+from solver.tasks.code_edit.task import CodeTask, Edit
+from solver.tasks.json_schema.task import Form, JsonTask
+from solver.tasks.language import BLANK
 from solver.tasks.sudoku import exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 from solver.tasks.task import Task, Wording
@@ -27,12 +34,13 @@ CROOKED = np.array([int(c) for c in "0001021122132333"])
 
 @dataclass(frozen=True)
 class Example:
-    """A task with a few problems, and the answer to each where there is one."""
+    """A task with a few problems, and an answer to each; ``unique``: the only one."""
 
     name: str
     task: Task
     problems: tuple[Any, ...]
-    answers: tuple[np.ndarray | None, ...]
+    answers: tuple[np.ndarray, ...]
+    unique: bool = True
 
 
 def sudoku(name: str, grid: layout.Layout, count: int, seed: int) -> Example:
@@ -41,11 +49,30 @@ def sudoku(name: str, grid: layout.Layout, count: int, seed: int) -> Example:
     return Example(name, SudokuTask(grid), problems, tuple(s.astype(np.int64) - 1 for s in solutions))
 
 
+def json_schema() -> Example:
+    schema = {"type": "object", "properties": {"a": {"enum": [1, 23]}, "b": {"type": "boolean"}}, "required": ["a", "b"]}
+    form = Form.of(schema, length=24)
+    text = b'{"a":23,"b":true}'
+    return Example("json", JsonTask(), (form,), (np.array([*text, *[BLANK] * (24 - len(text))]),), unique=False)
+
+
+def code() -> Example:
+    """One cell: whoever knows nothing has to go through the vocabulary."""
+    source = "def double(self):\n    return 2 * self\n"
+    at = source.rindex("self")
+    edit = Edit.of(source, [(at, at + 4)], [1], 48)
+    answer = edit.page.tokens.copy()
+    answer[edit.page.slots[0][0]] = edit.page.encoded(0, "self").item()
+    return Example("code", CodeTask(), (edit,), (answer,), unique=False)
+
+
 def examples() -> list[Example]:
     return [
         sudoku("4x4", layout.standard(4), 3, 1),
         sudoku("4x4 jigsaw", layout.jigsaw(CROOKED), 2, 1),
         sudoku("4x4 diagonal", layout.standard(4, diagonal=True), 2, 1),
+        json_schema(),
+        code(),
     ]
 
 
@@ -68,6 +95,16 @@ def language_model(kind: str, task: Task) -> Denoiser:
     return Embedded(inner, tiny_models.tokenizer(), task, name=kind)
 
 
+def form_denoiser() -> FormDenoiser:
+    torch.manual_seed(0)
+    return FormDenoiser(TextNetwork(TextConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)).eval())
+
+
+def code_denoiser() -> CodeDenoiser:
+    torch.manual_seed(0)
+    return CodeDenoiser(CodeNetwork(CodeConfig(width=16, hidden=16, heads=2, layers=1, offsets=8)))
+
+
 Make = Callable[[Task, np.ndarray], Denoiser]  # from the task and the answer
 
 DENOISERS: dict[str, Make] = {
@@ -84,4 +121,22 @@ DENOISERS: dict[str, Make] = {
     "diffusion_gemma": lambda task, answer: language_model("gemma", task),
     "masked_lm": lambda task, answer: language_model("tiny_llada", task),
     "masked_lm shifted": lambda task, answer: language_model("tiny_dream", task),
+    "form": lambda task, answer: form_denoiser(),
+    "code": lambda task, answer: code_denoiser(),
 }
+SUDOKU = [name for name in DENOISERS if name not in ("form", "code")]
+
+
+def suited(task: Task, name: str) -> bool:
+    """Whether a denoiser is for a task: those of groups, of words, of forms and of pages for theirs, the others for all."""
+    if name.startswith("compact"):
+        return isinstance(task, SudokuTask)
+    if name in ("diffusion_gemma", "masked_lm", "masked_lm shifted"):
+        return isinstance(task, Wording)
+    own = {"form": JsonTask, "code": CodeTask}.get(name)
+    return own is None or isinstance(task, own)
+
+
+def pairs() -> list[tuple[Example, str]]:
+    """Every task with every denoiser that is for it."""
+    return [(example, name) for example in examples() for name in DENOISERS if suited(example.task, name)]

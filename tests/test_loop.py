@@ -18,9 +18,8 @@ from solver.tasks.sudoku import exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 from solver.tasks.task import Violation
 from solver.trace import Budget, Outcome, Step
-from tests.examples import DENOISERS, Example, examples
+from tests.examples import DENOISERS, SUDOKU, Example, pairs
 
-EXAMPLES = examples()
 FOUR = SudokuTask(layout.standard(4))
 
 
@@ -30,15 +29,14 @@ def run(task, problem, denoiser, policy=None, budget=None, seed=0) -> tuple[list
     return steps, outcome
 
 
-@pytest.mark.parametrize("name", DENOISERS)
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)
+@pytest.mark.parametrize(("example", "name"), [pytest.param(*pair, id=f"{pair[0].name} {pair[1]}") for pair in pairs()])
 def test_every_denoiser_solves_every_task(example: Example, name: str) -> None:
     for problem, answer in zip(example.problems, example.answers, strict=True):
         canvas = example.task.encode(problem)
         steps, outcome = run(example.task, problem, DENOISERS[name](example.task, answer))
         assert outcome.status == "solved"
         assert example.task.verify(problem, outcome.tokens)
-        assert answer is None or (outcome.tokens == answer).all()
+        assert not example.unique or (outcome.tokens == answer).all()
         for step in steps:  # a pinned cell never changes, on any path
             assert (step.draft[canvas.pinned] == canvas.tokens[canvas.pinned]).all()
             assert not (step.remasked & canvas.pinned).any()
@@ -173,7 +171,7 @@ def test_a_batch_has_the_outcomes_of_its_singles(name: str) -> None:
     assert outcomes(1) == outcomes(3) == outcomes(64)
 
 
-@pytest.mark.parametrize("name", DENOISERS)
+@pytest.mark.parametrize("name", SUDOKU)
 def test_same_seed_same_trace(name: str) -> None:
     puzzles, solutions, _ = exact.generate(FOUR.layout, 1, 5)
     denoiser = DENOISERS[name](FOUR, solutions[0].astype(np.int64) - 1)
