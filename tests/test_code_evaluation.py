@@ -54,10 +54,13 @@ def test_marks() -> None:
 def test_arms_tables_and_plots(tmp_path: Path) -> None:
     some = functions(12)
     random = controls.random(Vocabulary.load().size, blank=Vocabulary.load().blank)
-    arms = code_arms.arms(network("diffusion"), network("ar"), some, random)
-    assert {name.split(",")[0].split("-")[0] for name in arms} == {"diffusion", "ar", "n", "random"}
+    arms = code_arms.arms(network("diffusion"), network("ar"), some)
+    assert {name.split(",")[0].split("-")[0] for name in arms} == {"diffusion", "ar", "n", "prior", "random"}
     (one, *_), (other, *_) = code.holes(some, cuts, 1), code.holes(some, dependent, 1)
-    few = {name: arms[name] for name in ("diffusion", "diffusion-oneshot", "ar-fim", "n-gram with cache, true length", "random")}
+    few = {
+        name: arms[name]
+        for name in ("diffusion", "diffusion-oneshot", "ar-fim", "n-gram with cache, true length", "random", "prior")
+    }
     fast = {name: arms[name] for name in ("diffusion-oneshot", "n-gram with cache, true length")}
     rows = [*code.infill([one], few), *code.infill([other], fast, "code-dependent")]
     rows += code.repairs(some, {"random": random}, 1)

@@ -45,12 +45,12 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
         raise UsageError(str(error)) from error
     v = Vocabulary.load()
     random = controls.random(v.size, blank=v.blank)
-    names = list(code_arms.arms(network, baseline, (), random))
+    names = list(code_arms.arms(network, baseline, ()))
     wanted = arguments.arms.split(";") if arguments.arms else names
     if unknown := set(wanted) - set(names):
         raise UsageError(f"unknown arm {min(unknown)!r}; there are {'; '.join(names)}")
     corpus = Corpus.build()  # a minute
-    arms = {name: arm for name, arm in code_arms.arms(network, baseline, corpus.train, random).items() if name in wanted}
+    arms = {name: arm for name, arm in code_arms.arms(network, baseline, corpus.train).items() if name in wanted}
     limit = arguments.limit or (20 if arguments.quick else 100)
     if "infill" in sections:
         yield from code.infill(code.holes(corpus.development, cuts, limit), arms)

@@ -84,23 +84,27 @@ EMPTY = 6.0  # nats by which a cell behind the drawn length is a blank
 JITTER = 1e-3  # enough to make the choice among equals random, too little to look like knowledge
 
 
+def ended(logits: NDArray[np.float64], blank: int | None, best: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The same (L, V) with a ``blank``, if there is one, likelier than the ``best`` token from a random cell on."""
+    if blank is not None:
+        logits[rng.integers(0, len(logits) + 1) :, blank] = best + EMPTY
+    return logits
+
+
 def random(vocab: int, kind: Kind = "mask", blank: int | None = None) -> Control:
     """Uniform over the tokens, ties broken at random. With a ``blank``, texts of all lengths are equally likely: nearly every
     text is as long as the canvas, and a uniform denoiser would draw no other."""
 
     def logits(canvas: Canvas, tokens: Tokens, known: Mask, rng: np.random.Generator) -> NDArray[np.float64]:
-        found = JITTER * rng.random((canvas.cells, vocab))
-        if blank is not None:
-            found[rng.integers(0, canvas.cells + 1) :, blank] += EMPTY
-        return found
+        return ended(JITTER * rng.random((canvas.cells, vocab)), blank, 0.0, rng)
 
     return Control("random", vocab, logits, kind)
 
 
-def prior(vocab: int, table: NDArray[np.float64] | None = None) -> Control:
+def prior(vocab: int, table: NDArray[np.float64] | None = None, blank: int | None = None) -> Control:
     """Token frequencies: ``table`` (V,), or else those among the canvas's own known cells (add-one smoothed). In Sudoku
     every digit is equally frequent over all grids, so a digit that has been placed less often has more places left: the prior
-    of an open cell is the number of times that the token still has to be placed."""
+    of an open cell is the number of times that the token still has to be placed. ``blank`` as in :func:`random`."""
 
     def logits(canvas: Canvas, tokens: Tokens, known: Mask, rng: np.random.Generator) -> NDArray[np.float64]:
         if table is not None:
@@ -108,7 +112,8 @@ def prior(vocab: int, table: NDArray[np.float64] | None = None) -> Control:
         else:
             expected = canvas.cells / vocab
             weight = np.maximum(expected - np.bincount(tokens[known], minlength=vocab), 0.1)
-        return np.log(weight)[None, :] + JITTER * rng.random((canvas.cells, vocab))
+        found = np.log(weight)[None, :] + JITTER * rng.random((canvas.cells, vocab))
+        return ended(found, blank, float(np.log(weight).max()), rng)
 
     return Control("prior", vocab, logits)
 

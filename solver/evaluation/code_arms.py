@@ -10,13 +10,16 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solver import checkpoint, edits
 from solver.checkpoint import SHIPPED
 from solver.decoders.code import Order, write
+from solver.denoisers import controls
 from solver.denoisers.code import CodeDenoiser
 from solver.denoisers.code_network import CodeNetwork
 from solver.denoisers.protocol import Denoiser
@@ -31,6 +34,7 @@ from solver.trace import Budget, Outcome
 
 SEED = 990_003
 TRIES = 8
+MANY = 16  # about what the denoiser's FLOPs pay for
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,28 +110,27 @@ def one_shot(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
     return run
 
 
-def left_to_right(network: CodeNetwork, order: Order, tries: int = 1, temperature: float = 0.6, seed: int = SEED) -> Arm:
-    """The likeliest tokens; where they fail the checks, ``tries`` - 1 draws after that. The first that passes is taken, else
-    the first."""
+def left_to_right(
+    network: CodeNetwork, order: Order, tries: int = 1, likeliest: bool = False, temperature: float = 0.6, seed: int = SEED
+) -> Arm:
+    """The likeliest tokens; where they fail the checks, ``tries`` - 1 draws after that. The first that passes is taken, or with
+    ``likeliest``, of all that pass, the one it finds likeliest; else the greedy one."""
 
     def run(hole: Hole) -> Answer:
         started = time.perf_counter()
         page, finder = Page.of(hole.source, hole.spans, [1] * len(hole.spans)), Finder(hole.source, hole.spans)
-        best, first, steps, flops = None, False, 0, 0
         greedy = write(network, page, order, 1, 0.0, seed)
         draws = write(network, page, order, tries - 1, temperature, seed) if tries > 1 else iter(())
-        for number in range(tries):
-            writing = next(greedy if number == 0 else draws)
-            fills = tuple(
-                Vocabulary.load().decode(tokens, indent) for tokens, indent in zip(writing.fills, page.indents, strict=True)
-            )
-            steps, flops = steps + writing.steps, flops + writing.flops
-            best = best or fills
-            first = first or (number == 0 and ok(hole, fills))
+        found, good, steps, flops = list[tuple[str, ...]](), dict[tuple[str, ...], float](), 0, 0
+        for writing in chain(greedy, draws):
+            fills = tuple(Vocabulary.load().decode(tokens, at) for tokens, at in zip(writing.fills, page.indents, strict=True))
+            found, steps, flops = [*found, fills], steps + writing.steps, flops + writing.flops
             if tries > 1 and fits(hole, finder, fills):
-                best = fills
-                break
-        return Answer(best, first, steps, flops / 1e9, time.perf_counter() - started)
+                good[fills] = writing.log_p
+                if not likeliest:
+                    break
+        best = max(good, key=good.__getitem__, default=found[0])
+        return Answer(best, ok(hole, found[0]), steps, flops / 1e9, time.perf_counter() - started)
 
     return run
 
@@ -165,6 +168,13 @@ class NGram:
         fills = page.written(np.array(tokens))
         return Answer(fills, ok(hole, fills), 0, 0.0, time.perf_counter() - started)
 
+    def frequencies(self) -> NDArray[np.float64]:
+        """(V,) how often each token stands in the corpus, plus one."""
+        found = np.ones(Vocabulary.load().size)
+        for token, count in self.after[()].items():
+            found[token] += count
+        return found
+
     def next(self, cache: dict[tuple[int, ...], Counter[int]], before: list[int], banned: set[int]) -> int:
         """The likeliest token: the longest context that anything followed, on the page before in the corpus."""
         for order in range(len(before), -1, -1):
@@ -177,11 +187,9 @@ class NGram:
         return 0
 
 
-def arms(
-    network: CodeNetwork | None, baseline: CodeNetwork | None, functions: Sequence[Function], random: Denoiser
-) -> dict[str, Arm]:
+def arms(network: CodeNetwork | None, baseline: CodeNetwork | None, functions: Sequence[Function]) -> dict[str, Arm]:
     """All arms whose checkpoint is there; the controls always."""
-    found: dict[str, Arm] = {}
+    found, v = dict[str, Arm](), Vocabulary.load()
     if network is not None:
         model = CodeDenoiser(network)
         found["diffusion"] = looped(model)
@@ -192,8 +200,10 @@ def arms(
         for order in ("prefix", "fim"):
             found[f"ar-{order}"] = left_to_right(baseline, order)
             found[f"ar-{order}, {TRIES} tries"] = left_to_right(baseline, order, TRIES)
-    found["n-gram with cache, true length"] = NGram(functions)
-    found["random"] = looped(random)
+            found[f"ar-{order}, likeliest of {MANY}"] = left_to_right(baseline, order, MANY, likeliest=True)
+    found["n-gram with cache, true length"] = ngram = NGram(functions)
+    found["prior"] = looped(controls.prior(v.size, ngram.frequencies(), v.blank))
+    found["random"] = looped(controls.random(v.size, blank=v.blank))
     return found
 
 
