@@ -12,7 +12,8 @@ does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +34,7 @@ FORWARDS = 64  # a candidate
 PROBE = 24  # cells of a hole in the first draft, where there is room
 PAGES = (96, 160, CELLS)  # lengths that the network was trained on
 BEHIND = 4  # tokens behind a hole that have a say in how well it fits
+PATIENCE = 1.5
 NEARBY = (0, -1, 1, 2)  # lengths that are tried, about the probe's
 
 Watch = Callable[[int, Edit, Step], None]
@@ -75,11 +77,13 @@ def edit(
     budget: Budget | None = None,
     seed: int = 0,
     watch: Watch | None = None,
+    defined: Iterable[str] = (),
 ) -> list[Edited]:
     """At most ``candidates`` ways to fill the holes, character spans of ``source``, the best first; those that do not compile
     last.
 
     lengths: of the holes in tokens, where they are known (an oracle's), in place of the probe's.  budget: a candidate's.
+    defined: names that are defined elsewhere, where the source is a part of a program (a function, a notebook's cell).
 
     Raises PageError where the holes overlap, are outside of the source or do not fit a page.
     """
@@ -97,7 +101,7 @@ def edit(
         found = [int((outcome.tokens[start : start + capacity] != blank).sum()) for start, capacity in probe.page.slots]
         sizes = [[max(1, size + more) for size in found] for more in NEARBY]
         sizes = [*dict.fromkeys(map(tuple, sizes)), tuple(capacity for _, capacity in probe.page.slots)]  # type: ignore[list-item]
-    return ranked(task, model, fitting(source, spans, sizes), budget or Budget(forwards=FORWARDS), seed, spent, watch)[
+    return ranked(task, model, fitting(source, spans, sizes, defined), budget or Budget(forwards=FORWARDS), seed, spent, watch)[
         :candidates
     ]
 
@@ -116,14 +120,14 @@ def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> 
     return PAGES[-1]
 
 
-def fitting(source: str, spans: Sequence[Span], sizes: Sequence[Sequence[int]]) -> list[Edit]:
+def fitting(source: str, spans: Sequence[Span], sizes: Sequence[Sequence[int]], defined: Iterable[str] = ()) -> list[Edit]:
     """Edits with these capacities, all of one page length; those that fit no page are left out. Raises PageError where none
     fits."""
     found, error = list[Edit](), PageError("no holes")
     cells = max(page_size(source, spans, some) for some in sizes)
     for some in sizes:
         try:
-            found.append(Edit.of(source, spans, some, cells))
+            found.append(Edit.of(source, spans, some, cells, defined=defined))
         except PageError as one:
             error = one
     if not found:
@@ -134,10 +138,17 @@ def fitting(source: str, spans: Sequence[Span], sizes: Sequence[Sequence[int]]) 
 def ranked(
     task: CodeTask, model: Denoiser, edits: Sequence[Edit], budget: Budget, seed: int, spent: Counters, watch: Watch | None
 ) -> list[Edited]:
-    """All edits of one source, written as one batch; different texts only, the best first. ``spent`` is added to the costs."""
+    """All edits of one source, written as one batch; different texts only, the best first. ``spent`` is added to the costs.
+
+    Lengths that nothing fits would go on to the end of their budget: once one is written, the others have ``PATIENCE`` times as
+    many rounds as that took."""
     found: dict[str, Edited] = {}
+    rounds, enough = 0, None
+    budget = replace(budget, cancelled=lambda asked=budget.cancelled: asked() or (enough is not None and rounds >= enough))
     for number, event in solve(task, edits, model, None, budget, [seed + n for n in range(len(edits))], len(edits)):
         if isinstance(event, Step):
+            rounds = max(rounds, event.number + 1)
+            enough = math.ceil(PATIENCE * rounds) + 1 if event.solved and enough is None else enough
             if watch is not None:
                 watch(number, edits[number], event)
             continue

@@ -48,7 +48,7 @@ class CodeDenoiser:
     """A :class:`~solver.denoisers.protocol.Denoiser` over a :class:`CodeNetwork`."""
 
     kind: Literal["mask", "uniform"] = "mask"
-    policy = Policy(accept=0.9, at_least=1, rounds=32, later_rounds=32, doubt=0.1, stop="settled", judge="whole", taboo=16)
+    policy = Policy(accept=0.9, at_least=1, rounds=32, later_rounds=32, doubt=0.0, stop="settled", judge="whole", taboo=16)
 
     def __init__(self, network: CodeNetwork, name: str = "compact") -> None:
         if network.config.causal:

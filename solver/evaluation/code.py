@@ -9,8 +9,11 @@ AST, which no arm sees.
 
 from __future__ import annotations
 
+import symtable
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,7 @@ from solver.repairs import distance, repair, tokens_of
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.damage import KINDS as DAMAGE
 from solver.tasks.code_edit.damage import Corrupted, corrupt, localisation
-from solver.tasks.code_edit.faults import Finder, compiles, suspects
+from solver.tasks.code_edit.faults import compiles, suspects
 from solver.tasks.code_edit.holes import Cut, same_up_to_renaming
 from solver.tasks.code_edit.page import PageError, spliced
 from solver.training.code_pages import alone
@@ -43,16 +46,24 @@ def holes(
     """One hole (or set of holes) of each kind a function at most, ``count`` of each kind, of at most forty tokens."""
     rng, found = np.random.default_rng(seed), dict[str, list[Hole]]()
     for at in rng.permutation(len(functions)):
-        source = alone(functions[int(at)])
+        source, whole = alone(functions[int(at)]), functions[int(at)].source
         some = find(source, (0, len(source)), rng)
         for kind in sorted({cut.kind for cut in some}):
             among = [cut for cut in some if cut.kind == kind]
             cut = among[int(rng.integers(len(among)))]
-            hole = Hole(kind, source, cut.spans)
             mine = found.setdefault(kind, [])
-            if len(mine) < count and compiles(source) is None and suits(hole):
+            if len(mine) < count and compiles(source) is None and suits(hole := Hole(kind, source, cut.spans, bound(whole))):
                 mine.append(hole)
     return [hole for kind in sorted(found) for hole in found[kind]]
+
+
+@lru_cache(maxsize=64)
+def bound(text: str) -> frozenset[str]:
+    """What the file of a function binds at its top: its functions are shown alone, and may use all of that."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        symbols = symtable.symtable(text, "<file>", "exec").get_symbols()
+    return frozenset(one.get_name() for one in symbols if one.is_assigned() or one.is_imported() or one.is_namespace())
 
 
 def suits(hole: Hole) -> bool:
@@ -74,7 +85,7 @@ def graded(hole: Hole, answer: Answer) -> dict[str, bool]:
         "exact": answer.fills == hole.truth,
         "renamed": good and same_up_to_renaming(hole.source, text),
         "compiles": good,
-        "unknown": good and any(fault.rule != "syntax" for fault in Finder(hole.source, hole.spans).faults(text, spans)),
+        "unknown": good and any(fault.rule != "syntax" for fault in hole.finder.faults(text, spans)),
         "doubled": any(repeats(fill, hole.source[b:]) for fill, (_, b) in zip(answer.fills, hole.spans, strict=True)),
     }
 

@@ -39,15 +39,20 @@ MANY = 16  # about what the denoiser's FLOPs pay for
 
 @dataclass(frozen=True, eq=False)
 class Hole:
-    """A source with holes, and what stood there. kind: how it was cut."""
+    """A source with holes, and what stood there. kind: how it was cut.  defined: names of the file that the source is from."""
 
     kind: str
     source: str
     spans: tuple[Span, ...]
+    defined: frozenset[str] = frozenset()
 
     @property
     def truth(self) -> tuple[str, ...]:
         return tuple(self.source[a:b] for a, b in self.spans)
+
+    @property
+    def finder(self) -> Finder:
+        return Finder(self.source, self.spans, self.defined)
 
     @property
     def lengths(self) -> list[int]:
@@ -86,7 +91,9 @@ def looped(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
 
     def run(hole: Hole) -> Answer:
         started = time.perf_counter()
-        found = edits.edit(hole.source, hole.spans, model, 1, hole.lengths if oracle else None, None, seed)[0]
+        found = edits.edit(hole.source, hole.spans, model, 1, hole.lengths if oracle else None, seed=seed, defined=hole.defined)[
+            0
+        ]
         seconds = time.perf_counter() - started
         cost = found.counters
         return Answer(found.fills, found.error is None, cost.forwards, cost.flops / 1e9, seconds)
@@ -118,7 +125,7 @@ def left_to_right(
 
     def run(hole: Hole) -> Answer:
         started = time.perf_counter()
-        page, finder = Page.of(hole.source, hole.spans, [1] * len(hole.spans)), Finder(hole.source, hole.spans)
+        page, finder = Page.of(hole.source, hole.spans, [1] * len(hole.spans)), hole.finder
         greedy = write(network, page, order, 1, 0.0, seed)
         draws = write(network, page, order, tries - 1, temperature, seed) if tries > 1 else iter(())
         found, good, steps, flops = list[tuple[str, ...]](), dict[tuple[str, ...], float](), 0, 0

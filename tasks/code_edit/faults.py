@@ -94,10 +94,12 @@ def _said(lines: Lines, message: messages.Message) -> tuple[str, Span]:
 @dataclass(frozen=True)
 class Finder:
     """Finds faults in the fills of the holes ``spans`` of ``source``. What is undefined around the holes before they are filled
-    (a name that another program puts among the builtins) is undefined afterwards, too, and no fault."""
+    (a name that another program puts among the builtins) is undefined afterwards, too, and no fault; nor is what is ``defined``
+    elsewhere, where the source is a part of something."""
 
     source: str
     spans: Sequence[Span]
+    defined: frozenset[str] = frozenset()
 
     @cached_property
     def dynamic(self) -> bool:
@@ -120,8 +122,10 @@ class Finder:
             return _syntax(text, refused, spans)
         if not names:
             return []
-        meant = [one for one in remarks(text) if _key(one) not in self.known and not (one.rule == "name" and self.dynamic)]
-        return [_blamed(text, one, spans) for one in meant]
+        meant = [one for one in remarks(text) if _key(one) not in self.known]
+        return [
+            _blamed(text, one, spans) for one in meant if one.rule != "name" or not (self.dynamic or one.name in self.defined)
+        ]
 
 
 def faults(original: str, holes: Sequence[Span], fills: Sequence[str]) -> tuple[str, list[Fault]]:

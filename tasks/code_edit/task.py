@@ -9,7 +9,7 @@ that is a proof: there is no such thing as code that cannot be written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from weakref import WeakKeyDictionary
@@ -30,19 +30,28 @@ WIDER = (0, 1, 3)  # neighbours that are re-masked too, the first time a hole is
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """A source with holes to be filled. page: what is on the canvas.  names: whether undefined names are a fault too."""
+    """A source with holes to be filled. page: what is on the canvas.  names: whether undefined names are a fault too.  defined:
+    names that are defined elsewhere."""
 
     page: Page
     names: bool = True
+    defined: frozenset[str] = frozenset()
     finder: Finder = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "finder", Finder(self.page.source, self.page.spans))
+        object.__setattr__(self, "finder", Finder(self.page.source, self.page.spans, self.defined))
 
     @staticmethod
-    def of(source: str, spans: Sequence[Span], capacities: Sequence[int], cells: int = CELLS, names: bool = True) -> Edit:
+    def of(
+        source: str,
+        spans: Sequence[Span],
+        capacities: Sequence[int],
+        cells: int = CELLS,
+        names: bool = True,
+        defined: Iterable[str] = (),
+    ) -> Edit:
         """Raises :class:`~solver.tasks.code_edit.page.PageError` in one line."""
-        return Edit(Page.of(source, spans, capacities, cells), names)
+        return Edit(Page.of(source, spans, capacities, cells), names, frozenset(defined))
 
     @cached_property
     def allowed(self) -> NDArray[np.int32]:
