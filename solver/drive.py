@@ -25,6 +25,7 @@ from solver.tasks.task import Conditioned, Eliminates, Projects, Task
 from solver.trace import Budget, Outcome, Step
 
 WINDOW = 1024  # problems that are prefilled together
+WIDE = 256  # tokens of a vocabulary from which a settled cell's statistics cost too much
 HUGE = 1e4  # for an infinity among logits
 
 
@@ -166,7 +167,7 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
         drawn = np.stack([request.uniform for _, request in asked if request.uniform is not None])
         uniform = torch.from_numpy(drawn).to(there)
     held = torch.from_numpy(np.where(known, tokens, 0)).to(there)
-    found = dispatch.token_statistics(logits, packed, uniform, held)
+    found = statistics(logits, packed, uniform, held, ~torch.from_numpy(trail).to(there))
     choices = np.full(tokens.shape, vocab) if packed is None else reference.count(packed).cpu().numpy()
     best, _, top1, top2, entropy, sample, belief = (column.cpu().numpy() for column in found)
     for row in range(len(asked)):
@@ -238,6 +239,20 @@ def finite(logits: torch.Tensor) -> torch.Tensor:
     or the search could miss it."""
     logits = logits.float()
     return torch.nan_to_num(logits, nan=0.0, posinf=HUGE, neginf=-HUGE, out=logits)
+
+
+def statistics(
+    logits: torch.Tensor, allowed: torch.Tensor | None, uniform: torch.Tensor | None, held: torch.Tensor, asked: torch.Tensor
+) -> reference.Statistics:
+    """Of the cells that are ``asked`` for (B, L); of the others, which are settled, that they hold what they hold. In a small
+    vocabulary all cells are cheaper than the choice among them."""
+    if logits.shape[-1] < WIDE or asked.all():
+        return dispatch.token_statistics(logits, allowed, uniform, held)
+    mask, draw = (None if column is None else column[asked][None] for column in (allowed, uniform))
+    some = dispatch.token_statistics(logits[asked][None], mask, draw, held[asked][None])
+    one, zero = torch.ones_like(held, dtype=torch.float32), torch.zeros_like(held)
+    settled = reference.Statistics(held, zero - 1, one, 0 * one, 0 * one, held, one)
+    return reference.Statistics(*(base.masked_scatter(asked, column[0]) for base, column in zip(settled, some, strict=True)))
 
 
 def without(logits: torch.Tensor, taboo: Sequence[Sequence[Tokens]]) -> torch.Tensor:

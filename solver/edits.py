@@ -19,19 +19,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from solver.checkpoint import SHIPPED, CheckpointError
 from solver.denoisers.load import load
 from solver.denoisers.protocol import Denoiser
 from solver.drive import solve
 from solver.tasks.canvas import Canvas
 from solver.tasks.code_edit.faults import compiles
-from solver.tasks.code_edit.page import CELLS, Page, PageError, Span, checked
+from solver.tasks.code_edit.page import CELLS, Page, PageError, Span, checked, roomy
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.trace import Budget, Counters, Outcome, Step
 
 FORWARDS = 64  # a candidate
-PROBE = 24  # cells of a hole in the first draft, where there is room
 PAGES = (96, 160, CELLS)  # lengths that the network was trained on
 BEHIND = 4  # tokens behind a hole that have a say in how well it fits
 PATIENCE = 1.5
@@ -61,10 +59,6 @@ class Edited:
 
 def denoiser_for(name: str | Denoiser) -> Denoiser:
     """A denoiser of code by name. Raises CheckpointError in one line."""
-    if name == "compact" and not (SHIPPED / CodeTask.name).is_dir():
-        raise CheckpointError(
-            "no checkpoint for code ships yet: train code --out RUN makes one, --denoiser RUN/checkpoint takes it"
-        )
     return load(name, CodeTask.name, Vocabulary.load().size) if isinstance(name, str) else name
 
 
@@ -92,7 +86,8 @@ def edit(
     spent = Counters()
     sizes = [list(lengths)] if lengths is not None else []
     if not sizes:
-        probe = Edit.of(source, spans, roomy(source, spans), page_size(source, spans, roomy(source, spans)))
+        room = [roomy(len(spans))] * len(spans)
+        probe = Edit.of(source, spans, room, page_size(source, spans, room))
         outcome = next(
             event for _, event in solve(task, [probe], model, None, Budget(forwards=1), seed, 1) if isinstance(event, Outcome)
         )
@@ -104,11 +99,6 @@ def edit(
     return ranked(task, model, fitting(source, spans, sizes, defined), budget or Budget(forwards=FORWARDS), seed, spent, watch)[
         :candidates
     ]
-
-
-def roomy(source: str, spans: Sequence[Span]) -> list[int]:
-    """Capacities of the first draft."""
-    return [min(PROBE, max(4, CELLS // 3 // len(spans)))] * len(spans)
 
 
 def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> int:
@@ -143,12 +133,16 @@ def ranked(
     Lengths that nothing fits would go on to the end of their budget: once one is written, the others have ``PATIENCE`` times as
     many rounds as that took."""
     found: dict[str, Edited] = {}
-    rounds, enough = 0, None
-    budget = replace(budget, cancelled=lambda asked=budget.cancelled: asked() or (enough is not None and rounds >= enough))
+    rounds, enough, wanted = 0, math.inf, budget
+
+    def late() -> bool:
+        return wanted.cancelled() or rounds >= enough
+
+    budget = replace(wanted, cancelled=late)
     for number, event in solve(task, edits, model, None, budget, [seed + n for n in range(len(edits))], len(edits)):
         if isinstance(event, Step):
             rounds = max(rounds, event.number + 1)
-            enough = math.ceil(PATIENCE * rounds) + 1 if event.solved and enough is None else enough
+            enough = min(enough, PATIENCE * rounds + 1) if event.solved else enough
             if watch is not None:
                 watch(number, edits[number], event)
             continue

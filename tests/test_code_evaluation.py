@@ -9,10 +9,13 @@ import torch
 
 from solver.denoisers import controls
 from solver.denoisers.code_network import CodeNetwork
-from solver.evaluation import code, code_arms, code_plots, code_tables, plots
+from solver.denoisers.text_network import KNOWN, OPEN, PINNED
+from solver.evaluation import code, code_arms, code_data, code_plots, code_tables, plots
 from solver.evaluation.code_arms import Answer, Hole
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.holes import cuts, dependent
+from solver.tasks.code_edit.page import Page
+from solver.tasks.code_edit.varmisuse import Converted
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.training.presets import CODE
 from tests import code_material
@@ -83,3 +86,26 @@ def test_the_same_holes_every_time() -> None:
     first, second = ([(hole.kind, hole.source, hole.spans) for hole in code.holes(some, cuts, 2)] for _ in range(2))
     assert first == second
     assert len(first) > 4
+
+
+def test_of_the_candidates_for_a_name_the_likeliest_is_chosen_token_by_token() -> None:
+    at = SOURCE.index("width *")
+    names = ("width", "height", "some_longer_name", "x")
+    one = Converted(SOURCE, (at, at + 5), ("width",), names, ((at, at + 5),))
+    net, v = network("diffusion"), Vocabulary.load()
+    probe = Page.of(SOURCE, [one.span], [1])
+    spelled = [[*probe.encoded(0, name).tolist(), v.blank] for name in names]
+    room = max(map(len, spelled))
+    page = Page.of(SOURCE, [one.span], [room], 96)
+    (start, _), marks = page.slots[0], []
+    for name in spelled:
+        tokens, mark = torch.from_numpy(page.tokens.copy())[None], 0.0
+        status = torch.where(torch.from_numpy(page.pinned), PINNED, OPEN)[None]
+        offset = torch.zeros_like(tokens)
+        offset[0, start : start + room] = torch.arange(1, room + 1)
+        for cell, token in enumerate(name, start):
+            with torch.inference_mode():
+                mark += float(net(tokens, status, offset)[0, cell, token])
+            tokens[0, cell], status[0, cell] = token, KNOWN
+        marks.append(mark)
+    assert code_data.by_denoiser(net)(one) == names[int(np.argmax(marks))]

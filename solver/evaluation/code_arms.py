@@ -27,7 +27,7 @@ from solver.drive import solve
 from solver.policies import Policy
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.faults import Finder, compiles
-from solver.tasks.code_edit.page import Page, Span, spliced
+from solver.tasks.code_edit.page import Page, Span, roomy, spliced
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.trace import Budget, Outcome
@@ -107,7 +107,7 @@ def one_shot(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
 
     def run(hole: Hole) -> Answer:
         started = time.perf_counter()
-        sizes = hole.lengths if oracle else edits.roomy(hole.source, hole.spans)
+        sizes = hole.lengths if oracle else [roomy(len(hole.spans))] * len(hole.spans)
         edit = Edit.of(hole.source, hole.spans, sizes, edits.page_size(hole.source, hole.spans, sizes))
         outcome = next(e for _, e in solve(task, [edit], model, policy, Budget(forwards=1), seed, 1) if isinstance(e, Outcome))
         fills = edit.page.written(outcome.tokens)

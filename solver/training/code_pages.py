@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from solver.decoders.code import spelled
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.holes import DEPENDENT, MOST, Cut, all_cuts, all_dependent
-from solver.tasks.code_edit.page import Page, PageError
+from solver.tasks.code_edit.page import Page, PageError, roomy
 from solver.tasks.code_edit.places import Span
 from solver.tasks.code_edit.vocabulary import Vocabulary
 
@@ -35,6 +35,7 @@ DENSE = (0.1, 0.5)  # of what such a page shows is cut out
 HOLES = 20  # of a page, at most; left to right there are sentinels for MOST
 LONGEST = 40  # tokens of a hole
 TOKEN = 3.2  # characters
+PROBES = 0.35  # of the pages with holes have slots as of a probe
 FIM = 0.75  # of the baseline's pages show what stands behind the holes
 CHUNK = 400  # functions that a process takes at a time
 
@@ -157,14 +158,7 @@ def with_holes(text: str, spans: Sequence[Span], length: int, causal: bool, rng:
             if len(ids) > length:
                 return None
             return padded(ids, ~wanted, np.zeros(len(ids), np.int64), np.where(wanted, 1.0, 0.5), length)
-        spare = (
-            rng.integers(0, 4, len(fills)) if rng.random() < (0.6 if len(fills) < 4 else 0.9) else rng.integers(0, 16, len(fills))
-        )
-        if rng.random() < 0.5:
-            spare[:] = spare[0]
-        if rng.random() < 0.2:
-            spare[:] = 0
-        page = Page.of(text, spans, [len(fill) + int(extra) for fill, extra in zip(fills, spare, strict=True)], length)
+        page = Page.of(text, spans, capacities([len(fill) for fill in fills], rng), length)
     except PageError:
         return None
     truth, offset = page.tokens.copy(), np.zeros(length, np.int64)
@@ -172,6 +166,18 @@ def with_holes(text: str, spans: Sequence[Span], length: int, causal: bool, rng:
         truth[start : start + len(fill)] = fill
         offset[start : start + capacity] = np.arange(1, capacity + 1)
     return padded(truth, page.pinned, offset, np.zeros(length), length)
+
+
+def capacities(lengths: Sequence[int], rng: np.random.Generator) -> list[int]:
+    """Of slots for fills of so many tokens. Often those of a probe, which say nothing about the length: it is to be learnt from
+    what stands around; else none, a little or much to spare."""
+    kind, count = rng.random(), len(lengths)
+    if kind < PROBES:
+        return [max(size, roomy(count)) for size in lengths]
+    spare = rng.integers(0, 4 if kind < 0.8 else 16, count) if kind > PROBES + 0.25 else np.zeros(count, np.int64)
+    if rng.random() < 0.5:
+        spare[:] = spare[0]
+    return [size + int(extra) for size, extra in zip(lengths, spare, strict=True)]
 
 
 def example(function: Function, causal: bool, rng: np.random.Generator) -> Examples | None:

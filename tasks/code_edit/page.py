@@ -23,7 +23,13 @@ from solver.tasks.code_edit.vocabulary import Vocabulary
 
 Span = tuple[int, int]
 CELLS = 256
+PROBE = 24  # cells of a hole in a probe, where there is room
 REACH = 8  # characters a token, at most, of what may come on the page
+
+
+def roomy(holes: int) -> int:
+    """Cells of each slot of a probe: a first draft, which is to say how long the holes are."""
+    return min(PROBE, max(4, CELLS // 3 // holes))
 
 
 class PageError(ValueError):
