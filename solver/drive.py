@@ -248,10 +248,12 @@ def statistics(
     vocabulary all cells are cheaper than the choice among them."""
     if logits.shape[-1] < WIDE or asked.all():
         return dispatch.token_statistics(logits, allowed, uniform, held)
-    mask, draw = (None if column is None else column[asked][None] for column in (allowed, uniform))
-    some = dispatch.token_statistics(logits[asked][None], mask, draw, held[asked][None])
     one, zero = torch.ones_like(held, dtype=torch.float32), torch.zeros_like(held)
     settled = reference.Statistics(held, zero - 1, one, 0 * one, 0 * one, held, one)
+    if not asked.any():
+        return settled
+    mask, draw = (None if column is None else column[asked][None] for column in (allowed, uniform))
+    some = dispatch.token_statistics(logits[asked][None], mask, draw, held[asked][None])
     return reference.Statistics(*(base.masked_scatter(asked, column[0]) for base, column in zip(settled, some, strict=True)))
 
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from solver.denoisers import controls
-from solver.drive import refine, solve
+from solver.drive import refine, solve, statistics
+from solver.kernels import reference
 from solver.policies import Policy
 from solver.tasks.canvas import Canvas
 from solver.tasks.sudoku import exact, layout
@@ -225,6 +227,21 @@ def test_a_repair_keeps_no_clue_but_starts_from_the_draft() -> None:
     assert outcome.status == "solved"
     assert not steps[0].pinned.any()
     assert (outcome.tokens + 1 == solutions[0]).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_statistics_of_the_cells_that_are_asked_for_are_those_of_all(share: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn((3, 7, 300), generator=generator)
+    allowed = reference.pack(torch.rand((3, 7, 300), generator=generator) < 0.5)
+    held, uniform = torch.randint(0, 300, (3, 7), generator=generator), torch.rand((3, 7), generator=generator)
+    asked = torch.rand((3, 7), generator=generator) < share
+    whole = reference.token_statistics(logits, allowed, uniform, held)
+    found = statistics(logits, allowed, uniform, held, asked)
+    for column, expected in zip(found, whole, strict=True):
+        torch.testing.assert_close(column[asked], expected[asked])
+    assert (found.best[~asked] == held[~asked]).all()
+    assert (found.top1[~asked] == 1).all()
 
 
 class Word:
