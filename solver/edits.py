@@ -24,15 +24,14 @@ from solver.denoisers.protocol import Denoiser
 from solver.drive import solve
 from solver.tasks.canvas import Canvas
 from solver.tasks.code_edit.faults import compiles
-from solver.tasks.code_edit.page import CELLS, Page, PageError, Span, checked, roomy
+from solver.tasks.code_edit.page import PAGES, Page, PageError, Span, checked, roomy
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.trace import Budget, Counters, Outcome, Step
 
 FORWARDS = 64  # a candidate
-PAGES = (96, 160, CELLS)  # lengths that the network was trained on
 BEHIND = 4  # tokens behind a hole that have a say in how well it fits
-PATIENCE = 1.5
+PATIENCE = 1.5  # times the rounds of the first length that is written, for the others
 NEARBY = (0, -1, 1, 2)  # lengths that are tried, about the probe's
 
 Watch = Callable[[int, Edit, Step], None]
@@ -96,9 +95,8 @@ def edit(
         found = [int((outcome.tokens[start : start + capacity] != blank).sum()) for start, capacity in probe.page.slots]
         sizes = [[max(1, size + more) for size in found] for more in NEARBY]
         sizes = [*dict.fromkeys(map(tuple, sizes)), tuple(capacity for _, capacity in probe.page.slots)]  # type: ignore[list-item]
-    return ranked(task, model, fitting(source, spans, sizes, defined), budget or Budget(forwards=FORWARDS), seed, spent, watch)[
-        :candidates
-    ]
+    edits, budget = fitting(source, spans, sizes, defined), budget or Budget(forwards=FORWARDS)
+    return ranked(task, model, edits, budget, seed, spent, watch)[:candidates]
 
 
 def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> int:
@@ -130,16 +128,16 @@ def ranked(
 ) -> list[Edited]:
     """All edits of one source, written as one batch; different texts only, the best first. ``spent`` is added to the costs.
 
-    Lengths that nothing fits would go on to the end of their budget: once one is written, the others have ``PATIENCE`` times as
-    many rounds as that took."""
+    Lengths that nothing fits would go on to the end of their budget: not once another is written (``PATIENCE``)."""
     found: dict[str, Edited] = {}
-    rounds, enough, wanted = 0, math.inf, budget
+    rounds, enough = 0, math.inf
 
     def late() -> bool:
-        return wanted.cancelled() or rounds >= enough
+        return budget.cancelled() or rounds >= enough
 
-    budget = replace(wanted, cancelled=late)
-    for number, event in solve(task, edits, model, None, budget, [seed + n for n in range(len(edits))], len(edits)):
+    for number, event in solve(
+        task, edits, model, None, replace(budget, cancelled=late), [seed + n for n in range(len(edits))], len(edits)
+    ):
         if isinstance(event, Step):
             rounds = max(rounds, event.number + 1)
             enough = min(enough, PATIENCE * rounds + 1) if event.solved else enough

@@ -146,15 +146,14 @@ class Verdict:
     judged: bool = True
 
 
-def judge(task: Task, problem: Any, policy: Policy, node: Node, reply: Reply, whole: bool) -> Verdict:
-    """The draft, checked. It is the best token everywhere but on the trail; where nothing is allowed, what stands there stays.
-    ``whole``: all of it would be accepted."""
+def judge(task: Task, problem: Any, policy: Policy, node: Node, reply: Reply) -> Verdict:
+    """The draft, checked. It is the best token everywhere but on the trail; where nothing is allowed, what stands there stays."""
     trail = node.trail
     draft = np.where(trail | (reply.best < 0), node.tokens, reply.best)
     blamed = np.zeros_like(trail)
     if not policy.checks:
         return Verdict(draft, False, (), blamed, None)
-    if policy.judge == "whole" and not whole:
+    if policy.judge == "whole" and not accepted(policy, node, reply):
         return Verdict(draft, False, (), blamed, None, judged=False)
     if task.verify(problem, draft):
         return Verdict(draft, True, (), blamed, None)
@@ -163,6 +162,17 @@ def judge(task: Task, problem: Any, policy: Policy, node: Node, reply: Reply, wh
         blamed[list(violation.positions)] = True
     refuted = next((v for v in task.check(problem, node.tokens, trail) if v.reason is not None), None)
     return Verdict(draft, False, violations, blamed, refuted)
+
+
+def drafted(node: Node) -> Mask:
+    """The cells (L,) of its draft that the denoiser sees."""
+    return node.shown if node.shown is not None else np.zeros_like(node.trail)
+
+
+def accepted(policy: Policy, node: Node, reply: Reply) -> bool:
+    """Whether every cell is settled, or would be accepted if none was blamed."""
+    known, _ = reconsider(policy, node.trail, drafted(node), reply, np.zeros_like(node.trail))
+    return bool((node.trail | known).all())
 
 
 def reconsider(policy: Policy, trail: Mask, shown: Mask, reply: Reply, blamed: Mask) -> tuple[Mask, Mask]:
@@ -189,9 +199,8 @@ def absorb(
 ) -> Step:
     """One turn: draft, check, accept and re-mask; then another round of this canvas, a decision, or its end."""
     trail, counters = node.trail, best.counters
-    shown = node.shown if node.shown is not None else np.zeros_like(trail)
-    accepted, _ = reconsider(policy, trail, shown, reply, np.zeros_like(trail))
-    verdict = judge(task, problem, policy, node, reply, bool((trail | accepted).all()))
+    shown = drafted(node)
+    verdict = judge(task, problem, policy, node, reply)
     draft, blamed = verdict.draft, verdict.blamed
     next_shown, back = reconsider(policy, trail, shown, reply, blamed)
     last = policy.checks and over(policy, node, verdict, shown, next_shown)
@@ -316,7 +325,9 @@ def decide(
 def keep(best: Progress, policy: Policy, verdict: Verdict, reply: Reply) -> None:
     """Remember the draft if it is the best so far (without checks: the last; among valid ones, or unjudged ones: the latest)."""
     nowhere = sum(not violation.positions for violation in verdict.violations)
-    count = 0 if verdict.valid else int(verdict.blamed.sum()) + nowhere * len(verdict.draft) if verdict.judged else UNJUDGED
+    count = int(verdict.blamed.sum()) + nowhere * len(verdict.draft)
+    if not verdict.judged:
+        count = UNJUDGED
     better = count < best.blamed or count == best.blamed == UNJUDGED
     if verdict.valid or not policy.checks or (better and not best.valid):
         best.tokens, best.confidence, best.violations = verdict.draft, reply.top1, verdict.violations

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 
 from solver.denoisers.protocol import Denoiser
-from solver.edits import PAGES, Edited, denoiser_for
+from solver.edits import Edited, denoiser_for
 from solver.tasks.canvas import Canvas
 from solver.tasks.code_edit.broken import refusal, suspects, white
 from solver.tasks.code_edit.faults import compiles
 from solver.tasks.code_edit.lexer import guess_unit
-from solver.tasks.code_edit.page import Page, PageError, Span
+from solver.tasks.code_edit.page import PAGES, Page, PageError, Span
 from solver.tasks.code_edit.places import pieces
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary

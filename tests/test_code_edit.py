@@ -19,7 +19,7 @@ from solver.decoders.code import document, spelled, write
 from solver.denoisers import controls
 from solver.denoisers.code import CodeDenoiser
 from solver.denoisers.code_network import CodeConfig, CodeNetwork
-from solver.denoisers.text_network import OPEN, PINNED, Past
+from solver.denoisers.parts import OPEN, PINNED, Past
 from solver.drive import refine
 from solver.tasks.code_edit.faults import compiles
 from solver.tasks.code_edit.page import Page, PageError, spliced

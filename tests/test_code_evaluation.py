@@ -9,7 +9,7 @@ import torch
 
 from solver.denoisers import controls
 from solver.denoisers.code_network import CodeNetwork
-from solver.denoisers.text_network import KNOWN, OPEN, PINNED
+from solver.denoisers.parts import KNOWN, OPEN, PINNED
 from solver.evaluation import code, code_arms, code_data, code_plots, code_tables, plots
 from solver.evaluation.code_arms import Answer, Hole
 from solver.tasks.code_edit.corpus import Function
@@ -109,3 +109,8 @@ def test_of_the_candidates_for_a_name_the_likeliest_is_chosen_token_by_token() -
             tokens[0, cell], status[0, cell] = token, KNOWN
         marks.append(mark)
     assert code_data.by_denoiser(net)(one) == names[int(np.argmax(marks))]
+
+
+def test_a_function_may_use_what_its_file_binds() -> None:
+    file = "import os\nfrom a import b as c\nlimit = 3\n\n\ndef f(x):\n    y = other + x\n    return y\n"
+    assert code.bound(file) == {"os", "c", "limit", "f"}

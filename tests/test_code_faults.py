@@ -309,3 +309,11 @@ def test_rows_that_are_left_out(change: dict[str, object], reason: str) -> None:
 def test_every_token_is_where_it_is_said_to_be() -> None:
     text, spans = written(TOKENS)
     assert [text[a:b] for a, b in spans] == ["" if one.startswith("#") else one for one in TOKENS]
+
+
+def test_what_is_defined_elsewhere_is_no_fault() -> None:
+    source, span = "def f(path):\n    return join(path)\n", (24, 28)
+    assert source[slice(*span)] == "join"
+    text, spans = "def f(path):\n    return split(path)\n", [(24, 29)]
+    assert [one.rule for one in Finder(source, [span]).faults(text, spans)] == ["name"]
+    assert Finder(source, [span], frozenset(["split"])).faults(text, spans) == []

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from solver.denoisers.text_network import KNOWN, OPEN, PINNED
+from solver.cli.main import main
+from solver.denoisers.parts import KNOWN, OPEN, PINNED
 from solver.tasks.code_edit.corpus import Corpus
+from solver.tasks.code_edit.page import PAGES
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.training import code_pages
 from solver.training.code import Snippets
@@ -46,7 +48,7 @@ def test_any_number_of_processes_makes_the_same_pages_and_they_come_back(functio
 def test_pages_have_one_hole_or_many_and_room_behind(pages) -> None:
     blank, holes, spare = Vocabulary.load().blank, [], []
     for length, examples in pages.items():
-        assert examples.truth.shape[1] == length in code_pages.LENGTHS
+        assert examples.truth.shape[1] == length in PAGES
         inside = examples.offset > 0
         slotted = inside.any(1)
         assert (~examples.pinned[slotted] == inside[slotted]).all()  # what is open are the holes
@@ -107,3 +109,19 @@ def test_the_loss_falls(functions) -> None:
     trainer = Trainer(preset, lambda: Pages(preset, Snippets(pool, 8, False, 2)), "code")
     losses = [trainer.step()[0] for _ in range(60)]
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.4
+
+
+def test_the_command_takes_up_a_run_with_its_pages_and_says_what_is_wrong_with_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "code", "--preset", "smoke", "--out", str(tmp_path)]
+    assert main([*command, "--minutes", "0.0001"]) == 0
+    whole = (tmp_path / "pages.npz").read_bytes()
+    for broken in (whole[:100], b"", b"nothing"):
+        (tmp_path / "pages.npz").write_bytes(broken)
+        capsys.readouterr()
+        assert main([*command, "--resume"]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    (tmp_path / "pages.npz").write_bytes(whole)
+    assert main([*command, "--resume"]) == 0
+    assert "complete at step 20" in capsys.readouterr().out

@@ -12,7 +12,8 @@ import torch
 from solver import checkpoint
 from solver.denoisers.compact import CompactDenoiser
 from solver.denoisers.load import load
-from solver.denoisers.network import KNOWN, OPEN, PINNED, Compact, CompactConfig, in_order
+from solver.denoisers.network import Compact, CompactConfig, in_order
+from solver.denoisers.parts import KNOWN, OPEN, PINNED
 from solver.kernels import compiled
 from solver.tasks.sudoku import data, exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask

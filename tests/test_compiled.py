@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from solver.denoisers.network import OPEN, PINNED, Compact, CompactConfig
+from solver.denoisers.network import Compact, CompactConfig
+from solver.denoisers.parts import OPEN, PINNED
 from solver.kernels import compiled
 from solver.tasks.sudoku import layout
 

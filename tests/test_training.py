@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from solver.cli.main import main
-from solver.denoisers.network import KNOWN, NOISE, OPEN, PINNED
+from solver.denoisers.parts import KNOWN, NOISE, OPEN, PINNED
 from solver.denoisers.plain import PlainConfig
 from solver.tasks.sudoku import layout
 from solver.training import sudoku as canvases

@@ -76,7 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.task == "code":
         kept = out / "pages.npz"  # making them takes minutes
         if arguments.resume and kept.is_file():
-            pages = code_pages.read(kept)
+            try:
+                pages = code_pages.read(kept)
+            except (OSError, ValueError) as error:
+                raise UsageError(f"{kept}: not the pages of a run; without it they are made again") from error
         else:
             corpus = Corpus.build(40 if arguments.preset == "smoke" else None)
             pages = code_pages.pool(corpus.train, preset.pool, preset.code.causal, preset.seed + 1, cores(), say)

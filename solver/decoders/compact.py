@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from solver.denoisers.network import OPEN, PINNED, Compact
+from solver.denoisers.network import Compact
+from solver.denoisers.parts import OPEN, PINNED
 from solver.kernels import compiled
 from solver.tasks.canvas import Canvas
 

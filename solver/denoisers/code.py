@@ -17,7 +17,7 @@ from torch import Tensor
 from solver.denoisers.code_network import CodeNetwork
 from solver.denoisers.compact import fast_bf16
 from solver.denoisers.forms import Nothing, offsets
-from solver.denoisers.text_network import KNOWN, OPEN, PINNED
+from solver.denoisers.parts import KNOWN, OPEN, PINNED
 from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solver.denoisers.text_network import OPEN, Past, rotary
+from solver.denoisers.parts import OPEN, Past, rotary
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def later(size: int, there: int, like: Tensor) -> Tensor:
     return torch.full((size, there), -torch.inf, device=like.device, dtype=like.dtype).triu(there - size + 1)
 
 
-class Read(NamedTuple):
+class States(NamedTuple):
     """What the layers made of cells. state (B, L, D).  others (B, N, D): of the cells that may be pointed at, which hold
     ``tokens`` (B, N).  hidden (B, 1 or L, N): very low where they may not."""
 
@@ -158,7 +158,7 @@ class CodeNetwork(nn.Module):
         there = ((view.tokens == wanted[:, None]) * view.pointed).sum(-1)
         return torch.logaddexp(F.logsigmoid(-view.gate) + own, F.logsigmoid(view.gate) + there.clamp_min(1e-9).log())
 
-    def read(self, tokens: Tensor, status: Tensor, offset: Tensor) -> Read:
+    def read(self, tokens: Tensor, status: Tensor, offset: Tensor) -> States:
         c = self.config
         if c.causal:
             return self.advance(tokens, None)
@@ -167,9 +167,9 @@ class CodeNetwork(nn.Module):
         for layer in self.layers:
             x = layer(x)
         x = self.normed(x)
-        return Read(x, x, tokens, torch.where(status == OPEN, -1e4, 0.0)[:, None])
+        return States(x, x, tokens, torch.where(status == OPEN, -1e4, 0.0)[:, None])
 
-    def advance(self, tokens: Tensor, past: Past | None) -> Read:
+    def advance(self, tokens: Tensor, past: Past | None) -> States:
         """The causal form: what is behind ``tokens`` (B, L), which follow those of the past; ``past`` is brought forward. Several
         tokens at once only where nothing came before."""
         x = self.token(tokens)
@@ -181,7 +181,7 @@ class CodeNetwork(nn.Module):
             others, there = past.add("state", 0, x), past.add("token", 0, tokens)
             past.cells += tokens.shape[1]
         hidden = later(x.shape[1], others.shape[1], x).float() + torch.where(there == self.config.vocab, -1e4, 0.0)[:, None]
-        return Read(x, others, there, hidden)
+        return States(x, others, there, hidden)
 
     def step(self, tokens: Tensor, past: Past) -> Tensor:
         """Log-probabilities (B, V) of what follows the last of ``tokens`` (B, L)."""
@@ -189,7 +189,7 @@ class CodeNetwork(nn.Module):
         last[:, -1] = True
         return self.mixture(self.view(self.advance(tokens, past), last))
 
-    def view(self, read: Read, asked: Tensor) -> View:
+    def view(self, read: States, asked: Tensor) -> View:
         """What the C cells ``asked`` for (B, L) say."""
         rows, cells = asked.nonzero(as_tuple=True)
         x = read.state[rows, cells]

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from solver.denoisers.network import KNOWN, NOISE, OPEN, PINNED, Compact, Geometry
+from solver.denoisers.network import Compact, Geometry
+from solver.denoisers.parts import KNOWN, NOISE, OPEN, PINNED
 from solver.kernels import compiled
 from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from solver.denoisers.text_network import KNOWN, OPEN, PINNED, Read, TextNetwork
+from solver.denoisers.parts import KNOWN, OPEN, PINNED
+from solver.denoisers.text_network import Read, TextNetwork
 from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
 

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solver.denoisers.parts import OPEN
 from solver.kernels import compiled
 
-OPEN, PINNED, KNOWN, NOISE = range(4)  # what a cell holds: nothing, a given, an accepted token, a random token
 MIXERS = ("relations", "attention", "window")
 
 

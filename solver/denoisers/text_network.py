@@ -25,8 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solver.denoisers.parts import KNOWN, OPEN, Past, rotary
+
 COMMA, BRACKET = b",["
-OPEN, PINNED, KNOWN = range(3)  # what a cell holds: nothing, a given, an accepted token
 
 
 @dataclass(frozen=True)
@@ -66,20 +67,6 @@ class Read(NamedTuple):
     there: Tensor
     word: Tensor
     before: Tensor
-
-
-class Past:
-    """What the causal form keeps of the positions before: by name and layer, (B, cells, ...)."""
-
-    def __init__(self) -> None:
-        self.cells = 0
-        self.kept: dict[tuple[str, int], Tensor] = {}
-
-    def add(self, name: str, layer: int, x: Tensor) -> Tensor:
-        """One position more; all of them."""
-        before = self.kept.get((name, layer))
-        self.kept[name, layer] = x if before is None else torch.cat([before, x], 1)
-        return self.kept[name, layer]
 
 
 def alphabet() -> tuple[Tensor, Tensor]:
@@ -136,15 +123,6 @@ def shares(score: Tensor) -> Tensor:
     """Softmax in the type of the scores: autocast would go by way of fp32, and CPUs are slow where types mix."""
     with torch.autocast(score.device.type, enabled=False):
         return score.softmax(-1)
-
-
-def rotary(x: Tensor, first: int = 0) -> Tensor:
-    """Rotary positions (Su et al. 2021) on (B, H, N, D)."""
-    half = x.shape[-1] // 2
-    rate = 10_000.0 ** (-torch.arange(half, device=x.device) / half)
-    angle = (first + torch.arange(x.shape[2], device=x.device))[:, None] * rate
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    return x * torch.cat([cos, cos], -1) + x.roll(half, -1) * torch.cat([-sin, sin], -1)
 
 
 class Mixing(nn.Module):

@@ -91,9 +91,8 @@ def looped(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
 
     def run(hole: Hole) -> Answer:
         started = time.perf_counter()
-        found = edits.edit(hole.source, hole.spans, model, 1, hole.lengths if oracle else None, seed=seed, defined=hole.defined)[
-            0
-        ]
+        lengths = hole.lengths if oracle else None
+        found, *_ = edits.edit(hole.source, hole.spans, model, 1, lengths, seed=seed, defined=hole.defined)
         seconds = time.perf_counter() - started
         cost = found.counters
         return Answer(found.fills, found.error is None, cost.forwards, cost.flops / 1e9, seconds)

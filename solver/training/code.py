@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solver.denoisers.text_network import KNOWN, OPEN, PINNED
+from solver.denoisers.parts import KNOWN, OPEN, PINNED
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.training.code_pages import FIELDS, Ints, Pool
 

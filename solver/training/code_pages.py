@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from textwrap import dedent
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,11 @@ from numpy.typing import NDArray
 from solver.decoders.code import spelled
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.holes import DEPENDENT, MOST, Cut, all_cuts, all_dependent
-from solver.tasks.code_edit.page import Page, PageError, roomy
+from solver.tasks.code_edit.page import PAGES, Page, PageError, roomy
 from solver.tasks.code_edit.places import Span
 from solver.tasks.code_edit.vocabulary import Vocabulary
 
 Ints = NDArray[np.int64]
-LENGTHS = (96, 160, 256)
 PLAIN = 0.2  # of the examples
 ALONE = 0.6  # of the functions with holes have nothing around them
 AROUND = 900  # characters before and behind a function that may come on its page
@@ -92,7 +92,7 @@ def plain(function: Function, causal: bool, rng: np.random.Generator) -> Example
     v = Vocabulary.load()
     a, b = function.span
     ids, _ = v.encode(function.source[a:b])
-    fitting = [length for length in LENGTHS if length >= len(ids) + causal] or [LENGTHS[-1]]
+    fitting = [length for length in PAGES if length >= len(ids) + causal] or [PAGES[-1]]
     length = fitting[0] if rng.random() < 0.7 else fitting[int(rng.integers(len(fitting)))]
     start = int(rng.integers(0, max(1, len(ids) - length + 1)))
     ids = ids[start : start + length - causal]
@@ -147,7 +147,7 @@ def size(spans: Sequence[Span]) -> int:
 def with_holes(text: str, spans: Sequence[Span], length: int, causal: bool, rng: np.random.Generator) -> Examples | None:
     """A page of a text with holes; None where it does not fit one."""
     try:
-        probe = Page.of(text, spans, [1] * len(spans), 2 * LENGTHS[-1])
+        probe = Page.of(text, spans, [1] * len(spans), 2 * PAGES[-1])
         fills = [probe.encoded(number, text[a:b]) for number, (a, b) in enumerate(spans)]
         if max(map(len, fills)) > LONGEST or min(map(len, fills)) < 1:
             return None
@@ -184,7 +184,7 @@ def example(function: Function, causal: bool, rng: np.random.Generator) -> Examp
     """A page of a function, if one can be made of it."""
     if rng.random() < PLAIN:
         return plain(function, causal, rng)
-    length = LENGTHS[int(rng.integers(len(LENGTHS)))]
+    length = PAGES[int(rng.integers(len(PAGES)))]
     found = cut(function, length, MOST if causal else HOLES, rng)
     return None if found is None else with_holes(*found, length, causal, rng)
 
@@ -238,9 +238,10 @@ def save(some: Pool, path: Path) -> None:
 
 
 def read(path: Path) -> Pool:
-    """What was saved. Raises OSError, KeyError or ValueError where it is none of ours."""
-    with np.load(path, allow_pickle=False) as held:
-        return {
-            length: Examples(*(held[f"{length}.{name}"] for name in FIELDS))
-            for length in sorted({int(key.split(".")[0]) for key in held})
-        }
+    """What was saved. Raises OSError where it cannot be read, ValueError where it is none of ours."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            lengths = sorted({int(key.split(".")[0]) for key in held})
+            return {length: Examples(*(held[f"{length}.{name}"] for name in FIELDS)) for length in lengths}
+    except (EOFError, KeyError, BadZipFile) as error:
+        raise ValueError(f"{path}: not pages") from error

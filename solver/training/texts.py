@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from solver.decoders.text import middle_prompt
-from solver.denoisers.text_network import KNOWN, OPEN, PINNED
+from solver.denoisers.parts import KNOWN, OPEN, PINNED
 from solver.tasks.json_schema.compile import Compiler
 from solver.tasks.json_schema.records import Record, make, words
 from solver.tasks.json_schema.scaffold import Scaffold

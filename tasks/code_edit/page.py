@@ -23,6 +23,7 @@ from solver.tasks.code_edit.vocabulary import Vocabulary
 
 Span = tuple[int, int]
 CELLS = 256
+PAGES = (96, 160, CELLS)  # lengths of pages: of training, and so of edits
 PROBE = 24  # cells of a hole in a probe, where there is room
 REACH = 8  # characters a token, at most, of what may come on the page
 
