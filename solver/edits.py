@@ -13,6 +13,7 @@ does.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -80,7 +81,7 @@ def edit(
 
     Raises PageError where the holes overlap, are outside of the source or do not fit a page.
     """
-    spans = checked(source, holes)
+    started, spans = time.perf_counter(), checked(source, holes)
     model, task = denoiser_for(denoiser), CodeTask()
     spent = Counters()
     sizes = [list(lengths)] if lengths is not None else []
@@ -96,7 +97,9 @@ def edit(
         sizes = [[max(1, size + more) for size in found] for more in NEARBY]
         sizes = [*dict.fromkeys(map(tuple, sizes)), tuple(capacity for _, capacity in probe.page.slots)]  # type: ignore[list-item]
     edits, budget = fitting(source, spans, sizes, defined), budget or Budget(forwards=FORWARDS)
-    return ranked(task, model, edits, budget, seed, spent, watch)[:candidates]
+    ways = ranked(task, model, edits, budget, seed, spent, watch)[:candidates]
+    seconds = time.perf_counter() - started  # lengths are written side by side: their seconds are not to be added up
+    return [replace(one, counters=replace(one.counters, seconds=seconds)) for one in ways]
 
 
 def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> int:

@@ -11,6 +11,7 @@ what the denoiser finds likelier, read together with what stands around it.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,16 +64,19 @@ def repair(
     if compiles(source) is None:
         raise ValueError("the source compiles already")
     model, budget, spent, at = denoiser_for(denoiser), budget or Budget(forwards=None), Counters(), source
+    found = list[Edited]()
     for _ in range(ROUNDS):
         tried = list(dict.fromkeys(attempts(at, model, budget, seed, spent)))
         good = [(text, span) for text, span in tried if compiles(text) is None]
         if good:
-            return best(source, good, model, spent)[:candidates]
+            found = best(source, good, model, spent)[:candidates]
+            break
         further = max(tried, key=lambda one: progress(one[0]), default=None)
         if further is None or progress(further[0]) <= progress(at) or budget.spent(spent):
             break
         at = further[0]
-    return [Edited(at, (), compiles(at), (), 0.0, spent)]
+    spent.seconds = time.perf_counter() - spent.started
+    return found or [Edited(at, (), compiles(at), (), 0.0, spent)]
 
 
 def progress(text: str) -> int:

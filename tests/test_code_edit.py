@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import stat
+import time
 from pathlib import Path
 
 import numpy as np
@@ -347,3 +348,12 @@ def test_repairing_a_whole_file_is_bad_input(tmp_path: Path, capsys: pytest.Capt
     assert main(["edit", "repair", str(file), "--denoiser", "random"]) == 2
     assert "nothing to repair" in capsys.readouterr().err
     assert main(["edit", "fill", str(tmp_path / "none.py"), "--hole", "1:1-1:2"]) == 2
+
+
+def test_the_seconds_are_those_of_the_clock() -> None:
+    started = time.perf_counter()
+    random_ = controls.random(2048, blank=2047)
+    found = edits.edit(FUNCTION, [at("0")], random_, candidates=5, budget=Budget(forwards=4))
+    found += repairs.repair(FUNCTION.replace("(values)", "(values", 1), random_)
+    passed = time.perf_counter() - started
+    assert all(0 < one.counters.seconds <= passed for one in found)
