@@ -4,10 +4,10 @@
     best, *others = solver.edit(source, [(120, 134)])     # character spans; candidates, the best first
     best.text, best.fills                                 # the new source, and what stands in the holes
 
-How long a hole's text is nobody says: a first draft in a roomy slot is the *probe*, and lengths about it are written as one
-batch. Candidates are ranked by what is wrong with them, then by how likely the denoiser finds the hole and the first tokens
-behind it. Every character outside of the holes stays as it is, and a candidate that does not compile is never called one that
-does.
+How long a hole's text is nobody says: one forward over roomy slots tells how likely each length is (lengths.py), and the
+likeliest are written side by side. Candidates are ranked by what is wrong with them, then by how likely the denoiser finds
+them: their lengths, and each token when it was accepted. Every character outside of the holes stays as it is, and a candidate
+that does not compile is never called one that does.
 """
 
 from __future__ import annotations
@@ -18,22 +18,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from solver.denoisers.load import load
 from solver.denoisers.protocol import Denoiser
 from solver.drive import solve
-from solver.tasks.canvas import Canvas
+from solver.lengths import LEAST, Choice, choices, probed
 from solver.tasks.code_edit.faults import compiles
 from solver.tasks.code_edit.page import PAGES, Page, PageError, Span, checked, roomy
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.trace import Budget, Counters, Outcome, Step
+from solver.trace import Budget, Counters, Step
 
 FORWARDS = 64  # a candidate
-BEHIND = 4  # tokens behind a hole that have a say in how well it fits
 PATIENCE = 1.5  # times the rounds of the first length that is written, for the others
-NEARBY = (0, -1, 1, 2)  # lengths that are tried, about the probe's
+WIDE = 3  # combinations of lengths that are written side by side
+WAVES = 3  # times, until one is found that nothing is wrong with
 
 Watch = Callable[[int, Edit, Step], None]
 
@@ -41,8 +40,8 @@ Watch = Callable[[int, Edit, Step], None]
 @dataclass(frozen=True, eq=False)
 class Edited:
     """A candidate. text: the new source.  fills: of the holes.  error: of the compiler, None where it compiles.  unknown: names
-    that it brings in and nobody defines.  score: mean log-probability of the holes' tokens and of those behind them.  counters:
-    what it cost."""
+    that it brings in and nobody defines.  score: log-probability of the holes' lengths, and of every token when it was accepted.
+    counters: what all candidates together have cost."""
 
     text: str
     fills: tuple[str, ...]
@@ -82,24 +81,31 @@ def edit(
     Raises PageError where the holes overlap, are outside of the source or do not fit a page.
     """
     started, spans = time.perf_counter(), checked(source, holes)
-    model, task = denoiser_for(denoiser), CodeTask()
-    spent = Counters()
-    sizes = [list(lengths)] if lengths is not None else []
-    if not sizes:
+    model, task, width = denoiser_for(denoiser), CodeTask(), max(WIDE, candidates)
+    if lengths is not None:
+        some, spent = [Choice(0.0, tuple(lengths))], Counters()
+    else:
         room = [roomy(len(spans))] * len(spans)
         probe = Edit.of(source, spans, room, page_size(source, spans, room))
-        outcome = next(
-            event for _, event in solve(task, [probe], model, None, Budget(forwards=1), seed, 1) if isinstance(event, Outcome)
-        )
-        spent = outcome.counters
-        blank = task.vocab - 1
-        found = [int((outcome.tokens[start : start + capacity] != blank).sum()) for start, capacity in probe.page.slots]
-        sizes = [[max(1, size + more) for size in found] for more in NEARBY]
-        sizes = [*dict.fromkeys(map(tuple, sizes)), tuple(capacity for _, capacity in probe.page.slots)]  # type: ignore[list-item]
-    edits, budget = fitting(source, spans, sizes, defined), budget or Budget(forwards=FORWARDS)
-    ways = ranked(task, model, edits, budget, seed, spent, watch)[:candidates]
-    seconds = time.perf_counter() - started  # lengths are written side by side: their seconds are not to be added up
-    return [replace(one, counters=replace(one.counters, seconds=seconds)) for one in ways]
+        likely, spent = probed(task, probe, model, seed)
+        some = choices(likely, WAVES * width)
+    found, budget = list[Edited](), budget or Budget(forwards=FORWARDS)
+    for at in range(0, len(some), width):
+        try:
+            edits, marks = fitting(source, spans, some[at : at + width], defined)
+        except PageError:
+            if not found:
+                raise
+            break
+        more, spent = written(task, model, edits, marks, budget, seed, spent, watch)
+        found += more
+        if any(one.rank[:2] == (False, 0) for one in found) or budget.cancelled():
+            break
+    best = dict[str, Edited]()  # of the same text the likeliest
+    for one in sorted(found, key=lambda one: one.rank):
+        best.setdefault(one.text, one)
+    spent = replace(spent, seconds=time.perf_counter() - started)  # lengths are written side by side: not to be added up
+    return [replace(one, counters=spent) for one in best.values()][:candidates]
 
 
 def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> int:
@@ -111,28 +117,39 @@ def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> 
     return PAGES[-1]
 
 
-def fitting(source: str, spans: Sequence[Span], sizes: Sequence[Sequence[int]], defined: Iterable[str] = ()) -> list[Edit]:
-    """Edits with these capacities, all of one page length; those that fit no page are left out. Raises PageError where none
-    fits."""
-    found, error = list[Edit](), PageError("no holes")
-    cells = max(page_size(source, spans, some) for some in sizes)
-    for some in sizes:
+def fitting(
+    source: str, spans: Sequence[Span], some: Sequence[Choice], defined: Iterable[str] = ()
+) -> tuple[list[Edit], list[float]]:
+    """Edits with these lengths, all of one page length, and the lengths' log-probabilities; what fits no page is left out.
+    Raises PageError where nothing fits."""
+    found, marks, error = list[Edit](), list[float](), PageError("no holes")
+    cells = max(page_size(source, spans, one.lengths) for one in some)
+    for one in some:
         try:
-            found.append(Edit.of(source, spans, some, cells, defined=defined))
-        except PageError as one:
-            error = one
+            found.append(Edit.of(source, spans, one.lengths, cells, defined=defined))
+            marks.append(one.log_p)
+        except PageError as problem:
+            error = problem
     if not found:
         raise error
-    return found
+    return found, marks
 
 
-def ranked(
-    task: CodeTask, model: Denoiser, edits: Sequence[Edit], budget: Budget, seed: int, spent: Counters, watch: Watch | None
-) -> list[Edited]:
-    """All edits of one source, written as one batch; different texts only, the best first. ``spent`` is added to the costs.
+def written(
+    task: CodeTask,
+    model: Denoiser,
+    edits: Sequence[Edit],
+    marks: Sequence[float],
+    budget: Budget,
+    seed: int,
+    spent: Counters,
+    watch: Watch | None,
+) -> tuple[list[Edited], Counters]:
+    """All edits of one source, written as one batch, and what has been ``spent`` since then. ``marks``: log-probabilities of
+    their lengths.
 
     Lengths that nothing fits would go on to the end of their budget: not once another is written (``PATIENCE``)."""
-    found: dict[str, Edited] = {}
+    found, log_p = list[Edited](), np.zeros((len(edits), len(edits[0].page.tokens)))
     rounds, enough = 0, math.inf
 
     def late() -> bool:
@@ -141,51 +158,18 @@ def ranked(
     for number, event in solve(
         task, edits, model, None, replace(budget, cancelled=late), [seed + n for n in range(len(edits))], len(edits)
     ):
+        edit = edits[number]
         if isinstance(event, Step):
             rounds = max(rounds, event.number + 1)
             enough = min(enough, PATIENCE * rounds + 1) if event.solved else enough
+            log_p[number, event.accepted] = np.log(np.maximum(event.confidence[event.accepted], LEAST))
             if watch is not None:
-                watch(number, edits[number], event)
+                watch(number, edit, event)
             continue
         spent = spent.plus(event.counters)
-        text, spans = edits[number].filled(event.tokens)
-        unknown = [fault.message for fault in edits[number].finder.faults(text, spans) if fault.rule != "syntax"]
+        text, spans = edit.filled(event.tokens)
         error = compiles(text)
-        fills = edits[number].page.written(event.tokens)
-        found.setdefault(text, Edited(text, fills, error, tuple(unknown) if error is None else (), 0.0, spent))
-    some = list(found.values())
-    marks = scores(edits[0], [one.fills for one in some], model)
-    return sorted(
-        (replace(one, score=mark, counters=spent) for one, mark in zip(some, marks, strict=True)), key=lambda one: one.rank
-    )
-
-
-def scores(edit: Edit, fills: Sequence[Sequence[str]], model: Denoiser) -> list[float]:
-    """How likely the denoiser finds each way to fill a page: the mean log-probability of the holes' tokens when they are
-    masked, and of the first tokens behind each hole when those are."""
-    page, rows = edit.page, list[tuple[Canvas, np.ndarray, np.ndarray]]()
-    cells = len(page.tokens)
-    for some in fills:
-        ids = [page.encoded(number, text) for number, text in enumerate(some)]
-        try:
-            laid = Page.of(page.source, page.spans, [max(1, len(one)) for one in ids], cells)
-        except PageError:
-            laid = page
-        tokens, inside, behind = laid.tokens.copy(), ~laid.pinned, np.zeros(cells, bool)
-        for (start, capacity), one in zip(laid.slots, ids, strict=True):
-            tokens[start : start + min(capacity, len(one))] = one[:capacity]
-            behind[start + capacity : start + capacity + BEHIND] = True
-        behind &= laid.pinned & (tokens != Vocabulary.load().blank)
-        for masked in (inside, behind):
-            everything = np.ones(cells, bool)
-            rows.append(
-                (Canvas(tokens.copy(), everything & ~masked, everything & ~masked, model.vocab, slots=laid.slots), tokens, masked)
-            )
-    canvases = [canvas for canvas, _, _ in rows]
-    state = model.prefill(canvases, [0] * len(rows))
-    known = torch.from_numpy(np.stack([canvas.known for canvas in canvases]))
-    held = torch.from_numpy(np.stack([tokens for _, tokens, _ in rows]))
-    said, _ = model.denoise(state, held, known, known, model.start(state))
-    log_p = said.float().log_softmax(-1).gather(-1, held[..., None])[..., 0].numpy()
-    means = [float(log_p[row][masked].mean()) if masked.any() else 0.0 for row, (_, _, masked) in enumerate(rows)]
-    return [a + b for a, b in zip(means[::2], means[1::2], strict=True)]
+        unknown = [] if error else [fault.message for fault in edit.finder.faults(text, spans) if fault.rule != "syntax"]
+        score = marks[number] + float(log_p[number, ~edit.page.pinned].sum())
+        found.append(Edited(text, edit.page.written(event.tokens), error, tuple(unknown), score, spent))
+    return found, spent

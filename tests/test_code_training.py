@@ -125,3 +125,13 @@ def test_the_command_takes_up_a_run_with_its_pages_and_says_what_is_wrong_with_t
     (tmp_path / "pages.npz").write_bytes(whole)
     assert main([*command, "--resume"]) == 0
     assert "complete at step 20" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("model", ["diffusion", "ar"])
+def test_both_cpu_presets_take_the_same_training_flops(functions, model: str) -> None:
+    preset = CODE[model, "cpu"]
+    causal = preset.code.causal
+    snippets = Snippets(code_pages.pool(functions, COUNT, causal, 1), preset.rows, causal, 0)
+    course = Pages(preset, snippets)
+    cost = np.mean([course.cost(snippets.next()[-1]) for _ in range(300)])
+    assert cost * preset.steps == pytest.approx(0.456e15, rel=0.025)

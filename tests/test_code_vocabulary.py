@@ -24,7 +24,7 @@ FRESH = Vocabulary(MERGES)  # never encodes anything
 tokens = st.integers(0, SIZE - 1) | st.sampled_from([*VOCABULARY.markers, VOCABULARY.blank, 0xE2, 0x82, 0xAC])
 
 
-@settings(max_examples=4000)
+@settings(max_examples=10_000)
 @given(snippets, states)
 @example("", Indent())
 def test_every_text_comes_back_in_every_state(text: str, state: Indent) -> None:

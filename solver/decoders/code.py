@@ -1,6 +1,6 @@
 """Code left to right: what the baseline reads, and how it writes.
 
-    for writing in write(network, document(page, "fim"), count=4, temperature=0.7): writing.fills, writing.log_p
+    for writing in write(network, page, "fim", temperatures=(0.0, 0.7, 0.7)): writing.fills, writing.log_p
 
 Two ways to lay out the same page as one sequence. *prefix*: what stands before each hole, and then the hole, from the left to
 the right. *fim*: the whole page with a sentinel for every hole, then every sentinel again with what belongs there (Bavarian et
@@ -9,7 +9,7 @@ al. 2022; Fried et al. 2023 for several holes). A hole ends with END.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,61 +64,58 @@ class Writing:
     flops: int
 
 
-class Pen:
-    """Feeds a network, and remembers: what came before, and what it cost."""
+class Row:
+    """One way to fill a page, under way. given: what is read before each further hole.  END: ends a hole, as does ``most``."""
 
-    def __init__(self, network: CodeNetwork) -> None:
-        self.network, self.past, self.steps, self.flops = network, Past(), 0, 0
-        self.said = torch.zeros(1)
+    def __init__(self, given: Sequence[Tokens], end: int, most: int) -> None:
+        self.given, self.end, self.most = [one.tolist() for one in given], end, most
+        self.fills: list[list[int]] = [[]]
+        self.queue, self.done, self.log_p, self.steps, self.flops = list[int](), False, 0.0, 0, 0
 
-    def feed(self, tokens: Sequence[int]) -> None:
-        """Tokens at once where nothing came before, else one after another. ``said`` (V,): of what follows."""
-        for some in [tokens] if not self.past.cells else [[token] for token in tokens]:
-            self.flops += self.network.flops(len(some), self.past.cells, 1)
-            self.steps += 1
-            self.said = self.network.step(torch.tensor([some]), self.past)[0]
-
-    def fork(self) -> Pen:
-        """Another that goes on from here; it has cost nothing yet."""
-        other = Pen(self.network)
-        other.past.cells, other.past.kept, other.said = self.past.cells, dict(self.past.kept), self.said
-        return other
+    def next(self, chosen: int, log_p: float) -> int:
+        """What to feed: what is given while there is any, else the token that was ``chosen``; END where all is written."""
+        if not self.queue and not self.done:
+            self.log_p += log_p
+            fill, ended = self.fills[-1], chosen == self.end
+            if not ended:
+                fill.append(chosen)
+                self.queue.append(chosen)
+            if ended or len(fill) == self.most:
+                self.done = len(self.fills) > len(self.given)
+                if not self.done:
+                    self.queue += [self.end, *self.given[len(self.fills) - 1]]
+                    self.fills.append([])
+        return self.queue.pop(0) if self.queue else self.end
 
 
 @torch.inference_mode()
 def write(
-    network: CodeNetwork, page: Page, order: Order, count: int = 1, temperature: float = 0.0, seed: int = 0, most: int = 48
-) -> Iterator[Writing]:
-    """``count`` ways to fill a page, of at most ``most`` tokens a hole: the likeliest tokens, or draws at a ``temperature``.
+    network: CodeNetwork, page: Page, order: Order, temperatures: Sequence[float] = (0.0,), seed: int = 0, most: int = 48
+) -> list[Writing]:
+    """Ways to fill a page, side by side, of at most ``most`` tokens a hole: one a temperature, of 0 the likeliest tokens.
 
-    The given text is read once for all of them, and counted with the first. A hole that reaches ``most`` ends there."""
-    v, generator = Vocabulary.load(), torch.Generator().manual_seed(seed)
-    end = v.special("END")
+    The given text is read once for all of them, and counted with the first."""
+    v, generator, past = Vocabulary.load(), torch.Generator().manual_seed(seed), Past()
+    end, count = v.special("END"), len(temperatures)
     never = torch.zeros(v.size)
     never[[token for token in (*v.sentinels, v.blank) if token != end]] = -torch.inf
     given = document(page, order)
-    first = Pen(network)
-    first.feed([network.config.vocab, *given[0].tolist()])
-    for number in range(count):
-        pen, log_p, fills = first.fork(), 0.0, list[Tokens]()
-        for hole, known in enumerate(given):
-            if hole:
-                pen.feed(known.tolist())
-            fill = list[int]()
-            while len(fill) < most:
-                score = pen.said + never
-                chosen = int(
-                    torch.multinomial((score / temperature).softmax(-1), 1, generator=generator)
-                    if temperature
-                    else score.argmax()
-                )
-                log_p += float(pen.said[chosen])
-                if chosen == end:
-                    break
-                fill.append(chosen)
-                pen.feed([chosen])
-            if hole + 1 < len(given):
-                pen.feed([end])
-            fills.append(np.array(fill, np.int64))
-        reading = (0, 0) if number else (first.steps, first.flops)
-        yield Writing(tuple(fills), log_p, pen.steps + reading[0], pen.flops + reading[1])
+    begin = [network.config.vocab, *given[0].tolist()]
+    said = network.step(torch.tensor([begin]), past).expand(count, -1)
+    past.kept = {key: kept.expand(count, *kept.shape[1:]) for key, kept in past.kept.items()}
+    rows = [Row(given[1:], end, most) for _ in range(count)]
+    rows[0].steps, rows[0].flops = 1, network.flops(len(begin), 0, 1)
+    heat = torch.tensor(temperatures)[:, None]
+    while True:
+        score = said + never
+        drawn = torch.multinomial((score / heat.clamp_min(1e-3)).softmax(-1), 1, generator=generator)
+        chosen = torch.where(heat > 0, drawn, score.argmax(-1, keepdim=True))
+        log_p = said.gather(-1, chosen)[:, 0].tolist()
+        fed = [row.next(*one) for row, one in zip(rows, zip(chosen[:, 0].tolist(), log_p, strict=True), strict=True)]
+        if all(row.done for row in rows):
+            break
+        for row in rows:
+            row.steps += not row.done
+            row.flops += 0 if row.done else network.flops(1, past.cells, 1)
+        said = network.step(torch.tensor(fed)[:, None], past)
+    return [Writing(tuple(np.array(fill, np.int64) for fill in row.fills), row.log_p, row.steps, row.flops) for row in rows]

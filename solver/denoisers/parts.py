@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -24,8 +26,15 @@ class Past:
 
 def rotary(x: Tensor, first: int = 0) -> Tensor:
     """Rotary positions (Su et al. 2021) on (B, H, N, D)."""
-    half = x.shape[-1] // 2
-    rate = 10_000.0 ** (-torch.arange(half, device=x.device) / half)
-    angle = (first + torch.arange(x.shape[2], device=x.device))[:, None] * rate
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    return x * torch.cat([cos, cos], -1) + x.roll(half, -1) * torch.cat([-sin, sin], -1)
+    cos, sin = turns(first, x.shape[2], x.shape[-1] // 2, x.dtype, x.device)
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
+
+
+@lru_cache(maxsize=64)
+def turns(first: int, size: int, half: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and signed sines (N, D) of ``size`` positions from ``first`` on."""
+    with torch.inference_mode(False):  # they are kept, and may be wanted in training
+        rate = 10_000.0 ** (-torch.arange(half, device=device) / half)
+        angle = (first + torch.arange(size, device=device))[:, None] * rate
+        cos, sin = angle.cos().to(dtype), angle.sin().to(dtype)
+        return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)

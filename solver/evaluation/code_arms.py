@@ -10,7 +10,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -119,24 +118,22 @@ def one_shot(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
 def left_to_right(
     network: CodeNetwork, order: Order, tries: int = 1, likeliest: bool = False, temperature: float = 0.6, seed: int = SEED
 ) -> Arm:
-    """The likeliest tokens; where they fail the checks, ``tries`` - 1 draws after that. The first that passes is taken, or with
-    ``likeliest``, of all that pass, the one it finds likeliest; else the greedy one."""
+    """The likeliest tokens and ``tries`` - 1 draws, written side by side. The first that passes the checks is taken, or with
+    ``likeliest``, of all that pass, the one it finds likeliest; else the likeliest tokens."""
+    temperatures = (0.0, *[temperature] * (tries - 1))
 
     def run(hole: Hole) -> Answer:
         started = time.perf_counter()
         page, finder = Page.of(hole.source, hole.spans, [1] * len(hole.spans)), hole.finder
-        greedy = write(network, page, order, 1, 0.0, seed)
-        draws = write(network, page, order, tries - 1, temperature, seed) if tries > 1 else iter(())
-        found, good, steps, flops = list[tuple[str, ...]](), dict[tuple[str, ...], float](), 0, 0
-        for writing in chain(greedy, draws):
-            fills = tuple(Vocabulary.load().decode(tokens, at) for tokens, at in zip(writing.fills, page.indents, strict=True))
-            found, steps, flops = [*found, fills], steps + writing.steps, flops + writing.flops
-            if tries > 1 and fits(hole, finder, fills):
-                good[fills] = writing.log_p
-                if not likeliest:
-                    break
-        best = max(good, key=good.__getitem__, default=found[0])
-        return Answer(best, ok(hole, found[0]), steps, flops / 1e9, time.perf_counter() - started)
+        some = write(network, page, order, temperatures, seed)
+        texts = dict[tuple[str, ...], float]()  # in order, each once
+        for one in some:
+            fills = tuple(Vocabulary.load().decode(tokens, at) for tokens, at in zip(one.fills, page.indents, strict=True))
+            texts.setdefault(fills, one.log_p)
+        ways = sorted(texts, key=texts.__getitem__, reverse=True) if likeliest else [*texts]
+        best = next((fills for fills in ways if fits(hole, finder, fills)), next(iter(texts))) if tries > 1 else ways[0]
+        steps, gflop = sum(one.steps for one in some), sum(one.flops for one in some) / 1e9
+        return Answer(best, ok(hole, next(iter(texts))), steps, gflop, time.perf_counter() - started)
 
     return run
 

@@ -155,8 +155,13 @@ class Pages:
             log_p = self.network.log_likelihood(tokens, status, offset, truth, weight > 0)
         rows, each = (weight > 0).nonzero()[:, 0], weight[weight > 0]
         missed = set(rows[(log_p <= HALF) & (each >= 1)].tolist())  # what has more than half is the likeliest
-        self.flops = 3 * len(tokens) * self.network.flops(truth.shape[1], 0, len(each) / len(tokens))
+        self.flops = self.cost(weight)
         return -(log_p * each).sum() / each.sum().clamp_min(1), 1 - len(missed) / len(tokens)
+
+    def cost(self, weight: Tensor) -> int:
+        """FLOPs of a step on cells of these weights (B, L)."""
+        rows, cells = weight.shape
+        return 3 * rows * self.network.flops(cells, 0, float((weight > 0).sum()) / rows)
 
     def advance(self) -> None:
         pass
