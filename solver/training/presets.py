@@ -108,7 +108,7 @@ TINY_CODE = CodeConfig(width=32, hidden=32, layers=2)
 # About 0.456e15 operations each. A step has as many cells whatever the pages' length.
 CODE = {
     ("diffusion", "cpu"): Preset(CodeConfig(), steps=6_000, rows=48, segment=1, rate=4e-3, muon=True, pool=110_000, mix=()),
-    ("ar", "cpu"): Preset(CodeConfig(causal=True), steps=5_936, rows=48, segment=1, rate=4e-3, muon=True, pool=110_000, mix=()),
+    ("ar", "cpu"): Preset(CodeConfig(causal=True), steps=5_936, rows=48, segment=1, rate=8e-3, muon=True, pool=110_000, mix=()),
     ("diffusion", "smoke"): Preset(TINY_CODE, steps=20, rows=4, segment=1, rate=2e-3, muon=True, pool=40, mix=()),
     ("ar", "smoke"): Preset(replace(TINY_CODE, causal=True), steps=20, rows=4, segment=1, rate=2e-3, muon=True, pool=40, mix=()),
 }
