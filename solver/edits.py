@@ -4,17 +4,17 @@
     best, *others = solver.edit(source, [(120, 134)])     # character spans; candidates, the best first
     best.text, best.fills                                 # the new source, and what stands in the holes
 
-How long a hole's text is nobody says: one forward over roomy slots tells how likely each length is (lengths.py), and the
-likeliest are written side by side. Candidates are ranked by what is wrong with them, then by how likely the denoiser finds
-them: their lengths, and each token when it was accepted. Every character outside of the holes stays as it is, and a candidate
-that does not compile is never called one that does.
+How long a hole's text is nobody says: it is written in a roomy slot, and what is behind its end is BLANK. Where that comes to
+nothing that compiles, or more candidates are wanted, the likeliest lengths (lengths.py) are written side by side, each in slots
+that fit it. Every character outside of the holes stays as it is, and a candidate that does not compile is never called one that
+does.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,7 +32,7 @@ from solver.trace import Budget, Counters, Step
 FORWARDS = 64  # a candidate
 PATIENCE = 1.5  # times the rounds of the first length that is written, for the others
 WIDE = 3  # combinations of lengths that are written side by side
-WAVES = 3  # times, until one is found that nothing is wrong with
+WAVES = 2  # times, where nothing is found
 
 Watch = Callable[[int, Edit, Step], None]
 
@@ -40,20 +40,26 @@ Watch = Callable[[int, Edit, Step], None]
 @dataclass(frozen=True, eq=False)
 class Edited:
     """A candidate. text: the new source.  fills: of the holes.  error: of the compiler, None where it compiles.  unknown: names
-    that it brings in and nobody defines.  score: log-probability of the holes' lengths, and of every token when it was accepted.
-    counters: what all candidates together have cost."""
+    that it brings in and nobody defines.  told: whether it was told how long its holes are.  score: log-probability of that and
+    of every token when it was accepted.  counters: what all candidates together have cost."""
 
     text: str
     fills: tuple[str, ...]
     error: str | None
     unknown: tuple[str, ...]
+    told: bool
     score: float
     counters: Counters
 
     @property
-    def rank(self) -> tuple[bool, int, float]:
-        """Sorts candidates, the best first."""
-        return self.error is not None, len(self.unknown), -self.score
+    def rank(self) -> tuple[bool, int, bool, float]:
+        """Sorts candidates, the best first: what is wrong with them, then (docs/LOG.md has the figures) those that found their
+        length while they were written, then by score."""
+        return self.error is not None, len(self.unknown), self.told, -self.score
+
+    @property
+    def clean(self) -> bool:
+        return self.error is None and not self.unknown
 
 
 def denoiser_for(name: str | Denoiser) -> Denoiser:
@@ -81,31 +87,34 @@ def edit(
     Raises PageError where the holes overlap, are outside of the source or do not fit a page.
     """
     started, spans = time.perf_counter(), checked(source, holes)
-    model, task, width = denoiser_for(denoiser), CodeTask(), max(WIDE, candidates)
+    model, task, budget = denoiser_for(denoiser), CodeTask(), budget or Budget(forwards=FORWARDS)
+    found, spent = dict[str, Edited](), Counters()
+
+    def attempt(some: Sequence[Choice], told: bool) -> None:
+        nonlocal spent
+        edits, marks = fitting(source, spans, some, told, defined)
+        for one in written(task, model, edits, marks, budget, seed, watch):
+            spent = spent.plus(one.counters)
+            if one.text not in found or one.rank < found[one.text].rank:
+                found[one.text] = one
+
+    def enough() -> bool:
+        return budget.cancelled() or sum(one.clean for one in found.values()) >= candidates
+
     if lengths is not None:
-        some, spent = [Choice(0.0, tuple(lengths))], Counters()
+        attempt([Choice(0.0, tuple(lengths))], told=True)
     else:
-        room = [roomy(len(spans))] * len(spans)
-        probe = Edit.of(source, spans, room, page_size(source, spans, room))
-        likely, spent = probed(task, probe, model, seed)
-        some = choices(likely, WAVES * width)
-    found, budget = list[Edited](), budget or Budget(forwards=FORWARDS)
-    for at in range(0, len(some), width):
-        try:
-            edits, marks = fitting(source, spans, some[at : at + width], defined)
-        except PageError:
-            if not found:
-                raise
-            break
-        more, spent = written(task, model, edits, marks, budget, seed, spent, watch)
-        found += more
-        if any(one.rank[:2] == (False, 0) for one in found) or budget.cancelled():
-            break
-    best = dict[str, Edited]()  # of the same text the likeliest
-    for one in sorted(found, key=lambda one: one.rank):
-        best.setdefault(one.text, one)
+        room = (roomy(len(spans)),) * len(spans)
+        attempt([Choice(0.0, room)], told=False)
+        if not enough():
+            likely, cost = probed(task, Edit.of(source, spans, room, page_size(source, spans, room)), model, seed)
+            spent, width = spent.plus(cost), max(WIDE, candidates)
+            some = choices(likely, WAVES * width)
+            for at in range(0, len(some), width):
+                if not enough():
+                    attempt(some[at : at + width], told=True)
     spent = replace(spent, seconds=time.perf_counter() - started)  # lengths are written side by side: not to be added up
-    return [replace(one, counters=spent) for one in best.values()][:candidates]
+    return [replace(one, counters=spent) for one in sorted(found.values(), key=lambda one: one.rank)[:candidates]]
 
 
 def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> int:
@@ -118,15 +127,15 @@ def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> 
 
 
 def fitting(
-    source: str, spans: Sequence[Span], some: Sequence[Choice], defined: Iterable[str] = ()
+    source: str, spans: Sequence[Span], some: Sequence[Choice], told: bool, defined: Iterable[str] = ()
 ) -> tuple[list[Edit], list[float]]:
-    """Edits with these lengths, all of one page length, and the lengths' log-probabilities; what fits no page is left out.
-    Raises PageError where nothing fits."""
+    """Edits with these slots, all of one page length, and the log-probabilities of their lengths; what fits no page is left
+    out. ``told``: the holes are as long as their slots. Raises PageError where nothing fits."""
     found, marks, error = list[Edit](), list[float](), PageError("no holes")
     cells = max(page_size(source, spans, one.lengths) for one in some)
     for one in some:
         try:
-            found.append(Edit.of(source, spans, one.lengths, cells, defined=defined))
+            found.append(Edit.of(source, spans, one.lengths, cells, defined=defined, exact=told))
             marks.append(one.log_p)
         except PageError as problem:
             error = problem
@@ -142,14 +151,12 @@ def written(
     marks: Sequence[float],
     budget: Budget,
     seed: int,
-    spent: Counters,
     watch: Watch | None,
-) -> tuple[list[Edited], Counters]:
-    """All edits of one source, written as one batch, and what has been ``spent`` since then. ``marks``: log-probabilities of
-    their lengths.
+) -> Iterator[Edited]:
+    """All edits of one source, written as one batch, each with its own costs. ``marks``: log-probabilities of their lengths.
 
     Lengths that nothing fits would go on to the end of their budget: not once another is written (``PATIENCE``)."""
-    found, log_p = list[Edited](), np.zeros((len(edits), len(edits[0].page.tokens)))
+    log_p = np.zeros((len(edits), len(edits[0].page.tokens)))
     rounds, enough = 0, math.inf
 
     def late() -> bool:
@@ -166,10 +173,8 @@ def written(
             if watch is not None:
                 watch(number, edit, event)
             continue
-        spent = spent.plus(event.counters)
         text, spans = edit.filled(event.tokens)
         error = compiles(text)
-        unknown = [] if error else [fault.message for fault in edit.finder.faults(text, spans) if fault.rule != "syntax"]
+        unknown = () if error else tuple(fault.message for fault in edit.finder.faults(text, spans) if fault.rule != "syntax")
         score = marks[number] + float(log_p[number, ~edit.page.pinned].sum())
-        found.append(Edited(text, edit.page.written(event.tokens), error, tuple(unknown), score, spent))
-    return found, spent
+        yield Edited(text, edit.page.written(event.tokens), error, unknown, edit.exact, score, event.counters)

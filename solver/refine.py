@@ -134,14 +134,15 @@ def request(
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What the task says of a draft (L,): whether it is an answer, what is wrong with it, the cells to blame (L,), and the
-    violation among the settled cells alone that has a reason, if any: then this canvas leads nowhere. Not ``judged``: nothing
-    was asked."""
+    """What the task says of a draft (L,): whether it is an answer, what is wrong with it, the cells to blame (L,), those of them
+    whose tokens are ``wrong`` (L,), and the violation among the settled cells alone that has a reason, if any: then this canvas
+    leads nowhere. Not ``judged``: nothing was asked."""
 
     draft: Tokens
     valid: bool
     violations: tuple[Violation, ...]
     blamed: Mask
+    wrong: Mask
     refuted: Violation | None
     judged: bool = True
 
@@ -150,18 +151,19 @@ def judge(task: Task, problem: Any, policy: Policy, node: Node, reply: Reply) ->
     """The draft, checked. It is the best token everywhere but on the trail; where nothing is allowed, what stands there stays."""
     trail = node.trail
     draft = np.where(trail | (reply.best < 0), node.tokens, reply.best)
-    blamed = np.zeros_like(trail)
+    blamed, wrong = np.zeros_like(trail), np.zeros_like(trail)
     if not policy.checks:
-        return Verdict(draft, False, (), blamed, None)
+        return Verdict(draft, False, (), blamed, wrong, None)
     if policy.judge == "whole" and not accepted(policy, node, reply):
-        return Verdict(draft, False, (), blamed, None, judged=False)
+        return Verdict(draft, False, (), blamed, wrong, None, judged=False)
     if task.verify(problem, draft):
-        return Verdict(draft, True, (), blamed, None)
+        return Verdict(draft, True, (), blamed, wrong, None)
     violations = tuple(task.check(problem, draft, np.ones_like(trail)))
     for violation in violations:
         blamed[list(violation.positions)] = True
+        wrong[list(violation.positions if violation.wrong is None else violation.wrong)] = True
     refuted = next((v for v in task.check(problem, node.tokens, trail) if v.reason is not None), None)
-    return Verdict(draft, False, violations, blamed, refuted)
+    return Verdict(draft, False, violations, blamed, wrong, refuted)
 
 
 def drafted(node: Node) -> Mask:
@@ -243,7 +245,7 @@ def absorb(
     node.tokens = np.where(next_shown & ~trail, np.where(reply.sample < 0, draft, reply.sample), node.tokens)
     node.shown, node.draft = next_shown & ~trail, draft
     if policy.taboo:
-        node.taboo = (np.where(blamed & ~trail, draft, -1), *node.taboo)[: policy.taboo]
+        node.taboo = (np.where(verdict.wrong & ~trail, draft, -1), *node.taboo)[: policy.taboo]
     if last and policy.stuck == "decide":
         decide(task, problem, policy, tree, node, node.said or reply, verdict.violations, rng)
         return step

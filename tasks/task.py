@@ -22,12 +22,14 @@ class Violation:
     positions: the cells to blame, to be re-masked.  rule, message: for a person.
     reason: a set of known cells whose tokens by themselves force the violation, or None. Only a violation with a reason may
     prune a search or back a proof; the others only steer.
+    wrong: those of the positions whose tokens are not to come again soon (``Policy.taboo``), None for all of them.
     """
 
     positions: tuple[int, ...]
     rule: str
     message: str
     reason: frozenset[int] | None = None
+    wrong: tuple[int, ...] | None = None
 
 
 @runtime_checkable

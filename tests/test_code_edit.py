@@ -6,6 +6,7 @@ import json
 import random
 import stat
 import time
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from solver import checkpoint, edits, lengths, repairs
 from solver.cli.main import main
 from solver.decoders.code import Order, document, spelled, write
 from solver.denoisers import controls
-from solver.denoisers.code import CodeDenoiser
+from solver.denoisers.code import CodeDenoiser, slot_offsets
 from solver.denoisers.code_network import CodeConfig, CodeNetwork
 from solver.denoisers.parts import OPEN, PINNED, Past
 from solver.drive import refine
@@ -27,7 +28,7 @@ from solver.tasks.code_edit.faults import compiles
 from solver.tasks.code_edit.page import Page, PageError, spliced
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.trace import Budget, Outcome
+from solver.trace import Budget, Counters, Outcome
 
 SOURCE = Path(random.__file__).read_text(encoding="utf-8")
 FUNCTION = '''def mean(values):
@@ -244,14 +245,36 @@ def test_the_probe_is_one_forward() -> None:
     assert lengths.probed(CodeTask(), edit, CodeDenoiser(network()))[1].flops > 0
 
 
-def test_other_lengths_are_tried_where_the_likeliest_do_not_fit() -> None:
-    """A model that is sure of one token where none fits: what comes is of another length, or says that it does not compile."""
-    v = Vocabulary.load()
-    answer = np.full(96, v.encode("return ")[0][0])
+def test_lengths_are_tried_where_nothing_comes_of_a_roomy_slot() -> None:
+    """A model that is sure of one token that never fits: what comes says that it does not compile."""
+    answer = np.full(96, Vocabulary.load().encode("return ")[0][0])
     found = edits.edit(FUNCTION, [at("not values")], controls.oracle(2048, answer), budget=Budget(forwards=3))
     assert found[0].error == compiles(found[0].text)
-    assert found[0].counters.forwards <= 1 + 3 * edits.WIDE * edits.WAVES
-    assert found[0].counters.forwards > 1 + 3 * edits.WIDE  # more than one batch
+    assert 3 + 1 + 3 * edits.WIDE < found[0].counters.forwards <= 3 + 1 + 3 * edits.WIDE * edits.WAVES
+
+
+def test_slots_that_are_filled_hold_no_blank_and_are_known_as_such() -> None:
+    v, spans = Vocabulary.load(), [at("not values"), at("0")]
+    for exact in (False, True):
+        edit = Edit.of(FUNCTION, spans, [8, 3], 96, exact=exact)
+        canvas = CodeTask().encode(edit)
+        found = slot_offsets(canvas)
+        for start, capacity in canvas.slots:
+            expected = range(-capacity, 0) if exact else range(1, capacity + 1)
+            assert found[start : start + capacity].tolist() == list(expected)
+        assert (found[canvas.pinned] == 0).all()
+        *_, outcome = refine(CodeTask(), edit, CodeDenoiser(network()), budget=Budget(forwards=6))
+        assert isinstance(outcome, Outcome)
+        assert not (exact and (outcome.tokens[~edit.page.pinned] == v.blank).any())
+
+
+def test_what_is_told_its_length_comes_after_what_found_it() -> None:
+    one = edits.Edited("", (), None, (), False, -30.0, Counters())
+    other = replace(one, told=True, score=-2.0)
+    better = replace(other, score=-1.0)
+    wrong = replace(one, error="no")
+    assert sorted([wrong, other, better, one], key=lambda x: x.rank) == [one, better, other, wrong]
+    assert [x.clean for x in (one, wrong, replace(one, unknown=("x",)))] == [True, False, False]
 
 
 # Left to right

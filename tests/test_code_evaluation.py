@@ -14,7 +14,7 @@ from solver.evaluation import code, code_arms, code_data, code_plots, code_table
 from solver.evaluation.code_arms import Answer, Hole
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.holes import cuts, dependent
-from solver.tasks.code_edit.page import Page
+from solver.tasks.code_edit.page import Page, roomy
 from solver.tasks.code_edit.varmisuse import Converted
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.training.presets import CODE
@@ -95,7 +95,7 @@ def test_of_the_candidates_for_a_name_the_likeliest_is_chosen_token_by_token() -
     net, v = network("diffusion"), Vocabulary.load()
     probe = Page.of(SOURCE, [one.span], [1])
     spelled = [[*probe.encoded(0, name).tolist(), v.blank] for name in names]
-    room = max(map(len, spelled))
+    room = roomy(1)
     page = Page.of(SOURCE, [one.span], [room], 96)
     (start, _), marks = page.slots[0], []
     for name in spelled:

@@ -49,13 +49,20 @@ def test_pages_have_one_hole_or_many_and_room_behind(pages) -> None:
     blank, holes, spare = Vocabulary.load().blank, [], []
     for length, examples in pages.items():
         assert examples.truth.shape[1] == length in PAGES
-        inside = examples.offset > 0
+        inside = examples.offset != 0
         slotted = inside.any(1)
+        starts = inside & ~np.pad(inside, ((0, 0), (1, 0)))[:, :-1] | (examples.offset == 1)
         assert (~examples.pinned[slotted] == inside[slotted]).all()  # what is open are the holes
-        assert (examples.truth[slotted] != blank)[(examples.offset == 1)[slotted]].all()  # none is empty
-        holes += (examples.offset == 1).sum(1)[slotted].tolist()
+        assert (examples.truth[slotted] != blank)[starts[slotted]].all()  # none is empty
+        holes += starts.sum(1)[slotted].tolist()
         spare += (inside & (examples.truth == blank)).sum(1)[slotted].tolist()
         assert not examples.pinned[~slotted].all(1).any()
+        filled = slotted & (examples.offset <= 0).all(1)
+        assert (examples.truth[filled] != blank)[inside[filled]].all()  # these say how long their texts are
+        assert (examples.offset[:, 1:] == -1)[filled].any(1).all()
+        roomy_ = slotted & ~filled
+        assert (examples.offset[roomy_] >= 0).all()
+        assert (examples.offset.max(1) >= 4)[roomy_].all()
     assert 1 in holes
     assert max(holes) > 8
     assert 0 in spare
@@ -68,7 +75,7 @@ def test_noise_hides_the_open_tells_lies_about_some_and_never_about_what_is_give
         assert (tokens[status == PINNED] == truth[status == PINNED]).all()
         assert (weight[status == PINNED] == 0).all()
         assert (weight[status == OPEN] > 0).all()
-        assert ((status == PINNED) | (offset > 0) | (offset.amax(1) == 0)[:, None]).all()
+        assert ((status == PINNED) | (offset != 0) | ~offset.any(1)[:, None]).all()
         shown = status == KNOWN
         lies, visible = lies + int((tokens != truth)[shown].sum()), visible + int(shown.sum())
         assert (weight[shown & (tokens != truth)] >= 0.3).all()  # to be told from the others

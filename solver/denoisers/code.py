@@ -16,7 +16,7 @@ from torch import Tensor
 
 from solver.denoisers.code_network import CodeNetwork
 from solver.denoisers.compact import fast_bf16
-from solver.denoisers.forms import Nothing, offsets
+from solver.denoisers.forms import Nothing
 from solver.denoisers.parts import KNOWN, OPEN, PINNED
 from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
@@ -26,11 +26,14 @@ SURE = -20.0  # nats, of what a given cell does not hold
 
 
 def slot_offsets(canvas: Canvas) -> Tokens:
-    """Which cell of its slot each cell (L,) is, from 1 on; 0 outside."""
-    inside = np.zeros(canvas.cells, np.int64)
+    """Which cell of its slot each cell (L,) is: from 1 on, or, where none may be BLANK, so that a text is known to fill it, up to
+    -1; 0 outside."""
+    found = np.zeros(canvas.cells, np.int64)
+    blank = canvas.vocab - 1
     for start, capacity in canvas.slots:
-        inside[start : start + capacity] = 1
-    return offsets(canvas) + inside
+        filled = canvas.allowed is not None and not canvas.allowed[start, blank // 32] >> blank % 32 & 1
+        found[start : start + capacity] = np.arange(-capacity, 0) if filled else np.arange(1, capacity + 1)
+    return found
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class CodeDenoiser:
     """A :class:`~solver.denoisers.protocol.Denoiser` over a :class:`CodeNetwork`."""
 
     kind: Literal["mask", "uniform"] = "mask"
-    policy = Policy(accept=0.9, at_least=1, rounds=32, later_rounds=32, doubt=0.0, stop="settled", judge="whole", taboo=16)
+    policy = Policy(accept=0.7, at_least=1, rounds=32, later_rounds=32, doubt=0.0, stop="settled", judge="whole", taboo=16)
 
     def __init__(self, network: CodeNetwork, name: str = "compact") -> None:
         if network.config.causal:

@@ -132,20 +132,20 @@ class CodeNetwork(nn.Module):
         self.config = c = config
         d = c.width
         self.token = nn.Embedding(c.vocab + 1, d)  # the last: nothing is there
-        self.status = nn.Embedding(3, d)
-        self.offset = nn.Embedding(c.offsets + 1, d)  # 0 outside of slots
+        places = [] if c.causal else [nn.Embedding(3, d), nn.Embedding(2 * c.offsets + 1, d)]  # left to right there are none
+        self.places = nn.ModuleList(places)  # status; offset, the middle: outside of slots
         self.layers = nn.ModuleList([Layer(c) for _ in range(c.layers)])
         self.normed = nn.LayerNorm(d, bias=False)
         self.query, self.key = nn.Linear(d, d, bias=False), nn.Linear(d, d, bias=False)
         self.gate = nn.Linear(d, 1)
         self.bias = nn.Parameter(torch.zeros(c.vocab))
-        for table in (self.token, self.status, self.offset):
+        for table in (self.token, *places):
             nn.init.normal_(table.weight, std=0.05)
 
     def forward(self, tokens: Tensor, status: Tensor, offset: Tensor, asked: Tensor | None = None) -> Tensor:
         """fp32 log-probabilities (B, L, V), or (C, V) of the cells ``asked`` for (B, L), in order. offset (B, L): 1, 2, ... in
-        a slot, 0 outside. In the causal form ``tokens`` are those before each cell (the first: vocab), and status and offset are
-        not looked at."""
+        a slot whose text may end before it does, ..., -2, -1 in one that its text fills, 0 outside. In the causal form
+        ``tokens`` are those before each cell (the first: vocab), and status and offset are not looked at."""
         read = self.read(tokens, status, offset)
         if asked is not None:
             return self.mixture(self.view(read, asked))
@@ -163,7 +163,8 @@ class CodeNetwork(nn.Module):
         if c.causal:
             return self.advance(tokens, None)
         tokens = torch.where(status == OPEN, c.vocab, tokens)
-        x = self.token(tokens) + self.status(status) + self.offset(offset.clamp_max(c.offsets))
+        of_status, of_offset = self.places
+        x = self.token(tokens) + of_status(status) + of_offset(offset.clamp(-c.offsets, c.offsets) + c.offsets)
         for layer in self.layers:
             x = layer(x)
         x = self.normed(x)

@@ -29,7 +29,7 @@ from solver.evaluation.code_benchmarks import BENCHMARKS, passed, problems, samp
 from solver.evaluation.statistics import interval
 from solver.tasks.canvas import Canvas
 from solver.tasks.code_edit.faults import compiles
-from solver.tasks.code_edit.page import Page, PageError
+from solver.tasks.code_edit.page import Page, PageError, roomy
 from solver.tasks.code_edit.varmisuse import Converted, varmisuse
 from solver.tasks.code_edit.vocabulary import Vocabulary
 
@@ -56,7 +56,7 @@ def by_denoiser(network: CodeNetwork) -> Choose:
         assert one.span is not None
         probe = Page.of(one.source, [one.span], [1])
         names = [(*probe.encoded(0, name).tolist(), blank) for name in one.candidates]
-        room = [max(map(len, names))]
+        room = [roomy(1)]
         page = Page.of(one.source, [one.span], room, edits.page_size(one.source, [one.span], room))
         begun = list(dict.fromkeys(name[:at] for name in names for at in range(len(name))))
         (start, _), rows = page.slots[0], np.repeat(page.tokens[None], len(begun), 0)

@@ -35,14 +35,15 @@ DENSE = (0.1, 0.5)  # of what such a page shows is cut out
 HOLES = 20  # of a page, at most; left to right there are sentinels for MOST
 LONGEST = 40  # tokens of a hole
 TOKEN = 3.2  # characters
-PROBES = 0.35  # of the pages with holes have slots as of a probe
+FILLED = 0.5  # of the pages with holes have slots that their texts fill; the others those of a probe, whatever they need
 FIM = 0.75  # of the baseline's pages show what stands behind the holes
 CHUNK = 400  # functions that a process takes at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """N of one length. truth (N, L); pinned (N, L); offset (N, L): which cell of its slot, 0 outside.  wanted (N, L): weight of
+    """N of one length. truth (N, L); pinned (N, L); offset (N, L): which cell of its slot, counted as the
+    network has it, 0 outside.  wanted (N, L): weight of
     each cell left to right."""
 
     truth: NDArray[np.int16]
@@ -158,26 +159,16 @@ def with_holes(text: str, spans: Sequence[Span], length: int, causal: bool, rng:
             if len(ids) > length:
                 return None
             return padded(ids, ~wanted, np.zeros(len(ids), np.int64), np.where(wanted, 1.0, 0.5), length)
-        page = Page.of(text, spans, capacities([len(fill) for fill in fills], rng), length)
+        filled, count = rng.random() < FILLED, len(spans)
+        room = [len(fill) if filled else max(len(fill), roomy(count)) for fill in fills]
+        page = Page.of(text, spans, room, length)
     except PageError:
         return None
     truth, offset = page.tokens.copy(), np.zeros(length, np.int64)
     for (start, capacity), fill in zip(page.slots, fills, strict=True):
         truth[start : start + len(fill)] = fill
-        offset[start : start + capacity] = np.arange(1, capacity + 1)
+        offset[start : start + capacity] = np.arange(-capacity, 0) if filled else np.arange(1, capacity + 1)
     return padded(truth, page.pinned, offset, np.zeros(length), length)
-
-
-def capacities(lengths: Sequence[int], rng: np.random.Generator) -> list[int]:
-    """Of slots for fills of so many tokens. Often those of a probe, which say nothing about the length: it is to be learnt from
-    what stands around; else none, a little or much to spare."""
-    kind, count = rng.random(), len(lengths)
-    if kind < PROBES:
-        return [max(size, roomy(count)) for size in lengths]
-    spare = rng.integers(0, 4 if kind < 0.8 else 16, count) if kind > PROBES + 0.25 else np.zeros(count, np.int64)
-    if rng.random() < 0.5:
-        spare[:] = spare[0]
-    return [size + int(extra) for size, extra in zip(lengths, spare, strict=True)]
 
 
 def example(function: Function, causal: bool, rng: np.random.Generator) -> Examples | None:

@@ -44,11 +44,13 @@ FORMATS = (
 
 @dataclass(frozen=True)
 class Fault:
-    """span: characters of the new source, inside of a fill, empty only where the fill is.  rule: "syntax", "name" or "format"."""
+    """span: characters of the new source, inside of a fill, empty only where the fill is.  rule: "syntax", "name" or "format".
+    elsewhere: it shows outside of the fill, which does not do what is expected of it (a name is used that it does not bind)."""
 
     span: Span
     rule: str
     message: str
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,4 +182,4 @@ def _blamed(text: str, remark: Remark, spans: Sequence[Span]) -> Fault:
     was expected of it."""
     span = min(spans, key=lambda one: max(0, one[0] - remark.span[1], remark.span[0] - one[1]))
     inside = _meet(remark.span, span) and (remark.span[0] < span[1] or remark.span[0] == remark.span[1])
-    return Fault(_clipped(text, remark.span, span) if inside else span, remark.rule, remark.message)
+    return Fault(_clipped(text, remark.span, span) if inside else span, remark.rule, remark.message, not inside)

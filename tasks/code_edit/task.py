@@ -31,11 +31,12 @@ WIDER = (0, 1, 3)  # neighbours that are re-masked too, the first time a hole is
 @dataclass(frozen=True, eq=False)
 class Edit:
     """A source with holes to be filled. page: what is on the canvas.  names: whether undefined names are a fault too.  defined:
-    names that are defined elsewhere."""
+    names that are defined elsewhere.  exact: each hole's text is as long as its slot."""
 
     page: Page
     names: bool = True
     defined: frozenset[str] = frozenset()
+    exact: bool = False
     finder: Finder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,17 +50,19 @@ class Edit:
         cells: int = CELLS,
         names: bool = True,
         defined: Iterable[str] = (),
+        exact: bool = False,
     ) -> Edit:
         """Raises :class:`~solver.tasks.code_edit.page.PageError` in one line."""
-        return Edit(Page.of(source, spans, capacities, cells), names, frozenset(defined))
+        return Edit(Page.of(source, spans, capacities, cells), names, frozenset(defined), exact)
 
     @cached_property
     def allowed(self) -> NDArray[np.int32]:
-        """(L, W): no cell of a hole may hold a sentinel."""
+        """(L, W): no cell of a hole may hold a sentinel, nor a BLANK where the hole is as long as its slot."""
         vocabulary = Vocabulary.load()
-        may = torch.ones(1, vocabulary.size, dtype=torch.bool)
-        may[0, list(vocabulary.sentinels)] = False
-        return np.repeat(reference.pack(may).numpy(), len(self.page.tokens), 0)
+        may = torch.ones(2, vocabulary.size, dtype=torch.bool)
+        may[:, list(vocabulary.sentinels)] = False
+        may[1, vocabulary.blank] = not self.exact
+        return reference.pack(may).numpy()[(~self.page.pinned).astype(int)]
 
     def filled(self, tokens: Tokens) -> tuple[str, tuple[Span, ...]]:
         """The new source, and where its holes' texts stand in it."""
@@ -87,32 +90,18 @@ class CodeTask:
             return []
         text, spans = problem.filled(tokens)
         counts = self.blamed.setdefault(problem, [0] * len(spans))
-        pieces = problem.page.pieces(tokens)
-        found = []
+        pieces, found, before = problem.page.pieces(tokens), list[Violation](), counts.copy()
         for fault in problem.finder.faults(text, spans):
             if fault.rule != "syntax" and not problem.names:
                 continue
-            cells = self.cells(problem, fault, spans, pieces, counts)
-            found.append(Violation(tuple(cells), fault.rule, fault.message))
+            a, b = fault.span
+            hole = min(range(len(spans)), key=lambda n: max(0, spans[n][0] - b, a - spans[n][1]))
+            counts[hole] = before[hole] + 1
+            start, _ = problem.page.slots[hole]
+            cells, wrong = blamed(fault, spans[hole][0], pieces[hole], counts[hole])
+            at = tuple(start + n for n in cells), tuple(start + n for n in wrong)
+            found.append(Violation(at[0], fault.rule, fault.message, wrong=at[1]))
         return found
-
-    def cells(
-        self, problem: Edit, fault: Fault, spans: Sequence[Span], pieces: Sequence[Sequence[Span]], counts: list[int]
-    ) -> list[int]:
-        """The cells of a fault: those that write the characters it is about, and neighbours, more each time."""
-        a, b = fault.span
-        hole = min(range(len(spans)), key=lambda n: max(0, spans[n][0] - b, a - spans[n][1]))
-        start, capacity = problem.page.slots[hole]
-        counts[hole] += 1
-        if counts[hole] > len(WIDER):
-            return list(range(start, start + capacity))
-        low, high = a - spans[hole][0], b - spans[hole][0]
-        written = [n for n, (first, end) in enumerate(pieces[hole]) if end > first]
-        meant = (
-            [n for n in written if pieces[hole][n][0] < max(high, low + 1) and pieces[hole][n][1] > low] or written[-1:] or [0]
-        )
-        wider = WIDER[counts[hole] - 1]
-        return [start + n for n in range(max(0, meant[0] - wider), min(capacity, meant[-1] + wider + 1))]
 
     def verify(self, problem: Edit, tokens: Tokens) -> bool:
         """Whether the pins hold and the whole new source compiles (and, where asked for, names nothing that is not there)."""
@@ -127,3 +116,24 @@ class CodeTask:
     def decode(self, problem: Edit, tokens: Tokens) -> str:
         """The new source."""
         return problem.filled(tokens)[0]
+
+
+def blamed(fault: Fault, start: int, pieces: Sequence[Span], count: int) -> tuple[list[int], list[int]]:
+    """The cells of a hole that are to be written again, and those of them whose tokens are wrong, for a fault in it. start: of
+    its text.  pieces: the characters that each cell writes.  count: the how many-th fault of this hole it is.
+
+    To blame are the cells that write the characters it is about, and neighbours, more each time, in the end the whole hole. Where
+    the hole lacks something, every other time, only that its text ends where it does. Of the BLANKs behind a text only the first
+    can be wrong."""
+    written = [n for n, (first, end) in enumerate(pieces) if end > first]
+    end = written[-1] + 1 if written else 0
+    if fault.elsewhere and count % 2 and end < len(pieces):
+        return list(range(end, len(pieces))), [end]
+    low, high = fault.span[0] - start, fault.span[1] - start
+    meant = [n for n in written if pieces[n][0] < max(high, low + 1) and pieces[n][1] > low] or written[-1:] or [0]
+    if fault.elsewhere or count > len(WIDER):
+        cells = list(range(len(pieces)))
+    else:
+        wider = WIDER[count - 1]
+        cells = list(range(max(0, meant[0] - wider), min(len(pieces), meant[-1] + wider + 1)))
+    return cells, [n for n in cells if n <= end]
