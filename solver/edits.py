@@ -31,8 +31,7 @@ from solver.trace import Budget, Counters, Step
 
 FORWARDS = 64  # a candidate
 PATIENCE = 1.5  # times the rounds of the first length that is written, for the others
-WIDE = 3  # combinations of lengths that are written side by side
-WAVES = 2  # times, where nothing is found
+WIDE = 3  # combinations of lengths that are written side by side, where nothing comes of roomy slots
 
 Watch = Callable[[int, Edit, Step], None]
 
@@ -108,11 +107,8 @@ def edit(
         attempt([Choice(0.0, room)], told=False)
         if not enough():
             likely, cost = probed(task, Edit.of(source, spans, room, page_size(source, spans, room)), model, seed)
-            spent, width = spent.plus(cost), max(WIDE, candidates)
-            some = choices(likely, WAVES * width)
-            for at in range(0, len(some), width):
-                if not enough():
-                    attempt(some[at : at + width], told=True)
+            spent = spent.plus(cost)
+            attempt(choices(likely, max(WIDE, candidates)), told=True)
     spent = replace(spent, seconds=time.perf_counter() - started)  # lengths are written side by side: not to be added up
     return [replace(one, counters=spent) for one in sorted(found.values(), key=lambda one: one.rank)[:candidates]]
 

@@ -250,7 +250,7 @@ def test_lengths_are_tried_where_nothing_comes_of_a_roomy_slot() -> None:
     answer = np.full(96, Vocabulary.load().encode("return ")[0][0])
     found = edits.edit(FUNCTION, [at("not values")], controls.oracle(2048, answer), budget=Budget(forwards=3))
     assert found[0].error == compiles(found[0].text)
-    assert 3 + 1 + 3 * edits.WIDE < found[0].counters.forwards <= 3 + 1 + 3 * edits.WIDE * edits.WAVES
+    assert 3 + 1 < found[0].counters.forwards <= 3 + 1 + 3 * edits.WIDE
 
 
 def test_slots_that_are_filled_hold_no_blank_and_are_known_as_such() -> None:

@@ -45,7 +45,7 @@ class Snippets:
     def noised(self, truth: Ints, pinned: NDArray[np.bool_], offset: Ints) -> tuple[Ints, Ints, NDArray[np.float32]]:
         """Every row with its own share of visible cells. Of pages with holes, often none; of the others single cells or runs."""
         rng, rows, length = self.rng, len(truth), truth.shape[1]
-        holes: NDArray[np.bool_] = offset.any(1)
+        holes: NDArray[np.bool_] = (offset != 0).max(1)
         share = np.where(holes & (rng.random(rows) < 0.5), 0.0, rng.random(rows))[:, None]
         share = np.where(holes[:, None], share, np.maximum(share, 0.2))  # of a plain page something is to be seen
         drawn = rng.random(truth.shape)

@@ -160,8 +160,8 @@ def with_holes(text: str, spans: Sequence[Span], length: int, causal: bool, rng:
                 return None
             return padded(ids, ~wanted, np.zeros(len(ids), np.int64), np.where(wanted, 1.0, 0.5), length)
         filled, count = rng.random() < FILLED, len(spans)
-        room = [len(fill) if filled else max(len(fill), roomy(count)) for fill in fills]
-        page = Page.of(text, spans, room, length)
+        sizes = [len(fill) if filled else max(len(fill), roomy(count)) for fill in fills]
+        page = Page.of(text, spans, sizes, length)
     except PageError:
         return None
     truth, offset = page.tokens.copy(), np.zeros(length, np.int64)

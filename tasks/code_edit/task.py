@@ -62,7 +62,8 @@ class Edit:
         may = torch.ones(2, vocabulary.size, dtype=torch.bool)
         may[:, list(vocabulary.sentinels)] = False
         may[1, vocabulary.blank] = not self.exact
-        return reference.pack(may).numpy()[(~self.page.pinned).astype(int)]
+        found: NDArray[np.int32] = reference.pack(may).numpy()[(~self.page.pinned).astype(int)]
+        return found
 
     def filled(self, tokens: Tokens) -> tuple[str, tuple[Span, ...]]:
         """The new source, and where its holes' texts stand in it."""
