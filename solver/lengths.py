@@ -9,7 +9,6 @@ so that what the denoiser gives BLANK along a slot is the distribution of the te
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -61,4 +60,4 @@ def choices(likely: Sequence[NDArray[np.float64]], count: int) -> list[Choice]:
         best = np.argsort(-log_p, kind="stable")[:count]
         more = (Choice(one.log_p + float(log_p[at]), (*one.lengths, int(at) + 1)) for one in found for at in best)
         found = sorted(more, key=lambda one: -one.log_p)[:count]
-    return [one for one in found if math.isfinite(one.log_p)]
+    return found

@@ -115,7 +115,7 @@ def write(
         if all(row.done for row in rows):
             break
         for row in rows:
-            row.steps += not row.done
-            row.flops += 0 if row.done else network.flops(1, past.cells, 1)
+            if not row.done:
+                row.steps, row.flops = row.steps + 1, row.flops + network.flops(1, past.cells, 1)
         said = network.step(torch.tensor(fed)[:, None], past)
     return [Writing(tuple(np.array(fill, np.int64) for fill in row.fills), row.log_p, row.steps, row.flops) for row in rows]

@@ -132,14 +132,17 @@ class CodeNetwork(nn.Module):
         self.config = c = config
         d = c.width
         self.token = nn.Embedding(c.vocab + 1, d)  # the last: nothing is there
-        places = [] if c.causal else [nn.Embedding(3, d), nn.Embedding(2 * c.offsets + 1, d)]  # left to right there are none
-        self.places = nn.ModuleList(places)  # status; offset, the middle: outside of slots
+        tables = [self.token]
+        if not c.causal:
+            self.status = nn.Embedding(3, d)
+            self.offset = nn.Embedding(2 * c.offsets + 1, d)  # the middle: outside of slots
+            tables += [self.status, self.offset]
         self.layers = nn.ModuleList([Layer(c) for _ in range(c.layers)])
         self.normed = nn.LayerNorm(d, bias=False)
         self.query, self.key = nn.Linear(d, d, bias=False), nn.Linear(d, d, bias=False)
         self.gate = nn.Linear(d, 1)
         self.bias = nn.Parameter(torch.zeros(c.vocab))
-        for table in (self.token, *places):
+        for table in tables:
             nn.init.normal_(table.weight, std=0.05)
 
     def forward(self, tokens: Tensor, status: Tensor, offset: Tensor, asked: Tensor | None = None) -> Tensor:
@@ -163,8 +166,7 @@ class CodeNetwork(nn.Module):
         if c.causal:
             return self.advance(tokens, None)
         tokens = torch.where(status == OPEN, c.vocab, tokens)
-        of_status, of_offset = self.places
-        x = self.token(tokens) + of_status(status) + of_offset(offset.clamp(-c.offsets, c.offsets) + c.offsets)
+        x = self.token(tokens) + self.status(status) + self.offset(offset.clamp(-c.offsets, c.offsets) + c.offsets)
         for layer in self.layers:
             x = layer(x)
         x = self.normed(x)

@@ -99,9 +99,8 @@ class CodeTask:
             hole = min(range(len(spans)), key=lambda n: max(0, spans[n][0] - b, a - spans[n][1]))
             counts[hole] = before[hole] + 1
             start, _ = problem.page.slots[hole]
-            cells, wrong = blamed(fault, spans[hole][0], pieces[hole], counts[hole])
-            at = tuple(start + n for n in cells), tuple(start + n for n in wrong)
-            found.append(Violation(at[0], fault.rule, fault.message, wrong=at[1]))
+            cells, wrong = (tuple(start + n for n in some) for some in blamed(fault, spans[hole][0], pieces[hole], counts[hole]))
+            found.append(Violation(cells, fault.rule, fault.message, wrong=wrong))
         return found
 
     def verify(self, problem: Edit, tokens: Tokens) -> bool:
