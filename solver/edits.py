@@ -80,7 +80,7 @@ def edit(
     """At most ``candidates`` ways to fill the holes, character spans of ``source``, the best first; those that do not compile
     last.
 
-    lengths: of the holes in tokens, where they are known (an oracle's).  budget: of each attempt, in roomy slots and with lengths.
+    lengths: of the holes in tokens, where they are known (an oracle's).  budget: of each of its two attempts.
     defined: names that are defined elsewhere, where the source is a part of a program (a function, a notebook's cell).
 
     Raises PageError where the holes overlap, are outside of the source or do not fit a page.
