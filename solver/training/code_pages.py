@@ -35,7 +35,7 @@ DENSE = (0.1, 0.5)  # of what such a page shows is cut out
 HOLES = 20  # of a page, at most; left to right there are sentinels for MOST
 LONGEST = 40  # tokens of a hole
 TOKEN = 3.2  # characters
-FILLED = 0.5  # of the pages with holes have slots that their texts fill; the others those of a probe, whatever they need
+FILLED = 0.3  # of the pages with holes have slots that their texts fill, as the fallback has them; the others a probe's
 FIM = 0.75  # of the baseline's pages show what stands behind the holes
 CHUNK = 400  # functions that a process takes at a time
 
