@@ -29,7 +29,7 @@ from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.trace import Budget, Counters, Step
 
-FORWARDS = 64  # a candidate
+FORWARDS = 96  # row-forwards of a problem, where nobody says
 PATIENCE = 1.5  # times the rounds of the first length that is written, for the others
 WIDE = 3  # combinations of lengths that are written side by side, where nothing comes of roomy slots
 
@@ -80,7 +80,7 @@ def edit(
     """At most ``candidates`` ways to fill the holes, character spans of ``source``, the best first; those that do not compile
     last.
 
-    lengths: of the holes in tokens, where they are known (an oracle's).  budget: of each of its two attempts.
+    lengths: of the holes in tokens, where they are known (an oracle's).  budget: of row-forwards and seconds, for all together.
     defined: names that are defined elsewhere, where the source is a part of a program (a function, a notebook's cell).
 
     Raises PageError where the holes overlap, are outside of the source or do not fit a page.
@@ -92,13 +92,15 @@ def edit(
     def attempt(some: Sequence[Choice], told: bool) -> None:
         nonlocal spent
         edits, marks = fitting(source, spans, some, told, defined)
-        for one in written(task, model, edits, marks, budget, seed, watch):
+        share = left(budget if told else half(budget), spent.forwards, time.perf_counter() - started, len(edits))
+        for one in written(task, model, edits, marks, share, seed, watch):
             spent = spent.plus(one.counters)
             if one.text not in found or one.rank < found[one.text].rank:
                 found[one.text] = one
 
     def enough() -> bool:
-        return budget.cancelled() or sum(one.clean for one in found.values()) >= candidates
+        over = left(budget, spent.forwards, time.perf_counter() - started)
+        return budget.cancelled() or 0 in (over.forwards, over.seconds) or sum(one.clean for one in found.values()) >= candidates
 
     if lengths is not None:
         attempt([Choice(0.0, tuple(lengths))], told=True)
@@ -111,6 +113,21 @@ def edit(
             attempt(choices(likely, max(WIDE, candidates)), told=True)
     spent = replace(spent, seconds=time.perf_counter() - started)  # lengths are written side by side: not to be added up
     return [replace(one, counters=spent) for one in sorted(found.values(), key=lambda one: one.rank)[:candidates]]
+
+
+def half(budget: Budget) -> Budget:
+    """What the roomy slots may take of it, so that something is left for lengths."""
+    forwards = None if budget.forwards is None else budget.forwards // 2
+    return replace(budget, forwards=forwards, seconds=None if budget.seconds is None else budget.seconds / 2)
+
+
+def left(budget: Budget, forwards: int, seconds: float, rows: int = 1) -> Budget:
+    """What is left of a budget for each of some rows that are written side by side."""
+    return replace(
+        budget,
+        forwards=None if budget.forwards is None else max(0, budget.forwards - forwards) // rows,
+        seconds=None if budget.seconds is None else max(0.0, budget.seconds - seconds),
+    )
 
 
 def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> int:

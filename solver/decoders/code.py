@@ -23,6 +23,7 @@ from solver.tasks.code_edit.page import Page
 from solver.tasks.code_edit.vocabulary import Vocabulary
 
 Order = Literal["prefix", "fim"]
+COMMON = ("key", "value", "pointed")  # of what was read once; looked at there by all rows
 
 
 def document(page: Page, order: Order) -> list[Tokens]:
@@ -102,20 +103,23 @@ def write(
     given = document(page, order)
     begin = [network.config.vocab, *given[0].tolist()]
     said = network.step(torch.tensor([begin]), past).expand(count, -1)
-    past.kept = {key: kept.expand(count, *kept.shape[1:]) for key, kept in past.kept.items()}
+    past.split(count, COMMON)
     rows = [Row(given[1:], end, most) for _ in range(count)]
     rows[0].steps, rows[0].flops = 1, network.flops(len(begin), 0, 1)
-    heat = torch.tensor(temperatures)[:, None]
+    heat, going = torch.tensor(temperatures)[:, None], rows
     while True:
         score = said + never
         drawn = torch.multinomial((score / heat.clamp_min(1e-3)).softmax(-1), 1, generator=generator)
         chosen = torch.where(heat > 0, drawn, score.argmax(-1, keepdim=True))
         log_p = said.gather(-1, chosen)[:, 0].tolist()
-        fed = [row.next(*one) for row, one in zip(rows, zip(chosen[:, 0].tolist(), log_p, strict=True), strict=True)]
-        if all(row.done for row in rows):
+        fed = [row.next(*one) for row, one in zip(going, zip(chosen[:, 0].tolist(), log_p, strict=True), strict=True)]
+        left = [number for number, row in enumerate(going) if not row.done]
+        if not left:
             break
-        for row in rows:
-            if not row.done:
-                row.steps, row.flops = row.steps + 1, row.flops + network.flops(1, past.cells, 1)
+        if len(left) < len(going):
+            past.select(left)
+            going, heat, fed = [going[n] for n in left], heat[left], [fed[n] for n in left]
+        for row in going:
+            row.steps, row.flops = row.steps + 1, row.flops + network.flops(1, past.cells, 1)
         said = network.step(torch.tensor(fed)[:, None], past)
     return [Writing(tuple(np.array(fill, np.int64) for fill in row.fills), row.log_p, row.steps, row.flops) for row in rows]

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solver.denoisers.parts import OPEN, Past, rotary
+from solver.denoisers.parts import OPEN, Past, rotary, scores, weighed
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Layer(nn.Module):
         """Each cell's neighbourhood (B, L, taps * D), zeros beyond the ends."""
         size, r = x.shape[1], self.radius
         if past is not None:
-            x = past.add("near", number, x)[:, -size - r :]
+            x = past.last("near", number, x, r)
         first = size + r - x.shape[1] if past is not None else r  # zeros before what there is
         x = F.pad(x, (0, 0, first, 0 if self.causal else r))
         return torch.cat([x[:, at : at + size] for at in range(x.shape[1] - size + 1)], -1)
@@ -88,14 +88,15 @@ class Layer(nn.Module):
         heads = self.query_key_value(x).view(rows, size, 3 * self.heads, -1).transpose(1, 2)
         first = past.cells if past is not None else 0
         query, key = rotary(heads[:, : 2 * self.heads], first).chunk(2, 1)
-        value = heads[:, 2 * self.heads :]
+        value, shared = heads[:, 2 * self.heads :], dict[str, Tensor]()
         if past is not None:
             key = past.add("key", number, key.transpose(1, 2)).transpose(1, 2)
             value = past.add("value", number, value.transpose(1, 2)).transpose(1, 2)
-        score = query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)
+            shared = {name: x.transpose(1, 2) for (name, layer), x in past.common.items() if layer == number}
+        score = scores(query * query.shape[-1] ** -0.5, key, shared.get("key"))
         if self.causal and size > 1:
             score = score + later(size, key.shape[2], x)
-        heard: Tensor = score.softmax(-1) @ value
+        heard = weighed(score.softmax(-1), value, shared.get("value"))
         return heard.transpose(1, 2).reshape(rows, size, width)
 
 
@@ -105,11 +106,11 @@ def later(size: int, there: int, like: Tensor) -> Tensor:
 
 
 class States(NamedTuple):
-    """What the layers made of cells. state (B, L, D).  others (B, N, D): of the cells that may be pointed at, which hold
-    ``tokens`` (B, N).  hidden (B, 1 or L, N): very low where they may not."""
+    """What the layers made of cells. state (B, L, D).  score (B, L, N): how much each points at those with ``tokens`` (B, N).
+    hidden (B, 1 or L, N): very low where it may not."""
 
     state: Tensor
-    others: Tensor
+    score: Tensor
     tokens: Tensor
     hidden: Tensor
 
@@ -170,7 +171,8 @@ class CodeNetwork(nn.Module):
         for layer in self.layers:
             x = layer(x)
         x = self.normed(x)
-        return States(x, x, tokens, torch.where(status == OPEN, -1e4, 0.0)[:, None])
+        score = self.query(x) @ self.key(x).transpose(-1, -2)
+        return States(x, score, tokens, torch.where(status == OPEN, -1e4, 0.0)[:, None])
 
     def advance(self, tokens: Tensor, past: Past | None) -> States:
         """The causal form: what is behind ``tokens`` (B, L), which follow those of the past; ``past`` is brought forward. Several
@@ -179,12 +181,14 @@ class CodeNetwork(nn.Module):
         for number, layer in enumerate(self.layers):
             x = layer(x, past, number)
         x = self.normed(x)
-        others, there = x, tokens
+        key, there, common = self.key(x)[:, None], tokens, None
         if past is not None:
-            others, there = past.add("state", 0, x), past.add("token", 0, tokens)
+            key, there = past.add("pointed", 0, key.transpose(1, 2)).transpose(1, 2), past.add("token", 0, tokens)
+            common = past.common.get(("pointed", 0))
             past.cells += tokens.shape[1]
-        hidden = later(x.shape[1], others.shape[1], x).float() + torch.where(there == self.config.vocab, -1e4, 0.0)[:, None]
-        return States(x, others, there, hidden)
+        score = scores(self.query(x)[:, None], key, None if common is None else common.transpose(1, 2))[:, 0]
+        hidden = later(x.shape[1], there.shape[1], x).float() + torch.where(there == self.config.vocab, -1e4, 0.0)[:, None]
+        return States(x, score, there, hidden)
 
     def step(self, tokens: Tensor, past: Past) -> Tensor:
         """Log-probabilities (B, V) of what follows the last of ``tokens`` (B, L)."""
@@ -197,7 +201,7 @@ class CodeNetwork(nn.Module):
         rows, cells = asked.nonzero(as_tuple=True)
         x = read.state[rows, cells]
         own = F.linear(x, self.token.weight[:-1], self.bias)
-        score = (self.query(read.state) @ self.key(read.others).transpose(-1, -2))[rows, cells].float() / math.sqrt(x.shape[-1])
+        score = read.score[rows, cells].float() / math.sqrt(x.shape[-1])
         hidden = read.hidden.expand(-1, asked.shape[1], -1)[rows, cells]
         return View(own, (score + hidden).softmax(-1), self.gate(x)[..., 0].float(), read.tokens[rows])
 

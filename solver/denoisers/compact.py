@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from solver.denoisers.network import Compact, Geometry
-from solver.denoisers.parts import KNOWN, NOISE, OPEN, PINNED
+from solver.denoisers.parts import KNOWN, NOISE, OPEN, PINNED, fast_bf16
 from solver.kernels import compiled
 from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
@@ -166,8 +166,3 @@ class CompactDenoiser:
         if self.kind == "mask":
             return np.zeros(len(where), np.int64)
         return rng.integers(0, vocab, len(where))
-
-
-def fast_bf16() -> bool:
-    """Whether this CPU multiplies bf16 in hardware."""
-    return bool(torch.cpu._is_avx512_bf16_supported())

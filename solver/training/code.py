@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from solver.denoisers.code import BLANKS
 from solver.denoisers.parts import KNOWN, OPEN, PINNED
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.training.code_pages import FIELDS, Ints, Pool
@@ -59,5 +60,5 @@ class Snippets:
         status = np.where(pinned | given, PINNED, np.where(visible, KNOWN, OPEN))
         wrong &= ~given
         blank = truth == Vocabulary.load().blank
-        weight = np.where(pinned | given, 0.0, np.where(visible & ~wrong, 0.1, np.where(blank, 0.3, 1.0)))
+        weight = np.where(pinned | given, 0.0, np.where(visible & ~wrong, 0.1, np.where(blank, BLANKS, 1.0)))
         return np.where(wrong, other, truth), status, weight.astype(np.float32)

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from solver.denoisers.code_network import CodeNetwork
-from solver.denoisers.compact import fast_bf16
 from solver.denoisers.network import Compact
-from solver.denoisers.parts import OPEN, PINNED
+from solver.denoisers.parts import OPEN, PINNED, fast_bf16
 from solver.denoisers.plain import Plain
 from solver.denoisers.text_network import TextNetwork
 from solver.training.code import Snippets
