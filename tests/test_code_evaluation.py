@@ -74,6 +74,7 @@ def test_arms_tables_and_plots(tmp_path: Path) -> None:
             assert (np.diff(shares) >= 0).all()
             assert not row["arm"].startswith(("diffusion", "ar")) or row["gflop_mean"] > 0
             assert row["exact"] <= row["renamed"] <= row["compiles"]
+    assert {row["arm"] for row in rows if row["section"] == "code-infill-lead"} == set(few) - {"diffusion"}
     sections = {row["section"] for row in rows}
     for name, table in code_tables.TABLES.items():
         section = name.removesuffix("-by-kind")

@@ -31,10 +31,12 @@ from solver.tasks.code_edit.page import PageError, spliced
 from solver.training.code_pages import alone
 
 Row = dict[str, Any]
+Marks = dict[str, bool]
 STRATA = ((1, 2), (3, 5), (6, 10), (11, 40))  # tokens of a hole
 GFLOP = (0.3, 1.0, 3.0, 10.0, 30.0)
 SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-KINDS = ("condition", "arguments", "right", "line")
+RIGHT = {"code-infill": "exact", "code-dependent": "renamed"}  # what counts as right
+OURS = "diffusion"
 
 
 def holes(
@@ -74,7 +76,7 @@ def suits(hole: Hole) -> bool:
         return False
 
 
-def graded(hole: Hole, answer: Answer) -> dict[str, bool]:
+def graded(hole: Hole, answer: Answer) -> Marks:
     """exact: the very text.  renamed: up to a renaming of local names.  compiles.  unknown: a name that nobody defines.
     doubled: the hole ends with what stands behind it."""
     if answer.fills is None:
@@ -96,15 +98,14 @@ def repeats(fill: str, after: str, least: int = 4) -> bool:
     return any(end.endswith(begin[:size]) for size in range(least, len(begin) + 1))
 
 
-def row(section: str, file: str, arm: str, some: Sequence[Hole], answers: Sequence[Answer]) -> Row:
+def row(section: str, file: str, arm: str, answers: Sequence[Answer], marks: Sequence[Marks]) -> Row:
     """An arm's figures on some holes."""
-    marks = [graded(hole, answer) for hole, answer in zip(some, answers, strict=True)]
-    found: Row = {"section": section, "file": file, "arm": arm, "seed": 0, "holes": len(some)}
+    found: Row = {"section": section, "file": file, "arm": arm, "seed": 0, "holes": len(answers)}
     for key in ("exact", "renamed", "compiles", "unknown", "doubled"):
         hits = np.array([mark[key] for mark in marks])
         found |= {key: round(float(hits.mean()), 4), f"{key}_interval": [round(x, 4) for x in interval(hits)]}
     found["first_compiles"] = round(float(np.mean([answer.first for answer in answers])), 4)
-    key = "renamed" if section == "code-dependent" else "exact"
+    key = RIGHT[section]
     hits = np.array([mark[key] for mark in marks])
     gflop, seconds = [answer.gflop for answer in answers], [answer.seconds for answer in answers]
     for name, cost, budgets in (("gflop", gflop, GFLOP), ("seconds", seconds, SECONDS)):
@@ -117,18 +118,31 @@ def row(section: str, file: str, arm: str, some: Sequence[Hole], answers: Sequen
 
 
 def infill(some: Sequence[Hole], arms: dict[str, Arm], section: str = "code-infill") -> Iterator[Row]:
-    """Every arm on the same holes, by kind, by length, and all together."""
+    """Every arm on the same holes, by kind, by length, and all together; and how far the denoiser is ahead of it."""
     lengths = [max(hole.lengths) for hole in some]
+    groups: dict[str, Sequence[int]] = {"all": range(len(some))}
+    groups |= {kind: [n for n, hole in enumerate(some) if hole.kind == kind] for kind in sorted({hole.kind for hole in some})}
+    if section == "code-infill":
+        groups |= {f"{a} to {b} tokens": [n for n, size in enumerate(lengths) if a <= size <= b] for a, b in STRATA}
+    found = dict[str, list[Marks]]()
     for name, arm in arms.items():
         arm(some[0])  # whatever is loaded at first use
         answers = [arm(hole) for hole in some]
-        groups: dict[str, Sequence[int]] = {"all": range(len(some))}
-        groups |= {kind: [n for n, hole in enumerate(some) if hole.kind == kind] for kind in sorted({hole.kind for hole in some})}
-        if section == "code-infill":
-            groups |= {f"{a} to {b} tokens": [n for n, size in enumerate(lengths) if a <= size <= b] for a, b in STRATA}
+        found[name] = marks = [graded(hole, answer) for hole, answer in zip(some, answers, strict=True)]
         for file, numbers in groups.items():
             if len(numbers):
-                yield row(section, file, name, [some[n] for n in numbers], [answers[n] for n in numbers])
+                yield row(section, file, name, [answers[n] for n in numbers], [marks[n] for n in numbers])
+        if OURS in found and name != OURS:
+            yield lead(section, name, found[OURS], marks)
+
+
+def lead(section: str, arm: str, ours: Sequence[Marks], theirs: Sequence[Marks]) -> Row:
+    """How many more of the holes, of 1, the denoiser has right than an arm, with the interval of the paired difference."""
+    key = RIGHT[section]
+    better = np.array([int(a[key]) - int(b[key]) for a, b in zip(ours, theirs, strict=True)])
+    ends = [round(x, 4) for x in interval(better)]
+    line = {"section": f"{section}-lead", "file": "all", "arm": arm, "seed": 0, "holes": len(better)}
+    return line | {"lead": round(float(better.mean()), 4), "lead_interval": ends}
 
 
 def speed(some: Sequence[Hole], arm: Arm) -> Row:

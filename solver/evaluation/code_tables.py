@@ -18,11 +18,12 @@ def cost(row: Row) -> list[str]:
 
 def infill(rows: Sequence[Row]) -> str:
     """Every arm on all single holes."""
-    keys = ("exact", "compiles", "unknown", "doubled")
+    keys, leads = ("exact", "compiles", "unknown", "doubled"), ahead(rows, "code-infill")
     lines = [
         [
             row["arm"],
             share(row, keys[0]),
+            leads.get(row["arm"], ""),
             f"{100 * row['first_compiles']:.1f} %",
             *(share(row, key) for key in keys[1:]),
             *cost(row),
@@ -30,8 +31,24 @@ def infill(rows: Sequence[Row]) -> str:
         for row in chosen(rows, "code-infill")
         if row["file"] == "all"
     ]
-    header = ["arm", "exact", "compiles, first try", "compiles", "brings in an unknown name", "repeats what follows"]
+    header = [
+        "arm",
+        "exact",
+        "diffusion ahead by",
+        "compiles, first try",
+        "compiles",
+        "brings in an unknown name",
+        "repeats what follows",
+    ]
     return table([*header, "forwards", "GFLOP", "ms p50 / p95"], lines)
+
+
+def ahead(rows: Sequence[Row], section: str) -> dict[str, str]:
+    """By arm: how many points the denoiser is ahead of it."""
+    return {
+        row["arm"]: f"{100 * row['lead']:+.1f} [{100 * row['lead_interval'][0]:.1f}, {100 * row['lead_interval'][1]:.1f}]"
+        for row in chosen(rows, f"{section}-lead")
+    }
 
 
 def by_file(rows: Sequence[Row], section: str, key: str) -> str:
@@ -48,12 +65,13 @@ def by_file(rows: Sequence[Row], section: str, key: str) -> str:
 
 def dependent(rows: Sequence[Row]) -> str:
     """Every arm on holes that depend on each other: all right up to renaming, at most so many GFLOP or seconds each."""
-    found = [row for row in chosen(rows, "code-dependent") if row["file"] == "all"]
+    found, leads = [row for row in chosen(rows, "code-dependent") if row["file"] == "all"], ahead(rows, "code-dependent")
     budgets = [(name, b) for name in ("gflop", "seconds") for b in (found[0][f"within_{name}"] if found else {})]
     lines = [
         [
             row["arm"],
             share(row, "renamed"),
+            leads.get(row["arm"], ""),
             share(row, "compiles"),
             *(f"{100 * row[f'within_{name}'][b]:.0f} %" for name, b in budgets),
             *cost(row),
@@ -61,7 +79,9 @@ def dependent(rows: Sequence[Row]) -> str:
         for row in found
     ]
     header = [f"in {b} {'GFLOP' if name == 'gflop' else 's'}" for name, b in budgets]
-    return table(["arm", "right up to renaming", "compiles", *header, "forwards", "GFLOP", "ms p50 / p95"], lines)
+    return table(
+        ["arm", "right up to renaming", "diffusion ahead by", "compiles", *header, "forwards", "GFLOP", "ms p50 / p95"], lines
+    )
 
 
 def repair(rows: Sequence[Row]) -> str:
