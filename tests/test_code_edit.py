@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,9 @@ from solver.decoders.code import Order, document, spelled, write
 from solver.denoisers import controls
 from solver.denoisers.code import CodeDenoiser, slot_offsets
 from solver.denoisers.code_network import CodeConfig, CodeNetwork
-from solver.denoisers.parts import OPEN, PINNED, Past
-from solver.drive import refine
+from solver.denoisers.memory import Around, Past
+from solver.denoisers.parts import KNOWN, OPEN, PINNED
+from solver.drive import refine, solve
 from solver.tasks.code_edit.faults import compiles
 from solver.tasks.code_edit.page import Page, PageError, spliced
 from solver.tasks.code_edit.task import CodeTask, Edit
@@ -275,6 +277,56 @@ def test_what_is_told_its_length_comes_after_what_found_it() -> None:
     wrong = replace(one, error="no")
     assert sorted([wrong, other, better, one], key=lambda x: x.rank) == [one, better, other, wrong]
     assert [x.clean for x in (one, wrong, replace(one, unknown=("x",)))] == [True, False, False]
+
+
+@torch.inference_mode()
+def test_cells_that_are_read_again_see_the_page_as_it_was() -> None:
+    """The same as the whole page read anew where nothing has changed; with a token more the holes say something else, and what is
+    around them is not asked again."""
+    net, generator = network(), torch.Generator().manual_seed(1)
+    tokens = torch.randint(0, 2048, (2, 40), generator=generator)
+    status, offset = torch.full((2, 40), PINNED), torch.zeros(2, 40, dtype=torch.long)
+    cells = torch.tensor([[3, 4, 5, 20, 21], [0, 1, 38, 39, 39]])  # at both ends; one is named twice
+    status[torch.arange(2)[:, None], cells] = OPEN
+    around = Around()
+    whole = net(tokens, status, offset, around=around)
+    again = net(tokens, status, offset, around=Around(around.kept, cells))
+    torch.testing.assert_close(again, whole[torch.arange(2)[:, None], cells], atol=1e-4, rtol=1e-4)
+    status[0, 3] = KNOWN
+    changed, other = net(tokens, status, offset, around=Around(around.kept, cells)), net(tokens, status, offset)[0, cells[0]]
+    assert not torch.allclose(changed[0], again[0], atol=1e-4)
+    torch.testing.assert_close(changed[1], again[1], atol=1e-4, rtol=1e-4)
+    assert (changed[0] - other).abs().mean() < (again[0] - other).abs().mean()
+
+
+def test_a_page_says_the_same_beside_others() -> None:
+    """Alone or in a batch, some rows new and some under way, with more or fewer open cells."""
+    task, model = CodeTask(), CodeDenoiser(network())
+    some = [Edit.of(FUNCTION, [at(text)], [size], 96) for text, size in (("not values", 8), ("0", 3), ("total += value", 5))]
+    alone = [
+        [e.tokens.tolist() for e in refine(task, one, model, budget=Budget(forwards=6)) if isinstance(e, Outcome)] for one in some
+    ]
+    both = {n: e.tokens.tolist() for n, e in solve(task, some, model, None, Budget(forwards=6), 0, 2) if isinstance(e, Outcome)}
+    assert [[both[n]] for n in range(3)] == alone
+
+
+def test_a_page_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, sizes = CodeDenoiser(network()), list[int]()
+    read = CodeNetwork.read
+
+    def counted(self: CodeNetwork, *given: Any) -> Any:
+        found = read(self, *given)
+        sizes.append(found.state.shape[1])
+        return found
+
+    monkeypatch.setattr(CodeNetwork, "read", counted)
+    edit = Edit.of(FUNCTION, [at("not values")], [8], 96)
+    *_, outcome = refine(CodeTask(), edit, model, budget=Budget(forwards=4))
+    assert isinstance(outcome, Outcome)
+    assert sizes[0] == 96
+    assert set(sizes[1:]) <= {8}
+    whole, part = model.network.flops(96, 0, 8), model.network.flops(8, 88)
+    assert outcome.counters.flops == whole + (len(sizes) - 1) * part
 
 
 # Left to right

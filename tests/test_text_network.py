@@ -14,7 +14,8 @@ from solver import checkpoint, structured
 from solver.cli.main import main
 from solver.decoders.text import Page, write
 from solver.denoisers.forms import FormDenoiser
-from solver.denoisers.parts import KNOWN, OPEN, PINNED, Past
+from solver.denoisers.memory import Past
+from solver.denoisers.parts import KNOWN, OPEN, PINNED
 from solver.denoisers.text_network import TextConfig, TextNetwork, item_offsets, word_codes
 from solver.drive import refine
 from solver.tasks.json_schema import records

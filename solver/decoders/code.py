@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from solver.denoisers.code_network import CodeNetwork
-from solver.denoisers.parts import Past
+from solver.denoisers.memory import Past
 from solver.tasks.canvas import Tokens
 from solver.tasks.code_edit.page import Page
 from solver.tasks.code_edit.vocabulary import Vocabulary

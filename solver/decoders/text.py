@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from solver.denoisers.forms import PROMPT, padded
-from solver.denoisers.parts import KNOWN, Past
+from solver.denoisers.memory import Past
+from solver.denoisers.parts import KNOWN
 from solver.denoisers.text_network import Read, TextNetwork
 from solver.kernels.lattice import Automaton
 from solver.tasks.json_schema.spans import Cursor, left_offsets

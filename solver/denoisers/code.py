@@ -7,7 +7,7 @@ denoiser = CodeDenoiser(CodeNetwork(CodeConfig()))
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from solver.denoisers.code_network import CodeNetwork
-from solver.denoisers.forms import Nothing
+from solver.denoisers.memory import Around, Kept
 from solver.denoisers.parts import KNOWN, OPEN, PINNED, quick
 from solver.policies import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
@@ -39,17 +39,37 @@ def slot_offsets(canvas: Canvas) -> Tokens:
 
 @dataclass(frozen=True)
 class PageState:
-    """offset (B, L): which cell of its slot each cell is.  free (B,): cells that are not pinned."""
+    """offset (B, L): which cell of its slot each cell is.  cells (B, N): those that are not pinned, the last one again where a
+    row has fewer."""
 
     offset: Tensor
-    free: Tensor
+    cells: Tensor
 
     def select(self, rows: Sequence[int]) -> Self:
-        return replace(self, offset=self.offset[list(rows)], free=self.free[list(rows)])
+        return replace(self, offset=self.offset[list(rows)], cells=self.cells[list(rows)])
+
+
+@dataclass(frozen=True)
+class Read:
+    """For each row what the network made of its page when it read the whole of it, and whether that was at the last forward."""
+
+    kept: tuple[Kept | None, ...]
+    whole: tuple[bool, ...]
+
+    def select(self, rows: Sequence[int]) -> Self:
+        return replace(self, kept=tuple(self.kept[row] for row in rows), whole=tuple(self.whole[row] for row in rows))
+
+    def reset(self, cells: Mask) -> Self:
+        return self
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        return cls(tuple(one for part in parts for one in part.kept), tuple(one for part in parts for one in part.whole))
 
 
 class CodeDenoiser:
-    """A :class:`~solver.denoisers.protocol.Denoiser` over a :class:`CodeNetwork`."""
+    """A :class:`~solver.denoisers.protocol.Denoiser` over a :class:`CodeNetwork`. A page is read once, at its first forward; from
+    then on only what is not pinned is read again."""
 
     kind: Literal["mask", "uniform"] = "mask"
     policy = Policy(accept=0.7, at_least=1, rounds=32, later_rounds=32, doubt=0.0, stop="settled", judge="whole", taboo=16)
@@ -60,26 +80,53 @@ class CodeDenoiser:
         self.network, self.name, self.vocab = quick(network.eval()), name, network.config.vocab
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> PageState:
-        free = torch.tensor([int((~canvas.pinned).sum()) for canvas in canvases])
-        return PageState(torch.from_numpy(np.stack([slot_offsets(canvas) for canvas in canvases])), free)
+        free = [np.flatnonzero(~canvas.pinned) if not canvas.pinned.all() else np.array([0]) for canvas in canvases]
+        cells = np.stack([np.pad(one, (0, max(map(len, free)) - len(one)), mode="edge") for one in free])
+        offset = np.stack([slot_offsets(canvas) for canvas in canvases])
+        return PageState(torch.from_numpy(offset), torch.from_numpy(cells))
 
-    def start(self, state: PageState) -> Nothing:
-        return Nothing(len(state.offset))
+    def start(self, state: PageState) -> Read:
+        return Read((None,) * len(state.offset), (False,) * len(state.offset))
 
     @torch.inference_mode()
-    def denoise(self, state: PageState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Nothing) -> tuple[Tensor, Nothing]:
+    def denoise(self, state: PageState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Read) -> tuple[Tensor, Read]:
         status = torch.where(trail, PINNED, torch.where(known, KNOWN, OPEN))
-        held = torch.where(known, tokens, 0)
+        held, kept = torch.where(known, tokens, 0), list(aux.kept)
         said = torch.full((*tokens.shape, self.vocab), SURE).scatter_(-1, tokens[..., None], 0.0)  # of what is given, itself
-        for at in range(0, len(tokens), ROWS):
-            rows = slice(at, at + ROWS)
-            found = self.network(held[rows], status[rows], state.offset[rows], ~trail[rows])
-            found[:, -1] -= math.log(BLANKS)
-            said[rows][~trail[rows]] = found.log_softmax(-1)
-        return said, Nothing(len(tokens))
+        whole = [row for row, one in enumerate(aux.kept) if one is None]
+        for some in batches(whole):
+            around = Around()
+            found = self.network(held[some], status[some], state.offset[some], ~trail[some], around)
+            for number, row in enumerate(some):
+                kept[row] = {key: x[number] for key, x in around.kept.items()}
+            said[some] = said[some].masked_scatter(~trail[some][..., None], self.even(found))
+        for some in batches([row for row, one in enumerate(aux.kept) if one is not None]):
+            cells, rows = state.cells[some], torch.tensor(some)[:, None]
+            around = Around(stacked([one for row in some if (one := kept[row]) is not None]), cells)
+            found = self.even(self.network(held[some], status[some], state.offset[some], around=around))
+            said[rows, cells] = torch.where(trail[rows, cells][..., None], said[rows, cells], found)
+        return said, Read(tuple(kept), tuple(one is None for one in aux.kept))
 
-    def cost(self, state: PageState, aux: Nothing) -> tuple[list[int], list[int]]:
-        return [1] * aux.rows, [self.network.flops(state.offset.shape[1], 0, free) for free in state.free.tolist()]
+    def even(self, found: Tensor) -> Tensor:
+        """Log-probabilities (..., V) of a BLANK as training would have them without its weight. ``found`` is changed."""
+        found[..., -1] -= math.log(BLANKS)
+        return found.log_softmax(-1)
+
+    def cost(self, state: PageState, aux: Read) -> tuple[list[int], list[int]]:
+        size, cells = state.offset.shape[1], state.cells.shape[1]
+        flops = {True: self.network.flops(size, 0, cells), False: self.network.flops(cells, size - cells)}
+        return [1] * len(aux.whole), [flops[whole] for whole in aux.whole]
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         return np.zeros(len(where), np.int64)
+
+
+def batches(rows: Sequence[int]) -> Iterator[list[int]]:
+    """In parts of at most ``ROWS``."""
+    for at in range(0, len(rows), ROWS):
+        yield list(rows[at : at + ROWS])
+
+
+def stacked(some: Sequence[Kept]) -> Kept:
+    """Of all rows together; of a single one as it is: the cells that are read again are put down anew every time."""
+    return {key: torch.stack([one[key] for one in some]) if len(some) > 1 else x[None] for key, x in some[0].items()}

@@ -1,7 +1,7 @@
 """The compact network for code: one stack over the whole canvas, and a pointer at what stands in it already.
 
     net = CodeNetwork(CodeConfig())
-    log_p_BLV = net(tokens_BL, status_BL, offset_BL)        # a forward
+    log_p_BLV = net(tokens_BL, status_BL, offset_BL)        # a forward; some cells of it again: ``around``
     log_p_BV = net.step(tokens_BL, past)                    # the causal form, some tokens further
 
 Cells mix with their neighbours, look at the whole canvas, think. What a cell says is a mixture of a token of its own and of one
@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solver.denoisers.parts import OPEN, Past, rotary, scores, weighed
+from solver.denoisers.memory import Around, Past, scores, weighed
+from solver.denoisers.parts import OPEN
 
 
 @dataclass(frozen=True)
@@ -66,37 +67,25 @@ class Layer(nn.Module):
         for last in (self.near, self.mixed, self.narrow):
             nn.init.normal_(last.weight, std=0.02)
 
-    def forward(self, x: Tensor, past: Past | None = None, number: int = 0) -> Tensor:
-        """``x`` (B, L, D) after this layer. ``past`` (causal form): what came before, to which ``x`` is added."""
-        x = x + F.gelu(self.near(self.windows(self.normed[0](x), past, number)))
-        x = x + self.mixed(self.heard(self.normed[1](x), past, number))
+    def forward(self, x: Tensor, memory: Past | Around, number: int) -> Tensor:
+        """``x`` (B, N, D) after this layer, the ``number``-th, in what is remembered; ``x`` is added to that."""
+        x = x + F.gelu(self.near(memory.near(number, self.normed[0](x), self.radius)))
+        x = x + self.mixed(self.heard(self.normed[1](x), memory, number))
         found: Tensor = x + self.narrow(F.gelu(self.wide(self.normed[2](x))))
         return found
 
-    def windows(self, x: Tensor, past: Past | None, number: int) -> Tensor:
-        """Each cell's neighbourhood (B, L, taps * D), zeros beyond the ends."""
-        size, r = x.shape[1], self.radius
-        if past is not None:
-            x = past.last("near", number, x, r)
-        first = size + r - x.shape[1] if past is not None else r  # zeros before what there is
-        x = F.pad(x, (0, 0, first, 0 if self.causal else r))
-        return torch.cat([x[:, at : at + size] for at in range(x.shape[1] - size + 1)], -1)
-
-    def heard(self, x: Tensor, past: Past | None, number: int) -> Tensor:
-        """Attention (B, L, D), spelled out: on a CPU the fused one's backward in bf16 takes 2.5 times as long."""
+    def heard(self, x: Tensor, memory: Past | Around, number: int) -> Tensor:
+        """Attention (B, N, D), spelled out: on a CPU the fused one's backward in bf16 takes 2.5 times as long."""
         rows, size, width = x.shape
-        heads = self.query_key_value(x).view(rows, size, 3 * self.heads, -1).transpose(1, 2)
-        first = past.cells if past is not None else 0
-        query, key = rotary(heads[:, : 2 * self.heads], first).chunk(2, 1)
-        value, shared = heads[:, 2 * self.heads :], dict[str, Tensor]()
-        if past is not None:
-            key = past.add("key", number, key.transpose(1, 2)).transpose(1, 2)
-            value = past.add("value", number, value.transpose(1, 2)).transpose(1, 2)
-            shared = {name: x.transpose(1, 2) for (name, layer), x in past.common.items() if layer == number}
-        score = scores(query * query.shape[-1] ** -0.5, key, shared.get("key"))
+        heads = self.query_key_value(x).view(rows, size, 3 * self.heads, -1)
+        turned = memory.rotary(heads[:, :, : 2 * self.heads].transpose(1, 2))
+        query = turned[:, : self.heads] * turned.shape[-1] ** -0.5
+        key = memory.add("key", number, turned[:, self.heads :].transpose(1, 2))
+        value = memory.add("value", number, heads[:, :, 2 * self.heads :])
+        score = scores(query, key, memory.common.get(("key", number)))
         if self.causal and size > 1:
-            score = score + later(size, key.shape[2], x)
-        heard = weighed(score.softmax(-1), value, shared.get("value"))
+            score = score + later(size, score.shape[-1], x)
+        heard = weighed(score.softmax(-1), value, memory.common.get(("value", number)))
         return heard.transpose(1, 2).reshape(rows, size, width)
 
 
@@ -106,8 +95,8 @@ def later(size: int, there: int, like: Tensor) -> Tensor:
 
 
 class States(NamedTuple):
-    """What the layers made of cells. state (B, L, D).  score (B, L, N): how much each points at those with ``tokens`` (B, N).
-    hidden (B, 1 or L, N): very low where it may not."""
+    """What the layers made of N cells. state (B, N, D).  score (B, N, L): how much each points at those with ``tokens`` (B, L).
+    hidden (B, 1 or N, L): very low where it may not."""
 
     state: Tensor
     score: Tensor
@@ -146,14 +135,18 @@ class CodeNetwork(nn.Module):
         for table in tables:
             nn.init.normal_(table.weight, std=0.05)
 
-    def forward(self, tokens: Tensor, status: Tensor, offset: Tensor, asked: Tensor | None = None) -> Tensor:
-        """fp32 log-probabilities (B, L, V), or (C, V) of the cells ``asked`` for (B, L), in order. offset (B, L): 1, 2, ... in
-        a slot whose text may end before it does, ..., -2, -1 in one that its text fills, 0 outside. In the causal form
-        ``tokens`` are those before each cell (the first: vocab), and status and offset are not looked at."""
-        read = self.read(tokens, status, offset)
+    def forward(
+        self, tokens: Tensor, status: Tensor, offset: Tensor, asked: Tensor | None = None, around: Around | None = None
+    ) -> Tensor:
+        """fp32 log-probabilities (B, L, V), or (C, V) of the cells ``asked`` for (B, L), in order, or (B, N, V) of the cells of
+        ``around``, which alone are read again. offset (B, L): 1, 2, ... in a slot whose text may end before it does, ..., -2, -1
+        in one that its text fills, 0 outside. In the causal form ``tokens`` are those before each cell (the first: vocab), and
+        status and offset are not looked at."""
+        read = self.read(tokens, status, offset, around)
         if asked is not None:
             return self.mixture(self.view(read, asked))
-        return self.mixture(self.view(read, torch.ones_like(tokens, dtype=torch.bool))).view(*tokens.shape, -1)
+        size = read.state.shape[:2]
+        return self.mixture(self.view(read, torch.ones(size, dtype=torch.bool))).view(*size, -1)
 
     def log_likelihood(self, tokens: Tensor, status: Tensor, offset: Tensor, truth: Tensor, asked: Tensor) -> Tensor:
         """(C,) of ``truth`` (B, L) at the cells ``asked`` for (B, L), without the mixture over all tokens: for training."""
@@ -162,31 +155,30 @@ class CodeNetwork(nn.Module):
         there = ((view.tokens == wanted[:, None]) * view.pointed).sum(-1)
         return torch.logaddexp(F.logsigmoid(-view.gate) + own, F.logsigmoid(view.gate) + there.clamp_min(1e-9).log())
 
-    def read(self, tokens: Tensor, status: Tensor, offset: Tensor) -> States:
-        c = self.config
+    def read(self, tokens: Tensor, status: Tensor, offset: Tensor, around: Around | None = None) -> States:
+        """What the layers make of pages (B, L), or of the cells of ``around`` alone."""
+        c, around = self.config, around or Around()
         if c.causal:
-            return self.advance(tokens, None)
+            return self.advance(tokens, Past())
         tokens = torch.where(status == OPEN, c.vocab, tokens)
-        x = self.token(tokens) + self.status(status) + self.offset(offset.clamp(-c.offsets, c.offsets) + c.offsets)
-        for layer in self.layers:
-            x = layer(x)
+        some, their_status, their_offset = map(around.of, (tokens, status, offset))
+        x = self.token(some) + self.status(their_status) + self.offset(their_offset.clamp(-c.offsets, c.offsets) + c.offsets)
+        for number, layer in enumerate(self.layers):
+            x = layer(x, around, number)
         x = self.normed(x)
-        score = self.query(x) @ self.key(x).transpose(-1, -2)
+        score = self.query(x) @ around.add("pointed", 0, self.key(x)).transpose(-1, -2)
         return States(x, score, tokens, torch.where(status == OPEN, -1e4, 0.0)[:, None])
 
-    def advance(self, tokens: Tensor, past: Past | None) -> States:
+    def advance(self, tokens: Tensor, past: Past) -> States:
         """The causal form: what is behind ``tokens`` (B, L), which follow those of the past; ``past`` is brought forward. Several
         tokens at once only where nothing came before."""
         x = self.token(tokens)
         for number, layer in enumerate(self.layers):
             x = layer(x, past, number)
         x = self.normed(x)
-        key, there, common = self.key(x)[:, None], tokens, None
-        if past is not None:
-            key, there = past.add("pointed", 0, key.transpose(1, 2)).transpose(1, 2), past.add("token", 0, tokens)
-            common = past.common.get(("pointed", 0))
-            past.cells += tokens.shape[1]
-        score = scores(self.query(x)[:, None], key, None if common is None else common.transpose(1, 2))[:, 0]
+        key, there = past.add("pointed", 0, self.key(x)[:, :, None]), past.add("token", 0, tokens)
+        past.cells += tokens.shape[1]
+        score = scores(self.query(x)[:, None], key, past.common.get(("pointed", 0)))[:, 0]
         hidden = later(x.shape[1], there.shape[1], x).float() + torch.where(there == self.config.vocab, -1e4, 0.0)[:, None]
         return States(x, score, there, hidden)
 
@@ -197,7 +189,7 @@ class CodeNetwork(nn.Module):
         return self.mixture(self.view(self.advance(tokens, past), last))
 
     def view(self, read: States, asked: Tensor) -> View:
-        """What the C cells ``asked`` for (B, L) say."""
+        """What the C cells ``asked`` for (B, N) say."""
         rows, cells = asked.nonzero(as_tuple=True)
         x = read.state[rows, cells]
         own = F.linear(x, self.token.weight[:-1], self.bias)

@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solver.denoisers.parts import KNOWN, OPEN, Past, rotary
+from solver.denoisers.memory import Past
+from solver.denoisers.parts import KNOWN, OPEN, rotary
 
 COMMA, BRACKET = b",["
 
