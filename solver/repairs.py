@@ -76,7 +76,7 @@ def repair(
             break
         at = further[0]
     spent.seconds = time.perf_counter() - spent.started
-    return found or [Edited(at, (), compiles(at), (), False, 0.0, spent)]
+    return found or [Edited(at, (), compiles(at), (), 0.0, spent)]
 
 
 def progress(text: str) -> int:
@@ -190,7 +190,7 @@ def best(source: str, good: Sequence[tuple[str, Span]], model: Denoiser, spent: 
     few = sorted(range(len(good)), key=lambda n: edits[n])[:READ]
     marks = plausible([good[n] for n in few], model, spent)
     order = sorted(range(len(few)), key=lambda n: (edits[few[n]], -marks[n]))
-    return [Edited(good[few[n]][0], (), None, (), False, marks[n], spent) for n in order]
+    return [Edited(good[few[n]][0], (), None, (), marks[n], spent) for n in order]
 
 
 def distance(before: str, after: str) -> int:

@@ -17,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solver import checkpoint, edits, lengths, repairs
+from solver import checkpoint, edits, reading, repairs
 from solver.cli.main import main
 from solver.decoders.code import Order, document, spelled, write
 from solver.denoisers import controls
@@ -215,18 +215,18 @@ def test_candidates_are_ranked_and_honest() -> None:
 
 
 def test_a_slots_blanks_say_how_long_its_text_is() -> None:
-    found = np.exp(lengths.of(np.array([0.0, 0.1, 0.7, 0.6, 1.0])))
+    found = np.exp(reading.of(np.array([0.0, 0.1, 0.7, 0.6, 1.0])))
     assert found.argmax() == 1  # two tokens: the third cell is BLANK with 0.7, the second with 0.1
     np.testing.assert_allclose(found[:4], [0.1, 0.6, 1e-6, 0.3], atol=1e-4)
     assert found.sum() == pytest.approx(1)
-    assert np.exp(lengths.of(np.zeros(3))).argmax() == 2  # never BLANK: it fills the slot
+    assert np.exp(reading.of(np.zeros(3))).argmax() == 2  # never BLANK: it fills the slot
 
 
 @given(st.lists(st.lists(st.integers(1, 1000), min_size=1, max_size=5), min_size=1, max_size=4), st.integers(1, 30))
 @settings(deadline=None)
 def test_the_likeliest_combinations_of_lengths(weights: list[list[int]], count: int) -> None:
     likely = [np.log(np.array(some) / sum(some)) for some in weights]
-    found = lengths.choices(likely, count)
+    found = reading.choices(likely, count)
     every = [sum(float(log_p[n]) for log_p, n in zip(likely, one, strict=True)) for one in product(*map(range, map(len, likely)))]
     np.testing.assert_allclose([one.log_p for one in found], sorted(every, reverse=True)[:count])
     assert len({one.lengths for one in found}) == len(found)
@@ -240,19 +240,55 @@ def test_the_probe_is_one_forward() -> None:
     answer = edit.page.tokens.copy()
     for (start, _), size in zip(edit.page.slots, (3, 1), strict=True):
         answer[start : start + size] = 0
-    likely, spent = lengths.probed(CodeTask(), edit, controls.oracle(2048, answer))
-    assert [len(one) for one in likely] == [8, 5]
-    assert lengths.choices(likely, 1)[0].lengths == (3, 1)
-    assert spent.forwards == 1
-    assert lengths.probed(CodeTask(), edit, CodeDenoiser(network()))[1].flops > 0
+    read = reading.Reading(CodeTask(), edit, controls.oracle(2048, answer))
+    assert [len(one) for one in read.lengths] == [8, 5]
+    assert reading.choices(read.lengths, 1)[0].lengths == (3, 1)
+    assert read.counters.forwards == 1
+    assert reading.Reading(CodeTask(), edit, CodeDenoiser(network())).counters.flops > 0
 
 
-def test_lengths_are_tried_where_nothing_comes_of_a_roomy_slot() -> None:
+def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> None:
+    """By hand: every second cell masked in turn, beginning with the second in the second hole, no BLANK shown but the first."""
+    edit, net = Edit.of(FUNCTION, [at("not values"), at("0")], [8, 5], 96), network()
+    model, blank = CodeDenoiser(net), Vocabulary.load().blank
+    model.network = net  # fp32
+    read = reading.Reading(CodeTask(), edit, model)
+    fills = ("values", "total")
+    tokens, cells = torch.from_numpy(edit.page.tokens.copy()), list[list[int]]()
+    for hole, (start, _) in enumerate(edit.page.slots):
+        ids = edit.page.encoded(hole, fills[hole])
+        tokens[start : start + len(ids)] = torch.from_numpy(ids)
+        cells.append(list(range(start, start + len(ids) + 1)))
+    pinned = torch.from_numpy(edit.page.pinned)
+    offset, expected = torch.from_numpy(slot_offsets(CodeTask().encode(edit)))[None], 0.0
+    around = Around()
+    with torch.inference_mode():
+        net(tokens[None], torch.where(pinned, PINNED, OPEN)[None], offset, around=around)
+        for turn in (0, 1):
+            mine = [*cells[0][turn::2], *cells[1][1 - turn :: 2]]
+            status = torch.where(pinned, PINNED, OPEN)
+            status[[*cells[0], *cells[1]]] = KNOWN
+            status[mine] = OPEN
+            again = Around(around.kept, (~pinned).nonzero()[None, :, 0])
+            said = model.even(net(tokens[None], status[None], offset, around=again))[0]
+            where = {int(cell): number for number, cell in enumerate((~pinned).nonzero()[:, 0])}
+            expected += sum(float(said[where[cell], tokens[cell]]) for cell in mine)
+    assert blank in tokens[[*cells[0], *cells[1]]]
+    found = read.likelihoods([fills, ("a_much_longer_text_than_that_slot_has_cells",) * 2, fills])
+    assert found[0] == pytest.approx(expected, abs=1e-3)
+    assert found[1] == -np.inf
+    assert found[2] == pytest.approx(found[0])
+
+
+@pytest.mark.parametrize(("holes", "cells"), [(["not values"], 96), (["not values", "0"], 160)])
+def test_other_ways_are_written_beside_the_first_and_the_budget_bounds_all(holes: list[str], cells: int) -> None:
     """A model that is sure of one token that never fits: what comes says that it does not compile."""
-    answer = np.full(96, Vocabulary.load().encode("return ")[0][0])
-    found = edits.edit(FUNCTION, [at("not values")], controls.oracle(2048, answer), budget=Budget(forwards=20))
+    model = controls.oracle(2048, np.full(cells, Vocabulary.load().encode("return ")[0][0]))
+    spans, rows = [at(text) for text in holes], set[int]()
+    found = edits.edit(FUNCTION, spans, model, budget=Budget(forwards=40), watch=lambda number, *_: rows.add(number))
     assert found[0].error == compiles(found[0].text)
-    assert 10 + 1 < found[0].counters.forwards <= 20
+    assert rows == set(range(1 + edits.WIDE))
+    assert 20 + 1 < found[0].counters.forwards <= 40 + 1 + 2 * (1 + edits.WIDE)  # and what reads and compares them
 
 
 def test_slots_that_are_filled_hold_no_blank_and_are_known_as_such() -> None:
@@ -270,13 +306,14 @@ def test_slots_that_are_filled_hold_no_blank_and_are_known_as_such() -> None:
         assert not (exact and (outcome.tokens[~edit.page.pinned] == v.blank).any())
 
 
-def test_what_is_told_its_length_comes_after_what_found_it() -> None:
-    one = edits.Edited("", (), None, (), False, -30.0, Counters())
-    other = replace(one, told=True, score=-2.0)
-    better = replace(other, score=-1.0)
-    wrong = replace(one, error="no")
-    assert sorted([wrong, other, better, one], key=lambda x: x.rank) == [one, better, other, wrong]
-    assert [x.clean for x in (one, wrong, replace(one, unknown=("x",)))] == [True, False, False]
+def test_what_is_wrong_comes_after_what_is_unlikely() -> None:
+    one = edits.Edited("", (), None, (), -30.0, Counters())
+    better, wrong, unknown = (
+        replace(one, score=-2.0),
+        replace(one, error="no", score=0.0),
+        replace(one, unknown=("x",), score=0.0),
+    )
+    assert sorted([wrong, unknown, one, better], key=lambda x: x.rank) == [better, one, unknown, wrong]
 
 
 @torch.inference_mode()

@@ -94,18 +94,21 @@ class CodeDenoiser:
         held, kept = torch.where(known, tokens, 0), list(aux.kept)
         said = torch.full((*tokens.shape, self.vocab), SURE).scatter_(-1, tokens[..., None], 0.0)  # of what is given, itself
         whole = [row for row, one in enumerate(aux.kept) if one is None]
-        for some in batches(whole):
+        like = first_alike(torch.cat([held, status, state.offset], 1), whole)  # draws begin with the same page: read once
+        for some in batches([row for row in whole if like[row] == row]):
             around = Around()
             found = self.network(held[some], status[some], state.offset[some], ~trail[some], around)
             for number, row in enumerate(some):
                 kept[row] = {key: x[number] for key, x in around.kept.items()}
             said[some] = said[some].masked_scatter(~trail[some][..., None], self.even(found))
+        for row in whole:
+            kept[row], said[row] = kept[like[row]], said[like[row]]
         for some in batches([row for row, one in enumerate(aux.kept) if one is not None]):
             cells, rows = state.cells[some], torch.tensor(some)[:, None]
             around = Around(stacked([one for row in some if (one := kept[row]) is not None]), cells)
             found = self.even(self.network(held[some], status[some], state.offset[some], around=around))
             said[rows, cells] = torch.where(trail[rows, cells][..., None], said[rows, cells], found)
-        return said, Read(tuple(kept), tuple(one is None for one in aux.kept))
+        return said, Read(tuple(kept), tuple(like.get(row) == row for row in range(len(tokens))))
 
     def even(self, found: Tensor) -> Tensor:
         """Log-probabilities (..., V) of a BLANK as training would have them without its weight. ``found`` is changed."""
@@ -119,6 +122,12 @@ class CodeDenoiser:
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         return np.zeros(len(where), np.int64)
+
+
+def first_alike(rows: Tensor, some: Sequence[int]) -> dict[int, int]:
+    """For each of some rows (B, ...) the first of them that holds the same."""
+    first = dict[bytes, int]()
+    return {row: first.setdefault(rows[row].numpy().tobytes(), row) for row in some}
 
 
 def batches(rows: Sequence[int]) -> Iterator[list[int]]:
