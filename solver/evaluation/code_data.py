@@ -27,9 +27,10 @@ from solver.denoisers.code_network import CodeNetwork
 from solver.evaluation.code_arms import Arm, Hole
 from solver.evaluation.code_benchmarks import BENCHMARKS, passed, problems, sample
 from solver.evaluation.statistics import interval
-from solver.tasks.canvas import Canvas
+from solver.reading import Reading
 from solver.tasks.code_edit.faults import compiles
 from solver.tasks.code_edit.page import Page, PageError, roomy
+from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.varmisuse import Converted, varmisuse
 from solver.tasks.code_edit.vocabulary import Vocabulary
 
@@ -48,26 +49,23 @@ def converted(folder: Path, count: int | None) -> tuple[list[Converted], Counter
 
 
 def by_denoiser(network: CodeNetwork) -> Choose:
-    """The candidate that the denoiser finds likeliest: its tokens and the BLANK behind them, each with those before it known.
-    One forward of a row for every beginning of a candidate."""
-    model, blank = CodeDenoiser(network), Vocabulary.load().blank
+    """The candidate that the denoiser finds likeliest: its tokens and the BLANK behind them, each with those before it known. One
+    row for every beginning of a candidate."""
+    model, task = CodeDenoiser(network), CodeTask()
 
     def choose(one: Converted) -> str:
         assert one.span is not None
-        probe = Page.of(one.source, [one.span], [1])
-        names = [(*probe.encoded(0, name).tolist(), blank) for name in one.candidates]
         room = [roomy(1)]
-        page = Page.of(one.source, [one.span], room, edits.page_size(one.source, [one.span], room))
+        reading = Reading(task, Edit.of(one.source, [one.span], room, edits.page_size(one.source, [one.span], room)), model)
+        page = reading.edit.page
+        names = [(*page.encoded(0, name).tolist(), reading.blank) for name in one.candidates]
         begun = list(dict.fromkeys(name[:at] for name in names for at in range(len(name))))
         (start, _), rows = page.slots[0], np.repeat(page.tokens[None], len(begun), 0)
         known = np.repeat(page.pinned[None], len(begun), 0)
         for row, tokens in enumerate(begun):
             rows[row, start : start + len(tokens)] = tokens
             known[row, start : start + len(tokens)] = True
-        canvas = Canvas(page.tokens, page.pinned, page.pinned, model.vocab, slots=page.slots)
-        state = model.prefill([canvas] * len(begun), [0] * len(begun))
-        pinned = torch.from_numpy(np.repeat(page.pinned[None], len(begun), 0))
-        said, _ = model.denoise(state, torch.from_numpy(rows), torch.from_numpy(known), pinned, model.start(state))
+        said, _ = reading.asked(rows, known)
         log_p = {tokens: said[row, start + len(tokens)] for row, tokens in enumerate(begun)}
         marks = [sum(float(log_p[name[:at]][name[at]]) for at in range(len(name))) for name in names]
         return one.candidates[int(np.argmax(marks))]
