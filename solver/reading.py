@@ -12,7 +12,7 @@ holes, however they came about, are compared on that same page: every second cel
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -45,12 +45,15 @@ class Reading:
         self.state, self.pinned = denoiser.prefill([canvas], [seed]), canvas.pinned.copy()
         self.tokens: Tokens = np.where(canvas.pinned, canvas.tokens, noise)
         self.aux = denoiser.start(self.state)
-        said, self.aux = self.asked(self.tokens[None], self.pinned[None])
-        blank = said[0].exp()[:, self.blank].numpy()
+        open_ = np.flatnonzero(~self.pinned)
+        said, self.aux = self.asked(self.tokens[None], self.pinned[None], np.zeros_like(open_), open_)
+        blank = np.zeros(len(self.tokens))
+        blank[open_] = said[:, self.blank].exp().numpy()
         self.lengths = [of(blank[start : start + capacity]) for start, capacity in edit.page.slots]
 
-    def asked(self, tokens: Tokens, known: Mask) -> tuple[torch.Tensor, object]:
-        """Log-probabilities (B, L, V) of canvases (B, L) of this page, and what the denoiser carries."""
+    def asked(self, tokens: Tokens, known: Mask, row: Tokens, cell: Tokens) -> tuple[torch.Tensor, Any]:
+        """Log-probabilities (K, V) of these cells of canvases (B, L) of this page, each a row (K,) and a cell (K,); and what the
+        denoiser carries."""
         rows = [0] * len(tokens)
         state, pinned = self.state.select(rows), torch.from_numpy(self.pinned).expand(len(rows), -1)
         said, aux = self.denoiser.denoise(state, torch.from_numpy(tokens), torch.from_numpy(known), pinned, self.aux.select(rows))
@@ -59,7 +62,7 @@ class Reading:
         self.counters.forwards += len(rows)
         self.counters.loops += sum(loops)
         self.counters.flops += sum(flops)
-        return finite(said).cpu().double().log_softmax(-1), aux
+        return finite(said[torch.from_numpy(row), torch.from_numpy(cell)]).cpu().double().log_softmax(-1), aux
 
     def likelihoods(self, fills: Sequence[tuple[str, ...]]) -> list[float]:
         """For each text of all holes the log-probability of its tokens and of its end: of every second one given the others, and
@@ -68,9 +71,12 @@ class Reading:
         found = np.full(len(fills), -np.inf)
         found[[owner for owner, *_ in asks]] = 0.0
         if asks:
-            said, _ = self.asked(np.stack([tokens for _, tokens, _, _ in asks]), np.stack([known for _, _, known, _ in asks]))
-            for row, (owner, tokens, _, cells) in enumerate(asks):
-                found[owner] += float(said[row, cells, tokens[cells]].sum())
+            tokens, known = np.stack([ask[1] for ask in asks]), np.stack([ask[2] for ask in asks])
+            row = np.array([number for number, ask in enumerate(asks) for _ in ask[3]])
+            cell = np.array([cell for ask in asks for cell in ask[3]])
+            said, _ = self.asked(tokens, known, row, cell)
+            log_p = said.gather(-1, torch.from_numpy(tokens[row, cell])[:, None])[:, 0].numpy()
+            np.add.at(found, [asks[number][0] for number in row], log_p)
         return [float(one) for one in found]
 
     def halves(self, texts: Sequence[str]) -> list[tuple[Tokens, Mask, list[int]]]:

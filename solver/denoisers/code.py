@@ -137,5 +137,5 @@ def batches(rows: Sequence[int]) -> Iterator[list[int]]:
 
 
 def stacked(some: Sequence[Kept]) -> Kept:
-    """Of all rows together; of a single one as it is: the cells that are read again are put down anew every time."""
+    """Of all rows together."""
     return {key: torch.stack([one[key] for one in some]) if len(some) > 1 else x[None] for key, x in some[0].items()}

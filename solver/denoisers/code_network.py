@@ -85,6 +85,8 @@ class Layer(nn.Module):
         score = scores(query, key, memory.common.get(("key", number)))
         if self.causal and size > 1:
             score = score + later(size, score.shape[-1], x)
+        if memory.hidden is not None:
+            score = score + memory.hidden[:, None, None]
         heard = weighed(score.softmax(-1), value, memory.common.get(("value", number)))
         return heard.transpose(1, 2).reshape(rows, size, width)
 
@@ -167,7 +169,11 @@ class CodeNetwork(nn.Module):
             x = layer(x, around, number)
         x = self.normed(x)
         score = self.query(x) @ around.add("pointed", 0, self.key(x)).transpose(-1, -2)
-        return States(x, score, tokens, torch.where(status == OPEN, -1e4, 0.0)[:, None])
+        hidden = torch.where(status == OPEN, -1e4, 0.0)
+        if around.hidden is not None:
+            tokens = torch.cat([some, tokens], 1)
+            hidden = torch.cat([around.of(hidden), hidden], 1) + around.hidden.float()
+        return States(x, score, tokens, hidden[:, None])
 
     def advance(self, tokens: Tensor, past: Past) -> States:
         """The causal form: what is behind ``tokens`` (B, L), which follow those of the past; ``past`` is brought forward. Several

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from solver.denoisers.parts import rotary
+from solver.denoisers.parts import rotary, turned, turns
 
 Kept = dict[tuple[str, int], Tensor]  # by name and layer
 
@@ -19,6 +19,8 @@ Kept = dict[tuple[str, int], Tensor]  # by name and layer
 class Past:
     """What the causal form keeps of the positions before, (B, cells, ...). common: of those that were read once for all rows,
     (1, cells, ...)."""
+
+    hidden: Tensor | None = None
 
     def __init__(self) -> None:
         self.cells = 0
@@ -54,37 +56,58 @@ class Past:
 
 class Around:
     """What a forward made of whole pages, (B, L, ...); ``Around()`` takes it. A forward of some ``cells`` (B, N) alone, which may
-    name one twice, sees the others as they were then (Wu et al. 2025, Fast-dLLM, arXiv 2505.22618)."""
+    name one twice, sees the others as they were then (Wu et al. 2025, Fast-dLLM, arXiv 2505.22618).
+
+    hidden: (B, N + L), very low where the cells that are read again stand as they were, and where one is named again."""
 
     common: Mapping[tuple[str, int], Tensor] = {}
 
     def __init__(self, kept: Kept | None = None, cells: Tensor | None = None) -> None:
         self.kept: Kept = dict(kept or {})
         self.cells = cells
+        self.hidden: Tensor | None = None
+        self.turns: tuple[Tensor, Tensor] | None = None
+        if kept and cells is not None:
+            key = self.kept["key", 0]
+            size, count = key.shape[1], torch.arange(cells.shape[1])
+            self.place = torch.full((len(cells), size), -1).scatter_(
+                1, cells, count.expand_as(cells)
+            )  # of each cell, among these
+            twice = self.place.gather(1, cells) != count
+            self.hidden = torch.where(torch.cat([twice, self.place >= 0], 1), -1e4, 0.0).to(key.dtype)
+            self.windows: Tensor | None = None
 
     def add(self, name: str, layer: int, x: Tensor) -> Tensor:
-        """All cells (B, L, ...), with those of this forward (B, N, ...) as they are now."""
+        """All cells (B, L, ...); or (B, N + L, ...) those of this forward as they are now, before all as they were."""
         if self.cells is None:
             self.kept[name, layer] = x
             return x
-        every = self.kept[name, layer]
-        every[torch.arange(len(every))[:, None], self.cells] = x
-        return every
+        return torch.cat([x, self.kept[name, layer]], 1)
 
-    def of(self, x: Tensor, further: int = 0) -> Tensor:
-        """(B, N, ...): of all (B, L, ...), the cells of this forward, or those ``further`` on."""
-        return x if self.cells is None else x[torch.arange(len(x))[:, None], self.cells + further]
+    def of(self, x: Tensor) -> Tensor:
+        """(B, N): of all (B, L), the cells of this forward."""
+        return x if self.cells is None else x.gather(1, self.cells)
 
     def near(self, layer: int, x: Tensor, radius: int) -> Tensor:
         """(B, N, (2 * radius + 1) * D): each cell between its neighbours, zeros beyond the ends."""
-        every, size = F.pad(self.add("near", layer, x), (0, 0, radius, radius)), x.shape[1]
+        taps, (rows, size, width) = 2 * radius + 1, x.shape
         if self.cells is None:
-            return torch.cat([every[:, at : at + size] for at in range(2 * radius + 1)], -1)
-        return torch.cat([self.of(every, further) for further in range(2 * radius + 1)], -1)
+            every = self.add("near", layer, F.pad(x, (0, 0, radius, radius)))
+            return torch.cat([every[:, at : at + size] for at in range(taps)], -1)
+        if self.windows is None:
+            at = (self.cells[..., None] + torch.arange(taps)).flatten(1)  # of the padded page
+            place = F.pad(self.place, (radius, radius), value=-1).gather(1, at)
+            self.windows = torch.where(place >= 0, place, size + at)
+        return self.add("near", layer, x)[torch.arange(rows)[:, None], self.windows].view(rows, size, taps * width)
 
     def rotary(self, x: Tensor) -> Tensor:
         """(B, H, N, D), turned by their positions."""
-        return rotary(x, at=self.cells)
+        if self.cells is None:
+            return rotary(x)
+        if self.turns is None:
+            cos, sin = turns(0, self.place.shape[1], x.shape[-1] // 2, x.dtype, x.device)
+            self.turns = cos[self.cells][:, None], sin[self.cells][:, None]
+        return turned(x, *self.turns)
 
 
 def scores(query: Tensor, key: Tensor, common: Tensor | None) -> Tensor:

@@ -23,12 +23,13 @@ def quick(network: Network) -> Network:
     return deepcopy(network).to(torch.bfloat16) if fast_bf16() else network
 
 
-def rotary(x: Tensor, first: int = 0, at: Tensor | None = None) -> Tensor:
-    """Rotary positions (Su et al. 2021) on (B, H, N, D), from ``first`` on, or those ``at`` (B, N)."""
-    size = x.shape[2] if at is None else -(-int(at.max() + 1) // 64) * 64
-    cos, sin = turns(first, size, x.shape[-1] // 2, x.dtype, x.device)
-    if at is not None:
-        cos, sin = cos[at][:, None], sin[at][:, None]
+def rotary(x: Tensor, first: int = 0) -> Tensor:
+    """Rotary positions (Su et al. 2021) on (B, H, N, D), from ``first`` on."""
+    return turned(x, *turns(first, x.shape[2], x.shape[-1] // 2, x.dtype, x.device))
+
+
+def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """(B, H, N, D), by cosines and signed sines (N, D) or (B, 1, N, D)."""
     return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
 
 

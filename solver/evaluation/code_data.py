@@ -65,8 +65,8 @@ def by_denoiser(network: CodeNetwork) -> Choose:
         for row, tokens in enumerate(begun):
             rows[row, start : start + len(tokens)] = tokens
             known[row, start : start + len(tokens)] = True
-        said, _ = reading.asked(rows, known)
-        log_p = {tokens: said[row, start + len(tokens)] for row, tokens in enumerate(begun)}
+        said, _ = reading.asked(rows, known, np.arange(len(begun)), np.array([start + len(tokens) for tokens in begun]))
+        log_p = {tokens: said[row] for row, tokens in enumerate(begun)}
         marks = [sum(float(log_p[name[:at]][name[at]]) for at in range(len(name))) for name in names]
         return one.candidates[int(np.argmax(marks))]
 
