@@ -28,9 +28,9 @@ from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.trace import Budget, Counters, Step
 
-FORWARDS = 160  # row-forwards of a problem, where nobody says
-PATIENCE = 1.5  # times the rounds of the first other way that is written, for the rest of them
-WIDE = 4  # other ways that are written side by side
+FORWARDS = 80  # row-forwards of a problem, where nobody says
+PATIENCE = 1.2  # times the rounds of the first other way that is written, for the rest of them
+LENGTHS, DRAWS = 3, 4  # other ways that are written side by side, of one hole and of several
 
 Watch = Callable[[int, Edit, Step], None]
 
@@ -80,7 +80,7 @@ def edit(
     """
     started, spans = time.perf_counter(), checked(source, holes)
     model, task, budget = denoiser_for(denoiser), CodeTask(), budget or Budget(forwards=FORWARDS)
-    found, rows, most = dict[str, Edited](), 0, max(WIDE, candidates)
+    found, rows = dict[str, Edited](), 0
     room = (roomy(len(spans)),) * len(spans)
     page = Edit.of(source, spans, room, page_size(source, spans, room), defined=defined)
     spent = Counters()
@@ -104,9 +104,12 @@ def edit(
     reading = Reading(task, page, model, seed)
     if lengths is None and not over():
         if len(spans) == 1:
-            write(fitting(source, spans, [one.lengths for one in choices(reading.lengths, most)], defined), budget)
+            write(
+                fitting(source, spans, [one.lengths for one in choices(reading.lengths, max(LENGTHS, candidates))], defined),
+                budget,
+            )
         else:
-            write([page] * most, budget, replace(model.policy, sample=True))
+            write([page] * max(DRAWS, candidates), budget, replace(model.policy, sample=True))
     some = list(found.values())
     scores = reading.likelihoods([one.fills for one in some])
     spent = replace(spent.plus(reading.counters), seconds=time.perf_counter() - started)  # not to be added up: side by side

@@ -25,6 +25,7 @@ from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.trace import Counters
 
 LEAST = 1e-6  # probability of a length that a denoiser thinks impossible
+ALONE = 0.5  # docs/LOG.md has the figures
 
 
 class Choice(NamedTuple):
@@ -47,8 +48,9 @@ class Reading:
         self.aux = denoiser.start(self.state)
         open_ = np.flatnonzero(~self.pinned)
         said, self.aux = self.asked(self.tokens[None], self.pinned[None], np.zeros_like(open_), open_)
-        blank = np.zeros(len(self.tokens))
-        blank[open_] = said[:, self.blank].exp().numpy()
+        self.alone = np.zeros((len(self.tokens), task.vocab))  # log-probabilities of each cell, where nothing is written
+        self.alone[open_] = said.numpy()
+        blank = np.exp(self.alone[:, self.blank])
         self.lengths = [of(blank[start : start + capacity]) for start, capacity in edit.page.slots]
 
     def asked(self, tokens: Tokens, known: Mask, row: Tokens, cell: Tokens) -> tuple[torch.Tensor, Any]:
@@ -66,7 +68,8 @@ class Reading:
 
     def likelihoods(self, fills: Sequence[tuple[str, ...]]) -> list[float]:
         """For each text of all holes the log-probability of its tokens and of its end: of every second one given the others, and
-        of those given these. Minus infinity where it is longer than its slot."""
+        of those given these. Where there are several holes any name that stands in all of them is likely so; ``ALONE`` times the
+        log-probability of each token by itself is added. Minus infinity where a text is longer than its slot."""
         asks = [(owner, *ask) for owner, texts in enumerate(fills) for ask in self.halves(texts)]
         found = np.full(len(fills), -np.inf)
         found[[owner for owner, *_ in asks]] = 0.0
@@ -76,7 +79,8 @@ class Reading:
             cell = np.array([cell for ask in asks for cell in ask[3]])
             said, _ = self.asked(tokens, known, row, cell)
             log_p = said.gather(-1, torch.from_numpy(tokens[row, cell])[:, None])[:, 0].numpy()
-            np.add.at(found, [asks[number][0] for number in row], log_p)
+            alone = ALONE * self.alone[cell, tokens[row, cell]] if len(self.edit.page.slots) > 1 else 0.0
+            np.add.at(found, [asks[number][0] for number in row], log_p + alone)
         return [float(one) for one in found]
 
     def halves(self, texts: Sequence[str]) -> list[tuple[Tokens, Mask, list[int]]]:

@@ -72,7 +72,7 @@ class CodeDenoiser:
     then on only what is not pinned is read again."""
 
     kind: Literal["mask", "uniform"] = "mask"
-    policy = Policy(accept=0.7, at_least=1, rounds=32, later_rounds=32, doubt=0.0, stop="settled", judge="whole", taboo=16)
+    policy = Policy(accept=0.7, at_least=2, rounds=32, later_rounds=32, doubt=0.0, stop="settled", judge="whole", taboo=16)
 
     def __init__(self, network: CodeNetwork, name: str = "compact") -> None:
         if network.config.causal:

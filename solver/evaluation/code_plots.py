@@ -22,7 +22,7 @@ def infill(rows: Sequence[Row]) -> Figure | None:
     files = ["all", *dict.fromkeys(row["file"] for row in found if row["file"] != "all")]
     arms = list(dict.fromkeys(row["arm"] for row in found))
     dots = {file: {row["arm"]: (row["exact"], *row["exact_interval"]) for row in found if row["file"] == file} for file in files}
-    return dotted(dots, arms, "exact, %", (2.4, 1.7), most=80)
+    return dotted(dots, arms, "exact, %", (2.4, 1.7), most=40)
 
 
 def dependent(rows: Sequence[Row]) -> Figure | None:

@@ -22,6 +22,7 @@ def infill(rows: Sequence[Row]) -> str:
     lines = [
         [
             row["arm"],
+            row["holes"],
             share(row, keys[0]),
             leads.get(row["arm"], ""),
             f"{100 * row['first_compiles']:.1f} %",
@@ -33,6 +34,7 @@ def infill(rows: Sequence[Row]) -> str:
     ]
     header = [
         "arm",
+        "holes",
         "exact",
         "diffusion ahead by",
         "compiles, first try",
@@ -70,6 +72,7 @@ def dependent(rows: Sequence[Row]) -> str:
     lines = [
         [
             row["arm"],
+            row["holes"],
             share(row, "renamed"),
             leads.get(row["arm"], ""),
             share(row, "compiles"),
@@ -79,9 +82,8 @@ def dependent(rows: Sequence[Row]) -> str:
         for row in found
     ]
     header = [f"in {b} {'GFLOP' if name == 'gflop' else 's'}" for name, b in budgets]
-    return table(
-        ["arm", "right up to renaming", "diffusion ahead by", "compiles", *header, "forwards", "GFLOP", "ms p50 / p95"], lines
-    )
+    first = ["arm", "sets", "right up to renaming", "diffusion ahead by", "compiles"]
+    return table([*first, *header, "forwards", "GFLOP", "ms p50 / p95"], lines)
 
 
 def repair(rows: Sequence[Row]) -> str:

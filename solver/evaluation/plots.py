@@ -62,7 +62,9 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     for one in axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=min(5, len(handles)), frameon=False, fontsize=8.5)
+    fitting = int(figure.get_figwidth() / (0.5 + 0.075 * max(map(len, handles), default=1)))  # inches of a line, and of a letter
+    columns = max(1, min(5, len(handles), fitting))
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5)
 
 
 def accuracy(rows: Sequence[Row]) -> Figure | None:
