@@ -248,7 +248,8 @@ def test_the_probe_is_one_forward() -> None:
 
 
 def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> None:
-    """By hand: every second cell masked in turn, beginning with the second in the second hole, no BLANK shown but the first."""
+    """By hand: every second cell masked in turn, beginning with the second in the second hole, no BLANK shown but the first; and
+    half of what each token has by itself, because there are two holes."""
     edit, net = Edit.of(FUNCTION, [at("not values"), at("0")], [8, 5], 96), network()
     model, blank = CodeDenoiser(net), Vocabulary.load().blank
     model.network = net  # fp32
@@ -263,7 +264,8 @@ def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> Non
     offset, expected = torch.from_numpy(slot_offsets(CodeTask().encode(edit)))[None], 0.0
     around = Around()
     with torch.inference_mode():
-        net(tokens[None], torch.where(pinned, PINNED, OPEN)[None], offset, around=around)
+        alone = model.even(net(tokens[None], torch.where(pinned, PINNED, OPEN)[None], offset, around=around))[0]
+        expected += reading.ALONE * sum(float(alone[cell, tokens[cell]]) for cell in (*cells[0], *cells[1]))
         for turn in (0, 1):
             mine = [*cells[0][turn::2], *cells[1][1 - turn :: 2]]
             status = torch.where(pinned, PINNED, OPEN)
@@ -278,6 +280,9 @@ def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> Non
     assert found[0] == pytest.approx(expected, abs=1e-3)
     assert found[1] == -np.inf
     assert found[2] == pytest.approx(found[0])
+    one = reading.Reading(CodeTask(), Edit.of(FUNCTION, [at("not values")], [8], 96), model)
+    one.alone[:] = -1000.0  # of a single hole nothing is added
+    assert one.likelihoods([("values",)])[0] > -1000
 
 
 @pytest.mark.parametrize(("holes", "cells"), [(["not values"], 96), (["not values", "0"], 160)])
