@@ -12,6 +12,7 @@ from solver.denoisers.code_network import CodeNetwork
 from solver.denoisers.parts import KNOWN, OPEN, PINNED
 from solver.evaluation import code, code_arms, code_data, code_plots, code_tables, plots
 from solver.evaluation.code_arms import Answer, Hole
+from solver.evaluation.code_benchmarks import Call, Problem
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.holes import cuts, dependent
 from solver.tasks.code_edit.page import Page, roomy
@@ -87,6 +88,23 @@ def test_the_same_holes_every_time() -> None:
     first, second = ([(hole.kind, hole.source, hole.spans) for hole in code.holes(some, cuts, 2)] for _ in range(2))
     assert first == second
     assert len(first) > 4
+
+
+def test_benchmarks_are_posed_without_their_truth() -> None:
+    call = (Call("assert f(3) == 3"),)
+    one = Problem("a", "def f(x):\n    if x:\n", "        return x\n", "    return 0\n", call)
+    hole, head, tail = code_data.asked("humaneval-single-line")(one)
+    assert (head, tail) == (" " * 8, "\n")
+    assert hole.source == f"def f(x):\n    if x:\n        {code_data.DUMMY}\n    return 0\n"
+    assert hole.truth == (code_data.DUMMY,)
+    assert one.whole(head + "return x" + tail) == one.whole(one.truth)
+    other = Problem("b", "def f(x):\n\tif ", "x > 0:", "\n\t\treturn x\n", call)
+    hole, head, tail = code_data.asked("safim-control")(other)
+    assert one.truth not in hole.source
+    assert other.whole(head + "x > 0" + tail) == other.whole(other.truth)
+    hole, head, tail = code_data.asked("humaneval-random-span")(other)
+    assert (hole.source, head, tail) == (other.before + code_data.DUMMY + other.after, "", "")
+    assert [code_data.indentation(text) for text in ("a:\n", "  a\n\n", "\tif b:\n", "")] == ["    ", "  ", "\t\t", ""]
 
 
 def test_of_the_candidates_for_a_name_the_likeliest_is_chosen_token_by_token() -> None:

@@ -25,7 +25,7 @@ from solver.decoders.code import spelled
 from solver.denoisers.code import CodeDenoiser
 from solver.denoisers.code_network import CodeNetwork
 from solver.evaluation.code_arms import Arm, Hole
-from solver.evaluation.code_benchmarks import BENCHMARKS, passed, problems, sample
+from solver.evaluation.code_benchmarks import BENCHMARKS, Problem, passed, problems, sample
 from solver.evaluation.statistics import interval
 from solver.reading import Reading
 from solver.tasks.code_edit.faults import compiles
@@ -34,6 +34,7 @@ from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.varmisuse import Converted, varmisuse
 from solver.tasks.code_edit.vocabulary import Vocabulary
 
+DUMMY = "None"  # stands in a benchmark's hole, so that nothing an arm asks about the source has seen the truth
 Row = dict[str, Any]
 Choose = Callable[[Converted], str]
 
@@ -127,23 +128,50 @@ def misuse(folder: Path, network: CodeNetwork | None, baseline: CodeNetwork | No
 def benchmarks(folder: Path, arms: dict[str, Arm], count: int | None) -> Iterator[Row]:
     """pass@1 of every arm, and of the true middles, on the same problems."""
     for name in BENCHMARKS:
+        posed = asked(name)
         some = sample(problems(folder, name), count or 100)
         truth = [passed(one, one.truth).ok for one in some]
         yield line(name, "the truth", truth, truth, [])
         for arm, run in arms.items():
             fills, taken = list[str | None](), list[float]()
             for one in some:
-                source = one.before + one.truth + one.after
-                started = time.perf_counter()
+                (hole, head, tail), started = posed(one), time.perf_counter()
                 try:
-                    answer = run(Hole(name, source, ((len(one.before), len(one.before) + len(one.truth)),)))
-                    fills.append(answer.fills[0] if answer.fills is not None else None)
+                    answer = run(hole)
+                    fills.append(head + answer.fills[0] + tail if answer.fills is not None else None)
                 except PageError:
                     fills.append(None)
                 taken.append(time.perf_counter() - started)
             good = [fill is not None and compiles(one.whole(fill)) is None for one, fill in zip(some, fills, strict=True)]
             right = [ok and passed(one, fill or "").ok for one, fill, ok in zip(some, fills, good, strict=True)]
             yield line(name, arm, right, good, taken)
+
+
+def asked(name: str) -> Callable[[Problem], tuple[Hole, str, str]]:
+    """How a benchmark's problem is put to every arm: the hole, and what comes before and behind its fill. Whole lines have their
+    indentation and line end already, conditions their colon: no training cut those out. Nothing is taken from the truth."""
+
+    def whole(one: Problem) -> tuple[Hole, str, str]:
+        return within(one, indentation(one.before), "\n")
+
+    def control(one: Problem) -> tuple[Hole, str, str]:
+        return within(one, "", ":")
+
+    def within(one: Problem, head: str, tail: str) -> tuple[Hole, str, str]:
+        at = len(one.before) + len(head)
+        return Hole(name, one.before + head + DUMMY + tail + one.after, ((at, at + len(DUMMY)),)), head, tail
+
+    def span(one: Problem) -> tuple[Hole, str, str]:
+        return within(one, "", "")
+
+    return {"humaneval-single-line": whole, "safim-control": control}.get(name, span)
+
+
+def indentation(before: str) -> str:
+    """Of a line that follows: as deep as the last one that is not empty, or one level deeper where that ends with a colon."""
+    last = next((text for text in reversed(before.split("\n")) if text.strip()), "")
+    own = last[: len(last) - len(last.lstrip())]
+    return own + ("\t" if "\t" in own else "    ") if last.rstrip().endswith(":") else own
 
 
 def line(name: str, arm: str, right: Sequence[bool], good: Sequence[bool], taken: Sequence[float]) -> Row:
