@@ -104,10 +104,8 @@ def edit(
     reading = Reading(task, page, model, seed)
     if lengths is None and not over():
         if len(spans) == 1:
-            write(
-                fitting(source, spans, [one.lengths for one in choices(reading.lengths, max(LENGTHS, candidates))], defined),
-                budget,
-            )
+            likely = choices(reading.lengths, max(LENGTHS, candidates))
+            write(fitting(source, spans, [one.lengths for one in likely], defined), budget)
         else:
             write([page] * max(DRAWS, candidates), budget, replace(model.policy, sample=True))
     some = list(found.values())

@@ -25,7 +25,7 @@ from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.trace import Counters
 
 LEAST = 1e-6  # probability of a length that a denoiser thinks impossible
-ALONE = 0.5  # docs/LOG.md has the figures
+ALONE = 0.5  # share of what tokens are likely by themselves, in the likelihood of several holes (docs/LOG.md has the figures)
 
 
 class Choice(NamedTuple):

@@ -58,7 +58,8 @@ class Around:
     """What a forward made of whole pages, (B, L, ...); ``Around()`` takes it. A forward of some ``cells`` (B, N) alone, which may
     name one twice, sees the others as they were then (Wu et al. 2025, Fast-dLLM, arXiv 2505.22618).
 
-    hidden: (B, N + L), very low where the cells that are read again stand as they were, and where one is named again."""
+    place: (B, L), where each cell stands among those that are read again, or -1.  hidden: (B, N + L), very low where those stand
+    as they were, and where one is named again."""
 
     common: Mapping[tuple[str, int], Tensor] = {}
 
@@ -66,16 +67,13 @@ class Around:
         self.kept: Kept = dict(kept or {})
         self.cells = cells
         self.hidden: Tensor | None = None
+        self.windows: Tensor | None = None  # made at the first layer, like the turns, for all of them
         self.turns: tuple[Tensor, Tensor] | None = None
-        if kept and cells is not None:
-            key = self.kept["key", 0]
-            size, count = key.shape[1], torch.arange(cells.shape[1])
-            self.place = torch.full((len(cells), size), -1).scatter_(
-                1, cells, count.expand_as(cells)
-            )  # of each cell, among these
+        if cells is not None:
+            key, count = self.kept["key", 0], torch.arange(cells.shape[1])
+            self.place = torch.full(key.shape[:2], -1).scatter_(1, cells, count.expand_as(cells))
             twice = self.place.gather(1, cells) != count
             self.hidden = torch.where(torch.cat([twice, self.place >= 0], 1), -1e4, 0.0).to(key.dtype)
-            self.windows: Tensor | None = None
 
     def add(self, name: str, layer: int, x: Tensor) -> Tensor:
         """All cells (B, L, ...); or (B, N + L, ...) those of this forward as they are now, before all as they were."""

@@ -35,16 +35,17 @@ DENSE = (0.1, 0.5)  # of what such a page shows is cut out
 HOLES = 20  # of a page, at most; left to right there are sentinels for MOST
 LONGEST = 40  # tokens of a hole
 TOKEN = 3.2  # characters
-FILLED = 0.3  # of the pages with holes have slots that their texts fill, as the fallback has them; the others a probe's
+FILLED = (
+    0.3  # of the pages with holes have slots that their texts fill, as lengths that are tried have them; the others are roomy
+)
 FIM = 0.75  # of the baseline's pages show what stands behind the holes
 CHUNK = 400  # functions that a process takes at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """N of one length. truth (N, L); pinned (N, L); offset (N, L): which cell of its slot, counted as the
-    network has it, 0 outside.  wanted (N, L): weight of
-    each cell left to right."""
+    """N of one length. truth (N, L); pinned (N, L); offset (N, L): which cell of its slot, counted as the network has it, 0
+    outside.  wanted (N, L): weight of each cell left to right."""
 
     truth: NDArray[np.int16]
     pinned: NDArray[np.bool_]
