@@ -5,9 +5,9 @@
     best.text, best.fills                                 # the new source, and what stands in the holes
 
 How long a hole's text is nobody says: it is written in a roomy slot, and what is behind its end is BLANK. Beside that way others
-are written: of one hole the likeliest lengths, each in a slot that fits it; of several, which have to agree, draws in the same
-slots. All are compared by how likely the denoiser finds them on one page (reading.py). Every character outside of the holes stays
-as it is, and a candidate that does not compile is never called one that does.
+are written: of one hole, unless the first is likely enough, the likeliest lengths, each in a slot that fits it; of several, which
+have to agree, draws in the same slots. All are compared by how likely the denoiser finds them on one page (reading.py). Every
+character outside of the holes stays as it is, and a candidate that does not compile is never called one that does.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.trace import Budget, Counters, Step
 
-FORWARDS = 80  # row-forwards of a problem, where nobody says
+FORWARDS = 64, 80  # row-forwards of one hole, of several together, where nobody says
 PATIENCE = 1.2  # times the rounds of the first other way that is written, for the rest of them
-LENGTHS, DRAWS = 3, 4  # other ways that are written side by side, of one hole and of several
+SURE = -3.0  # nats of a hole's text, the first that is written: from here on others were never the better ones (docs/LOG.md)
+LENGTHS, DRAWS = 5, 4  # other ways that are written side by side, of one hole and of several
 
 Watch = Callable[[int, Edit, Step], None]
 
@@ -79,7 +80,7 @@ def edit(
     Raises PageError where the holes overlap, are outside of the source or do not fit a page.
     """
     started, spans = time.perf_counter(), checked(source, holes)
-    model, task, budget = denoiser_for(denoiser), CodeTask(), budget or Budget(forwards=FORWARDS)
+    model, task, budget = denoiser_for(denoiser), CodeTask(), budget or usual(len(spans))
     found, rows = dict[str, Edited](), 0
     room = (roomy(len(spans)),) * len(spans)
     page = Edit.of(source, spans, room, page_size(source, spans, room), defined=defined)
@@ -102,7 +103,13 @@ def edit(
     else:
         write([page], half(budget))
     reading = Reading(task, page, model, seed)
-    if lengths is None and not over():
+
+    def sure() -> bool:
+        (first,) = found.values()
+        alone = len(spans) == candidates == 1 and first.error is None and not first.unknown
+        return alone and reading.likelihoods([first.fills])[0] > SURE
+
+    if lengths is None and not over() and not sure():
         if len(spans) == 1:
             likely = choices(reading.lengths, max(LENGTHS, candidates))
             write(fitting(source, spans, [one.lengths for one in likely], defined), budget)
@@ -113,6 +120,11 @@ def edit(
     spent = replace(spent.plus(reading.counters), seconds=time.perf_counter() - started)  # not to be added up: side by side
     some = [replace(one, score=score, counters=spent) for one, score in zip(some, scores, strict=True)]
     return sorted(some, key=lambda one: one.rank)[:candidates]
+
+
+def usual(holes: int) -> Budget:
+    """What a problem of so many holes may take."""
+    return Budget(forwards=FORWARDS[min(holes, 2) - 1])
 
 
 def half(budget: Budget) -> Budget:

@@ -6,7 +6,8 @@
 
 Near the places where the trouble may be (:func:`~solver.tasks.code_edit.broken.suspects`) pieces are left out, replaced, or put
 in between; what stands there is the denoiser's: the likeliest tokens of a hole. Of what compiles, the fewest edits win, then
-what the denoiser finds likelier, read together with what stands around it.
+the second of two equal pieces goes (a rule, not the denoiser's), then what it finds likelier, read together with what stands
+around it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import islice
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -38,7 +39,8 @@ REACH = 3  # pieces on either side of one
 ROOM = 3  # cells of what may be put in
 LIKELIEST = 8  # tokens that are tried in each hole
 READ = 60  # repairs that are read again
-WINDOW = 10  # tokens on either side of a repair that have a say
+WINDOW = 5  # tokens on either side of a repair that have a say
+LINES = 12  # on either side of one that is indented wrongly, whose indentation is tried for it
 ROUNDS = 3  # of a source that is broken in several places
 
 
@@ -117,22 +119,30 @@ def proposals(source: str) -> Iterator[Proposal]:
             near = {low - away, high + away - 1} | (set(range(low, high)) if not away else set())
             for at in sorted(n for n in near if 0 <= n < len(found)):
                 a, b = found[at]
-                yield Proposal((a, b), "")
+                yield from (Proposal(span, "") for span in doubled(source, found[max(0, at - 1) : at + 2]))
                 spaced = (a - 1, b) if source[a - 1 : a] == " " else (a, b + 1) if source[b : b + 1] == " " else (a, b)
                 yield Proposal(spaced, "")
+                yield Proposal((a, b), "")
                 yield Proposal((a, b), None)
                 yield Proposal((a, a), None)
                 yield Proposal((b, b), None)
 
 
+def doubled(source: str, found: Sequence[Span]) -> Iterator[Span]:
+    """The first of two pieces that are the same, with what is between them."""
+    for (a, b), (c, d) in pairwise(found):
+        if source[a:b] == source[c:d]:
+            yield a, c
+
+
 def indentations(source: str, suspect: Span) -> Iterator[Proposal]:
-    """The line of a suspect, and the one before it, as deep as lines about it are."""
+    """The line of a suspect, and the one before it, as deep as lines about it are, or one level more or less, or not at all."""
     unit = guess_unit(source)
     start = source.rfind("\n", 0, suspect[0]) + 1
     before = source.rfind("\n", 0, max(0, start - 1)) + 1
     for line in {start, before}:
-        levels = set[str]()
-        for other in (*islice(line_starts(source, line), 12), line):
+        levels = {""}
+        for other in lines_about(source, line):
             indent = source[slice(*white(source, other))]
             levels |= {indent, indent + unit, indent[: max(0, len(indent) - len(unit))]}
         span = white(source, line)
@@ -141,11 +151,16 @@ def indentations(source: str, suspect: Span) -> Iterator[Proposal]:
                 yield Proposal(span, level)
 
 
-def line_starts(source: str, at: int) -> Iterator[int]:
-    """Where lines begin, from the one before ``at`` backwards."""
-    while at > 0:
-        at = source.rfind("\n", 0, at - 1) + 1
-        yield at
+def lines_about(source: str, line: int) -> list[int]:
+    """Where the lines from ``LINES`` before to ``LINES`` behind the one that begins at ``line`` begin."""
+    found = [line]
+    for _ in range(LINES):
+        if found[0] > 0:
+            found.insert(0, source.rfind("\n", 0, found[0] - 1) + 1)
+        following = source.find("\n", found[-1]) + 1
+        if 0 < following < len(source):
+            found.append(following)
+    return found
 
 
 def page_at(source: str, span: Span, room: int = ROOM) -> Edit | None:
@@ -185,12 +200,17 @@ def drafts(edits: Sequence[Edit], model: Denoiser, seed: int, spent: Counters) -
 
 
 def best(source: str, good: Sequence[tuple[str, Span]], model: Denoiser, spent: Counters) -> list[Edited]:
-    """Those with the fewest edits first, then what the denoiser finds likelier."""
-    edits = [distance(source, text) for text, _ in good]
-    few = sorted(range(len(good)), key=lambda n: edits[n])[:READ]
-    marks = plausible([good[n] for n in few], model, spent)
-    order = sorted(range(len(few)), key=lambda n: (edits[few[n]], -marks[n]))
-    return [Edited(good[few[n]][0], (), None, (), marks[n], spent) for n in order]
+    """Those with the fewest edits first: of these, where a piece stands twice in a row, that without the second, then what the
+    denoiser finds likelier. Of those that differ by spaces alone only the one that was proposed first."""
+    first = dict[tuple[str, ...], tuple[str, Span]]()
+    for one in good:
+        first.setdefault(tuple(tokens_of(one[0])), one)
+    edits = {one: distance(source, one[0]) for one in first.values()}
+    few = sorted(edits, key=edits.__getitem__)[:READ]
+    marks = dict(zip(few, plausible(few, model, spent), strict=True))
+    once = {put(source, span, "")[0] for span in doubled(source, pieces(source))}
+    order = sorted(few, key=lambda one: (edits[one], one[0] not in once, -marks[one]))
+    return [Edited(one[0], (), None, (), marks[one], spent) for one in order]
 
 
 def distance(before: str, after: str) -> int:

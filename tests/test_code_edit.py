@@ -297,6 +297,26 @@ def test_other_ways_are_written_beside_the_first_and_the_budget_bounds_all(holes
     assert 20 + 1 < found[0].counters.forwards <= 40 + 1 + 2 * (1 + others)  # and what reads and compares them
 
 
+def test_what_is_likely_enough_needs_no_other_ways() -> None:
+    """Only a single hole's first text, and only where one candidate is asked for and nothing is wrong with it."""
+    v, spans = Vocabulary.load(), [at("not values"), at("0")]
+
+    def rows(text: str, holes: list[tuple[int, int]], candidates: int) -> set[int]:
+        answer, found = np.full(160, v.blank), set[int]()
+        page = Page.of(FUNCTION, holes, [24] * len(holes), edits.page_size(FUNCTION, holes, [24] * len(holes)))
+        for start, _ in page.slots:
+            ids = page.encoded(0, text)
+            answer[start : start + len(ids)] = ids
+        model = controls.oracle(2048, answer[: len(page.tokens)])
+        edits.edit(FUNCTION, holes, model, candidates, watch=lambda number, *_: found.add(number))
+        return found
+
+    assert rows("not values", spans[:1], 1) == {0}
+    assert len(rows("not values", spans[:1], 2)) > 1
+    assert len(rows("not value_s", spans[:1], 1)) > 1  # a name that nobody defines
+    assert len(rows("0", spans, 1)) > 1
+
+
 def test_slots_that_are_filled_hold_no_blank_and_are_known_as_such() -> None:
     v, spans = Vocabulary.load(), [at("not values"), at("0")]
     for exact in (False, True):
@@ -437,6 +457,39 @@ def test_small_damages_have_a_repair_of_one_edit(broken: str, whole: str) -> Non
     assert all(one.error is None and compiles(one.text) is None for one in found)
     assert repairs.distance(broken, found[0].text) == 1
     assert whole in [one.text for one in found]
+
+
+@pytest.mark.parametrize(
+    ("broken", "whole"),
+    [
+        ("def f(a) ->-> None:\n    return a\n", "def f(a) -> None:\n    return a\n"),
+        ("x = dict(a=list list(b))\n", "x = dict(a=list(b))\n"),
+        ("if a:\n    return_ = 1\nelse else:\n    pass\n", "if a:\n    return_ = 1\nelse:\n    pass\n"),
+        ("x = f(a, size size=None)\n", "x = f(a, size=None)\n"),
+    ],
+)
+def test_a_piece_that_stands_twice_goes_and_its_spaces_with_it(broken: str, whole: str) -> None:
+    """Whatever the model thinks of it: here, that a comma or a name is missing. Of what differs by spaces alone there is one."""
+    comma = controls.oracle(2048, np.full(96, Vocabulary.load().encode(",")[0][0]))
+    for model in (comma, controls.random(2048, blank=2047)):
+        found = repairs.repair(broken, model, candidates=50)
+        assert found[0].text == whole
+        kinds = [tuple(repairs.tokens_of(one.text)) for one in found]
+        assert len(set(kinds)) == len(kinds)
+    assert repairs.repair("x = f(a, size size=None)\n", comma, candidates=50)[1].text == "x = f(a, size, size=None)\n"
+
+
+def test_a_line_may_be_as_deep_as_those_behind_it() -> None:
+    """The first line has nothing before it, and lines behind tell what the second one's depth was."""
+    random_ = controls.random(2048, blank=2047)
+    for broken, whole in (
+        ("   def f(a):\n    return a\n", "def f(a):\n    return a\n"),
+        ("def f(a):\n      x = a\n    y = x\n    return y\n", "def f(a):\n    x = a\n    y = x\n    return y\n"),
+    ):
+        assert whole in [one.text for one in repairs.repair(broken, random_, candidates=50)]
+    text = "a\n\n b\n"
+    assert repairs.lines_about(text, 2) == [0, 2, 3]
+    assert repairs.lines_about("a", 0) == [0]
 
 
 def test_repairing_what_is_whole_is_an_error() -> None:

@@ -11,8 +11,9 @@ from solver.denoisers import controls
 from solver.denoisers.code_network import CodeNetwork
 from solver.denoisers.parts import KNOWN, OPEN, PINNED
 from solver.evaluation import code, code_arms, code_data, code_plots, code_tables, plots
-from solver.evaluation.code_arms import Answer, Hole
+from solver.evaluation.code_arms import Answer
 from solver.evaluation.code_benchmarks import Call, Problem
+from solver.evaluation.code_holes import Hole, bound, compared, holes
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.holes import cuts, dependent
 from solver.tasks.code_edit.page import Page, roomy
@@ -60,7 +61,7 @@ def test_arms_tables_and_plots(tmp_path: Path) -> None:
     random = controls.random(Vocabulary.load().size, blank=Vocabulary.load().blank)
     arms = code_arms.arms(network("diffusion"), network("ar"), some)
     assert {name.split(",")[0].split("-")[0] for name in arms} == {"diffusion", "ar", "n", "prior", "random"}
-    (one, *_), (other, *_) = code.holes(some, cuts, 1), code.holes(some, dependent, 1)
+    (one, *_), (other, *_) = holes(some, cuts, 1), holes(some, dependent, 1)
     few = {
         name: arms[name]
         for name in ("diffusion", "diffusion-oneshot", "ar-fim", "n-gram with cache, true length", "random", "prior")
@@ -76,6 +77,8 @@ def test_arms_tables_and_plots(tmp_path: Path) -> None:
             assert not row["arm"].startswith(("diffusion", "ar")) or row["gflop_mean"] > 0
             assert row["exact"] <= row["renamed"] <= row["compiles"]
     assert {row["arm"] for row in rows if row["section"] == "code-infill-lead"} == set(few) - {"diffusion"}
+    everywhere = {row["file"] for row in rows if row["section"] == "code-infill-lead"}
+    assert everywhere == {row["file"] for row in rows if row["section"] == "code-infill"} > {"all", "new", one.kind}
     sections = {row["section"] for row in rows}
     for name, table in code_tables.TABLES.items():
         section = name.removesuffix("-by-kind")
@@ -85,7 +88,7 @@ def test_arms_tables_and_plots(tmp_path: Path) -> None:
 
 def test_the_same_holes_every_time() -> None:
     some = functions(20)
-    first, second = ([(hole.kind, hole.source, hole.spans) for hole in code.holes(some, cuts, 2)] for _ in range(2))
+    first, second = ([(hole.kind, hole.source, hole.spans) for hole in holes(some, cuts, 2)] for _ in range(2))
     assert first == second
     assert len(first) > 4
 
@@ -132,4 +135,20 @@ def test_of_the_candidates_for_a_name_the_likeliest_is_chosen_token_by_token() -
 
 def test_a_function_may_use_what_its_file_binds() -> None:
     file = "import os\nfrom a import b as c\nlimit = 3\n\n\ndef f(x):\n    y = other + x\n    return y\n"
-    assert code.bound(file) == {"os", "c", "limit", "f"}
+    assert bound(file) == {"os", "c", "limit", "f"}
+
+
+def test_functions_that_are_nearly_copies_are_told_from_new_ones() -> None:
+    """One that stands in the training under another name, one half of which does, one that shares nothing."""
+    body = "    total = width * height + depth * (width - height) ** 2 / depth\n"
+    other = "    for name, value in sorted(items.items()):\n        found[name].append(value or default)\n"
+    sources = [
+        f"def size(width, height, depth):\n{body}    return total\n",
+        f"def g(x):\n{body}{other}",
+        f"def h(found):\n{other}",
+    ]
+    known = Function("b.py", whole := sources[0].replace("def size", "def volume"), (0, len(whole)))
+    found = compared([Hole("right", source, ((0, 3),)) for source in sources], [known])
+    a, b, c = (hole.known for hole in found)
+    assert a > 0.6 > b > 0.2 > c == 0
+    assert [hole.source for hole in found] == sources

@@ -30,6 +30,18 @@ def test_intervals_hold_the_mean_and_shrink_with_more_puzzles() -> None:
     assert interval(np.repeat(values[:, None], 3, 1)) == interval(values)
 
 
+def test_an_interval_over_files_knows_that_what_is_in_one_is_alike() -> None:
+    rng = np.random.default_rng(3)
+    files = np.repeat(np.arange(40), 10)
+    alike = np.repeat(rng.random(40) < 0.5, 10)
+    low, high = interval(alike, files)
+    assert low <= alike.mean() <= high
+    assert high - low > 2 * (interval(alike)[1] - interval(alike)[0])
+    each = rng.random(400) < 0.5
+    wide, narrow = (np.subtract(*interval(each, groups)[::-1]) for groups in (np.arange(400), None))
+    assert wide == pytest.approx(narrow, rel=0.15)  # a file each is as if there were none
+
+
 def test_solved_within_a_budget_counts_only_what_was_solved() -> None:
     share = solved_within([1, 2, 3, 4], [True, True, False, True], [0.5, 2, 3, 10])
     assert share.tolist() == [0, 0.5, 0.5, 0.75]

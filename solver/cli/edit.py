@@ -61,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     from solver.trace import Budget, dump
 
     torch.set_num_threads(options.cores())
-    budget = Budget(arguments.forwards or edits.FORWARDS, arguments.seconds)
+    usual = edits.usual(len(holes)).forwards if holes else None  # a repair asks as often as it has places to ask about
+    budget = Budget(arguments.forwards or usual, arguments.seconds)
     if arguments.action == "repair" and compiles(text) is None:
         raise UsageError(f"{arguments.source} compiles already: there is nothing to repair")
     colour = board.wants_colour(sys.stdout)

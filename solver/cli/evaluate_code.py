@@ -17,6 +17,7 @@ Row = dict[str, Any]
 OWN = ("infill", "dependent", "repair", "speed")  # on functions of the corpus's development half
 DATA = ("misuse", "benchmarks")  # on the development files of --data
 SECTIONS = OWN + DATA
+SEVERAL = 250  # sets of dependent holes of each kind; there are fewer calls and imports
 
 
 def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
@@ -34,6 +35,7 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
     from solver.denoisers.code import CodeDenoiser
     from solver.denoisers.protocol import Denoiser
     from solver.evaluation import code, code_arms
+    from solver.evaluation.code_holes import compared, holes
     from solver.tasks.code_edit.corpus import Corpus
     from solver.tasks.code_edit.holes import cuts, dependent
     from solver.tasks.code_edit.vocabulary import Vocabulary
@@ -52,17 +54,19 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
     corpus = Corpus.build()  # a minute
     arms = {name: arm for name, arm in code_arms.arms(network, baseline, corpus.train).items() if name in wanted}
     limit = arguments.limit or (20 if arguments.quick else 100)
+    several = arguments.limit or (20 if arguments.quick else SEVERAL)
     if "infill" in sections:
-        yield from code.infill(code.holes(corpus.development, cuts, limit), arms)
+        yield from code.infill(compared(holes(corpus.development, cuts, limit), corpus.train), arms)
     if "dependent" in sections:
-        yield from code.infill(code.holes(corpus.development, dependent, limit), arms, "code-dependent")
+        some = compared(holes(corpus.development, dependent, several), corpus.train)
+        yield from code.infill(some, arms, "code-dependent")
     models: dict[str, Denoiser] = {"random": random}
     if network is not None:
         models["diffusion"] = CodeDenoiser(network)
     if "repair" in sections:
         yield from code.repairs(corpus.development, models, limit)
     if "speed" in sections and network is not None:
-        yield code.speed(code.holes(corpus.development, cuts, limit), code_arms.looped(models["diffusion"]))
+        yield code.speed(holes(corpus.development, cuts, limit), code_arms.looped(models["diffusion"]))
     if set(sections) & set(DATA):
         from solver.evaluation import code_data
 

@@ -9,25 +9,23 @@ AST, which no arm sees.
 
 from __future__ import annotations
 
-import symtable
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from solver.denoisers.protocol import Denoiser
-from solver.evaluation.code_arms import SEED, Answer, Arm, Hole
+from solver.evaluation.code_arms import Answer, Arm
+from solver.evaluation.code_holes import SEED, Hole
 from solver.evaluation.statistics import interval, solved_within
 from solver.repairs import distance, repair, tokens_of
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.damage import KINDS as DAMAGE
 from solver.tasks.code_edit.damage import Corrupted, corrupt, localisation
 from solver.tasks.code_edit.faults import compiles, suspects
-from solver.tasks.code_edit.holes import Cut, same_up_to_renaming
-from solver.tasks.code_edit.page import PageError, spliced
+from solver.tasks.code_edit.holes import same_up_to_renaming
+from solver.tasks.code_edit.page import spliced
 from solver.training.code_pages import alone
 
 Row = dict[str, Any]
@@ -37,43 +35,7 @@ GFLOP = (0.3, 1.0, 3.0, 10.0, 30.0)
 SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 RIGHT = {"code-infill": "exact", "code-dependent": "renamed"}  # what counts as right
 OURS = "diffusion"
-
-
-def holes(
-    functions: Sequence[Function],
-    find: Callable[[str, tuple[int, int], np.random.Generator], list[Cut]],
-    count: int,
-    seed: int = SEED,
-) -> list[Hole]:
-    """One hole (or set of holes) of each kind a function at most, ``count`` of each kind, of at most forty tokens."""
-    rng, found = np.random.default_rng(seed), dict[str, list[Hole]]()
-    for at in rng.permutation(len(functions)):
-        source, whole = alone(functions[int(at)]), functions[int(at)].source
-        some = find(source, (0, len(source)), rng)
-        for kind in sorted({cut.kind for cut in some}):
-            among = [cut for cut in some if cut.kind == kind]
-            cut = among[int(rng.integers(len(among)))]
-            mine = found.setdefault(kind, [])
-            if len(mine) < count and compiles(source) is None and suits(hole := Hole(kind, source, cut.spans, bound(whole))):
-                mine.append(hole)
-    return [hole for kind in sorted(found) for hole in found[kind]]
-
-
-@lru_cache(maxsize=64)
-def bound(text: str) -> frozenset[str]:
-    """What the file of a function binds at its top: its functions are shown alone, and may use all of that."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        symbols = symtable.symtable(text, "<file>", "exec").get_symbols()
-    return frozenset(one.get_name() for one in symbols if one.is_assigned() or one.is_imported() or one.is_namespace())
-
-
-def suits(hole: Hole) -> bool:
-    """Whether it fits a page and is not too long."""
-    try:
-        return max(hole.lengths) <= STRATA[-1][1] and len(hole.spans) <= 8
-    except PageError:
-        return False
+NEW = 0.5  # of what a function says, at most, stands in functions of the training too
 
 
 def graded(hole: Hole, answer: Answer) -> Marks:
@@ -98,12 +60,13 @@ def repeats(fill: str, after: str, least: int = 4) -> bool:
     return any(end.endswith(begin[:size]) for size in range(least, len(begin) + 1))
 
 
-def row(section: str, file: str, arm: str, answers: Sequence[Answer], marks: Sequence[Marks]) -> Row:
-    """An arm's figures on some holes."""
-    found: Row = {"section": section, "file": file, "arm": arm, "seed": 0, "holes": len(answers)}
+def row(section: str, file: str, arm: str, some: Sequence[Hole], answers: Sequence[Answer], marks: Sequence[Marks]) -> Row:
+    """An arm's figures on some holes; the intervals draw the files that these are from."""
+    paths = [hole.path for hole in some]
+    found: Row = {"section": section, "file": file, "arm": arm, "seed": 0, "holes": len(some), "files": len(set(paths))}
     for key in ("exact", "renamed", "compiles", "unknown", "doubled"):
         hits = np.array([mark[key] for mark in marks])
-        found |= {key: round(float(hits.mean()), 4), f"{key}_interval": [round(x, 4) for x in interval(hits)]}
+        found |= {key: round(float(hits.mean()), 4), f"{key}_interval": [round(x, 4) for x in interval(hits, paths)]}
     found["first_compiles"] = round(float(np.mean([answer.first for answer in answers])), 4)
     key = RIGHT[section]
     hits = np.array([mark[key] for mark in marks])
@@ -118,30 +81,34 @@ def row(section: str, file: str, arm: str, answers: Sequence[Answer], marks: Seq
 
 
 def infill(some: Sequence[Hole], arms: dict[str, Arm], section: str = "code-infill") -> Iterator[Row]:
-    """Every arm on the same holes, by kind, by length, and all together; and how far the denoiser is ahead of it."""
+    """Every arm on the same holes: all together, by kind, by length, and those of functions that are ``NEW``; and how far the
+    denoiser is ahead of it."""
     lengths = [max(hole.lengths) for hole in some]
     groups: dict[str, Sequence[int]] = {"all": range(len(some))}
     groups |= {kind: [n for n, hole in enumerate(some) if hole.kind == kind] for kind in sorted({hole.kind for hole in some})}
     if section == "code-infill":
         groups |= {f"{a} to {b} tokens": [n for n, size in enumerate(lengths) if a <= size <= b] for a, b in STRATA}
+    groups["new"] = [n for n, hole in enumerate(some) if hole.known < NEW]
     found = dict[str, list[Marks]]()
     for name, arm in arms.items():
         arm(some[0])  # whatever is loaded at first use
         answers = [arm(hole) for hole in some]
         found[name] = marks = [graded(hole, answer) for hole, answer in zip(some, answers, strict=True)]
         for file, numbers in groups.items():
-            if len(numbers):
-                yield row(section, file, name, [answers[n] for n in numbers], [marks[n] for n in numbers])
-        if OURS in found and name != OURS:
-            yield lead(section, name, found[OURS], marks)
+            if not len(numbers):
+                continue
+            holes = [some[n] for n in numbers]
+            yield row(section, file, name, holes, [answers[n] for n in numbers], [marks[n] for n in numbers])
+            if OURS in found and name != OURS:
+                yield lead(section, file, name, holes, [found[OURS][n] for n in numbers], [marks[n] for n in numbers])
 
 
-def lead(section: str, arm: str, ours: Sequence[Marks], theirs: Sequence[Marks]) -> Row:
+def lead(section: str, file: str, arm: str, some: Sequence[Hole], ours: Sequence[Marks], theirs: Sequence[Marks]) -> Row:
     """How many more of the holes, of 1, the denoiser has right than an arm, with the interval of the paired difference."""
     key = RIGHT[section]
     better = np.array([int(a[key]) - int(b[key]) for a, b in zip(ours, theirs, strict=True)])
-    ends = [round(x, 4) for x in interval(better)]
-    line = {"section": f"{section}-lead", "file": "all", "arm": arm, "seed": 0, "holes": len(better)}
+    ends = [round(x, 4) for x in interval(better, [hole.path for hole in some])]
+    line = {"section": f"{section}-lead", "file": file, "arm": arm, "seed": 0, "holes": len(better)}
     return line | {"lead": round(float(better.mean()), 4), "lead_interval": ends}
 
 

@@ -23,41 +23,17 @@ from solver.denoisers.code import CodeDenoiser
 from solver.denoisers.code_network import CodeNetwork
 from solver.denoisers.protocol import Denoiser
 from solver.drive import solve
+from solver.evaluation.code_holes import SEED, Hole
 from solver.policies import Policy
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.faults import Finder, compiles
-from solver.tasks.code_edit.page import Page, Span, roomy, spliced
+from solver.tasks.code_edit.page import Page, roomy, spliced
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.trace import Budget, Outcome
 
-SEED = 990_003
 TRIES = 8
 MANY = (16, 256)  # draws; the latter cost about as many operations as the denoiser's ways
-
-
-@dataclass(frozen=True, eq=False)
-class Hole:
-    """A source with holes, and what stood there. kind: how it was cut.  defined: names of the file that the source is from."""
-
-    kind: str
-    source: str
-    spans: tuple[Span, ...]
-    defined: frozenset[str] = frozenset()
-
-    @property
-    def truth(self) -> tuple[str, ...]:
-        return tuple(self.source[a:b] for a, b in self.spans)
-
-    @property
-    def finder(self) -> Finder:
-        return Finder(self.source, self.spans, self.defined)
-
-    @property
-    def lengths(self) -> list[int]:
-        """Tokens of the truth: an oracle's."""
-        page = Page.of(self.source, self.spans, [1] * len(self.spans))
-        return [max(1, len(page.encoded(number, text))) for number, text in enumerate(self.truth)]
 
 
 @dataclass(frozen=True)

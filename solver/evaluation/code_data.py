@@ -24,8 +24,9 @@ from solver import edits
 from solver.decoders.code import spelled
 from solver.denoisers.code import CodeDenoiser
 from solver.denoisers.code_network import CodeNetwork
-from solver.evaluation.code_arms import Arm, Hole
+from solver.evaluation.code_arms import Arm
 from solver.evaluation.code_benchmarks import BENCHMARKS, Problem, passed, problems, sample
+from solver.evaluation.code_holes import Hole
 from solver.evaluation.statistics import interval
 from solver.reading import Reading
 from solver.tasks.code_edit.faults import compiles

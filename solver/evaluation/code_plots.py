@@ -16,7 +16,7 @@ TITLES = {"gflop": "GFLOP a canvas", "seconds": "seconds a canvas"}
 
 def infill(rows: Sequence[Row]) -> Figure | None:
     """Exact matches of every arm by kind of hole, with intervals."""
-    found = [row for row in chosen(rows, "code-infill") if "tokens" not in row["file"]]
+    found = [row for row in chosen(rows, "code-infill") if "tokens" not in row["file"] and row["file"] != "new"]
     if not found:
         return None
     files = ["all", *dict.fromkeys(row["file"] for row in found if row["file"] != "all")]

@@ -50,6 +50,7 @@ def ahead(rows: Sequence[Row], section: str) -> dict[str, str]:
     return {
         row["arm"]: f"{100 * row['lead']:+.1f} [{100 * row['lead_interval'][0]:.1f}, {100 * row['lead_interval'][1]:.1f}]"
         for row in chosen(rows, f"{section}-lead")
+        if row["file"] == "all"
     }
 
 

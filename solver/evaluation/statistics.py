@@ -8,12 +8,16 @@ from numpy.typing import ArrayLike, NDArray
 DRAWS = 2000
 
 
-def interval(values: ArrayLike, seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean of ``values`` (N,) or (N, seeds): puzzles are drawn anew, their seeds together."""
+def interval(values: ArrayLike, groups: ArrayLike | None = None, seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean of ``values`` (N,) or (N, seeds): puzzles are drawn anew, their seeds together.
+    ``groups`` (N,): whole groups are drawn instead, because what is in one is alike."""
     each = np.asarray(values, float)
     each = each.mean(1) if each.ndim == 2 else each
     if not len(each):
         return float("nan"), float("nan")
+    if groups is not None:
+        number = np.unique(np.asarray(groups), return_inverse=True)[1]
+        return ratio_interval(np.bincount(number, each), np.bincount(number), seed)
     rng = np.random.default_rng(seed)
     means = np.array([each[rng.integers(0, len(each), len(each))].mean() for _ in range(DRAWS)])
     low, high = np.percentile(means, [2.5, 97.5])
