@@ -74,12 +74,15 @@ def edit(
     """At most ``candidates`` ways to fill the holes, character spans of ``source``, the best first; those that do not compile
     last.
 
-    lengths: of the holes in tokens, where they are known (an oracle's).  budget: of row-forwards and seconds, for all together.
+    lengths: of the holes in tokens, where they are known (an oracle's).
+    budget: of seconds and row-forwards, for all that is written; beside that the page is read once, and two row-forwards
+    compare each candidate.
     defined: names that are defined elsewhere, where the source is a part of a program (a function, a notebook's cell).
 
     Raises PageError where the holes overlap, are outside of the source or do not fit a page.
     """
     started, spans = time.perf_counter(), checked(source, holes)
+    lengths = lengths and [length for _, length in sorted(zip(holes, lengths, strict=True))]
     model, task, budget = denoiser_for(denoiser), CodeTask(), budget or usual(len(spans))
     found, rows = dict[str, Edited](), 0
     room = (roomy(len(spans)),) * len(spans)

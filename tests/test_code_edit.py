@@ -297,6 +297,16 @@ def test_other_ways_are_written_beside_the_first_and_the_budget_bounds_all(holes
     assert 20 + 1 < found[0].counters.forwards <= 40 + 1 + 2 * (1 + others)  # and what reads and compares them
 
 
+def test_lengths_belong_to_the_holes_that_they_are_given_with() -> None:
+    first, second = at("not values"), at("0")
+    model = CodeDenoiser(network())
+    one = edits.edit(FUNCTION, [first, second], model, lengths=[4, 1])
+    other = edits.edit(FUNCTION, [second, first], model, lengths=[1, 4])
+    assert one[0].fills == other[0].fills
+    page = Page.of(FUNCTION, [second, first], [1, 1])
+    assert [len(page.encoded(number, fill)) for number, fill in enumerate(one[0].fills)] == [1, 4]
+
+
 def test_what_is_likely_enough_needs_no_other_ways() -> None:
     """Only a single hole's first text, and only where one candidate is asked for and nothing is wrong with it."""
     v, spans = Vocabulary.load(), [at("not values"), at("0")]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from solver.decoders.code import Writing
 from solver.denoisers import controls
+from solver.denoisers.code import CodeDenoiser
 from solver.denoisers.code_network import CodeNetwork
 from solver.denoisers.parts import KNOWN, OPEN, PINNED
-from solver.evaluation import code, code_arms, code_data, code_plots, code_tables, plots
+from solver.evaluation import code, code_arms, code_data, code_holes, code_plots, code_tables, plots
 from solver.evaluation.code_arms import Answer
 from solver.evaluation.code_benchmarks import Call, Problem
 from solver.evaluation.code_holes import Hole, bound, compared, holes
@@ -98,15 +101,15 @@ def test_benchmarks_are_posed_without_their_truth() -> None:
     one = Problem("a", "def f(x):\n    if x:\n", "        return x\n", "    return 0\n", call)
     hole, head, tail = code_data.asked("humaneval-single-line")(one)
     assert (head, tail) == (" " * 8, "\n")
-    assert hole.source == f"def f(x):\n    if x:\n        {code_data.DUMMY}\n    return 0\n"
-    assert hole.truth == (code_data.DUMMY,)
+    assert hole.source == f"def f(x):\n    if x:\n        {code_holes.DUMMY}\n    return 0\n"
+    assert hole.truth == (code_holes.DUMMY,)
     assert one.whole(head + "return x" + tail) == one.whole(one.truth)
     other = Problem("b", "def f(x):\n\tif ", "x > 0:", "\n\t\treturn x\n", call)
     hole, head, tail = code_data.asked("safim-control")(other)
     assert one.truth not in hole.source
     assert other.whole(head + "x > 0" + tail) == other.whole(other.truth)
     hole, head, tail = code_data.asked("humaneval-random-span")(other)
-    assert (hole.source, head, tail) == (other.before + code_data.DUMMY + other.after, "", "")
+    assert (hole.source, head, tail) == (other.before + code_holes.DUMMY + other.after, "", "")
     assert [code_data.indentation(text) for text in ("a:\n", "  a\n\n", "\tif b:\n", "")] == ["    ", "  ", "\t\t", ""]
 
 
@@ -152,3 +155,58 @@ def test_functions_that_are_nearly_copies_are_told_from_new_ones() -> None:
     a, b, c = (hole.known for hole in found)
     assert a > 0.6 > b > 0.2 > c == 0
     assert [hole.source for hole in found] == sources
+
+
+def test_no_arm_sees_the_truth() -> None:
+    """What stands in a hole changes nothing, though it binds a name that is used behind it, or does not."""
+    v = Vocabulary.load()
+    arms = {
+        "diffusion": code_arms.looped(CodeDenoiser(network("diffusion"))),
+        "oneshot": code_arms.one_shot(CodeDenoiser(network("diffusion"))),
+        "random": code_arms.looped(controls.random(v.size, blank=v.blank)),
+        "ar": code_arms.left_to_right(network("ar"), "fim", 4, temperature=1.0),
+    }
+    at = SOURCE.index("size =")
+    for name, arm in arms.items():
+        found = set()
+        for truth in ("size = width * height", "pass", "size = (", "x\ny"):
+            hole = Hole("line", SOURCE.replace("size = width * height", truth), ((at, at + len(truth)),))
+            assert hole.truth == (truth,)
+            assert hole.posed.truth == (code_holes.DUMMY,)
+            found.add(arm(hole).fills)
+        assert len(found) == 1, name
+
+
+def test_of_what_is_all_wrong_the_least_wrong_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    v, at = Vocabulary.load(), SOURCE.index("width * height")
+    some = ["width *", "unknown * other", "unknown * height"]
+
+    def write(*_: object) -> list[Writing]:
+        return [Writing((v.encode(text)[0],), -float(number), 1, 1) for number, text in enumerate(some)]
+
+    monkeypatch.setattr(code_arms, "write", write)
+    hole = Hole("right", SOURCE, ((at, at + len("width * height")),))
+    for likeliest in (False, True):
+        answer = code_arms.left_to_right(network("ar"), "fim", 3, likeliest)(hole)
+        assert (answer.fills, answer.first) == (("unknown * height",), False)
+    some.append("width + height")
+    assert code_arms.left_to_right(network("ar"), "fim", 4)(hole).fills == ("width + height",)
+    assert code_arms.left_to_right(network("ar"), "fim")(hole).fills == ("width *",)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "edits"),
+    [
+        ("a = b\n", "a = b\n", 0),
+        ("a = b\n", "a  =  b\n", 0),  # spaces within a line do not count
+        ("a = b\n", "    a = b\n", 1),
+        ("f(a b)", "f(a, b)", 1),
+        ("f(a a)", "f(a)", 1),
+        ("f(a + b)", "f(c + b)", 1),
+        ("x y z", "z y x", 2),
+        ("", "a b", 2),
+    ],
+)
+def test_edits_of_a_repair(before: str, after: str, edits: int) -> None:
+    assert code.edited(before, after) == code.edited(after, before) == edits
+    assert (code.words(before) == code.words(after)) == (edits == 0)

@@ -9,6 +9,7 @@ AST, which no arm sees.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from solver.denoisers.protocol import Denoiser
 from solver.evaluation.code_arms import Answer, Arm
 from solver.evaluation.code_holes import SEED, Hole
 from solver.evaluation.statistics import interval, solved_within
-from solver.repairs import distance, repair, tokens_of
+from solver.repairs import repair
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.damage import KINDS as DAMAGE
 from solver.tasks.code_edit.damage import Corrupted, corrupt, localisation
@@ -131,14 +132,35 @@ def speed(some: Sequence[Hole], arm: Arm) -> Row:
     }
 
 
+def words(text: str) -> list[str]:
+    """Of a text, broken or not: words, other characters, and the white space that a line begins with; no other white space."""
+    found: list[str] = re.findall(r"\w+|[^\w\s]|\n[ \t]*", "\n" + text)
+    return found
+
+
+def edited(before: str, after: str) -> int:
+    """The fewest words that are put in, left out or replaced on the way from one text to the other (Levenshtein's distance)."""
+    a, b = words(before), words(after)
+    for _ in range(2):  # what both begin with, and end with, needs none
+        same = next((number for number, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
+        a, b = a[same:][::-1], b[same:][::-1]
+    costs = list(range(len(b) + 1))
+    for number, one in enumerate(a, 1):
+        last, costs = costs, [number]
+        for at, other in enumerate(b):
+            costs.append(min(last[at] + (one != other), last[at + 1] + 1, costs[at] + 1))
+    return costs[-1]
+
+
 def repairs(functions: Sequence[Function], models: dict[str, Denoiser], count: int) -> Iterator[Row]:
     """Functions with one small damage: do they compile again, with how many edits, and are they what they were?"""
-    rng, some = np.random.default_rng(SEED), list[Corrupted]()
+    rng, some, paths = np.random.default_rng(SEED), list[Corrupted](), list[str]()
     for at in rng.permutation(len(functions)):
         source = alone(functions[int(at)])
         broken = corrupt(source, (0, len(source)), rng, DAMAGE[len(some) % len(DAMAGE)])
         if broken is not None and len(source) < 6000:
             some.append(broken)
+            paths.append(functions[int(at)].path)
         if len(some) == count:
             break
     for name, model in models.items():
@@ -151,8 +173,8 @@ def repairs(functions: Sequence[Function], models: dict[str, Denoiser], count: i
                     "kind": broken.kind,
                     "compiles": found.error is None,
                     "restored": found.text == broken.original,
-                    "alike": tokens_of(found.text) == tokens_of(broken.original),
-                    "edits": distance(broken.source, found.text) / max(1, distance(broken.source, broken.original)),
+                    "alike": words(found.text) == words(broken.original),
+                    "edits": edited(broken.source, found.text) / max(1, edited(broken.source, broken.original)),
                     "seconds": time.perf_counter() - started,
                     "forwards": found.counters.forwards,
                 }
@@ -161,10 +183,11 @@ def repairs(functions: Sequence[Function], models: dict[str, Denoiser], count: i
             mine = [mark for mark in marks if file in ("all", mark["kind"])]
             if not mine:
                 continue
+            files = [path for path, mark in zip(paths, marks, strict=True) if file in ("all", mark["kind"])]
             line: Row = {"section": "code-repair", "file": file, "arm": name, "seed": 0, "functions": len(mine)}
             for key in ("compiles", "restored", "alike"):
                 hits = np.array([mark[key] for mark in mine])
-                line |= {key: round(float(hits.mean()), 4), f"{key}_interval": [round(x, 4) for x in interval(hits)]}
+                line |= {key: round(float(hits.mean()), 4), f"{key}_interval": [round(x, 4) for x in interval(hits, files)]}
             edits = [mark["edits"] for mark in mine if mark["compiles"]]
             line["edits_median"] = round(float(np.median(edits)), 3) if edits else None
             line["forwards_mean"] = round(float(np.mean([mark["forwards"] for mark in mine])), 2)

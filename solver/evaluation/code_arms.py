@@ -1,7 +1,8 @@
 """Who fills holes in the code evaluation: the denoiser in the loop, the causal network left to right, and two that know nothing.
 
-Every arm takes a :class:`Hole` and gives an :class:`Answer`: what it put there, and what that cost. Checks and retries are the
-same for all: an answer is taken once it compiles and brings in no unknown name.
+Every arm takes a :class:`Hole` and gives an :class:`Answer`: what it put there, and what that cost. It looks at the hole as it
+is posed, without the truth; only those that say so are told its length. Checks and retries are the same for all: an answer is
+taken once it compiles and brings in no unknown name, else the one with the least wrong.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from solver.tasks.code_edit.faults import Finder, compiles
 from solver.tasks.code_edit.page import Page, roomy, spliced
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.trace import Budget, Outcome
+from solver.trace import Budget, Outcome, Step
 
 TRIES = 8
 MANY = (16, 256)  # draws; the latter cost about as many operations as the denoiser's ways
@@ -38,8 +39,8 @@ MANY = (16, 256)  # draws; the latter cost about as many operations as the denoi
 
 @dataclass(frozen=True)
 class Answer:
-    """fills: what was put into the holes; None where the arm gave up.  first: whether the first try compiled.  forwards, gflop,
-    seconds: in all."""
+    """fills: what was put into the holes; None where the arm gave up.  first: whether the first whole draft compiled.
+    forwards, gflop, seconds: in all."""
 
     fills: tuple[str, ...] | None
     first: bool
@@ -51,10 +52,10 @@ class Answer:
 Arm = Callable[[Hole], Answer]
 
 
-def fits(hole: Hole, finder: Finder, fills: Sequence[str]) -> bool:
-    """The checks that every arm may use: it compiles, and brings in no unknown name."""
-    text, spans = spliced(hole.source, hole.spans, fills)
-    return compiles(text) is None and not finder.faults(text, spans)
+def wrong(finder: Finder, fills: Sequence[str]) -> tuple[bool, int]:
+    """The checks that every arm may use: whether it does not compile, and how many faults it has (names that nobody defines)."""
+    text, spans = spliced(finder.source, finder.spans, fills)
+    return compiles(text) is not None, len(finder.faults(text, spans))
 
 
 def ok(hole: Hole, fills: Sequence[str]) -> bool:
@@ -62,15 +63,20 @@ def ok(hole: Hole, fills: Sequence[str]) -> bool:
 
 
 def looped(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
-    """``solver.edit``: probe, lengths, checks."""
+    """``solver.edit``: one way and others beside it, checks."""
 
     def run(hole: Hole) -> Answer:
+        lengths, asked, judged = hole.lengths if oracle else None, hole.posed, list[bool]()
+
+        def watch(row: int, _: Edit, step: Step) -> None:
+            if step.solved or step.violations:  # a whole draft, which was compiled
+                judged.append(all(violation.rule != "syntax" for violation in step.violations))
+
         started = time.perf_counter()
-        lengths = hole.lengths if oracle else None
-        found, *_ = edits.edit(hole.source, hole.spans, model, 1, lengths, seed=seed, defined=hole.defined)
+        found, *_ = edits.edit(asked.source, asked.spans, model, 1, lengths, None, seed, watch, asked.defined)
         seconds = time.perf_counter() - started
         cost = found.counters
-        return Answer(found.fills, found.error is None, cost.forwards, cost.flops / 1e9, seconds)
+        return Answer(found.fills, any(judged[:1]), cost.forwards, cost.flops / 1e9, seconds)
 
     return run
 
@@ -80,9 +86,9 @@ def one_shot(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
     task, policy = CodeTask(), Policy(checks=False, rounds=1)
 
     def run(hole: Hole) -> Answer:
+        sizes, asked = hole.lengths if oracle else [roomy(len(hole.spans))] * len(hole.spans), hole.posed
         started = time.perf_counter()
-        sizes = hole.lengths if oracle else [roomy(len(hole.spans))] * len(hole.spans)
-        edit = Edit.of(hole.source, hole.spans, sizes, edits.page_size(hole.source, hole.spans, sizes), exact=oracle)
+        edit = Edit.of(asked.source, asked.spans, sizes, edits.page_size(asked.source, asked.spans, sizes), exact=oracle)
         outcome = next(e for _, e in solve(task, [edit], model, policy, Budget(forwards=1), seed, 1) if isinstance(e, Outcome))
         fills = edit.page.written(outcome.tokens)
         cost = outcome.counters
@@ -95,12 +101,13 @@ def left_to_right(
     network: CodeNetwork, order: Order, tries: int = 1, likeliest: bool = False, temperature: float = 0.6, seed: int = SEED
 ) -> Arm:
     """The likeliest tokens and ``tries`` - 1 draws, written side by side. The first that passes the checks is taken, or with
-    ``likeliest``, of all that pass, the one it finds likeliest; else the likeliest tokens."""
+    ``likeliest``, of all that pass, the one it finds likeliest. Its page shows 256 tokens, and what it writes comes behind them,
+    further on than in training: pages that leave room for it show less, and are worse (docs/LOG.md)."""
     temperatures = (0.0, *[temperature] * (tries - 1))
 
     def run(hole: Hole) -> Answer:
-        started = time.perf_counter()
-        page, finder = Page.of(hole.source, hole.spans, [1] * len(hole.spans)), hole.finder
+        asked, started = hole.posed, time.perf_counter()
+        page, finder = Page.of(asked.source, asked.spans, [1] * len(asked.spans)), asked.finder
         some = write(network, page, order, temperatures, seed)
         texts = dict[tuple[str, ...], float]()  # in order, each once
         for one in some:
@@ -109,7 +116,10 @@ def left_to_right(
         first, *_ = ways = [*texts]
         if likeliest:
             ways.sort(key=texts.__getitem__, reverse=True)
-        best = next((fills for fills in ways if fits(hole, finder, fills)), first) if tries > 1 else first
+        best = first
+        if tries > 1:
+            good = next((fills for fills in ways if wrong(finder, fills) == (False, 0)), None)
+            best = good or min(ways, key=lambda fills: wrong(finder, fills))
         steps, gflop = sum(one.steps for one in some), sum(one.flops for one in some) / 1e9
         return Answer(best, ok(hole, first), steps, gflop, time.perf_counter() - started)
 
@@ -135,8 +145,8 @@ class NGram:
                     after[tuple(ids[at - order : at])][token] += weight
 
     def __call__(self, hole: Hole) -> Answer:
-        started = time.perf_counter()
-        v, page = Vocabulary.load(), Page.of(hole.source, hole.spans, hole.lengths)
+        asked, lengths, started = hole.posed, hole.lengths, time.perf_counter()
+        v, page = Vocabulary.load(), Page.of(asked.source, asked.spans, lengths)
         cache: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
         inside = ~page.pinned
         for part in np.split(page.tokens, np.flatnonzero(np.diff(inside.astype(int))) + 1):

@@ -13,13 +13,14 @@ import numpy as np
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.faults import Finder, compiles
 from solver.tasks.code_edit.holes import Cut
-from solver.tasks.code_edit.page import Page, PageError, Span
+from solver.tasks.code_edit.page import Page, PageError, Span, spliced
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.training.code_pages import alone
 
 SEED = 990_003
 LONGEST, MOST = 40, 8  # tokens of a hole, holes of a source
 RUN = 8  # tokens
+DUMMY = "?"  # stands in a hole for those who are to fill it: no Python, so that the source is an unfinished one
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,12 @@ class Hole:
     @property
     def truth(self) -> tuple[str, ...]:
         return tuple(self.source[a:b] for a, b in self.spans)
+
+    @property
+    def posed(self) -> Hole:
+        """As it is put to an arm, without the truth."""
+        source, spans = spliced(self.source, self.spans, [DUMMY] * len(self.spans))
+        return replace(self, source=source, spans=spans)
 
     @property
     def finder(self) -> Finder:
