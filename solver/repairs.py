@@ -17,7 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from solver.denoisers.protocol import Denoiser
 from solver.edits import Edited, denoiser_for
 from solver.tasks.canvas import Canvas
 from solver.tasks.code_edit.broken import refusal, suspects, white
-from solver.tasks.code_edit.faults import compiles
+from solver.tasks.code_edit.faults import compiles, remarks
 from solver.tasks.code_edit.lexer import guess_unit
 from solver.tasks.code_edit.page import PAGES, Page, PageError, Span
 from solver.tasks.code_edit.places import pieces
@@ -61,17 +61,21 @@ def repair(
 ) -> list[Edited]:
     """At most ``candidates`` sources that compile, the best first; one that does not where none was found.
 
-    budget: of forwards and seconds, for all together. Nothing is proven by a failure. Raises ValueError where the source
-    compiles."""
+    budget: of forwards and seconds, for all together, half of either for what is put in and the rest for comparing. Nothing is
+    proven by a failure. Raises ValueError where the source compiles."""
     if compiles(source) is None:
         raise ValueError("the source compiles already")
     model, budget, spent, at = denoiser_for(denoiser), budget or Budget(forwards=None), Counters(), source
     found = list[Edited]()
+
+    def early(_: object) -> bool:
+        return not budget.cancelled() and (budget.seconds is None or time.perf_counter() - spent.started < budget.seconds)
+
     for _ in range(ROUNDS):
-        tried = list(dict.fromkeys(attempts(at, model, budget, seed, spent)))
-        good = [(text, span) for text, span in tried if compiles(text) is None]
+        tried = list(dict.fromkeys(takewhile(early, attempts(at, model, budget, seed, spent))))
+        good = [one for one in takewhile(early, tried) if compiles(one[0]) is None]
         if good:
-            found = best(source, good, model, spent)[:candidates]
+            found = best(source, good, model, budget, spent)[:candidates]
             break
         further = max(tried, key=lambda one: progress(one[0]), default=None)
         if further is None or progress(further[0]) <= progress(at) or budget.spent(spent):
@@ -95,7 +99,7 @@ def attempts(source: str, model: Denoiser, budget: Budget, seed: int, spent: Cou
             yield put(source, one.span, one.text)
     asked = [one.span for one in found if one.text is None]
     if budget.forwards is not None:
-        asked = asked[: max(1, budget.forwards - spent.forwards)]
+        asked = asked[: max(1, budget.forwards // 2 - spent.forwards)]
     edits = [edit for span in asked if (edit := page_at(source, span)) is not None]
     for cells in PAGES:
         some = [edit for edit in edits if len(edit.page.tokens) == cells]
@@ -199,23 +203,32 @@ def drafts(edits: Sequence[Edit], model: Denoiser, seed: int, spent: Counters) -
         yield edit, list(dict.fromkeys(fill for fill in fills if fill))
 
 
-def best(source: str, good: Sequence[tuple[str, Span]], model: Denoiser, spent: Counters) -> list[Edited]:
+def best(source: str, good: Sequence[tuple[str, Span]], model: Denoiser, budget: Budget, spent: Counters) -> list[Edited]:
     """Those with the fewest edits first: of these, where a piece stands twice in a row, that without the second, then what the
     denoiser finds likelier. Of those that differ by spaces alone only the one that was proposed first."""
     first = dict[tuple[str, ...], tuple[str, Span]]()
     for one in good:
         first.setdefault(tuple(tokens_of(one[0])), one)
     edits = {one: distance(source, one[0]) for one in first.values()}
-    few = sorted(edits, key=edits.__getitem__)[:READ]
+    most = READ if budget.forwards is None else min(READ, max(1, (budget.forwards - spent.forwards) // 2))
+    few = sorted(edits, key=edits.__getitem__)[:most]
     marks = dict(zip(few, plausible(few, model, spent), strict=True))
     once = {put(source, span, "")[0] for span in doubled(source, pieces(source))}
     order = sorted(few, key=lambda one: (edits[one], one[0] not in once, -marks[one]))
-    return [Edited(one[0], (), None, (), marks[one], spent) for one in order]
+    return [Edited(one[0], (), None, unknown(*one), marks[one], spent) for one in order]
+
+
+def unknown(text: str, span: Span) -> tuple[str, ...]:
+    """Names in a part of a text that nobody defines."""
+    return tuple(one.message for one in remarks(text) if one.rule == "name" and span[0] <= one.span[0] < span[1])
 
 
 def distance(before: str, after: str) -> int:
     """Pieces that are gone or new; one that is replaced is one. White space at the beginning of a line is a piece."""
     a, b = tokens_of(before), tokens_of(after)
+    for _ in range(2):  # what both begin with, and end with, stays: the rest takes a time that grows with its square
+        same = next((number for number, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
+        a, b = a[same:][::-1], b[same:][::-1]
     ops = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
     return sum(max(a1 - a0, b1 - b0) for kind, a0, a1, b0, b1 in ops if kind != "equal")
 
@@ -236,7 +249,7 @@ def plausible(some: Sequence[tuple[str, Span]], model: Denoiser, spent: Counters
         tokens, (start, capacity) = page.tokens.copy(), page.slots[0]
         fill = page.encoded(0, text[a:b])[:capacity]
         tokens[start : start + len(fill)] = fill
-        end = int((tokens != v.blank).nonzero()[0][-1]) + 1
+        end = int(np.max(np.flatnonzero(tokens != v.blank), initial=-1)) + 1  # of what may be nothing at all
         about = np.zeros(cells, bool)
         about[max(0, start - WINDOW) : min(end, start + capacity + WINDOW)] = True
         about &= tokens != v.blank

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import stat
 import time
+from codecs import BOM_UTF8
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -18,7 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver import checkpoint, edits, reading, repairs
-from solver.cli.main import main
+from solver.cli import edit as edit_command
+from solver.cli import source
+from solver.cli.main import UsageError, main
 from solver.decoders.code import Order, document, spelled, write
 from solver.denoisers import controls
 from solver.denoisers.code import CodeDenoiser, slot_offsets
@@ -502,6 +506,33 @@ def test_a_line_may_be_as_deep_as_those_behind_it() -> None:
     assert repairs.lines_about("a", 0) == [0]
 
 
+@pytest.mark.parametrize("broken", [")", "(", '"', "x y", "(" * 300])
+def test_of_the_smallest_sources_there_is_a_repair_or_an_error(broken: str) -> None:
+    (found,) = repairs.repair(broken, controls.random(2048, blank=2047))
+    assert found.error == compiles(found.text)
+
+
+def test_budgets_bound_a_repair() -> None:
+    """Forwards are the model's, of what is put in and of what compares; seconds are looked at between any two attempts."""
+    broken, random_ = FUNCTION.replace("(values)", "(values", 1), controls.random(2048, blank=2047)
+    free = repairs.repair(broken, random_)[0].counters.forwards
+    for forwards in (4, 10, 30):
+        assert repairs.repair(broken, random_, budget=Budget(forwards=forwards))[0].counters.forwards <= forwards + 1 < free
+    started = time.perf_counter()
+    long = "".join(f"def f{number}(a):\n    return a[{number}]\n" for number in range(9000)) + "x = (\n"
+    repairs.repair(long, random_, budget=Budget(None, seconds=0.2))
+    assert time.perf_counter() - started < 20
+
+
+def test_a_repair_says_which_names_nobody_defines() -> None:
+    name = controls.oracle(2048, np.full(96, Vocabulary.load().encode("a")[0][0]))
+    (found,) = repairs.repair("x = 1 +\n", name)
+    assert "undefined name 'a" in " ".join(found.unknown) or found.text == "x = 1 \n"
+    assert repairs.unknown("x = f(1, y)\n", (4, 5)) == ("undefined name 'f'",)
+    assert repairs.unknown("x = f(1, y)\n", (9, 10)) == ("undefined name 'y'",)
+    assert repairs.unknown("x = f(1, y)\n", (6, 7)) == ()
+
+
 def test_repairing_what_is_whole_is_an_error() -> None:
     with pytest.raises(ValueError, match="compiles already"):
         repairs.repair("x = 1\n", controls.random(2048))
@@ -518,43 +549,68 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def test_fill_writes_only_what_compiles(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def fill(file: Path, *options: str) -> int:
+    return main(["edit", "fill", str(file), *options])
+
+
+def test_fill_writes_what_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Into the file, whose mode, byte order mark and other bytes stay."""
+    answer = np.full(96, Vocabulary.load().blank)
+    page = Page.of(FUNCTION, [at("0")], [24], 96)
+    answer[page.slots[0][0]] = page.encoded(0, "1")[0]
+    monkeypatch.setattr(edits, "denoiser_for", lambda _: controls.oracle(2048, answer))
+    file = tmp_path / "mean.py"
+    for mark in (b"", BOM_UTF8):
+        file.write_bytes(mark + FUNCTION.encode())
+        file.chmod(0o640)
+        assert fill(file, "--hole", "3:13-3:14", "--json", "--write") == 0
+        said = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+        assert said["status"] == "compiles"
+        assert said["candidates"][0]["fills"] == ["1"]
+        assert file.read_bytes() == mark + FUNCTION.replace("total = 0", "total = 1").encode()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o640
+        assert [path.name for path in tmp_path.iterdir()] == ["mean.py"]
+
+
+def test_what_does_not_compile_is_not_written(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mean.py"
     file.write_text(FUNCTION)
-    file.chmod(0o640)
-    code = main(
-        [
-            "edit",
-            "fill",
-            str(file),
-            "--hole",
-            "3:13-3:14",
-            "--denoiser",
-            "random",
-            "--json",
-            "--n",
-            "3",
-            "--write",
-            "--forwards",
-            "8",
-        ]
-    )
-    said = json.loads(capsys.readouterr().out)
-    if code == 0:
-        assert file.read_text() == said["candidates"][0]["text"]
-        assert compiles(file.read_text()) is None
-    else:
-        assert said["status"] == "invalid"
-        assert file.read_text() == FUNCTION
-    assert stat.S_IMODE(file.stat().st_mode) == 0o640
-    assert [path.name for path in tmp_path.iterdir()] == ["mean.py"]
-    file.write_text(FUNCTION)
     hole = "2:5-8:31"  # a model that knows nothing does not write a function
-    assert main(["edit", "fill", str(file), "--hole", hole, "--denoiser", model, "--forwards", "2", "--write"]) == 1
+    assert fill(file, "--hole", hole, "--denoiser", model, "--forwards", "2", "--write") == 1
     captured = capsys.readouterr()
     assert "invalid" in captured.err
     assert captured.out == ""
     assert file.read_text() == FUNCTION
+
+
+def test_nothing_is_written_over_the_work_of_others(tmp_path: Path) -> None:
+    """A file that has changed since it was read, one that may not be written, a folder without room for another file."""
+    file = tmp_path / "a.py"
+    file.write_text("x = 1\n")
+    read = source.read(str(file))
+    file.write_text("x = 2\n")
+    with pytest.raises(UsageError, match="has changed"):
+        source.replace_file(read, "x = 3\n")
+    assert file.read_text() == "x = 2\n"
+    read = source.read(str(file))
+    file.chmod(0o400)
+    if not os.access(file, os.W_OK):  # who may write everything is not asked
+        with pytest.raises(UsageError, match="not writable"):
+            source.replace_file(read, "x = 3\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.py"]
+    link = tmp_path / "link.py"
+    file.chmod(0o600)
+    link.symlink_to(file)
+    source.replace_file(source.read(str(link)), "x = 3\n")
+    assert link.is_symlink()
+    assert file.read_text() == "x = 3\n"
+
+
+def test_a_diff_shows_line_ends_and_says_where_the_last_is_missing() -> None:
+    assert edit_command.diff("a\nb\n", "a\nb", "f", False).endswith("-b\n+b\n\\ No newline at end of file")
+    assert edit_command.diff("a\r\nb\r\n", "a\r\nb\n", "f", False).endswith(" a\n-b\n+b")
+    assert "@@ -1 +1 @@" in edit_command.diff("a\fb\n", "a\fc\n", "f", False)
+    assert edit_command.diff("a\n", "a\n", "f", True) == ""
 
 
 def test_repair_of_a_file(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -582,6 +638,10 @@ def test_repair_of_a_file(tmp_path: Path, model: str, capsys: pytest.CaptureFixt
         (b"x = '\xff'\n", ["--hole", "1:1-1:2"], "not UTF-8"),
         (b"x\n" * 50_000, ["--hole", "1:1-1:2"], "lines"),
         (b"x = 1\n", ["--hole", "1:1-1:2", "--denoiser", "nonsense"], "nonsense"),
+        (b"x = 1\n", ["--hole", f"1:1-1:{'9' * 5000}"], "not L:C-L:C"),
+        (b"# coding: latin-1\nx = '\xc3\xa9'\n", ["--hole", "2:1-2:2"], "only UTF-8"),
+        (b"# coding: nonsense\nx = 1\n", ["--hole", "2:1-2:2"], "nonsense"),
+        (b"\xef\xbb\xbf\n", ["--hole", "1:1-1:1"], "empty"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(
@@ -601,6 +661,13 @@ def test_repairing_a_whole_file_is_bad_input(tmp_path: Path, capsys: pytest.Capt
     file.write_text("x = 1\n")
     assert main(["edit", "repair", str(file), "--denoiser", "random"]) == 2
     assert "nothing to repair" in capsys.readouterr().err
+    file.write_bytes(BOM_UTF8 + b"x = 1\n")
+    assert main(["edit", "repair", str(file), "--denoiser", "random"]) == 2
+    assert "nothing to repair" in capsys.readouterr().err
+    file.write_text("x = (1\n")
+    assert main(["edit", "repair", str(file), "--denoiser", "random", "--trace", str(tmp_path / "trace")]) == 2
+    assert "no steps" in capsys.readouterr().err
+    assert not (tmp_path / "trace").exists()
     assert main(["edit", "fill", str(tmp_path / "none.py"), "--hole", "1:1-1:2"]) == 2
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +213,26 @@ def test_of_what_is_all_wrong_the_least_wrong_is_taken(monkeypatch: pytest.Monke
 def test_edits_of_a_repair(before: str, after: str, edits: int) -> None:
     assert code.edited(before, after) == code.edited(after, before) == edits
     assert (code.words(before) == code.words(after)) == (edits == 0)
+
+
+def test_holes_in_functions_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those without a bug, and the programs of a benchmark once each; what their programs define is known, what a hole takes away
+    is not."""
+    tokens = ["#NEWLINE#", "def f(", "items", ")", ":", "#NEWLINE#", "#INDENT#", "found", "=", "outside", "(", "items", ")"]
+    tokens += ["#NEWLINE#", "return", "found", "+", "found"]
+    row = {"source_tokens": tokens, "has_bug": False, "error_location": 0, "repair_targets": [], "repair_candidates": []}
+    rows = [row, row | {"has_bug": True, "error_location": 11, "repair_targets": [7], "repair_candidates": [7, 11]}]
+    data = "\n".join(json.dumps(one) for one in rows).encode()
+    (tmp_path / "great_varmisuse_dev.jsonl.gz").write_bytes(gzip.compress(data))
+    lines = [
+        Problem("A/1/a", "def area(w, h):\n", "    size = w * h\n", "    return size or -size\n", (Call("1"),)),
+        Problem("A/1/b", "def area(w, h):\n    size = w * h\n", "    return size or -size\n", "", (Call("1"),)),
+    ]
+    monkeypatch.setattr(code_data, "problems", lambda *_: lines)
+    found = code_data.others(tmp_path, None)
+    assert {hole.path for hole in found} == {"A/1", "GREAT/0"}
+    (one,) = (hole for hole in found if hole.path == "GREAT/0")
+    assert (one.kind, one.defined) == ("variable", {"f", "outside"})
+    assert len(set(one.truth)) == 1
+    a = one.source.index("outside(items)")
+    assert code_data.used(replace(one, spans=((a, a + 14),))) == set()

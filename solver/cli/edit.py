@@ -8,24 +8,18 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-import os
-import re
+import math
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solver.cli import board, options
 from solver.cli.main import UsageError
+from solver.cli.source import read, replace_file, span
 
 if TYPE_CHECKING:
     from solver.edits import Edited
     from solver.tasks.code_edit.task import Edit
     from solver.trace import Step
-
-LARGEST = 2_000_000  # bytes
-MOST_LINES = 20_000
-HOLE = re.compile(r"(\d+):(\d+)-(\d+):(\d+)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--n", type=options.whole(1), default=1, metavar="N", help="candidates to show, the best first (1)")
     parser.add_argument("--write", action="store_true", help="put the best candidate into FILE, if it compiles")
-    options.add_shared(parser)
+    options.add_shared(parser, forwards="64 for one hole, 80 for several; a repair's own number")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,7 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("fill needs a --hole" if arguments.action == "fill" else "repair takes no --hole")
     if arguments.write and arguments.source == "-":
         raise UsageError("--write needs a file")
-    text = read(arguments.source)
+    if arguments.action == "repair" and (arguments.watch or arguments.trace is not None):
+        raise UsageError("--watch and --trace go with fill: a repair has no steps")
+    source = read(arguments.source)
+    text = source.text
     holes = [span(text, hole) for hole in arguments.hole]
 
     import torch
@@ -86,62 +83,9 @@ def run(arguments: argparse.Namespace) -> int:
     good = [one for one in found if one.error is None]
     report(arguments, text, good or found[:1], colour)
     if good and arguments.write:
-        replace_file(Path(arguments.source), good[0].text)
+        replace_file(source, good[0].text)
         print(f"{arguments.source}: written", file=sys.stderr)
     return 0 if good else 1
-
-
-def read(name: str) -> str:
-    """A source, its line ends as they are. Raises UsageError in one line."""
-    try:
-        data = sys.stdin.buffer.read(LARGEST + 1) if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{name}: cannot be read ({error.strerror})") from None
-    if len(data) > LARGEST or data.count(b"\n") > MOST_LINES:
-        raise UsageError(f"{name}: more than {LARGEST:,} bytes or {MOST_LINES:,} lines")
-    if not data.strip():
-        raise UsageError(f"{name}: empty")
-    if b"\0" in data:
-        raise UsageError(f"{name}: binary, not Python")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{name}: not UTF-8 at byte {error.start}") from None
-
-
-def span(text: str, hole: str) -> tuple[int, int]:
-    """A hole's characters. Raises UsageError in one line."""
-    found = HOLE.fullmatch(hole)
-    if found is None:
-        raise UsageError(f"--hole {hole}: not L:C-L:C, as in 12:8-12:14")
-    lines = text.split("\n")
-    ends = []
-    for line, column in ((int(found[1]), int(found[2])), (int(found[3]), int(found[4]))):
-        if not 1 <= line <= len(lines):
-            raise UsageError(f"--hole {hole}: there is no line {line}; the file has {len(lines)}")
-        if not 1 <= column <= len(lines[line - 1]) + 1:
-            raise UsageError(f"--hole {hole}: line {line} has no column {column}; it has {len(lines[line - 1])} characters")
-        ends.append(sum(len(one) + 1 for one in lines[: line - 1]) + column - 1)
-    if ends[1] < ends[0]:
-        raise UsageError(f"--hole {hole}: ends before it begins")
-    return ends[0], ends[1]
-
-
-def replace_file(path: Path, text: str) -> None:
-    """The file's new contents, whole or not at all; its mode stays. Raises UsageError in one line."""
-    try:
-        path = path.resolve()
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(text.encode())
-            os.chmod(temporary, path.stat().st_mode & 0o7777)
-            os.replace(temporary, path)
-        except OSError:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def report(arguments: argparse.Namespace, before: str, found: list[Edited], colour: bool) -> None:
@@ -168,18 +112,24 @@ def as_json(one: Edited) -> dict[str, Any]:
         "text": one.text,
         "error": one.error,
         "unknown": list(one.unknown),
-        "score": round(one.score, 4),
+        "score": round(one.score, 4) if math.isfinite(one.score) else None,
         **one.counters.summary(),
     }
 
 
 def diff(before: str, after: str, name: str, colour: bool) -> str:
     """A unified diff, red and green where colour is wanted."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, lineterm="")
+    lines = (line.rstrip("\r") for line in difflib.unified_diff(by_line(before), by_line(after), name, name, lineterm=""))
     if not colour:
         return "\n".join(lines)
     codes = {"+": "32", "-": "31", "@": "36"}
     return "\n".join(f"\x1b[{codes[line[0]]}m{line}\x1b[0m" if line[:1] in codes else line for line in lines)
+
+
+def by_line(text: str) -> list[str]:
+    """Lines as Python counts them; one without an end says so, as in any diff."""
+    *lines, last = text.split("\n")
+    return [*lines, f"{last}\n\\ No newline at end of file"] if last else lines
 
 
 def drawn(edit: Edit, event: Step, colour: bool) -> str:

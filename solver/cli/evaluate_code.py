@@ -15,7 +15,7 @@ from solver.cli.main import UsageError
 
 Row = dict[str, Any]
 OWN = ("infill", "dependent", "repair", "speed")  # on functions of the corpus's development half
-DATA = ("misuse", "benchmarks")  # on the development files of --data
+DATA = ("misuse", "others", "benchmarks")  # on the development files of --data
 SECTIONS = OWN + DATA
 SEVERAL = 250  # sets of dependent holes of each kind; there are fewer calls and imports
 
@@ -72,6 +72,8 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
 
         if "misuse" in sections:
             yield from code_data.misuse(folder, network, baseline, arguments.limit)
+        if "others" in sections:
+            yield from code.infill(compared(code_data.others(folder, arguments.limit), corpus.train), arms, "code-others")
         if "benchmarks" in sections:
             yield from code_data.benchmarks(folder, arms, arguments.limit)
 
@@ -87,6 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
     for row in rows(arguments, sections):
         key = [row.get(name) for name in ("section", "file", "arm", "seed")]
         found = [old for old in found if [old.get(name) for name in ("section", "file", "arm", "seed")] != key]
+        if row["arm"] == "diffusion" and row["file"] == "all":  # how far the one before was ahead of others is of no more use
+            found = [old for old in found if old["section"] != f"{row['section']}-lead"]
         found.append(row)
         results.write_text(json.dumps({"rows": found}, indent=1) + "\n")
         print({name: value for name, value in row.items() if not name.startswith("within")}, file=sys.stderr, flush=True)

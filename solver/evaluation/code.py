@@ -34,7 +34,7 @@ Marks = dict[str, bool]
 STRATA = ((1, 2), (3, 5), (6, 10), (11, 40))  # tokens of a hole
 GFLOP = (0.3, 1.0, 3.0, 10.0, 30.0)
 SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-RIGHT = {"code-infill": "exact", "code-dependent": "renamed"}  # what counts as right
+RIGHT = {"code-infill": "exact", "code-dependent": "renamed", "code-others": "renamed"}  # what counts as right
 OURS = "diffusion"
 NEW = 0.5  # of what a function says, at most, stands in functions of the training too
 

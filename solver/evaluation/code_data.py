@@ -1,9 +1,10 @@
 """Code edits on public development data: variable misuse with the place given, and fills that are graded by running tests.
 
-    python -m solver evaluate code --data ../shared/data --out results --sections misuse,benchmarks
+    python -m solver evaluate code --data ../shared/data --out results --sections misuse,others,benchmarks
 
 misuse: one mention of a variable in a function is wrong, and which one is told; every arm scores the candidates that the data
 names. Synthetic bugs with the place given say how well names are understood, and nothing about finding bugs.
+others: holes that depend on each other in functions of programs that no setting was chosen with.
 benchmarks: pass@1, in the sandbox.
 """
 
@@ -14,6 +15,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,12 @@ from solver.denoisers.code import CodeDenoiser
 from solver.denoisers.code_network import CodeNetwork
 from solver.evaluation.code_arms import Arm
 from solver.evaluation.code_benchmarks import BENCHMARKS, Problem, passed, problems, sample
-from solver.evaluation.code_holes import DUMMY, Hole
+from solver.evaluation.code_holes import DUMMY, Hole, holes
 from solver.evaluation.statistics import interval
 from solver.reading import Reading
-from solver.tasks.code_edit.faults import compiles
+from solver.tasks.code_edit.corpus import Function
+from solver.tasks.code_edit.faults import compiles, remarks
+from solver.tasks.code_edit.holes import dependent
 from solver.tasks.code_edit.page import Page, PageError, roomy
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.varmisuse import Converted, varmisuse
@@ -47,6 +51,23 @@ def converted(folder: Path, count: int | None) -> tuple[list[Converted], Counter
     some = [one for one in found if one is not None and one.span is not None and set(one.targets) <= set(one.candidates)]
     reasons["no bug"] += sum(one is not None and one.span is None for one in found)
     return some[:count], reasons
+
+
+def others(folder: Path, count: int | None) -> list[Hole]:
+    """Sets of dependent holes, at most ``count`` of each kind, in HumanEval's solutions and in those functions of the misuse data
+    that have no bug. The programs of the latter are not there: what is used and not defined around the holes is defined there."""
+    whole = {one.name.rsplit("/", 1)[0]: one.whole(one.truth) for one in problems(folder, "humaneval-single-line")}
+    lines = gzip.decompress((folder / "great_varmisuse_dev.jsonl.gz").read_bytes()).splitlines()
+    some = (varmisuse(json.loads(line)) for line in lines)
+    whole |= {f"GREAT/{n}": one.source for n, one in enumerate(some) if one is not None and one.span is None}
+    functions = [Function(name, source, (0, len(source))) for name, source in whole.items()]
+    return [replace(one, defined=one.defined | used(one)) for one in holes(functions, dependent, count or len(functions))]
+
+
+def used(hole: Hole) -> frozenset[str]:
+    """Names that a source uses outside of its holes and nobody defines."""
+    outside = (one for one in remarks(hole.source) if all(one.span[1] <= a or b <= one.span[0] for a, b in hole.spans))
+    return frozenset(one.name for one in outside if one.rule == "name")
 
 
 def by_denoiser(network: CodeNetwork) -> Choose:

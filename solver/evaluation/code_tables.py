@@ -59,16 +59,20 @@ def by_file(rows: Sequence[Row], section: str, key: str) -> str:
     found = {(row["arm"], row["file"]): row for row in chosen(rows, section)}
     files = list(dict.fromkeys(file for _, file in found if file != "all"))
     sizes = {file: next(row["holes"] for (_, name), row in found.items() if name == file) for file in files}
-    lines = [
-        [arm, *(share(found[arm, file], key) if (arm, file) in found else "" for file in files)]
-        for arm in dict.fromkeys(arm for arm, _ in found)
-    ]
+
+    def cell(arm: str, file: str) -> str:
+        row = found.get((arm, file))
+        if row is None:
+            return ""
+        return share(row, key) + ("" if row["holes"] == sizes[file] else f" of {row['holes']}")
+
+    lines = [[arm, *(cell(arm, file) for file in files)] for arm in dict.fromkeys(arm for arm, _ in found)]
     return table(["arm", *(f"{file} ({sizes[file]})" for file in files)], lines)
 
 
-def dependent(rows: Sequence[Row]) -> str:
+def dependent(rows: Sequence[Row], section: str = "code-dependent") -> str:
     """Every arm on holes that depend on each other: all right up to renaming, at most so many GFLOP or seconds each."""
-    found, leads = [row for row in chosen(rows, "code-dependent") if row["file"] == "all"], ahead(rows, "code-dependent")
+    found, leads = [row for row in chosen(rows, section) if row["file"] == "all"], ahead(rows, section)
     budgets = [(name, b) for name in ("gflop", "seconds") for b in (found[0][f"within_{name}"] if found else {})]
     lines = [
         [
@@ -151,6 +155,8 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
     "code-infill-by-kind": lambda rows: by_file(rows, "code-infill", "exact"),
     "code-dependent": dependent,
     "code-dependent-by-kind": lambda rows: by_file(rows, "code-dependent", "renamed"),
+    "code-others": lambda rows: dependent(rows, "code-others"),
+    "code-others-by-kind": lambda rows: by_file(rows, "code-others", "renamed"),
     "code-repair": repair,
     "code-localisation": localisation,
     "code-misuse": misuse,
