@@ -39,7 +39,7 @@ REACH = 3  # pieces on either side of one
 ROOM = 3  # cells of what may be put in
 LIKELIEST = 8  # tokens that are tried in each hole
 READ = 60  # repairs that are read again
-WINDOW = 5  # tokens on either side of a repair that have a say
+WINDOW = 10  # tokens on either side of a repair that have a say
 LINES = 12  # on either side of one that is indented wrongly, whose indentation is tried for it
 ROUNDS = 3  # of a source that is broken in several places
 
