@@ -34,11 +34,17 @@ def dependent(rows: Sequence[Row]) -> Figure | None:
     for panel, (name, title) in zip(axes, TITLES.items(), strict=True):
         for row in found:
             within = row[f"within_{name}"]
-            panel.plot([float(b) for b in within], [100 * s for s in within.values()], label=row["arm"], **look(row["arm"]))
+            panel.plot([float(b) for b in within], [100 * s for s in within.values()], label=row["arm"], **line(row["arm"]))
         panel.set(xscale="log", xlabel=title, title="")
-    axes[0].set_ylabel("all holes right up to renaming, %")
+    axes[0].set_ylabel("sets of holes right, %")
     legend(figure, axes)
     return figure
+
+
+def line(arm: str) -> dict[str, Any]:
+    """The look of an arm, with dashes that tell its variants apart."""
+    dashes = {"ar-fim, likeliest of 16": "--", "ar-fim, likeliest of 256": "-.", "diffusion-oneshot, true length": "--"}
+    return {**look(arm), **({"linestyle": dashes[arm]} if arm in dashes else {})}
 
 
 PLOTS: dict[str, Callable[[Sequence[Row]], Figure | None]] = {"code_infill": infill, "code_dependent": dependent}
