@@ -5,13 +5,14 @@
     best.text                                             # "def f(a):\\n    return a\\n"
 
 Near the places where the trouble may be (:func:`~solver.tasks.code_edit.broken.suspects`) pieces are left out, replaced, or put
-in between; what stands there is the denoiser's: the likeliest tokens of a hole. Of what compiles, the fewest edits win, then
+in between; what stands there is the denoiser's: the likeliest tokens of a hole (or what the compiler says that it expected). Of what compiles, the fewest edits win, then
 the second of two equal pieces goes (a rule, not the denoiser's), then what it finds likelier, read together with what stands
 around it.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,8 @@ READ = 60  # repairs that are read again
 WINDOW = 10  # tokens on either side of a repair that have a say
 LINES = 12  # on either side of one that is indented wrongly, whose indentation is tried for it
 ROUNDS = 3  # of a source that is broken in several places
+
+EXPECTED = re.compile(r"expected '(\W+)'")  # in what the compiler says
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,12 @@ def put(source: str, span: Span, text: str) -> tuple[str, Span]:
 
 
 def proposals(source: str) -> Iterator[Proposal]:
-    """What may be tried: near the suspects, nearest first."""
-    found = pieces(source)
+    """What may be tried: what the compiler says that it expected, then near the suspects, nearest first."""
+    found, refused = pieces(source), refusal(source)
     starts, ends = [a for a, _ in found], [b for _, b in found]
+    if refused is not None and refused.place is not None and (expected := EXPECTED.search(refused.message)):
+        before = bisect_right(ends, refused.place[0])
+        yield from (Proposal((at, at), expected[1]) for at in (*ends[max(0, before - 1) : before], refused.place[0]))
     for suspect in suspects(source)[:SUSPECTS]:
         low, high = bisect_right(ends, suspect[0] - 1), bisect_left(starts, suspect[1] + 1)
         yield from indentations(source, suspect)

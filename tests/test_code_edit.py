@@ -461,6 +461,8 @@ def test_what_is_written_side_by_side_has_the_likelihood_of_the_whole(order: Ord
         ("x = (1, 2))\n", "x = (1, 2)\n"),
         ("if a:\nb = 1\n", "if a:\n    b = 1\n"),
         ("for a in in b:\n    pass\n", "for a in b:\n    pass\n"),
+        ("while a\n    b()\n", "while a:\n    b()\n"),
+        ("if not not a  # why\n    b()\n", "if not not a:  # why\n    b()\n"),
     ],
 )
 def test_small_damages_have_a_repair_of_one_edit(broken: str, whole: str) -> None:
