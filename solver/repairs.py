@@ -5,9 +5,9 @@
     best.text                                             # "def f(a):\\n    return a\\n"
 
 Near the places where the trouble may be (:func:`~solver.tasks.code_edit.broken.suspects`) pieces are left out, replaced, or put
-in between; what stands there is the denoiser's: the likeliest tokens of a hole (or what the compiler says that it expected). Of what compiles, the fewest edits win, then
-the second of two equal pieces goes (a rule, not the denoiser's), then what it finds likelier, read together with what stands
-around it.
+in between; what stands there is the denoiser's: the likeliest tokens of a hole. Of what compiles, the fewest edits win, then what
+the denoiser finds likelier, read together with what stands around it. Two rules help it: what the compiler says that it expected
+is tried too, and of two equal pieces in a row the second goes before anything else is changed.
 """
 
 from __future__ import annotations
