@@ -7,7 +7,7 @@
 Near the places where the trouble may be (:func:`~solver.tasks.code_edit.broken.suspects`) pieces are left out, replaced, or put
 in between; what stands there is the denoiser's: the likeliest tokens of a hole. Of what compiles, the fewest edits win, then what
 the denoiser finds likelier, read together with what stands around it. Two rules help it: what the compiler says that it expected
-is tried too, and of two equal pieces in a row the second goes before anything else is changed.
+is tried too, and of two equal pieces in a row one goes before anything else of as few edits.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def repair(
 ) -> list[Edited]:
     """At most ``candidates`` sources that compile, the best first; one that does not where none was found.
 
-    budget: of forwards and seconds, for all together, half of either for what is put in and the rest for comparing. Nothing is
-    proven by a failure. Raises ValueError where the source compiles."""
+    budget: of seconds, and of forwards, half of these for what is put in and the rest for comparing. Nothing is proven by a
+    failure. Raises ValueError where the source compiles."""
     if compiles(source) is None:
         raise ValueError("the source compiles already")
     model, budget, spent, at = denoiser_for(denoiser), budget or Budget(forwards=None), Counters(), source
@@ -210,7 +210,7 @@ def drafts(edits: Sequence[Edit], model: Denoiser, seed: int, spent: Counters) -
 
 
 def best(source: str, good: Sequence[tuple[str, Span]], model: Denoiser, budget: Budget, spent: Counters) -> list[Edited]:
-    """Those with the fewest edits first: of these, where a piece stands twice in a row, that without the second, then what the
+    """Those with the fewest edits first: of these, where a piece stands twice in a row, that with it once, then what the
     denoiser finds likelier. Of those that differ by spaces alone only the one that was proposed first."""
     first = dict[tuple[str, ...], tuple[str, Span]]()
     for one in good:
