@@ -34,7 +34,9 @@ if __name__ == "__main__":  # the build runs this file as a script; tests import
     packages, package_dir = layout(ROOT)
     compact = Extension(
         "solver.kernels._compact",  # a plain library, loaded with ctypes: it needs no header of Python's
-        sources=["solver/kernels/compact.c" if (ROOT / "solver" / "kernels").is_dir() else "kernels/compact.c"],
+        sources=[
+            "solver/kernels/compact.c" if (ROOT / "solver" / "kernels").is_dir() else "kernels/compact.c"
+        ],
         extra_compile_args=["-O3", "-fno-math-errno", "-Wno-psabi"],
         libraries=["m"],
         optional=True,

@@ -21,7 +21,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-KINDS = ("message", "inner", "group_in", "group_out", "rival_in", "rival_out", "outer", "head")  # compact.c has the same order
+KINDS = (
+    "message",
+    "inner",
+    "group_in",
+    "group_out",
+    "rival_in",
+    "rival_out",
+    "outer",
+    "head",
+)  # compact.c has the same order
 PARTS = 4  # rows go through in so many pieces, whatever the number of threads: gradients add up in one order
 Parameters = Sequence[Tensor | None]  # per kind: weight (out, in), bias (out,) or None
 
@@ -163,7 +172,17 @@ def settle(
 
     def work(part: slice, scratch: Tensor) -> None:
         best = torch.empty(cells, dtype=torch.int32)
-        arrays = (held[part], settled_cells[part], x[part], said[part], state[part], logits[part], taken[part], scratch, best)
+        arrays = (
+            held[part],
+            settled_cells[part],
+            x[part],
+            said[part],
+            state[part],
+            logits[part],
+            taken[part],
+            scratch,
+            best,
+        )
         library.remask_settle(
             ctypes.byref(network.struct),
             ctypes.byref(shape),
@@ -182,7 +201,9 @@ class _Loops(torch.autograd.Function):
     """Loops with gradients for x, said and the parameters; the state that comes in gets none (it is carried, detached)."""
 
     @staticmethod
-    def forward(ctx: Any, board: Board, loops: int, order: Tensor, state: Tensor, x: Tensor, said: Tensor, *flat: Any) -> Tensor:
+    def forward(
+        ctx: Any, board: Board, loops: int, order: Tensor, state: Tensor, x: Tensor, said: Tensor, *flat: Any
+    ) -> Tensor:
         network, shape, library = Network(flat), board.struct(), _library()
         assert library is not None
         rows = len(state)
@@ -213,20 +234,30 @@ class _Loops(torch.autograd.Function):
 
         def work(part: slice, scratch: Tensor) -> list[Tensor | None]:
             """Gradients of this part's rows, weights still in panels."""
-            own = [None if p is None else torch.zeros_like(panels(p.t()) if p.dim() == 2 else p) for p in flat[:-2]]
-            pointers = [(ctypes.c_void_p * len(KINDS))(*(None if g is None else g.data_ptr() for g in own[k::2])) for k in (0, 1)]
+            own = [
+                None if p is None else torch.zeros_like(panels(p.t()) if p.dim() == 2 else p)
+                for p in flat[:-2]
+            ]
+            pointers = [
+                (ctypes.c_void_p * len(KINDS))(*(None if g is None else g.data_ptr() for g in own[k::2]))
+                for k in (0, 1)
+            ]
             head = (ctypes.byref(network.struct), ctypes.byref(shape), part.stop - part.start, ctx.loops)
             arrays = [t[part] for t in (held, x, said, states, scales, d_state, d_x, d_said)]
             library.remask_backward(*head, *map(_address, arrays), *pointers, _address(scratch))
             return own
 
         parts = _in_parts(len(x), work, network, shape)
-        sums = [None if column[0] is None else sum(column[1:], column[0]) for column in zip(*parts, strict=True)]
+        sums = [
+            None if column[0] is None else sum(column[1:], column[0]) for column in zip(*parts, strict=True)
+        ]
         back = [unpanel(g).t() if g is not None and g.dim() == 3 else g for g in sums]
         return (None, None, None, None, d_x, d_said, *back, None, None)
 
 
-def loops(board: Board, count: int, order: Tensor, state: Tensor, x: Tensor, said: Tensor, parameters: Parameters) -> Tensor:
+def loops(
+    board: Board, count: int, order: Tensor, state: Tensor, x: Tensor, said: Tensor, parameters: Parameters
+) -> Tensor:
     """The state (B, L, V, D) after ``count`` loops. Differentiable in x, said (B, L, V, D) and the parameters."""
     result: Tensor = _Loops.apply(board, count, order, state, x, said, *parameters)  # type: ignore[no-untyped-call]  # torch's
     return result
@@ -250,8 +281,17 @@ class Prefix:
         shape, library, state = part.struct(), _library(), first.expand(len(given), *first.shape).contiguous()
         assert library is not None
         scratch = torch.empty(library.remask_scratch(ctypes.byref(self.network.struct), ctypes.byref(shape)))
-        arrays = (torch.zeros(len(given), dtype=torch.uint8), x.contiguous(), given.int(), state, self.sent[slot], scratch)
-        library.remask_prefix(ctypes.byref(self.network.struct), ctypes.byref(shape), self.loops, *map(_address, arrays))
+        arrays = (
+            torch.zeros(len(given), dtype=torch.uint8),
+            x.contiguous(),
+            given.int(),
+            state,
+            self.sent[slot],
+            scratch,
+        )
+        library.remask_prefix(
+            ctypes.byref(self.network.struct), ctypes.byref(shape), self.loops, *map(_address, arrays)
+        )
 
     def next(self, slots: Tensor, cells: Tensor, visible: Tensor, x: Tensor, first: Tensor) -> Tensor:
         """Logits (N, V) of the ``cells`` (N,) of ``slots`` (N,) from those that are ``visible`` (N, L)."""
@@ -280,5 +320,11 @@ class Prefix:
         shape, library = self.board.struct(), _library()
         assert library is not None
         scratch = torch.empty(said[0].numel())
-        head = (ctypes.byref(self.network.struct), ctypes.byref(shape), len(cells), _address(rows), self.loops)
+        head = (
+            ctypes.byref(self.network.struct),
+            ctypes.byref(shape),
+            len(cells),
+            _address(rows),
+            self.loops,
+        )
         library.remask_say(*head, *map(_address, (where, said, self.states, self.sent, scratch)))

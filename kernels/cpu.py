@@ -91,13 +91,26 @@ def token_statistics(
     def part(at: int, end: int) -> None:
         if large and allowed is not None:  # a bit at a time is slow: the mask is laid out a cell at a time
             for i in range(at, end):
-                bits = np.unpackbits(np.ascontiguousarray(mask[i]).view(np.uint8), bitorder="little", count=vocab).view(np.bool_)
+                bits = np.unpackbits(
+                    np.ascontiguousarray(mask[i]).view(np.uint8), bitorder="little", count=vocab
+                ).view(np.bool_)
                 row = np.where(bits, flat[i], np.float32(-np.inf))[None]
-                inputs = [array[i : i + 1] if used else array for array, used in zip((draw, asked), uses[1:], strict=True)]
-                arguments: list[Any] = [row, mask, *inputs, (False, *uses[1:]), *(array[i : i + 1] for array in found)]
+                inputs = [
+                    array[i : i + 1] if used else array
+                    for array, used in zip((draw, asked), uses[1:], strict=True)
+                ]
+                arguments: list[Any] = [
+                    row,
+                    mask,
+                    *inputs,
+                    (False, *uses[1:]),
+                    *(array[i : i + 1] for array in found),
+                ]
                 _statistics(*arguments)
             return
-        inputs = [array[at:end] if used else array for array, used in zip((mask, draw, asked), uses, strict=True)]
+        inputs = [
+            array[at:end] if used else array for array, used in zip((mask, draw, asked), uses, strict=True)
+        ]
         arguments = [flat[at:end], *inputs, uses, *(array[at:end] for array in found)]
         _statistics(*arguments)
 

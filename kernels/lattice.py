@@ -56,7 +56,9 @@ class Automaton:
         label, as ``members`` and ``member_first`` give its symbols."""
         labels = len(self.member_first) - 1
         owner = np.repeat(np.arange(labels), np.diff(self.member_first))
-        marks = np.random.default_rng(0).integers(1, 1 << 63, labels, dtype=np.uint64)  # a set of labels is known by its sum
+        marks = np.random.default_rng(0).integers(
+            1, 1 << 63, labels, dtype=np.uint64
+        )  # a set of labels is known by its sum
         signature = np.zeros(int(self.members.max(initial=-1)) + 1, np.uint64)
         np.add.at(signature, self.members, marks[owner])
         _, first, atom = np.unique(signature, return_index=True, return_inverse=True)
@@ -69,7 +71,9 @@ class Automaton:
 
     def spans(self) -> list[list[int]]:
         """The symbols of each label, as lists."""
-        return [self.members[a:b].tolist() for a, b in zip(self.member_first, self.member_first[1:], strict=False)]
+        return [
+            self.members[a:b].tolist() for a, b in zip(self.member_first, self.member_first[1:], strict=False)
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,11 +127,17 @@ def partition(automaton: Automaton, weights: Tensor, slots: Slots, semiring: Sem
 
     states = automaton.states
     alpha = torch.full((states,), -torch.inf, dtype=torch.float64)
-    alpha = torch.cat([torch.zeros(1, dtype=torch.float64), alpha[1:]])  # arrivals: a tail of blanks begins before skips
+    alpha = torch.cat(
+        [torch.zeros(1, dtype=torch.float64), alpha[1:]]
+    )  # arrivals: a tail of blanks begins before skips
     done = torch.full((states,), -torch.inf, dtype=torch.float64)  # in a slot's blank tail
     for t in range(cells):
         if len(src):
-            each = [weights[t, span].logsumexp(0) if semiring == "sum" else weights[t, span].max() for span in spans if span]
+            each = [
+                weights[t, span].logsumexp(0) if semiring == "sum" else weights[t, span].max()
+                for span in spans
+                if span
+            ]
             moved = gather(skips(alpha)[src] + torch.stack(each)[label], dst, states, semiring)
         else:
             moved = torch.full_like(alpha, -torch.inf)

@@ -29,7 +29,9 @@ class Lattice:
         self.mantissa, self.exponent = np.empty(shape), np.empty(shape, np.int32)
         self.high, self.argument = np.empty(shape), np.empty(shape, np.int32)
         top = self.weights.max(1)
-        self.linear = np.exp(self.weights - np.where(top > -np.inf, top, 0.0)[:, None])  # numpy's own loop is the fastest
+        self.linear = np.exp(
+            self.weights - np.where(top > -np.inf, top, 0.0)[:, None]
+        )  # numpy's own loop is the fastest
         self.totals = np.empty(shape)
         edges = (a.members, a.member_first, a.atoms)
         into = (self.totals, self.mantissa, self.exponent, self.high, self.argument)
@@ -90,7 +92,9 @@ class Lattice:
             (),
             -1,
         )  # score, the excluded cells that it shares, and what comes next
-        layer: dict[tuple[int, ...], dict[tuple[int, int], float]] = {(): {(0, 1): 0.0}}  # prefix -> (state, how) -> score
+        layer: dict[tuple[int, ...], dict[tuple[int, int], float]] = {
+            (): {(0, 1): 0.0}
+        }  # prefix -> (state, how) -> score
         for t in range(len(self.weights)):
             following: dict[tuple[int, ...], dict[tuple[int, int], float]] = {}
             for prefix, reached in layer.items():
@@ -132,7 +136,9 @@ class Lattice:
             while todo:
                 at = todo.pop()
                 for edge in range(a.first[at], a.first[at + 1]):
-                    for symbol in a.members[a.member_first[a.label[edge]] : a.member_first[a.label[edge] + 1]].tolist():
+                    for symbol in a.members[
+                        a.member_first[a.label[edge]] : a.member_first[a.label[edge] + 1]
+                    ].tolist():
                         if self.weights[t, symbol] > -np.inf:
                             yield symbol, score + self.weights[t, symbol], (int(a.dst[edge]), 1)
                 fresh = [target for target in skips.get(at, ()) if target not in seen]

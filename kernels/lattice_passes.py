@@ -223,7 +223,9 @@ def backward(graph, sums):  # type: ignore[no-untyped-def]
             if t < cells and inside[t] and blank_m[t] > 0.0:
                 way = 1 if last[t] else 2
                 if m[way, t + 1, q] > 0.0:
-                    m[2, t, q], x[2, t, q] = _tidy(blank_m[t] * m[way, t + 1, q], blank_e[t] + x[way, t + 1, q])
+                    m[2, t, q], x[2, t, q] = _tidy(
+                        blank_m[t] * m[way, t + 1, q], blank_e[t] + x[way, t + 1, q]
+                    )
                     m[1, t, q], x[1, t, q] = _plus(m[0, t, q], x[0, t, q], m[2, t, q], x[2, t, q])
     return m, x
 

@@ -41,7 +41,11 @@ def pack(allowed: Tensor) -> Tensor:
     """Bool (..., V) to a bitmask (..., W)."""
     tokens = allowed.shape[-1]
     words = -(-tokens // 32)
-    padded = torch.nn.functional.pad(allowed, (0, words * 32 - tokens)).reshape(*allowed.shape[:-1], words, 32).long()
+    padded = (
+        torch.nn.functional.pad(allowed, (0, words * 32 - tokens))
+        .reshape(*allowed.shape[:-1], words, 32)
+        .long()
+    )
     value = (padded << torch.arange(32, device=allowed.device)).sum(-1)
     return torch.where(value >= 2**31, value - 2**32, value).to(torch.int32)
 
@@ -72,7 +76,10 @@ def token_statistics(
     exceeds the number. A forbidden token is never drawn. ``held`` (B, L): the tokens whose probability is asked for.
     """
     rows, cells, vocab = logits.shape
-    flat = (logits.reshape(-1, vocab), *(None if t is None else t.reshape(rows * cells, -1) for t in (allowed, uniform, held)))
+    flat = (
+        logits.reshape(-1, vocab),
+        *(None if t is None else t.reshape(rows * cells, -1) for t in (allowed, uniform, held)),
+    )
     step = max(1, ELEMENTS // vocab)
     parts = [
         _statistics(*(None if t is None else t[at : at + step] for t in flat))  # type: ignore[arg-type]  # the first is never None
@@ -81,7 +88,9 @@ def token_statistics(
     return Statistics(*(torch.cat(column).view(rows, cells) for column in zip(*parts, strict=True)))
 
 
-def _statistics(logits: Tensor, allowed: Tensor | None, uniform: Tensor | None, held: Tensor | None) -> Statistics:
+def _statistics(
+    logits: Tensor, allowed: Tensor | None, uniform: Tensor | None, held: Tensor | None
+) -> Statistics:
     """The same for cells in a row: ``logits`` (N, V), ``allowed`` (N, W), the others (N, 1); everything comes back (N,)."""
     scores = logits.float()
     if allowed is not None:

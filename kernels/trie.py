@@ -64,7 +64,22 @@ class Trie:
 
 
 @njit(cache=True, nogil=True)
-def _walk(label, dst, first, skip_first, skip_dst, member, t_first, t_byte, t_child, t_done_first, t_done, starts, most, out):  # type: ignore[no-untyped-def]
+def _walk(  # type: ignore[no-untyped-def]
+    label,
+    dst,
+    first,
+    skip_first,
+    skip_dst,
+    member,
+    t_first,
+    t_byte,
+    t_child,
+    t_done_first,
+    t_done,
+    starts,
+    most,
+    out,
+):
     """Pairs (source, token, target) into ``out``; how many there are, and whether a state had more than ``most``."""
     found, cut = 0, False
     nodes = np.empty(1 << 16, np.int32)

@@ -149,7 +149,13 @@ def turn(task: Task, decoder: Decoder, state: Any, rows: list[Row], checks: Chec
     slots = torch.tensor([row.slot for row in rows])
     cells, logits, flops = decoder.next(state, slots, torch.from_numpy(known))
     eliminates = task if checks != "none" and isinstance(task, Eliminates) else None
-    packed = allow(eliminates, [row.canvas for row in rows], np.stack([row.tokens for row in rows]), known, logits.shape[-1])
+    packed = allow(
+        eliminates,
+        [row.canvas for row in rows],
+        np.stack([row.tokens for row in rows]),
+        known,
+        logits.shape[-1],
+    )
     allowed = torch.ones(logits.shape, dtype=torch.bool)
     if packed is not None:
         at = packed[np.arange(len(rows)), cells.numpy()]

@@ -25,14 +25,21 @@ SHIPPED = Path(__file__).parent / "weights"
 FORMAT = 1
 Network = Compact | Plain | TextNetwork | CodeNetwork
 Config = CompactConfig | PlainConfig | TextConfig | CodeConfig
-KINDS: dict[str, type[Config]] = {"compact": CompactConfig, "plain": PlainConfig, "text": TextConfig, "code": CodeConfig}
+KINDS: dict[str, type[Config]] = {
+    "compact": CompactConfig,
+    "plain": PlainConfig,
+    "text": TextConfig,
+    "code": CodeConfig,
+}
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used; the message is one line and names the file."""
 
 
-def save(folder: Path, weights: dict[str, torch.Tensor], network: Config, task: str, facts: dict[str, Any]) -> None:
+def save(
+    folder: Path, weights: dict[str, torch.Tensor], network: Config, task: str, facts: dict[str, Any]
+) -> None:
     """Write ``weights`` as bf16 to ``folder`` (made if missing), each file replaced whole. ``facts`` go into config.json."""
     folder.mkdir(parents=True, exist_ok=True)
     small = {name: value.to(torch.bfloat16).contiguous() for name, value in weights.items()}
@@ -63,7 +70,9 @@ def load(folder: Path, task: str) -> tuple[Network, dict[str, Any]]:
     if made_for != task:
         raise CheckpointError(f"{folder}: made for task {made_for!r}, not {task!r}")
     if sha256(weights_file.read_bytes()).hexdigest() != expected:
-        raise CheckpointError(f"{weights_file}: damaged or altered (its SHA-256 is not the one in config.json)")
+        raise CheckpointError(
+            f"{weights_file}: damaged or altered (its SHA-256 is not the one in config.json)"
+        )
     try:
         network.load_state_dict({name: value.float() for name, value in load_file(weights_file).items()})
     except (SafetensorError, RuntimeError) as error:

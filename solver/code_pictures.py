@@ -42,13 +42,26 @@ def draw_holes(axes: Axes, edit: Edit, step: Record, width: int) -> None:
             if at + size > width:
                 axes.text(at, row + 0.5, "…", va="center", fontsize=8, color=GREY)
                 break
-            axes.add_patch(Rectangle((at, row + 0.08), size, 0.84, facecolor=CONFIDENCE(SHADES(step["confidence"][cell]))))
+            axes.add_patch(
+                Rectangle(
+                    (at, row + 0.08), size, 0.84, facecolor=CONFIDENCE(SHADES(step["confidence"][cell]))
+                )
+            )
             if cell in remasked:
                 axes.add_patch(hatching(at, row + 0.08, size, 0.84))
             if cell in accepted and cell not in remasked:
                 axes.plot([at + 0.2, at + size - 0.2], [row + 0.9] * 2, color=DEEP_BLUE, linewidth=1.1)
             colour = DEEP_ORANGE if cell in remasked else GREY if text == "·" else DEEP_BLUE
-            axes.text(at + size / 2, row + 0.5, text, ha="center", va="center", fontsize=8, family="monospace", color=colour)
+            axes.text(
+                at + size / 2,
+                row + 0.5,
+                text,
+                ha="center",
+                va="center",
+                fontsize=8,
+                family="monospace",
+                color=colour,
+            )
             at += size + 0.25
     axes.set(xlim=(0, width), ylim=(len(edit.page.slots), 0))
     entitle(axes, step, "compiles")

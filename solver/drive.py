@@ -81,8 +81,14 @@ def solve(
     window = WINDOW if state is None else max(1, len(problems))
     for start in range(0, len(problems), window):
         numbers = range(start, min(start + window, len(problems)))
-        prefilled = state if state is not None else denoiser.prefill([canvases[n] for n in numbers], [seeds[n] for n in numbers])
-        yield from _window(task, problems, canvases, numbers, denoiser, policy, budget, seeds, batch, prefilled)
+        prefilled = (
+            state
+            if state is not None
+            else denoiser.prefill([canvases[n] for n in numbers], [seeds[n] for n in numbers])
+        )
+        yield from _window(
+            task, problems, canvases, numbers, denoiser, policy, budget, seeds, batch, prefilled
+        )
 
 
 def _window(
@@ -134,7 +140,9 @@ def _window(
             yield from advance(one, [next(replies) for _ in one.requests])
 
 
-def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Running], checks: bool) -> Iterator[Reply]:
+def forward(
+    task: Task, denoiser: Denoiser, state: Any, running: Sequence[Running], checks: bool
+) -> Iterator[Reply]:
     """One denoise call for all requests, and the replies in their order. Without ``checks`` nothing is eliminated."""
     asked = [(one, request) for one in running for request in one.requests]
     rows = state.select([one.row for one, _ in asked])
@@ -148,7 +156,9 @@ def forward(task: Task, denoiser: Denoiser, state: Any, running: Sequence[Runnin
     if len(new) < len(asked):
         parts = [started.get(at, request.carry) for at, (_, request) in enumerate(asked)]
         aux = type(parts[0]).join(parts)
-    logits, aux = denoiser.denoise(rows, torch.from_numpy(tokens), torch.from_numpy(known), torch.from_numpy(trail), aux)
+    logits, aux = denoiser.denoise(
+        rows, torch.from_numpy(tokens), torch.from_numpy(known), torch.from_numpy(trail), aux
+    )
     logits = without(finite(logits), [request.taboo for _, request in asked])
     loops, flops = denoiser.cost(rows, aux)
     canvases = [one.canvas for one, _ in asked]
@@ -200,7 +210,8 @@ def conditioned(found: Conditioned | None, request: Request, loops: int, flops: 
     if found is None:
         nothing, zero = np.full(size, -1), np.zeros(size, np.float32)
         none = np.zeros(0, np.int64), np.zeros(0)
-        return Reply(nothing, zero, zero, zero, nothing, nothing + 1, zero, lambda _: none, loops, flops, carry, np.inf)  # type: ignore[arg-type,return-value]
+        empty = (nothing, zero, zero, zero, nothing, nothing + 1, zero)
+        return Reply(*empty, lambda _: none, loops, flops, carry, np.inf)  # type: ignore[arg-type,return-value]
     p, columns = found.p, found.columns
     place = {} if columns is None else {int(token): at for at, token in enumerate(columns)}
     cells = np.arange(size)
@@ -242,7 +253,11 @@ def finite(logits: torch.Tensor) -> torch.Tensor:
 
 
 def statistics(
-    logits: torch.Tensor, allowed: torch.Tensor | None, uniform: torch.Tensor | None, held: torch.Tensor, asked: torch.Tensor
+    logits: torch.Tensor,
+    allowed: torch.Tensor | None,
+    uniform: torch.Tensor | None,
+    held: torch.Tensor,
+    asked: torch.Tensor,
 ) -> reference.Statistics:
     """Of the cells that are ``asked`` for (B, L); of the others, which are settled, that they hold what they hold. In a small
     vocabulary all cells are cheaper than the choice among them."""
@@ -254,7 +269,9 @@ def statistics(
         return settled
     mask, draw = (None if column is None else column[asked][None] for column in (allowed, uniform))
     some = dispatch.token_statistics(logits[asked][None], mask, draw, held[asked][None])
-    return reference.Statistics(*(base.masked_scatter(asked, column[0]) for base, column in zip(settled, some, strict=True)))
+    return reference.Statistics(
+        *(base.masked_scatter(asked, column[0]) for base, column in zip(settled, some, strict=True))
+    )
 
 
 def without(logits: torch.Tensor, taboo: Sequence[Sequence[Tokens]]) -> torch.Tensor:

@@ -120,7 +120,9 @@ def edit(
             write([page] * max(DRAWS, candidates), budget, replace(model.policy, sample=True))
     some = list(found.values())
     scores = reading.likelihoods([one.fills for one in some])
-    spent = replace(spent.plus(reading.counters), seconds=time.perf_counter() - started)  # not to be added up: side by side
+    spent = replace(
+        spent.plus(reading.counters), seconds=time.perf_counter() - started
+    )  # not to be added up: side by side
     some = [replace(one, score=score, counters=spent) for one, score in zip(some, scores, strict=True)]
     return sorted(some, key=lambda one: one.rank)[:candidates]
 
@@ -154,7 +156,9 @@ def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> 
     return PAGES[-1]
 
 
-def fitting(source: str, spans: Sequence[Span], some: Sequence[Sequence[int]], defined: Iterable[str] = ()) -> list[Edit]:
+def fitting(
+    source: str, spans: Sequence[Span], some: Sequence[Sequence[int]], defined: Iterable[str] = ()
+) -> list[Edit]:
     """Edits whose holes have texts of these lengths, all of one page length; what fits no page is left out. Raises PageError
     where nothing fits."""
     found, error = list[Edit](), PageError("no holes")
@@ -198,5 +202,9 @@ def written(
             continue
         text, spans = edit.filled(event.tokens)
         error = compiles(text)
-        unknown = () if error else tuple(fault.message for fault in edit.finder.faults(text, spans) if fault.rule != "syntax")
+        unknown = (
+            ()
+            if error
+            else tuple(fault.message for fault in edit.finder.faults(text, spans) if fault.rule != "syntax")
+        )
         yield Edited(text, edit.page.written(event.tokens), error, unknown, -math.inf, event.counters)

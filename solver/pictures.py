@@ -50,9 +50,14 @@ def draw_board(axes: Axes, step: Record, digits: int, title: str) -> None:
             axes.add_patch(inner(column, row, 0.05, INK, 2.6))
         if token < 0:
             continue
-        look: dict[str, Any] = {"color": INK, "fontweight": "bold"} if cell in pinned else {"color": DEEP_BLUE}
+        look: dict[str, Any] = (
+            {"color": INK, "fontweight": "bold"} if cell in pinned else {"color": DEEP_BLUE}
+        )
         if cell in remasked:
-            look |= {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}, "color": DEEP_ORANGE}
+            look |= {
+                "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
+                "color": DEEP_ORANGE,
+            }
         axes.text(column + 0.5, row + 0.53, str(token + 1), ha="center", va="center", fontsize=size, **look)
     box = isqrt(digits)
     for line in range(0, digits + 1, box if box * box == digits else digits):
@@ -66,12 +71,16 @@ def draw_board(axes: Axes, step: Record, digits: int, title: str) -> None:
 def inner(column: float, row: float, inset: float, colour: str, width: float) -> Rectangle:
     """A frame inside a cell."""
     side = 1 - 2 * inset
-    return Rectangle((column + inset, row + inset), side, side, facecolor="none", edgecolor=colour, linewidth=width)
+    return Rectangle(
+        (column + inset, row + inset), side, side, facecolor="none", edgecolor=colour, linewidth=width
+    )
 
 
 def hatching(column: float, row: float, width: float = 1, height: float = 1) -> Rectangle:
     """Stripes over a cell."""
-    return Rectangle((column, row), width, height, facecolor="none", edgecolor=DEEP_ORANGE, linewidth=0, hatch="////")
+    return Rectangle(
+        (column, row), width, height, facecolor="none", edgecolor=DEEP_ORANGE, linewidth=0, hatch="////"
+    )
 
 
 def stands(step: Record) -> bool:
@@ -98,8 +107,20 @@ def opening(step: Record, draft: Sequence[int] | None = None) -> Record:
     """The problem before any forward: the pinned cells alone, or with ``draft`` the grid that is to be repaired."""
     pinned = set(step["pinned"])
     tokens = [token if cell in pinned else -1 for cell, token in enumerate(step["draft"])]
-    none: Record = {"accepted": [], "remasked": [], "decision": None, "violations": [], "refuted": None, "solved": False}
-    return {**step, **none, "draft": tokens if draft is None else list(draft), "confidence": [NEUTRAL] * len(tokens)}
+    none: Record = {
+        "accepted": [],
+        "remasked": [],
+        "decision": None,
+        "violations": [],
+        "refuted": None,
+        "solved": False,
+    }
+    return {
+        **step,
+        **none,
+        "draft": tokens if draft is None else list(draft),
+        "confidence": [NEUTRAL] * len(tokens),
+    }
 
 
 def filmstrip(
@@ -120,7 +141,9 @@ def filmstrip(
         boards[-1] = (steps[-1], hidden + headline(steps[-1], digits).split("\n")[1])
     rows = -(-len(boards) // columns)
     columns = -(-len(boards) // rows)
-    figure = Figure(figsize=(max(columns, 3) * UNIT, rows * (UNIT + 0.25) + 0.55), layout="constrained")  # room for the legend
+    figure = Figure(
+        figsize=(max(columns, 3) * UNIT, rows * (UNIT + 0.25) + 0.55), layout="constrained"
+    )  # room for the legend
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[rows * (UNIT + 0.25), 0.55]).ravel()
     for axes in (cells := upper.subplots(rows, columns, squeeze=False).ravel()):
         axes.set_axis_off()
@@ -145,12 +168,17 @@ def draw_legend(axes: Axes) -> None:
     drafted = {"color": DEEP_BLUE}
     entry(0, "given", PALE, {"color": INK, "fontweight": "bold"})
     entry(4.2, "accepted", CONFIDENCE(1.0), drafted, inner(4.2, 0, 0.09, DEEP_BLUE, 1.1))
-    back = {"color": DEEP_ORANGE, "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}}
+    back = {
+        "color": DEEP_ORANGE,
+        "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
+    }
     entry(9.6, "re-masked", CONFIDENCE(0.3), back, hatching(9.6, 0))
     entry(15.4, "decided", CONFIDENCE(1.0), drafted, inner(15.4, 0, 0.05, INK, 2.6))
     axes.text(23, 0.53, "unsure", va="center", ha="right", fontsize=9.5, color=INK)
     for part in range(16):
-        axes.add_patch(Rectangle((23.3 + part / 4, 0.1), 0.26, 0.8, facecolor=CONFIDENCE(part / 15), edgecolor="none"))
+        axes.add_patch(
+            Rectangle((23.3 + part / 4, 0.1), 0.26, 0.8, facecolor=CONFIDENCE(part / 15), edgecolor="none")
+        )
     axes.text(27.6, 0.53, "sure", va="center", fontsize=9.5, color=INK)
 
 
@@ -174,7 +202,9 @@ def curve(steps: Sequence[Record], title: str = "") -> Figure:
     upper.axhline(cells, color=GREY, linewidth=0.8, linestyle=":")
     upper.set(ylabel="cells sure", ylim=(0, cells * 1.08), title=title)
     lower.plot(number, found["remasked"], color=DEEP_ORANGE, label="cells re-masked", **dots)
-    lower.plot(number, found["violations"], color=BLUE, linestyle="--", label="violations of the draft", **dots)
+    lower.plot(
+        number, found["violations"], color=BLUE, linestyle="--", label="violations of the draft", **dots
+    )
     decided = [n for n, step in zip(number, steps, strict=True) if step["decision"]]
     lower.plot(decided, [0] * len(decided), "|", color=INK, markersize=9, clip_on=False, label="a decision")
     lower.set(xlabel="forward", ylabel="count", ylim=(0, None))
@@ -242,7 +272,9 @@ def watch(denoiser: str) -> Figure:
 
     task, model = SudokuTask(layout.standard(9)), load(denoiser, "sudoku", 9)
     puzzles = [
-        p for p in text.read_file(Path(text.__file__).parent / "puzzles.txt") if isinstance(p, text.Puzzle) and p.digits == 9
+        p
+        for p in text.read_file(Path(text.__file__).parent / "puzzles.txt")
+        if isinstance(p, text.Puzzle) and p.digits == 9
     ]
     first: list[Record] = []
     for puzzle in puzzles:
@@ -256,9 +288,16 @@ def watch(denoiser: str) -> Figure:
 
 def main() -> None:
     """Write the README's picture."""
-    parser = argparse.ArgumentParser(prog="python -m solver.pictures", description="draw the README's picture")
+    parser = argparse.ArgumentParser(
+        prog="python -m solver.pictures", description="draw the README's picture"
+    )
     parser.add_argument("picture", metavar="FILE", help="where to write it (.png, .svg, .pdf)")
-    parser.add_argument("--denoiser", default="compact", metavar="NAME", help="compact, random, prior or a checkpoint's folder")
+    parser.add_argument(
+        "--denoiser",
+        default="compact",
+        metavar="NAME",
+        help="compact, random, prior or a checkpoint's folder",
+    )
     arguments = parser.parse_args()
     watch(arguments.denoiser).savefig(arguments.picture, dpi=120)
 

@@ -77,7 +77,14 @@ class Policy:
                 raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
         if self.bound is not None and self.bound < 0:
             raise ValueError(f"bound must not be negative, not {self.bound}")
-        for name, least in (("rounds", 1), ("later_rounds", 1), ("siblings", 1), ("at_least", 0), ("block", 1), ("taboo", 0)):
+        for name, least in (
+            ("rounds", 1),
+            ("later_rounds", 1),
+            ("siblings", 1),
+            ("at_least", 0),
+            ("block", 1),
+            ("taboo", 0),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
@@ -112,7 +119,9 @@ def branch(margin: Floats, choices: Ints, open_cells: Mask, rng: np.random.Gener
     return int(eligible[0] if len(eligible) == 1 else rng.choice(eligible))
 
 
-def accept(policy: Policy, top1: Floats, entropy: Floats, open_cells: Mask, blamed: Mask, shown: Mask) -> Mask:
+def accept(
+    policy: Policy, top1: Floats, entropy: Floats, open_cells: Mask, blamed: Mask, shown: Mask
+) -> Mask:
     """(L,) bool: the open cells, none of them blamed, whose tokens the denoiser is to see as known.
 
     ``top1``, ``entropy`` (L,): what it says of each cell.  ``shown`` (L,): cells it sees already; a block is full when all are.

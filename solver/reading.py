@@ -48,7 +48,9 @@ class Reading:
         self.aux = denoiser.start(self.state)
         open_ = np.flatnonzero(~self.pinned)
         said, self.aux = self.asked(self.tokens[None], self.pinned[None], np.zeros_like(open_), open_)
-        self.alone = np.zeros((len(self.tokens), task.vocab))  # log-probabilities of each cell, where nothing is written
+        self.alone = np.zeros(
+            (len(self.tokens), task.vocab)
+        )  # log-probabilities of each cell, where nothing is written
         self.alone[open_] = said.numpy()
         blank = np.exp(self.alone[:, self.blank])
         self.lengths = [of(blank[start : start + capacity]) for start, capacity in edit.page.slots]
@@ -58,7 +60,9 @@ class Reading:
         denoiser carries."""
         rows = [0] * len(tokens)
         state, pinned = self.state.select(rows), torch.from_numpy(self.pinned).expand(len(rows), -1)
-        said, aux = self.denoiser.denoise(state, torch.from_numpy(tokens), torch.from_numpy(known), pinned, self.aux.select(rows))
+        said, aux = self.denoiser.denoise(
+            state, torch.from_numpy(tokens), torch.from_numpy(known), pinned, self.aux.select(rows)
+        )
         loops, flops = self.denoiser.cost(state, aux)
         self.counters.calls += 1
         self.counters.forwards += len(rows)
@@ -118,6 +122,8 @@ def choices(likely: Sequence[NDArray[np.float64]], count: int) -> list[Choice]:
     found = [Choice(0.0, ())]
     for log_p in likely:
         best = np.argsort(-log_p, kind="stable")[:count]
-        more = (Choice(one.log_p + float(log_p[at]), (*one.lengths, int(at) + 1)) for one in found for at in best)
+        more = (
+            Choice(one.log_p + float(log_p[at]), (*one.lengths, int(at) + 1)) for one in found for at in best
+        )
         found = sorted(more, key=lambda one: -one.log_p)[:count]
     return found

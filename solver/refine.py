@@ -28,7 +28,9 @@ from solver.tasks.canvas import EMPTY, Canvas, Mask, Tokens
 from solver.tasks.task import Infers, Task, Violation
 from solver.trace import Budget, Counters, Outcome, Step
 
-DISTRUST = 10.0  # nats that a canvas falls back in the queue when its settled cells are blamed without a reason
+DISTRUST = (
+    10.0  # nats that a canvas falls back in the queue when its settled cells are blamed without a reason
+)
 UNJUDGED = 1 << 29  # cells that a draft which nobody checked counts as violating
 NOTHING: policies.Floats = np.zeros(0, np.float32)
 
@@ -118,7 +120,9 @@ def episode(
             if step.solved:
                 return finish("solved", best)
     if best.valid or (not policy.checks and task.verify(problem, best.tokens)):
-        return finish("solved", best)  # without checks nothing was steered: the last draft is graded, not chosen
+        return finish(
+            "solved", best
+        )  # without checks nothing was steered: the last draft is graded, not chosen
     return finish("exhausted", best)
 
 
@@ -263,7 +267,9 @@ def over(policy: Policy, node: Node, verdict: Verdict, shown: Mask, next_shown: 
     """Whether this canvas has had its rounds: none are left, or the next would be this one again, or only settled cells are
     blamed, and no round can change those."""
     rounds = policy.rounds if node.parent is None else policy.later_rounds
-    same = node.draft is not None and bool((node.draft == verdict.draft).all() and (shown == next_shown).all())
+    same = node.draft is not None and bool(
+        (node.draft == verdict.draft).all() and (shown == next_shown).all()
+    )
     fixed = bool(verdict.blamed.any()) and not (verdict.blamed & ~node.trail).any()
     return node.round + 1 >= rounds or fixed or (same and not policy.repeats)
 
@@ -296,7 +302,9 @@ def decide(
     ever be refuted, and the decision goes to a cell that was blamed.
     """
     trail = node.trail
-    if violations and all(v.positions and trail[list(v.positions)].all() and v.reason is None for v in violations):
+    if violations and all(
+        v.positions and trail[list(v.positions)].all() and v.reason is None for v in violations
+    ):
         node.score -= DISTRUST  # what is blamed is settled here: no proof, but other canvases come first
     implied = ~trail & (reply.choices == 1)
     tokens, reasons = reply.best.copy(), dict[int, frozenset[int]]()

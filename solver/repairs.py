@@ -72,7 +72,9 @@ def repair(
     found = list[Edited]()
 
     def early(_: object) -> bool:
-        return not budget.cancelled() and (budget.seconds is None or time.perf_counter() - spent.started < budget.seconds)
+        return not budget.cancelled() and (
+            budget.seconds is None or time.perf_counter() - spent.started < budget.seconds
+        )
 
     for _ in range(ROUNDS):
         tried = list(dict.fromkeys(takewhile(early, attempts(at, model, budget, seed, spent))))
@@ -94,7 +96,9 @@ def progress(text: str) -> int:
     return 0 if refused is None else (refused.place[0] if refused.place else 0) - len(text)
 
 
-def attempts(source: str, model: Denoiser, budget: Budget, seed: int, spent: Counters) -> Iterator[tuple[str, Span]]:
+def attempts(
+    source: str, model: Denoiser, budget: Budget, seed: int, spent: Counters
+) -> Iterator[tuple[str, Span]]:
     """New sources and where they are new, the denoiser's own last. ``spent`` is added to."""
     found = list(dict.fromkeys(proposals(source)))
     for one in found:
@@ -121,7 +125,9 @@ def proposals(source: str) -> Iterator[Proposal]:
     starts, ends = [a for a, _ in found], [b for _, b in found]
     if refused is not None and refused.place is not None and (expected := EXPECTED.search(refused.message)):
         before = bisect_right(ends, refused.place[0])
-        yield from (Proposal((at, at), expected[1]) for at in (*ends[max(0, before - 1) : before], refused.place[0]))
+        yield from (
+            Proposal((at, at), expected[1]) for at in (*ends[max(0, before - 1) : before], refused.place[0])
+        )
     for suspect in suspects(source)[:SUSPECTS]:
         low, high = bisect_right(ends, suspect[0] - 1), bisect_left(starts, suspect[1] + 1)
         yield from indentations(source, suspect)
@@ -130,7 +136,13 @@ def proposals(source: str) -> Iterator[Proposal]:
             for at in sorted(n for n in near if 0 <= n < len(found)):
                 a, b = found[at]
                 yield from (Proposal(span, "") for span in doubled(source, found[max(0, at - 1) : at + 2]))
-                spaced = (a - 1, b) if source[a - 1 : a] == " " else (a, b + 1) if source[b : b + 1] == " " else (a, b)
+                spaced = (
+                    (a - 1, b)
+                    if source[a - 1 : a] == " "
+                    else (a, b + 1)
+                    if source[b : b + 1] == " "
+                    else (a, b)
+                )
                 yield Proposal(spaced, "")
                 yield Proposal((a, b), "")
                 yield Proposal((a, b), None)
@@ -182,7 +194,9 @@ def page_at(source: str, span: Span, room: int = ROOM) -> Edit | None:
     return None
 
 
-def drafts(edits: Sequence[Edit], model: Denoiser, seed: int, spent: Counters) -> Iterator[tuple[Edit, list[str]]]:
+def drafts(
+    edits: Sequence[Edit], model: Denoiser, seed: int, spent: Counters
+) -> Iterator[tuple[Edit, list[str]]]:
     """For each edit of one hole the denoiser's draft, and the likeliest tokens alone."""
     if not edits:
         return
@@ -193,7 +207,11 @@ def drafts(edits: Sequence[Edit], model: Denoiser, seed: int, spent: Counters) -
     held = torch.from_numpy(np.stack([canvas.tokens for canvas in canvases]))
     said, aux = model.denoise(state, held, known, known, model.start(state))
     loops, flops = model.cost(state, aux)
-    spent.forwards, spent.flops, spent.calls = spent.forwards + len(edits), spent.flops + sum(flops), spent.calls + 1
+    spent.forwards, spent.flops, spent.calls = (
+        spent.forwards + len(edits),
+        spent.flops + sum(flops),
+        spent.calls + 1,
+    )
     spent.loops += sum(loops)
     said = said.index_fill(2, torch.tensor(v.sentinels), -torch.inf)
     for row, edit in enumerate(edits):
@@ -209,7 +227,9 @@ def drafts(edits: Sequence[Edit], model: Denoiser, seed: int, spent: Counters) -
         yield edit, list(dict.fromkeys(fill for fill in fills if fill))
 
 
-def best(source: str, good: Sequence[tuple[str, Span]], model: Denoiser, budget: Budget, spent: Counters) -> list[Edited]:
+def best(
+    source: str, good: Sequence[tuple[str, Span]], model: Denoiser, budget: Budget, spent: Counters
+) -> list[Edited]:
     """Those with the fewest edits first: of these, where a piece stands twice in a row, that with it once, then what the
     denoiser finds likelier. Of those that differ by spaces alone only the one that was proposed first."""
     first = dict[tuple[str, ...], tuple[str, Span]]()
@@ -226,14 +246,21 @@ def best(source: str, good: Sequence[tuple[str, Span]], model: Denoiser, budget:
 
 def unknown(text: str, span: Span) -> tuple[str, ...]:
     """Names in a part of a text that nobody defines."""
-    return tuple(one.message for one in remarks(text) if one.rule == "name" and span[0] <= one.span[0] < span[1])
+    return tuple(
+        one.message for one in remarks(text) if one.rule == "name" and span[0] <= one.span[0] < span[1]
+    )
 
 
 def distance(before: str, after: str) -> int:
     """Pieces that are gone or new; one that is replaced is one. White space at the beginning of a line is a piece."""
     a, b = tokens_of(before), tokens_of(after)
-    for _ in range(2):  # what both begin with, and end with, stays: the rest takes a time that grows with its square
-        same = next((number for number, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
+    for _ in range(
+        2
+    ):  # what both begin with, and end with, stays: the rest takes a time that grows with its square
+        same = next(
+            (number for number, (one, other) in enumerate(zip(a, b, strict=False)) if one != other),
+            min(len(a), len(b)),
+        )
         a, b = a[same:][::-1], b[same:][::-1]
     ops = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
     return sum(max(a1 - a0, b1 - b0) for kind, a0, a1, b0, b1 in ops if kind != "equal")
@@ -243,7 +270,12 @@ def tokens_of(text: str) -> list[str]:
     """The pieces of a text, and the indentation of its lines."""
     found = [(a, text[a:b]) for a, b in pieces(text)]
     starts = [0, *(at + 1 for at, character in enumerate(text) if character == "\n")]
-    return [piece for _, piece in sorted([*found, *((start, "\n" + text[slice(*white(text, start))]) for start in starts)])]
+    return [
+        piece
+        for _, piece in sorted(
+            [*found, *((start, "\n" + text[slice(*white(text, start))]) for start in starts)]
+        )
+    ]
 
 
 def plausible(some: Sequence[tuple[str, Span]], model: Denoiser, spent: Counters) -> list[float]:

@@ -57,7 +57,9 @@ class Node:
     said: Any = None  # the first reply to this canvas
     draft: Tokens | None = None  # the last one
     taboo: tuple[Tokens, ...] = ()  # tokens, each (L,), that the next draft may not hold, -1 for none
-    reasons: dict[int, frozenset[int]] = field(default_factory=dict)  # of implied cells whose inference said so
+    reasons: dict[int, frozenset[int]] = field(
+        default_factory=dict
+    )  # of implied cells whose inference said so
     branch: Branch | None = None
     made: int = 0  # tokens of the branch that have become canvases
     waiting: int = 0  # tokens of the branch cell that have not fallen
@@ -266,7 +268,9 @@ class Tree:
         return False
 
 
-def explain(task: Task, problem: Any, tokens: Tokens, known: Mask, cell: int, token: int) -> frozenset[int] | None:
+def explain(
+    task: Task, problem: Any, tokens: Tokens, known: Mask, cell: int, token: int
+) -> frozenset[int] | None:
     """Known cells that by themselves keep ``token`` out of ``cell``, by the task's own check; None where nothing does."""
     tried, now = tokens.copy(), known.copy()
     tried[cell], now[cell] = token, True

@@ -71,7 +71,9 @@ def byte_frequencies() -> np.ndarray:
     """How often each byte, and BLANK, stands in JSON: counted in the drafts' own metaschemas, which come with the validator."""
     import jsonschema_specifications
 
-    text = "".join(json.dumps(r.contents, separators=(",", ":")) for r in jsonschema_specifications.REGISTRY.values())
+    text = "".join(
+        json.dumps(r.contents, separators=(",", ":")) for r in jsonschema_specifications.REGISTRY.values()
+    )
     counts = np.bincount(np.frombuffer(text.encode(), np.uint8), minlength=BLANK + 1) + 1.0
     counts[BLANK] = counts.sum()  # half of all cells
     found: np.ndarray = counts / counts.sum()
@@ -96,10 +98,14 @@ def forms(
     model, policy = denoiser_for(denoiser, loops)
     task, budget = JsonTask(), budget or Budget(forwards=FORWARDS)
     slotted = set[int]()
-    if getattr(model, "lays_out", False):  # first in slots of their own; what fails there, in the block as it is
+    if getattr(
+        model, "lays_out", False
+    ):  # first in slots of their own; what fails there, in the block as it is
         laid, spent = laid_out(task, forms, model, policy, seed, batch, budget.forwards)
         slotted = {n for n, (one, form) in enumerate(zip(laid, forms, strict=True)) if one is not form}
-        for chosen in sorted({spent[n].forwards for n in slotted}):  # forwards that the choice of a layout took
+        for chosen in sorted(
+            {spent[n].forwards for n in slotted}
+        ):  # forwards that the choice of a layout took
             some = sorted(n for n in slotted if spent[n].forwards == chosen)
             first, second = halves(budget, chosen)
             failed = list[int]()
@@ -130,11 +136,16 @@ def laid_out(
     Also what each choice cost: a forward a layout, and no choice where that is more than half of ``most``."""
     choices = [form.layouts() or (form,) for form in forms]
     if most is not None:
-        choices = [some if len(some) <= max(1, most // 2) else (form,) for some, form in zip(choices, forms, strict=True)]
+        choices = [
+            some if len(some) <= max(1, most // 2) else (form,)
+            for some, form in zip(choices, forms, strict=True)
+        ]
     asked = [(n, one) for n, several in enumerate(choices) if len(several) > 1 for one in several]
     drafts = [one for _, one in asked]
     laid, sure, spent = [several[0] for several in choices], dict[int, float](), [Counters() for _ in forms]
-    for at, outcome in outcomes(task, drafts, range(len(drafts)), model, policy, Budget(forwards=1), seed, batch, None):
+    for at, outcome in outcomes(
+        task, drafts, range(len(drafts)), model, policy, Budget(forwards=1), seed, batch, None
+    ):
         n, one = asked[at]
         spent[n] = spent[n].plus(outcome.counters)
         score = sureness(one, outcome)
@@ -152,7 +163,9 @@ def sureness(form: Form, outcome: Outcome) -> float:
 def halves(budget: Budget, spent: int) -> tuple[Budget, Budget]:
     """A budget for each of two attempts after so many forwards, together not more than it (but a forward each)."""
     forwards, seconds = budget.forwards and budget.forwards - spent, budget.seconds and budget.seconds / 2
-    first, second = (None, None) if forwards is None else (max(1, forwards // 2), max(1, forwards - forwards // 2))
+    first, second = (
+        (None, None) if forwards is None else (max(1, forwards // 2), max(1, forwards - forwards // 2))
+    )
     return replace(budget, forwards=first, seconds=seconds), replace(budget, forwards=second, seconds=seconds)
 
 
@@ -170,7 +183,9 @@ def outcomes(
     """The loop over the forms with these numbers."""
     for cells in sorted({forms[n].cells for n in numbers}):
         some = [n for n in numbers if forms[n].cells == cells]
-        for at, event in solve(task, [forms[n] for n in some], model, policy, budget, [seed + n for n in some], batch):
+        for at, event in solve(
+            task, [forms[n] for n in some], model, policy, budget, [seed + n for n in some], batch
+        ):
             if isinstance(event, Outcome):
                 yield some[at], event
             elif watch is not None:
@@ -185,7 +200,9 @@ def result(task: JsonTask, form: Form, outcome: Outcome, counters: Counters) -> 
         return Filled(task.decode(form, outcome.tokens), outcome.confidence, score, counters)
     error: FillError
     if outcome.status == "unsatisfiable":
-        error = UnsatisfiableSchema("no value of this schema fits the template (proven); change one or the other")
+        error = UnsatisfiableSchema(
+            "no value of this schema fits the template (proven); change one or the other"
+        )
     else:
         best = task.decode(form, outcome.tokens)
         unmet = form.unmet(best)
@@ -225,7 +242,10 @@ def fill(
     form = Form.of(as_schema(schema), text, template, length, predicates, formats, registry)
     found = [
         done
-        for _, done in sorted(forms([replace(form) for _ in range(candidates)], denoiser, budget, seed), key=lambda pair: pair[0])
+        for _, done in sorted(
+            forms([replace(form) for _ in range(candidates)], denoiser, budget, seed),
+            key=lambda pair: pair[0],
+        )
     ]
     good = sorted((one for one in found if isinstance(one, Filled)), key=lambda one: -one.score)
     if not good:

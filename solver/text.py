@@ -133,14 +133,20 @@ def generate(
     task = TextTask(denoiser.vocab, words.decode, check, words.ends, allowed)
     if schema is not None or regex is not None:
         if blocks > 1:
-            raise ModelError(f"a text of a schema or a pattern fits one canvas, and the model's has {denoiser.length} tokens")
+            raise ModelError(
+                f"a text of a schema or a pattern fits one canvas, and the model's has {denoiser.length} tokens"
+            )
         task = constrained(words, problem, allowed, schema, regex, check)
         check = check or (lambda draft: ())  # there is one: stop at the first draft that passes it
-    policy = suit(policy or denoiser.policy, len(problem.tokens), stop or ("valid" if check else "settled"), candidates)
+    policy = suit(
+        policy or denoiser.policy, len(problem.tokens), stop or ("valid" if check else "settled"), candidates
+    )
     budget = budget or Budget(forwards=ATTEMPTS * policy.rounds)
     rows = [(at, seed + n) for at in range(len(asked)) for n in range(candidates)]
     problems = [replace(problem, prompt=asked[at]) for at, _ in rows]
-    found = canvases(task, denoiser, problems, [own for _, own in rows], blocks, policy, budget, batch, candidates, watch)
+    found = canvases(
+        task, denoiser, problems, [own for _, own in rows], blocks, policy, budget, batch, candidates, watch
+    )
     ranked = [rank(found[at * candidates : (at + 1) * candidates]) for at in range(len(asked))]
     return ranked[0] if single else ranked
 
@@ -169,7 +175,9 @@ def constrained(
     inside = ~pinned | ends
     last = inside & np.append(~inside[1:], True)
     slots = Slots(inside, last)
-    return ConstrainedText(words.denoiser.vocab, words.decode, also, words.ends, allowed, unrolled, words.bytes(), slots)
+    return ConstrainedText(
+        words.denoiser.vocab, words.decode, also, words.ends, allowed, unrolled, words.bytes(), slots
+    )
 
 
 def read(messages: Any, prompt: Any, tokenizer: Any) -> tuple[list[Tokens], bool]:
@@ -194,9 +202,13 @@ class Words:
     def __init__(self, denoiser: TextDenoiser, tokenizer: Any) -> None:
         self.denoiser, self.tokenizer = denoiser, tokenizer
         if len(tokenizer) > denoiser.vocab:
-            raise ModelError(f"the tokenizer has {len(tokenizer)} tokens, the model {denoiser.vocab}: not a pair")
+            raise ModelError(
+                f"the tokenizer has {len(tokenizer)} tokens, the model {denoiser.vocab}: not a pair"
+            )
         ends = prompts.ends(getattr(denoiser, "model", None))
-        self.end: int | None = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else next(iter(ends), None)
+        self.end: int | None = (
+            tokenizer.eos_token_id if tokenizer.eos_token_id is not None else next(iter(ends), None)
+        )
         self.ends = frozenset({*ends, self.end, tokenizer.pad_token_id} - {None})
 
     def encode(self, text: str) -> list[int]:
@@ -220,7 +232,9 @@ class Words:
         runs = np.flatnonzero(np.diff(problem.pinned.astype(int))) + 1
         for cells in np.split(np.arange(len(problem.tokens)), runs):
             if problem.pinned[cells[0]]:
-                found.append(self.decode([int(token) for token in problem.tokens[cells] if token not in self.ends]))
+                found.append(
+                    self.decode([int(token) for token in problem.tokens[cells] if token not in self.ends])
+                )
             else:
                 found.append(Gap(BYTES * len(cells)))
         return found
@@ -232,7 +246,9 @@ class Words:
             whole = length or most or LENGTH
             cells = min(whole, most) if most else whole
             blank = np.zeros(cells, bool)
-            return Text(np.zeros(0, np.int64), np.zeros(cells, np.int64), blank, blank.copy()), math.ceil(whole / cells)
+            return Text(np.zeros(0, np.int64), np.zeros(cells, np.int64), blank, blank.copy()), math.ceil(
+                whole / cells
+            )
         try:
             problem = lay_out(template, self.encode, self.decode)
         except ValueError as error:
@@ -246,7 +262,9 @@ class Words:
             )
         limit = min(value for value in (length, most, math.inf) if value)
         if len(problem.tokens) > limit:
-            raise ModelError(f"the template takes {len(problem.tokens)} tokens, its end included, and the canvas has {limit:.0f}")
+            raise ModelError(
+                f"the template takes {len(problem.tokens)} tokens, its end included, and the canvas has {limit:.0f}"
+            )
         return problem, 1
 
     def allowed(self, free: bool) -> np.ndarray:
@@ -281,7 +299,10 @@ def canvases(
 ) -> list[Candidate]:
     """Canvas after canvas for every row; a row is done when its text has ended, or when a canvas of it could not be solved."""
     outcomes: list[list[Outcome]] = [[] for _ in problems]
-    live, state = list(range(len(problems))), denoiser.prefill([task.encode(problem) for problem in problems], seeds)
+    live, state = (
+        list(range(len(problems))),
+        denoiser.prefill([task.encode(problem) for problem in problems], seeds),
+    )
     for block in range(blocks):
         now = [replace(problems[row], complete=block == blocks - 1) for row in live]
         encoded = [task.encode(problem) for problem in now]
@@ -312,7 +333,9 @@ def unended(task: TextTask, outcome: Outcome) -> bool:
 def candidate(task: TextTask, problem: Text, outcomes: list[Outcome]) -> Candidate:
     """A row's canvases as one answer."""
     last = outcomes[-1]
-    tokens, confidence = (np.concatenate([getattr(o, name) for o in outcomes]) for name in ("tokens", "confidence"))
+    tokens, confidence = (
+        np.concatenate([getattr(o, name) for o in outcomes]) for name in ("tokens", "confidence")
+    )
     pinned = np.tile(problem.pinned, len(outcomes))
     confidence = np.where(pinned, 1.0, confidence).astype(np.float32)
     taken = confidence[~pinned][: max(1, len(task.written(tokens)))]

@@ -25,11 +25,21 @@ def film(steps: Sequence[Record], width: int = 64, most: int = 6) -> Figure:
     """The first ``most`` - 1 drafts and the last, each in lines of ``width`` bytes; a dot is a blank cell."""
     lines = -(-len(steps[0]["draft"]) // width)
     legend = "grey: given   blue to orange: sure to unsure   underlined: accepted   striped: re-masked   dot: blank"
-    return strips(steps, lambda axes, step: draw_text(axes, step, width, lines), (0.155 * width, 0.25 * lines), legend, most)
+    return strips(
+        steps,
+        lambda axes, step: draw_text(axes, step, width, lines),
+        (0.155 * width, 0.25 * lines),
+        legend,
+        most,
+    )
 
 
 def strips(
-    steps: Sequence[Record], draw: Callable[[Axes, Record], None], inches: tuple[float, float], legend: str, most: int
+    steps: Sequence[Record],
+    draw: Callable[[Axes, Record], None],
+    inches: tuple[float, float],
+    legend: str,
+    most: int,
 ) -> Figure:
     """Drafts below each other, each of so many ``inches`` across and down: the first ``most`` - 1 and the last."""
     shown = list(steps) if len(steps) <= most else [*steps[: most - 1], steps[-1]]
@@ -43,7 +53,13 @@ def strips(
 def entitle(axes: Axes, step: Record, solved: str) -> None:
     """Which forward it was, and what came of it."""
     wrong = step["violations"]
-    outcome = solved if step["solved"] else wrong[0]["message"] if wrong else f"{len(step['accepted'])} cells accepted"
+    outcome = (
+        solved
+        if step["solved"]
+        else wrong[0]["message"]
+        if wrong
+        else f"{len(step['accepted'])} cells accepted"
+    )
     axes.set_title(f"forward {step['step'] + 1}: {outcome[:90]}", fontsize=9, loc="left", color=INK)
     axes.axis("off")
 
@@ -60,7 +76,24 @@ def draw_text(axes: Axes, step: Record, width: int, lines: int) -> None:
         if cell in accepted and cell not in remasked:
             axes.plot([column + 0.1, column + 0.9], [row + 0.93, row + 0.93], color=DEEP_BLUE, linewidth=1.1)
         text = "·" if token == BLANK else chr(token) if 32 <= token < 127 else "?"
-        colour = INK if cell in pinned else DEEP_ORANGE if cell in remasked else GREY if token == BLANK else DEEP_BLUE
-        axes.text(column + 0.5, row + 0.55, text, ha="center", va="center", fontsize=8, family="monospace", color=colour)
+        colour = (
+            INK
+            if cell in pinned
+            else DEEP_ORANGE
+            if cell in remasked
+            else GREY
+            if token == BLANK
+            else DEEP_BLUE
+        )
+        axes.text(
+            column + 0.5,
+            row + 0.55,
+            text,
+            ha="center",
+            va="center",
+            fontsize=8,
+            family="monospace",
+            color=colour,
+        )
     axes.set(xlim=(0, width), ylim=(lines, 0))
     entitle(axes, step, "valid")

@@ -89,7 +89,9 @@ def unroll(
     arrivals: dict[int, tuple[Hashable, int]] = {}  # return addresses that nothing has come back to yet
     complete, cut = True, False
 
-    places: dict[int, int] = {start: 1 if frame is None else frame.start}  # of the frame that a state can be at
+    places: dict[int, int] = {
+        start: 1 if frame is None else frame.start
+    }  # of the frame that a state can be at
     spread: dict[int, int] = {}  # those of them that have been followed
     targets: dict[tuple[int, int], int] = {}  # by state and move, once there are edges for it
 
@@ -142,7 +144,11 @@ def unroll(
         for way, move in enumerate(grammar.moves(node)):
             length = move.emit.shortest if isinstance(move.emit, Fragment) else len(move.emit)
             there = new if frame is None else frame.through(new, move.emit)
-            deeper = move.call is not None and grammar.loose(move.call) and (frame is None or bool(there & frame.holes))
+            deeper = (
+                move.call is not None
+                and grammar.loose(move.call)
+                and (frame is None or bool(there & frame.holes))
+            )
             if deeper and level[number] >= depth:  # only as deep as literals go
                 complete, deeper, there = False, False, 0 if frame is None else there & ~frame.holes
             if length < 0 or not there:
@@ -165,7 +171,9 @@ def assemble(parts: _Parts, start: int, final: int, cells: int) -> Automaton:
     used, label = np.unique(label, return_inverse=True)
     members = [members_of(int(one)) for one in used] or [np.zeros(0, np.int32)]
     skips = np.array(parts.skips, np.int32).reshape(-1, 2)
-    return in_order((src, label.astype(np.int32), dst), (skips[:, 0], skips[:, 1]), accept, members, start, cells)
+    return in_order(
+        (src, label.astype(np.int32), dst), (skips[:, 0], skips[:, 1]), accept, members, start, cells
+    )
 
 
 def in_order(
@@ -224,7 +232,9 @@ def members_of(label: int) -> Ints:
     return found
 
 
-def distances(states: int, src: Ints, dst: Ints, skip_src: Ints, skip_dst: Ints, start: int) -> NDArray[np.int64]:
+def distances(
+    states: int, src: Ints, dst: Ints, skip_src: Ints, skip_dst: Ints, start: int
+) -> NDArray[np.int64]:
     """Fewest symbols from ``start`` to each state (S,), -1 where there is no way."""
     order, skip_order = np.argsort(src, kind="stable"), np.argsort(skip_src, kind="stable")
     first = np.searchsorted(src[order], np.arange(states + 1))

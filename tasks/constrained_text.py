@@ -41,11 +41,18 @@ class ConstrainedText(TextTask):
         self.unrolled, self.words, self.slots = unrolled, words, slots
 
     def project(
-        self, problem: Text, logits: NDArray[np.float32], tokens: Tokens, trail: Mask, rng: np.random.Generator | None = None
+        self,
+        problem: Text,
+        logits: NDArray[np.float32],
+        tokens: Tokens,
+        trail: Mask,
+        rng: np.random.Generator | None = None,
     ) -> Projection | None:
         """The model's distributions (L, V), conditioned on the language. Raises CanvasTooSmall where not even the pinned cells
         alone leave a text."""
-        found = lifting.project(self.unrolled, self.words, self.slots, logits, tokens, trail, sorted(self.ends), rng)
+        found = lifting.project(
+            self.unrolled, self.words, self.slots, logits, tokens, trail, sorted(self.ends), rng
+        )
         if found is None and not (trail & ~problem.pinned).any():
             raise CanvasTooSmall(self.fewest(problem), len(tokens), "tokens")
         return found

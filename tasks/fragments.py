@@ -159,7 +159,9 @@ SURROGATES = (0xD800, 0xDFFF)
 def clip(items: Items, low: int, size: int) -> Items:
     """The part within [low, low + size), counted from ``low``."""
     high = low + size - 1
-    return tuple((max(lo, low) - low, min(hi, high) - low, slot) for lo, hi, slot in items if lo <= high and hi >= low)
+    return tuple(
+        (max(lo, low) - low, min(hi, high) - low, slot) for lo, hi, slot in items if lo <= high and hi >= low
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -237,7 +239,9 @@ def text_fragment(start: Term, most: int, quoted: bool) -> Fragment:
             if mask:
                 found.append((label(mask), target))
             if ranges[-1][1] >= 128:
-                wide += [(max(lo, 128), hi, len(targets)) for lo, hi in without_surrogates(ranges) if hi >= 128]
+                wide += [
+                    (max(lo, 128), hi, len(targets)) for lo, hi in without_surrogates(ranges) if hi >= 128
+                ]
                 targets.append(target)
         for mask, rest, more in leads(tuple(sorted(wide))) if wide else ():
             found.append((label(mask), partial(rest, more, tuple(targets))))
@@ -256,7 +260,10 @@ def text_fragment(start: Term, most: int, quoted: bool) -> Fragment:
         if state[0] == "hex":
             return hexadecimal(state[1], state[2])
         rest, more, targets = state
-        return [(label(mask), partial(left, left_more, targets)) for mask, left, left_more in continuations(rest, more)]
+        return [
+            (label(mask), partial(left, left_more, targets))
+            for mask, left, left_more in continuations(rest, more)
+        ]
 
     return explore(start, edges, lambda s: not quoted and isinstance(s, Term) and accepting(s), 4 * most + 6)
 

@@ -77,7 +77,9 @@ class Frame:
         if edges is None:
             edges = self._edges[id(piece)] = {}
             self._kept.append(piece)  # an id is only unique while its object lives
-            for source, label, target in zip(piece.src.tolist(), piece.label.tolist(), piece.dst.tolist(), strict=True):
+            for source, label, target in zip(
+                piece.src.tolist(), piece.label.tolist(), piece.dst.tolist(), strict=True
+            ):
                 edges.setdefault(source, []).append((label, target))
         reached, todo = {0: places}, {0: places}
         while todo:

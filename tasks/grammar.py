@@ -90,7 +90,9 @@ class _Recogniser:
                     if what[at] == byte:
                         found.append((what, at + 1, stack))
                 elif what is not None:
-                    found += [(what, d, stack) for mask, d in self.table(what).get(at, ()) if mask >> byte & 1]
+                    found += [
+                        (what, d, stack) for mask, d in self.table(what).get(at, ()) if mask >> byte & 1
+                    ]
             now = self.settle(found)
             if not now:
                 return False

@@ -33,7 +33,9 @@ class Projection:
     columns: NDArray[np.int64] | None = None
 
 
-def weights_of(logits: NDArray[np.floating], tokens: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+def weights_of(
+    logits: NDArray[np.floating], tokens: NDArray[np.int64], known: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     """Log-probabilities (L, 258) of bytes, WHITE and BLANK, from logits (L, 257) of bytes and BLANK; ``known`` cells (L,) hold
     their tokens, and white space there may stand outside a string."""
     weights = np.empty((len(tokens), 258))
@@ -61,7 +63,9 @@ def project(
     """What is left of ``logits`` (L, 257) when the ``known`` cells hold their ``tokens`` (L,) and the block is in the language;
     None where no block is. ``rng``: to draw a sample with.  refused: blocks (L,) that will not do: the best is another one."""
     lattice = Lattice(unrolled.automaton, weights_of(logits, tokens, known), slots)
-    best, score = lattice.next_best({tuple(np.where(block == BLANK, 257, block).tolist()) for block in refused}, known)
+    best, score = lattice.next_best(
+        {tuple(np.where(block == BLANK, 257, block).tolist()) for block in refused}, known
+    )
     if score == -np.inf:
         return None
     p = lattice.marginals()

@@ -100,16 +100,25 @@ def lift(unrolled: Unrolled, words: Words, tokens: Tokens, pinned: Tokens, cells
         label[at] = numbers[key]
     edges = (heads[:, 0], label, heads[:, 2])
     found = in_order(
-        edges, (automaton.skip_src, automaton.skip_dst), automaton.accept, members or [np.zeros(0, np.int32)], 0, cells
+        edges,
+        (automaton.skip_src, automaton.skip_dst),
+        automaton.accept,
+        members or [np.zeros(0, np.int32)],
+        0,
+        cells,
     )
     return Lifted(found, tokens, pinned)
 
 
-def candidates(logits: NDArray[np.float32], known: NDArray[np.bool_], words: Words, forced: Tokens, many: int) -> Tokens:
+def candidates(
+    logits: NDArray[np.float32], known: NDArray[np.bool_], words: Words, forced: Tokens, many: int
+) -> Tokens:
     """The tokens that take part: the ``many`` likeliest of every open cell, all single bytes, and the ``forced`` ones."""
     some = logits[~known]
     best = (
-        np.argpartition(some, -many, 1)[:, -many:].ravel() if len(some) and many < logits.shape[1] else np.arange(logits.shape[1])
+        np.argpartition(some, -many, 1)[:, -many:].ravel()
+        if len(some) and many < logits.shape[1]
+        else np.arange(logits.shape[1])
     )
     chosen = np.unique(np.concatenate([best, words.bytes, forced]))
     return chosen[[bool(words.texts[token]) for token in chosen]]
@@ -184,7 +193,9 @@ def normalizer(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return found
 
 
-def by_token(p: NDArray[np.float64], columns: Tokens, filler: Tokens, end: Tokens) -> tuple[NDArray[np.float64], Tokens]:
+def by_token(
+    p: NDArray[np.float64], columns: Tokens, filler: Tokens, end: Tokens
+) -> tuple[NDArray[np.float64], Tokens]:
     """Marginals (L, K) of columns as marginals of tokens: a token that is both free and pinned has one column then."""
     every = np.unique(np.concatenate([columns, end]))
     found = np.zeros((len(p), len(every)))

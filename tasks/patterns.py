@@ -43,7 +43,19 @@ DIGIT: Ranges = ((48, 57),)
 WORD: Ranges = ((48, 57), (65, 90), (95, 95), (97, 122))
 SPACE: Ranges = union(
     (code, code)
-    for code in (*range(9, 14), 32, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF)
+    for code in (
+        *range(9, 14),
+        32,
+        0xA0,
+        0x1680,
+        *range(0x2000, 0x200B),
+        0x2028,
+        0x2029,
+        0x202F,
+        0x205F,
+        0x3000,
+        0xFEFF,
+    )
 )
 DOT: Ranges = inverse(((10, 10), (13, 13), (0x2028, 0x2029)))
 CLASSES = {"d": DIGIT, "w": WORD, "s": SPACE, "D": inverse(DIGIT), "W": inverse(WORD), "S": inverse(SPACE)}
@@ -58,7 +70,11 @@ def category(name: str) -> Ranges:
     """The code points of a general category, by its short or long name. Raises PatternError for other properties."""
     name = name.split("=", 1)[1] if name.lower().startswith(("general_category=", "gc=")) else name
     short = CATEGORIES.get(name.lower(), name)
-    found = union((c, c) for c in range(LAST + 1) if unicodedata.category(chr(c)).startswith(short)) if len(short) < 3 else ()
+    found = (
+        union((c, c) for c in range(LAST + 1) if unicodedata.category(chr(c)).startswith(short))
+        if len(short) < 3
+        else ()
+    )
     if not found:
         raise PatternError(f"the property {name} is not supported; general categories are (L, Lu, Nd, ...)")
     return found
@@ -266,7 +282,12 @@ class Parser:
             if self.at >= len(self.text):
                 self.fail("an unmatched [")
             low = self.member()
-            if self.peek() == "-" and self.peek(2)[1:] not in ("]", "") and len(low) == 1 and low[0][0] == low[0][1]:
+            if (
+                self.peek() == "-"
+                and self.peek(2)[1:] not in ("]", "")
+                and len(low) == 1
+                and low[0][0] == low[0][1]
+            ):
                 self.at += 1
                 high = self.member()
                 if len(high) == 1 and high[0][0] == high[0][1]:

@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 LAST = 0x10FFFF
 START, END = LAST + 1, LAST + 2  # the anchors' symbols
@@ -27,7 +28,9 @@ class Term:
 
     __slots__ = ("firsts", "kind", "nullable", "number", "parts", "size")
 
-    def __init__(self, kind: str, parts: tuple, nullable: bool, firsts: frozenset[Ranges], number: int) -> None:  # type: ignore[type-arg]
+    def __init__(
+        self, kind: str, parts: tuple[Any, ...], nullable: bool, firsts: frozenset[Ranges], number: int
+    ) -> None:
         self.kind, self.parts, self.nullable, self.firsts, self.number = kind, parts, nullable, firsts, number
         self.size: int = 1 + sum(part.size for part in parts if isinstance(part, Term))
 
@@ -78,7 +81,9 @@ def then(first: Term, second: Term) -> Term:
         return first
     if first.kind == "then":  # to the right, so that equal ones look equal
         return then(first.parts[0], then(first.parts[1], second))
-    if first is EVERYTHING and (second is EVERYTHING or (second.kind == "then" and second.parts[0] is EVERYTHING)):
+    if first is EVERYTHING and (
+        second is EVERYTHING or (second.kind == "then" and second.parts[0] is EVERYTHING)
+    ):
         return second
     firsts = first.firsts | second.firsts if first.nullable else first.firsts
     return _term("then", (first, second), first.nullable and second.nullable, firsts)
@@ -104,7 +109,9 @@ def either(parts: Iterable[Term]) -> Term:
     ordered = tuple(sorted(kept, key=lambda part: part.number))
     if len(ordered) < 2:
         return ordered[0] if ordered else NEVER
-    return _term("either", ordered, any(p.nullable for p in ordered), frozenset().union(*(p.firsts for p in ordered)))
+    return _term(
+        "either", ordered, any(p.nullable for p in ordered), frozenset().union(*(p.firsts for p in ordered))
+    )
 
 
 def both(parts: Iterable[Term]) -> Term:
@@ -122,7 +129,9 @@ def both(parts: Iterable[Term]) -> Term:
     ordered = tuple(sorted(kept, key=lambda part: part.number))
     if len(ordered) < 2:
         return ordered[0] if ordered else EVERYTHING
-    return _term("both", ordered, all(p.nullable for p in ordered), frozenset().union(*(p.firsts for p in ordered)))
+    return _term(
+        "both", ordered, all(p.nullable for p in ordered), frozenset().union(*(p.firsts for p in ordered))
+    )
 
 
 def without(part: Term) -> Term:
@@ -145,7 +154,13 @@ def repeat(part: Term, least: int, most: int | None) -> Term:
         return NOTHING if least == 0 else NEVER
     if (least, most) == (1, 1):
         return part
-    if most is None and least == 0 and part.kind == "repeat" and part.parts[1] in (0, 1) and part.parts[2] is None:
+    if (
+        most is None
+        and least == 0
+        and part.kind == "repeat"
+        and part.parts[1] in (0, 1)
+        and part.parts[2] is None
+    ):
         return repeat(part.parts[0], 0, None)
     if part.nullable:
         least = 0
@@ -184,7 +199,9 @@ def derivative(term: Term, symbol: int) -> Term:
         part, least, most = parts
         if term is EVERYTHING:
             return EVERYTHING
-        return then(derivative(part, symbol), repeat(part, max(0, least - 1), None if most is None else most - 1))
+        return then(
+            derivative(part, symbol), repeat(part, max(0, least - 1), None if most is None else most - 1)
+        )
     return NEVER
 
 
@@ -208,7 +225,13 @@ def matches(term: Term, text: str) -> bool:
 
 def branches(state: Term) -> list[tuple[Ranges, Term]]:
     """The derivatives by code points: disjoint ranges that cover everything which leads on, each with where it leads."""
-    edges = sorted({0, LAST + 1, *(at for ranges in state.firsts for lo, hi in ranges for at in (lo, hi + 1) if at <= LAST)})
+    edges = sorted(
+        {
+            0,
+            LAST + 1,
+            *(at for ranges in state.firsts for lo, hi in ranges for at in (lo, hi + 1) if at <= LAST),
+        }
+    )
     groups: dict[tuple[bool, ...], list[tuple[int, int]]] = {}
     firsts = list(state.firsts)
     for lo, hi in pairwise(edges):
@@ -235,7 +258,11 @@ def words(term: Term, most: int) -> list[str] | None:
     """The strings of a whole term (see :func:`whole`) that is plainly a list of literals; None where it is not, or longer."""
     if term.kind == "either":
         found = [words(part, most) for part in term.parts]
-        return [word for part in found for word in part or ()] if len(found) <= most and None not in found else None
+        return (
+            [word for part in found for word in part or ()]
+            if len(found) <= most and None not in found
+            else None
+        )
     text: list[str] = []
     while term.kind == "then":
         first = term.parts[0]

@@ -64,7 +64,9 @@ class Eliminates(Protocol):
 class Explains(Protocol):
     """A task that can say why at once; without it, the loop tries the token and asks ``check``, which is slower."""
 
-    def explain(self, problem: Any, tokens: Tokens, known: Mask, cell: int, token: int) -> frozenset[int] | None:
+    def explain(
+        self, problem: Any, tokens: Tokens, known: Mask, cell: int, token: int
+    ) -> frozenset[int] | None:
         """Known cells that by themselves keep ``token`` out of ``cell``, as few as possible; None where nothing does."""
 
 
@@ -95,7 +97,12 @@ class Projects(Protocol):
     Values always come from one canvas of the language; marginals are only confidences."""
 
     def project(
-        self, problem: Any, logits: NDArray[np.float32], tokens: Tokens, trail: Mask, rng: np.random.Generator | None = None
+        self,
+        problem: Any,
+        logits: NDArray[np.float32],
+        tokens: Tokens,
+        trail: Mask,
+        rng: np.random.Generator | None = None,
     ) -> Conditioned | None:
         """``logits`` (L, V) conditioned, with ``tokens`` (L,) in the cells of the ``trail``; None where nothing valid has them.
         ``rng``: to draw a sample with."""

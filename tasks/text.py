@@ -102,7 +102,11 @@ class TextTask:
             return False
         if self.allowed is None:
             return True
-        words = self.allowed[..., tokens // 32] if self.allowed.ndim == 1 else self.allowed[np.arange(len(tokens)), tokens // 32]
+        words = (
+            self.allowed[..., tokens // 32]
+            if self.allowed.ndim == 1
+            else self.allowed[np.arange(len(tokens)), tokens // 32]
+        )
         return bool((words >> (tokens % 32) & 1 == 1)[~problem.pinned].all())
 
     def check(self, problem: Text, tokens: Tokens, known: Mask) -> list[Violation]:
@@ -114,7 +118,9 @@ class TextTask:
         found = []
         bounds = self.bounds(problem, tokens) if any(isinstance(fault, Fault) for fault in faults) else None
         for fault in faults:
-            blamed = np.zeros(0, np.int64)  # nowhere in particular: to blame every cell would throw away what is right
+            blamed = np.zeros(
+                0, np.int64
+            )  # nowhere in particular: to blame every cell would throw away what is right
             if isinstance(fault, Fault) and bounds is not None:
                 blamed = np.flatnonzero(blame(fault, *bounds) & ~problem.pinned)
             message = fault.message if isinstance(fault, Fault) else fault
@@ -160,7 +166,12 @@ class Hole:
             raise ValueError(f"a hole must have at least one token, not {self.tokens}")
 
 
-ANCHORS = ("", "\n", "a", ".")  # what a text may stand behind: some tokenizers put a blank before the first word
+ANCHORS = (
+    "",
+    "\n",
+    "a",
+    ".",
+)  # what a text may stand behind: some tokenizers put a blank before the first word
 
 
 def spell(text: str, encode: Callable[[str], list[int]], decode: Callable[[list[int]], str]) -> list[int]:
@@ -168,7 +179,10 @@ def spell(text: str, encode: Callable[[str], list[int]], decode: Callable[[list[
     for anchor in ANCHORS:
         before = encode(anchor) if anchor else []
         ids = encode(anchor + text)
-        if ids[: len(before)] == before and decode(before + ids[len(before) :])[len(decode(before)) :] == text:
+        if (
+            ids[: len(before)] == before
+            and decode(before + ids[len(before) :])[len(decode(before)) :] == text
+        ):
             behind = encode("a")
             own = ids[len(before) :]
             if decode(behind + own) == decode(behind) + text:  # behind something else, too
@@ -176,7 +190,9 @@ def spell(text: str, encode: Callable[[str], list[int]], decode: Callable[[list[
     raise ValueError(f"the tokenizer does not give {text!r} back as it was, but {decode(encode(text))!r}")
 
 
-def lay_out(template: Sequence[str | Hole], encode: Callable[[str], list[int]], decode: Callable[[list[int]], str]) -> Text:
+def lay_out(
+    template: Sequence[str | Hole], encode: Callable[[str], list[int]], decode: Callable[[list[int]], str]
+) -> Text:
     """A template as a problem without a prompt: literals pinned, holes open. Raises ValueError where a literal does not come back
     from its tokens as it was, or a start is longer than its hole."""
     tokens: list[int] = []

@@ -22,7 +22,9 @@ def whole_lines(source: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Sp
     for line in source.split("\n"):
         starts.append(starts[-1] + len(line) + 1)
     assert node.end_lineno is not None
-    return starts[min([node.lineno, *(one.lineno for one in node.decorator_list)]) - 1], min(starts[node.end_lineno], len(source))
+    return starts[min([node.lineno, *(one.lineno for one in node.decorator_list)]) - 1], min(
+        starts[node.end_lineno], len(source)
+    )
 
 
 @cache

@@ -50,10 +50,16 @@ def sudoku(name: str, grid: layout.Layout, count: int, seed: int) -> Example:
 
 
 def json_schema() -> Example:
-    schema = {"type": "object", "properties": {"a": {"enum": [1, 23]}, "b": {"type": "boolean"}}, "required": ["a", "b"]}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"enum": [1, 23]}, "b": {"type": "boolean"}},
+        "required": ["a", "b"],
+    }
     form = Form.of(schema, length=24)
     text = b'{"a":23,"b":true}'
-    return Example("json", JsonTask(), (form,), (np.array([*text, *[BLANK] * (24 - len(text))]),), unique=False)
+    return Example(
+        "json", JsonTask(), (form,), (np.array([*text, *[BLANK] * (24 - len(text))]),), unique=False
+    )
 
 
 def code() -> Example:
@@ -90,14 +96,18 @@ def language_model(kind: str, task: Task) -> Denoiser:
     if kind == "gemma":
         inner = DiffusionGemma(tiny_models.gemma(canvas=128))
     else:
-        inner = MaskedLM(tiny_models.remote_model(kind), tiny_models.tokenizer().mask_token_id, shift=kind == "tiny_dream")
+        inner = MaskedLM(
+            tiny_models.remote_model(kind), tiny_models.tokenizer().mask_token_id, shift=kind == "tiny_dream"
+        )
     inner.policy = replace(inner.policy, rounds=3)
     return Embedded(inner, tiny_models.tokenizer(), task, name=kind)
 
 
 def form_denoiser() -> FormDenoiser:
     torch.manual_seed(0)
-    return FormDenoiser(TextNetwork(TextConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)).eval())
+    return FormDenoiser(
+        TextNetwork(TextConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)).eval()
+    )
 
 
 def code_denoiser() -> CodeDenoiser:

@@ -32,7 +32,11 @@ def make(kind: str) -> Decoder:
         torch.nn.init.normal_(network.head.weight, std=2.0)
         return CompactDecoder(network)
     order = "easiest" if kind == "ar-plain-easiest" else "index"
-    plain = Plain(PlainConfig(vocab=4, cells=16, width=16, layers=2, heads=2, order=order)).eval().requires_grad_(False)
+    plain = (
+        Plain(PlainConfig(vocab=4, cells=16, width=16, layers=2, heads=2, order=order))
+        .eval()
+        .requires_grad_(False)
+    )
     for parameter in plain.parameters():
         if parameter.dim() == 2:
             torch.nn.init.normal_(parameter, std=0.5)
@@ -77,7 +81,9 @@ def test_the_plain_cache_says_what_the_whole_sequence_says(kind: str) -> None:
         cells, logits, _ = decoder.next(state, torch.tensor([1]), known)
         cell = int(cells[0])
         filled = [*pairs, (cell, 0)]  # the last token must not matter
-        whole = decoder.network(*(torch.tensor([column]) for column in zip(*filled, strict=True)))[0, len(pairs)]
+        whole = decoder.network(*(torch.tensor([column]) for column in zip(*filled, strict=True)))[
+            0, len(pairs)
+        ]
         if kind == "ar-plain-easiest":
             assert int(whole.view(16, 4).masked_fill(known[0, :, None], -1e9).argmax()) // 4 == cell
             whole = whole.view(16, 4)[cell]
@@ -92,7 +98,9 @@ def test_backtracking_is_complete_and_every_answer_is_verified(kind: str) -> Non
     decoder = make(kind)
     broken = PUZZLES[0].copy()
     cell = int(np.flatnonzero(broken == 0)[0])
-    broken[cell] = next(d for d in range(1, 5) if exact.count_solutions(TASK.layout, place(broken, cell, d), 1).solutions == 0)
+    broken[cell] = next(
+        d for d in range(1, 5) if exact.count_solutions(TASK.layout, place(broken, cell, d), 1).solutions == 0
+    )
     problems = [*PROBLEMS, Sudoku(broken)]
     found = dict(decode(TASK, problems, decoder, "backtrack", Budget(None), batch=5))
     assert sorted(found) == list(range(len(problems)))
@@ -149,6 +157,10 @@ def test_the_taught_order_starts_with_the_givens_and_takes_singles_first() -> No
         grid = puzzle.copy()
         for cell in cells[given:]:
             problem, known = Sudoku(puzzle), grid > 0
-            singles = {fact.cell for fact in TASK.infer(problem, grid.astype(np.int64) - 1, known) if hasattr(fact, "cell")}
+            singles = {
+                fact.cell
+                for fact in TASK.infer(problem, grid.astype(np.int64) - 1, known)
+                if hasattr(fact, "cell")
+            }
             assert cell in singles or not singles
             grid[cell] = solution[cell]

@@ -9,7 +9,11 @@ import pytest
 from solver.evaluation import tables
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "claims.md", *sorted((ROOT / "solver" / "weights").glob("*/README.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "docs" / "claims.md",
+    *sorted((ROOT / "solver" / "weights").glob("*/README.md")),
+]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -44,14 +44,20 @@ def test_json_has_the_promised_keys_in_input_order(capsys: pytest.CaptureFixture
     code, out, err = run(capsys, EASY, FOUR, EASY.replace("0", "."), "--json", "--batch", "2")
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 0
-    assert [line["puzzle"] for line in lines] == [EASY.replace("0", "."), FOUR.replace("0", "."), EASY.replace("0", ".")]
+    assert [line["puzzle"] for line in lines] == [
+        EASY.replace("0", "."),
+        FOUR.replace("0", "."),
+        EASY.replace("0", "."),
+    ]
     assert list(lines[0])[:9] == KEYS
     assert lines[0]["solution"] == lines[2]["solution"] == ANSWER
     assert {line["status"] for line in lines} == {"solved"}
     assert "3 of 3: 3 solved" in err
 
 
-def test_many_puzzles_come_as_lines_with_counts_at_the_end(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_many_puzzles_come_as_lines_with_counts_at_the_end(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     file = tmp_path / "puzzles.txt"
     file.write_text(f"# two\n{EASY} 1.2\n\n{NO_SOLUTION}\n")
     code, out, err = run(capsys, "--file", str(file))
@@ -69,7 +75,9 @@ def test_controls_solve_the_same_puzzles(name: str, capsys: pytest.CaptureFixtur
 
 
 def test_stdin_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"quizzes,solutions\n{EASY},{ANSWER}\n".encode())))
+    monkeypatch.setattr(
+        sys, "stdin", io.TextIOWrapper(io.BytesIO(f"quizzes,solutions\n{EASY},{ANSWER}\n".encode()))
+    )
     code, out, _ = run(capsys, "--file", "-", "--json")
     assert (code, json.loads(out)["solution"]) == (0, ANSWER)
 
@@ -124,7 +132,9 @@ def test_variants(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "1000010000000000", "--diagonal")[0] == 2  # 1 twice on a diagonal
 
 
-def test_a_trace_is_replayed_and_never_overwritten(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_trace_is_replayed_and_never_overwritten(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     trace = str(tmp_path / "trace.jsonl")
     code, out, _ = run(capsys, EASY, "--trace", trace)
     assert code == 0
@@ -188,14 +198,17 @@ def test_the_rest_is_still_done(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 
 
 @pytest.mark.parametrize("content", ["", "{}", "not json", '{"type":"step","number":0}', "[1]"])
-def test_what_is_no_trace_is_refused(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_trace_is_refused(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "t").write_text(content)
     assert main(["replay", str(tmp_path / "t")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["nonsense"], ["sudoku", "--seed", "x"], ["replay"], ["replay", "/"], ["generate", "--count", "0"]]
+    "command",
+    [[], ["nonsense"], ["sudoku", "--seed", "x"], ["replay"], ["replay", "/"], ["generate", "--count", "0"]],
 )
 def test_bad_commands(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 2
@@ -215,13 +228,19 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     # argparse's --help exits by itself: only the front's own is asked for in the import check
     for command in (code.split("; main(['sudoku'")[0] + heavy, code):
         started = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         assert "usage" in done.stdout
-        assert time.perf_counter() - started < 2  # 0.1 s on a free machine; the promise of 0.5 s leaves room for a busy one
+        assert (
+            time.perf_counter() - started < 2
+        )  # 0.1 s on a free machine; the promise of 0.5 s leaves room for a busy one
 
 
-def test_ctrl_c_keeps_what_is_finished(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_keeps_what_is_finished(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from solver import drive
 
     original = drive.solve

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from solver.tasks.code_edit import corpus
-from solver.tasks.code_edit.corpus import COPIES, LARGEST, PACKAGES, Corpus, files, functions, is_development, python_files, read
+from solver.tasks.code_edit.corpus import (
+    COPIES,
+    LARGEST,
+    PACKAGES,
+    Corpus,
+    files,
+    functions,
+    is_development,
+    python_files,
+    read,
+)
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"]).resolve()
 # The licences of these are known, and their authors are who they seem. Written out once more, so that a longer list is noticed.
@@ -53,7 +63,14 @@ match abc:
 last = [
     1]
 '''
-FOUND = ["@abc.first(", "    async def method", "            @property", "    def tried", "    def caught", "        def matched"]
+FOUND = [
+    "@abc.first(",
+    "    async def method",
+    "            @property",
+    "    def tried",
+    "    def caught",
+    "        def matched",
+]
 
 
 def of_half(text: str, development: bool) -> str:
@@ -78,7 +95,9 @@ def test_functions_are_outermost_and_whole_lines(end: str) -> None:
         assert a == 0 or text[a - 1] == end[-1]
         assert text[b : b + len(end)] == end
     assert text[slice(*spans[0])].endswith("return inner")
-    assert [len(functions(textwrap.dedent(text[a:b].replace("\r", "\n")))) for a, b in spans] == [1] * len(spans)
+    assert [len(functions(textwrap.dedent(text[a:b].replace("\r", "\n")))) for a, b in spans] == [1] * len(
+        spans
+    )
 
 
 def test_functions_of_what_is_no_python() -> None:
@@ -96,7 +115,10 @@ def test_only_what_is_allowed() -> None:
     assert len(found) > 1000
     for path, file in found:
         parts = file.resolve().relative_to(STDLIB).parts if path.split("/")[0] not in roots else ()
-        assert not {"site-packages", "dist-packages", "test", "tests", "idlelib", "_bundled"} & {*parts, *Path(path).parts}
+        assert not {"site-packages", "dist-packages", "test", "tests", "idlelib", "_bundled"} & {
+            *parts,
+            *Path(path).parts,
+        }
         if not parts:
             assert file.resolve().is_relative_to(roots[path.split("/")[0]])
         assert "vendor" not in path
@@ -105,7 +127,16 @@ def test_only_what_is_allowed() -> None:
 
 
 def test_folders_that_are_left_out(tmp_path: Path) -> None:
-    left_out = ["_vendor", "vendored_templates", "extern", "_external", "third_party", "tests", "site-packages", "generated"]
+    left_out = [
+        "_vendor",
+        "vendored_templates",
+        "extern",
+        "_external",
+        "third_party",
+        "tests",
+        "site-packages",
+        "generated",
+    ]
     for folder in (*left_out, "kept", "kept/deeper", "kept/_vendor/deeper", "external_ops"):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / folder / "a.py").write_text("x = 1\n")
@@ -128,7 +159,10 @@ def test_files_are_read_in_their_own_encoding(tmp_path: Path) -> None:
 
 def test_a_function_counts_once() -> None:
     once = of_half("def f(x):\n    return x + 1\n", False)
-    again = of_half('import os\n\ndef f(x):\n    """Text."""\n    # why\n    return (x +\n        1)\ndef g(): return 2\n', False)
+    again = of_half(
+        'import os\n\ndef f(x):\n    """Text."""\n    # why\n    return (x +\n        1)\ndef g(): return 2\n',
+        False,
+    )
     found = Corpus.of([("a.py", once), ("b.py", again), ("c.py", "def f(:")])
     assert [(one.path, one.text[:5]) for one in found.train] == [("a.py", "def f"), ("b.py", "def g")]
     assert found.development == ()
@@ -165,7 +199,9 @@ def test_a_small_corpus(small: Corpus) -> None:
     assert all(is_development(one.source) for one in small.development)
     assert not any(is_development(one.source) for one in small.train)
     for one in every:
-        (definition,) = ast.parse(textwrap.dedent(one.text)).body if one.text[0] == " " else ast.parse(one.text).body
+        (definition,) = (
+            ast.parse(textwrap.dedent(one.text)).body if one.text[0] == " " else ast.parse(one.text).body
+        )
         assert isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef)
     paths = dict(files())
     assert all(read(paths[one.path]) == one.source for one in every[:20])

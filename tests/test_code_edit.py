@@ -50,7 +50,9 @@ FUNCTION = '''def mean(values):
 
 def network(causal: bool = False, vocab: int = 2048) -> CodeNetwork:
     torch.manual_seed(0)
-    return CodeNetwork(CodeConfig(vocab, width=16, hidden=16, heads=2, layers=2, offsets=8, causal=causal)).eval()
+    return CodeNetwork(
+        CodeConfig(vocab, width=16, hidden=16, heads=2, layers=2, offsets=8, causal=causal)
+    ).eval()
 
 
 def at(text: str, source: str = FUNCTION) -> tuple[int, int]:
@@ -81,7 +83,9 @@ def test_distributions_sum_to_one_and_the_likelihood_is_theirs(causal: bool) -> 
     asked = torch.rand(2, 9) < 0.5
     torch.testing.assert_close(net(tokens, status, offset, asked), said[asked])
     likelihood = net.log_likelihood(tokens, status, offset, truth, asked)
-    torch.testing.assert_close(likelihood, said.gather(-1, truth[..., None])[..., 0][asked], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(
+        likelihood, said.gather(-1, truth[..., None])[..., 0][asked], atol=1e-3, rtol=1e-3
+    )
 
 
 @torch.inference_mode()
@@ -116,21 +120,32 @@ def any_fill_comes_back_and_the_rest_stays(data: st.DataObject) -> None:
     source = SOURCE[start : start + data.draw(st.integers(1, 3000))]
     ends = sorted(data.draw(st.lists(st.integers(0, len(source)), min_size=2, max_size=6, unique=True)))
     spans = list(zip(ends[::2], ends[1::2], strict=False))
-    fills = [data.draw(st.sampled_from(["x", "a = b", "if x:\n    y\n", "\n", "é", source[a:b][:40] or "z"])) for a, b in spans]
+    fills = [
+        data.draw(st.sampled_from(["x", "a = b", "if x:\n    y\n", "\n", "é", source[a:b][:40] or "z"]))
+        for a, b in spans
+    ]
     page = Page.of(source, spans, [60] * len(spans), 1024)
     tokens = page.tokens.copy()
     for number, ((begin, capacity), fill) in enumerate(zip(page.slots, fills, strict=True)):
         ids = page.encoded(number, fill)[:capacity]
         tokens[begin : begin + len(ids)] = ids
     written = page.written(tokens)
-    assert all(a == b or len(page.encoded(n, b)) > 60 for n, (a, b) in enumerate(zip(written, fills, strict=True)))
+    assert all(
+        a == b or len(page.encoded(n, b)) > 60 for n, (a, b) in enumerate(zip(written, fills, strict=True))
+    )
     for text, pieces in zip(written, page.pieces(tokens), strict=True):
         assert [a for a, _ in pieces[1:]] == [b for _, b in pieces[:-1]]
         assert pieces[-1][1] == len(text)
     new, places = spliced(source, spans, written)
     assert [new[a:b] for a, b in places] == list(written)
-    outside = [source[a:b] for a, b in zip([0, *(b for _, b in spans)], [*(a for a, _ in spans), len(source)], strict=True)]
-    assert [new[a:b] for a, b in zip([0, *(b for _, b in places)], [*(a for a, _ in places), len(new)], strict=True)] == outside
+    outside = [
+        source[a:b]
+        for a, b in zip([0, *(b for _, b in spans)], [*(a for a, _ in spans), len(source)], strict=True)
+    ]
+    assert [
+        new[a:b]
+        for a, b in zip([0, *(b for _, b in places)], [*(a for a, _ in places), len(new)], strict=True)
+    ] == outside
 
 
 test_any_fill_comes_back_and_the_rest_stays = settings(deadline=None, max_examples=60)(
@@ -226,12 +241,18 @@ def test_a_slots_blanks_say_how_long_its_text_is() -> None:
     assert np.exp(reading.of(np.zeros(3))).argmax() == 2  # never BLANK: it fills the slot
 
 
-@given(st.lists(st.lists(st.integers(1, 1000), min_size=1, max_size=5), min_size=1, max_size=4), st.integers(1, 30))
+@given(
+    st.lists(st.lists(st.integers(1, 1000), min_size=1, max_size=5), min_size=1, max_size=4),
+    st.integers(1, 30),
+)
 @settings(deadline=None)
 def test_the_likeliest_combinations_of_lengths(weights: list[list[int]], count: int) -> None:
     likely = [np.log(np.array(some) / sum(some)) for some in weights]
     found = reading.choices(likely, count)
-    every = [sum(float(log_p[n]) for log_p, n in zip(likely, one, strict=True)) for one in product(*map(range, map(len, likely)))]
+    every = [
+        sum(float(log_p[n]) for log_p, n in zip(likely, one, strict=True))
+        for one in product(*map(range, map(len, likely)))
+    ]
     np.testing.assert_allclose([one.log_p for one in found], sorted(every, reverse=True)[:count])
     assert len({one.lengths for one in found}) == len(found)
     for one in found:
@@ -268,7 +289,9 @@ def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> Non
     offset, expected = torch.from_numpy(slot_offsets(CodeTask().encode(edit)))[None], 0.0
     around = Around()
     with torch.inference_mode():
-        alone = model.even(net(tokens[None], torch.where(pinned, PINNED, OPEN)[None], offset, around=around))[0]
+        alone = model.even(net(tokens[None], torch.where(pinned, PINNED, OPEN)[None], offset, around=around))[
+            0
+        ]
         expected += reading.ALONE * sum(float(alone[cell, tokens[cell]]) for cell in (*cells[0], *cells[1]))
         for turn in (0, 1):
             mine = [*cells[0][turn::2], *cells[1][1 - turn :: 2]]
@@ -290,15 +313,21 @@ def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> Non
 
 
 @pytest.mark.parametrize(("holes", "cells"), [(["not values"], 96), (["not values", "0"], 160)])
-def test_other_ways_are_written_beside_the_first_and_the_budget_bounds_all(holes: list[str], cells: int) -> None:
+def test_other_ways_are_written_beside_the_first_and_the_budget_bounds_all(
+    holes: list[str], cells: int
+) -> None:
     """A model that is sure of one token that never fits: what comes says that it does not compile."""
     model = controls.oracle(2048, np.full(cells, Vocabulary.load().encode("return ")[0][0]))
     spans, rows = [at(text) for text in holes], set[int]()
-    found = edits.edit(FUNCTION, spans, model, budget=Budget(forwards=40), watch=lambda number, *_: rows.add(number))
+    found = edits.edit(
+        FUNCTION, spans, model, budget=Budget(forwards=40), watch=lambda number, *_: rows.add(number)
+    )
     assert found[0].error == compiles(found[0].text)
     others = edits.LENGTHS if len(holes) == 1 else edits.DRAWS
     assert rows == set(range(1 + others))
-    assert 20 + 1 < found[0].counters.forwards <= 40 + 1 + 2 * (1 + others)  # and what reads and compares them
+    assert (
+        20 + 1 < found[0].counters.forwards <= 40 + 1 + 2 * (1 + others)
+    )  # and what reads and compares them
 
 
 def test_lengths_belong_to_the_holes_that_they_are_given_with() -> None:
@@ -317,7 +346,9 @@ def test_what_is_likely_enough_needs_no_other_ways() -> None:
 
     def rows(text: str, holes: list[tuple[int, int]], candidates: int) -> set[int]:
         answer, found = np.full(160, v.blank), set[int]()
-        page = Page.of(FUNCTION, holes, [24] * len(holes), edits.page_size(FUNCTION, holes, [24] * len(holes)))
+        page = Page.of(
+            FUNCTION, holes, [24] * len(holes), edits.page_size(FUNCTION, holes, [24] * len(holes))
+        )
         for start, _ in page.slots:
             ids = page.encoded(0, text)
             answer[start : start + len(ids)] = ids
@@ -370,7 +401,10 @@ def test_cells_that_are_read_again_see_the_page_as_it_was() -> None:
     again = net(tokens, status, offset, around=Around(around.kept, cells))
     torch.testing.assert_close(again, whole[torch.arange(2)[:, None], cells], atol=1e-4, rtol=1e-4)
     status[0, 3] = KNOWN
-    changed, other = net(tokens, status, offset, around=Around(around.kept, cells)), net(tokens, status, offset)[0, cells[0]]
+    changed, other = (
+        net(tokens, status, offset, around=Around(around.kept, cells)),
+        net(tokens, status, offset)[0, cells[0]],
+    )
     assert not torch.allclose(changed[0], again[0], atol=1e-4)
     torch.testing.assert_close(changed[1], again[1], atol=1e-4, rtol=1e-4)
     assert (changed[0] - other).abs().mean() < (again[0] - other).abs().mean()
@@ -379,11 +413,23 @@ def test_cells_that_are_read_again_see_the_page_as_it_was() -> None:
 def test_a_page_says_the_same_beside_others() -> None:
     """Alone or in a batch, some rows new and some under way, with more or fewer open cells."""
     task, model = CodeTask(), CodeDenoiser(network())
-    some = [Edit.of(FUNCTION, [at(text)], [size], 96) for text, size in (("not values", 8), ("0", 3), ("total += value", 5))]
-    alone = [
-        [e.tokens.tolist() for e in refine(task, one, model, budget=Budget(forwards=6)) if isinstance(e, Outcome)] for one in some
+    some = [
+        Edit.of(FUNCTION, [at(text)], [size], 96)
+        for text, size in (("not values", 8), ("0", 3), ("total += value", 5))
     ]
-    both = {n: e.tokens.tolist() for n, e in solve(task, some, model, None, Budget(forwards=6), 0, 2) if isinstance(e, Outcome)}
+    alone = [
+        [
+            e.tokens.tolist()
+            for e in refine(task, one, model, budget=Budget(forwards=6))
+            if isinstance(e, Outcome)
+        ]
+        for one in some
+    ]
+    both = {
+        n: e.tokens.tolist()
+        for n, e in solve(task, some, model, None, Budget(forwards=6), 0, 2)
+        if isinstance(e, Outcome)
+    }
     assert [[both[n]] for n in range(3)] == alone
 
 
@@ -437,7 +483,10 @@ def test_writing_draws_from_the_network() -> None:
 @pytest.mark.parametrize("order", ["prefix", "fim"])
 def test_what_is_written_side_by_side_has_the_likelihood_of_the_whole(order: Order) -> None:
     """Rows that end at different times do not disturb each other: one pass over each text says the same."""
-    page, net = Page.of(FUNCTION, [at("total = 0"), at("not values"), at("len")], [1, 1, 1], 96), network(causal=True)
+    page, net = (
+        Page.of(FUNCTION, [at("total = 0"), at("not values"), at("len")], [1, 1, 1], 96),
+        network(causal=True),
+    )
     end, lengths_ = Vocabulary.load().special("END"), set()
     net.bias[end] = 7.0  # or nothing would end before ``most``
     for one in write(net, page, order, (0.0, *[1.0] * 7), seed=2, most=30):
@@ -445,7 +494,9 @@ def test_what_is_written_side_by_side_has_the_likelihood_of_the_whole(order: Ord
             continue
         ids, wanted = spelled(page, order, one.fills)
         tokens = torch.from_numpy(np.concatenate([[2048], ids[:-1]]))[None]
-        log_p = net.log_likelihood(tokens, tokens, tokens, torch.from_numpy(ids)[None], torch.from_numpy(wanted)[None])
+        log_p = net.log_likelihood(
+            tokens, tokens, tokens, torch.from_numpy(ids)[None], torch.from_numpy(wanted)[None]
+        )
         assert float(log_p.sum()) == pytest.approx(one.log_p, rel=1e-3)
         lengths_.add(tuple(map(len, one.fills)))
     assert len(lengths_) > 2
@@ -492,7 +543,10 @@ def test_a_piece_that_stands_twice_goes_and_its_spaces_with_it(broken: str, whol
         assert found[0].text == whole
         kinds = [tuple(repairs.tokens_of(one.text)) for one in found]
         assert len(set(kinds)) == len(kinds)
-    assert repairs.repair("x = f(a, size size=None)\n", comma, candidates=50)[1].text == "x = f(a, size, size=None)\n"
+    assert (
+        repairs.repair("x = f(a, size size=None)\n", comma, candidates=50)[1].text
+        == "x = f(a, size, size=None)\n"
+    )
 
 
 def test_a_line_may_be_as_deep_as_those_behind_it() -> None:
@@ -500,7 +554,10 @@ def test_a_line_may_be_as_deep_as_those_behind_it() -> None:
     random_ = controls.random(2048, blank=2047)
     for broken, whole in (
         ("   def f(a):\n    return a\n", "def f(a):\n    return a\n"),
-        ("def f(a):\n      x = a\n    y = x\n    return y\n", "def f(a):\n    x = a\n    y = x\n    return y\n"),
+        (
+            "def f(a):\n      x = a\n    y = x\n    return y\n",
+            "def f(a):\n    x = a\n    y = x\n    return y\n",
+        ),
     ):
         assert whole in [one.text for one in repairs.repair(broken, random_, candidates=50)]
     text = "a\n\n b\n"
@@ -519,7 +576,11 @@ def test_budgets_bound_a_repair() -> None:
     broken, random_ = FUNCTION.replace("(values)", "(values", 1), controls.random(2048, blank=2047)
     free = repairs.repair(broken, random_)[0].counters.forwards
     for forwards in (4, 10, 30):
-        assert repairs.repair(broken, random_, budget=Budget(forwards=forwards))[0].counters.forwards <= forwards + 1 < free
+        assert (
+            repairs.repair(broken, random_, budget=Budget(forwards=forwards))[0].counters.forwards
+            <= forwards + 1
+            < free
+        )
     started = time.perf_counter()
     long = "".join(f"def f{number}(a):\n    return a[{number}]\n" for number in range(9000)) + "x = (\n"
     repairs.repair(long, random_, budget=Budget(None, seconds=0.2))
@@ -555,7 +616,9 @@ def fill(file: Path, *options: str) -> int:
     return main(["edit", "fill", str(file), *options])
 
 
-def test_fill_writes_what_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fill_writes_what_compiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Into the file, whose mode, byte order mark and other bytes stay."""
     answer = np.full(96, Vocabulary.load().blank)
     page = Page.of(FUNCTION, [at("0")], [24], 96)
@@ -574,7 +637,9 @@ def test_fill_writes_what_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert [path.name for path in tmp_path.iterdir()] == ["mean.py"]
 
 
-def test_what_does_not_compile_is_not_written(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_does_not_compile_is_not_written(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "mean.py"
     file.write_text(FUNCTION)
     hole = "2:5-8:31"  # a model that knows nothing does not write a function
@@ -667,7 +732,9 @@ def test_repairing_a_whole_file_is_bad_input(tmp_path: Path, capsys: pytest.Capt
     assert main(["edit", "repair", str(file), "--denoiser", "random"]) == 2
     assert "nothing to repair" in capsys.readouterr().err
     file.write_text("x = (1\n")
-    assert main(["edit", "repair", str(file), "--denoiser", "random", "--trace", str(tmp_path / "trace")]) == 2
+    assert (
+        main(["edit", "repair", str(file), "--denoiser", "random", "--trace", str(tmp_path / "trace")]) == 2
+    )
     assert "no steps" in capsys.readouterr().err
     assert not (tmp_path / "trace").exists()
     assert main(["edit", "fill", str(tmp_path / "none.py"), "--hole", "1:1-1:2"]) == 2

@@ -48,7 +48,13 @@ def marks(hole: Hole, *fills: str) -> dict[str, bool]:
 def test_marks() -> None:
     at = SOURCE.index("width * height")
     one = Hole("right", SOURCE, ((at, at + len("width * height")),))
-    assert marks(one, "width * height") == {"exact": True, "renamed": True, "compiles": True, "unknown": False, "doubled": False}
+    assert marks(one, "width * height") == {
+        "exact": True,
+        "renamed": True,
+        "compiles": True,
+        "unknown": False,
+        "doubled": False,
+    }
     assert marks(one, "height * width")["exact"] is False
     assert marks(one, "wide * height")["unknown"] is True
     assert marks(one, "width *")["compiles"] is False
@@ -70,7 +76,14 @@ def test_arms_tables_and_plots(tmp_path: Path) -> None:
     (one, *_), (other, *_) = holes(some, cuts, 1), holes(some, dependent, 1)
     few = {
         name: arms[name]
-        for name in ("diffusion", "diffusion-oneshot", "ar-fim", "n-gram with cache, true length", "random", "prior")
+        for name in (
+            "diffusion",
+            "diffusion-oneshot",
+            "ar-fim",
+            "n-gram with cache, true length",
+            "random",
+            "prior",
+        )
     }
     fast = {name: arms[name] for name in ("diffusion-oneshot", "n-gram with cache, true length")}
     rows = [*code.infill([one], few), *code.infill([other], fast, "code-dependent")]
@@ -84,7 +97,11 @@ def test_arms_tables_and_plots(tmp_path: Path) -> None:
             assert row["exact"] <= row["renamed"] <= row["compiles"]
     assert {row["arm"] for row in rows if row["section"] == "code-infill-lead"} == set(few) - {"diffusion"}
     everywhere = {row["file"] for row in rows if row["section"] == "code-infill-lead"}
-    assert everywhere == {row["file"] for row in rows if row["section"] == "code-infill"} > {"all", "new", one.kind}
+    assert (
+        everywhere
+        == {row["file"] for row in rows if row["section"] == "code-infill"}
+        > {"all", "new", one.kind}
+    )
     sections = {row["section"] for row in rows}
     for name, table in code_tables.TABLES.items():
         section = name.removesuffix("-by-kind")
@@ -94,7 +111,9 @@ def test_arms_tables_and_plots(tmp_path: Path) -> None:
 
 def test_the_same_holes_every_time() -> None:
     some = functions(20)
-    first, second = ([(hole.kind, hole.source, hole.spans) for hole in holes(some, cuts, 2)] for _ in range(2))
+    first, second = (
+        [(hole.kind, hole.source, hole.spans) for hole in holes(some, cuts, 2)] for _ in range(2)
+    )
     assert first == second
     assert len(first) > 4
 
@@ -113,7 +132,12 @@ def test_benchmarks_are_posed_without_their_truth() -> None:
     assert other.whole(head + "x > 0" + tail) == other.whole(other.truth)
     hole, head, tail = code_data.asked("humaneval-random-span")(other)
     assert (hole.source, head, tail) == (other.before + code_holes.DUMMY + other.after, "", "")
-    assert [code_data.indentation(text) for text in ("a:\n", "  a\n\n", "\tif b:\n", "")] == ["    ", "  ", "\t\t", ""]
+    assert [code_data.indentation(text) for text in ("a:\n", "  a\n\n", "\tif b:\n", "")] == [
+        "    ",
+        "  ",
+        "\t\t",
+        "",
+    ]
 
 
 def test_of_the_candidates_for_a_name_the_likeliest_is_chosen_token_by_token() -> None:
@@ -218,15 +242,42 @@ def test_edits_of_a_repair(before: str, after: str, edits: int) -> None:
 def test_holes_in_functions_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those without a bug, and the programs of a benchmark once each; what their programs define is known, what a hole takes away
     is not."""
-    tokens = ["#NEWLINE#", "def f(", "items", ")", ":", "#NEWLINE#", "#INDENT#", "found", "=", "outside", "(", "items", ")"]
+    tokens = [
+        "#NEWLINE#",
+        "def f(",
+        "items",
+        ")",
+        ":",
+        "#NEWLINE#",
+        "#INDENT#",
+        "found",
+        "=",
+        "outside",
+        "(",
+        "items",
+        ")",
+    ]
     tokens += ["#NEWLINE#", "return", "found", "+", "found"]
-    row = {"source_tokens": tokens, "has_bug": False, "error_location": 0, "repair_targets": [], "repair_candidates": []}
-    rows = [row, row | {"has_bug": True, "error_location": 11, "repair_targets": [7], "repair_candidates": [7, 11]}]
+    row = {
+        "source_tokens": tokens,
+        "has_bug": False,
+        "error_location": 0,
+        "repair_targets": [],
+        "repair_candidates": [],
+    }
+    rows = [
+        row,
+        row | {"has_bug": True, "error_location": 11, "repair_targets": [7], "repair_candidates": [7, 11]},
+    ]
     data = "\n".join(json.dumps(one) for one in rows).encode()
     (tmp_path / "great_varmisuse_dev.jsonl.gz").write_bytes(gzip.compress(data))
     lines = [
-        Problem("A/1/a", "def area(w, h):\n", "    size = w * h\n", "    return size or -size\n", (Call("1"),)),
-        Problem("A/1/b", "def area(w, h):\n    size = w * h\n", "    return size or -size\n", "", (Call("1"),)),
+        Problem(
+            "A/1/a", "def area(w, h):\n", "    size = w * h\n", "    return size or -size\n", (Call("1"),)
+        ),
+        Problem(
+            "A/1/b", "def area(w, h):\n    size = w * h\n", "    return size or -size\n", "", (Call("1"),)
+        ),
     ]
     monkeypatch.setattr(code_data, "problems", lambda *_: lines)
     found = code_data.others(tmp_path, None)

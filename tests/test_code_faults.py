@@ -74,7 +74,11 @@ def test_only_fills_are_blamed(source: str, count: int, seed: int, fills: list[s
         lengths += len(fill) - (b - a)
     assert bool({fault.rule for fault in found} & {"syntax"}) is not takes(text)
     for fault in found:
-        (span,) = {(a, b) for a, b in spans if a <= fault.span[0] and fault.span[1] <= b and (a < b or a == fault.span[0])}
+        (span,) = {
+            (a, b)
+            for a, b in spans
+            if a <= fault.span[0] and fault.span[1] <= b and (a < b or a == fault.span[0])
+        }
         assert fault.span[0] < fault.span[1] or span[0] == span[1]
 
 
@@ -87,7 +91,9 @@ def test_the_truth_is_blamed_for_nothing(source: str, count: int, seed: int) -> 
     assert {fault.rule for fault in found} <= {"name"}
 
 
-@pytest.mark.parametrize("name", ["shlex", "textwrap", "http/client"])  # the last one puts names into globals()
+@pytest.mark.parametrize(
+    "name", ["shlex", "textwrap", "http/client"]
+)  # the last one puts names into globals()
 def test_nothing_is_wrong_with_whole_files(name: str) -> None:
     source = module(name)
     for seed in range(3):
@@ -140,13 +146,21 @@ def test_names_need_not_be_asked_for_and_holes_must_be() -> None:
 
 
 def test_deep_nesting_is_a_fault_or_none_but_no_crash() -> None:
-    for fill in ["(" * 5000, "(" * 150 + ")" * 150, "-" * 3000 + "1", "a" + ".a" * 3000, "[" * 100 + "]" * 99]:
+    for fill in [
+        "(" * 5000,
+        "(" * 150 + ")" * 150,
+        "-" * 3000 + "1",
+        "a" + ".a" * 3000,
+        "[" * 100 + "]" * 99,
+    ]:
         text, found = faults("x = 1\n", [(4, 5)], [fill])
         assert any(fault.rule == "syntax" for fault in found) is (compiles(text) is not None)
         suspects(text)
 
 
-def damaged(source: str, count: int, hurt: int, rng: np.random.Generator) -> tuple[list[Span], list[str], dict[int, Span]] | None:
+def damaged(
+    source: str, count: int, hurt: int, rng: np.random.Generator
+) -> tuple[list[Span], list[str], dict[int, Span]] | None:
     """Holes, what fills them, and where in ``hurt`` of them a piece was dropped, doubled or replaced: no single one compiles."""
     holes = holes_of(source, count, rng)
     fills, wrong = [source[a:b] for a, b in holes], dict[int, Span]()
@@ -157,7 +171,9 @@ def damaged(source: str, count: int, hurt: int, rng: np.random.Generator) -> tup
             fill = source[slice(*holes[hole])]
             found = pieces(fill)
             a, b = found[int(rng.integers(len(found)))]
-            new = [fill[:a] + fill[b:], fill[:b] + " " + fill[a:], fill[:a] + ":" + fill[b:]][int(rng.integers(3))]
+            new = [fill[:a] + fill[b:], fill[:b] + " " + fill[a:], fill[:a] + ":" + fill[b:]][
+                int(rng.integers(3))
+            ]
             if compiles(source[: holes[hole][0]] + new + source[holes[hole][1] :]) is not None:
                 fills[hole], wrong[hole] = new, (a, b + len(new) - len(fill))
                 break
@@ -175,14 +191,21 @@ def test_the_right_hole_is_blamed(count: int, hurt: int, least: float) -> None:
             continue
         holes, fills, wrong = drawn
         text, found = faults(source, holes, fills)
-        grown = np.cumsum([0, *(len(fill) - (b - a) for (a, b), fill in zip(holes, fills, strict=True))]).tolist()
+        grown = np.cumsum(
+            [0, *(len(fill) - (b - a) for (a, b), fill in zip(holes, fills, strict=True))]
+        ).tolist()
         starts = [a + more for (a, _), more in zip(holes, grown, strict=False)]
         ends = [start + len(fill) for start, fill in zip(starts, fills, strict=True)]
         for fault in found:
-            hole = next(n for n in range(len(holes)) if starts[n] <= fault.span[0] and fault.span[1] <= ends[n])
+            hole = next(
+                n for n in range(len(holes)) if starts[n] <= fault.span[0] and fault.span[1] <= ends[n]
+            )
             counts["right" if hole in wrong else "innocent"] += 1
             if hole in wrong:
-                counts["near"] += steps(text, fault.span, (starts[hole] + wrong[hole][0], starts[hole] + wrong[hole][1])) <= 3
+                counts["near"] += (
+                    steps(text, fault.span, (starts[hole] + wrong[hole][0], starts[hole] + wrong[hole][1]))
+                    <= 3
+                )
         counts["broken"] += hurt
     assert counts["broken"] > 50
     assert counts["right"] / counts["broken"] >= least
@@ -197,18 +220,27 @@ def test_damage_is_among_the_suspects() -> None:
     found = [corrupt(source, (0, len(source)), rng, kind) for source in alone()[::3] for kind in KINDS]
     table = localisation([one for one in found if one is not None], suspects)
     assert set(table) == set(KINDS)
-    for kind, (first, some) in {"dropped": (85, 93), "doubled": (85, 93), "replaced": (80, 88), "bracket": (75, 88)}.items():
+    for kind, (first, some) in {
+        "dropped": (85, 93),
+        "doubled": (85, 93),
+        "replaced": (80, 88),
+        "bracket": (75, 88),
+    }.items():
         assert table[kind].cases > 30
         assert 100 * table[kind].first / table[kind].cases >= first
         assert 100 * table[kind].some / table[kind].cases >= some
     assert table["indentation"].some / table["indentation"].cases >= 0.95
-    random = localisation([one for one in found if one is not None], lambda text: [(len(text) // 2, len(text) // 2)])
+    random = localisation(
+        [one for one in found if one is not None], lambda text: [(len(text) // 2, len(text) // 2)]
+    )
     assert all(one.some / one.cases < 0.4 for one in random.values())  # a guess is not good enough
 
 
 def test_localisation_counts() -> None:
     cases = [corrupt("x = f(1)\n", (0, 9), np.random.default_rng(0), "bracket")]
-    assert localisation([one for one in cases if one], lambda text: [(0, 1), (7, 7)]) == {"bracket": Localised(1, 0, 1)}
+    assert localisation([one for one in cases if one], lambda text: [(0, 1), (7, 7)]) == {
+        "bracket": Localised(1, 0, 1)
+    }
 
 
 @pytest.mark.parametrize(
@@ -244,14 +276,91 @@ def test_a_function_of_sixty_lines_takes_milliseconds() -> None:
 
 
 TOKENS = [
-    *["#NEWLINE#", "@", "cached", "#NEWLINE#", "def total(", "prices", ",", "**rates", ")", ":", "#NEWLINE#", "#INDENT#"],
-    *["'Adds\\n    them.'", "#NEWLINE#", "found", "=", "{", "#NEWLINE#", "#INDENT#", "'a'", ":", "-", "1", ",", "#NEWLINE#"],
-    *["#UNINDENT#", "}", "#NEWLINE#", "for", "one", "in", "prices", "[", "1", ":", "2", "]", ":", "#NEWLINE#", "#INDENT#"],
-    *["if", "(", "one", "not in", "found", ")", ":", "#NEWLINE#", "#INDENT#", "found", ".", "add", "(", "prices", ",", "key"],
-    *["=", "(", "one", "*", "2", ")", ",", "**", "rates", ")", "#NEWLINE#", "#UNINDENT#", "#UNINDENT#", "return", "found"],
+    *[
+        "#NEWLINE#",
+        "@",
+        "cached",
+        "#NEWLINE#",
+        "def total(",
+        "prices",
+        ",",
+        "**rates",
+        ")",
+        ":",
+        "#NEWLINE#",
+        "#INDENT#",
+    ],
+    *[
+        "'Adds\\n    them.'",
+        "#NEWLINE#",
+        "found",
+        "=",
+        "{",
+        "#NEWLINE#",
+        "#INDENT#",
+        "'a'",
+        ":",
+        "-",
+        "1",
+        ",",
+        "#NEWLINE#",
+    ],
+    *[
+        "#UNINDENT#",
+        "}",
+        "#NEWLINE#",
+        "for",
+        "one",
+        "in",
+        "prices",
+        "[",
+        "1",
+        ":",
+        "2",
+        "]",
+        ":",
+        "#NEWLINE#",
+        "#INDENT#",
+    ],
+    *[
+        "if",
+        "(",
+        "one",
+        "not in",
+        "found",
+        ")",
+        ":",
+        "#NEWLINE#",
+        "#INDENT#",
+        "found",
+        ".",
+        "add",
+        "(",
+        "prices",
+        ",",
+        "key",
+    ],
+    *[
+        "=",
+        "(",
+        "one",
+        "*",
+        "2",
+        ")",
+        ",",
+        "**",
+        "rates",
+        ")",
+        "#NEWLINE#",
+        "#UNINDENT#",
+        "#UNINDENT#",
+        "return",
+        "found",
+    ],
 ]
 NUMBERS = {
-    name: [n for n, one in enumerate(TOKENS) if one in (name, "**" + name)] for name in ("prices", "rates", "found", "one")
+    name: [n for n, one in enumerate(TOKENS) if one in (name, "**" + name)]
+    for name in ("prices", "rates", "found", "one")
 }
 ROW = {
     "has_bug": True,

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from solver.tasks.code_edit.damage import KINDS, corrupt, repaired
 from solver.tasks.code_edit.faults import compiles, remarks
-from solver.tasks.code_edit.holes import CUTS, SIMPLE, Cut, all_cuts, all_dependent, cuts, dependent, same_up_to_renaming
+from solver.tasks.code_edit.holes import (
+    CUTS,
+    SIMPLE,
+    Cut,
+    all_cuts,
+    all_dependent,
+    cuts,
+    dependent,
+    same_up_to_renaming,
+)
 from solver.tasks.code_edit.places import Lines, Span, pieces, scanned, steps
 from tests.code_material import alone, functions, module
 
@@ -95,7 +104,9 @@ def test_renaming_all_mentions_of_a_variable_changes_nothing_else(source: str) -
         new = f"{name}0"  # sorted as the old one is, as cells are
         if new in source:
             continue
-        there, here = (compile(text, "<test>", "exec", dont_inherit=True) for text in (source, renamed(cut, new)))
+        there, here = (
+            compile(text, "<test>", "exec", dont_inherit=True) for text in (source, renamed(cut, new))
+        )
         assert shape(there, new, name) == shape(here, new, name)
         assert same_up_to_renaming(source, renamed(cut, new))
         for n in range(len(cut.spans)):
@@ -121,7 +132,9 @@ def test_the_standard_library_has_all_kinds() -> None:
         for cut in dependent(source, within, np.random.default_rng(1)):
             seen.add(cut.kind)
             if cut.kind == "import":
-                assert {one.name for one in remarks(renamed(cut, "elsewhere"))} <= {one.name for one in remarks(source)}
+                assert {one.name for one in remarks(renamed(cut, "elsewhere"))} <= {
+                    one.name for one in remarks(source)
+                }
     assert seen == {"variable", "call", "import"}
 
 
@@ -131,21 +144,39 @@ def test_the_standard_library_has_all_kinds() -> None:
         ("def f(a):\n    b = a\n    return b * b\n", ["b"] * 3),
         ("def f(a):\n    b = a\n    return b\n", None),  # one use says nothing twice
         ("def f(a):\n    return a + a\n", None),  # a parameter is an interface
-        ("def f(s):\n    x = 1\n    return [x for x in s if x], x, x\n", ["x"] * 3),  # twice, the comprehension's is another one
-        ("def f(s):\n    x = s\n    return [x for x in x if x], x\n", ["x"] * 3),  # the first iterable is outside
+        (
+            "def f(s):\n    x = 1\n    return [x for x in s if x], x, x\n",
+            ["x"] * 3,
+        ),  # twice, the comprehension's is another one
+        (
+            "def f(s):\n    x = s\n    return [x for x in x if x], x\n",
+            ["x"] * 3,
+        ),  # the first iterable is outside
         ("def f(s):\n    [y := x for x in s]\n    return y, y\n", ["y"] * 3),
         ("def f(s):\n    x = s\n    def g():\n        return x\n    return x, g\n", ["x"] * 3),
         ("def f(s):\n    x = s\n    def g(x):\n        return x\n    return x, x\n", ["x"] * 3),
-        ("def f():\n    x = 1\n    def g():\n        nonlocal x\n        x = 2\n    return x, x, g\n", ["x"] * 5),
+        (
+            "def f():\n    x = 1\n    def g():\n        nonlocal x\n        x = 2\n    return x, x, g\n",
+            ["x"] * 5,
+        ),
         ("def f():\n    global x\n    x = 1\n    return x, x\n", None),
-        ("def f(o):\n    x = o.x\n    o.x = x\n    return o.g(x=x)\n", ["x"] * 3),  # attributes and keywords are no variables
-        ("def f(o):\n    x = o\n    return f'{x}' + x + x\n", None),  # columns in f-strings mean little before Python 3.12
+        (
+            "def f(o):\n    x = o.x\n    o.x = x\n    return o.g(x=x)\n",
+            ["x"] * 3,
+        ),  # attributes and keywords are no variables
+        (
+            "def f(o):\n    x = o\n    return f'{x}' + x + x\n",
+            None,
+        ),  # columns in f-strings mean little before Python 3.12
         ("def f(o):\n    x = o\n    x + x\n    return locals()\n", None),
         ("def f(o):\n    x = o\n    class A:\n        x = x\n        y = x\n    return x, x\n", ["x"] * 3),
         ("class A:\n    def f(self):\n        __x = 1\n        return __x + __x\n", None),  # mangled
         ("def f():\n    try:\n        pass\n    except (ValueError) as e:\n        return e, e\n", ["e"] * 3),
         ("def f(o):\n    match o:\n        case {'k': [*r], **q}:\n            return r, r\n", ["r"] * 3),
-        ("def f(o):\n    match o:\n        case {'k': int() as r, **q}:\n            return q, q, r\n", ["q"] * 3),
+        (
+            "def f(o):\n    match o:\n        case {'k': int() as r, **q}:\n            return q, q, r\n",
+            ["q"] * 3,
+        ),
         ("def f():\n    é, x = 1, 'é'; ü = x + x\n", ["x"] * 3),
         ("def f(o):\r\n\tx = o\r\n\treturn x, x\r\n", ["x"] * 3),
         ("def f(o):\n    ﬁ = o\n    return ﬁ, ﬁ\n", None),  # a ligature, which Python reads as two letters
@@ -175,7 +206,10 @@ def test_shadowed_mentions_are_not_masked() -> None:
     ("source", "expected"),
     [
         ("def f(a, b=(1, 2)):\n    pass\nf(1, b=3)\n", ["a, b=(1, 2)", "1, b=3"]),
-        ("class A:\n    def f(self, a): pass\n    def g(self):\n        self.f(\n            2)\n", ["a", "\n            2"]),
+        (
+            "class A:\n    def f(self, a): pass\n    def g(self):\n        self.f(\n            2)\n",
+            ["a", "\n            2"],
+        ),
         ("class A:\n    def f(self): pass\n    def g(self):\n        self.f()\n", None),
         ("class A:\n    @property\n    def f(self, a): pass\n    def g(self):\n        self.f(1)\n", None),
         ("def f(a): pass\nf = 3\nf(1)\n", None),
@@ -205,7 +239,9 @@ def test_imports(source: str, expected: list[str] | None) -> None:
 
 def test_holes_of_a_call_may_be_anywhere_in_the_file_but_one_is_inside() -> None:
     source = "def f(a):\n    pass\n\n\ndef g():\n    f(1)\n\n\ndef h():\n    pass\n"
-    assert [texts(cut) for cut in all_dependent(source, (source.index("def g"), source.index("def h")))] == [["a", "1"]]
+    assert [texts(cut) for cut in all_dependent(source, (source.index("def g"), source.index("def h")))] == [
+        ["a", "1"]
+    ]
     assert all_dependent(source, (source.index("def h"), len(source))) == []
 
 
@@ -216,7 +252,11 @@ def test_holes_of_a_call_may_be_anywhere_in_the_file_but_one_is_inside() -> None
         ("def f():\n    a = 1\n    return a", "def f():\n    b = 1\n    return a", False),
         ("def f(s):\n    a = b = s\n    return a - b", "def f(s):\n    b = a = s\n    return b - a", True),
         ("def f(s):\n    a = b = s\n    return a - b", "def f(s):\n    a = b = s\n    return a - a", False),
-        ("def f(s):\n    a = s\n    return len(a)", "def f(s):\n    len = s\n    return len(len)", False),  # len was the builtin
+        (
+            "def f(s):\n    a = s\n    return len(a)",
+            "def f(s):\n    len = s\n    return len(len)",
+            False,
+        ),  # len was the builtin
         ("def f(a):\n    return a", "def f(b):\n    return b", False),  # f(a=1)
         ("def f(*a):\n    return a", "def f(*b):\n    return b", True),
         ("f = lambda a: a", "f = lambda b: b", True),

@@ -97,10 +97,19 @@ BITS = (
 )
 # Drawn as characters that stand for them, which is many times as fast as drawing pieces.
 STAND_FOR = {0xE000 + number: bit for number, bit in enumerate(BITS)}
-snippets = st.text([chr(one) for one in STAND_FOR], min_size=3, max_size=20).map(lambda drawn: drawn.translate(STAND_FOR))
+snippets = st.text([chr(one) for one in STAND_FOR], min_size=3, max_size=20).map(
+    lambda drawn: drawn.translate(STAND_FOR)
+)
 WHITE = ("", "    ", "        ", "\t", "  ", "   ", " \t")
-STACKS = (*((one,) for one in WHITE), *product(WHITE, WHITE), ("", "    ", "        ", "            "), ("", "  ", "  ", ""))
-states = st.sampled_from([Indent(), *(Indent(stack, unit) for stack in STACKS for unit in ("    ", "  ", "\t", " "))])
+STACKS = (
+    *((one,) for one in WHITE),
+    *product(WHITE, WHITE),
+    ("", "    ", "        ", "            "),
+    ("", "  ", "  ", ""),
+)
+states = st.sampled_from(
+    [Indent(), *(Indent(stack, unit) for stack in STACKS for unit in ("    ", "  ", "\t", " "))]
+)
 KINDS: tuple[Kind, ...] = ("newline", "indent", "dedent", "margin", "name", "other")
 marked = st.builds(Lexeme, st.sampled_from(["x", "\n", " "]), st.sampled_from(KINDS))
 
@@ -118,7 +127,10 @@ def test_every_text_comes_back_in_every_state(text: str, state: Indent) -> None:
     lexemes, _ = lex(text, state)
     assert "".join(lexeme.text for lexeme in lexemes) == text
     # of a marker, the kind says it all
-    assert unlex([Lexeme("" if one.kind in lexer.MARKERS else one.text, one.kind) for one in lexemes], state) == text
+    assert (
+        unlex([Lexeme("" if one.kind in lexer.MARKERS else one.text, one.kind) for one in lexemes], state)
+        == text
+    )
 
 
 @settings(max_examples=1000)
@@ -184,7 +196,9 @@ def test_words_of_a_line(text: str, expected: str) -> None:
     assert shown(text) == expected
 
 
-@pytest.mark.parametrize("around", ["{}", "x = {}", "f({}, {})", "if {}: {}.y", "not {}", "{}[{}]", 'f"{{{}}}"', "'{}'", "*{}"])
+@pytest.mark.parametrize(
+    "around", ["{}", "x = {}", "f({}, {})", "if {}: {}.y", "not {}", "{}[{}]", 'f"{{{}}}"', "'{}'", "*{}"]
+)
 def test_names_are_bare(around: str) -> None:
     found = [lexeme for lexeme in lex(around.format(*["name"] * 2))[0] if "name" in lexeme.text]
     assert set(found) == {Lexeme("name", "name")}
@@ -218,7 +232,9 @@ def test_a_source_may_be_cut_before_any_indented_statement() -> None:
 def test_the_state_of_a_line_is_that_of_the_white_space_it_begins_with() -> None:
     source = "if a:\n  if b:\n    c\n\nd"
     found = [state_at(source, offset).stack[-1] for offset in range(len(source) + 1)]
-    assert found == [""] * 6 + ["  "] * 8 + ["    "] * 6 + ["    "] + [""] * 2  # a blank line is as the one before
+    assert (
+        found == [""] * 6 + ["  "] * 8 + ["    "] * 6 + ["    "] + [""] * 2
+    )  # a blank line is as the one before
 
 
 @pytest.mark.parametrize(

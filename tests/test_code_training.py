@@ -34,11 +34,15 @@ def pages(functions) -> code_pages.Pool:
 
 def same(one: code_pages.Pool, other: code_pages.Pool) -> bool:
     return one.keys() == other.keys() and all(
-        np.array_equal(getattr(one[length], name), getattr(other[length], name)) for length in one for name in code_pages.FIELDS
+        np.array_equal(getattr(one[length], name), getattr(other[length], name))
+        for length in one
+        for name in code_pages.FIELDS
     )
 
 
-def test_any_number_of_processes_makes_the_same_pages_and_they_come_back(functions, pages, tmp_path: Path) -> None:
+def test_any_number_of_processes_makes_the_same_pages_and_they_come_back(
+    functions, pages, tmp_path: Path
+) -> None:
     assert same(pages, code_pages.pool(functions, COUNT, False, 1, workers=2))
     assert not same(pages, code_pages.pool(functions, COUNT, False, 2))
     code_pages.save(pages, tmp_path / "pages.npz")
@@ -84,7 +88,9 @@ def test_noise_hides_the_open_tells_lies_about_some_and_never_about_what_is_give
 
 def test_left_to_right_sees_sequences_with_sentinels_and_learns_what_follows_them(functions) -> None:
     v, found = Vocabulary.load(), 0
-    for tokens, _, _, truth, weight in (Snippets(code_pages.pool(functions, 60, True, 1), 8, True, 3).next() for _ in range(5)):
+    for tokens, _, _, truth, weight in (
+        Snippets(code_pages.pool(functions, 60, True, 1), 8, True, 3).next() for _ in range(5)
+    ):
         assert (tokens[:, 1:] == truth[:, :-1]).all()
         assert (weight[:, 0] < 1).all()
         found += int(((tokens == v.special("HOLE0")) & (weight == 1)).any(1).sum())
@@ -97,7 +103,9 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(functions, model: str,
     pool = code_pages.pool(functions, 60, preset.code.causal, 1)
 
     def trainer() -> Trainer:
-        return Trainer(preset, lambda: Pages(preset, Snippets(pool, preset.rows, preset.code.causal, 2)), "code")
+        return Trainer(
+            preset, lambda: Pages(preset, Snippets(pool, preset.rows, preset.code.causal, 2)), "code"
+        )
 
     whole, first, second = trainer(), trainer(), trainer()
     losses = [whole.step()[0] for _ in range(6)]

@@ -55,7 +55,9 @@ def test_layout_of_the_ids() -> None:
     assert sorted(VOCABULARY.special(name) for name in SPECIALS) == [*range(SIZE - len(SPECIALS), SIZE)]
     assert VOCABULARY.sentinels == tuple(VOCABULARY.special(name) for name in SENTINELS)
     assert len(SENTINELS) == 11
-    assert len({VOCABULARY.text_of(token) for token in range(128, SIZE)}) == SIZE - 128  # every one is seen as itself
+    assert (
+        len({VOCABULARY.text_of(token) for token in range(128, SIZE)}) == SIZE - 128
+    )  # every one is seen as itself
     assert FILE.stat().st_size < 40_000
 
 
@@ -108,7 +110,9 @@ def test_ids_that_are_none_are_refused() -> None:
             Vocabulary([merge])
 
 
-@pytest.mark.parametrize("around", ["{}", "x = {}", "f({})", "if {}:", "not {}.y", "a[{}]", 'f"{{{}}}"', "'{}'", "\t{}", "*{},"])
+@pytest.mark.parametrize(
+    "around", ["{}", "x = {}", "f({})", "if {}:", "not {}.y", "a[{}]", 'f"{{{}}}"', "'{}'", "\t{}", "*{},"]
+)
 @pytest.mark.parametrize("name", ["hidden_states", "x", "naïve_Über9"])
 def test_a_name_has_one_spelling(around: str, name: str) -> None:
     spelled = VOCABULARY.encode(name)[0].tolist()
@@ -144,7 +148,9 @@ def test_the_words_of_a_source_are_those_of_tokenizers() -> None:
 
 
 def test_training_merges_what_stands_together_within_lexemes() -> None:
-    found = Vocabulary(train(["count = count + 1\n" * 4, "print(count)\n"], 256 + len(SPECIALS) + 8)["merges"])
+    found = Vocabulary(
+        train(["count = count + 1\n" * 4, "print(count)\n"], 256 + len(SPECIALS) + 8)["merges"]
+    )
     assert found.size == 256 + len(SPECIALS) + 8
     pieces = [found.text_of(token) for token in found.encode("count = print")[0]]
     assert pieces[:2] == ["count", " = "]
@@ -159,7 +165,9 @@ def test_encoding_is_fast() -> None:
     text = SOURCE * 20
     start = process_time()
     VOCABULARY.encode(text)
-    assert len(text) / (process_time() - start) > 300_000  # characters a second; seven times that on an idle machine
+    assert (
+        len(text) / (process_time() - start) > 300_000
+    )  # characters a second; seven times that on an idle machine
 
 
 def test_words_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

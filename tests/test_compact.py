@@ -24,7 +24,11 @@ RELATIONS = torch.tensor(GRID.relations)
 
 def make(**settings) -> Compact:
     torch.manual_seed(1)
-    return Compact(CompactConfig(**{"vocab": 9, "width": 8, "hidden": 16, "loops": 8, **settings})).eval().requires_grad_(False)
+    return (
+        Compact(CompactConfig(**{"vocab": 9, "width": 8, "hidden": 16, "loops": 8, **settings}))
+        .eval()
+        .requires_grad_(False)
+    )
 
 
 def canvas(rows: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -33,7 +37,9 @@ def canvas(rows: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(solutions.astype(np.int64) - 1), torch.where(pinned, PINNED, OPEN)
 
 
-def logits(network: Compact, tokens: torch.Tensor, status: torch.Tensor, relations: torch.Tensor = RELATIONS) -> torch.Tensor:
+def logits(
+    network: Compact, tokens: torch.Tensor, status: torch.Tensor, relations: torch.Tensor = RELATIONS
+) -> torch.Tensor:
     geometry = network.geometry(relations, in_order(status == PINNED) if network.config.causal else None)
     state = network.start(tokens.shape[1], len(tokens))
     return network(state, network.embed(tokens, status), geometry, 3)[1]
@@ -107,7 +113,15 @@ def test_unknown_cells_do_not_leak_their_tokens() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("vocab", 0), ("state", "row"), ("mixers", ()), ("mixers", ("rows",)), ("noise", "pink"), ("heads", 3), ("width", -1)],
+    [
+        ("vocab", 0),
+        ("state", "row"),
+        ("mixers", ()),
+        ("mixers", ("rows",)),
+        ("noise", "pink"),
+        ("heads", 3),
+        ("width", -1),
+    ],
 )
 def test_a_wrong_configuration_is_refused(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=r"must be|multiple"):
@@ -180,7 +194,9 @@ def spoil_network(folder: Path) -> None:
 
 SPOILERS = {
     "truncated": lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-7]),
-    "altered": lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-1] + b"\x7f"),
+    "altered": lambda f: (f / "model.safetensors").write_bytes(
+        (f / "model.safetensors").read_bytes()[:-1] + b"\x7f"
+    ),
     "empty": lambda f: (f / "model.safetensors").write_bytes(b""),
     "no weights": lambda f: (f / "model.safetensors").unlink(),
     "no config": lambda f: (f / "config.json").unlink(),

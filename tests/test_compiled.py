@@ -13,12 +13,16 @@ from solver.denoisers.parts import OPEN, PINNED
 from solver.kernels import compiled
 from solver.tasks.sudoku import layout
 
-pytestmark = pytest.mark.skipif(not compiled.available(), reason="compact.c was not built, or this CPU has no AVX2")
+pytestmark = pytest.mark.skipif(
+    not compiled.available(), reason="compact.c was not built, or this CPU has no AVX2"
+)
 FEW = SimpleNamespace(digits=2, cells=40, relations=[[0] * 4 + [-1] * 36])  # one group, most cells in none
 BOARDS = {"4x4": layout.standard(4), "diagonal": layout.standard(4, diagonal=True), "one group": FEW}
 
 
-def example(causal: bool, board: str, width: int = 16, hidden: int = 32) -> tuple[Compact, Tensor, Tensor, Tensor, Tensor]:
+def example(
+    causal: bool, board: str, width: int = 16, hidden: int = 32
+) -> tuple[Compact, Tensor, Tensor, Tensor, Tensor]:
     """A network with weights that matter, relation ids, tokens, status and pinned cells."""
     torch.manual_seed(1)
     grid = BOARDS[board]
@@ -44,12 +48,18 @@ def run(
     state, logits = net(first, x, geometry, loops, said)
     loss = (logits * torch.randn(logits.shape)).sum() + (state * torch.randn(state.shape)).sum()
     loss.backward()
-    return state.detach(), logits.detach(), {n: p.grad.clone() for n, p in net.named_parameters() if p.grad is not None}
+    return (
+        state.detach(),
+        logits.detach(),
+        {n: p.grad.clone() for n, p in net.named_parameters() if p.grad is not None},
+    )
 
 
 @pytest.mark.parametrize("board", BOARDS)
 @pytest.mark.parametrize("causal", [False, True])
-def test_values_and_gradients_are_the_specifications(causal: bool, board: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_and_gradients_are_the_specifications(
+    causal: bool, board: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net, *inputs = example(causal, board)
     assert net.compiles(torch.device("cpu"))
     fast = run(net, *inputs, loops=3)
@@ -60,7 +70,9 @@ def test_values_and_gradients_are_the_specifications(causal: bool, board: str, m
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
     assert fast[2].keys() == slow[2].keys()
     for name, expected in slow[2].items():
-        torch.testing.assert_close(fast[2][name], expected, rtol=2e-3, atol=2e-3, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(
+            fast[2][name], expected, rtol=2e-3, atol=2e-3, msg=lambda m, name=name: f"{name}: {m}"
+        )
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
@@ -85,7 +97,9 @@ def test_settling_leaves_when_the_plain_loop_would(monkeypatch: pytest.MonkeyPat
         packed = compiled.Network(net.parameters_in_order())
         board = compiled.Board.of(relations, net.config.vocab)
         rows = [t.transpose(0, 1).contiguous() for t in (x, x, state)]
-        found, logits, taken = compiled.settle(packed, board, pinned, pinned, *rows, loops=24, chunk=4, settled=0.2)
+        found, logits, taken = compiled.settle(
+            packed, board, pinned, pinned, *rows, loops=24, chunk=4, settled=0.2
+        )
         monkeypatch.setenv("REMASK_KERNELS", "reference")
         geometry, before = net.geometry(relations), torch.full(tokens.shape, -1)
         expected = torch.zeros(len(tokens), dtype=torch.long)

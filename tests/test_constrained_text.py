@@ -46,7 +46,9 @@ def texts(found: Any) -> list[str]:
 
 
 def test_schema(model: Any) -> None:
-    found = solver.generate(model, TOKENIZER, prompt="Ada, born 1815", schema=SCHEMA, length=48, candidates=3, seed=1)
+    found = solver.generate(
+        model, TOKENIZER, prompt="Ada, born 1815", schema=SCHEMA, length=48, candidates=3, seed=1
+    )
     for text in texts(found):
         instance = json.loads(text)
         jsonschema.Draft202012Validator(SCHEMA).validate(instance)
@@ -63,7 +65,9 @@ def test_schema_in_a_template(model: Any) -> None:
 
 
 def test_regex(model: Any) -> None:
-    found = solver.generate(model, TOKENIZER, prompt="x", regex=r"(Grüße|日本), [a-z]{3,9}!", length=24, candidates=2)
+    found = solver.generate(
+        model, TOKENIZER, prompt="x", regex=r"(Grüße|日本), [a-z]{3,9}!", length=24, candidates=2
+    )
     for text in texts(found):
         assert re.fullmatch(r"(Grüße|日本), [a-z]{3,9}!", text)
 
@@ -89,7 +93,9 @@ def test_failures() -> None:
     with pytest.raises(ModelError, match="matches"):
         solver.generate(model, TOKENIZER, prompt="x", regex="a(?!.)b", length=8)
     with pytest.raises(ModelError, match="fits one canvas"):
-        solver.generate(tiny_models.gemma(canvas=16, vocab=len(TOKENIZER)), TOKENIZER, prompt="x", schema=True, length=64)
+        solver.generate(
+            tiny_models.gemma(canvas=16, vocab=len(TOKENIZER)), TOKENIZER, prompt="x", schema=True, length=64
+        )
 
 
 @pytest.mark.parametrize("tokenizer", [TOKENIZER, tiny_models.tokenizer()], ids=["byte-level", "characters"])

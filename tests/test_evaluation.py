@@ -57,7 +57,9 @@ def test_calibration_is_zero_for_honest_confidence() -> None:
 
 
 def outcome(status, tokens: np.ndarray, forwards: int) -> Outcome:
-    return Outcome(status, tokens, (), np.ones(81, np.float32), Counters(forwards=forwards, flops=forwards * 10**6))
+    return Outcome(
+        status, tokens, (), np.ones(81, np.float32), Counters(forwards=forwards, flops=forwards * 10**6)
+    )
 
 
 def test_a_row_believes_the_grader_and_not_the_arm() -> None:
@@ -72,14 +74,18 @@ def test_a_row_believes_the_grader_and_not_the_arm() -> None:
     assert row["per_second"] == 2
 
 
-def test_the_first_mistake_is_where_the_path_leaves_the_only_solution(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_mistake_is_where_the_path_leaves_the_only_solution(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     grids, answers, _ = exact.generate(layout.standard(9), 2, 6)
     paths = []
     for grid, answer in zip(grids, answers, strict=True):
         paths.append([(int(c), int(answer[c]) - 1) for c in np.flatnonzero(grid == 0)])
     cell, token = paths[1][10]
     paths[1][10] = (cell, (token + 1) % 9)
-    done = Attempt([outcome("exhausted", answers[0].astype(np.int64) - 1, 1)] * 2, [tuple(p) for p in paths], 1.0)
+    done = Attempt(
+        [outcome("exhausted", answers[0].astype(np.int64) - 1, 1)] * 2, [tuple(p) for p in paths], 1.0
+    )
     monkeypatch.setattr(sudoku, "attempt", lambda *_: done)
     (row,) = sudoku.first_mistakes(ARMS["ar"], "x", grids, Settings())
     assert row["where"] == [1.0, round(10 / len(paths[1]), 4)]
@@ -101,19 +107,37 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained smoke checkpoint of every model."""
     folder = tmp_path_factory.mktemp("runs")
     for model in ("diffusion", *DECODERS):
-        assert main(["train", "sudoku", "--model", model, "--preset", "smoke", "--out", str(folder / model)]) == 0
+        assert (
+            main(["train", "sudoku", "--model", model, "--preset", "smoke", "--out", str(folder / model)])
+            == 0
+        )
     return folder
 
 
 def command(runs: Path, out: Path, *more: str) -> list[str]:
     models = {"compact": "diffusion", **{model: model for model in DECODERS}}
-    options = [o for model, name in models.items() for o in ("--checkpoint", f"{model}={runs / name / 'checkpoint'}")]
+    options = [
+        o for model, name in models.items() for o in ("--checkpoint", f"{model}={runs / name / 'checkpoint'}")
+    ]
     return ["evaluate", "sudoku", "--out", str(out), *options, "--limit", "6", "--forwards", "40", *more]
 
 
-def test_the_command_measures_every_arm_and_resumes(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_measures_every_arm_and_resumes(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sections = "contest,proofs,repair,remasking,calibration,mistakes,throughput,training"
-    options = ["--sections", sections, "--seeds", "2", "--count", "3", "--batches", "1,4", "--runs", str(runs)]
+    options = [
+        "--sections",
+        sections,
+        "--seeds",
+        "2",
+        "--count",
+        "3",
+        "--batches",
+        "1,4",
+        "--runs",
+        str(runs),
+    ]
     assert main(command(runs, tmp_path, *options)) == 0
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     contest = merged(rows)
@@ -122,7 +146,16 @@ def test_the_command_measures_every_arm_and_resumes(runs: Path, tmp_path: Path, 
     assert {row["section"] for row in rows} == set(sections.split(","))
     text = (tmp_path / "report.md").read_text()
     assert text == report(rows)
-    for picture in ("accuracy", "flops", "seconds", "calibration", "mistakes", "remasking", "throughput", "training"):
+    for picture in (
+        "accuracy",
+        "flops",
+        "seconds",
+        "calibration",
+        "mistakes",
+        "remasking",
+        "throughput",
+        "training",
+    ):
         assert (tmp_path / f"{picture}.png").stat().st_size > 5_000
     before = (tmp_path / "results.json").read_text()
     capsys.readouterr()
@@ -153,7 +186,9 @@ def test_bad_input_is_one_line_and_code_2(
     assert error.count("\n") == 1
 
 
-def test_a_file_that_is_no_results_file_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_no_results_file_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "results.json").write_text("my notes")
     assert main(["evaluate", "sudoku", "--out", str(tmp_path), "--limit", "1", "--arms", "random"]) == 2
     assert "not a results file" in capsys.readouterr().err

@@ -24,7 +24,14 @@ REGIONS = np.array(
     [
         int(symbol)
         for symbol in (
-            "001111122" + "000111222" + "000012222" + "333444555" + "333444555" + "336444855" + "366777885" + "666777888" * 2
+            "001111122"
+            + "000111222"
+            + "000012222"
+            + "333444555"
+            + "333444555"
+            + "336444855"
+            + "366777885"
+            + "666777888" * 2
         )
     ]
 )
@@ -123,7 +130,11 @@ def test_many_grids_at_once_are_counted_as_one_by_one() -> None:
     counts, first, guesses = exact.count_many(NINE, puzzles, limit=3)
     for at, puzzle in enumerate(puzzles):
         alone = exact.count_solutions(NINE, puzzle, limit=3)
-        assert (alone.solutions, alone.first.tolist(), alone.guesses) == (counts[at], first[at].tolist(), guesses[at])
+        assert (alone.solutions, alone.first.tolist(), alone.guesses) == (
+            counts[at],
+            first[at].tolist(),
+            guesses[at],
+        )
     assert [len(part) for part in exact.count_many(NINE, puzzles[:0])] == [0, 0, 0]
 
 
@@ -137,7 +148,9 @@ def test_grids_of_another_shape_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("grid", "count"), [(FOUR, 20), (NINE, 8), (DIAGONAL, 4), (JIGSAW, 4)], ids=lambda value: getattr(value, "name", None)
+    ("grid", "count"),
+    [(FOUR, 20), (NINE, 8), (DIAGONAL, 4), (JIGSAW, 4)],
+    ids=lambda value: getattr(value, "name", None),
 )
 def test_generated_puzzles_have_one_solution(oracle: Oracle, grid: Layout, count: int) -> None:
     puzzles, solutions, ratings = exact.generate(grid, count, seed=3)
@@ -204,7 +217,12 @@ def test_what_cannot_be_generated_is_refused() -> None:
 @pytest.mark.parametrize("grid", [FOUR, NINE, DIAGONAL, JIGSAW], ids=lambda grid: grid.name)
 def test_peers_and_units_say_what_the_relations_say(grid: Layout) -> None:
     for cell in range(grid.cells):
-        peers = {other for row in grid.relations for other in range(grid.cells) if other != cell and row[other] == row[cell] >= 0}
+        peers = {
+            other
+            for row in grid.relations
+            for other in range(grid.cells)
+            if other != cell and row[other] == row[cell] >= 0
+        }
         assert set(grid.peers[cell].tolist()) - {-1} == peers
     assert grid.units.shape[1] == grid.digits
     assert len(grid.units) == sum(len(set(row.tolist()) - {-1}) for row in grid.relations)

@@ -79,7 +79,9 @@ def test_a_forward_leaves_the_cache_as_it_was_and_extend_makes_a_new_one() -> No
     assert torch.equal(forward(denoiser, state, tokens)[0], before)
     # what follows a canvas is what follows the same tokens as a prompt
     whole = denoiser.prefill([canvas_of([5, 6, 7, *range(CANVAS)])], [0])
-    torch.testing.assert_close(forward(denoiser, longer, tokens)[0], forward(denoiser, whole, tokens)[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        forward(denoiser, longer, tokens)[0], forward(denoiser, whole, tokens)[0], atol=1e-4, rtol=1e-4
+    )
 
 
 def test_expected_embeddings_stand_in_for_the_logits_they_come_from() -> None:

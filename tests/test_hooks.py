@@ -26,7 +26,9 @@ IDS = torch.tensor([[5, 6, 7, 8], [9, 10, 11, 12]])
 def kept(sequences: torch.Tensor, pins: dict[int, int] = PINS) -> float:
     """The share of pins that stand."""
     answers = sequences[:, IDS.shape[1] :]
-    return sum(int((answers[:, place] == token).sum()) for place, token in pins.items()) / (len(pins) * len(answers))
+    return sum(int((answers[:, place] == token).sum()) for place, token in pins.items()) / (
+        len(pins) * len(answers)
+    )
 
 
 def rule(**other) -> Constraint:
@@ -52,7 +54,9 @@ def test_a_starting_canvas_loses_its_pins(model) -> None:
     shares = []
     for seed in range(10):
         torch.manual_seed(seed)
-        shares.append(kept(model.generate(IDS, max_new_tokens=CANVAS, decoder_input_ids=start).sequences, pins))
+        shares.append(
+            kept(model.generate(IDS, max_new_tokens=CANVAS, decoder_input_ids=start).sequences, pins)
+        )
     assert sum(shares) / len(shares) < 0.5
 
 
@@ -121,7 +125,9 @@ def test_a_joint_path_is_lifted_to_the_argmax(model) -> None:
 
     constraint = Constraint(canvas=CANVAS, vocab=63, prompt=IDS.shape[1], project=project)
     torch.manual_seed(0)
-    answers = model.generate(IDS, max_new_tokens=CANVAS, **constraint.settings(model)).sequences[:, IDS.shape[1] :]
+    answers = model.generate(IDS, max_new_tokens=CANVAS, **constraint.settings(model)).sequences[
+        :, IDS.shape[1] :
+    ]
     assert (answers == answers[:, :1]).all()
     scores = torch.randn(2, CANVAS, 63)
     lifted = constraint(IDS, scores.clone())

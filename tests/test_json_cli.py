@@ -14,7 +14,10 @@ from solver.cli.main import main
 
 PERSON = {
     "type": "object",
-    "properties": {"name": {"type": "string", "maxLength": 8}, "age": {"type": "integer", "minimum": 0, "maximum": 130}},
+    "properties": {
+        "name": {"type": "string", "maxLength": 8},
+        "age": {"type": "integer", "minimum": 0, "maximum": 130},
+    },
     "required": ["name", "age"],
     "additionalProperties": False,
 }
@@ -52,13 +55,20 @@ def test_template_and_candidates(write: Write, capsys: pytest.CaptureFixture[str
 
 
 def test_many_lines_in_order(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = ['{"schema":{"type":"integer"},"length":8}', '{"schema":{"type":"x"}}', "nope", '{"schema":false}']
+    lines = [
+        '{"schema":{"type":"integer"},"length":8}',
+        '{"schema":{"type":"x"}}',
+        "nope",
+        '{"schema":false}',
+    ]
     lines += [
         '{"schema":{"type":"string","minLength":500}}',
         '{"schema":{"const":"é"},"text":"x"}',
         '{"schema":true,"length":"8"}',
     ]
-    assert main(["json", "fill", "--file", write("many.jsonl", "\n".join(lines)), "--denoiser", "random"]) == 2
+    assert (
+        main(["json", "fill", "--file", write("many.jsonl", "\n".join(lines)), "--denoiser", "random"]) == 2
+    )
     out, err = capsys.readouterr()
     results = [json.loads(line) for line in out.splitlines()]
     kinds = [result["error"]["type"] if result["error"] else None for result in results]
@@ -70,11 +80,19 @@ def test_many_lines_in_order(write: Write, capsys: pytest.CaptureFixture[str]) -
     assert len(err.splitlines()) == 3
 
 
-def test_predicate(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    write("rules_for_test.py", "def adult(value):\n    if value['age'] < 100:\n        yield ['age'], 'too young'\n")
+def test_predicate(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(
+        "rules_for_test.py",
+        "def adult(value):\n    if value['age'] < 100:\n        yield ['age'], 'too young'\n",
+    )
     monkeypatch.chdir(tmp_path)
     schema = write("s.json", PERSON)
-    assert main(["json", "fill", "--schema", schema, "--check", "rules_for_test:adult", "--denoiser", "random"]) == 0
+    assert (
+        main(["json", "fill", "--schema", schema, "--check", "rules_for_test:adult", "--denoiser", "random"])
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["age"] >= 100
     young = write("young.json", {"name": "x", "age": 7})
     assert main(["json", "check", "--schema", schema, young, "--check", "rules_for_test:adult"]) == 1
@@ -107,7 +125,17 @@ def test_registry(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_trace_and_watch(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trace = tmp_path / "run.jsonl"
-    arguments = ["json", "fill", "--schema", write("s.json", PERSON), "--denoiser", "random", "--watch", "--trace", str(trace)]
+    arguments = [
+        "json",
+        "fill",
+        "--schema",
+        write("s.json", PERSON),
+        "--denoiser",
+        "random",
+        "--watch",
+        "--trace",
+        str(trace),
+    ]
     assert main(arguments) == 0
     steps = [json.loads(line) for line in trace.read_text().splitlines()]
     assert steps[-1]["solved"] is True
@@ -128,7 +156,9 @@ def test_trace_and_watch(write: Write, tmp_path: Path, capsys: pytest.CaptureFix
         ("type", '{"type":"strnig"}'),
     ],
 )
-def test_bad_input_is_one_line(name: str, contents: str, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line(
+    name: str, contents: str, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
     started = time.monotonic()
     assert main(["json", "fill", "--schema", write(f"{name}.json", contents), "--denoiser", "random"]) == 2
     out, err = capsys.readouterr()
@@ -168,6 +198,15 @@ def test_bad_arguments(arguments: list[str], write: Write, capsys: pytest.Captur
 @pytest.mark.parametrize("pattern", ["(.*a){25}$", "a.{20}b.{20}c", "^(a|aa)+$", "(x+x+)+y"])
 def test_exponential_patterns_end(pattern: str, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     started = time.monotonic()
-    code = main(["json", "fill", "--schema", write("s.json", {"type": "string", "pattern": pattern}), "--denoiser", "random"])
+    code = main(
+        [
+            "json",
+            "fill",
+            "--schema",
+            write("s.json", {"type": "string", "pattern": pattern}),
+            "--denoiser",
+            "random",
+        ]
+    )
     assert code in (0, 1, 2)
     assert time.monotonic() - started < 10

@@ -15,7 +15,15 @@ import torch
 from solver.cli.main import main
 from solver.decoders.text import Page, log_likelihood, write
 from solver.denoisers.text_network import TextConfig, TextNetwork
-from solver.evaluation import json_content, json_cross, json_engines, json_infill, json_plots, json_tables, plots
+from solver.evaluation import (
+    json_content,
+    json_cross,
+    json_engines,
+    json_infill,
+    json_plots,
+    json_tables,
+    plots,
+)
 from solver.evaluation.json_arms import Answer, left_to_right, masked, raw
 from solver.tasks.json_schema import data
 from solver.tasks.json_schema.records import Record, words
@@ -60,7 +68,9 @@ def test_the_left_likelihood_is_that_of_writing() -> None:
 
 
 def test_reserved_lines_are_kept_apart(tmp_path: Path) -> None:
-    rows = [{"schema": {"title": str(n)}, "tests": [{"data": {"a": n}, "valid": n % 2 == 0}]} for n in range(200)]
+    rows = [
+        {"schema": {"title": str(n)}, "tests": [{"data": {"a": n}, "valid": n % 2 == 0}]} for n in range(200)
+    ]
     for file in data.FILES:
         (tmp_path / f"{file}.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
     ours, theirs = (data.real(tmp_path, reserved) for reserved in (False, True))
@@ -99,7 +109,13 @@ def test_marks() -> None:
     record = Record({"type": "object"}, "", {"a": 1, "b": {"c": "x"}, "total": 3}, "total", "last")
     form = Form.of(record.schema)
     marks = json_content.graded(record, form, Answer('{"a":true,"b":{"c":"x"},"total":3}', True, 1, 0.0))
-    assert (marks["valid"], marks["exact"], marks["copied"], marks["of"], marks["derived"]) == (True, False, 1, 2, True)
+    assert (marks["valid"], marks["exact"], marks["copied"], marks["of"], marks["derived"]) == (
+        True,
+        False,
+        1,
+        2,
+        True,
+    )
     marks = json_content.graded(record, form, Answer("{", False, 1, 0.0))
     assert (marks["valid"], marks["copied"], marks["derived"]) == (False, 0, False)
 
@@ -149,7 +165,11 @@ def test_walks_end_where_the_engine_says() -> None:
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "data" / "jsonschema"
     folder.mkdir(parents=True)
-    row = {"id": "a", "schema": {"type": "integer"}, "tests": [{"data": 7, "valid": True}, {"data": "x", "valid": False}]}
+    row = {
+        "id": "a",
+        "schema": {"type": "integer"},
+        "tests": [{"data": 7, "valid": True}, {"data": "x", "valid": False}],
+    }
     row |= {"min_valid_bytes": 1}
     for file in data.FILES:
         (folder / f"{file}.jsonl.gz").write_bytes(gzip.compress(json.dumps(row).encode()))

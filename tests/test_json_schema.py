@@ -21,7 +21,13 @@ from solver.tasks.automata import unroll
 from solver.tasks.grammar import recognise
 from solver.tasks.json_schema import formats
 from solver.tasks.json_schema.compile import Compiler
-from solver.tasks.json_schema.errors import BudgetExhausted, CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
+from solver.tasks.json_schema.errors import (
+    BudgetExhausted,
+    CanvasTooSmall,
+    FillError,
+    SchemaError,
+    UnsatisfiableSchema,
+)
 from solver.tasks.json_schema.formula import both, either, leaf, unless
 from solver.tasks.json_schema.numbers import number_fragment
 from solver.tasks.json_schema.spans import spans
@@ -41,7 +47,9 @@ values = st.recursive(
 )
 simple = st.one_of(
     st.booleans(),
-    st.sampled_from(["null", "boolean", "integer", "number", "string", "array", "object"]).map(lambda t: {"type": t}),
+    st.sampled_from(["null", "boolean", "integer", "number", "string", "array", "object"]).map(
+        lambda t: {"type": t}
+    ),
     st.sampled_from([{"minimum": 1}, {"exclusiveMaximum": 2.5}, {"multipleOf": 2}, {"multipleOf": 0.5}]),
     st.sampled_from([{"minLength": 1}, {"maxLength": 2}, {"pattern": "^[a-y]"}, {"pattern": "a|z$"}]),
     scalars.map(lambda v: {"const": v}),
@@ -55,9 +63,16 @@ def larger(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(
         st.dictionaries(names, inner, min_size=1, max_size=3).map(lambda p: {"properties": p}),
         st.tuples(st.dictionaries(names, inner, max_size=2), inner).map(
-            lambda x: {"type": "object", "properties": x[0], "additionalProperties": x[1], "required": list(x[0])[:1]}
+            lambda x: {
+                "type": "object",
+                "properties": x[0],
+                "additionalProperties": x[1],
+                "required": list(x[0])[:1],
+            }
         ),
-        st.tuples(inner, inner).map(lambda x: {"patternProperties": {"^[ab]": x[0]}, "additionalProperties": x[1]}),
+        st.tuples(inner, inner).map(
+            lambda x: {"patternProperties": {"^[ab]": x[0]}, "additionalProperties": x[1]}
+        ),
         inner.map(lambda x: {"items": x}),
         st.tuples(some, inner).map(lambda x: {"prefixItems": x[0], "items": x[1]}),
         st.tuples(inner, st.integers(0, 2), st.integers(1, 2)).map(
@@ -126,7 +141,24 @@ def test_no_schema_is_called_unsatisfiable_that_has_a_value(schema: Any) -> None
     try:
         Form.of(schema, length=30)
     except UnsatisfiableSchema:
-        for value in [None, True, False, 0, 1, -7, 2.5, 12, "", "a", "xyz", [], {}, [1], {"a": 1}, {"b": None}]:
+        for value in [
+            None,
+            True,
+            False,
+            0,
+            1,
+            -7,
+            2.5,
+            12,
+            "",
+            "a",
+            "xyz",
+            [],
+            {},
+            [1],
+            {"a": 1},
+            {"b": None},
+        ]:
             assert not valid(schema, value)
     except CanvasTooSmall:
         pass
@@ -143,7 +175,9 @@ assertions = st.one_of(
         lambda x: leaf("compare", x[0], Decimal(x[1]))
     ),
     st.sampled_from(["1", "2", "3", "0.5", "0.01", "7", "100"]).map(lambda x: leaf("multiple", Decimal(x))),
-    st.lists(st.sampled_from(BOUNDS), min_size=1, max_size=3).map(lambda x: leaf("among", frozenset(map(Decimal, x)))),
+    st.lists(st.sampled_from(BOUNDS), min_size=1, max_size=3).map(
+        lambda x: leaf("among", frozenset(map(Decimal, x)))
+    ),
 )
 
 
@@ -151,7 +185,12 @@ def holds(formula: Any, number: Decimal) -> bool:
     if formula.op == "leaf":
         name, *rest = formula.parts
         if name == "compare":
-            return {">=": number >= rest[1], ">": number > rest[1], "<=": number <= rest[1], "<": number < rest[1]}[rest[0]]
+            return {
+                ">=": number >= rest[1],
+                ">": number > rest[1],
+                "<=": number <= rest[1],
+                "<": number < rest[1],
+            }[rest[0]]
         return number % rest[0] == 0 if name == "multiple" else number in rest[0]
     parts = [holds(part, number) for part in formula.parts]
     return {"and": all(parts), "or": any(parts), "not": not any(parts), "yes": True, "no": False}[formula.op]
@@ -224,7 +263,9 @@ def test_names_stand_in_the_schemas_order() -> None:
         (
             {
                 "$ref": "#/$defs/a",
-                "$defs": {"a": {"type": "object", "properties": {"n": {"$ref": "#/$defs/a"}}, "required": ["n"]}},
+                "$defs": {
+                    "a": {"type": "object", "properties": {"n": {"$ref": "#/$defs/a"}}, "required": ["n"]}
+                },
             },
             64,
             UnsatisfiableSchema,
@@ -248,23 +289,40 @@ def test_failures_are_typed(schema: Any, length: int, error: type[ValueError]) -
 
 
 def test_older_drafts() -> None:
-    old = {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 3, "exclusiveMinimum": True, "type": "integer"}
+    old = {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "minimum": 3,
+        "exclusiveMinimum": True,
+        "type": "integer",
+    }
     assert spell(Values(Compiler(old), 20), 3) is None
     assert spell(Values(Compiler(old), 20), 4) == b"4"
-    seven = {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "null"}], "additionalItems": False}
+    seven = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "items": [{"type": "null"}],
+        "additionalItems": False,
+    }
     assert spell(Values(Compiler(seven), 20), [None]) == b"[null]"
     assert spell(Values(Compiler(seven), 20), [None, None]) is None
 
 
 def test_registry_and_recursion() -> None:
-    tree = {"type": "object", "properties": {"next": {"$ref": "http://x.org/tree"}}, "additionalProperties": False}
+    tree = {
+        "type": "object",
+        "properties": {"next": {"$ref": "http://x.org/tree"}},
+        "additionalProperties": False,
+    }
     grammar = Values(Compiler({"$ref": "http://x.org/tree"}, registry={"http://x.org/tree": tree}), 100)
     assert spell(grammar, {"next": {"next": {}}}) == b'{"next":{"next":{}}}'
     assert not unroll(grammar, 40).empty
 
 
 def test_template_stands_byte_for_byte() -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "string"}}, "required": ["a", "b"]}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"type": "string"}},
+        "required": ["a", "b"],
+    }
     parts = ['{ "b" : "'.replace(" :", ":"), Gap(5), '",\n  "a": ', Gap(3), " }\n"]
     found = fill(schema, template=parts, denoiser="random")
     assert isinstance(found, Filled)
@@ -283,7 +341,10 @@ def test_what_stood_in_the_gaps_of_a_template_is_possible(schema: Any, value: An
     if text is None or not valid(schema, value):
         return
     kept = np.random.default_rng(seed).random(len(text.decode())) < 0.5
-    parts = [character if keep else Gap(len(character.encode())) for character, keep in zip(text.decode(), kept, strict=True)]
+    parts = [
+        character if keep else Gap(len(character.encode()))
+        for character, keep in zip(text.decode(), kept, strict=True)
+    ]
     form = Form.of(schema, template=parts)
     tokens = np.frombuffer(text, np.uint8).astype(np.int64)
     assert language.possible(form.unrolled, form.slots, *form.given)
@@ -319,7 +380,9 @@ def test_predicates_remask_only_their_part() -> None:
             yield ("a",), "not 7"
 
     model, _ = denoiser_for("random")
-    *steps, outcome = refine(JsonTask(), Form.of(schema, predicates=[seven], length=20), model, ANEW, Budget(forwards=200))
+    *steps, outcome = refine(
+        JsonTask(), Form.of(schema, predicates=[seven], length=20), model, ANEW, Budget(forwards=200)
+    )
     assert isinstance(outcome, Outcome)
     assert outcome.status == "solved"
     wrong = [step for step in steps if isinstance(step, Step) and step.violations]
@@ -352,7 +415,12 @@ def test_pydantic_like_models() -> None:
     class Model:
         @staticmethod
         def model_json_schema() -> dict[str, Any]:
-            return {"type": "object", "properties": {"x": {"type": "boolean"}}, "required": ["x"], "additionalProperties": False}
+            return {
+                "type": "object",
+                "properties": {"x": {"type": "boolean"}},
+                "required": ["x"],
+                "additionalProperties": False,
+            }
 
     found = fill(Model, denoiser="random", length=16)
     assert isinstance(found, Filled)
@@ -369,6 +437,11 @@ def test_white_space_stands_anywhere_in_a_template() -> None:
 
 
 def test_nothing_is_proven_of_names_that_are_spelled_in_another_way() -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
     with pytest.raises(BudgetExhausted):
         fill(schema, template=['{"\\u0061":', Gap(2), "}"], denoiser="random", budget=Budget(20))

@@ -17,7 +17,11 @@ def case(seed: int, rows: int, cells: int, vocab: int) -> tuple[torch.Tensor, to
     logits = np.round(3 * rng.standard_normal((rows, cells, vocab)), 1).astype(np.float32)
     logits[rng.random(logits.shape) < 0.1] = -np.inf
     allowed = rng.random((rows, cells, vocab)) < rng.random((rows, cells, 1))
-    return torch.from_numpy(logits), torch.from_numpy(allowed), torch.from_numpy(rng.random((rows, cells), np.float32))
+    return (
+        torch.from_numpy(logits),
+        torch.from_numpy(allowed),
+        torch.from_numpy(rng.random((rows, cells), np.float32)),
+    )
 
 
 shapes = st.tuples(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 12), st.integers(1, 70))
@@ -39,7 +43,9 @@ def test_token_statistics_agree(shape: tuple[int, int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("path", [reference, cpu])
-def test_a_large_vocabulary_goes_through_in_parts_and_comes_out_the_same(path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_vocabulary_goes_through_in_parts_and_comes_out_the_same(
+    path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     logits, allowed, uniform = case(5, 2, 11, 67)
     held, mask = torch.randint(0, 67, (2, 11)), reference.pack(allowed)
     whole = path.token_statistics(logits, mask, uniform, held)
@@ -68,7 +74,9 @@ def test_statistics_mean_what_they_say(shape: tuple[int, int, int, int]) -> None
             assert got == [-1, -1, 0, 0, 0, -1, 0]
             continue
         p = logits[row, cell, tokens].double().softmax(-1)
-        order = sorted(range(len(tokens)), key=lambda k: (-float(logits[row, cell, tokens[k]]), int(tokens[k])))
+        order = sorted(
+            range(len(tokens)), key=lambda k: (-float(logits[row, cell, tokens[k]]), int(tokens[k]))
+        )
         assert got[0] == tokens[order[0]]
         assert got[1] == (tokens[order[1]] if len(order) > 1 else -1)
         assert got[2] == pytest.approx(float(p[order[0]]), abs=1e-5)

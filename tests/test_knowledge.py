@@ -21,7 +21,12 @@ from tests import tiny_models
 pytestmark = pytest.mark.slow
 
 ANSWERS, CELLS, STEPS, HALF = 200, 12, 800, 340
-FIRST, LAST, QUESTION, VOCAB = 5, 41, 50, 256  # answers are of tokens 5..40; a question is one token, 50 and its number
+FIRST, LAST, QUESTION, VOCAB = (
+    5,
+    41,
+    50,
+    256,
+)  # answers are of tokens 5..40; a question is one token, 50 and its number
 
 
 def facts() -> tuple[np.ndarray, np.ndarray]:
@@ -43,7 +48,10 @@ def trained() -> tuple[DiffusionGemma, DiffusionGemma]:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=STEPS, pct_start=0.1)
     half = model
     for step in range(STEPS):
-        noisy = torch.rand(answers.shape, generator=generator) < 1 - torch.rand((ANSWERS, 1), generator=generator) ** 2
+        noisy = (
+            torch.rand(answers.shape, generator=generator)
+            < 1 - torch.rand((ANSWERS, 1), generator=generator) ** 2
+        )
         tokens = torch.where(noisy, torch.randint(0, VOCAB, answers.shape, generator=generator), answers)
         said = None
         if torch.rand((), generator=generator) < 0.5:
@@ -64,7 +72,9 @@ def denoiser(trained: tuple[DiffusionGemma, DiffusionGemma]) -> DiffusionGemma:
     return trained[0]
 
 
-def run(denoiser: DiffusionGemma, problems: list[Text], task: TextTask, policy: Policy | None = None) -> list[Outcome]:
+def run(
+    denoiser: DiffusionGemma, problems: list[Text], task: TextTask, policy: Policy | None = None
+) -> list[Outcome]:
     found = solve(task, problems, denoiser, policy, Budget(forwards=240), batch=200)
     outcomes = {number: event for number, event in found if isinstance(event, Outcome)}
     return [outcomes[number] for number in range(len(problems))]
@@ -72,7 +82,9 @@ def run(denoiser: DiffusionGemma, problems: list[Text], task: TextTask, policy: 
 
 def right(outcomes: list[Outcome]) -> float:
     """The share of answers that are the ones learnt, word for word."""
-    return float(np.mean([(o.tokens == answer).all() for o, answer in zip(outcomes, facts()[1], strict=True)]))
+    return float(
+        np.mean([(o.tokens == answer).all() for o, answer in zip(outcomes, facts()[1], strict=True)])
+    )
 
 
 def decode(ids: list[int]) -> str:
@@ -119,7 +131,9 @@ def broken(seed: int = 1) -> tuple[list[Text], list[set[int]]]:
     problems, where = [], []
     for prompt, answer in zip(*facts(), strict=True):
         draft, cells = answer.copy(), rng.permutation(CELLS)[: rng.integers(1, 4)]
-        draft[cells] = FIRST + (draft[cells] - FIRST + rng.integers(1, LAST - FIRST, len(cells))) % (LAST - FIRST)
+        draft[cells] = FIRST + (draft[cells] - FIRST + rng.integers(1, LAST - FIRST, len(cells))) % (
+            LAST - FIRST
+        )
         problems.append(Text(prompt, draft, np.zeros(CELLS, bool), np.ones(CELLS, bool)))
         where.append({int(cell) for cell in cells})
     return problems, where
@@ -138,18 +152,26 @@ class Known:
     """A check that knows the answers, so that what is left to compare is how the loop uses what it is told."""
 
     def __init__(self) -> None:
-        self.answers = {decode(prompt.tolist()): decode(answer.tolist()) for prompt, answer in zip(*facts(), strict=True)}
+        self.answers = {
+            decode(prompt.tolist()): decode(answer.tolist()) for prompt, answer in zip(*facts(), strict=True)
+        }
 
     def task(self, vocab: int, prompt: np.ndarray) -> TextTask:
         answer = self.answers[decode(prompt.tolist())]
 
         def check(draft: Draft) -> list[Fault]:
-            return [Fault(at, at + 1, "wrong") for at, (a, b) in enumerate(zip(draft.text, answer, strict=True)) if a != b]
+            return [
+                Fault(at, at + 1, "wrong")
+                for at, (a, b) in enumerate(zip(draft.text, answer, strict=True))
+                if a != b
+            ]
 
         return TextTask(vocab, decode, check)
 
 
-def test_remasking_what_violates_takes_fewer_forwards_than_redrawing(trained: tuple[DiffusionGemma, DiffusionGemma]) -> None:
+def test_remasking_what_violates_takes_fewer_forwards_than_redrawing(
+    trained: tuple[DiffusionGemma, DiffusionGemma],
+) -> None:
     """On the model as it was half-way, whose first drafts are rarely right throughout."""
     half, known = trained[1], Known()
     forwards: dict[str, list[int]] = {"violations": [], "all": []}

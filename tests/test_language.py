@@ -168,7 +168,16 @@ def test_next_best(pattern: str, layout: str) -> None:
     assert compiled.next_best(seen)[1] == -np.inf
 
 
-TEXTS = (b"a", b"b", b"ab", b"ba", b"aab", b"", b"abab", b"a")  # 5 is no text: it ends one; 0 and 7 are spelled alike
+TEXTS = (
+    b"a",
+    b"b",
+    b"ab",
+    b"ba",
+    b"aab",
+    b"",
+    b"abab",
+    b"a",
+)  # 5 is no text: it ends one; 0 and 7 are spelled alike
 ENDS = (5,)
 
 
@@ -191,7 +200,9 @@ def test_lifted_projection_is_exact(pattern: str, pins: dict[int, int]) -> None:
         text = b"".join(TEXTS[token] for token in block).decode()
         if tails and all(block[c] == t for c, t in pins.items()) and regex.matches(search(pattern), text):
             blocks[block] = float(sum(log_p[t, token] for t, token in enumerate(block) if not known[t]))
-    found = lifting.project(unroll(Regex(pattern), 12), lifting.Words.of(TEXTS), slots, logits, tokens, known, ENDS, rng)
+    found = lifting.project(
+        unroll(Regex(pattern), 12), lifting.Words.of(TEXTS), slots, logits, tokens, known, ENDS, rng
+    )
     if not blocks:
         assert found is None
         return
@@ -206,7 +217,9 @@ def test_lifted_projection_is_exact(pattern: str, pins: dict[int, int]) -> None:
     np.testing.assert_allclose(whole, share, atol=1e-9)
     assert blocks[tuple(found.best.tolist())] == pytest.approx(max(blocks.values()), abs=1e-6)
     assert tuple(found.sample.tolist()) in blocks
-    assert found.tax == pytest.approx(-total, abs=1e-6)  # what cells add up to is summed in fp32, as they are given
+    assert found.tax == pytest.approx(
+        -total, abs=1e-6
+    )  # what cells add up to is summed in fp32, as they are given
 
 
 def test_a_missing_token_widens_the_search() -> None:
@@ -215,7 +228,14 @@ def test_a_missing_token_widens_the_search() -> None:
     logits = np.array([[9, 0, 0, -5, 0, 0]] * 2, np.float32)
     unrolled, nothing = unroll(Regex("^zz(yyy)?$"), 16), np.zeros(2, bool)
     found = lifting.project(
-        unrolled, lifting.Words.of(texts), Slots.whole(2), logits, np.zeros(2, np.int64), nothing, (5,), likeliest=1
+        unrolled,
+        lifting.Words.of(texts),
+        Slots.whole(2),
+        logits,
+        np.zeros(2, np.int64),
+        nothing,
+        (5,),
+        likeliest=1,
     )
     assert found is not None
     assert found.best.tolist() in ([3, 4], [3, 5])

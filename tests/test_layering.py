@@ -43,7 +43,11 @@ def read_imports(source: str, package: str) -> Iterator[Import]:
                 base = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package
                 start = [base] if node.level else []
                 for alias in node.names:
-                    yield Import(".".join([*start, *([node.module] if node.module else []), alias.name]), node.lineno, lazy)
+                    yield Import(
+                        ".".join([*start, *([node.module] if node.module else []), alias.name]),
+                        node.lineno,
+                        lazy,
+                    )
             case ast.Call(
                 func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module"),
                 args=[ast.Constant(value=str(name)), *_],
@@ -58,7 +62,9 @@ def read_imports(source: str, package: str) -> Iterator[Import]:
 
 def sources() -> dict[str, Path]:
     """Module name -> file, for the three layers. rglob follows no links, so each file comes once, by its real path."""
-    files = [path for layer in ("solver", "tasks", "kernels") for path in sorted((ROOT / layer).rglob("*.py"))]
+    files = [
+        path for layer in ("solver", "tasks", "kernels") for path in sorted((ROOT / layer).rglob("*.py"))
+    ]
     return {module_name(path): path for path in files}
 
 
@@ -78,7 +84,11 @@ def fault_of_layer(module: str, name: str) -> str | None:
         return "the top-level name belongs to another distribution; import it through solver"
     if within(module, "solver.kernels") and within(name, "solver") and not within(name, "solver.kernels"):
         return "kernels know no task and no solver"
-    if within(module, "solver.tasks") and within(name, "solver") and not within(name, "solver.tasks", "solver.kernels"):
+    if (
+        within(module, "solver.tasks")
+        and within(name, "solver")
+        and not within(name, "solver.tasks", "solver.kernels")
+    ):
         return "tasks know no model and no loop"
     return None
 
@@ -123,7 +133,9 @@ def test_importing_the_neural_path_leaves_the_exact_solver_out() -> None:
                 how[name] = module
                 queue.append(name)
     assert EXACT in FILES, "the exact solver moved: bring EXACT up to date"
-    assert EXACT not in how, f"{how.get(EXACT)} imports it, and {how.get(how.get(EXACT, ''), '')} imports that"
+    assert EXACT not in how, (
+        f"{how.get(EXACT)} imports it, and {how.get(how.get(EXACT, ''), '')} imports that"
+    )
 
 
 @pytest.mark.parametrize("layer", ["tasks", "kernels"])

@@ -45,7 +45,9 @@ KINDS = {"oneOf": [closed(kind={"const": "w"}, word=WORD), closed(amount=NUMBER,
 class Numerate(FormDenoiser):
     """Sure of digits, whatever it is asked."""
 
-    def denoise(self, state: Any, tokens: Tensor, known: Tensor, trail: Tensor, aux: Nothing) -> tuple[Tensor, Nothing]:
+    def denoise(
+        self, state: Any, tokens: Tensor, known: Tensor, trail: Tensor, aux: Nothing
+    ) -> tuple[Tensor, Nothing]:
         logits, aux = super().denoise(state, tokens, known, trail, aux)
         logits = torch.zeros_like(logits)
         logits[..., 48:58] += 8.0
@@ -77,7 +79,11 @@ def test_every_kind_of_object_is_laid_out() -> None:
     first, second = Form.of(KINDS, length=64).layouts()
     assert literals(first) == [b'{"kind":"w","word":', b"}"]
     assert literals(second) == [b'{"amount":', b',"kind":"n"}']
-    condition = {"if": {"properties": {"k": {"const": 1}}}, "then": {"required": ["t"]}, "else": {"required": ["e"]}}
+    condition = {
+        "if": {"properties": {"k": {"const": 1}}},
+        "then": {"required": ["t"]},
+        "else": {"required": ["e"]},
+    }
     either = closed(k=NUMBER) | {"properties": {"k": NUMBER, "t": NUMBER, "e": NUMBER}} | condition
     names = {b"".join(literals(form)) for form in Form.of(either, length=64).layouts()}
     assert any(b'"t":' in name for name in names)
@@ -112,7 +118,10 @@ def fits(text: bytes, parts: list[bytes | None]) -> bool:
 
 
 @settings(max_examples=100)
-@given(st.lists(st.sampled_from([b"a", b"b", b"ab", None]), max_size=5), st.text("ab", max_size=6).map(str.encode))
+@given(
+    st.lists(st.sampled_from([b"a", b"b", b"ab", None]), max_size=5),
+    st.text("ab", max_size=6).map(str.encode),
+)
 def test_places_are_those_of_all_ways_to_fit(parts: list[bytes | None], text: bytes) -> None:
     frame = Frame.of([part or 1 for part in parts])
     assert bool(frame.through(frame.start, text) & frame.end) == fits(text, parts)
@@ -147,7 +156,9 @@ def test_a_frame_leaves_out_only_what_does_not_fit(schema: Any, value: Any, data
     some = every.copy()
     room = b + spare - a
     some[a : b + spare] = data.draw(st.lists(st.booleans(), min_size=room, max_size=room))
-    tokens[a : b + spare] = data.draw(st.lists(st.sampled_from([*b'1"a,', BLANK]), min_size=room, max_size=room))
+    tokens[a : b + spare] = data.draw(
+        st.lists(st.sampled_from([*b'1"a,', BLANK]), min_size=room, max_size=room)
+    )
     if whole.complete and framed.complete:
         assert language.possible(framed, slots, tokens, some) == language.possible(whole, slots, tokens, some)
 

@@ -31,7 +31,9 @@ def run(task, problem, denoiser, policy=None, budget=None, seed=0) -> tuple[list
     return steps, outcome
 
 
-@pytest.mark.parametrize(("example", "name"), [pytest.param(*pair, id=f"{pair[0].name} {pair[1]}") for pair in pairs()])
+@pytest.mark.parametrize(
+    ("example", "name"), [pytest.param(*pair, id=f"{pair[0].name} {pair[1]}") for pair in pairs()]
+)
 def test_every_denoiser_solves_every_task(example: Example, name: str) -> None:
     for problem, answer in zip(example.problems, example.answers, strict=True):
         canvas = example.task.encode(problem)
@@ -72,7 +74,13 @@ policies = st.builds(
 )
 
 
-@given(policies, st.integers(1, 12), st.integers(0, 1000), st.sampled_from(["mask", "uniform"]), st.integers(0, 6))
+@given(
+    policies,
+    st.integers(1, 12),
+    st.integers(0, 1000),
+    st.sampled_from(["mask", "uniform"]),
+    st.integers(0, 6),
+)
 def test_the_loop_ends_within_its_budget_and_keeps_pins(policy, forwards, seed, kind, blanked) -> None:
     """Under an adversarial denoiser, any policy, solvable and unsolvable boards alike."""
     rng = np.random.default_rng(seed)
@@ -80,7 +88,9 @@ def test_the_loop_ends_within_its_budget_and_keeps_pins(policy, forwards, seed, 
     cells = rng.permutation(16)[: 6 - blanked]
     grid[cells] = rng.integers(1, 5, len(cells))  # clues may clash
     canvas = FOUR.encode(Sudoku(grid))
-    steps, outcome = run(FOUR, Sudoku(grid), controls.adversary(4, kind, seed), policy, Budget(forwards=forwards), seed)
+    steps, outcome = run(
+        FOUR, Sudoku(grid), controls.adversary(4, kind, seed), policy, Budget(forwards=forwards), seed
+    )
     assert len(steps) == outcome.counters.forwards <= forwards + policy.siblings - 1
     for step in steps:
         assert (step.draft[canvas.pinned] == canvas.tokens[canvas.pinned]).all()
@@ -96,13 +106,17 @@ def test_the_loop_ends_within_its_budget_and_keeps_pins(policy, forwards, seed, 
 )
 def test_budgets_of_every_kind_end_it(budget: Budget) -> None:
     limited = replace(budget, forwards=min(200, budget.forwards if budget.forwards is not None else 200))
-    _, outcome = run(FOUR, Sudoku(np.zeros(16, np.int8)), controls.adversary(4), Policy(checks=False), limited)
+    _, outcome = run(
+        FOUR, Sudoku(np.zeros(16, np.int8)), controls.adversary(4), Policy(checks=False), limited
+    )
     assert outcome.counters.forwards <= 200
     assert outcome.counters.forwards >= 1
 
 
 def test_a_cancelled_run_ends_before_its_first_forward() -> None:
-    _, outcome = run(FOUR, Sudoku(np.zeros(16, np.int8)), controls.random(4), budget=Budget(cancelled=lambda: True))
+    _, outcome = run(
+        FOUR, Sudoku(np.zeros(16, np.int8)), controls.random(4), budget=Budget(cancelled=lambda: True)
+    )
     assert (outcome.status, outcome.counters.forwards) == ("exhausted", 0)
 
 
@@ -159,7 +173,17 @@ def test_the_search_is_complete_on_4x4(cells, name, order, inference) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["random", "prior", "adversary", "compact", "random uniform", "diffusion_gemma", "masked_lm", "masked_lm shifted"]
+    "name",
+    [
+        "random",
+        "prior",
+        "adversary",
+        "compact",
+        "random uniform",
+        "diffusion_gemma",
+        "masked_lm",
+        "masked_lm shifted",
+    ],
 )
 def test_a_batch_has_the_outcomes_of_its_singles(name: str) -> None:
     puzzles, solutions, _ = exact.generate(FOUR.layout, 7, 3)
@@ -168,7 +192,10 @@ def test_a_batch_has_the_outcomes_of_its_singles(name: str) -> None:
 
     def outcomes(batch: int) -> list[tuple]:
         found = {n: e for n, e in solve(FOUR, problems, denoiser, batch=batch) if isinstance(e, Outcome)}
-        return [(o.status, o.tokens.tolist(), o.counters.forwards, o.counters.decisions) for _, o in sorted(found.items())]
+        return [
+            (o.status, o.tokens.tolist(), o.counters.forwards, o.counters.decisions)
+            for _, o in sorted(found.items())
+        ]
 
     assert outcomes(1) == outcomes(3) == outcomes(64)
 
@@ -186,7 +213,9 @@ def test_same_seed_same_trace(name: str) -> None:
 
 def test_unsatisfiable_needs_a_proof_and_no_row_is_lost() -> None:
     """A board without direct conflict but without solution, beside solvable ones, in one batch."""
-    none = np.array([int(c) for c in "1230000000000004"], np.int8)  # the fourth cell sees 1, 2, 3 in its row and 4 in its column
+    none = np.array(
+        [int(c) for c in "1230000000000004"], np.int8
+    )  # the fourth cell sees 1, 2, 3 in its row and 4 in its column
     puzzles, _, _ = exact.generate(FOUR.layout, 3, 1)
     problems = [Sudoku(puzzles[0]), Sudoku(none), Sudoku(puzzles[1]), Sudoku(puzzles[2])]
     outcomes = {n: e for n, e in solve(FOUR, problems, controls.random(4), batch=2) if isinstance(e, Outcome)}
@@ -212,7 +241,13 @@ def test_without_checks_nothing_is_eliminated_and_the_last_draft_is_the_answer()
     # a random draft clashes with a given sooner or later: nothing keeps it from that
     nine, task = exact.generate(layout.standard(9), 1, 6)[0][0], SudokuTask(layout.standard(9))
     drafts = [s.draft for s in run(task, Sudoku(nine), controls.random(9), policy, Budget(forwards=3))[0]]
-    assert any(nine[p] == d + 1 for draft in drafts for c, d in enumerate(draft) if not nine[c] for p in task.layout.peers[c])
+    assert any(
+        nine[p] == d + 1
+        for draft in drafts
+        for c, d in enumerate(draft)
+        if not nine[c]
+        for p in task.layout.peers[c]
+    )
     assert (outcome.tokens == steps[-1].draft).all()
     good = controls.oracle(4, solutions[0].astype(np.int64) - 1)
     assert run(FOUR, Sudoku(puzzles[0]), good, policy, Budget(forwards=1))[1].status == "solved"
@@ -234,7 +269,10 @@ def test_statistics_of_the_cells_that_are_asked_for_are_those_of_all(share: floa
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn((3, 7, 300), generator=generator)
     allowed = reference.pack(torch.rand((3, 7, 300), generator=generator) < 0.5)
-    held, uniform = torch.randint(0, 300, (3, 7), generator=generator), torch.rand((3, 7), generator=generator)
+    held, uniform = (
+        torch.randint(0, 300, (3, 7), generator=generator),
+        torch.rand((3, 7), generator=generator),
+    )
     asked = torch.rand((3, 7), generator=generator) < share
     whole = reference.token_statistics(logits, allowed, uniform, held)
     found = statistics(logits, allowed, uniform, held, asked)
@@ -270,11 +308,16 @@ def test_a_denoiser_that_says_the_same_again_needs_a_taboo(taboo: int) -> None:
         return np.array([0.0, -1.0, -2.0]) + 5.0 * known[:, None] * np.eye(3)[tokens]
 
     stubborn = controls.Control("stubborn", 3, says)
-    policy = Policy(accept=1.0, at_least=1, rounds=60, stuck="restart", stop="settled", judge="whole", taboo=taboo)
+    policy = Policy(
+        accept=1.0, at_least=1, rounds=60, stuck="restart", stop="settled", judge="whole", taboo=taboo
+    )
     steps, outcome = run(Word(), None, stubborn, policy, Budget(forwards=60))
     assert (outcome.status == "solved") == (taboo == 2)
     assert all(not step.violations for step in steps if not step.shown.all() and not step.remasked.any())
-    assert [step.shown.sum() for step in steps[:2]] == [1, 2]  # nothing is judged, or blamed, before all is accepted
+    assert [step.shown.sum() for step in steps[:2]] == [
+        1,
+        2,
+    ]  # nothing is judged, or blamed, before all is accepted
 
 
 def test_controls_search_depth_first() -> None:

@@ -18,8 +18,12 @@ def test_there_are_notebooks() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nbclient = pytest.importorskip("nbclient", reason="notebooks: nbclient is not installed (pip install '.[notebooks]')")
-    nbformat = pytest.importorskip("nbformat", reason="notebooks: nbformat is not installed (pip install '.[notebooks]')")
+    nbclient = pytest.importorskip(
+        "nbclient", reason="notebooks: nbclient is not installed (pip install '.[notebooks]')"
+    )
+    nbformat = pytest.importorskip(
+        "nbformat", reason="notebooks: nbformat is not installed (pip install '.[notebooks]')"
+    )
     # the kernel is a process of its own: it finds this checkout, installed or not, and writes nothing outside tmp_path
     search = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(search))
@@ -29,7 +33,9 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     folder.mkdir()
     notebook = nbformat.read(path, as_version=4)
     # raises CellExecutionError, which shows the cell and its traceback
-    nbclient.NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(folder)}}).execute()
+    nbclient.NotebookClient(
+        notebook, timeout=SECONDS, resources={"metadata": {"path": str(folder)}}
+    ).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert outputs
     assert [output for output in outputs if output.output_type == "error"] == []

@@ -39,8 +39,12 @@ OURS = ("solver.kernels.reference", "solver.tasks.sudoku.layout", "solver.checkp
 
 def run(*command: str | Path, cwd: Path) -> str:
     """Standard output of a command, in an environment without the caller's Python path; its errors when it fails."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, text=True, capture_output=True, check=False)
+    environment = {
+        key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")
+    }
+    done = subprocess.run(
+        [*map(str, command)], cwd=cwd, env=environment, text=True, capture_output=True, check=False
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -111,7 +115,9 @@ def wheel_files(wheel: Path) -> set[str]:
 
 def test_every_folder_with_code_is_a_package() -> None:
     packages, package_dir = runpy.run_path(str(ROOT / "setup.py"))["layout"](ROOT)
-    folders = {Path(name).parent.as_posix().replace("/", ".") for name in to_install(ROOT) if name.endswith(".py")}
+    folders = {
+        Path(name).parent.as_posix().replace("/", ".") for name in to_install(ROOT) if name.endswith(".py")
+    }
     assert folders <= set(packages)
     if all((ROOT / "solver" / floor).is_symlink() for floor in FLOORS):
         assert package_dir == {}  # nothing is mapped by hand where the links are links
@@ -134,7 +140,11 @@ def test_wheel_has_the_compiled_block_where_there_is_a_compiler(built: Built) ->
     if not any(map(shutil.which, ("cc", "gcc", "clang"))):
         pytest.skip("this machine has no C compiler")
     with zipfile.ZipFile(built.wheel) as archive:
-        assert [name for name in archive.namelist() if name.startswith("solver/kernels/_compact.") and name.endswith(BUILT)]
+        assert [
+            name
+            for name in archive.namelist()
+            if name.startswith("solver/kernels/_compact.") and name.endswith(BUILT)
+        ]
 
 
 def test_sdist_has_every_file_and_no_top_level_floor(built: Built) -> None:
@@ -200,7 +210,9 @@ def foreign_wheel(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize("kind", ["wheel", "editable"])
 @pytest.mark.parametrize("first", ["ours", "theirs"])
 @pytest.mark.parametrize("pip_runs_in", ["checkout", "elsewhere"])
-def test_lives_beside_other_tasks_and_kernels(built: Built, tmp_path: Path, kind: str, first: str, pip_runs_in: str) -> None:
+def test_lives_beside_other_tasks_and_kernels(
+    built: Built, tmp_path: Path, kind: str, first: str, pip_runs_in: str
+) -> None:
     environment = Environment(tmp_path / "venv")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -217,11 +229,15 @@ def test_lives_beside_other_tasks_and_kernels(built: Built, tmp_path: Path, kind
             for floor in FLOORS:
                 # Our folder is a namespace package to whoever stands in the checkout: found last, or not at all.
                 missing = "namespace" if place == built.checkout else "absent"
-                assert found[floor] == (str(environment.purelib / floor / "__init__.py") if theirs else missing)
+                assert found[floor] == (
+                    str(environment.purelib / floor / "__init__.py") if theirs else missing
+                )
             for name in OURS:
                 inside = environment.purelib if kind == "wheel" and place == elsewhere else built.checkout
                 here = ours or place == built.checkout
-                assert found[name] == (str(inside.joinpath(*name.split(".")).with_suffix(".py")) if here else "absent")
+                assert found[name] == (
+                    str(inside.joinpath(*name.split(".")).with_suffix(".py")) if here else "absent"
+                )
 
     for wheels in (ours, theirs) if first == "ours" else (theirs, ours):
         install(wheels)
@@ -240,11 +256,15 @@ def test_transformers_sees_the_real_kernels_or_none(built: Built, tmp_path: Path
     transformers = pytest.importorskip("transformers", reason="names: transformers is not installed")
     environment = Environment(tmp_path / "venv")
     # transformers and what it needs come from this interpreter, after the environment's own packages.
-    (environment.purelib / "outer.pth").write_text(str(Path(transformers.__file__).parent.parent), encoding="utf-8")
+    (environment.purelib / "outer.pth").write_text(
+        str(Path(transformers.__file__).parent.parent), encoding="utf-8"
+    )
     question = "import json, transformers.utils as u; print(json.dumps(u.is_kernels_available()))"
 
     if environment.probe("kernels", cwd=tmp_path)["kernels"] != "absent":
-        pytest.skip("names: this interpreter has Hugging Face's kernels already, so its absence cannot be tried")
+        pytest.skip(
+            "names: this interpreter has Hugging Face's kernels already, so its absence cannot be tried"
+        )
     assert run(environment.python, "-c", question, cwd=built.checkout).strip() == "false"
 
     outcome = subprocess.run(
@@ -256,5 +276,7 @@ def test_transformers_sees_the_real_kernels_or_none(built: Built, tmp_path: Path
     if outcome.returncode:
         pytest.skip(f"names: no package index in reach ({outcome.stderr.strip().splitlines()[-1]})")
     assert environment.probe("kernels", cwd=built.checkout)["kernels"].startswith(str(environment.purelib))
-    here, elsewhere = (run(environment.python, "-c", question, cwd=place) for place in (built.checkout, tmp_path))
+    here, elsewhere = (
+        run(environment.python, "-c", question, cwd=place) for place in (built.checkout, tmp_path)
+    )
     assert here == elsewhere  # true or false is a matter of versions, never of where one stands

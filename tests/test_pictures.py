@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-matplotlib = pytest.importorskip("matplotlib", reason="pictures: matplotlib is not installed (pip install '.[notebooks]')")
+matplotlib = pytest.importorskip(
+    "matplotlib", reason="pictures: matplotlib is not installed (pip install '.[notebooks]')"
+)
 matplotlib.use("Agg")
 
 from matplotlib.figure import Figure  # noqa: E402  # only where matplotlib is there
@@ -42,18 +44,27 @@ def words(figure: Figure) -> list[str]:
     """Every text of a figure, titles included, legends of lines not."""
     found = []
     for axes in figure.get_axes():
-        found += [axes.get_title(loc) for loc in ("left", "center")] + [text.get_text() for text in axes.texts]
+        found += [axes.get_title(loc) for loc in ("left", "center")] + [
+            text.get_text() for text in axes.texts
+        ]
     return [text for text in found if text]
 
 
 def test_a_board_shows_every_digit_and_mark() -> None:
-    step = steps(PUZZLE)[0] | {"accepted": [1], "remasked": [2, 3], "decision": [4, 0], "draft": [0, 1, 2, 3] * 4}
+    step = steps(PUZZLE)[0] | {
+        "accepted": [1],
+        "remasked": [2, 3],
+        "decision": [4, 0],
+        "draft": [0, 1, 2, 3] * 4,
+    }
     axes = Figure().subplots()
     pictures.draw_board(axes, step, 4, "a title")
     assert [text.get_text() for text in axes.texts] == ["1", "2", "3", "4"] * 4
     assert sum(patch.get_hatch() is not None for patch in axes.patches) == 2
     assert len(axes.patches) == 16 + 2 + 1 + 1  # cells, stripes, the accepted frame, the decided frame
-    assert [text.get_fontweight() == "bold" for text in axes.texts] == [cell in step["pinned"] for cell in range(16)]
+    assert [text.get_fontweight() == "bold" for text in axes.texts] == [
+        cell in step["pinned"] for cell in range(16)
+    ]
 
 
 def test_a_filmstrip_opens_with_the_problem_and_ends_with_the_last_step(tmp_path: Path) -> None:
@@ -62,7 +73,9 @@ def test_a_filmstrip_opens_with_the_problem_and_ends_with_the_last_step(tmp_path
     figure = pictures.filmstrip(all_steps, 4, most=2)
     titles = [text for text in words(figure) if "\n" in text]
     assert titles[0] == "the problem\n3 givens"
-    assert titles[-1] == f"forward {len(all_steps)} ({len(all_steps) - 2} not shown)\nevery check passes: solved"
+    assert (
+        titles[-1] == f"forward {len(all_steps)} ({len(all_steps) - 2} not shown)\nevery check passes: solved"
+    )
     assert len(titles) == 3
     figure.savefig(tmp_path / "strip.png")
     assert (tmp_path / "strip.png").read_bytes().startswith(b"\x89PNG")
@@ -120,8 +133,16 @@ def test_a_film_of_code_shows_every_token_of_the_holes() -> None:
     draft = edit.page.tokens.copy()
     draft[start : start + 6] = Vocabulary.load().blank
     draft[start] = edit.page.encoded(0, "width")[0]
-    one = {"step": 0, "draft": draft.tolist(), "confidence": [0.5] * len(draft), "accepted": [start], "remasked": [start + 1]}
-    figure = code_pictures.film(edit, [{**one, "violations": [{"message": "it does not compile"}], "solved": False}] * 9, most=3)
+    one = {
+        "step": 0,
+        "draft": draft.tolist(),
+        "confidence": [0.5] * len(draft),
+        "accepted": [start],
+        "remasked": [start + 1],
+    }
+    figure = code_pictures.film(
+        edit, [{**one, "violations": [{"message": "it does not compile"}], "solved": False}] * 9, most=3
+    )
     assert len(figure.axes) == 3
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts.count("·") == capacity - 1

@@ -27,9 +27,9 @@ def extended(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 patterns = st.recursive(atoms, extended, max_leaves=6)
-anchored = st.tuples(st.sampled_from(["", "^", "(?=.*a)", "(?!b)", "^(?!.*1)"]), patterns, st.sampled_from(["", "$"])).map(
-    "".join
-)
+anchored = st.tuples(
+    st.sampled_from(["", "^", "(?=.*a)", "(?!b)", "^(?!.*1)"]), patterns, st.sampled_from(["", "$"])
+).map("".join)
 subjects = st.text(ALPHABET, max_size=6)
 
 
@@ -104,7 +104,11 @@ def test_refused(pattern: str) -> None:
 def through(piece: Fragment, text: bytes) -> bool:
     now = {0}
     for byte in text:
-        now = {int(d) for s, m, d in zip(piece.src, piece.label, piece.dst, strict=True) if s in now and LABELS[m] >> byte & 1}
+        now = {
+            int(d)
+            for s, m, d in zip(piece.src, piece.label, piece.dst, strict=True)
+            if s in now and LABELS[m] >> byte & 1
+        }
     return piece.states in now or bool(now & set(piece.ends))
 
 
@@ -132,5 +136,10 @@ def test_words() -> None:
 
 def test_branches_are_disjoint() -> None:
     for state in (begin(search("^a[b-z]|c")), begin(search(r"\d+x"))):
-        seen = [symbol for ranges, _ in branches(state) for lo, hi in ranges for symbol in range(lo, min(hi, 300) + 1)]
+        seen = [
+            symbol
+            for ranges, _ in branches(state)
+            for lo, hi in ranges
+            for symbol in range(lo, min(hi, 300) + 1)
+        ]
         assert len(seen) == len(set(seen))

@@ -48,7 +48,8 @@ STARTS = {
 }
 BENEATH = {
     "fork": SYSCALLS + "if libc.fork() >= 0: print('DONE')",
-    "clone": SYSCALLS + "if libc.syscall(56 if os.uname().machine == 'x86_64' else 220, 17, 0, 0, 0, 0) >= 0: print('DONE')",
+    "clone": SYSCALLS
+    + "if libc.syscall(56 if os.uname().machine == 'x86_64' else 220, 17, 0, 0, 0, 0) >= 0: print('DONE')",
     "system": SYSCALLS + "if libc.system(b'true') == 0: print('DONE')",
     "exec": SYSCALLS + "libc.execl(b'/bin/echo', b'echo', b'DONE', None)",
     "session": SYSCALLS + "if libc.setsid() >= 0: print('DONE')",
@@ -56,7 +57,8 @@ BENEATH = {
 }
 NETWORK = {
     "socket": "import socket; socket.create_connection(('127.0.0.1', {port}), 1); print('DONE')",
-    "libc socket": SYSCALLS + "address = b'\\2\\0' + ({port}).to_bytes(2, 'big') + bytes([127, 0, 0, 1]) + bytes(8)\n"
+    "libc socket": SYSCALLS
+    + "address = b'\\2\\0' + ({port}).to_bytes(2, 'big') + bytes([127, 0, 0, 1]) + bytes(8)\n"
     "if libc.connect(libc.socket(2, 1, 0), address, 16) == 0: print('DONE')",
 }
 KILLS = {
@@ -129,7 +131,10 @@ def victim() -> Iterator[subprocess.Popen[bytes]]:
 
 def attempts(table: dict[str, str], **names: object) -> str:
     """One program that tries them all, for layers that refuse and go on. Prints "tried" after the last."""
-    tries = [f"print({name!r})\ntry: exec({code.format(**names)!r}, {{}})\nexcept OSError: pass" for name, code in table.items()]
+    tries = [
+        f"print({name!r})\ntry: exec({code.format(**names)!r}, {{}})\nexcept OSError: pass"
+        for name, code in table.items()
+    ]
     return "\n".join([*tries, "print('tried')"])
 
 
@@ -148,7 +153,9 @@ def test_a_good_program_passes() -> None:
 
 
 def test_it_reads_stdin_as_a_file() -> None:
-    ran = run("import os, sys\nsize = os.fstat(0).st_size\nprint(input(), size, sys.stdin.read())", stdin="ä\nb\nc")
+    ran = run(
+        "import os, sys\nsize = os.fstat(0).st_size\nprint(input(), size, sys.stdin.read())", stdin="ä\nb\nc"
+    )
     assert (ran.status, ran.stdout) == ("passed", "ä 6 b\nc\n")
 
 
@@ -173,7 +180,11 @@ threading.Thread(target=lambda: print(depth(20_000), Point(3))).start()
 
 def test_several_at_once_do_not_meet() -> None:
     with ThreadPoolExecutor(4) as pool:
-        rans = list(pool.map(lambda n: run("open('a', 'x').write(input()); print(open('a').read())", str(n)), range(8)))
+        rans = list(
+            pool.map(
+                lambda n: run("open('a', 'x').write(input()); print(open('a').read())", str(n)), range(8)
+            )
+        )
     assert [ran.stdout for ran in rans] == [f"{n}\n" for n in range(8)]
 
 
@@ -201,7 +212,11 @@ def test_runs_repeat_themselves() -> None:
         ("import os; os.abort()", "crashed", ""),
         ("bytearray(1 << 30)", "memory", "MemoryError"),
         ("x = []\nwhile True: x.append(bytearray(1 << 20))", "memory", "MemoryError"),
-        ("import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 40, 1 << 40))", "failed", "not allowed to raise"),
+        (
+            "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 40, 1 << 40))",
+            "failed",
+            "not allowed to raise",
+        ),
     ],
 )
 def test_how_it_ended(code: str, status: str, said: str) -> None:
@@ -224,7 +239,9 @@ SLOW = [
 ]
 
 
-@pytest.mark.parametrize(("code", "outer"), [*((code, True) for code in SLOW), (SLOW[2], False), (SLOW[3], False)])
+@pytest.mark.parametrize(
+    ("code", "outer"), [*((code, True) for code in SLOW), (SLOW[2], False), (SLOW[3], False)]
+)
 def test_time_is_limited(code: str, outer: bool) -> None:
     within = sandbox.layers() if outer else tuple(each for each in sandbox.layers() if each != "namespaces")
     begun = time.monotonic()
@@ -235,7 +252,9 @@ def test_time_is_limited(code: str, outer: bool) -> None:
 
 
 def test_processor_time_is_limited_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("solver.evaluation.sandbox.time.monotonic", lambda: 0.0)  # the sandbox's own clock stands
+    monkeypatch.setattr(
+        "solver.evaluation.sandbox.time.monotonic", lambda: 0.0
+    )  # the sandbox's own clock stands
     begun = time.perf_counter()
     assert run("while True: pass", seconds=0.5, within=("rlimits",)).status == "timeout"
     assert time.perf_counter() - begun < 20
@@ -270,7 +289,9 @@ def test_a_folder_that_hides_what_it_holds_counts_as_full() -> None:
     if os.getuid() == 0:
         pytest.skip("nothing is hidden from root")
     within = tuple(each for each in sandbox.layers() if each != "namespaces")
-    ran = run("import os, time; os.umask(0o477); os.mkdir('a'); open('a/b', 'w'); time.sleep(3)", within=within)
+    ran = run(
+        "import os, time; os.umask(0o477); os.mkdir('a'); open('a/b', 'w'); time.sleep(3)", within=within
+    )
     assert ran.status == "disk"
 
 
@@ -280,7 +301,9 @@ def test_a_folder_that_hides_what_it_holds_counts_as_full() -> None:
     ids="+".join,
 )
 def test_nothing_is_written_outside(layers: tuple[str, ...], outside: Path) -> None:
-    table = WRITES if layers == ("privileges", "landlock") else WRITES | MODE  # Landlock does not look at modes
+    table = (
+        WRITES if layers == ("privileges", "landlock") else WRITES | MODE
+    )  # Landlock does not look at modes
     is_stopped(run(attempts(table, outside=outside), within=granted(*layers)))
     assert outside.read_text() == "as it was"
     assert outside.stat().st_mode & 0o777 == 0o666
@@ -297,7 +320,9 @@ def test_the_audit_hook_refuses_to_start_processes(layers: tuple[str, ...]) -> N
     assert run(STARTS["subprocess"], within=granted(*layers)).status == "forbidden"
 
 
-@pytest.mark.parametrize("code", [*STARTS.values(), *BENEATH.values()], ids=[*STARTS, *(f"libc {name}" for name in BENEATH)])
+@pytest.mark.parametrize(
+    "code", [*STARTS.values(), *BENEATH.values()], ids=[*STARTS, *(f"libc {name}" for name in BENEATH)]
+)
 def test_a_system_call_that_starts_something_is_the_last(code: str) -> None:
     ran = run(code, within=granted("privileges", "seccomp"))
     assert (ran.status, ran.stdout) == ("forbidden", ""), ran
@@ -311,12 +336,16 @@ def test_beneath_the_audit_hook_the_kernel_waits() -> None:
 
 
 def test_without_seccomp_a_limit_keeps_it_from_forking() -> None:
-    within = granted("rlimits", "privileges") if os.getuid() == 0 else granted("rlimits")  # the limit does not bind root
+    within = (
+        granted("rlimits", "privileges") if os.getuid() == 0 else granted("rlimits")
+    )  # the limit does not bind root
     is_stopped(run(attempts({name: BENEATH[name] for name in ("fork", "clone", "system")}), within=within))
 
 
 @pytest.mark.parametrize(
-    "layers", [LAYERS, ("rlimits", "audit"), ("namespaces", "privileges"), ("privileges", "seccomp")], ids="+".join
+    "layers",
+    [LAYERS, ("rlimits", "audit"), ("namespaces", "privileges"), ("privileges", "seccomp")],
+    ids="+".join,
 )
 def test_no_network(layers: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -329,9 +358,13 @@ def test_no_network(layers: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "layers", [LAYERS, ("rlimits", "audit"), ("namespaces", "privileges"), ("privileges", "seccomp")], ids="+".join
+    "layers",
+    [LAYERS, ("rlimits", "audit"), ("namespaces", "privileges"), ("privileges", "seccomp")],
+    ids="+".join,
 )
-def test_no_other_process_is_killed_or_traced(layers: tuple[str, ...], victim: subprocess.Popen[bytes]) -> None:
+def test_no_other_process_is_killed_or_traced(
+    layers: tuple[str, ...], victim: subprocess.Popen[bytes]
+) -> None:
     if "seccomp" not in layers:
         is_stopped(run(attempts(KILLS, victim=victim.pid), within=granted(*layers)))
     else:
@@ -361,7 +394,9 @@ def test_root_becomes_nobody() -> None:
     if os.getuid():
         pytest.skip("not root")
     for layers in (granted("privileges"), granted("namespaces", "privileges")):
-        ran = run("import os; print(os.getresuid(), os.getresgid(), os.getgroups()); os.setuid(0)", within=layers)
+        ran = run(
+            "import os; print(os.getresuid(), os.getresgid(), os.getgroups()); os.setuid(0)", within=layers
+        )
         assert ran.stdout == f"{(jail.NOBODY,) * 3} {(jail.NOBODY,) * 3} []\n", ran
         assert "Operation not permitted" in ran.stderr_tail
 
@@ -369,7 +404,9 @@ def test_root_becomes_nobody() -> None:
 # Where it can't be set up
 
 
-def test_what_is_refused_is_left_out_and_what_was_granted_is_demanded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_refused_is_left_out_and_what_was_granted_is_demanded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert set(sandbox.layers()) <= set(LAYERS)
 
     def poor(code: str, within: tuple[str, ...]) -> Ran:
@@ -391,7 +428,9 @@ def test_a_layer_that_is_refused_runs_nothing(tmp_path: Path, monkeypatch: pytes
         run("print(1)", within=("rlimits", "landlock"))
 
 
-def test_wrong_limits_and_a_python_that_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_limits_and_a_python_that_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ValueError, match="positive"):
         run("", seconds=0)
     with pytest.raises(ValueError, match="no such layers: \\['moat'\\]"):
@@ -447,7 +486,9 @@ def test_a_fill_is_graded_by_its_output(completion: str, status: str) -> None:
 
 
 def test_every_test_counts() -> None:
-    problem = Problem("p", "print(", "input()", ")", (Output("a", ("A",)), Output("b c", ("B   c\n",)), Output("d", ("e",))))
+    problem = Problem(
+        "p", "print(", "input()", ")", (Output("a", ("A",)), Output("b c", ("B   c\n",)), Output("d", ("e",)))
+    )
     assert passed(problem, "input()").status == "wrong"
     assert passed(replace(problem, tests=problem.tests[:2]), "input()").ok
     assert not passed(replace(problem, tests=(Call("raise ValueError"),)), "input()").ok
@@ -456,7 +497,9 @@ def test_every_test_counts() -> None:
 
 
 def test_rows_become_problems(tmp_path: Path) -> None:
-    for row, (file, _) in zip((INFILLING, INFILLING, CONTROL), code_benchmarks.BENCHMARKS.values(), strict=True):
+    for row, (file, _) in zip(
+        (INFILLING, INFILLING, CONTROL), code_benchmarks.BENCHMARKS.values(), strict=True
+    ):
         with gzip.open(tmp_path / file, "wt") as lines:
             lines.writelines(json.dumps({**row, "task_id": f"row {n}"}) + "\n" for n in range(5))
     for name in code_benchmarks.BENCHMARKS:
@@ -490,4 +533,6 @@ def test_forty_true_middles_pass(name: str) -> None:
     if not DATA.is_dir():
         pytest.skip(f"no benchmark rows in {DATA}")
     some = code_benchmarks.sample(code_benchmarks.problems(DATA, name), 40)
-    assert [(problem.name, ran.status) for problem, ran in code_benchmarks.with_truth(some) if not ran.ok] == []
+    assert [
+        (problem.name, ran.status) for problem, ran in code_benchmarks.with_truth(some) if not ran.ok
+    ] == []

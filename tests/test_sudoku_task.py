@@ -43,7 +43,9 @@ def test_check_is_empty_on_full_boards_exactly_when_verify_accepts(board) -> Non
     assert task.verify(problem, solution)
     for tokens in (solution, changed):
         assert task.verify(problem, tokens) == (not task.check(problem, tokens, everything))
-        assert task.verify(problem, tokens) == all(len(set(tokens[u].tolist())) == task.vocab for u in task.layout.units)
+        assert task.verify(problem, tokens) == all(
+            len(set(tokens[u].tolist())) == task.vocab for u in task.layout.units
+        )
 
 
 @given(boards(), st.integers(0, 2**20), st.booleans(), st.booleans())
@@ -80,14 +82,20 @@ def test_elimination_keeps_every_solution(board, seed: int) -> None:
         assert free[cell] >> token & 1
         for other in range(task.vocab):
             peers = task.layout.peers[cell][task.layout.peers[cell] >= 0]
-            assert bool(free[cell] >> other & 1) == (not any(known[p] and solution[p] == other for p in peers))
+            assert bool(free[cell] >> other & 1) == (
+                not any(known[p] and solution[p] == other for p in peers)
+            )
             # why a token is out: a known cell that holds it, for which the check finds a reason too
             known[cell], was = False, known[cell]
             reason = task.explain(Sudoku(np.zeros(task.layout.cells, np.int8)), solution, known, cell, other)
-            checked = explain(task, Sudoku(np.zeros(task.layout.cells, np.int8)), solution, known, cell, other)
+            checked = explain(
+                task, Sudoku(np.zeros(task.layout.cells, np.int8)), solution, known, cell, other
+            )
             known[cell] = was
             assert (reason is None) == bool(free[cell] >> other & 1)
-            assert reason is None or (checked is not None and all(known[c] and solution[c] == other for c in reason))
+            assert reason is None or (
+                checked is not None and all(known[c] and solution[c] == other for c in reason)
+            )
 
 
 def test_clues_are_pinned_and_a_changed_clue_is_no_solution() -> None:

@@ -79,9 +79,18 @@ def test_blanks_and_further_columns(blank: str, rest: str) -> None:
             LINE[:13] + "x" + LINE[14:],
             "here: 'x' at position 14 (row 2, column 5) is not a digit 1 to 9 or a blank (0 . _)",
         ),
-        (LINE[:80] + "*", "here: '*' at position 81 (row 9, column 9) is not a digit 1 to 9 or a blank (0 . _)"),
-        ("٣" + LINE[1:], "here: '٣' at position 1 (row 1, column 1) is not a digit 1 to 9 or a blank (0 . _)"),
-        ("..5" + "." * 13, "here: '5' at position 3 (row 1, column 3) is not a digit 1 to 4 or a blank (0 . _)"),
+        (
+            LINE[:80] + "*",
+            "here: '*' at position 81 (row 9, column 9) is not a digit 1 to 9 or a blank (0 . _)",
+        ),
+        (
+            "٣" + LINE[1:],
+            "here: '٣' at position 1 (row 1, column 1) is not a digit 1 to 9 or a blank (0 . _)",
+        ),
+        (
+            "..5" + "." * 13,
+            "here: '5' at position 3 (row 1, column 3) is not a digit 1 to 4 or a blank (0 . _)",
+        ),
         ("." * 18 + "5...5...." + "." * 54, "here: 5 twice in row 3"),
         ("7........" * 2 + "." * 63, "here: 7 twice in column 1"),
         ("." * 60 + "2" + "." * 10 + "2" + "." * 9, "here: 2 twice in box 9"),
@@ -114,10 +123,16 @@ def test_lines_comments_and_errors_keep_their_order() -> None:
         "p:8: 5 twice in row 1",
         HARD,
     ]
-    assert [item.source for item in parse_text(text, "p") if isinstance(item, Puzzle)] == ["p:3", "p:6", "p:9"]
+    assert [item.source for item in parse_text(text, "p") if isinstance(item, Puzzle)] == [
+        "p:3",
+        "p:6",
+        "p:9",
+    ]
 
 
-@pytest.mark.parametrize("text", ["", "\n \n", "# only a comment\n", "+---+\n|   |\n", "puzzle,solution\n", "\ufeff"])
+@pytest.mark.parametrize(
+    "text", ["", "\n \n", "# only a comment\n", "+---+\n|   |\n", "puzzle,solution\n", "\ufeff"]
+)
 def test_nothing_in_it(text: str) -> None:
     items = list(read_stdin(io.BytesIO(text.encode())))
     assert texts(items) == ["stdin: no puzzle in it"]
@@ -150,10 +165,16 @@ def test_grids_in_a_row() -> None:
         (lambda rows: rows[:8], "p:1: a grid of 8 rows, not 9"),
         (lambda rows: [*rows[:2], rows[2][:-1], *rows[3:]], "p:1: row 3 has 8 cells, not 9"),
         (lambda rows: [*rows, "1"], None),
-        (lambda rows: [*rows[:4], "4..8x3..1", *rows[5:]], "p:1: 'x' in row 5, column 5 is not a digit 1 to 9 or a blank"),
+        (
+            lambda rows: [*rows[:4], "4..8x3..1", *rows[5:]],
+            "p:1: 'x' in row 5, column 5 is not a digit 1 to 9 or a blank",
+        ),
         (lambda rows: ["5..5.....", *rows[1:]], "p:1: 5 twice in row 1"),
         (lambda rows: ["hello"], "p:1: 'h' in row 1, column 1 is not a digit 1 to 9 or a blank (0 . _)"),
-        (lambda rows: ["1..4", "..5."], "p:1: '5' in row 2, column 3 is not a digit 1 to 4 or a blank (0 . _)"),
+        (
+            lambda rows: ["1..4", "..5."],
+            "p:1: '5' in row 2, column 3 is not a digit 1 to 4 or a blank (0 . _)",
+        ),
     ],
 )
 def test_a_bad_grid_spares_the_next(change, message: str | None) -> None:  # type: ignore[no-untyped-def]
@@ -179,7 +200,14 @@ def test_a_bad_grid_spares_the_next(change, message: str | None) -> None:  # typ
     ],
 )
 def test_csv(header: str, row: str) -> None:
-    lines = [header, row.format(LINE, "1" * 81), "", "# comment", row.format(LINE[1:], "x"), row.format(HARD, "")]
+    lines = [
+        header,
+        row.format(LINE, "1" * 81),
+        "",
+        "# comment",
+        row.format(LINE[1:], "x"),
+        row.format(HARD, ""),
+    ]
     assert read("\n".join(lines)) == [LINE, "p:5: has 80 cells, not 81 or 16", HARD]
 
 
@@ -211,7 +239,13 @@ def test_what_is_drawn_is_read_back(data: st.DataObject) -> None:
         for start in range(0, digits**2, digits):
             row = symbols[start : start + digits]
             half = digits // 2
-            lines.append(bar + gap.join(row[:half]) + bar + gap.join(row[half:]) + data.draw(st.sampled_from(["", bar])))
+            lines.append(
+                bar
+                + gap.join(row[:half])
+                + bar
+                + gap.join(row[half:])
+                + data.draw(st.sampled_from(["", bar]))
+            )
             lines += data.draw(st.lists(st.sampled_from([rule, "# comment"]), max_size=1))
         lines += [""] * data.draw(st.integers(1, 2))
         wanted.append(values)
@@ -296,14 +330,24 @@ def test_standard_input() -> None:
 
 def test_pretty() -> None:
     drawn = pretty(parse_line(LINE, "p").grid, 9).splitlines()
-    assert drawn[:4] == ["5 3 . | . 7 . | . . .", "6 . . | 1 9 5 | . . .", ". 9 8 | . . . | . 6 .", "------+-------+------"]
+    assert drawn[:4] == [
+        "5 3 . | . 7 . | . . .",
+        "6 . . | 1 9 5 | . . .",
+        ". 9 8 | . . . | . 6 .",
+        "------+-------+------",
+    ]
     assert len(drawn) == 11
     assert pretty(parse_line(SMALL, "p").grid, 4) == "1 . | . .\n3 . | . 4\n----+----\n. 2 | . .\n. . | 1 ."
 
 
 @pytest.mark.parametrize(
     ("grid", "digits"),
-    [(np.zeros(80, np.int8), 9), (np.full(81, 10, np.int8), 9), (np.full(16, -1, np.int8), 4), (np.zeros(36, np.int8), 6)],
+    [
+        (np.zeros(80, np.int8), 9),
+        (np.full(81, 10, np.int8), 9),
+        (np.full(16, -1, np.int8), 4),
+        (np.zeros(36, np.int8), 6),
+    ],
 )
 def test_pretty_refuses_what_is_no_grid(grid: np.ndarray, digits: int) -> None:
     with pytest.raises(ValueError, match="cells of 0 to"):

@@ -52,7 +52,11 @@ def problem_of(text: str, pinned: str = "") -> tuple[TextTask, Text, np.ndarray]
     """A canvas holding ``text``; ``pinned`` marks cells with "x"."""
     ids = np.array(TOKENIZER.encode(text, add_special_tokens=False), np.int64)
     mask = np.array([mark == "x" for mark in pinned.ljust(len(ids))], bool)
-    return TextTask(len(TOKENIZER), TOKENIZER.decode, ends=[1]), Text(np.array([2]), ids, mask, mask.copy()), ids
+    return (
+        TextTask(len(TOKENIZER), TOKENIZER.decode, ends=[1]),
+        Text(np.array([2]), ids, mask, mask.copy()),
+        ids,
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,18 +111,27 @@ def test_the_check_is_asked_once_a_draft() -> None:
     assert [draft.text for draft in asked] == ["abc"]
 
 
-@given(st.lists(st.one_of(st.text("ab {}\n", min_size=1, max_size=5), st.integers(1, 4).map(Hole)), min_size=1, max_size=6))
+@given(
+    st.lists(
+        st.one_of(st.text("ab {}\n", min_size=1, max_size=5), st.integers(1, 4).map(Hole)),
+        min_size=1,
+        max_size=6,
+    )
+)
 def test_a_template_pins_its_literals_and_nothing_else(parts) -> None:
     problem = lay_out(parts, lambda text: TOKENIZER.encode(text, add_special_tokens=False), TOKENIZER.decode)
     assert len(problem.tokens) == sum(part.tokens if isinstance(part, Hole) else len(part) for part in parts)
     shown = "".join(
-        TOKENIZER.decode([token]) if pinned else "_" for token, pinned in zip(problem.tokens, problem.pinned, strict=True)
+        TOKENIZER.decode([token]) if pinned else "_"
+        for token, pinned in zip(problem.tokens, problem.pinned, strict=True)
     )
     assert shown == "".join("_" * part.tokens if isinstance(part, Hole) else part for part in parts)
 
 
 def test_a_hole_may_have_a_start_and_a_literal_must_come_back() -> None:
-    problem = lay_out([Hole(4, "ab")], lambda text: TOKENIZER.encode(text, add_special_tokens=False), TOKENIZER.decode)
+    problem = lay_out(
+        [Hole(4, "ab")], lambda text: TOKENIZER.encode(text, add_special_tokens=False), TOKENIZER.decode
+    )
     assert problem.known.tolist() == [True, True, False, False]
     assert not problem.pinned.any()
     for template, message in (([Hole(1, "ab")], "2 tokens, its hole 1"), (["é"], "does not give 'é' back")):
@@ -132,7 +145,9 @@ def test_a_hole_may_have_a_start_and_a_literal_must_come_back() -> None:
 def test_a_thousand_runs_with_random_pins_lose_none(denoiser: Denoiser) -> None:
     rng = np.random.default_rng(0)
     task = TextTask(
-        denoiser.vocab, TOKENIZER.decode, lambda draft: [Fault(int(len(draft.text) / 2), len(draft.text), "never right")]
+        denoiser.vocab,
+        TOKENIZER.decode,
+        lambda draft: [Fault(int(len(draft.text) / 2), len(draft.text), "never right")],
     )
     problems = []
     for _ in range(1000):
@@ -153,7 +168,13 @@ def test_a_template_stands_byte_for_byte_and_the_check_holds(denoiser: Denoiser)
             yield Fault(9, 10, "odd")
 
     found = solver.generate(
-        denoiser, TOKENIZER, prompt="two", template=['{"a": "', Hole(2), Hole(1), '"}'], check=even, candidates=3, seed=4
+        denoiser,
+        TOKENIZER,
+        prompt="two",
+        template=['{"a": "', Hole(2), Hole(1), '"}'],
+        check=even,
+        candidates=3,
+        seed=4,
     )
     assert found.status == "solved"
     for one in found.candidates:
@@ -161,8 +182,12 @@ def test_a_template_stands_byte_for_byte_and_the_check_holds(denoiser: Denoiser)
         assert one.status == "solved"
         assert one.text[9] in "02468"
         assert len(one.text) == 12
-    assert [one.score for one in found.candidates] == sorted((one.score for one in found.candidates), reverse=True)
-    assert len({one.text for one in found.candidates}) > (denoiser.kind == "uniform")  # a sure mask kind may repeat itself
+    assert [one.score for one in found.candidates] == sorted(
+        (one.score for one in found.candidates), reverse=True
+    )
+    assert len({one.text for one in found.candidates}) > (
+        denoiser.kind == "uniform"
+    )  # a sure mask kind may repeat itself
 
 
 def test_prompts_of_different_lengths_go_together_as_they_would_alone(denoiser: Denoiser) -> None:
@@ -183,7 +208,13 @@ def test_messages_are_a_prompt_and_every_draft_is_shown(denoiser: Denoiser) -> N
 
 def test_an_impossible_check_ends_with_the_best_draft_and_what_is_wrong_with_it(denoiser: Denoiser) -> None:
     found = solver.generate(
-        denoiser, TOKENIZER, prompt="x", length=6, check=lambda draft: ["never"], budget=Budget(forwards=20), candidates=2
+        denoiser,
+        TOKENIZER,
+        prompt="x",
+        length=6,
+        check=lambda draft: ["never"],
+        budget=Budget(forwards=20),
+        candidates=2,
     )
     assert {one.status for one in found.candidates} == {"exhausted"}
     assert found.best.faults == ("never",)
@@ -209,7 +240,9 @@ def test_a_long_text_is_written_canvas_by_canvas() -> None:
 
 def test_settled_waits_for_a_calm_draft_and_valid_does_not(denoiser: Denoiser) -> None:
     valid, settled = (
-        solver.generate(denoiser, TOKENIZER, prompt="go", length=10, check=lambda draft: [], stop=stop).best.counters.forwards
+        solver.generate(
+            denoiser, TOKENIZER, prompt="go", length=10, check=lambda draft: [], stop=stop
+        ).best.counters.forwards
         for stop in ("valid", "settled")
     )
     assert valid == 1
@@ -223,7 +256,9 @@ def test_a_sudoku_of_81_cells_is_solved_by_the_same_loop(denoiser: Denoiser) -> 
     if isinstance(denoiser, DiffusionGemma):
         denoiser = DiffusionGemma(tiny_models.gemma(canvas=96))
     embedded = Embedded(denoiser, TOKENIZER, task)
-    *_, outcome = refine(task, Sudoku(grid), embedded, replace(embedded.policy, rounds=2), Budget(forwards=3000))
+    *_, outcome = refine(
+        task, Sudoku(grid), embedded, replace(embedded.policy, rounds=2), Budget(forwards=3000)
+    )
     assert outcome.status == "solved"
     assert task.verify(Sudoku(grid), outcome.tokens)
 
@@ -232,7 +267,11 @@ def test_a_sudoku_of_81_cells_is_solved_by_the_same_loop(denoiser: Denoiser) -> 
 def test_a_model_on_the_gpu_keeps_pins_and_passes_checks() -> None:
     model = tiny_models.gemma(canvas=16).to("cuda")
     found = solver.generate(
-        model, TOKENIZER, prompt="go", template=["a", Hole(4), "b"], check=lambda draft: [] if "7" in draft.text else ["no 7"]
+        model,
+        TOKENIZER,
+        prompt="go",
+        template=["a", Hole(4), "b"],
+        check=lambda draft: [] if "7" in draft.text else ["no 7"],
     )
     assert found.status == "solved"
     assert found.text[0] + found.text[-1] == "ab"
@@ -289,7 +328,9 @@ class BlockCausal:
         before = 0 if past_key_values is None else past_key_values.get_seq_length()
         self.calls += 1
         rows, own = input_ids.shape
-        mask = torch.zeros(rows, 1, own, before + own)  # causal where there is no cache yet, else all in view of all
+        mask = torch.zeros(
+            rows, 1, own, before + own
+        )  # causal where there is no cache yet, else all in view of all
         if before == 0:
             mask += torch.full((own, own), float("-inf")).triu(1)
         return self.inner(
@@ -307,7 +348,10 @@ def test_a_prefix_cache_reads_the_prompt_once_and_stays_as_it_was(shift: bool) -
     denoiser = MaskedLM(model, 3, shift=shift, prefix_cache=True)
     task = TextTask(63, TOKENIZER.decode)
     blank = np.zeros(6, bool)
-    problems = [Text(np.array(prompt), np.zeros(6, np.int64), blank, blank.copy()) for prompt in ([5, 6], [7, 8, 9], [5, 6])]
+    problems = [
+        Text(np.array(prompt), np.zeros(6, np.int64), blank, blank.copy())
+        for prompt in ([5, 6], [7, 8, 9], [5, 6])
+    ]
     canvases = [task.encode(problem) for problem in problems]
     state = denoiser.prefill(canvases, [0, 0, 0])
     assert model.calls == 2
@@ -336,7 +380,10 @@ def test_a_prefix_cache_reads_the_prompt_once_and_stays_as_it_was(shift: bool) -
         ({"prompt": "x", "messages": [{"role": "user", "content": "x"}]}, "either messages or a prompt"),
         ({"messages": []}, "no messages"),
         ({"prompt": "x", "candidates": 0}, "candidates must be at least 1"),
-        ({"prompt": "x", "template": [Hole(30)]}, "template takes 31 tokens, its end included, and the canvas has 16"),
+        (
+            {"prompt": "x", "template": [Hole(30)]},
+            "template takes 31 tokens, its end included, and the canvas has 16",
+        ),
         ({"prompt": "x" * 600}, "over the model's context of 512"),
         ({"prompt": "x", "template": ["é"]}, "does not give 'é' back"),
     ],
@@ -478,5 +525,7 @@ def test_the_loop_never_has_more_than_one_tensor_of_the_full_vocabulary_beyond_t
         return int(run.stdout.split()[-1])
 
     extra, tensor = peak("loop") - peak("model"), 4 * 128 * 262_144
-    print(f"{extra / 2**20:.0f} MiB beyond the model's own peak; a tensor of the full vocabulary has {tensor / 2**20:.0f}")
+    print(
+        f"{extra / 2**20:.0f} MiB beyond the model's own peak; a tensor of the full vocabulary has {tensor / 2**20:.0f}"
+    )
     assert extra < tensor

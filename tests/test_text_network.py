@@ -41,7 +41,10 @@ def network(causal: bool = False) -> TextNetwork:
 def test_one_step_at_a_time() -> None:
     net, rows, cells = network(causal=True), 3, 11
     prompt, lengths = torch.randint(0, 256, (rows, 9)), torch.tensor([9, 4, 7])
-    tokens, offset = torch.randint(0, 257, (rows, cells)), torch.randint(0, 4, (rows, cells)).clamp(max=torch.arange(cells))
+    tokens, offset = (
+        torch.randint(0, 257, (rows, cells)),
+        torch.randint(0, 4, (rows, cells)).clamp(max=torch.arange(cells)),
+    )
     read = net.read(prompt, lengths)
     before = torch.cat([torch.full((rows, 1), 257), tokens[:, :-1]], 1)
     whole = net(read, before, torch.full_like(before, KNOWN), offset)
@@ -101,7 +104,11 @@ def test_laid_out_and_back() -> None:
         record = records.make(rng, pool)
         text = json.dumps(record.instance, separators=(",", ":"), ensure_ascii=False).encode()
         layouts = [one.parts(256) for one in Scaffold.all(Values(Compiler(record.schema), 256))]
-        fitting = [(at, parts) for at, found in enumerate(layouts) if found and (parts := lay_out(found, text)) is not None]
+        fitting = [
+            (at, parts)
+            for at, found in enumerate(layouts)
+            if found and (parts := lay_out(found, text)) is not None
+        ]
         if not fitting:
             continue
         assert len(fitting) == 1
@@ -143,7 +150,9 @@ def test_what_is_derived_weighs_more_and_slots_are_seen_from_the_left() -> None:
         for one in hard:
             pinned = one.pinned[one.hard]
             assert pinned.all() or not pinned.any()  # a layout of one kind has its name in it
-            assert set(bytes(one.truth[one.hard].astype(np.uint8))) <= set(b'"abcdefghijklmnopqrstuvwxyz0123456789')
+            assert set(bytes(one.truth[one.hard].astype(np.uint8))) <= set(
+                b'"abcdefghijklmnopqrstuvwxyz0123456789'
+            )
         weights = torch.cat([texts.next()[-1].flatten() for _ in range(12)])
         assert weights.max() == 4.0
     rng = np.random.default_rng(3)
@@ -159,7 +168,12 @@ def test_what_is_derived_weighs_more_and_slots_are_seen_from_the_left() -> None:
 def test_left_offsets_know_only_the_left() -> None:
     text = np.frombuffer(b'{"a":"x,y","b":[12,{"c":0}]}', np.uint8).astype(np.int64)
     found = left_offsets(text)
-    assert found[5:9].tolist() == [0, 1, 2, 3]  # the value behind the first colon; a comma in a string is none
+    assert found[5:9].tolist() == [
+        0,
+        1,
+        2,
+        3,
+    ]  # the value behind the first colon; a comma in a string is none
     assert found[bytes(text.astype(np.uint8)).index(b"12") + 1] == 1
     for cut in range(1, len(text)):
         assert left_offsets(text[:cut]).tolist() == found[:cut].tolist()
@@ -170,7 +184,9 @@ def test_batches() -> None:
     prompt, lengths, tokens, status, _, truth, weight = texts.next()
     assert (tokens[status == PINNED] == truth[status == PINNED]).all()
     assert (weight[status == PINNED] == 0).all()
-    assert ((tokens != truth) & (status == KNOWN)).sum() < (status == KNOWN).sum() or (status == KNOWN).sum() == 0
+    assert ((tokens != truth) & (status == KNOWN)).sum() < (status == KNOWN).sum() or (
+        status == KNOWN
+    ).sum() == 0
     assert prompt.shape[1] >= lengths.max()
     left = Texts(20, 4, causal=True, seed=0)
     _, _, tokens, status, _, truth, weight = left.next()
@@ -225,7 +241,10 @@ def test_words_are_known_by_a_hash() -> None:
         word, before = word_codes(torch.tensor([list(text.encode())]), 4096)
         return word[0], before[0]
 
-    written = [codes(text) for text in ('{"customerName":', '{"customer_name":', '"x":1,"customer-name":', "the Customer Name")]
+    written = [
+        codes(text)
+        for text in ('{"customerName":', '{"customer_name":', '"x":1,"customer-name":', "the Customer Name")
+    ]
     assert len({(int(word[-1]), int(before[-1])) for word, before in written}) == 1
     assert int(codes("names")[0][-1]) != int(codes("name")[0][-1])
     word, before = codes("abc de")

@@ -32,7 +32,9 @@ def pool() -> canvases.Pool:
 def trainer(pool: canvases.Pool, preset: Preset = SMOKE) -> Trainer:
     if isinstance(preset.network, PlainConfig):
         return Trainer(preset, lambda: Sequences(preset, SequenceFeed(preset, pool)))
-    return Trainer(preset, lambda: Segments(preset, Feed(preset, pool), torch.tensor(layout.standard(9).relations)))
+    return Trainer(
+        preset, lambda: Segments(preset, Feed(preset, pool), torch.tensor(layout.standard(9).relations))
+    )
 
 
 def silent(_: str) -> None:
@@ -41,8 +43,13 @@ def silent(_: str) -> None:
 
 def kinds() -> dict[str, Preset]:
     """Every model, and the denoiser with every noise."""
-    found = {f"noise {n}": replace(SMOKE, network=replace(SMOKE.compact, noise=n)) for n in ("mask", "hybrid", "uniform")}
-    return found | {model: replace(SUDOKU[model, "smoke"], steps=12, warmup=4) for model in MODELS if model != "diffusion"}
+    found = {
+        f"noise {n}": replace(SMOKE, network=replace(SMOKE.compact, noise=n))
+        for n in ("mask", "hybrid", "uniform")
+    }
+    return found | {
+        model: replace(SUDOKU[model, "smoke"], steps=12, warmup=4) for model in MODELS if model != "diffusion"
+    }
 
 
 @pytest.mark.parametrize("kernels", ["auto", "reference"])
@@ -66,7 +73,9 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(
     assert one.keys() == two.keys()
     for name in one.keys() - {"progress"}:  # progress holds the seconds
         assert torch.equal(one[name], two[name]), name
-    weights = [(tmp_path / name / "checkpoint" / "model.safetensors").read_bytes() for name in ("unbroken", "killed")]
+    weights = [
+        (tmp_path / name / "checkpoint" / "model.safetensors").read_bytes() for name in ("unbroken", "killed")
+    ]
     assert weights[0] == weights[1]
 
 
@@ -125,7 +134,9 @@ def test_moves_decide_open_cells_and_never_touch_a_clue(pool: canvases.Pool) -> 
     assert decided > 10
 
 
-def test_the_command_trains_stops_resumes_and_does_not_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_trains_stops_resumes_and_does_not_overwrite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = str(tmp_path / "run")
     command = ["train", "sudoku", "--preset", "smoke", "--out", out]
     assert main([*command, "--minutes", "0.001"]) == 0
@@ -154,7 +165,9 @@ def test_the_command_trains_stops_resumes_and_does_not_overwrite(tmp_path: Path,
         (["--rate", "0"], "must be positive"),
     ],
 )
-def test_bad_input_is_one_line_and_code_2(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line_and_code_2(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["train", "sudoku", *options]) == 2
     error = capsys.readouterr().err
     assert message in error

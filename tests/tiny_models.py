@@ -40,10 +40,17 @@ def byte_level_tokenizer(size: int = 420) -> Any:
         "Grüße, 日本! true false null",
         "and the count is 12",
     ]
-    core.train_from_iterator(text * 50, vocab_size=size, min_frequency=2, special_tokens=list(SPECIAL), show_progress=False)
+    core.train_from_iterator(
+        text * 50, vocab_size=size, min_frequency=2, special_tokens=list(SPECIAL), show_progress=False
+    )
     pad, eos, bos, mask, unk = SPECIAL
     return PreTrainedTokenizerFast(
-        tokenizer_object=core._tokenizer, pad_token=pad, eos_token=eos, bos_token=bos, mask_token=mask, unk_token=unk
+        tokenizer_object=core._tokenizer,
+        pad_token=pad,
+        eos_token=eos,
+        bos_token=bos,
+        mask_token=mask,
+        unk_token=unk,
     )
 
 
@@ -68,7 +75,12 @@ def gemma_config(canvas: int = 16, vocab: int | None = None, width: int = 32, **
         **other,
     )
     vision = Gemma4VisionConfig(
-        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1, head_dim=16
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        head_dim=16,
     )
     return DiffusionGemmaConfig(text_config=text, vision_config=vision, canvas_length=canvas)
 
@@ -131,7 +143,9 @@ def remote_model(kind: str, seed: int = 0, vocab: int | None = None) -> Any:
     space: dict[str, Any] = {"__name__": kind}
     exec(REMOTE.replace("KIND", kind), space)
     torch.manual_seed(seed)
-    config = space["TinyConfig"](vocab_size=vocab or len(tokenizer()), mask_token_id=tokenizer().mask_token_id)
+    config = space["TinyConfig"](
+        vocab_size=vocab or len(tokenizer()), mask_token_id=tokenizer().mask_token_id
+    )
     return space["TinyModel"](config).eval()
 
 
@@ -147,7 +161,10 @@ def remote_folder(folder: Path, kind: str, seed: int = 0) -> Path:
     config = {
         "model_type": kind,
         "architectures": ["TinyModel"],
-        "auto_map": {"AutoConfig": "modeling_tiny.TinyConfig", "AutoModelForMaskedLM": "modeling_tiny.TinyModel"},
+        "auto_map": {
+            "AutoConfig": "modeling_tiny.TinyConfig",
+            "AutoModelForMaskedLM": "modeling_tiny.TinyModel",
+        },
         "vocab_size": len(tokenizer()),
         "mask_token_id": tokenizer().mask_token_id,
     }

@@ -78,7 +78,9 @@ def puzzle_board(puzzle: str, digits: int, colour: bool) -> list[str]:
         "confidence": [1.0] * len(puzzle),
         "draft": [int(symbol) - 1 if symbol != "." else -1 for symbol in puzzle],
     }
-    return [line.replace("0 ", ". ").replace(f"0{RESET}", f".{RESET}") for line in board(empty, digits, colour)]
+    return [
+        line.replace("0 ", ". ").replace(f"0{RESET}", f".{RESET}") for line in board(empty, digits, colour)
+    ]
 
 
 def remarks(step: dict[str, Any], digits: int) -> list[str]:
@@ -118,7 +120,9 @@ def legend(colour: bool) -> str:
     )
 
 
-def progress(done: int, total: int, counts: dict[str, int], rate: float, stream: TextIO | None = None) -> None:
+def progress(
+    done: int, total: int, counts: dict[str, int], rate: float, stream: TextIO | None = None
+) -> None:
     """One line on ``stream`` (stderr), rewritten in place on a terminal."""
     stream = stream or sys.stderr
     states = ", ".join(f"{count} {status}" for status, count in counts.items() if count)

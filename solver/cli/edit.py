@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("fill", "repair"), help="fill holes, or mend what does not compile")
+    parser.add_argument(
+        "action", choices=("fill", "repair"), help="fill holes, or mend what does not compile"
+    )
     parser.add_argument("source", metavar="FILE", help="a Python file; - for stdin")
     parser.add_argument(
         "--hole",
@@ -32,8 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="L:C-L:C",
         help="fill: from line and column to line and column, both counted from 1, the last one not included; may be given again",
     )
-    parser.add_argument("--n", type=options.whole(1), default=1, metavar="N", help="candidates to show, the best first (1)")
-    parser.add_argument("--write", action="store_true", help="put the best candidate into FILE, if it compiles")
+    parser.add_argument(
+        "--n", type=options.whole(1), default=1, metavar="N", help="candidates to show, the best first (1)"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="put the best candidate into FILE, if it compiles"
+    )
     options.add_shared(parser, forwards="64 for one hole, 80 for several; a repair's own number")
 
 
@@ -58,7 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
     from solver.trace import Budget, dump
 
     torch.set_num_threads(options.cores())
-    usual = edits.usual(len(holes)).forwards if holes else None  # a repair asks as often as it has places to ask about
+    usual = (
+        edits.usual(len(holes)).forwards if holes else None
+    )  # a repair asks as often as it has places to ask about
     budget = Budget(arguments.forwards or usual, arguments.seconds)
     if arguments.action == "repair" and compiles(text) is None:
         raise UsageError(f"{arguments.source} compiles already: there is nothing to repair")
@@ -69,11 +77,15 @@ def run(arguments: argparse.Namespace) -> int:
             if arguments.watch:
                 print(drawn(edit, event, colour), flush=True)
             if trace is not None:
-                trace.write(dump({"type": "step", "task": "code", "number": number, **event.to_json()}) + "\n")
+                trace.write(
+                    dump({"type": "step", "task": "code", "number": number, **event.to_json()}) + "\n"
+                )
 
         try:
             if arguments.action == "fill":
-                found = edits.edit(text, holes, arguments.denoiser, arguments.n, None, budget, arguments.seed, step)
+                found = edits.edit(
+                    text, holes, arguments.denoiser, arguments.n, None, budget, arguments.seed, step
+                )
             else:
                 found = repairs.repair(text, arguments.denoiser, arguments.n, budget, arguments.seed)
         except PageError as error:
@@ -93,7 +105,10 @@ def report(arguments: argparse.Namespace, before: str, found: list[Edited], colo
     if arguments.json:
         print(
             json.dumps(
-                {"status": "compiles" if found[0].error is None else "invalid", "candidates": [as_json(one) for one in found]}
+                {
+                    "status": "compiles" if found[0].error is None else "invalid",
+                    "candidates": [as_json(one) for one in found],
+                }
             )
         )
         return
@@ -102,7 +117,10 @@ def report(arguments: argparse.Namespace, before: str, found: list[Edited], colo
         said = "compiles" if one.error is None else f"invalid: {one.error}"
         unknown = f"; {'; '.join(one.unknown)}" if one.unknown else ""
         c = one.counters
-        print(f"{number}. {said}{unknown}   score {one.score:.2f}, {c.forwards} forwards, {c.seconds:.2f} s", file=out)
+        print(
+            f"{number}. {said}{unknown}   score {one.score:.2f}, {c.forwards} forwards, {c.seconds:.2f} s",
+            file=out,
+        )
         print(diff(before, one.text, arguments.source, colour), file=out)
 
 
@@ -119,7 +137,10 @@ def as_json(one: Edited) -> dict[str, Any]:
 
 def diff(before: str, after: str, name: str, colour: bool) -> str:
     """A unified diff, red and green where colour is wanted."""
-    lines = (line.rstrip("\r") for line in difflib.unified_diff(by_line(before), by_line(after), name, name, lineterm=""))
+    lines = (
+        line.rstrip("\r")
+        for line in difflib.unified_diff(by_line(before), by_line(after), name, name, lineterm="")
+    )
     if not colour:
         return "\n".join(lines)
     codes = {"+": "32", "-": "31", "@": "36"}

@@ -18,7 +18,11 @@ from solver.cli.main import UsageError
 from solver.cli.options import cores, data_folder, positive, whole
 
 SECTIONS = ("contest", "proofs", "repair", "remasking", "calibration", "mistakes", "throughput", "training")
-RAW_AND_MASKED = [model + suffix for model in ("ar", "ar-easiest", "ar-plain", "ar-plain-easiest") for suffix in ("", "-masked")]
+RAW_AND_MASKED = [
+    model + suffix
+    for model in ("ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
+    for suffix in ("", "-masked")
+]
 QUICK_ARMS = ",".join(["diffusion-oneshot", "diffusion-alone", "diffusion", *RAW_AND_MASKED])
 Row = dict[str, Any]
 
@@ -31,30 +35,69 @@ def sizes(text: str) -> list[int]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", choices=("sudoku", "json", "code"), help="what to evaluate")
     parser.add_argument(
-        "--data", metavar="DIR", help="folder with sudoku/ and jsonschema/ (REMASK_DATA; none: generated puzzles only)"
+        "--data",
+        metavar="DIR",
+        help="folder with sudoku/ and jsonschema/ (REMASK_DATA; none: generated puzzles only)",
     )
     parser.add_argument(
-        "--out", metavar="DIR", required=True, help="results.json, report.md and plots; new rows join those there"
+        "--out",
+        metavar="DIR",
+        required=True,
+        help="results.json, report.md and plots; new rows join those there",
     )
-    parser.add_argument("--sections", default="contest", metavar="A,B", help=f"any of {', '.join(SECTIONS)} (contest)")
-    parser.add_argument("--arms", metavar="A,B", help="who takes part (all that have a checkpoint); json, code: A;B")
-    parser.add_argument("--files", metavar="A,B", help="only these files (generated_minimal: ours); a+b: both as one")
-    parser.add_argument("--limit", type=whole(1), metavar="N", help="puzzles a file at most (200; --quick 400)")
+    parser.add_argument(
+        "--sections", default="contest", metavar="A,B", help=f"any of {', '.join(SECTIONS)} (contest)"
+    )
+    parser.add_argument(
+        "--arms", metavar="A,B", help="who takes part (all that have a checkpoint); json, code: A;B"
+    )
+    parser.add_argument(
+        "--files", metavar="A,B", help="only these files (generated_minimal: ours); a+b: both as one"
+    )
+    parser.add_argument(
+        "--limit", type=whole(1), metavar="N", help="puzzles a file at most (200; --quick 400)"
+    )
     parser.add_argument("--seeds", type=whole(1), metavar="N", help="evaluation seeds (3; --quick 1)")
-    parser.add_argument("--quick", action="store_true", help="generated puzzles and the arms without search: under five minutes")
-    parser.add_argument("--resume", action="store_true", help="leave out what results.json has from the same checkpoints")
-    parser.add_argument("--forwards", type=whole(0), default=5000, metavar="N", help="budget a puzzle; 0: none (5000)")
-    parser.add_argument("--seconds", type=positive, metavar="S", help="budget a puzzle in seconds (none)")
-    parser.add_argument("--loops", type=whole(1), metavar="N", help="inner loops of a forward at most (the checkpoint's own)")
-    parser.add_argument("--batch", type=whole(1), default=64, metavar="N", help="puzzles that go together (64)")
     parser.add_argument(
-        "--batches", type=sizes, default="1,8,64,512", metavar="A,B", help="batch sizes of the throughput section"
+        "--quick",
+        action="store_true",
+        help="generated puzzles and the arms without search: under five minutes",
     )
-    parser.add_argument("--count", type=whole(2), default=200, metavar="N", help="boards to prove, and grids to repair (200)")
-    parser.add_argument("--rounds", type=whole(1), default=8, metavar="N", help="drafts in the remasking section (8)")
+    parser.add_argument(
+        "--resume", action="store_true", help="leave out what results.json has from the same checkpoints"
+    )
+    parser.add_argument(
+        "--forwards", type=whole(0), default=5000, metavar="N", help="budget a puzzle; 0: none (5000)"
+    )
+    parser.add_argument("--seconds", type=positive, metavar="S", help="budget a puzzle in seconds (none)")
+    parser.add_argument(
+        "--loops", type=whole(1), metavar="N", help="inner loops of a forward at most (the checkpoint's own)"
+    )
+    parser.add_argument(
+        "--batch", type=whole(1), default=64, metavar="N", help="puzzles that go together (64)"
+    )
+    parser.add_argument(
+        "--batches",
+        type=sizes,
+        default="1,8,64,512",
+        metavar="A,B",
+        help="batch sizes of the throughput section",
+    )
+    parser.add_argument(
+        "--count", type=whole(2), default=200, metavar="N", help="boards to prove, and grids to repair (200)"
+    )
+    parser.add_argument(
+        "--rounds", type=whole(1), default=8, metavar="N", help="drafts in the remasking section (8)"
+    )
     parser.add_argument("--inference", choices=("direct", "singles"), default="direct", help="for the proofs")
-    parser.add_argument("--checkpoint", action="append", default=[], metavar="MODEL=DIR", help="another checkpoint of a model")
-    parser.add_argument("--runs", metavar="DIR", help="training runs (DIR/MODEL) whose snapshots the training section measures")
+    parser.add_argument(
+        "--checkpoint", action="append", default=[], metavar="MODEL=DIR", help="another checkpoint of a model"
+    )
+    parser.add_argument(
+        "--runs",
+        metavar="DIR",
+        help="training runs (DIR/MODEL) whose snapshots the training section measures",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -153,11 +196,17 @@ def plan(
             for arm in arms:
                 for seed in range(arguments.seeds or (1 if arguments.quick else 3)):
                     now = replace(settings, seed=seed)
-                    yield key("contest", file, arm, seed=seed), partial(evaluation.contest, arm, file, grids, now)
+                    yield (
+                        key("contest", file, arm, seed=seed),
+                        partial(evaluation.contest, arm, file, grids, now),
+                    )
     for arm in arms:
         if "proofs" in sections and arm.mode == "checks":
             file = f"unsatisfiable, inference {arguments.inference}"
-            yield key("proofs", file, arm), partial(evaluation.proofs, arm, count, settings, arguments.inference)
+            yield (
+                key("proofs", file, arm),
+                partial(evaluation.proofs, arm, count, settings, arguments.inference),
+            )
         if "repair" in sections and arm.mode == "checks":
             yield key("repair", "repair", arm), partial(evaluation.repairs, arm, count, settings)
     for file, grids in files.items():
@@ -166,9 +215,15 @@ def plan(
                 first = key("remasking", file, arm, remask="off", accept=0.98, rounds=rounds)
                 yield first, partial(evaluation.remasking, file, grids, rounds, settings)
             if "calibration" in sections and arm.mode in ("oneshot", "raw"):
-                yield key("calibration", file, arm), partial(evaluation.confidence, arm, file, grids, settings)
+                yield (
+                    key("calibration", file, arm),
+                    partial(evaluation.confidence, arm, file, grids, settings),
+                )
             if "mistakes" in sections and arm.mode in ("raw", "mask"):
-                yield key("mistakes", file, arm), partial(evaluation.first_mistakes, arm, file, grids, settings)
+                yield (
+                    key("mistakes", file, arm),
+                    partial(evaluation.first_mistakes, arm, file, grids, settings),
+                )
             if "throughput" in sections:
                 first = key("throughput", file, arm, batch=batches[0])
                 yield first, partial(evaluation.throughput, arm, file, grids, batches, settings)
@@ -180,7 +235,19 @@ def plan(
 
 def identity(row: Row) -> list[Any]:
     """What a row is about; a new one with the same replaces the old. The last part is the weights' hash."""
-    names = ("section", "file", "arm", "seed", "loops", "remask", "accept", "rounds", "batch", "step", "weights")
+    names = (
+        "section",
+        "file",
+        "arm",
+        "seed",
+        "loops",
+        "remask",
+        "accept",
+        "rounds",
+        "batch",
+        "step",
+        "weights",
+    )
     return [row.get(name) for name in names]
 
 
@@ -250,4 +317,10 @@ def surroundings(threads: int) -> Row:
     except (OSError, StopIteration):
         pass
     versions = {"remask": __version__, "torch": torch.__version__, "python": platform.python_version()}
-    return {**versions, "cpu": cpu, "cores": os.cpu_count(), "threads": threads, "compiled": compiled.available()}
+    return {
+        **versions,
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "compiled": compiled.available(),
+    }

@@ -28,7 +28,11 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
     folder = Path(data or "") / "code"
     if set(sections) & set(DATA) and (not data or not folder.is_dir()):
         raise UsageError("these sections need --data DIR (or REMASK_DATA) with a code folder in it")
-    if wrong := [option for option in arguments.checkpoint if option.split("=")[0] not in ("compact", "ar") or "=" not in option]:
+    if wrong := [
+        option
+        for option in arguments.checkpoint
+        if option.split("=")[0] not in ("compact", "ar") or "=" not in option
+    ]:
         raise UsageError(f"--checkpoint {wrong[0]}: not compact=DIR or ar=DIR")
 
     from solver.denoisers import controls
@@ -52,7 +56,9 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
     if unknown := set(wanted) - set(names):
         raise UsageError(f"unknown arm {min(unknown)!r}; there are {'; '.join(names)}")
     corpus = Corpus.build()  # a minute
-    arms = {name: arm for name, arm in code_arms.arms(network, baseline, corpus.train).items() if name in wanted}
+    arms = {
+        name: arm for name, arm in code_arms.arms(network, baseline, corpus.train).items() if name in wanted
+    }
     limit = arguments.limit or (20 if arguments.quick else 100)
     several = arguments.limit or (20 if arguments.quick else SEVERAL)
     if "infill" in sections:
@@ -73,7 +79,9 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
         if "misuse" in sections:
             yield from code_data.misuse(folder, network, baseline, arguments.limit)
         if "others" in sections:
-            yield from code.infill(compared(code_data.others(folder, arguments.limit), corpus.train), arms, "code-others")
+            yield from code.infill(
+                compared(code_data.others(folder, arguments.limit), corpus.train), arms, "code-others"
+            )
         if "benchmarks" in sections:
             yield from code_data.benchmarks(folder, arms, arguments.limit)
 
@@ -88,12 +96,20 @@ def run(arguments: argparse.Namespace) -> int:
     found: list[Row] = json.loads(results.read_text())["rows"] if results.exists() else []
     for row in rows(arguments, sections):
         key = [row.get(name) for name in ("section", "file", "arm", "seed")]
-        found = [old for old in found if [old.get(name) for name in ("section", "file", "arm", "seed")] != key]
-        if row["arm"] == "diffusion" and row["file"] == "all":  # how far the one before was ahead of others is of no more use
+        found = [
+            old for old in found if [old.get(name) for name in ("section", "file", "arm", "seed")] != key
+        ]
+        if (
+            row["arm"] == "diffusion" and row["file"] == "all"
+        ):  # how far the one before was ahead of others is of no more use
             found = [old for old in found if old["section"] != f"{row['section']}-lead"]
         found.append(row)
         results.write_text(json.dumps({"rows": found}, indent=1) + "\n")
-        print({name: value for name, value in row.items() if not name.startswith("within")}, file=sys.stderr, flush=True)
+        print(
+            {name: value for name, value in row.items() if not name.startswith("within")},
+            file=sys.stderr,
+            flush=True,
+        )
     from solver.evaluation import plots
     from solver.evaluation.code_plots import PLOTS
 

@@ -13,7 +13,13 @@ from typing import Any
 from solver.cli.main import UsageError
 
 Row = dict[str, Any]
-ENGINE = ("guarantee", "membership", "pinned", "speed", "engines")  # of the engine, with any model: on the development files
+ENGINE = (
+    "guarantee",
+    "membership",
+    "pinned",
+    "speed",
+    "engines",
+)  # of the engine, with any model: on the development files
 MODEL = ("content", "infill", "cross")  # of what the trained models add
 SECTIONS = ENGINE + MODEL
 
@@ -51,7 +57,9 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
 
             names = arguments.arms.split(",") if arguments.arms else json_engines.NAMES
             if unknown := set(names) - set(json_engines.NAMES):
-                raise UsageError(f"unknown engine {min(unknown)!r}; there are {', '.join(json_engines.NAMES)}")
+                raise UsageError(
+                    f"unknown engine {min(unknown)!r}; there are {', '.join(json_engines.NAMES)}"
+                )
             yield from json_engines.engines(some, remotes, names)
             for share in (0.25, 0.5) if "llguidance" in names else ():
                 yield from json_engines.pinned_left_to_right(some, remotes, share, 0)
@@ -75,7 +83,11 @@ def model_rows(arguments: argparse.Namespace, sections: list[str], folder: Path)
     from solver.evaluation.json_cross import cross
     from solver.evaluation.json_infill import infill
 
-    if wrong := [option for option in arguments.checkpoint if option.split("=")[0] not in ("compact", "ar") or "=" not in option]:
+    if wrong := [
+        option
+        for option in arguments.checkpoint
+        if option.split("=")[0] not in ("compact", "ar") or "=" not in option
+    ]:
         raise UsageError(f"--checkpoint {wrong[0]}: not compact=DIR or ar=DIR")
     chosen = {name: Path(path) for name, path in (option.split("=", 1) for option in arguments.checkpoint)}
     try:
@@ -107,10 +119,18 @@ def run(arguments: argparse.Namespace) -> int:
     found: list[Row] = json.loads(results.read_text())["rows"] if results.exists() else []
     for row in rows(arguments, sections):
         key = [row.get(name) for name in ("section", "file", "arm", "seed", "step")]
-        found = [old for old in found if [old.get(name) for name in ("section", "file", "arm", "seed", "step")] != key]
+        found = [
+            old
+            for old in found
+            if [old.get(name) for name in ("section", "file", "arm", "seed", "step")] != key
+        ]
         found.append(row)
         results.write_text(json.dumps({"rows": found}, indent=1) + "\n")
-        short = {name: value for name, value in row.items() if name not in ("failed", "missed") and not name.endswith("_all")}
+        short = {
+            name: value
+            for name, value in row.items()
+            if name not in ("failed", "missed") and not name.endswith("_all")
+        }
         print(short, file=sys.stderr, flush=True)
     print("\n".join(str(out / name) for name in (results.name, *draw(found, out, PLOTS))))
     return 0

@@ -31,15 +31,27 @@ HOLE = re.compile(r"\{\{(\d{1,5})\}\}")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("fill", "check"), help="write an instance, or judge some")
-    parser.add_argument("instances", nargs="*", metavar="INSTANCE", help="check: files with an instance each, - for stdin")
+    parser.add_argument(
+        "instances", nargs="*", metavar="INSTANCE", help="check: files with an instance each, - for stdin"
+    )
     parser.add_argument("--schema", metavar="F", help="a file with a JSON schema")
     parser.add_argument("--text", metavar="F", help="a file with the text that the values are drawn from")
-    parser.add_argument("--template", metavar="F", help="the instance's text with holes: {{12}} is one of at most 12 bytes")
-    parser.add_argument("--check", metavar="MODULE:FUNCTION", help="called with the instance; yields (JSON path, message)")
+    parser.add_argument(
+        "--template", metavar="F", help="the instance's text with holes: {{12}} is one of at most 12 bytes"
+    )
+    parser.add_argument(
+        "--check", metavar="MODULE:FUNCTION", help="called with the instance; yields (JSON path, message)"
+    )
     parser.add_argument("--length", type=options.whole(1), metavar="N", help="bytes of the block (256)")
-    parser.add_argument("--n", type=options.whole(1), default=1, metavar="N", help="candidates, the best first (1)")
-    parser.add_argument("--file", metavar="F", help="many: JSON lines with schema, and text, template, length; - for stdin")
-    parser.add_argument("--registry", metavar="DIR", help="schemas that $ref may point to: *.json, by their $id or file name")
+    parser.add_argument(
+        "--n", type=options.whole(1), default=1, metavar="N", help="candidates, the best first (1)"
+    )
+    parser.add_argument(
+        "--file", metavar="F", help="many: JSON lines with schema, and text, template, length; - for stdin"
+    )
+    parser.add_argument(
+        "--registry", metavar="DIR", help="schemas that $ref may point to: *.json, by their $id or file name"
+    )
     parser.add_argument("--no-formats", action="store_true", help="fill: do not assert format")
     parser.add_argument("--formats", action="store_true", help="check: assert format")
     options.add_shared(parser)
@@ -163,7 +175,9 @@ def forms(arguments: argparse.Namespace) -> Iterator[Job]:
             yield job
 
 
-def make(arguments: argparse.Namespace, job: Job, line: dict[str, Any], known: dict[str, Any], checks: Any) -> Job:
+def make(
+    arguments: argparse.Namespace, job: Job, line: dict[str, Any], known: dict[str, Any], checks: Any
+) -> Job:
     """The job with its form, or with what is wrong. Bad input alone raises UsageError."""
     from solver.tasks.json_schema.errors import FillError, SchemaError
     from solver.tasks.json_schema.task import LENGTH, Form
@@ -176,7 +190,9 @@ def make(arguments: argparse.Namespace, job: Job, line: dict[str, Any], known: d
     length = arguments.length or line.get("length") or LENGTH
     parts = template(line["template"]) if line.get("template") is not None else None
     try:
-        job.form = Form.of(line["schema"], line.get("text") or "", parts, length, checks, not arguments.no_formats, known)
+        job.form = Form.of(
+            line["schema"], line.get("text") or "", parts, length, checks, not arguments.no_formats, known
+        )
     except FillError as error:
         job.error = error
     except SchemaError as error:
@@ -206,7 +222,10 @@ def fill(arguments: argparse.Namespace) -> int:
             if arguments.watch:
                 viewer.step(asked[number], event)
             if trace is not None:
-                trace.write(dump({"type": "step", "task": "json", "number": asked[number].number, **event.to_json()}) + "\n")
+                trace.write(
+                    dump({"type": "step", "task": "json", "number": asked[number].number, **event.to_json()})
+                    + "\n"
+                )
 
         waiting = {job.number: arguments.n if job.form is not None else 0 for job in jobs}
 
@@ -219,7 +238,9 @@ def fill(arguments: argparse.Namespace) -> int:
         flush()
         try:
             run = structured.forms(
-                [replace(job.form) for job in asked if job.form is not None],  # each candidate has a memory of its own
+                [
+                    replace(job.form) for job in asked if job.form is not None
+                ],  # each candidate has a memory of its own
                 arguments.denoiser,
                 budget,
                 arguments.seed,
@@ -281,13 +302,16 @@ class Viewer:
     def step(self, job: Job, event: Step) -> None:
         """One draft: pinned cells dim, accepted ones green, re-masked ones red."""
         shown = []
-        for token, pinned, kept, back in zip(event.draft, event.pinned, event.shown, event.remasked, strict=True):
+        for token, pinned, kept, back in zip(
+            event.draft, event.pinned, event.shown, event.remasked, strict=True
+        ):
             if token == 256:
                 continue
             code = "2" if pinned else "31;7" if back else "32" if kept else "0"
             shown.append((code, int(token)))
         text = b"".join(
-            b"\x1b[%bm%b\x1b[0m" % (code.encode(), bytes([byte])) if self.colour else bytes([byte]) for code, byte in shown
+            b"\x1b[%bm%b\x1b[0m" % (code.encode(), bytes([byte])) if self.colour else bytes([byte])
+            for code, byte in shown
         )
         why = f"   {event.violations[0].message}" if event.violations else ""
         print(f"{event.number:>4}  {text.decode(errors='replace')}{why}", flush=True)
@@ -319,7 +343,9 @@ def check(arguments: argparse.Namespace) -> int:
         found += [(path, "a name stands twice") for path in repeated(text.encode())]
         found += [(tuple(path), message) for one in checks for path, message in one(instance)]
         wrong = wrong or bool(found)
-        places = [{"pointer": "".join(f"/{part}" for part in path), "message": message} for path, message in found]
+        places = [
+            {"pointer": "".join(f"/{part}" for part in path), "message": message} for path, message in found
+        ]
         if arguments.json:
             print(json.dumps({"instance": name, "status": "invalid" if found else "valid", "errors": places}))
         else:

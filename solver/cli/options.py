@@ -40,17 +40,34 @@ def positive(text: str) -> float:
 def add_shared(parser: argparse.ArgumentParser, forwards: str = "5000; one draft's without checks") -> None:
     """Denoiser, budget, seed and output."""
     parser.add_argument(
-        "--denoiser", default="compact", metavar="NAME", help="compact (shipped), random, prior, or a checkpoint's folder"
+        "--denoiser",
+        default="compact",
+        metavar="NAME",
+        help="compact (shipped), random, prior, or a checkpoint's folder",
     )
-    parser.add_argument("--model", metavar="FOLDER_OR_ID", help="a diffusion language model, asked in words, for --denoiser")
-    parser.add_argument("--trust-remote-code", action="store_true", help="run the Python that comes with --model")
-    parser.add_argument("--forwards", type=whole(1), metavar="N", help=f"budget a problem in forwards ({forwards})")
+    parser.add_argument(
+        "--model", metavar="FOLDER_OR_ID", help="a diffusion language model, asked in words, for --denoiser"
+    )
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="run the Python that comes with --model"
+    )
+    parser.add_argument(
+        "--forwards", type=whole(1), metavar="N", help=f"budget a problem in forwards ({forwards})"
+    )
     parser.add_argument("--seconds", type=positive, metavar="S", help="budget a problem in seconds (none)")
     parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="same seed, same trace (0)")
-    parser.add_argument("--batch", type=whole(1), default=64, metavar="N", help="problems denoised together (64)")
-    parser.add_argument("--loops", type=whole(1), metavar="N", help="inner loops of a forward at most (the checkpoint's own)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line a problem, in input order")
-    parser.add_argument("--trace", metavar="F", help="write every step to a new file of JSON lines, for replay")
+    parser.add_argument(
+        "--batch", type=whole(1), default=64, metavar="N", help="problems denoised together (64)"
+    )
+    parser.add_argument(
+        "--loops", type=whole(1), metavar="N", help="inner loops of a forward at most (the checkpoint's own)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object a line a problem, in input order"
+    )
+    parser.add_argument(
+        "--trace", metavar="F", help="write every step to a new file of JSON lines, for replay"
+    )
     parser.add_argument("--watch", action="store_true", help="redraw the board at every step")
 
 

@@ -16,15 +16,30 @@ from solver.cli.options import whole
 
 NEEDED = {
     "problem": {"number", "digits", "puzzle"},
-    "step": {"number", "step", "draft", "confidence", "pinned", "accepted", "remasked", "decision", "violations", "solved"},
+    "step": {
+        "number",
+        "step",
+        "draft",
+        "confidence",
+        "pinned",
+        "accepted",
+        "remasked",
+        "decision",
+        "violations",
+        "solved",
+    },
     "outcome": {"number", "status", "forwards", "decisions", "remasked"},
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trace", metavar="TRACE", help="a file that --trace wrote")
-    parser.add_argument("--puzzle", type=whole(1), default=None, metavar="N", help="only the N-th puzzle (all)")
-    parser.add_argument("--delay", type=float, default=None, metavar="S", help="seconds a board (0.15 on a terminal, else 0)")
+    parser.add_argument(
+        "--puzzle", type=whole(1), default=None, metavar="N", help="only the N-th puzzle (all)"
+    )
+    parser.add_argument(
+        "--delay", type=float, default=None, metavar="S", help="seconds a board (0.15 on a terminal, else 0)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
             costs = f"{record['forwards']} forwards, {record['decisions']} decisions, {record['remasked']} re-masked"
             print(f"puzzle {number + 1}: {record['status']}, {costs}")
     if not shown:
-        raise UsageError(f"{arguments.trace}: nothing to show" + ("" if arguments.puzzle is None else " for that puzzle"))
+        raise UsageError(
+            f"{arguments.trace}: nothing to show" + ("" if arguments.puzzle is None else " for that puzzle")
+        )
     return 0
 
 

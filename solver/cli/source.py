@@ -66,7 +66,9 @@ def span(text: str, hole: str) -> tuple[int, int]:
         if not 1 <= line <= len(lines):
             raise UsageError(f"--hole {hole}: there is no line {line}; the file has {len(lines)}")
         if not 1 <= column <= len(lines[line - 1]) + 1:
-            raise UsageError(f"--hole {hole}: line {line} has no column {column}; it has {len(lines[line - 1])} characters")
+            raise UsageError(
+                f"--hole {hole}: line {line} has no column {column}; it has {len(lines[line - 1])} characters"
+            )
         ends.append(sum(len(one) + 1 for one in lines[: line - 1]) + column - 1)
     if ends[1] < ends[0]:
         raise UsageError(f"--hole {hole}: ends before it begins")

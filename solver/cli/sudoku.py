@@ -29,15 +29,27 @@ BOARDS = 4  # boards shown without --watch: the first few and the last
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("puzzles", nargs="*", metavar="PUZZLE", help="81 (or 16) characters, 0 . _ blank; none: a hard one")
-    parser.add_argument("--file", metavar="F", help="a file of puzzles: lines, drawn grids or CSV; - reads stdin")
+    parser.add_argument(
+        "puzzles", nargs="*", metavar="PUZZLE", help="81 (or 16) characters, 0 . _ blank; none: a hard one"
+    )
+    parser.add_argument(
+        "--file", metavar="F", help="a file of puzzles: lines, drawn grids or CSV; - reads stdin"
+    )
     parser.add_argument("--repair", action="store_true", help="the digits are a draft with errors, not clues")
     parser.add_argument("--diagonal", action="store_true", help="both main diagonals must differ too")
     parser.add_argument(
-        "--regions", metavar="IDS", help="jigsaw: 81 (or 16) region ids in place of the boxes, a character a cell"
+        "--regions",
+        metavar="IDS",
+        help="jigsaw: 81 (or 16) region ids in place of the boxes, a character a cell",
     )
-    parser.add_argument("--no-checks", action="store_true", help="the network alone: no rules, no search, its last draft")
-    parser.add_argument("--unique", action="store_true", help="say whether it is the only solution (asks an exact solver, after)")
+    parser.add_argument(
+        "--no-checks", action="store_true", help="the network alone: no rules, no search, its last draft"
+    )
+    parser.add_argument(
+        "--unique",
+        action="store_true",
+        help="say whether it is the only solution (asks an exact solver, after)",
+    )
     parser.add_argument(
         "--inference",
         choices=("direct", "singles"),
@@ -100,7 +112,9 @@ def read(arguments: argparse.Namespace) -> tuple[list[Puzzle], list[str]]:
     check = not arguments.repair
     items: list[Puzzle | text.PuzzleError] = []
 
-    def attempt(puzzles: Iterable[Puzzle | text.PuzzleError] | None, line: tuple[str, str] | None = None) -> None:
+    def attempt(
+        puzzles: Iterable[Puzzle | text.PuzzleError] | None, line: tuple[str, str] | None = None
+    ) -> None:
         try:
             items.extend([text.parse_line(*line, check)] if line else puzzles or [])
         except text.PuzzleError as error:
@@ -138,9 +152,14 @@ def solve_all(arguments: argparse.Namespace, puzzles: list[Puzzle], trace: TextI
             while due in pending:
                 report(arguments, pending.pop(due), single)
                 due += 1
-            if not single and (totals.done == totals.total or time.perf_counter() - said > (0.2 if sys.stderr.isatty() else 5)):
+            if not single and (
+                totals.done == totals.total
+                or time.perf_counter() - said > (0.2 if sys.stderr.isatty() else 5)
+            ):
                 said = time.perf_counter()
-                board.progress(totals.done, totals.total, totals.counts, totals.done / (said - totals.started))
+                board.progress(
+                    totals.done, totals.total, totals.counts, totals.done / (said - totals.started)
+                )
     except KeyboardInterrupt:
         for number in sorted(pending):  # finished, but waiting for one before them
             report(arguments, pending[number], single)
@@ -164,7 +183,9 @@ def finish(totals: Totals, single: bool) -> None:
     )
 
 
-def outcomes(arguments: argparse.Namespace, puzzles: list[Puzzle], trace: TextIO | None, single: bool) -> Iterator[Job]:
+def outcomes(
+    arguments: argparse.Namespace, puzzles: list[Puzzle], trace: TextIO | None, single: bool
+) -> Iterator[Job]:
     """Jobs in the order in which they are done. Grids of different sizes go in batches of their own."""
     import torch
 
@@ -189,7 +210,9 @@ def outcomes(arguments: argparse.Namespace, puzzles: list[Puzzle], trace: TextIO
             write(trace, dump, header(arguments, job, denoiser)) if trace else None
         problems = [job.problem for job in group]
         try:  # the first step: what the model cannot take shows when it is given the problems
-            events = started(drive.solve(task, problems, denoiser, policy, budget, arguments.seed, arguments.batch))
+            events = started(
+                drive.solve(task, problems, denoiser, policy, budget, arguments.seed, arguments.batch)
+            )
         except ModelError as error:
             raise UsageError(str(error)) from error
         viewer = Viewer(arguments.watch, digits) if single or arguments.watch else None
@@ -344,7 +367,11 @@ def report(arguments: argparse.Namespace, job: Job, single: bool) -> None:
     elif outcome.status == "unsatisfiable":
         what = f"{line['puzzle']}  unsatisfiable, proven by {outcome.proof} refuted canvases"
     else:
-        breaks = f"the best draft breaks {len(outcome.violations)} rules" if outcome.violations else "the draft is not valid"
+        breaks = (
+            f"the best draft breaks {len(outcome.violations)} rules"
+            if outcome.violations
+            else "the draft is not valid"
+        )
         what = f"{line['draft']}  not solved, {breaks}"
     if job.unique is not None:
         what += ", the only solution" if job.unique else ", one of several solutions"

@@ -16,16 +16,25 @@ MODELS = ("diffusion", "ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", choices=("sudoku", "json", "code"), help="what to train for")
     parser.add_argument(
-        "--model", choices=MODELS, default="diffusion", help="the denoiser or a left-to-right baseline (diffusion)"
+        "--model",
+        choices=MODELS,
+        default="diffusion",
+        help="the denoiser or a left-to-right baseline (diffusion)",
     )
-    parser.add_argument("--preset", choices=("cpu", "gpu", "smoke"), default="cpu", help="size and length of the run (cpu)")
+    parser.add_argument(
+        "--preset", choices=("cpu", "gpu", "smoke"), default="cpu", help="size and length of the run (cpu)"
+    )
     parser.add_argument("--out", metavar="DIR", help="where the run is kept (runs/TASK-MODEL-PRESET)")
     trials = parser.add_argument_group("for trials", "in place of the preset's own")
     trials.add_argument("--rate", type=positive, metavar="R", help="learning rate")
     trials.add_argument("--steps", type=whole(1), metavar="N", help="steps, and with them the schedule")
-    trials.add_argument("--noise", choices=("mask", "uniform", "hybrid"), help="what stands in a denoiser's unknown cells")
+    trials.add_argument(
+        "--noise", choices=("mask", "uniform", "hybrid"), help="what stands in a denoiser's unknown cells"
+    )
     parser.add_argument("--resume", action="store_true", help="take up the run in --out where it stopped")
-    parser.add_argument("--minutes", type=positive, metavar="N", help="stop after N minutes, to be resumed (no limit)")
+    parser.add_argument(
+        "--minutes", type=positive, metavar="N", help="stop after N minutes, to be resumed (no limit)"
+    )
     parser.add_argument(
         "--data",
         metavar="DIR",
@@ -63,7 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
     if (arguments.model, arguments.preset) not in presets:
         raise UsageError(f"there is no preset {arguments.preset!r} for --model {arguments.model}")
     try:
-        preset = presets[arguments.model, arguments.preset].changed(arguments.rate, arguments.steps, arguments.noise)
+        preset = presets[arguments.model, arguments.preset].changed(
+            arguments.rate, arguments.steps, arguments.noise
+        )
     except ValueError as error:
         raise UsageError(str(error)) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -82,7 +93,9 @@ def run(arguments: argparse.Namespace) -> int:
                 raise UsageError(f"{kept}: not the pages of a run; without it they are made again") from error
         else:
             corpus = Corpus.build(40 if arguments.preset == "smoke" else None)
-            pages = code_pages.pool(corpus.train, preset.pool, preset.code.causal, preset.seed + 1, cores(), say)
+            pages = code_pages.pool(
+                corpus.train, preset.pool, preset.code.causal, preset.seed + 1, cores(), say
+            )
             out.mkdir(parents=True, exist_ok=True)
             code_pages.save(pages, kept)
         texts = Snippets(pages, preset.rows, preset.code.causal, preset.seed + 1)
@@ -91,7 +104,11 @@ def run(arguments: argparse.Namespace) -> int:
         texts = Texts(preset.pool, preset.rows, preset.text.causal, preset.seed + 1, instances)
     pool = build_pool(preset, folder) if texts is None else None
     sizes = (
-        pool.sizes.tolist() if pool is not None else [len(some) for some in texts.buckets.values()] if texts is not None else []
+        pool.sizes.tolist()
+        if pool is not None
+        else [len(some) for some in texts.buckets.values()]
+        if texts is not None
+        else []
     )
     say(f"{sum(sizes)} examples" + ("" if pool is None else ": " + ", ".join(map(str, sizes))))
 
@@ -119,5 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
         "settings": asdict(preset),
     }
     complete = train(trainer, out, arguments.minutes, say, facts)
-    say(f"{'complete' if complete else 'stopped'} at step {trainer.steps_done}; weights in {out / 'checkpoint'}")
+    say(
+        f"{'complete' if complete else 'stopped'} at step {trainer.steps_done}; weights in {out / 'checkpoint'}"
+    )
     return 0

@@ -91,7 +91,12 @@ class Row:
 
 @torch.inference_mode()
 def write(
-    network: CodeNetwork, page: Page, order: Order, temperatures: Sequence[float] = (0.0,), seed: int = 0, most: int = 48
+    network: CodeNetwork,
+    page: Page,
+    order: Order,
+    temperatures: Sequence[float] = (0.0,),
+    seed: int = 0,
+    most: int = 48,
 ) -> list[Writing]:
     """Ways to fill a page, side by side, of at most ``most`` tokens a hole: one a temperature, of 0 the likeliest tokens.
 
@@ -112,7 +117,10 @@ def write(
         drawn = torch.multinomial((score / heat.clamp_min(1e-3)).softmax(-1), 1, generator=generator)
         chosen = torch.where(heat > 0, drawn, score.argmax(-1, keepdim=True))
         log_p = said.gather(-1, chosen)[:, 0].tolist()
-        fed = [row.next(*one) for row, one in zip(going, zip(chosen[:, 0].tolist(), log_p, strict=True), strict=True)]
+        fed = [
+            row.next(*one)
+            for row, one in zip(going, zip(chosen[:, 0].tolist(), log_p, strict=True), strict=True)
+        ]
         left = [number for number, row in enumerate(going) if not row.done]
         if not left:
             break
@@ -122,4 +130,7 @@ def write(
         for row in going:
             row.steps, row.flops = row.steps + 1, row.flops + network.flops(1, past.cells, 1)
         said = network.step(torch.tensor(fed)[:, None], past)
-    return [Writing(tuple(np.array(fill, np.int64) for fill in row.fills), row.log_p, row.steps, row.flops) for row in rows]
+    return [
+        Writing(tuple(np.array(fill, np.int64) for fill in row.fills), row.log_p, row.steps, row.flops)
+        for row in rows
+    ]

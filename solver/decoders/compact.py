@@ -48,7 +48,9 @@ class CompactDecoder:
         cache = None
         if self.network.compiles(torch.device("cpu")):
             packed = compiled.Network(self.network.parameters_in_order())
-            cache = compiled.Prefix(packed, compiled.Board.of(relations, like.vocab, causal=True), slots, self.loops)
+            cache = compiled.Prefix(
+                packed, compiled.Board.of(relations, like.vocab, causal=True), slots, self.loops
+            )
         shape = (slots, like.cells)
         first = torch.zeros(slots, like.vocab, c.width)
         tokens, order = torch.zeros(2, *shape, dtype=torch.long)
@@ -80,7 +82,9 @@ class CompactDecoder:
         else:  # rows of one seed share their first state
             blank = self.input(torch.zeros(1, dtype=torch.long), OPEN)
             logits = state.cache.next(slots[asked], cells, known[asked], blank, state.first[slots[0]])
-        alone = self.network.flops(compiled.Board.of(state.relations[:, :1], logits.shape[-1], causal=True), self.loops)
+        alone = self.network.flops(
+            compiled.Board.of(state.relations[:, :1], logits.shape[-1], causal=True), self.loops
+        )
         flops = [alone * int(count) for count in torch.bincount(asked, minlength=len(slots))]
         if self.network.config.order == "easiest":
             sure = torch.full(known.shape, -1.0).index_put((asked, cells), logits.softmax(-1).amax(-1))
@@ -101,7 +105,9 @@ class CompactDecoder:
         """Logits (N, L, V) of every cell, right for those that are not known, each as if it were next: the specification of the
         cached path."""
         pinned, tokens = state.pinned[slots], state.tokens[slots]
-        geometry = self.network.geometry(state.relations, torch.where(known, state.order[slots], known.shape[1] + 1))
+        geometry = self.network.geometry(
+            state.relations, torch.where(known, state.order[slots], known.shape[1] + 1)
+        )
         x = self.network.embed(tokens, torch.where(pinned, PINNED, OPEN))
         said = self.network.embed(tokens, torch.full_like(tokens, PINNED))
         first = state.first[slots].expand(tokens.shape[1], -1, -1, -1)

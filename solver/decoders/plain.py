@@ -77,6 +77,8 @@ class PlainDecoder:
             query, key, value = layer.split(x)
             state.keys[number, rows, :, places] = key.transpose(1, 2)
             state.values[number, rows, :, places] = value.transpose(1, 2)
-            heard = F.scaled_dot_product_attention(query, state.keys[number, slots], state.values[number, slots], attn_mask=seen)
+            heard = F.scaled_dot_product_attention(
+                query, state.keys[number, slots], state.values[number, slots], attn_mask=seen
+            )
             x = layer.finish(x, heard)
         return self.network.read_out(x)

@@ -70,7 +70,9 @@ class Prefix:
             for edge in range(a.first[state], a.first[state + 1]):
                 target = int(a.dst[edge])
                 if a.rest[target] <= self.left - 1:
-                    for symbol in a.members[a.member_first[a.label[edge]] : a.member_first[a.label[edge] + 1]].tolist():
+                    for symbol in a.members[
+                        a.member_first[a.label[edge]] : a.member_first[a.label[edge] + 1]
+                    ].tolist():
                         found.setdefault(symbol, set()).add(target)
         return found
 
@@ -96,7 +98,9 @@ class Page:
     @staticmethod
     def of(form: Form, masked: bool) -> Page:
         """A form's text."""
-        return Page(form.prompt, form.cells, guide=Prefix(form.unrolled.automaton, form.cells) if masked else None)
+        return Page(
+            form.prompt, form.cells, guide=Prefix(form.unrolled.automaton, form.cells) if masked else None
+        )
 
 
 @dataclass
@@ -119,7 +123,9 @@ def reading(network: TextNetwork, prompts: Sequence[bytes]) -> Read:
 
 
 @torch.inference_mode()
-def write(network: TextNetwork, pages: Sequence[Page], temperature: float = 0.0, seed: int = 0) -> list[Writing]:
+def write(
+    network: TextNetwork, pages: Sequence[Page], temperature: float = 0.0, seed: int = 0
+) -> list[Writing]:
     """The texts of a batch of pages, all of them at once; the likeliest byte each time, or drawn at a ``temperature``. Where a
     guide allows nothing, the text ends."""
     read, past = reading(network, [page.prompt for page in pages]), Past()
@@ -133,7 +139,9 @@ def write(network: TextNetwork, pages: Sequence[Page], temperature: float = 0.0,
             if text.ended or at >= page.cells:
                 text.ended = True
                 continue
-            symbol = page.forced[at] if at < len(page.forced) else chosen(said[row], page.guide, temperature, rng)
+            symbol = (
+                page.forced[at] if at < len(page.forced) else chosen(said[row], page.guide, temperature, rng)
+            )
             text.log_p += float(said[row, symbol]) if at >= len(page.forced) and symbol is not None else 0.0
             if symbol is None or symbol == BLANK:
                 text.ended = True
@@ -147,7 +155,9 @@ def write(network: TextNetwork, pages: Sequence[Page], temperature: float = 0.0,
     return texts
 
 
-def chosen(said: NDArray[np.float64], guide: Guide | None, temperature: float, rng: np.random.Generator) -> int | None:
+def chosen(
+    said: NDArray[np.float64], guide: Guide | None, temperature: float, rng: np.random.Generator
+) -> int | None:
     """The next symbol of log-probabilities (V,), None where none is allowed."""
     scores = said if guide is None else np.where(guide.allowed(), said, -np.inf)
     if scores.max() == -np.inf:

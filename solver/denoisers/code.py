@@ -57,14 +57,19 @@ class Read:
     whole: tuple[bool, ...]
 
     def select(self, rows: Sequence[int]) -> Self:
-        return replace(self, kept=tuple(self.kept[row] for row in rows), whole=tuple(self.whole[row] for row in rows))
+        return replace(
+            self, kept=tuple(self.kept[row] for row in rows), whole=tuple(self.whole[row] for row in rows)
+        )
 
     def reset(self, cells: Mask) -> Self:
         return self
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        return cls(tuple(one for part in parts for one in part.kept), tuple(one for part in parts for one in part.whole))
+        return cls(
+            tuple(one for part in parts for one in part.kept),
+            tuple(one for part in parts for one in part.whole),
+        )
 
 
 class CodeDenoiser:
@@ -72,7 +77,9 @@ class CodeDenoiser:
     then on only what is not pinned is read again."""
 
     kind: Literal["mask", "uniform"] = "mask"
-    policy = Policy(accept=0.7, at_least=2, rounds=32, later_rounds=32, doubt=0.0, stop="settled", judge="whole", taboo=16)
+    policy = Policy(
+        accept=0.7, at_least=2, rounds=32, later_rounds=32, doubt=0.0, stop="settled", judge="whole", taboo=16
+    )
 
     def __init__(self, network: CodeNetwork, name: str = "compact") -> None:
         if network.config.causal:
@@ -80,7 +87,10 @@ class CodeDenoiser:
         self.network, self.name, self.vocab = quick(network.eval()), name, network.config.vocab
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> PageState:
-        free = [np.flatnonzero(~canvas.pinned) if not canvas.pinned.all() else np.array([0]) for canvas in canvases]
+        free = [
+            np.flatnonzero(~canvas.pinned) if not canvas.pinned.all() else np.array([0])
+            for canvas in canvases
+        ]
         cells = np.stack([np.pad(one, (0, max(map(len, free)) - len(one)), mode="edge") for one in free])
         offset = np.stack([slot_offsets(canvas) for canvas in canvases])
         return PageState(torch.from_numpy(offset), torch.from_numpy(cells))
@@ -89,12 +99,18 @@ class CodeDenoiser:
         return Read((None,) * len(state.offset), (False,) * len(state.offset))
 
     @torch.inference_mode()
-    def denoise(self, state: PageState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Read) -> tuple[Tensor, Read]:
+    def denoise(
+        self, state: PageState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Read
+    ) -> tuple[Tensor, Read]:
         status = torch.where(trail, PINNED, torch.where(known, KNOWN, OPEN))
         held, kept = torch.where(known, tokens, 0), list(aux.kept)
-        said = torch.full((*tokens.shape, self.vocab), SURE).scatter_(-1, tokens[..., None], 0.0)  # of what is given, itself
+        said = torch.full((*tokens.shape, self.vocab), SURE).scatter_(
+            -1, tokens[..., None], 0.0
+        )  # of what is given, itself
         whole = [row for row, one in enumerate(aux.kept) if one is None]
-        like = first_alike(torch.cat([held, status, state.offset], 1), whole)  # draws begin with the same page: read once
+        like = first_alike(
+            torch.cat([held, status, state.offset], 1), whole
+        )  # draws begin with the same page: read once
         for some in batches([row for row in whole if like[row] == row]):
             around = Around()
             found = self.network(held[some], status[some], state.offset[some], ~trail[some], around)
@@ -138,4 +154,7 @@ def batches(rows: Sequence[int]) -> Iterator[list[int]]:
 
 def stacked(some: Sequence[Kept]) -> Kept:
     """Of all rows together."""
-    return {key: torch.stack([one[key] for one in some]) if len(some) > 1 else x[None] for key, x in some[0].items()}
+    return {
+        key: torch.stack([one[key] for one in some]) if len(some) > 1 else x[None]
+        for key, x in some[0].items()
+    }

@@ -138,7 +138,12 @@ class CodeNetwork(nn.Module):
             nn.init.normal_(table.weight, std=0.05)
 
     def forward(
-        self, tokens: Tensor, status: Tensor, offset: Tensor, asked: Tensor | None = None, around: Around | None = None
+        self,
+        tokens: Tensor,
+        status: Tensor,
+        offset: Tensor,
+        asked: Tensor | None = None,
+        around: Around | None = None,
     ) -> Tensor:
         """fp32 log-probabilities (B, L, V), or (C, V) of the cells ``asked`` for (B, L), in order, or (B, N, V) of the cells of
         ``around``, which alone are read again. offset (B, L): 1, 2, ... in a slot whose text may end before it does, ..., -2, -1
@@ -150,12 +155,16 @@ class CodeNetwork(nn.Module):
         size = read.state.shape[:2]
         return self.mixture(self.view(read, torch.ones(size, dtype=torch.bool))).view(*size, -1)
 
-    def log_likelihood(self, tokens: Tensor, status: Tensor, offset: Tensor, truth: Tensor, asked: Tensor) -> Tensor:
+    def log_likelihood(
+        self, tokens: Tensor, status: Tensor, offset: Tensor, truth: Tensor, asked: Tensor
+    ) -> Tensor:
         """(C,) of ``truth`` (B, L) at the cells ``asked`` for (B, L), without the mixture over all tokens: for training."""
         view, wanted = self.view(self.read(tokens, status, offset), asked), truth[asked]
         own = -F.cross_entropy(view.own.float(), wanted, reduction="none")
         there = ((view.tokens == wanted[:, None]) * view.pointed).sum(-1)
-        return torch.logaddexp(F.logsigmoid(-view.gate) + own, F.logsigmoid(view.gate) + there.clamp_min(1e-9).log())
+        return torch.logaddexp(
+            F.logsigmoid(-view.gate) + own, F.logsigmoid(view.gate) + there.clamp_min(1e-9).log()
+        )
 
     def read(self, tokens: Tensor, status: Tensor, offset: Tensor, around: Around | None = None) -> States:
         """What the layers make of pages (B, L), or of the cells of ``around`` alone."""
@@ -164,7 +173,11 @@ class CodeNetwork(nn.Module):
             return self.advance(tokens, Past())
         tokens = torch.where(status == OPEN, c.vocab, tokens)
         some, their_status, their_offset = map(around.of, (tokens, status, offset))
-        x = self.token(some) + self.status(their_status) + self.offset(their_offset.clamp(-c.offsets, c.offsets) + c.offsets)
+        x = (
+            self.token(some)
+            + self.status(their_status)
+            + self.offset(their_offset.clamp(-c.offsets, c.offsets) + c.offsets)
+        )
         for number, layer in enumerate(self.layers):
             x = layer(x, around, number)
         x = self.normed(x)
@@ -185,7 +198,10 @@ class CodeNetwork(nn.Module):
         key, there = past.add("pointed", 0, self.key(x)[:, :, None]), past.add("token", 0, tokens)
         past.cells += tokens.shape[1]
         score = scores(self.query(x)[:, None], key, past.common.get(("pointed", 0)))[:, 0]
-        hidden = later(x.shape[1], there.shape[1], x).float() + torch.where(there == self.config.vocab, -1e4, 0.0)[:, None]
+        hidden = (
+            later(x.shape[1], there.shape[1], x).float()
+            + torch.where(there == self.config.vocab, -1e4, 0.0)[:, None]
+        )
         return States(x, score, there, hidden)
 
     def step(self, tokens: Tensor, past: Past) -> Tensor:
@@ -207,7 +223,9 @@ class CodeNetwork(nn.Module):
         """fp32 log-probabilities (C, V)."""
         copies = torch.sigmoid(view.gate)[..., None]
         index = view.tokens.clamp_max(self.config.vocab - 1)
-        found: Tensor = ((1 - copies) * view.own.float().softmax(-1)).scatter_add(-1, index, copies * view.pointed)
+        found: Tensor = ((1 - copies) * view.own.float().softmax(-1)).scatter_add(
+            -1, index, copies * view.pointed
+        )
         return found.clamp_min(1e-9).log()
 
     def flops(self, cells: int, before: int = 0, asked: float | None = None) -> int:

@@ -66,13 +66,17 @@ class CompactDenoiser:
 
     policy = Policy()
 
-    def __init__(self, network: Compact, name: str = "compact", loops: int | None = None, settled: float = 0.9) -> None:
+    def __init__(
+        self, network: Compact, name: str = "compact", loops: int | None = None, settled: float = 0.9
+    ) -> None:
         self.network, self.name = network, name
         self.vocab = network.config.vocab
         self.kind: Literal["mask", "uniform"] = "uniform" if network.config.noise == "uniform" else "mask"
         self.loops = loops or network.config.loops
         self.settled = settled
-        self.compiled = compiled.Network(network.parameters_in_order()) if network.compiles(torch.device("cpu")) else None
+        self.compiled = (
+            compiled.Network(network.parameters_in_order()) if network.compiles(torch.device("cpu")) else None
+        )
         self.dtype = torch.bfloat16 if fast_bf16() and self.compiled is None else torch.float32
         torch.set_float32_matmul_precision("medium")
         self.network.to(self.dtype)
@@ -102,20 +106,34 @@ class CompactDenoiser:
     def denoise(
         self, state: CompactState, tokens: Tensor, known: Tensor, trail: Tensor, aux: CompactAux
     ) -> tuple[Tensor, CompactAux]:
-        status = torch.where(trail, PINNED, torch.where(known, KNOWN, NOISE if self.kind == "uniform" else OPEN))
+        status = torch.where(
+            trail, PINNED, torch.where(known, KNOWN, NOISE if self.kind == "uniform" else OPEN)
+        )
         x = self.network.embed(tokens, status).to(self.dtype)
-        hidden, logits, taken = (self.settle_in_parts if self.compiled is None else self.settle_compiled)(state, x, trail, aux)
+        hidden, logits, taken = (self.settle_in_parts if self.compiled is None else self.settle_compiled)(
+            state, x, trail, aux
+        )
         return logits, replace(aux, hidden=hidden, loops=tuple(taken.tolist()))
 
-    def settle_compiled(self, state: CompactState, x: Tensor, trail: Tensor, aux: CompactAux) -> tuple[Tensor, Tensor, Tensor]:
+    def settle_compiled(
+        self, state: CompactState, x: Tensor, trail: Tensor, aux: CompactAux
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """:meth:`settle` in C."""
         assert self.compiled is not None
         board = replace(state.geometry.board, tokens=aux.hidden.shape[2])
-        rows, carried, limits = x.transpose(0, 1), aux.hidden.transpose(0, 1), (self.loops, CHUNK, self.settled)
-        hidden, logits, taken = compiled.settle(self.compiled, board, trail, trail, rows, rows, carried, *limits)
+        rows, carried, limits = (
+            x.transpose(0, 1),
+            aux.hidden.transpose(0, 1),
+            (self.loops, CHUNK, self.settled),
+        )
+        hidden, logits, taken = compiled.settle(
+            self.compiled, board, trail, trail, rows, rows, carried, *limits
+        )
         return hidden.transpose(0, 1), logits, taken
 
-    def settle_in_parts(self, state: CompactState, x: Tensor, trail: Tensor, aux: CompactAux) -> tuple[Tensor, Tensor, Tensor]:
+    def settle_in_parts(
+        self, state: CompactState, x: Tensor, trail: Tensor, aux: CompactAux
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """:meth:`settle`, a few rows at a time."""
 
         def part(at: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -133,10 +151,15 @@ class CompactDenoiser:
         return torch.cat(hidden, 1), torch.cat(logits), torch.cat(taken)
 
     @torch.inference_mode()
-    def settle(self, hidden: Tensor, x: Tensor, trail: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor, Tensor]:
+    def settle(
+        self, hidden: Tensor, x: Tensor, trail: Tensor, geometry: Geometry
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Loop until every row has settled: the last state (L, B, V, D), logits (B, L, V) and loops (B,) of each."""
         cells, rows = hidden.shape[:2]
-        final_hidden, final_logits = torch.empty_like(hidden), torch.empty(rows, cells, self.tokens_of(hidden))
+        final_hidden, final_logits = (
+            torch.empty_like(hidden),
+            torch.empty(rows, cells, self.tokens_of(hidden)),
+        )
         taken = torch.zeros(rows, dtype=torch.long)
         active, before = torch.arange(rows), torch.full(trail.shape, -1)
         for done in range(CHUNK, self.loops + CHUNK, CHUNK):

@@ -29,7 +29,9 @@ class ControlState:
     seeds: tuple[int, ...]
 
     def select(self, rows: Sequence[int]) -> Self:
-        return replace(self, canvases=tuple(self.canvases[r] for r in rows), seeds=tuple(self.seeds[r] for r in rows))
+        return replace(
+            self, canvases=tuple(self.canvases[r] for r in rows), seeds=tuple(self.seeds[r] for r in rows)
+        )
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class Calls:
 class Control:
     """A denoiser made of a function from (canvas, tokens, known, random generator) to logits (L, V)."""
 
-    def __init__(self, name: str, vocab: int, logits: Logits, kind: Kind = "mask", informed: bool = False) -> None:
+    def __init__(
+        self, name: str, vocab: int, logits: Logits, kind: Kind = "mask", informed: bool = False
+    ) -> None:
         self.name, self.vocab, self.kind = name, vocab, kind
         # depth first is the stronger order for probabilities that mean nothing
         self.policy = Policy() if informed else Policy(order="depth", rounds=1, settle=True)
@@ -64,7 +68,9 @@ class Control:
     def start(self, state: ControlState) -> Calls:
         return Calls((0,) * len(state.seeds))
 
-    def denoise(self, state: ControlState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Calls) -> tuple[Tensor, Calls]:
+    def denoise(
+        self, state: ControlState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Calls
+    ) -> tuple[Tensor, Calls]:
         count = aux.count
         rows = []
         for row, canvas in enumerate(state.canvases):
@@ -84,7 +90,9 @@ EMPTY = 6.0  # nats by which a cell behind the drawn length is a blank
 JITTER = 1e-3  # enough to make the choice among equals random, too little to look like knowledge
 
 
-def ended(logits: NDArray[np.float64], blank: int | None, best: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def ended(
+    logits: NDArray[np.float64], blank: int | None, best: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """The same (L, V) with a ``blank``, if there is one, likelier than the ``best`` token from a random cell on."""
     if blank is not None:
         logits[rng.integers(0, len(logits) + 1) :, blank] = best + EMPTY

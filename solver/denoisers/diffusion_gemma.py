@@ -137,7 +137,14 @@ class DiffusionGemma:
         self.forbidden: tuple[int, ...] = ()
         s = self.schedule
         self.policy = Policy(
-            bound=s.bound, sample=True, commit=False, rounds=s.steps, stuck="restart", by="last", calm=s.calm, remask="violations"
+            bound=s.bound,
+            sample=True,
+            commit=False,
+            rounds=s.steps,
+            stuck="restart",
+            by="last",
+            calm=s.calm,
+            remask="violations",
         )
         self.model.eval()
 
@@ -154,7 +161,9 @@ class DiffusionGemma:
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> GemmaState:
         """One encoder call for all different prompts. Raises ValueError where a prompt is empty."""
         if not all(len(canvas.prompt) for canvas in canvases):
-            raise ValueError("a prompt needs at least one token: this model's canvas always follows something")
+            raise ValueError(
+                "a prompt needs at least one token: this model's canvas always follows something"
+            )
         prompts, index = different(canvases)
         longest = max(map(len, prompts))
         ids = torch.zeros(len(prompts), longest, dtype=torch.long)
@@ -170,7 +179,11 @@ class DiffusionGemma:
         """The prefix of ``ids`` (U, P), places that count in ``mask``, after what came ``before`` (which stays as it is)."""
         from transformers import DynamicCache
 
-        cache = DynamicCache(config=self.model.config.get_text_config()) if before is None else shallow(before.cache)
+        cache = (
+            DynamicCache(config=self.model.config.get_text_config())
+            if before is None
+            else shallow(before.cache)
+        )
         seen = cache.get_seq_length()
         places = torch.arange(seen, seen + ids.shape[1], device=ids.device)[None]
         every = mask if before is None else torch.cat([before.mask, mask], 1)
@@ -199,7 +212,9 @@ class DiffusionGemma:
         return GemmaAux(soft, (0,) * rows)
 
     @torch.inference_mode()
-    def denoise(self, state: GemmaState, tokens: Tensor, known: Tensor, trail: Tensor, aux: GemmaAux) -> tuple[Tensor, GemmaAux]:
+    def denoise(
+        self, state: GemmaState, tokens: Tensor, known: Tensor, trail: Tensor, aux: GemmaAux
+    ) -> tuple[Tensor, GemmaAux]:
         tokens, trail = tokens.to(self.model.device), trail.to(self.model.device)
         logits = self.forward(state, tokens, aux)
         for row, done in enumerate(aux.steps):
@@ -214,7 +229,9 @@ class DiffusionGemma:
         cache, mask = state.prefix.rows(state.index)
         every = torch.nn.functional.pad(mask, (0, tokens.shape[1]), value=True)
         with conditioned(self.model, aux.soft):
-            output = self.model(decoder_input_ids=tokens, decoder_attention_mask=every, **cached(self.model, cache))
+            output = self.model(
+                decoder_input_ids=tokens, decoder_attention_mask=every, **cached(self.model, cache)
+            )
         logits: Tensor = output.logits
         return logits
 
@@ -258,7 +275,9 @@ def shallow(cache: Any) -> Any:
 def conditioned(model: Any, soft: Tensor) -> Iterator[None]:
     """While it lasts, the decoder is conditioned on ``soft`` (B, L, D) in place of what its logits would make."""
 
-    def put(module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def put(
+        module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (arguments[0], soft), {}
 
     handle = model.model.decoder.self_conditioning.register_forward_pre_hook(put, with_kwargs=True)

@@ -74,7 +74,13 @@ class Embedded:
         self.vocab = len(self.symbols)
         # drafts of the whole grid first; then the search, depth first, which needs no calibrated probabilities
         self.policy: Policy = replace(
-            inner.policy, stuck="decide", order="depth", later_rounds=1, settle=True, inherit=False, stop="valid"
+            inner.policy,
+            stuck="decide",
+            order="depth",
+            later_rounds=1,
+            settle=True,
+            inherit=False,
+            stop="valid",
         )
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> EmbeddedState:

@@ -65,7 +65,9 @@ class FormDenoiser:
 
     kind: Literal["mask", "uniform"] = "mask"
     lays_out = True  # it was trained on blocks in slots
-    policy = Policy(accept=0.97, at_least=1, rounds=12, later_rounds=6, doubt=0.3, stop="valid", inherit=True, by="last")
+    policy = Policy(
+        accept=0.97, at_least=1, rounds=12, later_rounds=6, doubt=0.3, stop="valid", inherit=True, by="last"
+    )
 
     def __init__(self, network: TextNetwork, name: str = "compact") -> None:
         self.network, self.name, self.vocab = network.eval(), name, network.config.vocab
@@ -73,7 +75,10 @@ class FormDenoiser:
     @torch.inference_mode()
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> FormState:
         prompts, lengths = padded([canvas.prompt for canvas in canvases])
-        parts = [self.network.read(prompts[at : at + ROWS], lengths[at : at + ROWS]) for at in range(0, len(prompts), ROWS)]
+        parts = [
+            self.network.read(prompts[at : at + ROWS], lengths[at : at + ROWS])
+            for at in range(0, len(prompts), ROWS)
+        ]
         read = Read(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
         return FormState(read, torch.from_numpy(np.stack([offsets(canvas) for canvas in canvases])))
 
@@ -81,7 +86,9 @@ class FormDenoiser:
         return Nothing(len(state.offset))
 
     @torch.inference_mode()
-    def denoise(self, state: FormState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Nothing) -> tuple[Tensor, Nothing]:
+    def denoise(
+        self, state: FormState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Nothing
+    ) -> tuple[Tensor, Nothing]:
         status = torch.where(trail, PINNED, torch.where(known, KNOWN, OPEN))
         held = torch.where(known, tokens, 0)
         parts = []
@@ -111,4 +118,6 @@ def padded(prompts: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
 
 def shortened(prompt: Tokens) -> Tokens:
     """A prompt that is too long, without its middle."""
-    return prompt if len(prompt) <= PROMPT else np.concatenate([prompt[: PROMPT // 2], prompt[-PROMPT // 2 :]])
+    return (
+        prompt if len(prompt) <= PROMPT else np.concatenate([prompt[: PROMPT // 2], prompt[-PROMPT // 2 :]])
+    )

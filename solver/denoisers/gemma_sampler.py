@@ -66,10 +66,15 @@ def one_canvas(denoiser: DiffusionGemma, prefix: Prefix) -> Tensor:
         p = logits.softmax(-1, dtype=torch.float32)
         drawn = torch.multinomial(p.view(-1, vocab), 1).view(canvas.shape)
         entropy = entropies(logits)
-        taken = reference.entropy_bound(entropy, torch.ones_like(done)[:, None].expand_as(entropy), schedule.bound)
+        taken = reference.entropy_bound(
+            entropy, torch.ones_like(done)[:, None].expand_as(entropy), schedule.bound
+        )
         following, argmax = torch.where(taken, drawn, noise()), logits.argmax(-1)
         if best is not None and said is not None and done.any():  # rows that are done keep what they had
-            argmax, following = torch.where(done[:, None], best, argmax), torch.where(done[:, None], canvas, following)
+            argmax, following = (
+                torch.where(done[:, None], best, argmax),
+                torch.where(done[:, None], canvas, following),
+            )
             logits = torch.where(done[:, None, None], said, logits)
         canvas, best = following, argmax
         done = done | (stable(history, best, schedule.stable) & calm(logits, schedule.calm))

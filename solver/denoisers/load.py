@@ -26,7 +26,9 @@ def load(name: str, task: str, vocab: int, loops: int | None = None) -> Denoiser
     folder = checkpoint.SHIPPED / task if name == "compact" else Path(name)
     if not folder.is_dir():
         known = ", ".join(NAMES)
-        raise checkpoint.CheckpointError(f"unknown denoiser {name!r}: neither one of {known} nor a checkpoint's folder")
+        raise checkpoint.CheckpointError(
+            f"unknown denoiser {name!r}: neither one of {known} nor a checkpoint's folder"
+        )
     network, _ = checkpoint.load(folder, task)
     if isinstance(network, TextNetwork) and not network.config.causal:
         return FormDenoiser(network, name=name)

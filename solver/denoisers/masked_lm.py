@@ -72,7 +72,9 @@ class MaskedLM:
     def __post_init__(self) -> None:
         self.vocab = int(self.model.config.vocab_size)
         if not 0 <= self.mask_token < self.vocab:
-            raise ValueError(f"the mask token {self.mask_token} is not in the model's vocabulary of {self.vocab}")
+            raise ValueError(
+                f"the mask token {self.mask_token} is not in the model's vocabulary of {self.vocab}"
+            )
         self.forbidden: tuple[int, ...] = (self.mask_token,)
         # a mask-only model's confidence does not flag visible wrong tokens: violations alone take a cell back
         self.policy = Policy(
@@ -96,14 +98,19 @@ class MaskedLM:
     @property
     def context(self) -> int | None:
         """The most tokens it has positions for, prompt and canvas together, where its configuration says so."""
-        found = (getattr(self.model.config, name, None) for name in ("max_position_embeddings", "max_sequence_length"))
+        found = (
+            getattr(self.model.config, name, None)
+            for name in ("max_position_embeddings", "max_sequence_length")
+        )
         return next((int(limit) for limit in found if limit), None)
 
     @torch.inference_mode()
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> MaskedState:
         """Raises ValueError where a prompt is empty and the model is shifted: its first cell is said by what stands before it."""
         if self.shift and not all(len(canvas.prompt) for canvas in canvases):
-            raise ValueError("a prompt needs at least one token: this model's first cell is predicted by the token before it")
+            raise ValueError(
+                "a prompt needs at least one token: this model's first cell is predicted by the token before it"
+            )
         found, index = different(canvases)
         prompts = tuple(torch.tensor(prompt, device=self.model.device) for prompt in found)
         caches = tuple(map(self.read, prompts)) if self.prefix_cache else ()
@@ -112,13 +119,17 @@ class MaskedLM:
     def read(self, prompt: Tensor) -> Any:
         """The cache of a prompt (P,), and the logits behind its last token, for models that are shifted."""
         output = self.model(input_ids=prompt[None], use_cache=True)
-        found = output.cache if hasattr(output, "cache") else output.past_key_values  # renamed in transformers 5.24
+        found = (
+            output.cache if hasattr(output, "cache") else output.past_key_values
+        )  # renamed in transformers 5.24
         return found, output.logits[:, -1:]
 
     def extend(self, state: MaskedState, block: Tensor) -> MaskedState:
         """The state after each row's finished canvas, ``block`` (B, L): a longer prompt."""
         written = block.to(self.model.device)
-        prompts = tuple(torch.cat([state.prompts[i], row]) for i, row in zip(state.index, written, strict=True))
+        prompts = tuple(
+            torch.cat([state.prompts[i], row]) for i, row in zip(state.index, written, strict=True)
+        )
         caches = tuple(map(self.read, prompts)) if self.prefix_cache else ()
         return MaskedState(prompts, tuple(range(len(prompts))), caches, state.cells)
 
@@ -126,7 +137,9 @@ class MaskedLM:
         return Nothing(tuple(len(state.prompts[i]) for i in state.index))
 
     @torch.inference_mode()
-    def denoise(self, state: MaskedState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Nothing) -> tuple[Tensor, Nothing]:
+    def denoise(
+        self, state: MaskedState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Nothing
+    ) -> tuple[Tensor, Nothing]:
         """Rows whose prompts are equally long go through the model together: no padding, whose meaning differs from model to
         model."""
         canvas = torch.where(known, tokens, self.mask_token).to(self.model.device)
@@ -134,7 +147,9 @@ class MaskedLM:
         groups: dict[int, list[int]] = {}
         for row, length in enumerate(after.lengths):
             groups.setdefault(state.index[row] if self.prefix_cache else length, []).append(row)
-        parts = [self.forward(state, [state.index[r] for r in rows], canvas[rows]) for rows in groups.values()]
+        parts = [
+            self.forward(state, [state.index[r] for r in rows], canvas[rows]) for rows in groups.values()
+        ]
         if len(parts) == 1:
             return parts[0].float(), after
         order = torch.tensor([row for rows in groups.values() for row in rows])

@@ -47,7 +47,9 @@ class Past:
     def split(self, rows: int, common: Sequence[str]) -> None:
         """From here on ``rows`` go their own ways; what has these names is looked at where it is, the rest is theirs."""
         self.common = {key: x for key, x in self.kept.items() if key[0] in common}
-        self.kept = {key: x.expand(rows, *x.shape[1:]) for key, x in self.kept.items() if key not in self.common}
+        self.kept = {
+            key: x.expand(rows, *x.shape[1:]) for key, x in self.kept.items() if key not in self.common
+        }
 
     def select(self, rows: Sequence[int]) -> None:
         """Only these go on."""
@@ -96,7 +98,9 @@ class Around:
             at = (self.cells[..., None] + torch.arange(taps)).flatten(1)  # of the padded page
             place = F.pad(self.place, (radius, radius), value=-1).gather(1, at)
             self.windows = torch.where(place >= 0, place, size + at)
-        return self.add("near", layer, x)[torch.arange(rows)[:, None], self.windows].view(rows, size, taps * width)
+        return self.add("near", layer, x)[torch.arange(rows)[:, None], self.windows].view(
+            rows, size, taps * width
+        )
 
     def rotary(self, x: Tensor) -> Tensor:
         """(B, H, N, D), turned by their positions."""

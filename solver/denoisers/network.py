@@ -123,15 +123,24 @@ class Compact(nn.Module):
         look_near = "window" in c.mixers and "attention" not in c.mixers
         visible = near if look_near else None
         if not c.causal:
-            rows = [relations[r] == g for r in range(len(relations)) for g in sorted(set(relations[r].tolist())) if g >= 0]
+            rows = [
+                relations[r] == g
+                for r in range(len(relations))
+                for g in sorted(set(relations[r].tolist()))
+                if g >= 0
+            ]
             gather = torch.stack(rows).float() if rows else torch.zeros(0, cells, device=device)
             return Geometry(gather, gather.t().contiguous(), visible, board, None)
         if order is None:
             raise ValueError("the causal form needs to know the order of the cells")
         seen = before(order)
         gathers = [((r[:, None] == r[None, :]) & (r >= 0)[None, :])[None] & seen for r in relations]
-        gather = torch.cat(gathers, 1).float() if gathers else torch.zeros(len(order), 0, cells, device=device)
-        own = [torch.diag((r >= 0).float()) for r in relations]  # a cell hears its own view of each of its groups
+        gather = (
+            torch.cat(gathers, 1).float() if gathers else torch.zeros(len(order), 0, cells, device=device)
+        )
+        own = [
+            torch.diag((r >= 0).float()) for r in relations
+        ]  # a cell hears its own view of each of its groups
         spread = torch.cat([*own, torch.zeros(cells, 0, device=device)], 1).expand(len(order), -1, -1)
         visible = seen & visible if visible is not None else seen
         return Geometry(gather, spread, visible[:, None], board, order)
@@ -172,11 +181,19 @@ class Compact(nn.Module):
         ``said`` replaces ``x`` in outgoing messages. The causal form needs it: a cell's own token must reach later cells
         but not its own prediction. Where there is a compiled path for this network and device it is taken, in fp32.
         """
-        if self.compiles(state.device) and (geometry.order is None or len(state) < 255):  # the order goes there as bytes
-            first, heard, spoken = (t.transpose(0, 1).float() for t in (state, x, x if said is None else said))
-            order = torch.zeros(first.shape[:2], dtype=torch.uint8) if geometry.order is None else geometry.order
+        if self.compiles(state.device) and (
+            geometry.order is None or len(state) < 255
+        ):  # the order goes there as bytes
+            first, heard, spoken = (
+                t.transpose(0, 1).float() for t in (state, x, x if said is None else said)
+            )
+            order = (
+                torch.zeros(first.shape[:2], dtype=torch.uint8) if geometry.order is None else geometry.order
+            )
             board = replace(geometry.board, tokens=state.shape[2])
-            state = compiled.loops(board, loops, order, first, heard, spoken, self.parameters_in_order()).transpose(0, 1)
+            state = compiled.loops(
+                board, loops, order, first, heard, spoken, self.parameters_in_order()
+            ).transpose(0, 1)
             return state, self.read_out(state)
         kind = state.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.inner.weight.dtype
@@ -195,8 +212,15 @@ class Compact(nn.Module):
     def compiles(self, device: torch.device) -> bool:
         """Whether :mod:`solver.kernels.compiled` can stand in for :meth:`block`."""
         c = self.config
-        fits = c.state == "candidate" and c.mixers == ("relations",) and c.width % 16 == 0 and c.hidden % 16 == 0
-        return fits and device.type == "cpu" and self.inner.weight.dtype == torch.float32 and compiled.available()
+        fits = (
+            c.state == "candidate" and c.mixers == ("relations",) and c.width % 16 == 0 and c.hidden % 16 == 0
+        )
+        return (
+            fits
+            and device.type == "cpu"
+            and self.inner.weight.dtype == torch.float32
+            and compiled.available()
+        )
 
     def parameters_in_order(self) -> list[Tensor | None]:
         """Weight and bias of every product, in the order of ``compiled.KINDS``."""
@@ -228,7 +252,9 @@ class Compact(nn.Module):
 
     def fused(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of ``message`` and ``inner`` as one linear map."""
-        return torch.cat([self.message.weight, self.inner.weight]), torch.cat([self.message.bias, self.inner.bias])
+        return torch.cat([self.message.weight, self.inner.weight]), torch.cat(
+            [self.message.bias, self.inner.bias]
+        )
 
     def flops(self, board: compiled.Board, loops: int) -> int:
         """Floating-point operations of one row's forward: matrix products, and the additions that pooling needs."""

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
-OPEN, PINNED, KNOWN, NOISE = range(4)  # what a cell holds: nothing, a given, an accepted token, a random token
+OPEN, PINNED, KNOWN, NOISE = range(
+    4
+)  # what a cell holds: nothing, a given, an accepted token, a random token
 
 
 def fast_bf16() -> bool:
@@ -34,7 +36,9 @@ def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def turns(first: int, size: int, half: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+def turns(
+    first: int, size: int, half: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Cosines and signed sines (N, D) of ``size`` positions from ``first`` on."""
     with torch.inference_mode(False):  # they are kept, and may be wanted in training
         rate = 10_000.0 ** (-torch.arange(half, device=device) / half)

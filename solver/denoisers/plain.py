@@ -73,7 +73,9 @@ class Plain(nn.Module):
         self.start = nn.Parameter(0.02 * torch.randn(c.width))
         self.token = nn.Embedding(c.vocab, c.width)
         self.cell = nn.Embedding(c.cells, c.width)
-        self.next = nn.Embedding(c.cells + 1, c.width) if c.order == "index" else None  # the last: no cell is next
+        self.next = (
+            nn.Embedding(c.cells + 1, c.width) if c.order == "index" else None
+        )  # the last: no cell is next
         self.layers = nn.ModuleList([Layer(c) for _ in range(c.layers)])
         self.normed = nn.RMSNorm(c.width)
         self.head = nn.Linear(c.width, c.vocab if c.order == "index" else c.cells * c.vocab)

@@ -47,9 +47,13 @@ def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[TextDenoi
     mask = tokenizer.mask_token_id if mask is None else mask
     if kind != "diffusion_gemma" and mask is None:
         made = ", ".join(config.architectures or [kind])
-        raise ModelError(f"{name}: {made} writes left to right (it has no mask token); a diffusion model is needed")
+        raise ModelError(
+            f"{name}: {made} writes left to right (it has no mask token); a diffusion model is needed"
+        )
     settings = {"dtype": "auto", "use_safetensors": True, **remote}
-    model = attempt(name, "weights", lambda: model_class(config, transformers).from_pretrained(name, **settings)).to(device)
+    model = attempt(
+        name, "weights", lambda: model_class(config, transformers).from_pretrained(name, **settings)
+    ).to(device)
     return adapt(model, tokenizer, name), tokenizer
 
 
@@ -66,7 +70,9 @@ def model_class(config: Any, transformers: Any) -> Any:
 def left_to_right(name: str, kind: Any) -> None:
     """Raises :class:`ModelError` for classes of transformers that see nothing but what stands before."""
     made = getattr(kind, "__name__", "")
-    if getattr(kind, "__module__", "").startswith("transformers.models.") and made.endswith(("ForCausalLM", "LMHeadModel")):
+    if getattr(kind, "__module__", "").startswith("transformers.models.") and made.endswith(
+        ("ForCausalLM", "LMHeadModel")
+    ):
         raise ModelError(f"{name}: {made} writes left to right; a diffusion model is needed")
 
 
@@ -82,7 +88,9 @@ def adapt(model: Any, tokenizer: Any, name: str | None = None) -> TextDenoiser:
     mask = getattr(config, "mask_token_id", None)
     mask = getattr(tokenizer, "mask_token_id", None) if mask is None else mask
     if mask is None:
-        raise ModelError(f"{type(model).__name__} has no mask token: it writes left to right, and a diffusion model is needed")
+        raise ModelError(
+            f"{type(model).__name__} has no mask token: it writes left to right, and a diffusion model is needed"
+        )
     lower = kind.lower()
     return MaskedLM(
         model,
@@ -102,7 +110,9 @@ def attempt(name: str, what: str, load: Any) -> Any:
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         said = " ".join(str(error).split())
         if "trust_remote_code" in said:
-            raise ModelError(f"{name}: comes with Python of its own, which runs only with --trust-remote-code") from error
+            raise ModelError(
+                f"{name}: comes with Python of its own, which runs only with --trust-remote-code"
+            ) from error
         if not Path(name).is_dir():
             raise ModelError(f"{name}: neither a folder nor a model that can be fetched from here") from error
         raise ModelError(f"{name}: its {what} cannot be read ({said[:160]})") from error
@@ -136,7 +146,9 @@ def reachable(name: str) -> None:
     try:
         socket.create_connection((address.hostname or "", address.port or 443), timeout=5).close()
     except OSError as error:
-        raise ModelError(f"{name}: no such folder, and {address.hostname} cannot be reached from here") from error
+        raise ModelError(
+            f"{name}: no such folder, and {address.hostname} cannot be reached from here"
+        ) from error
 
 
 def enough_memory(name: str, config: Any, device: str) -> None:
@@ -151,7 +163,10 @@ def enough_memory(name: str, config: Any, device: str) -> None:
         raise ModelError(f"{name}: no safetensors weights there{kept}")
     needed = sum(file.stat().st_size for file in files)
     if index.is_file():
-        needed = max(needed, int(json.loads(index.read_text(encoding="utf-8")).get("metadata", {}).get("total_size", 0)))
+        needed = max(
+            needed,
+            int(json.loads(index.read_text(encoding="utf-8")).get("metadata", {}).get("total_size", 0)),
+        )
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     canvas = getattr(config, "canvas_length", None) or 256
     needed += 2 * 4 * canvas * int(getattr(text, "vocab_size", 0))  # its logits, and one copy

@@ -25,7 +25,9 @@ def different(canvases: Sequence[Canvas]) -> tuple[list[Tokens], tuple[int, ...]
 def chat(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
     """Messages as token ids: by the tokenizer's chat template, or where it has none, their contents in a row."""
     if getattr(tokenizer, "chat_template", None):
-        return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
+        return list(
+            tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+        )
     text = "\n".join(message["content"] for message in messages) + "\n"
     ids = list(tokenizer.encode(text))
     first = tokenizer.bos_token_id
@@ -36,7 +38,9 @@ def fits(denoiser: TextDenoiser, prompt: int, cells: int) -> None:
     """Raises ModelError where ``prompt`` tokens and ``cells`` to write are more than the model has positions for."""
     most = denoiser.context
     if most is not None and prompt + cells > most:
-        raise ModelError(f"a prompt of {prompt} tokens and {cells} to write are over the model's context of {most}")
+        raise ModelError(
+            f"a prompt of {prompt} tokens and {cells} to write are over the model's context of {most}"
+        )
 
 
 def cached(function: Callable[..., Any], found: Any) -> dict[str, Any]:
@@ -66,7 +70,11 @@ def token_bytes(tokenizer: Any) -> list[bytes]:
         table = {symbol: byte for byte, symbol in byte_symbols().items()}
 
         def plain(text: str) -> bytes:
-            return bytes(table[symbol] for symbol in text) if all(symbol in table for symbol in text) else text.encode()
+            return (
+                bytes(table[symbol] for symbol in text)
+                if all(symbol in table for symbol in text)
+                else text.encode()
+            )
 
     elif '"ByteFallback"' in decoder or "\u2581" in decoder or '"Metaspace"' in decoder:
 

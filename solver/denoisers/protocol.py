@@ -59,7 +59,9 @@ class Denoiser(Protocol):
     def start(self, state: Any) -> Any:
         """The :class:`Aux` that a first forward begins with."""
 
-    def denoise(self, state: Any, tokens: Tensor, known: Tensor, trail: Tensor, aux: Any) -> tuple[Tensor, Any]:
+    def denoise(
+        self, state: Any, tokens: Tensor, known: Tensor, trail: Tensor, aux: Any
+    ) -> tuple[Tensor, Any]:
         """One forward: fp32 logits (B, L, V), on any device, and the next aux, from ``tokens`` (B, L), meaningful where
         ``known`` (B, L).
 

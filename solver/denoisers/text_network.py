@@ -211,7 +211,11 @@ class Pointing(nn.Module):
         word, before, item, item_before = (part.to(score.dtype) for part in same)
         (own, own_before), (first, first_before) = self.same.to(score.dtype)
         heard = shares(score + own * word + own_before * before + hidden) @ self.split(plain_value)
-        score = self.split(pointed) @ self.split(key).transpose(-1, -2) + first * item + first_before * item_before
+        score = (
+            self.split(pointed) @ self.split(key).transpose(-1, -2)
+            + first * item
+            + first_before * item_before
+        )
         touched = shares(shifted(score, shift.back) + away) @ self.split(value)
         both = torch.cat([heard, touched], -1).transpose(1, 2).reshape(*x.shape[:2], -1)
         result: Tensor = x + self.mixed(both)
@@ -279,7 +283,9 @@ class TextNetwork(nn.Module):
         self.status = nn.Embedding(3, d)
         self.word, self.word_before = nn.Embedding(c.words, d), nn.Linear(d, d, bias=False)
         self.offset = nn.Embedding(c.offsets, d)
-        self.item = None if c.causal else nn.Embedding(c.offsets, d)  # left to right all offsets are an item's
+        self.item = (
+            None if c.causal else nn.Embedding(c.offsets, d)
+        )  # left to right all offsets are an item's
         self.readers = nn.ModuleList([Mixing(c, False) for _ in range(c.readers)])
         self.layers = nn.ModuleList([Mixing(c, c.causal) for _ in range(c.layers)])
         self.pointing = nn.ModuleList([Pointing(c) for _ in range(c.layers)])
@@ -289,7 +295,13 @@ class TextNetwork(nn.Module):
         self.same = nn.Parameter(torch.full((2,), 4.0))
         self.gate = nn.Linear(d, 1)
         self.head = nn.Linear(d, c.vocab)
-        for table in (self.token, self.status, self.offset, self.word, *([self.item] if self.item is not None else [])):
+        for table in (
+            self.token,
+            self.status,
+            self.offset,
+            self.word,
+            *([self.item] if self.item is not None else []),
+        ):
             nn.init.normal_(table.weight, std=0.1)
 
     def embed(self, tokens: Tensor, word: Tensor, before: Tensor) -> Tensor:
@@ -307,7 +319,9 @@ class TextNetwork(nn.Module):
         hidden = torch.where(there, 0.0, -1e4)[:, None, None]
         for layer in self.readers:
             assert isinstance(layer, Mixing)
-            x = layer.think(layer.look(layer.neighbours(x), hidden)) * here  # behind the prompt there is nothing, not even a bias
+            x = (
+                layer.think(layer.look(layer.neighbours(x), hidden)) * here
+            )  # behind the prompt there is nothing, not even a bias
         return Read(x, prompt, there, word, before)
 
     def forward(self, read: Read, tokens: Tensor, status: Tensor, offset: Tensor) -> Tensor:
@@ -316,7 +330,11 @@ class TextNetwork(nn.Module):
         c = self.config
         tokens = torch.where(status == OPEN, c.vocab, tokens)
         word, before = word_codes(tokens, c.words)
-        x = self.embed(tokens, word, before) + self.status(status) + self.offset(offset.clamp_max(c.offsets - 1))
+        x = (
+            self.embed(tokens, word, before)
+            + self.status(status)
+            + self.offset(offset.clamp_max(c.offsets - 1))
+        )
         index, behind = torch.arange(tokens.shape[1], device=tokens.device), 0 if c.causal else 1
         place = (index - offset.clamp_max(c.offsets - 1) - behind).clamp_min(0)
         key = slot_key = word.gather(1, place)
@@ -342,12 +360,18 @@ class TextNetwork(nn.Module):
         offset = offset.clamp(0, c.offsets - 1)[:, None]
         known = torch.full_like(offset, KNOWN)
         words, befores = word_codes(past.add("token", 0, previous[:, None]), c.words)
-        x = self.embed(previous[:, None], words[:, -1:], befores[:, -1:]) + self.status(known) + self.offset(offset)
+        x = (
+            self.embed(previous[:, None], words[:, -1:], befores[:, -1:])
+            + self.status(known)
+            + self.offset(offset)
+        )
         hidden = torch.where(read.there, 0.0, -1e4)[:, None, None]
         at = (past.cells - offset).clamp_min(0)
         key, place = words.gather(1, at), at[..., None].expand(-1, -1, c.width)
         shift, same = Shift.of(offset, hidden), Same.of(key, key, read)
-        for number, (layer, pointing, fetch) in enumerate(zip(self.layers, self.pointing, self.anchors, strict=True)):
+        for number, (layer, pointing, fetch) in enumerate(
+            zip(self.layers, self.pointing, self.anchors, strict=True)
+        ):
             assert isinstance(layer, Mixing)
             x = layer.next_neighbours(x, past, number)
             x = x + fetch(past.add("state", number, x).gather(1, place))
@@ -359,7 +383,11 @@ class TextNetwork(nn.Module):
     def read_out(self, x: Tensor, read: Read, shift: Shift, same: Same) -> Tensor:
         """A mixture of a byte of one's own and the one that is pointed to (pointer-generator; See et al. 2017)."""
         x = self.normed(x)
-        score = self.query(x) @ self.key(self.normed_prompt(read.state)).transpose(-1, -2) / math.sqrt(x.shape[-1])
+        score = (
+            self.query(x)
+            @ self.key(self.normed_prompt(read.state)).transpose(-1, -2)
+            / math.sqrt(x.shape[-1])
+        )
         score = score + self.same[0] * same.item[:, 0] + self.same[1] * same.item_before[:, 0]
         pointed = (shifted(score, shift.back[:, 0]) + shift.away[:, 0]).float().softmax(-1)
         copied = torch.zeros(*x.shape[:2], self.config.vocab, device=x.device)
@@ -373,7 +401,10 @@ class TextNetwork(nn.Module):
         """Floating-point operations of one row's forward, the reading of the prompt left out: matrix products."""
         c = self.config
         d, taps = c.width, c.radius + 1 if c.causal else 2 * c.radius + 1
-        a_layer = 2 * cells * (taps * d * d + 4 * d * d + 2 * d * c.hidden + d * d + 4 * d * d) + 2 * prompt * 4 * d * d
+        a_layer = (
+            2 * cells * (taps * d * d + 4 * d * d + 2 * d * c.hidden + d * d + 4 * d * d)
+            + 2 * prompt * 4 * d * d
+        )
         a_layer += 2 * 2 * cells * d * (cells + 2 * prompt)
         return c.layers * a_layer + 2 * cells * d * (c.vocab + d + prompt) + 2 * prompt * d * d
 
@@ -381,5 +412,8 @@ class TextNetwork(nn.Module):
         """Of reading a prompt, which happens once a problem."""
         c = self.config
         d = c.width
-        a_layer = 2 * prompt * ((2 * c.radius + 1) * d * d + 4 * d * d + 2 * d * c.hidden) + 2 * 2 * prompt * prompt * d
+        a_layer = (
+            2 * prompt * ((2 * c.radius + 1) * d * d + 4 * d * d + 2 * d * c.hidden)
+            + 2 * 2 * prompt * prompt * d
+        )
         return c.readers * a_layer

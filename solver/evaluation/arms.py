@@ -56,8 +56,16 @@ class Arm:
 
 
 DIFFUSION = [Arm("diffusion-oneshot", "compact", "oneshot"), Arm("diffusion-alone", "compact", "alone")]
-DIFFUSION += [Arm("diffusion", "compact", "checks"), Arm("random", "random", "checks"), Arm("prior", "prior", "checks")]
-CHECKS: dict[Mode, Checks] = {"raw": "none", "mask": "mask", "backtracking": "backtrack"}  # of the left-to-right modes
+DIFFUSION += [
+    Arm("diffusion", "compact", "checks"),
+    Arm("random", "random", "checks"),
+    Arm("prior", "prior", "checks"),
+]
+CHECKS: dict[Mode, Checks] = {
+    "raw": "none",
+    "mask": "mask",
+    "backtracking": "backtrack",
+}  # of the left-to-right modes
 MODES: dict[str, Mode] = {"": "raw", "-masked": "mask", "-backtracking": "backtracking"}
 LEFT_TO_RIGHT = [Arm(model + suffix, model, mode) for model in DECODERS for suffix, mode in MODES.items()]
 ARMS = {arm.name: arm for arm in (*DIFFUSION, *LEFT_TO_RIGHT)}
@@ -85,7 +93,9 @@ class Settings:
 
     def folder(self, model: str) -> str:
         """Where a model's checkpoint is."""
-        return dict(self.checkpoints).get(model, str(checkpoint.SHIPPED / SHIPPED[model]) if model in SHIPPED else model)
+        return dict(self.checkpoints).get(
+            model, str(checkpoint.SHIPPED / SHIPPED[model]) if model in SHIPPED else model
+        )
 
 
 def denoiser(arm: Arm, settings: Settings) -> Denoiser:
@@ -123,13 +133,21 @@ def attempt(arm: Arm, grids: Grids, settings: Settings, policy: Policy | None = 
     if arm.mode in CHECKS:
         model, checks = decoder(arm.model, settings), CHECKS[arm.mode]
         started = time.perf_counter()
-        return gather(decode(task, problems, model, checks, settings.budget, settings.seed, settings.batch), len(grids), started)
+        return gather(
+            decode(task, problems, model, checks, settings.budget, settings.seed, settings.batch),
+            len(grids),
+            started,
+        )
     network = denoiser(arm, settings)
     policy = policy or network.policy
     if arm.mode != "checks":
         policy, settings = replace(policy, checks=False), replace(settings, forwards=1)
     started = time.perf_counter()
-    return gather(solve(task, problems, network, policy, settings.budget, settings.seed, settings.batch), len(grids), started)
+    return gather(
+        solve(task, problems, network, policy, settings.budget, settings.seed, settings.batch),
+        len(grids),
+        started,
+    )
 
 
 def gather(events: Iterator[tuple[int, Any]], count: int, started: float) -> Attempt:

@@ -34,7 +34,11 @@ Marks = dict[str, bool]
 STRATA = ((1, 2), (3, 5), (6, 10), (11, 40))  # tokens of a hole
 GFLOP = (0.3, 1.0, 3.0, 10.0, 30.0)
 SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-RIGHT = {"code-infill": "exact", "code-dependent": "renamed", "code-others": "renamed"}  # what counts as right
+RIGHT = {
+    "code-infill": "exact",
+    "code-dependent": "renamed",
+    "code-others": "renamed",
+}  # what counts as right
 OURS = "diffusion"
 NEW = 0.5  # of what a function says, at most, stands in functions of the training too
 
@@ -51,7 +55,9 @@ def graded(hole: Hole, answer: Answer) -> Marks:
         "renamed": good and same_up_to_renaming(hole.source, text),
         "compiles": good,
         "unknown": good and any(fault.rule != "syntax" for fault in hole.finder.faults(text, spans)),
-        "doubled": any(repeats(fill, hole.source[b:]) for fill, (_, b) in zip(answer.fills, hole.spans, strict=True)),
+        "doubled": any(
+            repeats(fill, hole.source[b:]) for fill, (_, b) in zip(answer.fills, hole.spans, strict=True)
+        ),
     }
 
 
@@ -61,13 +67,25 @@ def repeats(fill: str, after: str, least: int = 4) -> bool:
     return any(end.endswith(begin[:size]) for size in range(least, len(begin) + 1))
 
 
-def row(section: str, file: str, arm: str, some: Sequence[Hole], answers: Sequence[Answer], marks: Sequence[Marks]) -> Row:
+def row(
+    section: str, file: str, arm: str, some: Sequence[Hole], answers: Sequence[Answer], marks: Sequence[Marks]
+) -> Row:
     """An arm's figures on some holes; the intervals draw the files that these are from."""
     paths = [hole.path for hole in some]
-    found: Row = {"section": section, "file": file, "arm": arm, "seed": 0, "holes": len(some), "files": len(set(paths))}
+    found: Row = {
+        "section": section,
+        "file": file,
+        "arm": arm,
+        "seed": 0,
+        "holes": len(some),
+        "files": len(set(paths)),
+    }
     for key in ("exact", "renamed", "compiles", "unknown", "doubled"):
         hits = np.array([mark[key] for mark in marks])
-        found |= {key: round(float(hits.mean()), 4), f"{key}_interval": [round(x, 4) for x in interval(hits, paths)]}
+        found |= {
+            key: round(float(hits.mean()), 4),
+            f"{key}_interval": [round(x, 4) for x in interval(hits, paths)],
+        }
     found["first_compiles"] = round(float(np.mean([answer.first for answer in answers])), 4)
     key = RIGHT[section]
     hits = np.array([mark[key] for mark in marks])
@@ -86,9 +104,14 @@ def infill(some: Sequence[Hole], arms: dict[str, Arm], section: str = "code-infi
     denoiser is ahead of it."""
     lengths = [max(hole.lengths) for hole in some]
     groups: dict[str, Sequence[int]] = {"all": range(len(some))}
-    groups |= {kind: [n for n, hole in enumerate(some) if hole.kind == kind] for kind in sorted({hole.kind for hole in some})}
+    groups |= {
+        kind: [n for n, hole in enumerate(some) if hole.kind == kind]
+        for kind in sorted({hole.kind for hole in some})
+    }
     if section == "code-infill":
-        groups |= {f"{a} to {b} tokens": [n for n, size in enumerate(lengths) if a <= size <= b] for a, b in STRATA}
+        groups |= {
+            f"{a} to {b} tokens": [n for n, size in enumerate(lengths) if a <= size <= b] for a, b in STRATA
+        }
     groups["new"] = [n for n, hole in enumerate(some) if hole.known < NEW]
     found = dict[str, list[Marks]]()
     for name, arm in arms.items():
@@ -101,10 +124,14 @@ def infill(some: Sequence[Hole], arms: dict[str, Arm], section: str = "code-infi
             holes = [some[n] for n in numbers]
             yield row(section, file, name, holes, [answers[n] for n in numbers], [marks[n] for n in numbers])
             if OURS in found and name != OURS:
-                yield lead(section, file, name, holes, [found[OURS][n] for n in numbers], [marks[n] for n in numbers])
+                yield lead(
+                    section, file, name, holes, [found[OURS][n] for n in numbers], [marks[n] for n in numbers]
+                )
 
 
-def lead(section: str, file: str, arm: str, some: Sequence[Hole], ours: Sequence[Marks], theirs: Sequence[Marks]) -> Row:
+def lead(
+    section: str, file: str, arm: str, some: Sequence[Hole], ours: Sequence[Marks], theirs: Sequence[Marks]
+) -> Row:
     """How many more of the holes, of 1, the denoiser has right than an arm, with the interval of the paired difference."""
     key = RIGHT[section]
     better = np.array([int(a[key]) - int(b[key]) for a, b in zip(ours, theirs, strict=True)])
@@ -142,7 +169,10 @@ def edited(before: str, after: str) -> int:
     """The fewest words that are put in, left out or replaced on the way from one text to the other (Levenshtein's distance)."""
     a, b = words(before), words(after)
     for _ in range(2):  # what both begin with, and end with, needs none
-        same = next((number for number, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
+        same = next(
+            (number for number, (one, other) in enumerate(zip(a, b, strict=False)) if one != other),
+            min(len(a), len(b)),
+        )
         a, b = a[same:][::-1], b[same:][::-1]
     costs = list(range(len(b) + 1))
     for number, one in enumerate(a, 1):
@@ -174,7 +204,8 @@ def repairs(functions: Sequence[Function], models: dict[str, Denoiser], count: i
                     "compiles": found.error is None,
                     "restored": found.text == broken.original,
                     "alike": words(found.text) == words(broken.original),
-                    "edits": edited(broken.source, found.text) / max(1, edited(broken.source, broken.original)),
+                    "edits": edited(broken.source, found.text)
+                    / max(1, edited(broken.source, broken.original)),
                     "seconds": time.perf_counter() - started,
                     "forwards": found.counters.forwards,
                 }
@@ -184,14 +215,26 @@ def repairs(functions: Sequence[Function], models: dict[str, Denoiser], count: i
             if not mine:
                 continue
             files = [path for path, mark in zip(paths, marks, strict=True) if file in ("all", mark["kind"])]
-            line: Row = {"section": "code-repair", "file": file, "arm": name, "seed": 0, "functions": len(mine)}
+            line: Row = {
+                "section": "code-repair",
+                "file": file,
+                "arm": name,
+                "seed": 0,
+                "functions": len(mine),
+            }
             for key in ("compiles", "restored", "alike"):
                 hits = np.array([mark[key] for mark in mine])
-                line |= {key: round(float(hits.mean()), 4), f"{key}_interval": [round(x, 4) for x in interval(hits, files)]}
+                line |= {
+                    key: round(float(hits.mean()), 4),
+                    f"{key}_interval": [round(x, 4) for x in interval(hits, files)],
+                }
             edits = [mark["edits"] for mark in mine if mark["compiles"]]
             line["edits_median"] = round(float(np.median(edits)), 3) if edits else None
             line["forwards_mean"] = round(float(np.mean([mark["forwards"] for mark in mine])), 2)
-            line["ms"] = {f"p{p}": round(1e3 * float(np.percentile([mark["seconds"] for mark in mine], p)), 1) for p in (50, 95)}
+            line["ms"] = {
+                f"p{p}": round(1e3 * float(np.percentile([mark["seconds"] for mark in mine], p)), 1)
+                for p in (50, 95)
+            }
             yield line
     for kind, one in localisation(some, suspects).items():
         yield {

@@ -88,8 +88,14 @@ def one_shot(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
     def run(hole: Hole) -> Answer:
         sizes, asked = hole.lengths if oracle else [roomy(len(hole.spans))] * len(hole.spans), hole.posed
         started = time.perf_counter()
-        edit = Edit.of(asked.source, asked.spans, sizes, edits.page_size(asked.source, asked.spans, sizes), exact=oracle)
-        outcome = next(e for _, e in solve(task, [edit], model, policy, Budget(forwards=1), seed, 1) if isinstance(e, Outcome))
+        edit = Edit.of(
+            asked.source, asked.spans, sizes, edits.page_size(asked.source, asked.spans, sizes), exact=oracle
+        )
+        outcome = next(
+            e
+            for _, e in solve(task, [edit], model, policy, Budget(forwards=1), seed, 1)
+            if isinstance(e, Outcome)
+        )
         fills = edit.page.written(outcome.tokens)
         cost = outcome.counters
         return Answer(fills, ok(hole, fills), cost.forwards, cost.flops / 1e9, time.perf_counter() - started)
@@ -98,7 +104,12 @@ def one_shot(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
 
 
 def left_to_right(
-    network: CodeNetwork, order: Order, tries: int = 1, likeliest: bool = False, temperature: float = 0.6, seed: int = SEED
+    network: CodeNetwork,
+    order: Order,
+    tries: int = 1,
+    likeliest: bool = False,
+    temperature: float = 0.6,
+    seed: int = SEED,
 ) -> Arm:
     """The likeliest tokens and ``tries`` - 1 draws, written side by side. The first that passes the checks is taken, or with
     ``likeliest``, of all that pass, the one it finds likeliest. Its page shows 256 tokens, and what it writes comes behind them,
@@ -111,7 +122,10 @@ def left_to_right(
         some = write(network, page, order, temperatures, seed)
         texts = dict[tuple[str, ...], float]()  # in order, each once
         for one in some:
-            fills = tuple(Vocabulary.load().decode(tokens, at) for tokens, at in zip(one.fills, page.indents, strict=True))
+            fills = tuple(
+                Vocabulary.load().decode(tokens, at)
+                for tokens, at in zip(one.fills, page.indents, strict=True)
+            )
             texts.setdefault(fills, one.log_p)
         first, *_ = ways = [*texts]
         if likeliest:
@@ -178,7 +192,9 @@ class NGram:
         return 0
 
 
-def arms(network: CodeNetwork | None, baseline: CodeNetwork | None, functions: Sequence[Function]) -> dict[str, Arm]:
+def arms(
+    network: CodeNetwork | None, baseline: CodeNetwork | None, functions: Sequence[Function]
+) -> dict[str, Arm]:
     """All arms whose checkpoint is there; the controls always."""
     found, v = dict[str, Arm](), Vocabulary.load()
     if network is not None:
@@ -199,7 +215,9 @@ def arms(network: CodeNetwork | None, baseline: CodeNetwork | None, functions: S
     return found
 
 
-def networks(folder: Path | None = None, baseline: Path | None = None) -> tuple[CodeNetwork | None, CodeNetwork | None]:
+def networks(
+    folder: Path | None = None, baseline: Path | None = None
+) -> tuple[CodeNetwork | None, CodeNetwork | None]:
     """The denoiser and the baseline, from folders or as shipped; None for one that is not shipped. Raises CheckpointError."""
     found = list[CodeNetwork | None]()
     for chosen, name in ((folder, "code"), (baseline, "code-ar")):

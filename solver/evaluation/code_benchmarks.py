@@ -28,7 +28,10 @@ import numpy as np
 
 from solver.evaluation.sandbox import Ran, run
 
-SECONDS, MEMORY = 10.0, 1 << 30  # for one program, or one test of it: Codeforces gives 1 to 5 s and 256 MB to C++
+SECONDS, MEMORY = (
+    10.0,
+    1 << 30,
+)  # for one program, or one test of it: Codeforces gives 1 to 5 s and 256 MB to C++
 HOLE = "{{completion}}"
 Row = Mapping[str, Any]
 
@@ -142,10 +145,14 @@ def main(folder: Path, count: int = 40) -> None:
         found = list(with_truth(sample(problems(folder, name), count)))
         spent = sorted(ran.seconds for _, ran in found)
         right = sum(ran.ok for _, ran in found)
-        print(f"{name}: {right} of {len(found)}; seconds: median {spent[len(spent) // 2]:.2f}, most {spent[-1]:.2f}")
+        print(
+            f"{name}: {right} of {len(found)}; seconds: median {spent[len(spent) // 2]:.2f}, most {spent[-1]:.2f}"
+        )
         for problem, ran in found:
             if not ran.ok:
-                print(f"  {problem.name}: {ran.status} {ran.stderr_tail.strip().splitlines()[-1:]} {ran.stdout[:60]!r}")
+                print(
+                    f"  {problem.name}: {ran.status} {ran.stderr_tail.strip().splitlines()[-1:]} {ran.stdout[:60]!r}"
+                )
 
 
 if __name__ == "__main__":

@@ -48,7 +48,11 @@ def converted(folder: Path, count: int | None) -> tuple[list[Converted], Counter
     lines = gzip.decompress((folder / "great_varmisuse_dev.jsonl.gz").read_bytes()).splitlines()
     reasons = Counter[str]()
     found = [varmisuse(json.loads(line), reasons) for line in lines]
-    some = [one for one in found if one is not None and one.span is not None and set(one.targets) <= set(one.candidates)]
+    some = [
+        one
+        for one in found
+        if one is not None and one.span is not None and set(one.targets) <= set(one.candidates)
+    ]
     reasons["no bug"] += sum(one is not None and one.span is None for one in found)
     return some[:count], reasons
 
@@ -56,17 +60,26 @@ def converted(folder: Path, count: int | None) -> tuple[list[Converted], Counter
 def others(folder: Path, count: int | None) -> list[Hole]:
     """Sets of dependent holes, at most ``count`` of each kind, in HumanEval's solutions and in those functions of the misuse data
     that have no bug. The programs of the latter are not there: what is used and not defined around the holes is defined there."""
-    whole = {one.name.rsplit("/", 1)[0]: one.whole(one.truth) for one in problems(folder, "humaneval-single-line")}
+    whole = {
+        one.name.rsplit("/", 1)[0]: one.whole(one.truth) for one in problems(folder, "humaneval-single-line")
+    }
     lines = gzip.decompress((folder / "great_varmisuse_dev.jsonl.gz").read_bytes()).splitlines()
     some = (varmisuse(json.loads(line)) for line in lines)
     whole |= {f"GREAT/{n}": one.source for n, one in enumerate(some) if one is not None and one.span is None}
     functions = [Function(name, source, (0, len(source))) for name, source in whole.items()]
-    return [replace(one, defined=one.defined | used(one)) for one in holes(functions, dependent, count or len(functions))]
+    return [
+        replace(one, defined=one.defined | used(one))
+        for one in holes(functions, dependent, count or len(functions))
+    ]
 
 
 def used(hole: Hole) -> frozenset[str]:
     """Names that a source uses outside of its holes and nobody defines."""
-    outside = (one for one in remarks(hole.source) if all(one.span[1] <= a or b <= one.span[0] for a, b in hole.spans))
+    outside = (
+        one
+        for one in remarks(hole.source)
+        if all(one.span[1] <= a or b <= one.span[0] for a, b in hole.spans)
+    )
     return frozenset(one.name for one in outside if one.rule == "name")
 
 
@@ -78,7 +91,9 @@ def by_denoiser(network: CodeNetwork) -> Choose:
     def choose(one: Converted) -> str:
         assert one.span is not None
         room = [roomy(1)]
-        reading = Reading(task, Edit.of(one.source, [one.span], room, edits.page_size(one.source, [one.span], room)), model)
+        reading = Reading(
+            task, Edit.of(one.source, [one.span], room, edits.page_size(one.source, [one.span], room)), model
+        )
         page = reading.edit.page
         names = [(*page.encoded(0, name).tolist(), reading.blank) for name in one.candidates]
         begun = list(dict.fromkeys(name[:at] for name in names for at in range(len(name))))
@@ -87,7 +102,9 @@ def by_denoiser(network: CodeNetwork) -> Choose:
         for row, tokens in enumerate(begun):
             rows[row, start : start + len(tokens)] = tokens
             known[row, start : start + len(tokens)] = True
-        said, _ = reading.asked(rows, known, np.arange(len(begun)), np.array([start + len(tokens) for tokens in begun]))
+        said, _ = reading.asked(
+            rows, known, np.arange(len(begun)), np.array([start + len(tokens) for tokens in begun])
+        )
         log_p = {tokens: said[row] for row, tokens in enumerate(begun)}
         marks = [sum(float(log_p[name[:at]][name[at]]) for at in range(len(name))) for name in names]
         return one.candidates[int(np.argmax(marks))]
@@ -105,7 +122,9 @@ def left_to_right(network: CodeNetwork) -> Choose:
         for name in one.candidates:
             ids, wanted = spelled(page, "fim", [page.encoded(0, name)])
             tokens = torch.from_numpy(np.concatenate([[Vocabulary.load().size], ids[:-1]]))[None]
-            log_p = network.log_likelihood(tokens, tokens, tokens, torch.from_numpy(ids)[None], torch.from_numpy(wanted)[None])
+            log_p = network.log_likelihood(
+                tokens, tokens, tokens, torch.from_numpy(ids)[None], torch.from_numpy(wanted)[None]
+            )
             marks.append(float(log_p.sum()))
         return one.candidates[int(np.argmax(marks))]
 
@@ -118,7 +137,9 @@ def most_frequent(one: Converted) -> str:
     return max(one.candidates, key=lambda name: counts[name])
 
 
-def misuse(folder: Path, network: CodeNetwork | None, baseline: CodeNetwork | None, count: int | None) -> Iterator[Row]:
+def misuse(
+    folder: Path, network: CodeNetwork | None, baseline: CodeNetwork | None, count: int | None
+) -> Iterator[Row]:
     some, reasons = converted(folder, count)
     arms: dict[str, Choose] = {"most frequent": most_frequent}
     if network is not None:
@@ -166,8 +187,13 @@ def benchmarks(folder: Path, arms: dict[str, Arm], count: int | None) -> Iterato
                 except PageError:
                     fills.append(None)
                 taken.append(time.perf_counter() - started)
-            good = [fill is not None and compiles(one.whole(fill)) is None for one, fill in zip(some, fills, strict=True)]
-            right = [ok and passed(one, fill or "").ok for one, fill, ok in zip(some, fills, good, strict=True)]
+            good = [
+                fill is not None and compiles(one.whole(fill)) is None
+                for one, fill in zip(some, fills, strict=True)
+            ]
+            right = [
+                ok and passed(one, fill or "").ok for one, fill, ok in zip(some, fills, good, strict=True)
+            ]
             yield line(name, arm, tasks, right, good, taken)
 
 
@@ -198,7 +224,14 @@ def indentation(before: str) -> str:
     return own + ("\t" if "\t" in own else "    ") if last.rstrip().endswith(":") else own
 
 
-def line(name: str, arm: str, tasks: Sequence[str], right: Sequence[bool], good: Sequence[bool], taken: Sequence[float]) -> Row:
+def line(
+    name: str,
+    arm: str,
+    tasks: Sequence[str],
+    right: Sequence[bool],
+    good: Sequence[bool],
+    taken: Sequence[float],
+) -> Row:
     """An arm's figures; several problems may be made of one task, and the interval draws tasks."""
     return {
         "section": "code-benchmarks",
@@ -209,5 +242,9 @@ def line(name: str, arm: str, tasks: Sequence[str], right: Sequence[bool], good:
         "pass_1": round(float(np.mean(right)), 4),
         "pass_1_interval": [round(x, 4) for x in interval(np.array(right), tasks)],
         "compiles": round(float(np.mean(good)), 4),
-        **({"ms": {f"p{p}": round(1e3 * float(np.percentile(taken, p)), 1) for p in (50, 95)}} if taken else {}),
+        **(
+            {"ms": {f"p{p}": round(1e3 * float(np.percentile(taken, p)), 1) for p in (50, 95)}}
+            if taken
+            else {}
+        ),
     }

@@ -20,7 +20,9 @@ from solver.training.code_pages import alone
 SEED = 990_003
 LONGEST, MOST = 40, 8  # tokens of a hole, holes of a source
 RUN = 8  # tokens
-DUMMY = "?"  # stands in a hole for those who are to fill it: no Python, so that the source is an unfinished one
+DUMMY = (
+    "?"  # stands in a hole for those who are to fill it: no Python, so that the source is an unfinished one
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,9 @@ def bound(text: str) -> frozenset[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         symbols = symtable.symtable(text, "<file>", "exec").get_symbols()
-    return frozenset(one.get_name() for one in symbols if one.is_assigned() or one.is_imported() or one.is_namespace())
+    return frozenset(
+        one.get_name() for one in symbols if one.is_assigned() or one.is_imported() or one.is_namespace()
+    )
 
 
 def suits(hole: Hole) -> bool:

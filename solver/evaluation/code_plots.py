@@ -16,12 +16,17 @@ TITLES = {"gflop": "GFLOP a canvas", "seconds": "seconds a canvas"}
 
 def infill(rows: Sequence[Row]) -> Figure | None:
     """Exact matches of every arm by kind of hole, with intervals."""
-    found = [row for row in chosen(rows, "code-infill") if "tokens" not in row["file"] and row["file"] != "new"]
+    found = [
+        row for row in chosen(rows, "code-infill") if "tokens" not in row["file"] and row["file"] != "new"
+    ]
     if not found:
         return None
     files = ["all", *dict.fromkeys(row["file"] for row in found if row["file"] != "all")]
     arms = list(dict.fromkeys(row["arm"] for row in found))
-    dots = {file: {row["arm"]: (row["exact"], *row["exact_interval"]) for row in found if row["file"] == file} for file in files}
+    dots = {
+        file: {row["arm"]: (row["exact"], *row["exact_interval"]) for row in found if row["file"] == file}
+        for file in files
+    }
     return dotted(dots, arms, "exact, %", (2.4, 1.7), most=40)
 
 
@@ -34,7 +39,12 @@ def dependent(rows: Sequence[Row]) -> Figure | None:
     for panel, (name, title) in zip(axes, TITLES.items(), strict=True):
         for row in found:
             within = row[f"within_{name}"]
-            panel.plot([float(b) for b in within], [100 * s for s in within.values()], label=row["arm"], **line(row["arm"]))
+            panel.plot(
+                [float(b) for b in within],
+                [100 * s for s in within.values()],
+                label=row["arm"],
+                **line(row["arm"]),
+            )
         panel.set(xscale="log", xlabel=title, title="")
     axes[0].set_ylabel("sets of holes right, %")
     legend(figure, axes)
@@ -43,8 +53,15 @@ def dependent(rows: Sequence[Row]) -> Figure | None:
 
 def line(arm: str) -> dict[str, Any]:
     """The look of an arm, with dashes that tell its variants apart."""
-    dashes = {"ar-fim, likeliest of 16": "--", "ar-fim, likeliest of 256": "-.", "diffusion-oneshot, true length": "--"}
+    dashes = {
+        "ar-fim, likeliest of 16": "--",
+        "ar-fim, likeliest of 256": "-.",
+        "diffusion-oneshot, true length": "--",
+    }
     return {**look(arm), **({"linestyle": dashes[arm]} if arm in dashes else {})}
 
 
-PLOTS: dict[str, Callable[[Sequence[Row]], Figure | None]] = {"code_infill": infill, "code_dependent": dependent}
+PLOTS: dict[str, Callable[[Sequence[Row]], Figure | None]] = {
+    "code_infill": infill,
+    "code_dependent": dependent,
+}

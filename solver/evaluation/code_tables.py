@@ -13,7 +13,11 @@ Row = dict[str, Any]
 
 def cost(row: Row) -> list[str]:
     """Forwards, GFLOP, ms of the median and of the 95th percentile."""
-    return [f"{row['forwards_mean']:g}", f"{row['gflop_mean']:.3g}", f"{row['ms']['p50']:.3g} / {row['ms']['p95']:.3g}"]
+    return [
+        f"{row['forwards_mean']:g}",
+        f"{row['gflop_mean']:.3g}",
+        f"{row['ms']['p50']:.3g} / {row['ms']['p95']:.3g}",
+    ]
 
 
 def infill(rows: Sequence[Row]) -> str:
@@ -48,7 +52,9 @@ def infill(rows: Sequence[Row]) -> str:
 def ahead(rows: Sequence[Row], section: str) -> dict[str, str]:
     """By arm: how many points the denoiser is ahead of it."""
     return {
-        row["arm"]: f"{100 * row['lead']:+.1f} [{100 * row['lead_interval'][0]:.1f}, {100 * row['lead_interval'][1]:.1f}]"
+        row[
+            "arm"
+        ]: f"{100 * row['lead']:+.1f} [{100 * row['lead_interval'][0]:.1f}, {100 * row['lead_interval'][1]:.1f}]"
         for row in chosen(rows, f"{section}-lead")
         if row["file"] == "all"
     }
@@ -73,7 +79,9 @@ def by_file(rows: Sequence[Row], section: str, key: str) -> str:
 def dependent(rows: Sequence[Row], section: str = "code-dependent") -> str:
     """Every arm on holes that depend on each other: all right up to renaming, at most so many GFLOP or seconds each."""
     found, leads = [row for row in chosen(rows, section) if row["file"] == "all"], ahead(rows, section)
-    budgets = [(name, b) for name in ("gflop", "seconds") for b in (found[0][f"within_{name}"] if found else {})]
+    budgets = [
+        (name, b) for name in ("gflop", "seconds") for b in (found[0][f"within_{name}"] if found else {})
+    ]
     lines = [
         [
             row["arm"],
@@ -146,7 +154,10 @@ def benchmarks(rows: Sequence[Row]) -> str:
 def speed(rows: Sequence[Row]) -> str:
     """One hole at a time, warm."""
     points = ("p10", "p50", "p90", "p95", "p99", "p100")
-    lines = [[row["arm"], row["holes"], *(f"{row['ms'][p]:g}" for p in points)] for row in chosen(rows, "code-speed")]
+    lines = [
+        [row["arm"], row["holes"], *(f"{row['ms'][p]:g}" for p in points)]
+        for row in chosen(rows, "code-speed")
+    ]
     return table(["arm", "holes", *(f"ms, {'max' if p == 'p100' else p}" for p in points)], lines)
 
 

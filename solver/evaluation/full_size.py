@@ -27,7 +27,12 @@ from solver.trace import Budget
 
 def build(layers: int, experts: int, width: int, vocab: int, device: str) -> Any:
     """The model with the published sizes but for what is given, in bf16, its weights drawn on the device."""
-    from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig, Gemma4VisionConfig
+    from transformers import (
+        DiffusionGemmaConfig,
+        DiffusionGemmaForBlockDiffusion,
+        DiffusionGemmaTextConfig,
+        Gemma4VisionConfig,
+    )
 
     text = DiffusionGemmaTextConfig(
         vocab_size=vocab,
@@ -41,14 +46,20 @@ def build(layers: int, experts: int, width: int, vocab: int, device: str) -> Any
         top_k_experts=8,
         moe_intermediate_size=width // 4,
         sliding_window=1024,
-        layer_types=["full_attention" if n % 6 == 5 or n == layers - 1 else "sliding_attention" for n in range(layers)],
+        layer_types=[
+            "full_attention" if n % 6 == 5 or n == layers - 1 else "sliding_attention" for n in range(layers)
+        ],
     )
-    vision = Gemma4VisionConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1)
+    vision = Gemma4VisionConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1
+    )
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16 if device == "cuda" else torch.float32)
     try:
         with torch.device(device):
-            model = DiffusionGemmaForBlockDiffusion(DiffusionGemmaConfig(text_config=text, vision_config=vision))
+            model = DiffusionGemmaForBlockDiffusion(
+                DiffusionGemmaConfig(text_config=text, vision_config=vision)
+            )
     finally:
         torch.set_default_dtype(before)
     return model.eval().requires_grad_(False)  # type: ignore[no-untyped-call]  # torch does not say
@@ -96,8 +107,17 @@ def compare(model: Any, device: str, steps: int, prompt: int, repeats: int) -> d
 
 def main() -> None:
     """Measure and print, as a table and as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m solver.evaluation.full_size", description="Our loop against generate.")
-    for name, value in (("layers", 30), ("experts", 128), ("width", 2816), ("vocab", 262_144), ("steps", 16), ("prompt", 256)):
+    parser = argparse.ArgumentParser(
+        prog="python -m solver.evaluation.full_size", description="Our loop against generate."
+    )
+    for name, value in (
+        ("layers", 30),
+        ("experts", 128),
+        ("width", 2816),
+        ("vocab", 262_144),
+        ("steps", 16),
+        ("prompt", 256),
+    ):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
@@ -105,11 +125,15 @@ def main() -> None:
     model = build(options.layers, options.experts, options.width, options.vocab, device)
     weights = sum(weight.numel() for weight in model.parameters())
     where = torch.cuda.get_device_name() if device == "cuda" else "CPU"
-    print(f"{where}, torch {torch.__version__}, {weights / 1e9:.2f} B weights, {model.dtype}, {options.steps} steps")
+    print(
+        f"{where}, torch {torch.__version__}, {weights / 1e9:.2f} B weights, {model.dtype}, {options.steps} steps"
+    )
     found = compare(model, device, options.steps, options.prompt, options.repeats)
     for name, row in found.items():
         print(f"  {name:<9}" + "".join(f"{value:12.2f} {key}" for key, value in row.items()))
-    print(f"  the loop's tokens/s are {found['loop']['tokens/s'] / found['generate']['tokens/s']:.3f} of generate's")
+    print(
+        f"  the loop's tokens/s are {found['loop']['tokens/s'] / found['generate']['tokens/s']:.3f} of generate's"
+    )
     print(json.dumps({"device": where, "weights": weights, **vars(options), **found}))
 
 

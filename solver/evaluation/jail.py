@@ -28,7 +28,14 @@ BOX = "/box"  # the program's folder in a root of its own
 READ_SEARCH = 1 << 2  # CAP_DAC_READ_SEARCH
 PRIVATE, BIND, DETACH = 0x44000, 0x5000, 2  # MS_REC|MS_PRIVATE, MS_REC|MS_BIND, MNT_DETACH
 NOSUID, NODEV, NOEXEC = 2, 4, 8
-SPACES = {"cgroup": 0x02000000, "ipc": 0x08000000, "mount": 0x00020000, "net": 0x40000000, "pid": 0x20000000, "uts": 0x04000000}
+SPACES = {
+    "cgroup": 0x02000000,
+    "ipc": 0x08000000,
+    "mount": 0x00020000,
+    "net": 0x40000000,
+    "pid": 0x20000000,
+    "uts": 0x04000000,
+}
 USERS, THREAD = 0x10000000, 0x10000  # CLONE_NEWUSER, CLONE_THREAD
 
 # Every system call that a program may make, with its number on x86_64 and on aarch64. Others do not exist (ENOSYS). None of them
@@ -61,7 +68,12 @@ pidfd_open 434 434, pidfd_send_signal 424 424, pidfd_getfd 438 438, setsid 112 1
 FCNTL, IOCTL = (*range(8), 36, 37, 38, 1030), (0x5401, 0x5413, 0x5421, 0x5450, 0x5451, 0x541B)
 GUARDED = "fcntl 72 25, ioctl 16 29, kill 62 129, tgkill 234 131, prlimit64 302 261, clone 56 220"
 MACHINES = {"x86_64": (1, 0xC000003E), "aarch64": (2, 0xC00000B7)}  # column in the tables above, AUDIT_ARCH
-KILL, DENY, NO_SUCH, ALLOW = 0x80000000, 0x00050001, 0x00050026, 0x7FFF0000  # SECCOMP_RET_*: KILL_PROCESS, EPERM, ENOSYS, ALLOW
+KILL, DENY, NO_SUCH, ALLOW = (
+    0x80000000,
+    0x00050001,
+    0x00050026,
+    0x7FFF0000,
+)  # SECCOMP_RET_*: KILL_PROCESS, EPERM, ENOSYS, ALLOW
 
 Request = dict[str, Any]
 
@@ -83,7 +95,16 @@ def call(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None
 
 def readable() -> list[str]:
     """Folders and files that Python itself needs; one that lies in another is left out."""
-    some = [sys.base_prefix, sys.base_exec_prefix, os.path.dirname(os.__file__), "/usr", "/lib", "/lib32", "/lib64", "/nix/store"]
+    some = [
+        sys.base_prefix,
+        sys.base_exec_prefix,
+        os.path.dirname(os.__file__),
+        "/usr",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/nix/store",
+    ]
     some = sorted({os.path.abspath(each) for each in [*some, "/etc/ld.so.cache"] if os.path.exists(each)})
     return [each for each in some if not any(each.startswith(other + "/") for other in some)]
 
@@ -99,7 +120,11 @@ def namespaces(request: Request) -> None:
     folder, uid, gid = request["folder"], os.getuid(), os.getgid()
     call("unshare", sum(SPACES.values()) | (USERS if uid else 0))
     if uid:
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{uid} {uid} 1"),
+            ("gid_map", f"{gid} {gid} 1"),
+        ):
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(text)
     call("mount", None, b"/", None, PRIVATE, None)
@@ -118,7 +143,9 @@ def namespaces(request: Request) -> None:
     read_only(folder, deep=False)
     child = os.fork()
     if child:
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))  # rather than leave a zombie behind
+        signal.signal(
+            signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL)
+        )  # rather than leave a zombie behind
         _, status = os.waitpid(child, 0)
         os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
     os.chdir(folder)
@@ -131,7 +158,12 @@ def namespaces(request: Request) -> None:
 
 def rlimits(request: Request) -> None:
     seconds, layers = int(request["seconds"]) + 1, request["layers"]
-    some = {"CORE": (0, 0), "CPU": (seconds, seconds + 1), "NOFILE": (64, 64), "FSIZE": (request["disk"],) * 2}
+    some = {
+        "CORE": (0, 0),
+        "CPU": (seconds, seconds + 1),
+        "NOFILE": (64, 64),
+        "FSIZE": (request["disk"],) * 2,
+    }
     some["AS"] = (request["memory"],) * 2
     if "seccomp" not in layers:
         some["NPROC"] = (0, 0)  # forbids threads too; does not bind root
@@ -140,7 +172,9 @@ def rlimits(request: Request) -> None:
     for name, (soft, hard) in some.items():
         number = getattr(resource, f"RLIMIT_{name}")
         most = resource.getrlimit(number)[1]
-        resource.setrlimit(number, (soft, hard) if most == resource.RLIM_INFINITY else (min(soft, most), min(hard, most)))
+        resource.setrlimit(
+            number, (soft, hard) if most == resource.RLIM_INFINITY else (min(soft, most), min(hard, most))
+        )
 
 
 def privileges(request: Request) -> None:
@@ -168,7 +202,11 @@ def landlock(request: Request) -> None:
     every = struct.pack("3Q", handled, 3 if version > 3 else 0, 3 if version > 5 else 0)
     rules = call("syscall", 444, ctypes.create_string_buffer(every), 24, 0)
     inside = handled & ~(1 | 1 << 6 | 1 << 9 | 1 << 11)  # not execute, nor make devices and sockets
-    for path, access in [*((each, 0b1100) for each in readable()), (os.devnull, 0b0110), (request["folder"], inside)]:
+    for path, access in [
+        *((each, 0b1100) for each in readable()),
+        (os.devnull, 0b0110),
+        (request["folder"], inside),
+    ]:
         handle = os.open(path, os.O_PATH)
         access &= -1 if os.path.isdir(path) else 0b0110
         call("syscall", 445, rules, 1, ctypes.create_string_buffer(struct.pack("=Qi", access, handle)), 0)
@@ -192,7 +230,12 @@ def seccomp(request: Request) -> None:
         for number in numbers(table, column).values():
             program += [(equal, 0, 1, number), (end, 0, 0, verdict)]
     me = os.getpid()
-    guards = {"fcntl": (1, FCNTL, DENY), "ioctl": (1, IOCTL, DENY), "kill": (0, (me,), KILL), "tgkill": (0, (me,), KILL)}
+    guards = {
+        "fcntl": (1, FCNTL, DENY),
+        "ioctl": (1, IOCTL, DENY),
+        "kill": (0, (me,), KILL),
+        "tgkill": (0, (me,), KILL),
+    }
     guards |= {"prlimit64": (0, (0, me), DENY), "clone": (0, (THREAD,), KILL)}
     for name, number in numbers(GUARDED, column).items():
         argument, values, otherwise = guards[name]
@@ -244,7 +287,9 @@ def bound(_: Request) -> None:
     """Dies when its parent does; gains no privilege by what it starts. A fork or a change of user forgets the first of these."""
     if sys.platform == "linux":
         call("prctl", 1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
-        call("prctl", 38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS, without which landlock and seccomp are root's alone
+        call(
+            "prctl", 38, 1, 0, 0, 0
+        )  # PR_SET_NO_NEW_PRIVS, without which landlock and seccomp are root's alone
 
 
 def enter(request: Request, report: int) -> None:
@@ -268,10 +313,14 @@ def program(code: str, report: int) -> NoReturn:
 
     main = types.ModuleType("__main__")
     sys.modules["__main__"], sys.argv = main, ["main.py"]
-    builtins.__dict__.update(exit=Quitter("exit", "Ctrl-D"), quit=Quitter("quit", "Ctrl-D"))  # -S left them out
+    builtins.__dict__.update(
+        exit=Quitter("exit", "Ctrl-D"), quit=Quitter("quit", "Ctrl-D")
+    )  # -S left them out
     try:
         exec(compile(code, "main.py", "exec", dont_inherit=True), main.__dict__)
-        while others := [each for each in threading.enumerate() if each is not threading.main_thread() and not each.daemon]:
+        while others := [
+            each for each in threading.enumerate() if each is not threading.main_thread() and not each.daemon
+        ]:
             others[0].join()
     except SystemExit as stop:
         say("failed" if stop.code else "exited")

@@ -55,7 +55,9 @@ def in_the_loop(model: TextNetwork | str, forwards: int, seed: int = SEED, **cha
             reading = 0 if isinstance(model, str) else model.reading_flops(len(forms[n].prompt))
             cost = spent[n].plus(done.counters)
             text = task.decode(laid[n], done.tokens)
-            found[n] = Answer(text, done.status == "solved", cost.forwards, (cost.flops + reading) / 1e9, done.tax)
+            found[n] = Answer(
+                text, done.status == "solved", cost.forwards, (cost.flops + reading) / 1e9, done.tax
+            )
         return [found[number] for number in range(len(forms))]
 
     return run
@@ -115,7 +117,9 @@ def again(
     return [answer for answer in found if answer is not None]
 
 
-def likeliest(network: TextNetwork, page: Callable[[Form], Page], count: int, temperature: float = 0.7) -> Arm:
+def likeliest(
+    network: TextNetwork, page: Callable[[Form], Page], count: int, temperature: float = 0.7
+) -> Arm:
     """The baseline's likeliest bytes and ``count`` - 1 draws: of the valid ones (of all, where none is) the text that it finds
     likeliest."""
 
@@ -125,7 +129,9 @@ def likeliest(network: TextNetwork, page: Callable[[Form], Page], count: int, te
         for attempt in range(count):
             for at in range(0, len(forms), BATCH):
                 pages = [page(form) for form in forms[at : at + BATCH]]
-                for n, one in enumerate(write(network, pages, temperature if attempt else 0.0, SEED + attempt), at):
+                for n, one in enumerate(
+                    write(network, pages, temperature if attempt else 0.0, SEED + attempt), at
+                ):
                     text = bytes(one.bytes).decode(errors="replace")
                     best[n] = max(best.get(n, (False, -np.inf, "")), (valid(forms[n], text), one.log_p, text))
                     steps[n] += len(one.bytes) + 1
@@ -141,7 +147,9 @@ def valid(form: Form, text: str) -> bool:
     value = parsed(text)
     if value is None and text != "null":
         return False
-    return bool(form.validator.is_valid(value)) and not any(True for one in form.predicates for _ in one(value))
+    return bool(form.validator.is_valid(value)) and not any(
+        True for one in form.predicates for _ in one(value)
+    )
 
 
 def parsed(text: str) -> Any:
@@ -152,7 +160,9 @@ def parsed(text: str) -> Any:
         return None
 
 
-def networks(folder: Path | None = None, baseline: Path | None = None) -> tuple[TextNetwork | None, TextNetwork | None]:
+def networks(
+    folder: Path | None = None, baseline: Path | None = None
+) -> tuple[TextNetwork | None, TextNetwork | None]:
     """The denoiser and the baseline, from folders or as shipped; None for one that is not shipped. Raises CheckpointError."""
     found = list[TextNetwork | None]()
     for chosen, name in ((folder, "json"), (baseline, "json-ar")):

@@ -64,10 +64,14 @@ def graded(record: Record, form: Form, answer: Answer) -> dict[str, Any]:
     meant, said = flat(record.instance), flat(value) if isinstance(value, dict) else {}
     derived = (record.derived,) if record.derived is not None else None
     copied = [path for path in meant if path != derived]
-    same = [path in said and type(said[path]) is type(meant[path]) and said[path] == meant[path] for path in copied]
+    same = [
+        path in said and type(said[path]) is type(meant[path]) and said[path] == meant[path]
+        for path in copied
+    ]
     return {
         "valid": value is not None and bool(form.validator.is_valid(value)),
-        "exact": json.dumps(value, sort_keys=True) == json.dumps(record.instance, sort_keys=True),  # 1 is not true
+        "exact": json.dumps(value, sort_keys=True)
+        == json.dumps(record.instance, sort_keys=True),  # 1 is not true
         "copied": sum(same),
         "of": len(copied),
         "derived": None if derived is None else said.get(derived) == meant[derived],
@@ -109,7 +113,9 @@ def content(
         started = time.perf_counter()
         answers = run(forms)
         seconds = time.perf_counter() - started
-        marks[name] = [graded(record, form, answer) for record, form, answer in zip(some, forms, answers, strict=True)]
+        marks[name] = [
+            graded(record, form, answer) for record, form, answer in zip(some, forms, answers, strict=True)
+        ]
         yield {
             "section": "content",
             "file": "records",
@@ -138,8 +144,14 @@ def shares(some: Sequence[Record], marks: Sequence[dict[str, Any]]) -> Row:
     for order in ("first", "last"):
         for kind in ("kind", "total"):
             of = [r.order == order and kind == ("kind" if "oneOf" in r.schema else "total") for r in some]
-            row |= share(f"{kind}_{order}", np.array([mark["derived"] for mark, here in zip(marks, of, strict=True) if here]))
-        row |= share(f"derived_{order}", np.array([m["derived"] for m, r in zip(marks, some, strict=True) if r.order == order]))
+            row |= share(
+                f"{kind}_{order}",
+                np.array([mark["derived"] for mark, here in zip(marks, of, strict=True) if here]),
+            )
+        row |= share(
+            f"derived_{order}",
+            np.array([m["derived"] for m, r in zip(marks, some, strict=True) if r.order == order]),
+        )
     return row
 
 

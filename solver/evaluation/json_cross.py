@@ -42,9 +42,20 @@ class Puzzle:
 
     @staticmethod
     def of(
-        schema: dict[str, Any], before: str, cells: int, after: str, check: Sequence[Predicate] = (), exact: bool = True
+        schema: dict[str, Any],
+        before: str,
+        cells: int,
+        after: str,
+        check: Sequence[Predicate] = (),
+        exact: bool = True,
     ) -> Puzzle:
-        return Puzzle(Form.of(schema, template=[before, Gap(cells), after], predicates=check), before, cells, after, exact)
+        return Puzzle(
+            Form.of(schema, template=[before, Gap(cells), after], predicates=check),
+            before,
+            cells,
+            after,
+            exact,
+        )
 
     def whole(self, middle: str) -> str:
         return self.before + middle + self.after
@@ -68,7 +79,9 @@ def invoice(rng: np.random.Generator, pool: tuple[str, ...]) -> Puzzle:
     name, lines = pick(rng, pool), rng.integers(1, 50, int(rng.integers(2, 4))).tolist()
     total = pick(rng, TOTALS)
     schema = closed({total: {"type": "integer"}, name: {"type": "array", "items": {"type": "integer"}}})
-    return Puzzle.of(schema, f'{{"{total}":', 10, f',"{name}":[{",".join(map(str, lines))}]}}', [adds_up], exact=False)
+    return Puzzle.of(
+        schema, f'{{"{total}":', 10, f',"{name}":[{",".join(map(str, lines))}]}}', [adds_up], exact=False
+    )
 
 
 def check_digit(rng: np.random.Generator, pool: tuple[str, ...]) -> Puzzle:
@@ -79,7 +92,9 @@ def check_digit(rng: np.random.Generator, pool: tuple[str, ...]) -> Puzzle:
 
 def unique(rng: np.random.Generator, pool: tuple[str, ...]) -> Puzzle:
     name, among = pick(rng, pool), [pool[int(at)] for at in rng.permutation(len(pool))[:6]]
-    schema = closed({name: {"type": "array", "items": {"enum": among}, "minItems": 6, "maxItems": 6, "uniqueItems": True}})
+    schema = closed(
+        {name: {"type": "array", "items": {"enum": among}, "minItems": 6, "maxItems": 6, "uniqueItems": True}}
+    )
     given = [among[int(at)] for at in rng.permutation(6)[:3]]
     rest = [word for word in among if word not in given]
     cells = sum(len(word) + 2 for word in rest) + 2
@@ -94,7 +109,9 @@ KINDS: dict[str, Callable[[np.random.Generator, tuple[str, ...]], Puzzle]] = {
 }
 
 
-def arms(some: Sequence[Puzzle], network: TextNetwork | None, baseline: TextNetwork | None, forwards: int) -> dict[str, Run]:
+def arms(
+    some: Sequence[Puzzle], network: TextNetwork | None, baseline: TextNetwork | None, forwards: int
+) -> dict[str, Run]:
     """Who solves them."""
     forms = [puzzle.form for puzzle in some]
     of = {id(puzzle.form): puzzle for puzzle in some}
@@ -126,7 +143,9 @@ def arms(some: Sequence[Puzzle], network: TextNetwork | None, baseline: TextNetw
     return found
 
 
-def cross(network: TextNetwork | None, baseline: TextNetwork | None, count: int, forwards: int = FORWARDS) -> Iterator[Row]:
+def cross(
+    network: TextNetwork | None, baseline: TextNetwork | None, count: int, forwards: int = FORWARDS
+) -> Iterator[Row]:
     """Share solved by every arm, by GFLOP and by forwards."""
     pool = words(reserved=True)
     for kind, make in KINDS.items():

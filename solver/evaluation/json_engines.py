@@ -90,7 +90,9 @@ class XGrammar:
     def __init__(self, schema: Any) -> None:
         self.library = importlib.import_module("xgrammar")
         bytes_and_end = [bytes([byte]) for byte in range(END)] + [b"<end>"]
-        vocabulary = self.library.TokenizerInfo(bytes_and_end, self.library.VocabType.RAW, stop_token_ids=[END])
+        vocabulary = self.library.TokenizerInfo(
+            bytes_and_end, self.library.VocabType.RAW, stop_token_ids=[END]
+        )
         compiler = self.library.GrammarCompiler(vocabulary, max_threads=1, cache_enabled=False)
         self.compiled = compiler.compile_json_schema(
             json.dumps(schema), any_whitespace=False, separators=(",", ":"), strict_mode=False
@@ -114,7 +116,9 @@ class Outlines:
     def __init__(self, schema: Any) -> None:
         library = importlib.import_module("outlines_core")
         pattern = library.json_schema.build_regex_from_schema(json.dumps(schema), whitespace_pattern="")
-        self.index = library.Index(pattern, library.Vocabulary(END, {bytes([byte]): [byte] for byte in range(END)}))
+        self.index = library.Index(
+            pattern, library.Vocabulary(END, {bytes([byte]): [byte] for byte in range(END)})
+        )
         self.begin()
 
     def begin(self) -> None:
@@ -200,7 +204,9 @@ def attempted(one: Callable[[int], bytes | None], attempts: int, seconds: float)
     return "none", None
 
 
-def answer(name: str, schema: Any, parts: Parts, early: bool, attempts: int, seconds: float, seed: Sequence[int]) -> Answer:
+def answer(
+    name: str, schema: Any, parts: Parts, early: bool, attempts: int, seconds: float, seed: Sequence[int]
+) -> Answer:
     """The worker's job: an instance; the parts filled, where there are any."""
     if name == HYPOTHESIS:
         return drawn(schema, seed[-1])
@@ -222,17 +228,25 @@ def drawn(schema: Any, seed: int) -> Answer:
         given = hypothesis.given(importlib.import_module("hypothesis_jsonschema").from_schema(schema))
         every = list(hypothesis.HealthCheck)
         generate = [hypothesis.Phase.generate]
-        once = hypothesis.settings(max_examples=1, database=None, deadline=None, suppress_health_check=every, phases=generate)
+        once = hypothesis.settings(
+            max_examples=1, database=None, deadline=None, suppress_health_check=every, phases=generate
+        )
         hypothesis.seed(seed)(once(given(lambda value: found.append(value))))()
     except hypothesis.errors.Unsatisfiable:
         return "none", None
     except Exception:
         return "refused", None
-    return "ended", json.dumps(found[0], ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
+    return "ended", json.dumps(found[0], ensure_ascii=False, separators=(",", ":")).encode(
+        errors="surrogatepass"
+    )
 
 
 HYPOTHESIS = "hypothesis-jsonschema"
-GRAMMARS: dict[str, Callable[[Any], Grammar]] = {"llguidance": LLGuidance, "xgrammar": XGrammar, "outlines-core": Outlines}
+GRAMMARS: dict[str, Callable[[Any], Grammar]] = {
+    "llguidance": LLGuidance,
+    "xgrammar": XGrammar,
+    "outlines-core": Outlines,
+}
 NAMES = (*GRAMMARS, HYPOTHESIS)
 KINDS = ("solved", "invalid", "refused", "none", "crashed", "timeout")
 
@@ -280,7 +294,9 @@ class Worker:
         self.process.join()
         self.connection.close()
 
-    def ask(self, schema: Any, parts: Parts, early: bool, attempts: int, seconds: float, seed: Sequence[int]) -> Answer:
+    def ask(
+        self, schema: Any, parts: Parts, early: bool, attempts: int, seconds: float, seed: Sequence[int]
+    ) -> Answer:
         """The answer; or that there was none in three times the seconds, or that the worker died."""
         kind = "timeout"
         try:
@@ -319,7 +335,12 @@ def graded(problem: Problem, answer: Answer, remotes: dict[str, Any]) -> str:
 
 
 def engines(
-    some: Sequence[Problem], remotes: dict[str, Any], names: Sequence[str], attempts: int = 20, seconds: float = 5, seed: int = 0
+    some: Sequence[Problem],
+    remotes: dict[str, Any],
+    names: Sequence[str],
+    attempts: int = 20,
+    seconds: float = 5,
+    seed: int = 0,
 ) -> Iterator[Row]:
     """By engine and group of schemas with a short valid instance: solved, invalid (it let an invalid text end), refused (the
     schema), none (no walk ended), crashed, timeout."""
@@ -328,13 +349,17 @@ def engines(
             for group in () if worker.missing else dict.fromkeys(problem.group for problem in some):
                 counts = Counter(dict.fromkeys(KINDS, 0))
                 failed: list[str] = []
-                fitting = [p for p in some if p.group == group and p.shortest is not None and p.shortest <= LENGTH]
+                fitting = [
+                    p for p in some if p.group == group and p.shortest is not None and p.shortest <= LENGTH
+                ]
                 for number, problem in enumerate(fitting):
                     found = worker.ask(told(problem), [], False, attempts, seconds, (seed, number))
                     kind = graded(problem, found, remotes)
                     counts[kind] += 1
                     if kind != "solved":
-                        failed.append(f"{problem.name}: {kind} {(found[1] or b'')[:60].decode(errors='replace')}".rstrip())
+                        failed.append(
+                            f"{problem.name}: {kind} {(found[1] or b'')[:60].decode(errors='replace')}".rstrip()
+                        )
                 yield {
                     "section": "engines",
                     "file": group,
@@ -348,30 +373,52 @@ def engines(
 
 
 def pinned_left_to_right(
-    some: Sequence[Problem], remotes: dict[str, Any], share: float, seed: int, attempts: int = 20, seconds: float = 5.0
+    some: Sequence[Problem],
+    remotes: dict[str, Any],
+    share: float,
+    seed: int,
+    attempts: int = 20,
+    seconds: float = 5.0,
 ) -> Iterator[Row]:
     """``pinned`` of json_schema.py, its instances and its pins, by llguidance from left to right: with holes of exactly their
     length, and with holes that may end early, as ours may. whole: the engine takes the instance as it was. none: dead ends."""
     with contextlib.closing(Worker("llguidance")) as worker:
-        for group in () if worker.missing else dict.fromkeys(p.group for p in some if not p.group.startswith("suite")):
-            rows = {early: Counter(dict.fromkeys(("instances", "whole", *KINDS), 0)) for early in (False, True)}
-            for number, (problem, text, parts) in enumerate(cut_out([p for p in some if p.group == group], remotes, share, seed)):
+        for group in (
+            () if worker.missing else dict.fromkeys(p.group for p in some if not p.group.startswith("suite"))
+        ):
+            rows = {
+                early: Counter(dict.fromkeys(("instances", "whole", *KINDS), 0)) for early in (False, True)
+            }
+            for number, (problem, text, parts) in enumerate(
+                cut_out([p for p in some if p.group == group], remotes, share, seed)
+            ):
                 whole, _ = worker.ask(told(problem), [text.decode()], False, 1, seconds, (seed, number))
                 for early, counts in rows.items():
                     found = worker.ask(told(problem), parts, early, attempts, seconds, (seed, number))
-                    counts.update(("instances", graded(problem, found, remotes), *(["whole"] if whole == "ended" else [])))
+                    counts.update(
+                        (
+                            "instances",
+                            graded(problem, found, remotes),
+                            *(["whole"] if whole == "ended" else []),
+                        )
+                    )
             for early, counts in rows.items():
                 arm = f"llguidance {version('llguidance')}, left to right{', holes may end early' if early else ''}"
                 yield {"section": "pinned", "file": group, "arm": arm, "seed": seed, "step": share, **counts}
 
 
-def cut_out(some: Sequence[Problem], remotes: dict[str, Any], share: float, seed: int) -> Iterator[tuple[Problem, bytes, Parts]]:
+def cut_out(
+    some: Sequence[Problem], remotes: dict[str, Any], share: float, seed: int
+) -> Iterator[tuple[Problem, bytes, Parts]]:
     """The instances of a group, and their parts, in the order of ``pinned``: its random numbers are the same."""
     rng = np.random.default_rng(seed)
     for problem in some:
         for value in [value for value, valid in problem.tests[:6] if valid]:
             try:
-                text = spell(Values(Compiler(problem.schema, True, known_to(problem, remotes), problem.draft), LENGTH), value)
+                text = spell(
+                    Values(Compiler(problem.schema, True, known_to(problem, remotes), problem.draft), LENGTH),
+                    value,
+                )
             except SchemaError:
                 continue
             if text is not None and len(text) <= LENGTH:

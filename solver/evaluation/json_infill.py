@@ -77,7 +77,11 @@ def cuts(folder: Path, count: int) -> list[Cut]:
         if not among:
             continue
         a, b = among[int(rng.integers(len(among)))]
-        template: list[str | Gap] = [text[:a].decode(), Gap(b - a + int(rng.integers(SPARE))), text[b:].decode()]
+        template: list[str | Gap] = [
+            text[:a].decode(),
+            Gap(b - a + int(rng.integers(SPARE))),
+            text[b:].decode(),
+        ]
         try:
             found.append(Cut(Form.of(schema, template=template), text[:a], text[a:b], text[b:]))
         except (FillError, SchemaError):
@@ -109,7 +113,11 @@ def arms(some: Sequence[Cut], network: TextNetwork | None, baseline: TextNetwork
             baseline, forms, lambda form: of[id(form)].middle, lambda form, text: of[id(form)].whole(text), 1
         )
         found[f"ar-fim, {TRIES} tries"] = lambda: again(
-            baseline, forms, lambda form: of[id(form)].middle, lambda form, text: of[id(form)].whole(text), TRIES
+            baseline,
+            forms,
+            lambda form: of[id(form)].middle,
+            lambda form, text: of[id(form)].whole(text),
+            TRIES,
         )
     found["random"] = loop(in_the_loop("random", 20))
     found["prior"] = loop(in_the_loop("prior", 20))
@@ -126,7 +134,9 @@ def first_value(text: str) -> str:
     return text[:end]
 
 
-def infill(folder: Path, network: TextNetwork | None, baseline: TextNetwork | None, count: int) -> Iterator[Row]:
+def infill(
+    folder: Path, network: TextNetwork | None, baseline: TextNetwork | None, count: int
+) -> Iterator[Row]:
     """Values recovered by every arm, and bits a byte."""
     some = cuts(folder, count)
     for name, run in arms(some, network, baseline).items():
@@ -141,7 +151,12 @@ def infill(folder: Path, network: TextNetwork | None, baseline: TextNetwork | No
             "values": len(some),
             **share(
                 "recovered",
-                np.array([answer.text == cut.whole(cut.value.decode()) for cut, answer in zip(some, answers, strict=True)]),
+                np.array(
+                    [
+                        answer.text == cut.whole(cut.value.decode())
+                        for cut, answer in zip(some, answers, strict=True)
+                    ]
+                ),
             ),
             **share("valid", np.array([answer.solved for answer in answers])),
             "forwards_mean": round(float(np.mean([answer.forwards for answer in answers])), 2),
@@ -163,14 +178,18 @@ def infill(folder: Path, network: TextNetwork | None, baseline: TextNetwork | No
         }
 
 
-def likelihoods(network: TextNetwork | None, baseline: TextNetwork | None) -> dict[str, Callable[[Cut], float]]:
+def likelihoods(
+    network: TextNetwork | None, baseline: TextNetwork | None
+) -> dict[str, Callable[[Cut], float]]:
     """Minus the log-probability of a hole's value, in nats, by arm."""
     found: dict[str, Callable[[Cut], float]] = {}
     if network is not None:
         found["diffusion"] = lambda cut: in_random_order(network, cut, projected=False)
         found["diffusion, with the language"] = lambda cut: in_random_order(network, cut, projected=True)
     if baseline is not None:
-        found["ar"] = lambda cut: from_the_left(baseline, cut.form.prompt, cut.before, cut.value + cut.after[:1])
+        found["ar"] = lambda cut: from_the_left(
+            baseline, cut.form.prompt, cut.before, cut.value + cut.after[:1]
+        )
         found["ar-fim"] = lambda cut: from_the_left(baseline, cut.middle.prompt, b"", cut.value)
     log_p = np.log(structured.byte_frequencies())
     found["prior"] = lambda cut: -float(log_p[np.frombuffer(cut.value, np.uint8)].sum() + log_p[BLANK])
@@ -188,7 +207,9 @@ def in_random_order(network: TextNetwork, cut: Cut, projected: bool) -> float:
     task = JsonTask()
     canvas = task.encode(cut.form)
     start, cells = len(cut.before), cut.room
-    truth = np.concatenate([np.frombuffer(cut.value, np.uint8), np.full(cells - len(cut.value), BLANK)]).astype(np.int64)
+    truth = np.concatenate(
+        [np.frombuffer(cut.value, np.uint8), np.full(cells - len(cut.value), BLANK)]
+    ).astype(np.int64)
     order = np.random.default_rng([SEED, start, cells]).permutation(cells)
     tokens = np.tile(canvas.tokens, (cells, 1))
     known = np.tile(canvas.pinned, (cells, 1))
@@ -203,7 +224,11 @@ def in_random_order(network: TextNetwork, cut: Cut, projected: bool) -> float:
     for step, cell in enumerate(order):
         if projected:
             joint = task.project(cut.form, said[step].numpy(), tokens[step], known[step])
-            total -= math.log(max(1e-9, float(joint.p[start + cell, truth[cell]]))) if joint is not None else math.log(1e-9)
+            total -= (
+                math.log(max(1e-9, float(joint.p[start + cell, truth[cell]])))
+                if joint is not None
+                else math.log(1e-9)
+            )
         else:
             total -= float(said[step, start + cell, truth[cell]])
     return total

@@ -41,7 +41,9 @@ def cross(rows: Sequence[Row]) -> Figure | None:
     for panel in axes:
         for row in (row for row in found if row["file"] == panel.get_title()):
             budgets = [float(budget) for budget in row["within_gflop"]]
-            panel.plot(budgets, [100 * s for s in row["within_gflop"].values()], label=row["arm"], **look(row["arm"]))
+            panel.plot(
+                budgets, [100 * s for s in row["within_gflop"].values()], label=row["arm"], **look(row["arm"])
+            )
         panel.set(xscale="log", ylim=(-3, 103), xlabel="GFLOP a problem")
     axes[0].set_ylabel("solved, %")
     legend(figure, axes)
@@ -58,7 +60,13 @@ def speed(rows: Sequence[Row]) -> Figure | None:
     panels_ = figure.subplots(1, 2, sharey=True)
     for axes, (key, title) in zip(panels_, titles.items(), strict=True):
         for number, row in enumerate(found):
-            axes.plot(row[key], np.linspace(0, 100, len(row[key])), label=row["file"], color=f"C{number}", linewidth=1.6)
+            axes.plot(
+                row[key],
+                np.linspace(0, 100, len(row[key])),
+                label=row["file"],
+                color=f"C{number}",
+                linewidth=1.6,
+            )
         axes.set(xscale="log", xlabel="ms, one core", title=title)
         tidy(axes)
     panels_[0].set_ylabel("schemas done within, %")
@@ -66,4 +74,8 @@ def speed(rows: Sequence[Row]) -> Figure | None:
     return figure
 
 
-PLOTS: dict[str, Callable[[Sequence[Row]], Figure | None]] = {"json_content": content, "json_cross": cross, "json_speed": speed}
+PLOTS: dict[str, Callable[[Sequence[Row]], Figure | None]] = {
+    "json_content": content,
+    "json_cross": cross,
+    "json_speed": speed,
+}

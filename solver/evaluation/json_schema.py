@@ -65,7 +65,10 @@ def problems(folder: Path, limit: int | None) -> tuple[list[Problem], dict[str, 
     """All schemas of the development files (at most ``limit`` a file, drawn with one seed), and the suite's remote schemas."""
     found = []
     for file in (SUITE, STORE, MASK):
-        rows = [json.loads(line) for line in gzip.decompress((folder / f"{file}.jsonl.gz").read_bytes()).splitlines()]
+        rows = [
+            json.loads(line)
+            for line in gzip.decompress((folder / f"{file}.jsonl.gz").read_bytes()).splitlines()
+        ]
         if file == SUITE:
             rows = [row for row in rows if row["kind"] == "required"]
         if limit is not None and len(rows) > limit:
@@ -88,7 +91,8 @@ def grade(problem: Problem, value: Any, remotes: dict[str, Any]) -> bool | None:
     name = next(uri for uri, known in DRAFTS.items() if known == draft)
     specification = specification_with(name)
     resources = [
-        (uri, Resource.from_contents(contents, default_specification=specification)) for uri, contents in remotes.items()
+        (uri, Resource.from_contents(contents, default_specification=specification))
+        for uri, contents in remotes.items()
     ]
     registry: Registry[Any] = Registry().with_resources(resources)
     try:
@@ -124,7 +128,9 @@ def distribution(milliseconds: Sequence[float]) -> list[float]:
     return [round(float(x), 2) for x in np.percentile(milliseconds, range(101))] if milliseconds else []
 
 
-def guarantee(some: Sequence[Problem], remotes: dict[str, Any], denoiser: str, budget: Budget, seed: int) -> Iterator[Row]:
+def guarantee(
+    some: Sequence[Problem], remotes: dict[str, Any], denoiser: str, budget: Budget, seed: int
+) -> Iterator[Row]:
     """Schemas by group: solved, proven without an instance, or which error. invalid: called solved, and python's jsonschema
     disagrees; failed: which."""
     for group in dict.fromkeys(problem.group for problem in some):
@@ -174,7 +180,9 @@ def membership(some: Sequence[Problem], remotes: dict[str, Any]) -> Iterator[Row
         missed: list[str] = []
         for problem in (p for p in some if p.group == group):
             try:
-                compiler = Compiler(problem.schema, formats=False, registry=known_to(problem, remotes), draft=problem.draft)
+                compiler = Compiler(
+                    problem.schema, formats=False, registry=known_to(problem, remotes), draft=problem.draft
+                )
                 grammar = Values(compiler, 1024)
                 validator = validator_of(problem.schema, compiler.draft, False, known_to(problem, remotes))
                 strict = validator_of(problem.schema, compiler.draft, True, known_to(problem, remotes))
@@ -192,11 +200,22 @@ def membership(some: Sequence[Problem], remotes: dict[str, Any]) -> Iterator[Row
                     counts["invalid"] += 1
                     counts["invalid, refused by the language"] += not inside
                     counts["invalid, refused by either"] += not inside or not validator.is_valid(value)
-                    counts["invalid, refused by either with formats asserted"] += not inside or not strict.is_valid(value)
-        yield {"section": "membership", "file": group, "arm": "language", "seed": 0, **counts, "missed": missed[:40]}
+                    counts["invalid, refused by either with formats asserted"] += (
+                        not inside or not strict.is_valid(value)
+                    )
+        yield {
+            "section": "membership",
+            "file": group,
+            "arm": "language",
+            "seed": 0,
+            **counts,
+            "missed": missed[:40],
+        }
 
 
-def pinned(some: Sequence[Problem], remotes: dict[str, Any], denoiser: str, share: float, seed: int) -> Iterator[Row]:
+def pinned(
+    some: Sequence[Problem], remotes: dict[str, Any], denoiser: str, share: float, seed: int
+) -> Iterator[Row]:
     """Valid instances of at most LENGTH bytes of which a share stands already: is the rest written so that the whole is valid?"""
     model, policy = structured.denoiser_for(denoiser)
     task = JsonTask()
@@ -213,7 +232,12 @@ def pinned(some: Sequence[Problem], remotes: dict[str, Any], denoiser: str, shar
                 if not valid:
                     continue
                 try:
-                    text = spell(Values(Compiler(problem.schema, True, known_to(problem, remotes), problem.draft), LENGTH), value)
+                    text = spell(
+                        Values(
+                            Compiler(problem.schema, True, known_to(problem, remotes), problem.draft), LENGTH
+                        ),
+                        value,
+                    )
                 except SchemaError:
                     continue
                 if text is None or len(text) > LENGTH:
@@ -276,7 +300,9 @@ def speed(some: Sequence[Problem], remotes: dict[str, Any]) -> Iterator[Row]:
     and numbers."""
     groups = dict.fromkeys(problem.group for problem in some)
     found = {group: timings([p for p in some if p.group == group and fits(p)], remotes) for group in groups}
-    found["all together"] = {what: [ms for one in found.values() for ms in one[what]] for what in next(iter(found.values()))}
+    found["all together"] = {
+        what: [ms for one in found.values() for ms in one[what]] for what in next(iter(found.values()))
+    }
     for group, taken in found.items():
         yield {
             "section": "speed",
@@ -297,7 +323,9 @@ def fits(problem: Problem) -> bool:
 def timings(some: Sequence[Problem], remotes: dict[str, Any]) -> dict[str, list[float]]:
     """Milliseconds, states and edges of every schema."""
     rng = np.random.default_rng(0)
-    found: dict[str, list[float]] = {name: [] for name in ("compile_ms", "project_ms", "best_ms", "states", "edges")}
+    found: dict[str, list[float]] = {
+        name: [] for name in ("compile_ms", "project_ms", "best_ms", "states", "edges")
+    }
     for problem in some:
         started = time.perf_counter()
         try:

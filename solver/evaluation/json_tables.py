@@ -8,7 +8,13 @@ from typing import Any
 from solver.evaluation.report import table
 
 Row = dict[str, Any]
-FAMILIES = ("suite draft2020-12", "suite draft2019-09", "suite draft7", "maskbench_pairs", "schemastore_pairs")
+FAMILIES = (
+    "suite draft2020-12",
+    "suite draft2019-09",
+    "suite draft7",
+    "maskbench_pairs",
+    "schemastore_pairs",
+)
 TYPED = ("UnsatisfiableSchema", "CanvasTooSmall", "UnsupportedSchema", "BudgetExhausted", "SchemaError")
 
 
@@ -40,16 +46,37 @@ def guarantee(rows: Sequence[Row]) -> str:
         others = {kind: row.get(f"{kind}, no instance known", 0) for kind in ("solved", *TYPED)}
         unknown = ", ".join(f"{count} {kind}" for kind, count in others.items() if count)
         solved = of(row.get("solved", 0), row.get("schemas", 0))
-        compiled = of(row.get("fully compiled", 0), row.get("schemas", 0) + row.get("without a known instance", 0))
+        compiled = of(
+            row.get("fully compiled", 0), row.get("schemas", 0) + row.get("without a known instance", 0)
+        )
         invalid = row.get("invalid by python's jsonschema", 0)
-        lines.append([row["file"], row["arm"], solved, compiled, invalid, unknown, p50_95(row["forwards"]), p50_95(row["ms"])])
-    header = ["file", "denoiser", "solved", "fully compiled", "called solved, invalid for python's `jsonschema`"]
+        lines.append(
+            [
+                row["file"],
+                row["arm"],
+                solved,
+                compiled,
+                invalid,
+                unknown,
+                p50_95(row["forwards"]),
+                p50_95(row["ms"]),
+            ]
+        )
+    header = [
+        "file",
+        "denoiser",
+        "solved",
+        "fully compiled",
+        "called solved, invalid for python's `jsonschema`",
+    ]
     return table([*header, "no instance known", "forwards p50 / p95", "ms p50 / p95"], lines)
 
 
 def engines(rows: Sequence[Row]) -> str:
     """Ours beside others: valid instances of the schemas with a known one, and invalid ones that an engine let pass."""
-    ours = [{**row, "arm": "remask", "invalid": 0} for row in chosen(rows, "guarantee") if row["arm"] == "random"]
+    ours = [
+        {**row, "arm": "remask", "invalid": 0} for row in chosen(rows, "guarantee") if row["arm"] == "random"
+    ]
     found = {(row["arm"], row["file"]): row for row in [*ours, *chosen(rows, "engines")]}
     files = [file for file in FAMILIES if any(name == file for _, name in found)]
     lines = []
@@ -106,8 +133,14 @@ def speed(rows: Sequence[Row]) -> str:
     """Whole distributions, in ms."""
     lines = []
     for row in chosen(rows, "speed"):
-        for what, key in (("compile", "compile_ms"), ("project 256 cells", "project_ms"), ("best block alone", "best_ms")):
-            lines.append([row["file"], what, *(f"{row[key][p]:g}" for p in ("p50", "p90", "p95", "p99", "p100"))])
+        for what, key in (
+            ("compile", "compile_ms"),
+            ("project 256 cells", "project_ms"),
+            ("best block alone", "best_ms"),
+        ):
+            lines.append(
+                [row["file"], what, *(f"{row[key][p]:g}" for p in ("p50", "p90", "p95", "p99", "p100"))]
+            )
     return table(["file", "ms to", "p50", "p90", "p95", "p99", "max"], lines)
 
 
@@ -124,7 +157,16 @@ def content(rows: Sequence[Row]) -> str:
         ]
         for row in chosen(rows, "content")
     ]
-    header = ["arm", "valid", "whole record", "fields copied", "kind, first", "kind, last", "total, first", "total, last"]
+    header = [
+        "arm",
+        "valid",
+        "whole record",
+        "fields copied",
+        "kind, first",
+        "kind, last",
+        "total, first",
+        "total, last",
+    ]
     return table([*header, "forwards", "GFLOP", "ms"], lines)
 
 
@@ -135,7 +177,9 @@ def infill(rows: Sequence[Row]) -> str:
     seen = set()
     for row in chosen(rows, "infill"):
         cost = [f"{row['forwards_mean']:g}", f"{row['gflop_mean']:.3g}", f"{row['ms']:.3g}"]
-        lines.append([row["arm"], share(row, "recovered"), share(row, "valid"), bit(bits.get(row["arm"])), *cost])
+        lines.append(
+            [row["arm"], share(row, "recovered"), share(row, "valid"), bit(bits.get(row["arm"])), *cost]
+        )
         seen.add(row["arm"])
     lines += [[arm, "", "", bit(row), "", "", ""] for arm, row in bits.items() if arm not in seen]
     return table(["arm", "recovered", "valid", "bits a byte", "forwards", "GFLOP", "ms"], lines)
@@ -177,7 +221,9 @@ def cross(rows: Sequence[Row]) -> str:
         ]
         for row in found
     ]
-    return table(["task", "arm", "solved", *(f"in {budget} GFLOP" for budget in budgets), "forwards", "ms"], lines)
+    return table(
+        ["task", "arm", "solved", *(f"in {budget} GFLOP" for budget in budgets), "forwards", "ms"], lines
+    )
 
 
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {

@@ -60,7 +60,9 @@ class Still:
     def start(self, state: Rows) -> Nothing:
         return Nothing((0,) * state.count)
 
-    def denoise(self, state: Rows, tokens: Any, known: Any, trail: Any, aux: Nothing) -> tuple[torch.Tensor, Nothing]:
+    def denoise(
+        self, state: Rows, tokens: Any, known: Any, trail: Any, aux: Nothing
+    ) -> tuple[torch.Tensor, Nothing]:
         return self.logits, aux
 
     def cost(self, state: Rows, aux: Nothing) -> tuple[list[int], list[int]]:
@@ -96,7 +98,11 @@ def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]
     while len(pieces) < vocab:  # as in large vocabularies, most of it is pairs of shorter ones
         pair = known[rng.integers(len(known))] + known[rng.integers(len(known))].strip()
         pieces[pair.encode()] = None
-    properties = {"name": {"type": "string"}, "born": {"type": "integer"}, "tags": {"type": "array", "items": {"type": "string"}}}
+    properties = {
+        "name": {"type": "string"},
+        "born": {"type": "integer"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+    }
     schema = {"type": "object", "properties": properties, "required": ["name", "born"]}
     found: dict[str, list[float]] = {}
 
@@ -108,12 +114,17 @@ def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]
 
     vocabulary = timed("a trie of the vocabulary, once", lambda: Words.of(list(pieces)[:vocab]))
     timed("a trie of the vocabulary, once", lambda: vocabulary.trie)
-    unrolled = timed("a schema to its automaton", lambda: automata.unroll(Values(Compiler(schema), 4 * cells), 4 * cells))
+    unrolled = timed(
+        "a schema to its automaton", lambda: automata.unroll(Values(Compiler(schema), 4 * cells), 4 * cells)
+    )
     timed("tokens that it forces, once a schema", lambda: vocabulary.forced_by(unrolled.automaton))
     nothing = np.zeros(cells, np.int64), np.zeros(cells, bool)
     for _ in range(steps + 1):
         logits = rng.standard_normal((cells, vocab), np.float32)
-        timed("projection of a step", lambda: lifting.project(unrolled, vocabulary, Slots.whole(cells), logits, *nothing, [0]))  # noqa: B023
+        timed(
+            "projection of a step",
+            lambda: lifting.project(unrolled, vocabulary, Slots.whole(cells), logits, *nothing, [0]),  # noqa: B023
+        )
     del found["projection of a step"][0]  # the first compiles
     return found
 
@@ -127,9 +138,14 @@ def main() -> None:
     parser.add_argument("--vocab", type=int, default=262_144)
     parser.add_argument("--steps", type=int, default=8)
     options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(
+        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
     print(f"{options.cells} cells, {options.vocab} tokens, median of {options.steps} steps")
-    for name, masked in (("nothing pinned, all allowed", False), ("a quarter pinned, a bitmask a cell", True)):
+    for name, masked in (
+        ("nothing pinned, all allowed", False),
+        ("a quarter pinned, a bitmask a cell", True),
+    ):
         seconds = step_seconds(options.cells, options.vocab, options.steps, masked)
         print(f"  {name:<36} {1000 * statistics.median(seconds):8.1f} ms")
     logits = torch.randn(1, options.cells, options.vocab)

@@ -23,20 +23,47 @@ Row = dict[str, Any]
 RED = "#cc3d6e"  # told from blue and orange with any kind of colour vision, and by its marker
 DASH = {"diffusion": "-", "alone": "-", "oneshot": ":", "backtracking": "-", "masked": "--"}
 SHOWN = ("generated_minimal", "royle17_first_half", "sepb_diabolical_rated", "forum_hardest_1905_first_half")
-NAMES = {"generated_minimal": "generated", "royle17_first_half": "17-clue", "sepb_diabolical_rated": "diabolical"}
+NAMES = {
+    "generated_minimal": "generated",
+    "royle17_first_half": "17-clue",
+    "sepb_diabolical_rated": "diabolical",
+}
 NAMES |= {"sepb_easy150_rated+sepb_medium150_rated+sepb_hard150_rated": "sepb easy to hard"}
-NAMES |= {"csi4900_easy10k": "csi4900 easy", "forum_hardest_1905_first_half": "forum hardest", "magictour_top1465": "magictour"}
+NAMES |= {
+    "csi4900_easy10k": "csi4900 easy",
+    "forum_hardest_1905_first_half": "forum hardest",
+    "magictour_top1465": "magictour",
+}
 
 
 def look(arm: str) -> dict[str, Any]:
     """Colour, dash and marker of an arm."""
     family = arm.split(",")[0].split("-")[0]
-    plain, other = "plain" in arm, "easiest" in arm or "fim" in arm  # other: not from the first cell to the last
-    colours = {"diffusion": DEEP_BLUE if arm == "diffusion" else BLUE, "ar": ORANGE if plain else RED if other else DEEP_ORANGE}
-    markers = {"diffusion": "o", "ar": ("P" if other else "^") if plain else "D" if other else "s", "random": "x", "prior": "+"}
-    dash = DASH.get(arm.split(",")[0].rpartition("-")[2], ":" if family == "ar" and "tries" not in arm else "-")
+    plain, other = (
+        "plain" in arm,
+        "easiest" in arm or "fim" in arm,
+    )  # other: not from the first cell to the last
+    colours = {
+        "diffusion": DEEP_BLUE if arm == "diffusion" else BLUE,
+        "ar": ORANGE if plain else RED if other else DEEP_ORANGE,
+    }
+    markers = {
+        "diffusion": "o",
+        "ar": ("P" if other else "^") if plain else "D" if other else "s",
+        "random": "x",
+        "prior": "+",
+    }
+    dash = DASH.get(
+        arm.split(",")[0].rpartition("-")[2], ":" if family == "ar" and "tries" not in arm else "-"
+    )
     marker = markers.get(family, "v")
-    return {"color": colours.get(family, GREY), "linestyle": dash, "marker": marker, "markersize": 4.5, "linewidth": 1.6}
+    return {
+        "color": colours.get(family, GREY),
+        "linestyle": dash,
+        "marker": marker,
+        "markersize": 4.5,
+        "linewidth": 1.6,
+    }
 
 
 def tidy(axes: Axes) -> None:
@@ -62,9 +89,13 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     for one in axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    fitting = int(figure.get_figwidth() / (0.5 + 0.075 * max(map(len, handles), default=1)))  # inches of a line, and of a letter
+    fitting = int(
+        figure.get_figwidth() / (0.5 + 0.075 * max(map(len, handles), default=1))
+    )  # inches of a line, and of a letter
     columns = max(1, min(5, len(handles), fitting))
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5)
+    figure.legend(
+        handles.values(), handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5
+    )
 
 
 def accuracy(rows: Sequence[Row]) -> Figure | None:
@@ -76,7 +107,9 @@ def accuracy(rows: Sequence[Row]) -> Figure | None:
         return None
     dots = {
         NAMES.get(file, file): {
-            arm: (row["share"], row["low"], row["high"]) for (arm, name), row in contest.items() if name == file
+            arm: (row["share"], row["low"], row["high"])
+            for (arm, name), row in contest.items()
+            if name == file
         }
         for file in files
     }
@@ -91,11 +124,17 @@ def dotted(
     most: float = 100,
 ) -> Figure:
     """A panel a title, a line an arm: a share with its interval (share, low, high). inches: for the arms' names, and a panel."""
-    figure = Figure(figsize=(inches[0] + inches[1] * len(shares), 1.0 + 0.3 * len(arms)), layout="constrained")
-    for axes, (title, dots) in zip(figure.subplots(1, len(shares), sharey=True, squeeze=False)[0], shares.items(), strict=True):
+    figure = Figure(
+        figsize=(inches[0] + inches[1] * len(shares), 1.0 + 0.3 * len(arms)), layout="constrained"
+    )
+    for axes, (title, dots) in zip(
+        figure.subplots(1, len(shares), sharey=True, squeeze=False)[0], shares.items(), strict=True
+    ):
         for arm, (share, low, high) in dots.items():
             at, style = arms.index(arm), look(arm)
-            axes.plot([100 * low, 100 * high], [at, at], color=style["color"], linewidth=2.2, solid_capstyle="butt")
+            axes.plot(
+                [100 * low, 100 * high], [at, at], color=style["color"], linewidth=2.2, solid_capstyle="butt"
+            )
             axes.plot(100 * share, at, style["marker"], color=style["color"], markersize=6.5)
         axes.set_title(title, fontsize=10.5)
         axes.set(xlim=(-4, most + 4), yticks=range(len(arms)), yticklabels=arms, xlabel=label)
@@ -126,7 +165,9 @@ def against(cost: str) -> Callable[[Sequence[Row]], Figure | None]:
                 share = 100 * np.arange(1, len(order) + 1) / len(costs)
                 axes.step(order, share, where="post", label=arm, **{**look(arm), "markevery": [-1]})
             axes.set(xscale="log")
-            axes.xaxis.set_minor_formatter(NullFormatter())  # labels between the powers of ten run into each other
+            axes.xaxis.set_minor_formatter(
+                NullFormatter()
+            )  # labels between the powers of ten run into each other
             axes.set(ylim=(0, 103), xlabel="GFLOP a puzzle" if cost == "gflop" else "ms a puzzle, batch 64")
         found[0].set_ylabel("solved, %")
         legend(figure, found)
@@ -184,11 +225,20 @@ def remasking(rows: Sequence[Row]) -> Figure | None:
         for number, accept in enumerate(dict.fromkeys(row["accept"] for row in some)):
             one = [row for row in some if row["accept"] == accept]
             share = [100 * row["share"] for row in one]
-            spread = [[100 * (row["share"] - row["low"]) for row in one], [100 * (row["high"] - row["share"]) for row in one]]
+            spread = [
+                [100 * (row["share"] - row["low"]) for row in one],
+                [100 * (row["high"] - row["share"]) for row in one],
+            ]
             where = [at + 0.38 * number - 0.19 for at in range(len(one))]
             error = {"ecolor": INK, "elinewidth": 1}
             axes.bar(
-                where, share, 0.36, color=(BLUE, ORANGE)[number], yerr=spread, error_kw=error, label=f"accepted from {accept:g}"
+                where,
+                share,
+                0.36,
+                color=(BLUE, ORANGE)[number],
+                yerr=spread,
+                error_kw=error,
+                label=f"accepted from {accept:g}",
             )
         axes.set_xticks(range(len(one)), [row["remask"] for row in one])
         axes.set(ylim=(0, 103))
@@ -206,11 +256,20 @@ def throughput(rows: Sequence[Row]) -> Figure | None:
     figure, (axes,) = panels([chosen[0]["file"]])
     for arm in dict.fromkeys(row["arm"] for row in chosen):
         some = sorted(
-            (row["batch"], row["per_second"]) for row in chosen if row["arm"] == arm and row["file"] == chosen[0]["file"]
+            (row["batch"], row["per_second"])
+            for row in chosen
+            if row["arm"] == arm and row["file"] == chosen[0]["file"]
         )
         axes.plot(*zip(*some, strict=True), label=arm, **look(arm))
     batches = sorted({row["batch"] for row in chosen})
-    axes.set(xscale="log", yscale="log", xlabel="batch", ylabel="puzzles a second", xticks=batches, xticklabels=batches)
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="batch",
+        ylabel="puzzles a second",
+        xticks=batches,
+        xticklabels=batches,
+    )
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -227,7 +286,11 @@ def training(rows: Sequence[Row]) -> Figure | None:
     figure, found = panels(files)
     for axes, file in zip(found, files, strict=True):
         for arm in dict.fromkeys(row["arm"] for row in chosen):
-            some = sorted((row["pflop"], 100 * row["share"]) for row in chosen if row["arm"] == arm and row["file"] == file)
+            some = sorted(
+                (row["pflop"], 100 * row["share"])
+                for row in chosen
+                if row["arm"] == arm and row["file"] == file
+            )
             if some:
                 axes.plot(*zip(*some, strict=True), label=arm, **look(arm))
         axes.set(xscale="log", ylim=(-2, 103), xlabel="training PFLOP")
@@ -248,7 +311,9 @@ PLOTS: dict[str, Callable[[Sequence[Row]], Figure | None]] = {
 }
 
 
-def draw(rows: Sequence[Row], folder: Path, plots: Mapping[str, Callable[[Sequence[Row]], Figure | None]] = PLOTS) -> list[str]:
+def draw(
+    rows: Sequence[Row], folder: Path, plots: Mapping[str, Callable[[Sequence[Row]], Figure | None]] = PLOTS
+) -> list[str]:
     """Write every plot that the rows allow as a PNG into ``folder``; their names."""
     names = []
     for name, make in plots.items():

@@ -11,10 +11,36 @@ from solver.evaluation.statistics import interval, solved_within
 
 Row = dict[str, Any]
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "contest": ("solved", "forwards_mean", "forwards_median", "forwards_max", "decisions_mean", "remasked_mean"),
-    "proofs": ("puzzles", "unsatisfiable", "exhausted", "wrong", "nodes_mean", "nodes_max", "decisions_mean", "seconds"),
+    "contest": (
+        "solved",
+        "forwards_mean",
+        "forwards_median",
+        "forwards_max",
+        "decisions_mean",
+        "remasked_mean",
+    ),
+    "proofs": (
+        "puzzles",
+        "unsatisfiable",
+        "exhausted",
+        "wrong",
+        "nodes_mean",
+        "nodes_max",
+        "decisions_mean",
+        "seconds",
+    ),
     "repair": ("puzzles", "solved", "wrong", "restored", "forwards_mean", "decisions_mean", "seconds"),
-    "remasking": ("puzzles", "remask", "accept", "rounds", "share", "low", "high", "forwards_mean", "remasked_mean"),
+    "remasking": (
+        "puzzles",
+        "remask",
+        "accept",
+        "rounds",
+        "share",
+        "low",
+        "high",
+        "forwards_mean",
+        "remasked_mean",
+    ),
     "calibration": ("puzzles", "cells", "accuracy", "error"),
     "mistakes": ("puzzles", "never", "median"),
     "throughput": ("batch", "puzzles", "solved", "per_second", "latency_ms", "gflop_mean"),
@@ -35,7 +61,14 @@ TITLES = {
 def table(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
     """A Markdown table."""
     rows = [" | ".join(str(cell) for cell in line) for line in lines]
-    return "| " + " | ".join(header) + " |\n|" + "---|" * len(header) + "\n" + "".join(f"| {row} |\n" for row in rows)
+    return (
+        "| "
+        + " | ".join(header)
+        + " |\n|"
+        + "---|" * len(header)
+        + "\n"
+        + "".join(f"| {row} |\n" for row in rows)
+    )
 
 
 def merged(rows: Sequence[Row]) -> dict[tuple[str, str], Row]:
@@ -47,8 +80,17 @@ def merged(rows: Sequence[Row]) -> dict[tuple[str, str], Row]:
     found = {}
     for key, some in groups.items():
         first = some[0]
-        means = {name: float(np.mean([r[name] for r in some])) for name, value in first.items() if isinstance(value, int | float)}
-        one = {**first, **means, "wrong": sum(r["wrong"] for r in some), "forwards_max": max(r["forwards_max"] for r in some)}
+        means = {
+            name: float(np.mean([r[name] for r in some]))
+            for name, value in first.items()
+            if isinstance(value, int | float)
+        }
+        one = {
+            **first,
+            **means,
+            "wrong": sum(r["wrong"] for r in some),
+            "forwards_max": max(r["forwards_max"] for r in some),
+        }
         each = [r["each"]["solved"] for r in some if "each" in r and r["puzzles"] == first["puzzles"]]
         if len(each) == len(some):
             low, high = interval(np.array([[c == "1" for c in line] for line in each]).T)
@@ -94,9 +136,18 @@ def report(rows: Sequence[Row]) -> str:
         files = list(dict.fromkeys(file for _, file in contest))
         arms = list(dict.fromkeys(arm for arm, _ in contest))
         parts.append("\n## Contest: exactly solved, with 95 % bootstrap intervals\n\n")
-        sizes = {file: max(int(row["puzzles"]) for (_, name), row in contest.items() if name == file) for file in files}
+        sizes = {
+            file: max(int(row["puzzles"]) for (_, name), row in contest.items() if name == file)
+            for file in files
+        }
         lines = [
-            [arm, *(percent(contest[arm, f]) + of(contest[arm, f], sizes[f]) if (arm, f) in contest else "" for f in files)]
+            [
+                arm,
+                *(
+                    percent(contest[arm, f]) + of(contest[arm, f], sizes[f]) if (arm, f) in contest else ""
+                    for f in files
+                ),
+            ]
             for arm in arms
         ]
         parts.append(table(["arm", *(f"{file} ({sizes[file]})" for file in files)], lines))
@@ -140,7 +191,10 @@ def report(rows: Sequence[Row]) -> str:
             used = [c for c in columns if any(c in row for row in chosen)]
             parts.append(
                 f"\n## {TITLES[section]}\n\n"
-                + table(["arm", "file", *used], [[r["arm"], r["file"], *(r.get(c, "") for c in used)] for r in chosen])
+                + table(
+                    ["arm", "file", *used],
+                    [[r["arm"], r["file"], *(r.get(c, "") for c in used)] for r in chosen],
+                )
             )
     return "".join(parts)
 
@@ -156,8 +210,12 @@ def line(row: Row) -> str:
     if "share" not in row:
         return start + "  ".join(f"{key} {row[key]}" for key in COLUMNS[row["section"]] if key in row)
     extra = "".join(
-        f"  {key} {row[key]}" for key in ("nodes_mean", "nodes_max", "restored", "batch", "remask", "step") if key in row
+        f"  {key} {row[key]}"
+        for key in ("nodes_mean", "nodes_max", "restored", "batch", "remask", "step")
+        if key in row
     )
-    forwards = f"forwards {row['forwards_mean']} (median {row['forwards_median']:.0f}, max {row['forwards_max']})"
+    forwards = (
+        f"forwards {row['forwards_mean']} (median {row['forwards_median']:.0f}, max {row['forwards_max']})"
+    )
     unsatisfiable = f", {row['unsatisfiable']} unsatisfiable" if row["unsatisfiable"] else ""
     return f"{start} {row['solved']}/{row['puzzles']}, {row['wrong']} wrong{unsatisfiable}; {forwards}, {row['seconds']} s{extra}"

@@ -92,7 +92,13 @@ class Ran:
         return self.status == "passed"
 
 
-def run(code: str, stdin: str = "", seconds: float = 5.0, memory: int = 512 << 20, within: tuple[str, ...] | None = None) -> Ran:
+def run(
+    code: str,
+    stdin: str = "",
+    seconds: float = 5.0,
+    memory: int = 512 << 20,
+    within: tuple[str, ...] | None = None,
+) -> Ran:
     """Runs Python text as ``__main__``.
 
     stdin: what it reads, a regular file. seconds: wall clock. memory: bytes of address space, of which Python takes 30 million.
@@ -104,7 +110,14 @@ def run(code: str, stdin: str = "", seconds: float = 5.0, memory: int = 512 << 2
     chosen = layers() if within is None else within
     if not set(chosen) <= set(LAYERS):
         raise ValueError(f"no such layers: {sorted(set(chosen) - set(LAYERS))}")
-    wish = {"code": code, "seconds": seconds, "memory": memory, "disk": DISK, "files": FILES, "layers": chosen}
+    wish = {
+        "code": code,
+        "seconds": seconds,
+        "memory": memory,
+        "disk": DISK,
+        "files": FILES,
+        "layers": chosen,
+    }
     with _folder() as folder, tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as given:
         told.write(json.dumps({**wish, "folder": folder}).encode())
         given.write(stdin.encode(errors="surrogatepass"))
@@ -150,7 +163,9 @@ def _folder() -> Iterator[str]:
 
 def _start(folder: str, stdin: IO[bytes], report: int, wish: int) -> subprocess.Popen[bytes]:
     """-s -S -B -P: as isolated as -I, but that hash seed and encoding are ours to fix, so that a run can be repeated."""
-    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}  # to find libpython
+    kept = {
+        name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ
+    }  # to find libpython
     return subprocess.Popen(
         [sys.executable, "-s", "-S", "-B", "-P", str(JAIL), str(report), str(wish)],
         stdin=stdin,
@@ -178,14 +193,20 @@ def _kill(process: subprocess.Popen[bytes], waiter: bool) -> None:
 class _Watch:
     """Reads what a program writes and ends it when it goes beyond a limit."""
 
-    def __init__(self, process: subprocess.Popen[bytes], report: IO[bytes], seconds: float, folder: str | None) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], report: IO[bytes], seconds: float, folder: str | None
+    ) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         self.process, self.seconds, self.folder = process, seconds, folder
         self.stdout, self.stderr, self.report = bytearray(), bytearray(), bytearray()
         self.started: float | None = None
         self.poll = selectors.DefaultSelector()
-        for file, into in ((process.stdout, self.stdout), (process.stderr, self.stderr), (report, self.report)):
+        for file, into in (
+            (process.stdout, self.stdout),
+            (process.stderr, self.stderr),
+            (report, self.report),
+        ):
             self.poll.register(file, selectors.EVENT_READ, into)
 
     def ran(self) -> Ran:
@@ -209,7 +230,9 @@ class _Watch:
             left = begun + START - now if self.started is None else self.started + self.seconds - now
             if left <= 0:
                 if self.started is None:
-                    raise SandboxError(f"Python did not start in {START:.0f} s: {self.stderr[-TAIL:].decode(errors='replace')}")
+                    raise SandboxError(
+                        f"Python did not start in {START:.0f} s: {self.stderr[-TAIL:].decode(errors='replace')}"
+                    )
                 return "timeout"
             if self.folder is not None and self.started is not None and _full(self.folder):
                 return "disk"
@@ -276,4 +299,7 @@ def _full(folder: str) -> bool:
 
 if __name__ == "__main__":
     ended = run(Path(sys.argv[1]).read_text(), stdin="" if sys.stdin.isatty() else sys.stdin.read())
-    print(f"{ended.status} in {ended.seconds:.2f} s within {', '.join(layers())}\n{ended.stdout}{ended.stderr_tail}", end="")
+    print(
+        f"{ended.status} in {ended.seconds:.2f} s within {', '.join(layers())}\n{ended.stdout}{ended.stderr_tail}",
+        end="",
+    )

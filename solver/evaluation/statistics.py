@@ -40,10 +40,15 @@ def solved_within(cost: ArrayLike, solved: ArrayLike, budgets: ArrayLike) -> NDA
     return share
 
 
-def calibration(confidence: ArrayLike, correct: ArrayLike, bins: int = 10) -> tuple[list[tuple[float, float, int]], float]:
+def calibration(
+    confidence: ArrayLike, correct: ArrayLike, bins: int = 10
+) -> tuple[list[tuple[float, float, int]], float]:
     """Per bin of confidence (mean confidence, share correct, count), empty bins left out; and the expected calibration error."""
     p, hit = np.asarray(confidence, float), np.asarray(correct, float)
     number = np.minimum((p * bins).astype(int), bins - 1)
-    found = [(float(p[number == b].mean()), float(hit[number == b].mean()), int((number == b).sum())) for b in np.unique(number)]
+    found = [
+        (float(p[number == b].mean()), float(hit[number == b].mean()), int((number == b).sum()))
+        for b in np.unique(number)
+    ]
     error = sum(n * abs(c - a) for c, a, n in found) / max(1, len(p))
     return found, float(error)

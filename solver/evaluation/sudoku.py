@@ -47,11 +47,15 @@ def text(grid: NDArray[Any]) -> str:
     return "".join(".123456789"[value] for value in grid)
 
 
-def row(section: str, arm: Arm, file: str, grids: Grids, done: Attempt, settings: Settings, clues: bool = True) -> Row:
+def row(
+    section: str, arm: Arm, file: str, grids: Grids, done: Attempt, settings: Settings, clues: bool = True
+) -> Row:
     """One line of a table. solved: the arm says so and the grader agrees; without checks, the grader alone.  wrong: called
     solved, and the grader says it is not.  each: per puzzle, for curves and intervals."""
     outcomes = done.outcomes
-    right = np.array([grade.sudoku(text(g), text(o.tokens + 1), clues) for g, o in zip(grids, outcomes, strict=True)])
+    right = np.array(
+        [grade.sudoku(text(g), text(o.tokens + 1), clues) for g, o in zip(grids, outcomes, strict=True)]
+    )
     called = np.array([o.status == "solved" for o in outcomes])
     status = [o.status for o in outcomes]
     forwards = np.array([o.counters.forwards for o in outcomes])
@@ -138,7 +142,9 @@ def repairs(arm: Arm, count: int, settings: Settings) -> list[Row]:
     broken, originals = corrupted_grids(count)
     task, model, started = SudokuTask(layout.standard(9)), denoiser(arm, settings), time.perf_counter()
     problems = [Sudoku(grid, repair=True) for grid in broken]
-    done = gather(solve(task, problems, model, None, settings.budget, settings.seed, settings.batch), count, started)
+    done = gather(
+        solve(task, problems, model, None, settings.budget, settings.seed, settings.batch), count, started
+    )
     restored = sum((o.tokens + 1 == g).all() for o, g in zip(done.outcomes, originals, strict=True))
     return [{**row("repair", arm, "repair", broken, done, settings, clues=False), "restored": int(restored)}]
 
@@ -170,7 +176,13 @@ def confidence(arm: Arm, file: str, grids: Grids, settings: Settings) -> list[Ro
         sure += outcome.confidence[blank].tolist()
         correct += (outcome.tokens + 1 == answer)[blank].tolist()
     bins, error = calibration(sure, correct)
-    plain = {"section": "calibration", "file": file, "arm": arm.name, "seed": settings.seed, "loops": settings.loops}
+    plain = {
+        "section": "calibration",
+        "file": file,
+        "arm": arm.name,
+        "seed": settings.seed,
+        "loops": settings.loops,
+    }
     rounded = [[round(c, 4), round(a, 4), n] for c, a, n in bins]
     accuracy = round(float(np.mean(correct)), 4)
     about = {"puzzles": len(grids), "cells": len(sure), "accuracy": accuracy, "error": round(error, 4)}
@@ -188,13 +200,21 @@ def first_mistakes(arm: Arm, file: str, grids: Grids, settings: Settings) -> lis
     for answer, path in zip(answers, done.paths, strict=True):
         wrong = [at for at, (cell, token) in enumerate(path) if answer[cell] != token + 1]
         where.append(round(wrong[0] / len(path), 4) if wrong else 1.0)
-    plain = {"section": "mistakes", "file": file, "arm": arm.name, "seed": settings.seed, "loops": settings.loops}
+    plain = {
+        "section": "mistakes",
+        "file": file,
+        "arm": arm.name,
+        "seed": settings.seed,
+        "loops": settings.loops,
+    }
     never = sum(w == 1.0 for w in where)
     median = float(np.median([w for w in where if w < 1.0])) if never < len(where) else None
     return [{**plain, "puzzles": len(grids), "never": never, "median": median, "where": where}]
 
 
-def throughput(arm: Arm, file: str, grids: Grids, batches: Sequence[int], settings: Settings) -> Iterator[Row]:
+def throughput(
+    arm: Arm, file: str, grids: Grids, batches: Sequence[int], settings: Settings
+) -> Iterator[Row]:
     """Puzzles a second and milliseconds a puzzle at several batch sizes; small batches get fewer puzzles, at least one batch."""
     attempt(arm, grids[:2], settings)  # whatever is loaded or compiled at first use
     for batch in batches:
@@ -212,4 +232,6 @@ def snapshot(arm: Arm, file: str, grids: Grids, settings: Settings, folder: Path
     now = replace(settings, checkpoints=(*settings.checkpoints, (arm.model, str(folder))))
     result = row("training", arm, file, grids, attempt(arm, grids, now), now)
     del result["each"]
-    return [{**result, "model": arm.model, "step": summary["steps"], "pflop": round(summary["flops"] / 1e15, 5)}]
+    return [
+        {**result, "model": arm.model, "step": summary["steps"], "pflop": round(summary["flops"] / 1e15, 5)}
+    ]

@@ -38,7 +38,12 @@ FILES = {
 }
 EASY_TO_HARD = "sepb_easy150_rated+sepb_medium150_rated+sepb_hard150_rated"
 FILES[EASY_TO_HARD] = "sepb easy to hard"
-CONTEST = ("generated_minimal", "royle17_first_half", "sepb_diabolical_rated", "forum_hardest_1905_first_half")
+CONTEST = (
+    "generated_minimal",
+    "royle17_first_half",
+    "sepb_diabolical_rated",
+    "forum_hardest_1905_first_half",
+)
 HEADLINE = ("csi4900_easy10k", EASY_TO_HARD, *CONTEST)
 
 
@@ -54,7 +59,14 @@ def decisions(row: Row | None, size: int) -> str:
 def with_checks(rows: Sequence[Row]) -> str:
     """Every file: the network alone, the loop with its checks, and the decisions of the controls."""
     contest = merged(rows)
-    header = ["file", "puzzles", "one forward, no rule", "up to 1,024 loops, no rule", "with checks: solved", "wrong"]
+    header = [
+        "file",
+        "puzzles",
+        "one forward, no rule",
+        "up to 1,024 loops, no rule",
+        "with checks: solved",
+        "wrong",
+    ]
     header += ["forwards, mean / median / max", "decisions, trained", "random", "prior"]
     lines = []
     for file, name in FILES.items():
@@ -67,7 +79,16 @@ def with_checks(rows: Sequence[Row]) -> str:
         forwards = f"{row['forwards_mean']:.2f} / {row['forwards_median']:g} / {row['forwards_max']:,}"
         controls = [decisions(contest.get((arm, file)), size) for arm in ("random", "prior")]
         lines.append(
-            [name, size, *alone, f"{row['solved']:g}", row["wrong"], forwards, f"{row['decisions_mean']:.2f}", *controls]
+            [
+                name,
+                size,
+                *alone,
+                f"{row['solved']:g}",
+                row["wrong"],
+                forwards,
+                f"{row['decisions_mean']:.2f}",
+                *controls,
+            ]
         )
     return table(header, lines)
 
@@ -81,7 +102,11 @@ def arms(rows: Sequence[Row]) -> str:
         cells = []
         for file in CONTEST:
             row = contest.get((arm, file))
-            cost = "" if row is None else f"{row['gflop_mean']:.3g} GFLOP, {1e3 * row['seconds'] / row['puzzles']:.3g} ms"
+            cost = (
+                ""
+                if row is None
+                else f"{row['gflop_mean']:.3g} GFLOP, {1e3 * row['seconds'] / row['puzzles']:.3g} ms"
+            )
             cells.append("" if row is None else f"{percent(row)}, {cost}")
         if any(cells):
             lines.append([arm, *cells])
@@ -107,7 +132,8 @@ def section(name: str, columns: dict[str, str]) -> Callable[[Sequence[Row]], str
     def make(rows: Sequence[Row]) -> str:
         chosen = [row for row in rows if row["section"] == name]
         return table(
-            list(columns.values()), [[FILES.get(str(row.get(key)), row.get(key, "")) for key in columns] for row in chosen]
+            list(columns.values()),
+            [[FILES.get(str(row.get(key)), row.get(key, "")) for key in columns] for row in chosen],
         )
 
     return make
@@ -150,7 +176,13 @@ COLUMNS: dict[str, dict[str, str]] = {
         "low": "low",
         "high": "high",
     },
-    "calibration": {"arm": "arm", "file": "file", "cells": "cells", "accuracy": "right", "error": "calibration error"},
+    "calibration": {
+        "arm": "arm",
+        "file": "file",
+        "cells": "cells",
+        "accuracy": "right",
+        "error": "calibration error",
+    },
     "mistakes": {
         "arm": "arm",
         "file": "file",
@@ -158,9 +190,21 @@ COLUMNS: dict[str, dict[str, str]] = {
         "never": "without a mistake",
         "median": "first mistake at this share of the cells, median",
     },
-    "training": {"arm": "arm", "file": "file", "step": "step", "pflop": "PFLOP", "share": "solved", "low": "low", "high": "high"},
+    "training": {
+        "arm": "arm",
+        "file": "file",
+        "step": "step",
+        "pflop": "PFLOP",
+        "share": "solved",
+        "low": "low",
+        "high": "high",
+    },
 }
-TABLES: dict[str, Callable[[Sequence[Row]], str]] = {"with-checks": with_checks, "arms": arms, "contest": contest}
+TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
+    "with-checks": with_checks,
+    "arms": arms,
+    "contest": contest,
+}
 TABLES |= {name: section(name, columns) for name, columns in COLUMNS.items()}
 TABLES |= json_tables.TABLES | code_tables.TABLES
 
@@ -177,7 +221,9 @@ def filled(text: str, rows: Sequence[Row]) -> str:
 
 def main() -> int:
     """Write the tables into files, or check that they are there."""
-    parser = argparse.ArgumentParser(prog="python -m solver.evaluation.tables", description="put measured tables into documents")
+    parser = argparse.ArgumentParser(
+        prog="python -m solver.evaluation.tables", description="put measured tables into documents"
+    )
     parser.add_argument("documents", nargs="+", metavar="FILE")
     parser.add_argument("--results", default=str(RESULTS), metavar="DIR")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a table differs")

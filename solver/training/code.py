@@ -41,22 +41,35 @@ class Snippets:
             tokens = np.concatenate([np.full((rows, 1), Vocabulary.load().size), truth[:, :-1]], 1)
             return tuple(map(torch.from_numpy, (tokens, np.full_like(truth, KNOWN), offset, truth, wanted)))
         tokens, status, weight = self.noised(truth, pinned, offset)
-        return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in (tokens, status, offset, truth, weight))
+        return tuple(
+            torch.from_numpy(np.ascontiguousarray(a)) for a in (tokens, status, offset, truth, weight)
+        )
 
-    def noised(self, truth: Ints, pinned: NDArray[np.bool_], offset: Ints) -> tuple[Ints, Ints, NDArray[np.float32]]:
+    def noised(
+        self, truth: Ints, pinned: NDArray[np.bool_], offset: Ints
+    ) -> tuple[Ints, Ints, NDArray[np.float32]]:
         """Every row with its own share of visible cells. Of pages with holes, often none; of the others single cells or runs."""
         rng, rows, length = self.rng, len(truth), truth.shape[1]
         holes: NDArray[np.bool_] = (offset != 0).max(1)
         share = np.where(holes & (rng.random(rows) < 0.5), 0.0, rng.random(rows))[:, None]
-        share = np.where(holes[:, None], share, np.maximum(share, 0.2))  # of a plain page something is to be seen
+        share = np.where(
+            holes[:, None], share, np.maximum(share, 0.2)
+        )  # of a plain page something is to be seen
         drawn = rng.random(truth.shape)
         runs = (np.arange(length) + rng.integers(0, 8, rows)[:, None]) // rng.integers(2, 9, rows)[:, None]
         drawn = np.where(rng.random(rows)[:, None] < 0.5, drawn, np.take_along_axis(drawn, runs, 1))
         visible = (drawn < share) & ~pinned
         wrong = visible & (rng.random(truth.shape) < WRONG)
         other = np.take_along_axis(truth, rng.integers(0, length, truth.shape), 1)  # a token of the same page
-        other = np.where(rng.random(truth.shape) < 0.5, other, rng.integers(0, Vocabulary.load().blank + 1, truth.shape))
-        given = visible & ~wrong & (~holes[:, None] | (rng.random(rows) < 0.25)[:, None]) & (rng.random(rows) < 0.6)[:, None]
+        other = np.where(
+            rng.random(truth.shape) < 0.5, other, rng.integers(0, Vocabulary.load().blank + 1, truth.shape)
+        )
+        given = (
+            visible
+            & ~wrong
+            & (~holes[:, None] | (rng.random(rows) < 0.25)[:, None])
+            & (rng.random(rows) < 0.6)[:, None]
+        )
         status = np.where(pinned | given, PINNED, np.where(visible, KNOWN, OPEN))
         wrong &= ~given
         blank = truth == Vocabulary.load().blank

@@ -35,9 +35,7 @@ DENSE = (0.1, 0.5)  # of what such a page shows is cut out
 HOLES = 20  # of a page, at most; left to right there are sentinels for MOST
 LONGEST = 40  # tokens of a hole
 TOKEN = 3.2  # characters
-FILLED = (
-    0.3  # of the pages with holes have slots that their texts fill, as lengths that are tried have them; the others are roomy
-)
+FILLED = 0.3  # share of pages with holes whose slots their texts fill; the others are roomy
 FIM = 0.75  # of the baseline's pages show what stands behind the holes
 CHUNK = 400  # functions that a process takes at a time
 
@@ -78,7 +76,9 @@ def alone(function: Function) -> str:
     return dedent(function.source[a:b])
 
 
-def padded(ids: Ints, pinned: NDArray[np.bool_], offset: Ints, wanted: NDArray[np.float64], length: int) -> Examples:
+def padded(
+    ids: Ints, pinned: NDArray[np.bool_], offset: Ints, wanted: NDArray[np.float64], length: int
+) -> Examples:
     """One of ``length`` cells."""
     spare = length - len(ids)
     return Examples(
@@ -103,11 +103,17 @@ def plain(function: Function, causal: bool, rng: np.random.Generator) -> Example
     if len(ids) < 12:
         return None
     return padded(
-        ids, np.zeros(len(ids), bool), np.zeros(len(ids), np.int64), np.where(np.arange(len(ids)) >= causal, 1.0, 0.0), length
+        ids,
+        np.zeros(len(ids), bool),
+        np.zeros(len(ids), np.int64),
+        np.where(np.arange(len(ids)) >= causal, 1.0, 0.0),
+        length,
     )
 
 
-def cut(function: Function, length: int, most: int, rng: np.random.Generator) -> tuple[str, list[Span]] | None:
+def cut(
+    function: Function, length: int, most: int, rng: np.random.Generator
+) -> tuple[str, list[Span]] | None:
     """A text to be shown on a page of ``length`` and what is cut out of it, at most ``most`` holes; None where nothing can be."""
     if rng.random() < ALONE:
         text, first = alone(function), 0
@@ -126,7 +132,10 @@ def cut(function: Function, length: int, most: int, rng: np.random.Generator) ->
         left = rng.uniform(*DENSE) * min(length * TOKEN, len(text)) - size(spans)
         for _ in range(3 * HOLES):
             more = drawn(kinds, rng).spans
-            near = abs(more[0][0] - spans[0][0]) < length * TOKEN and abs(more[-1][1] - spans[0][0]) < length * TOKEN
+            near = (
+                abs(more[0][0] - spans[0][0]) < length * TOKEN
+                and abs(more[-1][1] - spans[0][0]) < length * TOKEN
+            )
             fits = size(more) <= left and len(spans) + len(more) <= most
             if near and fits and all(b < c or d < a for a, b in more for c, d in spans):
                 spans += more
@@ -139,14 +148,20 @@ def drawn(kinds: dict[str, list[Cut]], rng: np.random.Generator) -> Cut:
     names = list(kinds)
     among = kinds[names[int(rng.integers(len(names)))]]
     one, other = (among[int(at)] for at in rng.integers(len(among), size=2))
-    return other if one.kind not in DEPENDENT and rng.random() < 0.5 and size(other.spans) < size(one.spans) else one
+    return (
+        other
+        if one.kind not in DEPENDENT and rng.random() < 0.5 and size(other.spans) < size(one.spans)
+        else one
+    )
 
 
 def size(spans: Sequence[Span]) -> int:
     return sum(b - a for a, b in spans)
 
 
-def with_holes(text: str, spans: Sequence[Span], length: int, causal: bool, rng: np.random.Generator) -> Examples | None:
+def with_holes(
+    text: str, spans: Sequence[Span], length: int, causal: bool, rng: np.random.Generator
+) -> Examples | None:
     """A page of a text with holes; None where it does not fit one."""
     try:
         probe = Page.of(text, spans, [1] * len(spans), 2 * PAGES[-1])
@@ -197,7 +212,10 @@ def jobs(
 ) -> Iterator[tuple[Sequence[Function], bool, tuple[int, int]]]:
     """``count`` functions, all as often as each other, in pieces; those of a file together, which is then parsed once."""
     order = np.concatenate(
-        [np.random.default_rng((seed, turn)).permutation(len(functions)) for turn in range(count // len(functions) + 1)]
+        [
+            np.random.default_rng((seed, turn)).permutation(len(functions))
+            for turn in range(count // len(functions) + 1)
+        ]
     )
     chosen = sorted((functions[int(at)] for at in order[:count]), key=lambda one: (one.path, one.span))
     for number, at in enumerate(range(0, count, CHUNK)):
@@ -205,7 +223,12 @@ def jobs(
 
 
 def pool(
-    functions: Sequence[Function], count: int, causal: bool, seed: int, workers: int = 1, say: Callable[[str], None] = print
+    functions: Sequence[Function],
+    count: int,
+    causal: bool,
+    seed: int,
+    workers: int = 1,
+    say: Callable[[str], None] = print,
 ) -> Pool:
     """Pages of ``count`` functions, of a few less where some give none; the same for any number of ``workers``."""
     found = defaultdict[int, list[Examples]](list)
@@ -226,7 +249,9 @@ def pool(
 
 
 def save(some: Pool, path: Path) -> None:
-    np.savez(path, **{f"{length}.{name}": getattr(one, name) for length, one in some.items() for name in FIELDS})
+    np.savez(
+        path, **{f"{length}.{name}": getattr(one, name) for length, one in some.items() for name in FIELDS}
+    )
 
 
 def read(path: Path) -> Pool:

@@ -63,7 +63,9 @@ class Segments:
         self.generator = torch.Generator().manual_seed(preset.seed)
         self.relations = relations.to(device)
         self.causal = preset.compact.causal
-        anything = torch.ones(1, relations.shape[1], dtype=torch.long, device=device)  # for its sizes; each step brings its own
+        anything = torch.ones(
+            1, relations.shape[1], dtype=torch.long, device=device
+        )  # for its sizes; each step brings its own
         self.geometry = self.network.geometry(self.relations, anything if self.causal else None)
         self.cells = relations.shape[1]
         self.carried = self.fresh_state(preset.rows)
@@ -75,7 +77,11 @@ class Segments:
         c = self.preset.compact
         width = c.vocab if c.state == "candidate" else 1
         noise = torch.randn((self.cells, rows, width, c.width), generator=self.generator) * c.start_noise
-        return F.rms_norm(self.network.first.detach() + noise.to(self.device), (c.width,)).to(CARRIED).contiguous()
+        return (
+            F.rms_norm(self.network.first.detach() + noise.to(self.device), (c.width,))
+            .to(CARRIED)
+            .contiguous()
+        )
 
     def loss(self) -> tuple[Tensor, float]:
         fresh, tokens, status, order, truth, weight = (t.to(self.device) for t in self.feed.next())
@@ -98,7 +104,11 @@ class Segments:
         state, logits = self.last
         doubt = self.feed.advance(logits.float().cpu()).to(self.device)
         # contiguous, as it comes back from a file: products round by layout, and a resumed run is to be the same
-        self.carried = torch.where(doubt.t()[..., None, None], self.network.first.detach(), state).to(CARRIED).contiguous()
+        self.carried = (
+            torch.where(doubt.t()[..., None, None], self.network.first.detach(), state)
+            .to(CARRIED)
+            .contiguous()
+        )
 
     def state(self) -> tuple[dict[str, Tensor], Facts]:
         tensors, facts = self.feed.state()
@@ -120,12 +130,16 @@ class Forms:
         self.network = TextNetwork(preset.text).to(device)
 
     def loss(self) -> tuple[Tensor, float]:
-        prompt, lengths, tokens, status, offset, truth, weight = (t.to(self.device) for t in self.texts.next())
+        prompt, lengths, tokens, status, offset, truth, weight = (
+            t.to(self.device) for t in self.texts.next()
+        )
         with half(self.device):
             said = self.network(self.network.read(prompt, lengths), tokens, status, offset)
         losses = F.nll_loss(said.flatten(0, 1), truth.flatten(), reduction="none").view_as(weight)
         exact = ((said.argmax(-1) == truth) | (weight < 1)).all(1).float().mean()
-        size = self.network.flops(truth.shape[1], prompt.shape[1]) + self.network.reading_flops(prompt.shape[1])
+        size = self.network.flops(truth.shape[1], prompt.shape[1]) + self.network.reading_flops(
+            prompt.shape[1]
+        )
         self.flops = 3 * len(prompt) * size
         return (losses * weight).sum() / weight.sum().clamp_min(1), exact.item()
 
@@ -185,7 +199,9 @@ class Sequences:
         with half(self.device):
             logits = self.network(cells, tokens)[:, :-1]  # what follows the last cell is nobody's business
         wanted = self.network.targets(cells, tokens)
-        losses = F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten(), reduction="none").view_as(answers)
+        losses = F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten(), reduction="none").view_as(
+            answers
+        )
         exact = ((logits.argmax(-1) == wanted) | ~answers).all(1).float().mean()
         return (losses * answers).sum() / answers.sum().clamp_min(1), exact.item()
 

@@ -59,7 +59,9 @@ class Feed:
         if self.plain:
             self.put_in_order(np.flatnonzero(fresh))
         truth, weight = canvases.targets(self.slots, self.pool)
-        tokens, status, order = (torch.from_numpy(a) for a in (self.slots.tokens, self.slots.status, self.slots.order))
+        tokens, status, order = (
+            torch.from_numpy(a) for a in (self.slots.tokens, self.slots.status, self.slots.order)
+        )
         return torch.from_numpy(fresh), tokens, status, order, truth, weight
 
     def put_in_order(self, rows: NDArray[np.int64]) -> None:
@@ -89,7 +91,10 @@ class Feed:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The tensors and the JSON part of what a checkpoint must keep."""
-        tensors = {f"slots.{f.name}": torch.from_numpy(getattr(self.slots, f.name).copy()) for f in fields(self.slots)}
+        tensors = {
+            f"slots.{f.name}": torch.from_numpy(getattr(self.slots, f.name).copy())
+            for f in fields(self.slots)
+        }
         return tensors, {"rng": self.rng.bit_generator.state, "pool": self.digest}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
@@ -117,7 +122,9 @@ class SequenceFeed:
         grids = []
         for number in drawn:
             cells, digits = data.random_symmetry(self.rng)
-            grids.append((digits[self.pool.puzzles[number][cells]], digits[self.pool.solutions[number][cells]]))
+            grids.append(
+                (digits[self.pool.puzzles[number][cells]], digits[self.pool.solutions[number][cells]])
+            )
         puzzles, solutions = (np.stack(column) for column in zip(*grids, strict=True))
         if self.preset.plain.order == "easiest":
             order = logic.easiest_first(layout.standard(9), puzzles, solutions)

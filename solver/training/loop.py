@@ -37,12 +37,18 @@ SNAPSHOTS = (
 def optimizers(network: nn.Module, preset: Preset) -> list[torch.optim.Optimizer]:
     """AdamW; with ``preset.muon`` Muon (Jordan et al. 2024) for the matrices of the layers, and AdamW for the rest."""
     named = list(network.named_parameters())
-    matrices = [value for name, value in named if preset.muon and value.ndim == 2 and name.startswith("layers.")]
+    matrices = [
+        value for name, value in named if preset.muon and value.ndim == 2 and name.startswith("layers.")
+    ]
     taken = {id(value) for value in matrices}
     rest = [value for _, value in named if id(value) not in taken]
-    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=preset.rate, betas=(0.9, 0.98), weight_decay=0.01)]
+    found: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(rest, lr=preset.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    ]
     if matrices:
-        found.append(torch.optim.Muon(matrices, lr=preset.rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"))
+        found.append(
+            torch.optim.Muon(matrices, lr=preset.rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+        )
     return found
 
 
@@ -77,7 +83,9 @@ class Trainer:
             optimizer.step()
         keep = min(self.preset.averaging, (1 + self.steps_done) / (10 + self.steps_done))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.values()), list(self.network.state_dict().values()), 1 - keep)
+            torch._foreach_lerp_(
+                list(self.average.values()), list(self.network.state_dict().values()), 1 - keep
+            )
             self.course.advance()
         self.steps_done += 1
         self.flops += self.course.flops
@@ -95,17 +103,25 @@ class Trainer:
                 tensors |= {f"optimizer.{which}.{number}.{key}": value for key, value in entry.items()}
         # the step count sits inside the tensors, so that a kill between the two files cannot pair a new one with an old one
         tensors["step"] = torch.tensor(self.steps_done)
-        progress = {"step": self.steps_done, "seconds": self.seconds, "flops": self.flops, "feed": course_facts}
+        progress = {
+            "step": self.steps_done,
+            "seconds": self.seconds,
+            "flops": self.flops,
+            "feed": course_facts,
+        }
         tensors["progress"] = torch.tensor(list(json.dumps(progress).encode()), dtype=torch.uint8)
         checkpoint.save_tensors(
-            folder / "state.safetensors", {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+            folder / "state.safetensors",
+            {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
         )
         self.ship(folder / "checkpoint", facts)
 
     def ship(self, folder: Path, facts: dict[str, Any]) -> None:
         """The averaged weights as a checkpoint."""
         weights = {name: value.cpu() for name, value in self.average.items()}
-        checkpoint.save(folder, weights, self.preset.network, self.task, {**facts, "training": self.summary()})
+        checkpoint.save(
+            folder, weights, self.preset.network, self.task, {**facts, "training": self.summary()}
+        )
 
     def restore(self, folder: Path) -> None:
         """Take up the run saved in ``folder``. Raises ValueError where it is missing or of another preset."""
@@ -150,7 +166,9 @@ class Trainer:
         }
 
 
-def train(trainer: Trainer, folder: Path, minutes: float | None, say: Callable[[str], None], facts: dict[str, Any]) -> bool:
+def train(
+    trainer: Trainer, folder: Path, minutes: float | None, say: Callable[[str], None], facts: dict[str, Any]
+) -> bool:
     """Run until the preset's last step or for ``minutes``; True when the run is complete. Ctrl-C saves and stops."""
     folder.mkdir(parents=True, exist_ok=True)
     begun = saved = time.monotonic()

@@ -48,7 +48,13 @@ class Preset:
                 raise ValueError("--noise is for the denoiser: left to right there is none")
             network = replace(network, noise=noise)
         steps = steps or self.steps
-        return replace(self, network=network, rate=rate or self.rate, steps=steps, warmup=min(self.warmup, max(1, steps // 10)))
+        return replace(
+            self,
+            network=network,
+            rate=rate or self.rate,
+            steps=steps,
+            warmup=min(self.warmup, max(1, steps // 10)),
+        )
 
     @property
     def compact(self) -> CompactConfig:
@@ -77,7 +83,10 @@ class Preset:
 
 DIFFUSION = CompactConfig(vocab=9)
 AR, AR_EASIEST = CompactConfig(vocab=9, causal=True), CompactConfig(vocab=9, causal=True, order="easiest")
-TINY, TINY_PLAIN = CompactConfig(vocab=9, width=16, hidden=16, loops=8), PlainConfig(width=16, layers=2, heads=2)
+TINY, TINY_PLAIN = (
+    CompactConfig(vocab=9, width=16, hidden=16, loops=8),
+    PlainConfig(width=16, layers=2, heads=2),
+)
 WIDE = CompactConfig(vocab=9, width=96, hidden=192)
 
 # By model and preset. The cpu presets of all models take the same training FLOPs (0.166e15; tests/test_training.py), at rates
@@ -87,19 +96,31 @@ SUDOKU = {
     ("ar", "cpu"): Preset(AR, steps=2_908, rows=64, segment=8, rate=8e-3),
     ("ar-easiest", "cpu"): Preset(AR_EASIEST, steps=2_908, rows=64, segment=8, rate=8e-3),
     ("ar-plain", "cpu"): Preset(PlainConfig(), steps=3_174, rows=64, segment=1, rate=2e-3),
-    ("ar-plain-easiest", "cpu"): Preset(PlainConfig(order="easiest"), steps=3_006, rows=64, segment=1, rate=1e-3),
+    ("ar-plain-easiest", "cpu"): Preset(
+        PlainConfig(order="easiest"), steps=3_006, rows=64, segment=1, rate=1e-3
+    ),
     ("diffusion", "gpu"): Preset(WIDE, steps=120_000, rows=768, segment=8, rate=2e-3, pool=2_000_000),
     ("diffusion", "smoke"): Preset(TINY, steps=60, rows=8, segment=4, rate=4e-3, pool=64),
     ("ar", "smoke"): Preset(replace(TINY, causal=True), steps=60, rows=8, segment=4, rate=4e-3, pool=64),
-    ("ar-easiest", "smoke"): Preset(replace(TINY, causal=True, order="easiest"), steps=60, rows=8, segment=4, rate=4e-3, pool=64),
+    ("ar-easiest", "smoke"): Preset(
+        replace(TINY, causal=True, order="easiest"), steps=60, rows=8, segment=4, rate=4e-3, pool=64
+    ),
     ("ar-plain", "smoke"): Preset(TINY_PLAIN, steps=60, rows=8, segment=1, rate=4e-3, pool=64),
-    ("ar-plain-easiest", "smoke"): Preset(replace(TINY_PLAIN, order="easiest"), steps=60, rows=8, segment=1, rate=4e-3, pool=64),
+    ("ar-plain-easiest", "smoke"): Preset(
+        replace(TINY_PLAIN, order="easiest"), steps=60, rows=8, segment=1, rate=4e-3, pool=64
+    ),
 }
 # About 0.195e15 operations each; a step's rows are scaled so that it sees as many bytes whatever their length.
 JSON = {
-    ("diffusion", "cpu"): Preset(TextConfig(), steps=3_000, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()),
-    ("ar", "cpu"): Preset(TextConfig(causal=True), steps=3_375, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()),
-    ("diffusion", "smoke"): Preset(TextConfig(width=32, hidden=32), steps=20, rows=4, segment=1, rate=2e-3, pool=60, mix=()),
+    ("diffusion", "cpu"): Preset(
+        TextConfig(), steps=3_000, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()
+    ),
+    ("ar", "cpu"): Preset(
+        TextConfig(causal=True), steps=3_375, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()
+    ),
+    ("diffusion", "smoke"): Preset(
+        TextConfig(width=32, hidden=32), steps=20, rows=4, segment=1, rate=2e-3, pool=60, mix=()
+    ),
     ("ar", "smoke"): Preset(
         TextConfig(width=32, hidden=32, causal=True), steps=20, rows=4, segment=1, rate=2e-3, pool=60, mix=()
     ),
@@ -107,10 +128,18 @@ JSON = {
 TINY_CODE = CodeConfig(width=32, hidden=32, layers=2)
 # About 0.456e15 operations each. A step has as many cells whatever the pages' length.
 CODE = {
-    ("diffusion", "cpu"): Preset(CodeConfig(), steps=6_000, rows=48, segment=1, rate=4e-3, muon=True, pool=110_000, mix=()),
-    ("ar", "cpu"): Preset(CodeConfig(causal=True), steps=5_936, rows=48, segment=1, rate=8e-3, muon=True, pool=110_000, mix=()),
-    ("diffusion", "smoke"): Preset(TINY_CODE, steps=20, rows=4, segment=1, rate=2e-3, muon=True, pool=40, mix=()),
-    ("ar", "smoke"): Preset(replace(TINY_CODE, causal=True), steps=20, rows=4, segment=1, rate=2e-3, muon=True, pool=40, mix=()),
+    ("diffusion", "cpu"): Preset(
+        CodeConfig(), steps=6_000, rows=48, segment=1, rate=4e-3, muon=True, pool=110_000, mix=()
+    ),
+    ("ar", "cpu"): Preset(
+        CodeConfig(causal=True), steps=5_936, rows=48, segment=1, rate=8e-3, muon=True, pool=110_000, mix=()
+    ),
+    ("diffusion", "smoke"): Preset(
+        TINY_CODE, steps=20, rows=4, segment=1, rate=2e-3, muon=True, pool=40, mix=()
+    ),
+    ("ar", "smoke"): Preset(
+        replace(TINY_CODE, causal=True), steps=20, rows=4, segment=1, rate=2e-3, muon=True, pool=40, mix=()
+    ),
 }
 PRESETS = {"sudoku": SUDOKU, "json": JSON, "code": CODE}
 MODELS = tuple(dict.fromkeys(model for model, _ in SUDOKU))

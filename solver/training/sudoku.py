@@ -72,7 +72,9 @@ def renew(slots: Slots, pool: Pool, longest: int, noise: str, rng: np.random.Gen
     return due
 
 
-def new_canvas(puzzle: Int8, solution: Int8, noise: str, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def new_canvas(
+    puzzle: Int8, solution: Int8, noise: str, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Tokens and status (81,) of a fresh canvas in one of the loop's conditions; ``noise`` "none": the puzzle as it comes."""
     truth = solution.astype(np.int64) - 1
     tokens, status = truth.copy(), np.where(puzzle > 0, PINNED, OPEN)

@@ -85,7 +85,9 @@ def lay_out(parts: Parts, text: bytes) -> tuple[Ints, NDArray[np.bool_], Ints] |
     return (np.array(tokens), np.array(pinned), np.array(offset)) if at == len(text) else None
 
 
-def cut(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Generator, only: str | None = None) -> Example | None:
+def cut(
+    schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Generator, only: str | None = None
+) -> Example | None:
     """A text with values cut out, any or ``only`` one field: up to three for the denoiser, each a slot with room to spare; for
     the baseline one, and what stands on both sides of it is in the prompt (fill-in-the-middle; Bavarian et al. 2022)."""
     among = [span for path, span in leaves(text).items() if path and only in (None, path[0])]
@@ -101,7 +103,10 @@ def cut(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Genera
         tokens = np.concatenate([tokens, np.full(length - len(tokens), BLANK)])
         return finished(prompt, tokens, np.zeros(length, np.bool_), left_offsets(tokens))
     tokens_, pinned, offset, at = list[int](), list[bool](), list[int](), 0
-    for a, b in [*sorted(among[at] for at in rng.permutation(len(among))[: int(rng.integers(1, 4))]), (len(text), len(text))]:
+    for a, b in [
+        *sorted(among[at] for at in rng.permutation(len(among))[: int(rng.integers(1, 4))]),
+        (len(text), len(text)),
+    ]:
         room = b - a + int(rng.integers(0, 13)) if b > a else 0
         tokens_ += [*text[at:b], *[BLANK] * (room - (b - a))]
         pinned += [True] * (a - at) + [False] * room
@@ -110,12 +115,18 @@ def cut(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Genera
     extra = next((length for length in LENGTHS if len(tokens_) <= length), 0) - len(tokens_)
     if extra < 0:
         return None
-    columns = (tokens_ + [BLANK] * extra, pinned + [True] * extra, offset + [0] * extra)  # batches are of one length
+    columns = (
+        tokens_ + [BLANK] * extra,
+        pinned + [True] * extra,
+        offset + [0] * extra,
+    )  # batches are of one length
     return finished(Form.prompt_of(schema, said), *map(np.array, columns))
 
 
 def finished(prompt: bytes, tokens: Ints, pinned: NDArray[np.bool_], offset: Ints) -> Example:
-    return Example(prompt, tokens.astype(np.int16), pinned, offset.astype(np.int16), np.zeros(len(tokens), np.bool_))
+    return Example(
+        prompt, tokens.astype(np.int16), pinned, offset.astype(np.int16), np.zeros(len(tokens), np.bool_)
+    )
 
 
 def example(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Generator) -> Example | None:
@@ -131,14 +142,18 @@ def example(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Ge
         laid = [one for parts in sized or [(length,)] if (one := lay_out(parts, text)) is not None]
         if laid:  # of several layouts the first that the text fits
             tokens, pinned, offset = laid[0]
-            return finished(Form.prompt_of(schema, said), tokens, pinned, left_offsets(tokens) if causal else offset)
+            return finished(
+                Form.prompt_of(schema, said), tokens, pinned, left_offsets(tokens) if causal else offset
+            )
     return None
 
 
 class Texts:
     """Batches of examples, made ahead in a pool that is drawn from again and again. real: schemas with instances of theirs."""
 
-    def __init__(self, pool: int, rows: int, causal: bool, seed: int, real: Sequence[tuple[Any, bytes]] = ()) -> None:
+    def __init__(
+        self, pool: int, rows: int, causal: bool, seed: int, real: Sequence[tuple[Any, bytes]] = ()
+    ) -> None:
         self.rng = np.random.default_rng(seed)
         self.rows, self.causal = rows, causal
         self.buckets: dict[tuple[int, int], list[Example]] = {}
@@ -186,9 +201,14 @@ class Texts:
         lengths = np.array([len(one.prompt) for one in some])
         tokens, status, weight = self.left(truth) if self.causal else self.noised(truth, pinned, offset)
         weight = np.where(np.stack([one.hard for one in some]), HARD * weight, weight).astype(np.float32)
-        return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in (prompts, lengths, tokens, status, offset, truth, weight))
+        return tuple(
+            torch.from_numpy(np.ascontiguousarray(a))
+            for a in (prompts, lengths, tokens, status, offset, truth, weight)
+        )
 
-    def noised(self, truth: Ints, pinned: NDArray[np.bool_], offset: Ints) -> tuple[Ints, Ints, NDArray[np.float32]]:
+    def noised(
+        self, truth: Ints, pinned: NDArray[np.bool_], offset: Ints
+    ) -> tuple[Ints, Ints, NDArray[np.float32]]:
         """Every row with its own share of visible cells, from none to nearly all: single cells, whole slots, or the beginnings of
         slots."""
         share = np.where(self.rng.random(len(truth)) < 0.3, 0.0, self.rng.random(len(truth)))[:, None]
@@ -203,7 +223,9 @@ class Texts:
         visible = np.where((kind > 0.75) & (share > 0), begun, visible) & ~pinned
         wrong = visible & (self.rng.random(truth.shape) < WRONG)
         other = np.where(self.rng.random(truth.shape) < 0.3, BLANK, self.rng.integers(32, 127, truth.shape))
-        given = visible & ~wrong & (self.rng.random(len(truth)) < 0.25)[:, None]  # at times what is visible is there for good
+        given = (
+            visible & ~wrong & (self.rng.random(len(truth)) < 0.25)[:, None]
+        )  # at times what is visible is there for good
         wrong &= ~given
         status = np.where(pinned | given, PINNED, np.where(visible, KNOWN, OPEN))
         blank = truth == BLANK

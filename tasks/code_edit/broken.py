@@ -22,9 +22,29 @@ from solver.tasks.code_edit.places import Lines, Span, scanned
 
 NARROW = 3  # pieces: an error of tree-sitter's that is not longer is a place; a longer one is where it lost its way
 PAIRS = {"(": ")", "[": "]", "{": "}"}
-CLAUSES = frozenset(["class", "def", "elif", "except", "finally", "try", "while", "with"])  # words that stand nowhere else,
-STATEMENTS = CLAUSES | {"assert", "break", "continue", "del", "global", "import", "nonlocal", "pass", "raise", "return"}
-HEADS = CLAUSES | {"async", "case", "else", "for", "if", "match"}  # and words that may begin a line that ends with a colon
+CLAUSES = frozenset(
+    ["class", "def", "elif", "except", "finally", "try", "while", "with"]
+)  # words that stand nowhere else,
+STATEMENTS = CLAUSES | {
+    "assert",
+    "break",
+    "continue",
+    "del",
+    "global",
+    "import",
+    "nonlocal",
+    "pass",
+    "raise",
+    "return",
+}
+HEADS = CLAUSES | {
+    "async",
+    "case",
+    "else",
+    "for",
+    "if",
+    "match",
+}  # and words that may begin a line that ends with a colon
 BRACKETS = re.compile(r"never closed|does not match opening|unmatched")
 UNREADABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -57,7 +77,9 @@ def refusal(text: str) -> Refusal | None:
 def _place(text: str, error: SyntaxError) -> Span | None:
     if error.lineno is None:
         return _unreadable(text)
-    if error.msg.startswith("f-string") and (error.text or "").startswith("("):  # before 3.12 it counts from the braces
+    if error.msg.startswith("f-string") and (error.text or "").startswith(
+        "("
+    ):  # before 3.12 it counts from the braces
         inner = (error.text or "").strip()[1:-1]
         at = text.find("{" + inner)
         return None if at < 0 else (at + 1, at + 1 + len(inner))
@@ -96,7 +118,9 @@ def nodes(text: str) -> tuple[Span, ...]:
             found.add((node.start_byte, node.start_byte if node.is_missing else node.end_byte))
         waiting += node.children if node.has_error else []
     if not text.isascii():
-        found = {(len(data[:a].decode(errors="ignore")), len(data[:b].decode(errors="ignore"))) for a, b in found}
+        found = {
+            (len(data[:a].decode(errors="ignore")), len(data[:b].decode(errors="ignore"))) for a, b in found
+        }
     return tuple(sorted(found, key=lambda span: (span[1] - span[0], span)))
 
 
@@ -129,7 +153,9 @@ def suspects(text: str) -> list[Span]:
 
 def _brackets(text: str, found: list[tuple[str, Span]]) -> list[Span]:
     """Where the first bracket that goes wrong should have been closed, or is closed wrongly; and what opened it."""
-    stack = list[tuple[str, Span, int, str]]()  # the bracket, where, the indentation and first word of its line
+    stack = list[
+        tuple[str, Span, int, str]
+    ]()  # the bracket, where, the indentation and first word of its line
     last, indent, first, fresh = (0, 0), 0, "", True
     for kind, (a, b) in found:
         piece = text[a:b]

@@ -186,7 +186,9 @@ def likeness(function: Definition) -> tuple[bytes, bytes]:
     names besides."""
     for node in ast.walk(function):
         match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if ast.get_docstring(node, clean=False) is not None:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if (
+                ast.get_docstring(node, clean=False) is not None
+            ):
                 del node.body[0]  # the tree is of no further use
     dumped = ast.dump(function)
     return digest(dumped), digest(NAMED.sub("", dumped))

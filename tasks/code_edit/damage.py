@@ -18,7 +18,20 @@ from solver.tasks.code_edit.places import LINE, Span, alone, scanned, steps
 
 KINDS = ("dropped", "doubled", "replaced", "bracket", "indentation")
 TRIES = 24  # draws until one does not compile
-SLIPS = {":": ";", ",": ".", ".": ",", "(": "[", ")": "]", "]": ")", "[": "(", "}": ")", "{": "(", "=": "-", "==": "=", ";": ":"}
+SLIPS = {
+    ":": ";",
+    ",": ".",
+    ".": ",",
+    "(": "[",
+    ")": "]",
+    "]": ")",
+    "[": "(",
+    "}": ")",
+    "{": "(",
+    "=": "-",
+    "==": "=",
+    ";": ":",
+}
 
 Edit = tuple[Span, str]
 
@@ -99,7 +112,9 @@ def _replaced(body: str, found: Found, rng: np.random.Generator) -> Edit | None:
     text = body[slice(*span)]
     if text in SLIPS and rng.random() < 0.5:
         return span, SLIPS[text]
-    if text.isalpha() and len(text) > 2 and rng.random() < 0.5:  # two letters the wrong way round: what breaks it is a keyword's
+    if (
+        text.isalpha() and len(text) > 2 and rng.random() < 0.5
+    ):  # two letters the wrong way round: what breaks it is a keyword's
         at = int(rng.integers(len(text) - 1))
         return span, text[:at] + text[at + 1] + text[at] + text[at + 2 :]
     return span, body[slice(*other)]

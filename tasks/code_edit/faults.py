@@ -20,7 +20,9 @@ from functools import cached_property, lru_cache
 from pyflakes import checker, messages  # type: ignore[import-untyped]  # it ships no types
 
 from solver.tasks.code_edit.broken import NARROW, Refusal, nodes, refusal
-from solver.tasks.code_edit.broken import suspects as suspects  # the same question where there are no holes yet
+from solver.tasks.code_edit.broken import (
+    suspects as suspects,
+)  # the same question where there are no holes yet
 from solver.tasks.code_edit.places import Lines, Span, pieces
 
 NAMES = (messages.UndefinedName, messages.UndefinedLocal, messages.UndefinedExport)
@@ -79,7 +81,9 @@ def remarks(text: str) -> tuple[Remark, ...]:
         except RecursionError:
             return ()
     lines = Lines(text)
-    found = [Remark("name", str(one.message_args[0]), *_said(lines, one)) for one in said if isinstance(one, NAMES)]
+    found = [
+        Remark("name", str(one.message_args[0]), *_said(lines, one)) for one in said if isinstance(one, NAMES)
+    ]
     return (*found, *(Remark("format", "", *_said(lines, one)) for one in said if isinstance(one, FORMATS)))
 
 
@@ -113,7 +117,9 @@ class Finder:
         """Rule and name, or message, of what pyflakes says about the source outside of its holes."""
         if refusal(self.source) is not None:
             return frozenset()
-        return frozenset(_key(one) for one in remarks(self.source) if not any(_meet(one.span, hole) for hole in self.spans))
+        return frozenset(
+            _key(one) for one in remarks(self.source) if not any(_meet(one.span, hole) for hole in self.spans)
+        )
 
     def faults(self, text: str, spans: Sequence[Span], names: bool = True) -> list[Fault]:
         """Of ``text``, which is the source with what stands at ``spans`` in its holes. names: whether pyflakes is asked."""
@@ -126,7 +132,9 @@ class Finder:
             return []
         meant = [one for one in remarks(text) if _key(one) not in self.known]
         return [
-            _blamed(text, one, spans) for one in meant if one.rule != "name" or not (self.dynamic or one.name in self.defined)
+            _blamed(text, one, spans)
+            for one in meant
+            if one.rule != "name" or not (self.dynamic or one.name in self.defined)
         ]
 
 
@@ -155,7 +163,9 @@ def _syntax(text: str, refused: Refusal, spans: Sequence[Span]) -> list[Fault]:
     where the compiler stopped. tree-sitter goes on behind an error: a short one that meets another fill is a fault, too."""
     at = refused.place or (0, 0)
     nearest = min(spans, key=lambda one: _distance(one, at, refused.kind))
-    meeting = [(place, span) for place in [*suspects(text), *nodes(text)] for span in spans if _meet(place, span)]
+    meeting = [
+        (place, span) for place in [*suspects(text), *nodes(text)] for span in spans if _meet(place, span)
+    ]
     found = {span: place for place, span in meeting[:1] or [(at, nearest)]}
     for place, span in meeting:
         if place in nodes(text) and len(pieces(text[slice(*place)])) <= NARROW:
@@ -182,4 +192,6 @@ def _blamed(text: str, remark: Remark, spans: Sequence[Span]) -> Fault:
     was expected of it."""
     span = min(spans, key=lambda one: max(0, one[0] - remark.span[1], remark.span[0] - one[1]))
     inside = _meet(remark.span, span) and (remark.span[0] < span[1] or remark.span[0] == remark.span[1])
-    return Fault(_clipped(text, remark.span, span) if inside else span, remark.rule, remark.message, not inside)
+    return Fault(
+        _clipped(text, remark.span, span) if inside else span, remark.rule, remark.message, not inside
+    )

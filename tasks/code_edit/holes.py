@@ -24,7 +24,9 @@ from solver.tasks.code_edit.scopes import same_up_to_renaming as same_up_to_rena
 CUTS = ("condition", "arguments", "right", "line")
 DEPENDENT = ("variable", "call", "import")
 MOST = 8  # holes that a page has sentinels for
-UNBOUND = frozenset(["__new__", "__init_subclass__", "__class_getitem__"])  # whose first parameter is the class
+UNBOUND = frozenset(
+    ["__new__", "__init_subclass__", "__class_getitem__"]
+)  # whose first parameter is the class
 SIMPLE = (
     *(ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Raise, ast.Expr, ast.Assert, ast.Delete),
     *(ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Pass, ast.Break, ast.Continue),
@@ -76,20 +78,31 @@ def _single(source: str, read: Source) -> Iterator[tuple[str, Span]]:
         elif isinstance(node, ast.Call) and (node.args or node.keywords):
             span = _given(source, node, lines)
             yield from [] if span is None else [("arguments", span)]
-        elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return) and node.value is not None:
+        elif (
+            isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return)
+            and node.value is not None
+        ):
             start = _value(source, node, lines)
             yield from [] if start is None else [("right", (start, lines.span(node)[1]))]
-        if isinstance(node, SIMPLE) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+        if isinstance(node, SIMPLE) and not (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
             yield from [("line", span) for span in [lines.span(node)] if _line(source, span) == span]
 
 
 def _given(source: str, call: ast.Call, lines: Lines) -> Span | None:
     """What is between the brackets of a call, if anything is."""
-    start = behind(source, r"(?:[\s\\)]|#[^\r\n]*)*\(", lines.span(call.func)[1]) if call.args or call.keywords else None
+    start = (
+        behind(source, r"(?:[\s\\)]|#[^\r\n]*)*\(", lines.span(call.func)[1])
+        if call.args or call.keywords
+        else None
+    )
     return None if start is None else (start, lines.span(call)[1] - 1)
 
 
-def _value(source: str, node: ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return, lines: Lines) -> int | None:
+def _value(
+    source: str, node: ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return, lines: Lines
+) -> int | None:
     """Where the right-hand side begins, its brackets included."""
     if isinstance(node, ast.Return):
         return behind(source, rf"return{GAP}", lines.span(node)[0])
@@ -171,7 +184,9 @@ def _calls(source: str, read: Source) -> Iterator[tuple[Span, Span]]:
     parameter of another one."""
     nodes = list(_nodes(read.tree))
     calls = {call.func: call for call in nodes if isinstance(call, ast.Call)}
-    methods = {one.value: one for one in calls if isinstance(one, ast.Attribute)}  # by what they are called on
+    methods = {
+        one.value: one for one in calls if isinstance(one, ast.Attribute)
+    }  # by what they are called on
     uses = dict[ast.AST, list[ast.AST]]()  # of what is defined, or taken, once and never bound again
     for names in read.variables.values():
         first = [one.node for one in names if one.role in ("definition", "parameter")]
@@ -181,10 +196,16 @@ def _calls(source: str, read: Source) -> Iterator[tuple[Span, Span]]:
         if isinstance(function, Function) and not function.decorator_list:
             for use in uses[function]:
                 yield from _pair(source, read, function, calls.get(use), False)  # type: ignore[call-overload]  # not every key
-    for own in [[inner for inner in one.body if isinstance(inner, Function)] for one in nodes if isinstance(one, ast.ClassDef)]:
+    for own in [
+        [inner for inner in one.body if isinstance(inner, Function)]
+        for one in nodes
+        if isinstance(one, ast.ClassDef)
+    ]:
         plain = {inner.name: inner for inner in own if not inner.decorator_list and inner.name not in UNBOUND}
         named = Counter(inner.name for inner in own)
-        for use in [use for inner in plain.values() for first in _first(inner) for use in uses.get(first, [])]:
+        for use in [
+            use for inner in plain.values() for first in _first(inner) for use in uses.get(first, [])
+        ]:
             called = methods.get(use)  # type: ignore[call-overload]  # not every key
             if called is not None and named[called.attr] == 1 and called.attr in plain:
                 yield from _pair(source, read, plain[called.attr], calls[called], True)
@@ -195,7 +216,9 @@ def _first(function: Function) -> list[ast.arg]:
     return [*function.args.posonlyargs, *function.args.args][:1]
 
 
-def _pair(source: str, read: Source, function: Function, call: ast.Call | None, method: bool) -> Iterator[tuple[Span, Span]]:
+def _pair(
+    source: str, read: Source, function: Function, call: ast.Call | None, method: bool
+) -> Iterator[tuple[Span, Span]]:
     """What is between the brackets of a definition (behind ``self,``) and of a call; nothing where one of them is empty."""
     given = None if call is None else _given(source, call, read.lines)
     name = behind(source, DEFINED, read.lines.span(function)[0])

@@ -27,7 +27,18 @@ from itertools import takewhile
 from typing import Final, Literal, NamedTuple
 
 Kind = Literal[
-    "name", "keyword", "operator", "number", "string", "comment", "space", "newline", "indent", "dedent", "margin", "other"
+    "name",
+    "keyword",
+    "operator",
+    "number",
+    "string",
+    "comment",
+    "space",
+    "newline",
+    "indent",
+    "dedent",
+    "margin",
+    "other",
 ]
 Marker = Literal["newline", "indent", "dedent", "margin"]
 NEWLINE: Final[Literal["newline"]] = "newline"
@@ -71,7 +82,9 @@ class Indent:
 
     def __post_init__(self) -> None:
         if not self.stack or not self.unit or any(level.strip(" \t") for level in (*self.stack, self.unit)):
-            raise ValueError("indentation is a level or more of spaces and tabs, and a unit that is not empty")
+            raise ValueError(
+                "indentation is a level or more of spaces and tabs, and a unit that is not empty"
+            )
 
 
 class Lexeme(NamedTuple):
@@ -95,9 +108,13 @@ def lex(text: str, state: Indent = Indent()) -> tuple[list[Lexeme], Indent]:
     after = state
     for line in lines(text, state):
         found += [Lexeme("", marker) for marker in line.markers]
-        found += [Lexeme(match.group(), KIND_OF.get(match.lastgroup, "other")) for match in WORD.finditer(line.text)]
+        found += [
+            Lexeme(match.group(), KIND_OF.get(match.lastgroup, "other")) for match in WORD.finditer(line.text)
+        ]
         after = line.state
-    return [Lexeme(piece, lexeme.kind) for piece, lexeme in zip(pieces(found, state), found, strict=True)], after
+    return [
+        Lexeme(piece, lexeme.kind) for piece, lexeme in zip(pieces(found, state), found, strict=True)
+    ], after
 
 
 def unlex(lexemes: Sequence[Lexeme], state: Indent = Indent()) -> str:

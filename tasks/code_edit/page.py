@@ -44,7 +44,9 @@ def checked(source: str, spans: Sequence[Span]) -> tuple[Span, ...]:
         raise PageError("no holes")
     for a, b in found:
         if not 0 <= a <= b <= len(source):
-            raise PageError(f"a hole from character {a} to {b} is outside of the source, which has {len(source)}")
+            raise PageError(
+                f"a hole from character {a} to {b} is outside of the source, which has {len(source)}"
+            )
     for (a, b), (c, d) in pairwise(found):
         if c < b or (a, b) == (c, d):
             raise PageError(f"two holes overlap, from character {a} to {b} and from {c} to {d}")
@@ -117,7 +119,9 @@ class Page:
         """For each hole the characters, in its text, that each of its cells writes."""
         vocabulary, found = Vocabulary.load(), []
         for (start, capacity), indent in zip(self.slots, self.indents, strict=True):
-            ends = np.cumsum([0, *map(len, vocabulary.pieces(tokens[start : start + capacity], indent))]).tolist()
+            ends = np.cumsum(
+                [0, *map(len, vocabulary.pieces(tokens[start : start + capacity], indent))]
+            ).tolist()
             found.append(tuple(pairwise(ends)))
         return tuple(found)
 
@@ -138,12 +142,19 @@ def spliced(source: str, spans: Sequence[Span], fills: Sequence[str]) -> tuple[s
 
 
 def around(
-    vocabulary: Vocabulary, source: str, spans: tuple[Span, ...], indents: tuple[Indent, ...], unit: str, room: int
+    vocabulary: Vocabulary,
+    source: str,
+    spans: tuple[Span, ...],
+    indents: tuple[Indent, ...],
+    unit: str,
+    room: int,
 ) -> list[NDArray[np.int64]]:
     """The tokens before, between and behind the holes, ``room`` in all at most: as many next to each hole, with GAPs."""
     reach = REACH * room
     edges = [(0, spans[0][0]), *((a[1], b[0]) for a, b in pairwise(spans)), (spans[-1][1], len(source))]
-    sides = list[tuple[NDArray[np.int64], NDArray[np.int64] | None]]()  # of a part: its tokens, or its two ends
+    sides = list[
+        tuple[NDArray[np.int64], NDArray[np.int64] | None]
+    ]()  # of a part: its tokens, or its two ends
     for number, (a, b) in enumerate(edges):
         inner = 0 < number < len(spans)
         if b - a <= (2 * reach if inner else reach):
@@ -151,7 +162,9 @@ def around(
             sides.append((vocabulary.encode(source[a:b], first)[0], None))
             continue
         head = source[a : a + reach]
-        cut = source.rfind("\n", 0, b - reach) + 1 if number < len(spans) else b  # from the beginning of a line on
+        cut = (
+            source.rfind("\n", 0, b - reach) + 1 if number < len(spans) else b
+        )  # from the beginning of a line on
         cut = cut if b - cut <= 4 * reach else b - reach
         begin = vocabulary.encode(head, indents[number - 1])[0] if number else np.zeros(0, np.int64)
         sides.append((begin, vocabulary.encode(source[cut:b], line_indent(source, cut, unit))[0]))

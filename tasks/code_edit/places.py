@@ -56,7 +56,9 @@ class Lines:
         """The character at a UTF-8 byte column (from 0) of a line (from 1); the nearest where there is none."""
         start, end = self._bounds(line)
         if not self.ascii:
-            column = len(self.text[start:end].encode(errors="replace")[: max(0, column)].decode(errors="ignore"))
+            column = len(
+                self.text[start:end].encode(errors="replace")[: max(0, column)].decode(errors="ignore")
+            )
         return self.base + min(start + max(0, column), end)
 
     def character(self, line: int, column: int) -> int:
@@ -68,7 +70,9 @@ class Lines:
         index = min(max(line, 1), len(self.starts)) - 1
         return self.starts[index], self.starts[index + 1] if index + 1 < len(self.starts) else len(self.text)
 
-    def span(self, node: ast.expr | ast.stmt | ast.arg | ast.alias | ast.keyword | ast.excepthandler | ast.pattern) -> Span:
+    def span(
+        self, node: ast.expr | ast.stmt | ast.arg | ast.alias | ast.keyword | ast.excepthandler | ast.pattern
+    ) -> Span:
         """The characters of a node."""
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
@@ -81,4 +85,6 @@ def steps(text: str, one: Span, other: Span) -> int:
     if b <= a:
         return 0
     found = pieces(text)
-    return 1 + max(0, bisect_right([end for _, end in found], b) - bisect_left([start for start, _ in found], a))
+    return 1 + max(
+        0, bisect_right([end for _, end in found], b) - bisect_left([start for start, _ in found], a)
+    )

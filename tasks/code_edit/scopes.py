@@ -93,7 +93,9 @@ class _Reader(ast.NodeVisitor):
         yield
         self.scope = around
 
-    def _add(self, name: str, node: ast.AST, attribute: str, role: Role, index: int = -1, fixed: bool = False) -> None:
+    def _add(
+        self, name: str, node: ast.AST, attribute: str, role: Role, index: int = -1, fixed: bool = False
+    ) -> None:
         if role not in ("use", "declaration"):
             self.scope.bound.add(name)
         self.names.append(Name(name, node, attribute, index, self.scope, role, self.quoted, fixed))
@@ -115,7 +117,9 @@ class _Reader(ast.NodeVisitor):
         while home.kind == "comprehension" and home.parent is not None:
             home = home.parent
         home.bound.add(node.target.id)
-        self.names.append(Name(node.target.id, node.target, "id", -1, self.scope, "binding", self.quoted, False))
+        self.names.append(
+            Name(node.target.id, node.target, "id", -1, self.scope, "binding", self.quoted, False)
+        )
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         self.visit(node.annotation)
@@ -282,7 +286,9 @@ def _anonymous(text: str) -> str:
     read, number = Source(text), 0
     for (scope, name), names in read.variables.items():
         special = name.startswith("__") and name.endswith("__")
-        if scope.kind in ("function", "comprehension") and not (scope.opaque or special or any(one.fixed for one in names)):
+        if scope.kind in ("function", "comprehension") and not (
+            scope.opaque or special or any(one.fixed for one in names)
+        ):
             for one in names:
                 one.rename(f"\0{number}")
             number += 1

@@ -25,7 +25,11 @@ from solver.tasks.code_edit.page import CELLS, Page, Span, spliced
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.task import Violation
 
-WIDER = (0, 1, 3)  # neighbours that are re-masked too, the first time a hole is blamed, the second, the third; then all of it
+WIDER = (
+    0,
+    1,
+    3,
+)  # neighbours that are re-masked too, the first time a hole is blamed, the second, the third; then all of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +86,12 @@ class CodeTask:
     def encode(self, problem: Edit) -> Canvas:
         page = problem.page
         return Canvas(
-            page.tokens.copy(), page.pinned.copy(), page.pinned.copy(), self.vocab, allowed=problem.allowed, slots=page.slots
+            page.tokens.copy(),
+            page.pinned.copy(),
+            page.pinned.copy(),
+            self.vocab,
+            allowed=problem.allowed,
+            slots=page.slots,
         )
 
     def check(self, problem: Edit, tokens: Tokens, known: Mask) -> list[Violation]:
@@ -99,7 +108,10 @@ class CodeTask:
             hole = min(range(len(spans)), key=lambda n: max(0, spans[n][0] - b, a - spans[n][1]))
             counts[hole] = before[hole] + 1
             start, _ = problem.page.slots[hole]
-            cells, wrong = (tuple(start + n for n in some) for some in blamed(fault, spans[hole][0], pieces[hole], counts[hole]))
+            cells, wrong = (
+                tuple(start + n for n in some)
+                for some in blamed(fault, spans[hole][0], pieces[hole], counts[hole])
+            )
             found.append(Violation(cells, fault.rule, fault.message, wrong=wrong))
         return found
 
@@ -130,7 +142,11 @@ def blamed(fault: Fault, start: int, pieces: Sequence[Span], count: int) -> tupl
     if fault.elsewhere and count % 2 and end < len(pieces):
         return list(range(end, len(pieces))), [end]
     low, high = fault.span[0] - start, fault.span[1] - start
-    meant = [n for n in written if pieces[n][0] < max(high, low + 1) and pieces[n][1] > low] or written[-1:] or [0]
+    meant = (
+        [n for n in written if pieces[n][0] < max(high, low + 1) and pieces[n][1] > low]
+        or written[-1:]
+        or [0]
+    )
     if fault.elsewhere or count > len(WIDER):
         cells = list(range(len(pieces)))
     else:

@@ -59,13 +59,21 @@ def varmisuse(row: Mapping[str, Any], reasons: Counter[str] | None = None) -> Co
         reasons["the right name is not said"] += 1
         return None
     known = {at: place for at, place in places.items() if place is not None}
-    names = [source[slice(*known[at])] for at in mentions] + [one for one in row["repair_candidates"] if isinstance(one, str)]
+    names = [source[slice(*known[at])] for at in mentions] + [
+        one for one in row["repair_candidates"] if isinstance(one, str)
+    ]
     right = [source[slice(*known[at])] for at in targets]
     span = known[wrong[0]] if wrong else None
     if span is not None and source[slice(*span)] in right:
         reasons["the wrong name is right"] += 1
         return None
-    return Converted(source, span, tuple(dict.fromkeys(right)), tuple(dict.fromkeys(names)), tuple(known[at] for at in mentions))
+    return Converted(
+        source,
+        span,
+        tuple(dict.fromkeys(right)),
+        tuple(dict.fromkeys(names)),
+        tuple(known[at] for at in mentions),
+    )
 
 
 def named(source: str, span: Span) -> Span | None:

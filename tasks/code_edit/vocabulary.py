@@ -154,7 +154,10 @@ def train(texts: Iterable[str], size: int = SIZE) -> dict[str, Any]:
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers  # only this needs it
 
     between = "\u0100"  # bytes are trained on as the characters of Latin-1, and words are kept apart by one that is none of them
-    rows = (between.join(word.encode(errors="surrogatepass").decode("latin-1") for word in words(text)) for text in texts)
+    rows = (
+        between.join(word.encode(errors="surrogatepass").decode("latin-1") for word in words(text))
+        for text in texts
+    )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Split(between, "removed")
     alphabet = [chr(value) for value in range(256)]
@@ -189,8 +192,14 @@ def main() -> None:
     vocabulary, start = Vocabulary.load(), process_time()
     counts = sorted(len(vocabulary.encode(function.text)[0]) for function in corpus.development)
     speed = sum(len(function.text) for function in corpus.development) / (process_time() - start)
-    print(f"{vocabulary.size} ids in {FILE.stat().st_size} bytes; {len(counts)} functions of the development half: ", end="")
-    print(f"half have up to {counts[len(counts) // 2]} tokens, nine in ten up to {counts[9 * len(counts) // 10]}; ", end="")
+    print(
+        f"{vocabulary.size} ids in {FILE.stat().st_size} bytes; {len(counts)} functions of the development half: ",
+        end="",
+    )
+    print(
+        f"half have up to {counts[len(counts) // 2]} tokens, nine in ten up to {counts[9 * len(counts) // 10]}; ",
+        end="",
+    )
     print(f"{speed / 1000:.0f} thousand characters a second of processor time")
 
 

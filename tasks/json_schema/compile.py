@@ -71,7 +71,11 @@ def draft_of(schema: Any, default: int = 2020, known: Mapping[str, Any] = Mappin
     if not isinstance(schema, dict) or not isinstance(schema.get("$schema"), str):
         return default
     name = schema["$schema"].rstrip("#")
-    swapped = "http" + name.removeprefix("https") if name.startswith("https") else "https" + name.removeprefix("http")
+    swapped = (
+        "http" + name.removeprefix("https")
+        if name.startswith("https")
+        else "https" + name.removeprefix("http")
+    )
     found = DRAFTS.get(name) or DRAFTS.get(swapped)
     if found is None and name in known:
         return draft_of(known[name], default)
@@ -93,7 +97,11 @@ class Compiler:
     """
 
     def __init__(
-        self, schema: Any, formats: bool = True, registry: Mapping[str, Any] | None = None, draft: int | None = None
+        self,
+        schema: Any,
+        formats: bool = True,
+        registry: Mapping[str, Any] | None = None,
+        draft: int | None = None,
     ) -> None:
         if not isinstance(schema, (dict, bool)):
             raise SchemaError(f"a schema is an object, true or false, not {type(schema).__name__}")
@@ -107,7 +115,9 @@ class Compiler:
         self._kept: list[Any] = []
         known = mentioned(schema, registry or {})
         everything = json.dumps([schema, [contents for _, contents in known]])
-        self.dynamic = '"$dynamicRef"' in everything or '"$recursiveRef"' in everything  # then a place depends on the way to it
+        self.dynamic = (
+            '"$dynamicRef"' in everything or '"$recursiveRef"' in everything
+        )  # then a place depends on the way to it
         name = next(uri for uri, known in DRAFTS.items() if known == self.draft)
         specification = specification_with(name)
         resource = specification.create_resource(schema)
@@ -190,7 +200,14 @@ class Compiler:
         words = {None: "null", True: "true", False: "false"}
         found = [kinds(words[v] for v in values if v is None or isinstance(v, bool))]
         if texts:
-            found.append(both([kinds(["string"]), leaf("text", regex.either(regex.whole(regex.literal(t)) for t in texts))]))
+            found.append(
+                both(
+                    [
+                        kinds(["string"]),
+                        leaf("text", regex.either(regex.whole(regex.literal(t)) for t in texts)),
+                    ]
+                )
+            )
         if amounts:
             found.append(both([kinds(["number"]), leaf("among", frozenset(amounts))]))
         for value in values:
@@ -227,7 +244,9 @@ class Compiler:
             least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
             if most is not None and most < least:
                 return kinds(set(TYPES) - {"string", "boolean"} | {"true", "false"})
-            found.append(leaf("text", regex.whole(regex.repeat(regex.ANY, least, None if most is None else int(most)))))
+            found.append(
+                leaf("text", regex.whole(regex.repeat(regex.ANY, least, None if most is None else int(most))))
+            )
         if "pattern" in schema:
             found.append(self.pattern(schema["pattern"]))
         if "format" in schema and self.assert_formats and isinstance(schema["format"], str):
@@ -264,7 +283,9 @@ class Compiler:
         if "oneOf" in schema:
             few = len(schema["oneOf"]) <= MOST_ALTERNATIVES
             alternatives = [inner(sub) for sub in schema["oneOf"]]
-            found.append(exactly_one(alternatives) if few else both([either(alternatives), self.decline("oneOf")]))
+            found.append(
+                exactly_one(alternatives) if few else both([either(alternatives), self.decline("oneOf")])
+            )
         if "not" in schema:
             found.append(unless(inner(schema["not"])))
         if "if" in schema and draft >= 7:
@@ -297,7 +318,9 @@ class Compiler:
                 named_by.append((patterns.search(pattern), self.place(sub, resolver)))
             except patterns.PatternError:
                 found.append(self.decline("patternProperties", "object"))
-        others = self.place(schema["additionalProperties"], resolver) if "additionalProperties" in schema else None
+        others = (
+            self.place(schema["additionalProperties"], resolver) if "additionalProperties" in schema else None
+        )
         if len(named_by) < len(schema.get("patternProperties", {})):
             others = None
         if named or named_by or others is not None:
@@ -317,9 +340,19 @@ class Compiler:
                 schemas[name] = what
         other_kinds = kinds(KINDS_BUT_OBJECT)  # a leaf says nothing of them, and its negation would
         for name, wanted in dependent.items():
-            found.append(either([other_kinds, unless(leaf("required", name)), both(leaf("required", other) for other in wanted)]))
+            found.append(
+                either(
+                    [
+                        other_kinds,
+                        unless(leaf("required", name)),
+                        both(leaf("required", other) for other in wanted),
+                    ]
+                )
+            )
         for name, sub in schemas.items():
-            found.append(either([other_kinds, unless(leaf("required", name)), self.formula(self.place(sub, resolver))]))
+            found.append(
+                either([other_kinds, unless(leaf("required", name)), self.formula(self.place(sub, resolver))])
+            )
         if draft >= 2019 and schema.get("unevaluatedProperties") not in (None, True, {}):
             found.append(self.decline("unevaluatedProperties", "object"))
         return found
@@ -344,7 +377,15 @@ class Compiler:
         if "contains" in schema and draft >= 6:
             low = int(schema.get("minContains", 1)) if draft >= 2019 else 1
             high = schema.get("maxContains") if draft >= 2019 else None
-            found.append(leaf("contains", self.place(schema["contains"], resolver), low, None if high is None else int(high), 0))
+            found.append(
+                leaf(
+                    "contains",
+                    self.place(schema["contains"], resolver),
+                    low,
+                    None if high is None else int(high),
+                    0,
+                )
+            )
         if schema.get("uniqueItems") is True:
             found.append(self.decline("uniqueItems", "array"))
         if draft >= 2019 and schema.get("unevaluatedItems") not in (None, True, {}):
@@ -367,7 +408,12 @@ def static(to: str, resolver: Any) -> tuple[Any, Any]:
         uri = urljoin(resolver._base_uri, base) if base else resolver._base_uri
         try:
             anchor = resolver._registry.anchor(uri, fragment).value
-        except (exceptions.NoSuchAnchor, exceptions.InvalidAnchor, exceptions.Unresolvable, exceptions.NoSuchResource):
+        except (
+            exceptions.NoSuchAnchor,
+            exceptions.InvalidAnchor,
+            exceptions.Unresolvable,
+            exceptions.NoSuchResource,
+        ):
             return found(resolver.lookup(to))
         if isinstance(anchor, DynamicAnchor):
             return anchor.resource.contents, resolver.in_subresource(anchor.resource)

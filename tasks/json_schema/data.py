@@ -31,7 +31,9 @@ def is_reserved(line: bytes) -> bool:
     return int(sha256(line).hexdigest(), 16) % 10 == 0
 
 
-def real(folder: Path, reserved: bool, most: int = 224, files: Sequence[str] = FILES) -> list[tuple[Any, bytes]]:
+def real(
+    folder: Path, reserved: bool, most: int = 224, files: Sequence[str] = FILES
+) -> list[tuple[Any, bytes]]:
     """Schemas with valid instances of at most so many bytes, spelled canonically."""
     found = []
     for file in files:

@@ -26,7 +26,8 @@ class UnsatisfiableSchema(FillError):  # noqa: N818  # the names are part of the
     were left out has one."""
 
     def __init__(
-        self, what: str = "no value satisfies this schema (proven); look for parts of it that contradict each other"
+        self,
+        what: str = "no value satisfies this schema (proven); look for parts of it that contradict each other",
     ) -> None:
         super().__init__(what)
 
@@ -35,7 +36,9 @@ class CanvasTooSmall(FillError):  # noqa: N818
     """The shortest value needs ``minimum`` bytes, or more."""
 
     def __init__(self, minimum: int, cells: int, unit: str = "bytes") -> None:
-        super().__init__(f"the shortest instance has {minimum} {unit} and the canvas {cells}: give a length of {minimum} or more")
+        super().__init__(
+            f"the shortest instance has {minimum} {unit} and the canvas {cells}: give a length of {minimum} or more"
+        )
         self.minimum, self.cells = minimum, cells
 
 
@@ -55,6 +58,10 @@ class BudgetExhausted(FillError):  # noqa: N818
     """The budget ended first. best: the best text so far, which is not valid. violations: what is wrong with it."""
 
     def __init__(self, best: str, violations: tuple[str, ...]) -> None:
-        wrong = "; ".join(" ".join(message.split())[:120] for message in violations[:2]) or "no draft was valid"
-        super().__init__(f"the budget ended before a valid instance was found ({wrong}): give more --forwards or another --seed")
+        wrong = (
+            "; ".join(" ".join(message.split())[:120] for message in violations[:2]) or "no draft was valid"
+        )
+        super().__init__(
+            f"the budget ended before a valid instance was found ({wrong}): give more --forwards or another --seed"
+        )
         self.best, self.violations = best, violations

@@ -17,7 +17,10 @@ from solver.tasks.fragments import Fragment, explore, label
 from solver.tasks.json_schema.formula import MAYBE, NO, YES, Formula, leaves, rewrite
 
 LARGEST_MULTIPLE = 5000  # remainders that are followed; beyond, the validator decides
-SMALL, LARGE = Decimal("1e-4"), Decimal("1e16")  # an exponent stands for what is smaller, or at least as large
+SMALL, LARGE = (
+    Decimal("1e-4"),
+    Decimal("1e16"),
+)  # an exponent stands for what is smaller, or at least as large
 DEAD = None
 
 
@@ -122,7 +125,9 @@ class Among:
 
     def each(self, state: Any, move: Any) -> Hashable:
         found = ((number, move(self.orders[number], own)) for number, own in state)
-        return frozenset((n, own) for n, own in found if own[0] != "known" and not (own[0] == "point" and own[2]))
+        return frozenset(
+            (n, own) for n, own in found if own[0] != "known" and not (own[0] == "point" and own[2])
+        )
 
     def final(self, state: Any, negative: bool) -> bool:
         return any(self.orders[number].final(own, negative) == 0 for number, own in state)
@@ -182,13 +187,17 @@ def number_fragment(formula: Formula, most: int) -> Fragment:
             return False
         key = (negative, own)
         if key not in verdicts:
-            values = {f: truth(f, one, s, negative) for f, one, s in zip(asserted, followers, own, strict=True)}
+            values = {
+                f: truth(f, one, s, negative) for f, one, s in zip(asserted, followers, own, strict=True)
+            }
             verdicts[key] = rewrite(formula, values.__getitem__) is not NO
         return verdicts[key]
 
     def digits(own: tuple[Any, ...], digit: int) -> tuple[Any, ...]:
         return tuple(
-            one.each(s, lambda order, x: order.digit(x, digit)) if isinstance(one, Among) else one.digit(s, digit)
+            one.each(s, lambda order, x: order.digit(x, digit))
+            if isinstance(one, Among)
+            else one.digit(s, digit)
             for one, s in zip(followers, own, strict=True)
         )
 
@@ -202,11 +211,17 @@ def number_fragment(formula: Formula, most: int) -> Fragment:
         found = []
         for one, s in zip(followers, own, strict=True):
             if isinstance(one, Among):
-                if any((number < SMALL) if small else (number >= LARGE) for number in map(abs, one.orders) if number):
+                if any(
+                    (number < SMALL) if small else (number >= LARGE)
+                    for number in map(abs, one.orders)
+                    if number
+                ):
                     return None
                 found.append(one.each(s, lambda order, _: order.exponent(small)))
             else:
-                found.append(one.exponent(small, whole) if isinstance(one, Remainder) else one.exponent(small))
+                found.append(
+                    one.exponent(small, whole) if isinstance(one, Remainder) else one.exponent(small)
+                )
         return None if any(s is DEAD for s in found) else tuple(found)
 
     def edges(state: Any) -> list[tuple[int, Hashable]]:
@@ -228,7 +243,11 @@ def number_fragment(formula: Formula, most: int) -> Fragment:
                 add(48 + digit, (following, negative, own))
         elif lexical not in ("zero", "E"):
             for digit in range(10):
-                following = ("first" if digit else "zero") if lexical in ("start", "minus") else FOLLOWING.get(lexical, lexical)
+                following = (
+                    ("first" if digit else "zero")
+                    if lexical in ("start", "minus")
+                    else FOLLOWING.get(lexical, lexical)
+                )
                 add(48 + digit, (following, negative, digits(own, digit)))
         if lexical in ("zero", "first", "whole"):
             add(ord("."), ("first point" if lexical == "first" else "point", negative, point(own)))

@@ -41,7 +41,9 @@ def words(reserved: bool) -> tuple[str, ...]:
     from pydoc_data.topics import topics
 
     found = set(re.findall(r"\b[a-z]{3,9}\b", " ".join(topics.values())))
-    return tuple(sorted(word for word in found if (int(sha256(word.encode()).hexdigest(), 16) % 10 == 0) == reserved))
+    return tuple(
+        sorted(word for word in found if (int(sha256(word.encode()).hexdigest(), 16) % 10 == 0) == reserved)
+    )
 
 
 def pick(rng: Rng, among: Any) -> Any:
@@ -91,14 +93,21 @@ SYLLABLES = (
 
 def name_value(rng: Rng, pool: tuple[str, ...]) -> Value:
     said = " ".join(
-        "".join(pick(rng, SYLLABLES) for _ in range(int(rng.integers(1, 4)))).capitalize() for _ in range(int(rng.integers(1, 3)))
+        "".join(pick(rng, SYLLABLES) for _ in range(int(rng.integers(1, 4)))).capitalize()
+        for _ in range(int(rng.integers(1, 3)))
     )
     return {"type": "string"}, said, said
 
 
 def word_value(rng: Rng, pool: tuple[str, ...]) -> Value:
     said = " ".join(pick(rng, pool) for _ in range(int(rng.integers(1, 4))))
-    return {"type": "string", "maxLength": int(rng.integers(40, 80))} if rng.random() < 0.3 else {"type": "string"}, said, said
+    return (
+        {"type": "string", "maxLength": int(rng.integers(40, 80))}
+        if rng.random() < 0.3
+        else {"type": "string"},
+        said,
+        said,
+    )
 
 
 def code_value(rng: Rng, pool: tuple[str, ...]) -> Value:
@@ -114,7 +123,11 @@ def date_value(rng: Rng, pool: tuple[str, ...]) -> Value:
 
 def integer_value(rng: Rng, pool: tuple[str, ...]) -> Value:
     value = int(rng.integers(0, 10 ** int(rng.integers(1, 6)))) * (1 if rng.random() < 0.9 else -1)
-    return {"type": "integer"} | ({"minimum": 0} if value >= 0 and rng.random() < 0.3 else {}), value, str(value)
+    return (
+        {"type": "integer"} | ({"minimum": 0} if value >= 0 and rng.random() < 0.3 else {}),
+        value,
+        str(value),
+    )
 
 
 def decimal_value(rng: Rng, pool: tuple[str, ...]) -> Value:
@@ -198,13 +211,21 @@ def make(rng: Rng, pool: tuple[str, ...], most_text: int = 224, most_value: int 
     while True:
         draw = rng.random()
         record = plain(rng, pool) if draw < 0.5 else totalled(rng, pool) if draw < 0.8 else kinded(rng, pool)
-        if len(record.text.encode()) <= most_text and len(json.dumps(record.instance, separators=(",", ":"))) <= most_value:
+        if (
+            len(record.text.encode()) <= most_text
+            and len(json.dumps(record.instance, separators=(",", ":"))) <= most_value
+        ):
             return record
 
 
 def closed(properties: dict[str, Any]) -> dict[str, Any]:
     """An object of these fields and no other."""
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def plain(rng: Rng, pool: tuple[str, ...]) -> Record:
@@ -219,7 +240,9 @@ def plain(rng: Rng, pool: tuple[str, ...]) -> Record:
         name = pick(rng, pool)
         if name not in schema:
             rest = [other for other in schema if other not in inner]
-            schema = {name: closed({k: fields.schema[k] for k in inner})} | {k: fields.schema[k] for k in rest}
+            schema = {name: closed({k: fields.schema[k] for k in inner})} | {
+                k: fields.schema[k] for k in rest
+            }
             instance = {name: {k: fields.instance[k] for k in inner}} | {k: fields.instance[k] for k in rest}
     said = list(fields.said)
     if rng.random() < 0.3:
@@ -242,7 +265,8 @@ def totalled(rng: Rng, pool: tuple[str, ...]) -> Record:
         value, name = len(fields.instance[listed]), pick(rng, ("count", "number", "length", "size"))
     elif how == 1:
         amounts = [
-            fields.add(rng, pool, ({"type": "integer"}, v, str(v))) for v in rng.integers(1, 50, int(rng.integers(2, 4))).tolist()
+            fields.add(rng, pool, ({"type": "integer"}, v, str(v)))
+            for v in rng.integers(1, 50, int(rng.integers(2, 4))).tolist()
         ]
         value, name = sum(fields.instance[k] for k in amounts), pick(rng, TOTALS)
     else:
@@ -255,7 +279,9 @@ def totalled(rng: Rng, pool: tuple[str, ...]) -> Record:
     return derived(rng, fields, name, {"type": "integer"}, value, order)
 
 
-def derived(rng: Rng, fields: Fields, name: str, schema: dict[str, Any], value: Any, order: Literal["first", "last"]) -> Record:
+def derived(
+    rng: Rng, fields: Fields, name: str, schema: dict[str, Any], value: Any, order: Literal["first", "last"]
+) -> Record:
     """The record with one field more, at the beginning or the end, of which the text says nothing. A field that has its name
     already is renamed."""
     while name in fields.schema:
@@ -277,7 +303,9 @@ def kinded(rng: Rng, pool: tuple[str, ...]) -> Record:
             fields.add(rng, pool, pick(rng, VALUES[:8])(rng, pool))
         variants.append((kind, fields, derived(rng, fields, name, {"const": kind}, kind, order)))
     _, _, chosen = pick(rng, variants)
-    return Record({"oneOf": [record.schema for _, _, record in variants]}, chosen.text, chosen.instance, name, order)
+    return Record(
+        {"oneOf": [record.schema for _, _, record in variants]}, chosen.text, chosen.instance, name, order
+    )
 
 
 def outline(schema: Any, most: int = 200) -> str:
@@ -285,7 +313,15 @@ def outline(schema: Any, most: int = 200) -> str:
     return _outline(schema, 0)[:most]
 
 
-SHORT = {"string": "str", "integer": "int", "number": "num", "boolean": "bool", "null": "null", "array": "[]", "object": "{}"}
+SHORT = {
+    "string": "str",
+    "integer": "int",
+    "number": "num",
+    "boolean": "bool",
+    "null": "null",
+    "array": "[]",
+    "object": "{}",
+}
 
 
 def _outline(schema: Any, depth: int) -> str:
@@ -299,7 +335,11 @@ def _outline(schema: Any, depth: int) -> str:
         if isinstance(schema.get(keyword), list):
             return "/".join(_outline(sub, depth + 1) for sub in schema[keyword])
     if isinstance(schema.get("properties"), dict):
-        return "{" + ",".join(f"{name}:{_outline(sub, depth + 1)}" for name, sub in schema["properties"].items()) + "}"
+        return (
+            "{"
+            + ",".join(f"{name}:{_outline(sub, depth + 1)}" for name, sub in schema["properties"].items())
+            + "}"
+        )
     if "items" in schema:
         return "[" + _outline(schema["items"], depth + 1) + "]"
     kind = schema.get("type")

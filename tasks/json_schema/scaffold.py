@@ -45,7 +45,9 @@ def is_object(formula: Formula) -> bool:
 
 def only_text(values: Values, formula: Formula) -> bytes | None:
     """The text of a value of which there is one: of a ``const``."""
-    kinds = [kind for kind in ROOM if of_kind(formula, kind) is not NO] + ["null"] * (of_kind(formula, "null") is not NO)
+    kinds = [kind for kind in ROOM if of_kind(formula, kind) is not NO] + ["null"] * (
+        of_kind(formula, "null") is not NO
+    )
     if kinds != ["string"]:
         return None
     words = regex.words(values.text(of_kind(formula, "string")), 1)
@@ -75,7 +77,11 @@ def pieces(values: Values, formula: Formula, depth: int = 0, among: Formula | No
             return tidy([*found, (formula,), b"}"])
         value, left = choices[0]
         comma = b"" if first or optional else b","
-        found += [*([(formula,)] if optional else []), comma + plan.spelled[at], *pieces(values, value, depth + 1)]
+        found += [
+            *([(formula,)] if optional else []),
+            comma + plan.spelled[at],
+            *pieces(values, value, depth + 1),
+        ]
         first, optional = False, False
     more = optional or has_others(values, plan, left)
     return tidy([*found, *([(formula,)] if more else []), b"}"])
@@ -142,9 +148,13 @@ class Scaffold:
         assert isinstance(start, tuple)
         kinds = [formula for formula in alternatives(start[1]) if of_kind(formula, "object") is not NO]
         several = is_object(start[1]) and len(kinds) <= MOST_LAYOUTS
-        found = [tuple(pieces(values, formula, among=start[1])) for formula in (kinds if several else start[1:])]
+        found = [
+            tuple(pieces(values, formula, among=start[1])) for formula in (kinds if several else start[1:])
+        ]
         return tuple(
-            Scaffold(one, tuple(room(values, piece, values.most) for piece in one if isinstance(piece, tuple)))
+            Scaffold(
+                one, tuple(room(values, piece, values.most) for piece in one if isinstance(piece, tuple))
+            )
             for one in dict.fromkeys(found)
         )
 

@@ -86,7 +86,10 @@ class Cursor:
         """One byte further; BLANK is one too."""
         self.offset += 1
         if self._inside:
-            self._inside, self._escaped = not (byte == 34 and not self._escaped), byte == 92 and not self._escaped
+            self._inside, self._escaped = (
+                not (byte == 34 and not self._escaped),
+                byte == 92 and not self._escaped,
+            )
         elif byte == 34:
             self._inside, self._escaped = True, False
         elif byte < 256 and byte in b":,[{":

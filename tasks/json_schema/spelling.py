@@ -21,7 +21,9 @@ def runs(piece: Fragment, text: bytes) -> bool:
     now = {0}
     for byte in text:
         follows = (
-            d for s, mark, d in zip(piece.src, piece.label, piece.dst, strict=True) if s in now and LABELS[mark] >> byte & 1
+            d
+            for s, mark, d in zip(piece.src, piece.label, piece.dst, strict=True)
+            if s in now and LABELS[mark] >> byte & 1
         )
         now = set(follows)
     return piece.states in now or bool(now & set(piece.ends))
@@ -41,7 +43,11 @@ def _value(values: Values, formula: Formula, value: Any) -> bytes | None:
     if isinstance(value, (int, float)):
         text = json.dumps(value)
         left = of_kind(formula, "number")
-        return text.encode() if left is not NO and runs(number_fragment(left, values.most), text.encode()) else None
+        return (
+            text.encode()
+            if left is not NO and runs(number_fragment(left, values.most), text.encode())
+            else None
+        )
     if isinstance(value, str):
         left = of_kind(formula, "string")
         if left is NO or not regex.matches(values.text(left), value):
@@ -88,7 +94,9 @@ def _object(values: Values, left: Formula, members: dict[str, Any]) -> bytes | N
     return b"{" + b",".join(texts) + b"}" if rewrite(left, finished) is not NO else None
 
 
-def _subs(values: Values, plan: Any, left: Formula, name: str) -> tuple[Formula, dict[Formula, Hashable] | None]:
+def _subs(
+    values: Values, plan: Any, left: Formula, name: str
+) -> tuple[Formula, dict[Formula, Hashable] | None]:
     if name in plan.names:
         return left, {f: values.member_subs(f, name) for f in leaves(left)}
     left, classes = values.classes(plan, left)

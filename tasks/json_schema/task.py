@@ -107,12 +107,16 @@ class Form:
         else:
             values, unrolled = around(compiler, parts, cells)
             escaped = any(b"\\" in part for part in parts if isinstance(part, bytes))
-            if escaped or values.reordered:  # the grammar spells names in one way and writes them in one order
+            if (
+                escaped or values.reordered
+            ):  # the grammar spells names in one way and writes them in one order
                 unrolled = replace(unrolled, complete=False)
         if values.narrow:
             unrolled = replace(unrolled, complete=False)
         form = Form(schema, text, parts, tuple(predicates), formats, compiler, unrolled, validator)
-        if unrolled.empty:  # too small a canvas, a contradiction, or so many states that none of a whole text was among them
+        if (
+            unrolled.empty
+        ):  # too small a canvas, a contradiction, or so many states that none of a whole text was among them
             costs = grammar.shortest(values)
             if costs and costs.get(values.start, np.inf) <= cells:
                 unrolled = unroll(values, cells, costs=costs)
@@ -127,7 +131,9 @@ class Form:
         costs = grammar.shortest(values)
         if costs is not None and values.start not in costs and not values.narrow:
             return UnsatisfiableSchema()
-        return CanvasTooSmall(max(self.cells + 1, int(costs.get(values.start, 0)) if costs else 0), self.cells)
+        return CanvasTooSmall(
+            max(self.cells + 1, int(costs.get(values.start, 0)) if costs else 0), self.cells
+        )
 
     def layouts(self) -> tuple[Form, ...]:
         """The same in literals and slots, where all instances, or all of one kind, have something in common and the block has
@@ -176,7 +182,11 @@ class Form:
     def holes(self) -> tuple[tuple[int, int], ...]:
         """Where each hole begins, and how many cells it has."""
         ends = np.cumsum([part.cells if isinstance(part, Gap) else len(part) for part in self.parts]).tolist()
-        return tuple((end - part.cells, part.cells) for end, part in zip(ends, self.parts, strict=True) if isinstance(part, Gap))
+        return tuple(
+            (end - part.cells, part.cells)
+            for end, part in zip(ends, self.parts, strict=True)
+            if isinstance(part, Gap)
+        )
 
     @cached_property
     def slots(self) -> Slots:
@@ -188,7 +198,9 @@ def too_deep(schema: Any) -> None:
     level = [schema]
     for _ in range(DEEPEST):
         level = [
-            sub for one in level for sub in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+            sub
+            for one in level
+            for sub in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
         ]
         if not level:
             return
@@ -223,8 +235,12 @@ def blamed(error: Any, instance: Any) -> list[tuple[str | int, ...]]:
 
 def given_in(parts: Sequence[bytes | Gap]) -> tuple[Tokens, Mask]:
     """The bytes of literals, BLANK in holes (L,), and which cells hold one."""
-    tokens = np.concatenate([np.full(p.cells, BLANK) if isinstance(p, Gap) else np.frombuffer(p, np.uint8) for p in parts])
-    pinned = np.concatenate([np.full(p.cells if isinstance(p, Gap) else len(p), isinstance(p, bytes)) for p in parts])
+    tokens = np.concatenate(
+        [np.full(p.cells, BLANK) if isinstance(p, Gap) else np.frombuffer(p, np.uint8) for p in parts]
+    )
+    pinned = np.concatenate(
+        [np.full(p.cells if isinstance(p, Gap) else len(p), isinstance(p, bytes)) for p in parts]
+    )
     return tokens.astype(np.int64), pinned
 
 
@@ -289,7 +305,12 @@ class JsonTask:
         return Canvas(tokens, pinned, pinned.copy(), self.vocab, prompt=prompt, slots=problem.holes)
 
     def project(
-        self, problem: Form, logits: NDArray[np.float32], tokens: Tokens, trail: Mask, rng: np.random.Generator | None = None
+        self,
+        problem: Form,
+        logits: NDArray[np.float32],
+        tokens: Tokens,
+        trail: Mask,
+        rng: np.random.Generator | None = None,
     ) -> Projection | None:
         """The denoiser's distributions (L, V), conditioned on the language and on what is settled."""
         refused = self.refused.get(problem, ())
@@ -327,7 +348,11 @@ class JsonTask:
             instance = json.loads(text)
         except (ValueError, RecursionError) as error:
             return [((0, len(text)), f"not JSON: {error}")]
-        found = [(path, error.message) for error in problem.validator.iter_errors(instance) for path in blamed(error, instance)]
+        found = [
+            (path, error.message)
+            for error in problem.validator.iter_errors(instance)
+            for path in blamed(error, instance)
+        ]
         found += [(path, "a name stands twice") for path in repeated(text)]
         for predicate in problem.predicates:
             found += [(tuple(path), message) for path, message in predicate(instance)]

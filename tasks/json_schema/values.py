@@ -23,7 +23,19 @@ from solver.tasks import regex
 from solver.tasks.fragments import WHITE, TooLargeError, explore, spelled, text_fragment
 from solver.tasks.grammar import Move
 from solver.tasks.json_schema.compile import Compiler, Items, Members
-from solver.tasks.json_schema.formula import MAYBE, NO, YES, Formula, both, either, leaf, leaves, of_kind, rewrite, unless
+from solver.tasks.json_schema.formula import (
+    MAYBE,
+    NO,
+    YES,
+    Formula,
+    both,
+    either,
+    leaf,
+    leaves,
+    of_kind,
+    rewrite,
+    unless,
+)
 from solver.tasks.json_schema.numbers import number_fragment
 
 MOST_OPEN = 5  # subschemas that one value may make true or false freely; beyond, the validator decides
@@ -31,7 +43,9 @@ MOST_WORDS = 2000
 FREE = ("value", YES)
 TAIL = ("tail",)
 Others = Literal["among", "before", "after"]
-BLANKS = explore(0, lambda _: [(WHITE, 1)], lambda state: state == 1, 2)  # one or more characters of white space
+BLANKS = explore(
+    0, lambda _: [(WHITE, 1)], lambda state: state == 1, 2
+)  # one or more characters of white space
 
 
 class Place(NamedTuple):
@@ -87,7 +101,12 @@ class Values:
     """
 
     def __init__(
-        self, compiler: Compiler, most: int, first: Sequence[str] = (), spaces: bool = False, others: Others = "among"
+        self,
+        compiler: Compiler,
+        most: int,
+        first: Sequence[str] = (),
+        spaces: bool = False,
+        others: Others = "among",
     ) -> None:
         self.compiler, self.most, self.spaces, self.others = compiler, most, spaces, others
         self.narrow = False  # some valid texts were left out, because there were too many states
@@ -149,7 +168,9 @@ class Values:
     # Values
 
     def at_value(self, formula: Formula) -> list[Move]:
-        found = [Move(kind.encode()) for kind in ("null", "true", "false") if of_kind(formula, kind) is not NO]
+        found = [
+            Move(kind.encode()) for kind in ("null", "true", "false") if of_kind(formula, kind) is not NO
+        ]
         numbers = of_kind(formula, "number")
         if numbers is not NO:
             try:
@@ -171,7 +192,9 @@ class Values:
         term = self.text(formula)
         words = regex.words(term, MOST_WORDS)
         if words is not None:
-            return [Move(spelled(tuple(json.dumps(word, ensure_ascii=False).encode() for word in sorted(words))))]
+            return [
+                Move(spelled(tuple(json.dumps(word, ensure_ascii=False).encode() for word in sorted(words))))
+            ]
         return [Move(b'"', goto=("text", term))]
 
     def at_text(self, term: regex.Term) -> list[Move]:
@@ -198,7 +221,12 @@ class Values:
             return regex.either(self.text(part, doubt) for part in parts)
         if op == "one":
             return regex.either(
-                regex.both([self.text(part, doubt), *(~self.text(other, not doubt) for other in parts if other is not part)])
+                regex.both(
+                    [
+                        self.text(part, doubt),
+                        *(~self.text(other, not doubt) for other in parts if other is not part),
+                    ]
+                )
                 for part in parts
             )
         return ALL_TEXT if formula is YES or (formula is MAYBE and doubt) else regex.NEVER
@@ -206,7 +234,11 @@ class Values:
     # Arrays
 
     def at_first_item(self, left: Formula, at: int) -> list[Move]:
-        return [*self.end(left, b"]"), Move(goto=Spot("item", left, at)), *self.white(Spot("empty item", left, at))]
+        return [
+            *self.end(left, b"]"),
+            Move(goto=Spot("item", left, at)),
+            *self.white(Spot("empty item", left, at)),
+        ]
 
     def at_item(self, left: Formula, at: int) -> list[Move]:
         longest = max((len(f.parts[1].first) for f in leaves(left) if f.parts[0] == "items"), default=0)
@@ -216,7 +248,11 @@ class Values:
         ]
 
     def at_after_item(self, left: Formula, at: int) -> list[Move]:
-        return [*self.end(left, b"]"), Move(b",", goto=Spot("item", left, at)), *self.white(Spot("bare after item", left, at))]
+        return [
+            *self.end(left, b"]"),
+            Move(b",", goto=Spot("item", left, at)),
+            *self.white(Spot("bare after item", left, at)),
+        ]
 
     # Objects
 
@@ -230,14 +266,18 @@ class Values:
             known = {name for names in lists for name in names}
             first = [name for name in self.first if name in known]
             rest = [name for name in merged(lists) if name not in first]
-            ordered = {"among": merged([first, *lists]), "before": [*rest, *first], "after": [*first, *rest]}[self.others]
+            ordered = {"among": merged([first, *lists]), "before": [*rest, *first], "after": [*first, *rest]}[
+                self.others
+            ]
             found = self._plans[formula] = Plan(tuple(ordered))
         return found
 
     @property
     def reordered(self) -> bool:
         """Whether some object may have several members, which the grammar writes in one order and others in any."""
-        return any(len(plan.names) > 1 for plan in self._plans.values()) or any(isinstance(node, Key) for node in self._moves)
+        return any(len(plan.names) > 1 for plan in self._plans.values()) or any(
+            isinstance(node, Key) for node in self._moves
+        )
 
     def at_first_member(self, plan: Plan, left: Formula, at: int) -> list[Move]:
         white = self.white(Place("bare first member", plan, left, 0))
@@ -265,7 +305,9 @@ class Values:
     def at_named(self, plan: Plan, left: Formula, at: int) -> list[Move]:
         return [*self.valued(plan, left, at, b":"), *self.white(Place("bare named", plan, left, at))]
 
-    def at_key(self, plan: Plan, left: Formula, term: regex.Term, subs: tuple[tuple[Formula, Any], ...]) -> list[Move]:
+    def at_key(
+        self, plan: Plan, left: Formula, term: regex.Term, subs: tuple[tuple[Formula, Any], ...]
+    ) -> list[Move]:
         try:
             piece = text_fragment(regex.begin(term), self.most, quoted=True)
         except TooLargeError:
@@ -317,7 +359,9 @@ class Values:
     def names(self, f: Formula) -> regex.Term:
         return self.text(of_kind(self.compiler.formula(f.parts[1]), "string"))
 
-    def classes(self, plan: Plan, left: Formula) -> tuple[Formula, list[tuple[regex.Term, tuple[tuple[Formula, Any], ...]]]]:
+    def classes(
+        self, plan: Plan, left: Formula
+    ) -> tuple[Formula, list[tuple[regex.Term, tuple[tuple[Formula, Any], ...]]]]:
         """The names that the schema does not know, divided by what its patterns say of them, and ``left``: in doubt about them,
         where there are too many patterns."""
         about = [f for f in leaves(left) if f.parts[0] in ("members", "names")]
@@ -361,7 +405,13 @@ class Values:
         behind exclude each other. ``subs_of`` gives the subschemas in which a leaf sees the value."""
         asked = {f: subs_of(f) for f in leaves(left)}
         places = list(
-            dict.fromkeys(sub for subs in asked.values() if isinstance(subs, tuple) for sub in subs if isinstance(sub, int))
+            dict.fromkeys(
+                sub
+                for subs in asked.values()
+                if isinstance(subs, tuple)
+                for sub in subs
+                if isinstance(sub, int)
+            )
         )
 
         def after(true: frozenset[int], false: frozenset[int]) -> Formula:
@@ -372,7 +422,10 @@ class Values:
         if len(free) > MOST_OPEN:
             self.compiler.decline("alternatives")
             doubtful = frozenset(free)
-            here = rewrite(left, lambda f: MAYBE if doubtful & set(asked[f] if isinstance(asked[f], tuple) else ()) else f)
+            here = rewrite(
+                left,
+                lambda f: MAYBE if doubtful & set(asked[f] if isinstance(asked[f], tuple) else ()) else f,
+            )
             value = both(self.compiler.formula(p) for p in needed)
             asked = {f: asked.get(f, ()) for f in leaves(here)}
             then = rewrite(here, lambda f: moved(f, asked[f], frozenset(needed), frozenset()))
@@ -383,11 +436,15 @@ class Values:
             false = frozenset(p for p, yes in zip(free, answers, strict=True) if not yes)
             then = after(true, false)
             if then is not NO:
-                says = [self.compiler.formula(p) if p in true else unless(self.compiler.formula(p)) for p in free]
+                says = [
+                    self.compiler.formula(p) if p in true else unless(self.compiler.formula(p)) for p in free
+                ]
                 found.setdefault(then, []).append(both(says))
         must = [self.compiler.formula(p) for p in needed]
         every = 2 ** len(free)
-        result = [(both([*must, YES if len(ways) == every else either(ways)]), then) for then, ways in found.items()]
+        result = [
+            (both([*must, YES if len(ways) == every else either(ways)]), then) for then, ways in found.items()
+        ]
         return [(value, then) for value, then in result if value is not NO]
 
 
@@ -399,7 +456,9 @@ def merged(lists: Sequence[Sequence[str]]) -> list[str]:
             before.setdefault(name, set()).update(names[max(0, at - 1) : at])
     found: list[str] = []
     while before:
-        free = next((name for name, others in before.items() if not others & before.keys()), next(iter(before)))
+        free = next(
+            (name for name, others in before.items() if not others & before.keys()), next(iter(before))
+        )
         found.append(free)
         del before[free]
     return found
@@ -435,7 +494,9 @@ def moved(f: Formula, subs: Any, true: frozenset[int], false: frozenset[int]) ->
     return f
 
 
-def counted(f: Formula, kind: str, head: tuple[Any, ...], least: int, most: int | None, so_far: int) -> Formula:
+def counted(
+    f: Formula, kind: str, head: tuple[Any, ...], least: int, most: int | None, so_far: int
+) -> Formula:
     """One more, as far as counting matters."""
     so_far += 1
     if most is not None and so_far > most:

@@ -75,7 +75,9 @@ def signature(puzzles: Int8) -> NDArray[np.uint64]:
         for digit in range(1, 10):
             held = (puzzles == digit).astype(np.uint64)
             same += held * mix((held * colour).sum(1, dtype=np.uint64))[:, None]
-        colour = given * mix(mix(colour) + lines + mix(pool(colour, box, 9)) * np.uint64(3) + same * np.uint64(5))
+        colour = given * mix(
+            mix(colour) + lines + mix(pool(colour, box, 9)) * np.uint64(3) + same * np.uint64(5)
+        )
     return mix(colour.sum(1, dtype=np.uint64))
 
 

@@ -197,7 +197,9 @@ def _digits(masks, out):
 
 
 @njit(cache=True, nogil=True)
-def _generate(units, peers, full, seed, extra, min_guesses, max_guesses, max_tries, puzzles, solutions, ratings):
+def _generate(
+    units, peers, full, seed, extra, min_guesses, max_guesses, max_tries, puzzles, solutions, ratings
+):
     """Fill ``puzzles`` with puzzles of one solution each, none of whose clues can be taken away (before ``extra`` are put
     back), and whose rating (guesses of the solver) lies in the asked range. How many were made, and whether any can be."""
     n, size = puzzles.shape
@@ -239,7 +241,9 @@ def _generate(units, peers, full, seed, extra, min_guesses, max_guesses, max_tri
                 if other & (other - 1) == 0:
                     good = _assign(start, c, other, peers, queue)
                 if good:
-                    found, _g = _search(start, units, peers, full, 1, rng, False, first, stack, queue, 1_000_000)
+                    found, _g = _search(
+                        start, units, peers, full, 1, rng, False, first, stack, queue, 1_000_000
+                    )
                     if found:
                         grid[c] = digit
         _masks(grid, peers, full, queue, start)
@@ -273,12 +277,16 @@ def _count_many(grids, units, peers, full, limit, first, counts, guesses):
         counts[i] = 0
         guesses[i] = 0
         if _masks(grids[i], peers, full, queue, start):
-            counts[i], guesses[i] = _search(start, units, peers, full, limit, rng, False, solution, stack, queue, MOST_GUESSES)
+            counts[i], guesses[i] = _search(
+                start, units, peers, full, limit, rng, False, solution, stack, queue, MOST_GUESSES
+            )
             if counts[i]:
                 _digits(solution, first[i])
 
 
-def count_many(layout: Layout, grids: Int8, limit: int = 2) -> tuple[NDArray[np.int64], Int8, NDArray[np.int64]]:
+def count_many(
+    layout: Layout, grids: Int8, limit: int = 2
+) -> tuple[NDArray[np.int64], Int8, NDArray[np.int64]]:
     """Solutions (up to ``limit``), first solution and guesses of each of ``grids`` (N, cells), digits 1.. and 0 for blank.
 
     Raises ValueError for grids of another shape, and RuntimeError where ``MOST_GUESSES`` did not suffice.

@@ -59,7 +59,9 @@ def _order(puzzles, solutions, peers, units, units_of, order):  # type: ignore[n
                     candidates[p] &= ~(1 << (solutions[row, chosen] - 1))
 
 
-def easiest_first(layout: Layout, puzzles: NDArray[np.int8], solutions: NDArray[np.int8]) -> NDArray[np.int64]:
+def easiest_first(
+    layout: Layout, puzzles: NDArray[np.int8], solutions: NDArray[np.int8]
+) -> NDArray[np.int64]:
     """Cells (N, L) in order, the givens first, for puzzles with these solutions, both (N, L)."""
     order = np.empty(puzzles.shape, np.int64)
     within = [[u for u, unit in enumerate(layout.units) if cell in unit] for cell in range(layout.cells)]

@@ -49,10 +49,14 @@ class SudokuTask:
     def encode(self, problem: Sudoku) -> Canvas:
         grid = np.asarray(problem.grid, np.int64)
         if grid.shape != (self.layout.cells,) or grid.min() < 0 or grid.max() > self.layout.digits:
-            raise ValueError(f"a {self.layout.name} grid has {self.layout.cells} cells of 0..{self.layout.digits}")
+            raise ValueError(
+                f"a {self.layout.name} grid has {self.layout.cells} cells of 0..{self.layout.digits}"
+            )
         known = grid > 0
         pinned = np.zeros_like(known) if problem.repair else known.copy()
-        return Canvas(np.where(known, grid - 1, 0), pinned, known, self.vocab, relations=self.layout.relations)
+        return Canvas(
+            np.where(known, grid - 1, 0), pinned, known, self.vocab, relations=self.layout.relations
+        )
 
     def decode(self, problem: Sudoku, tokens: Tokens) -> str:
         return "".join(str(token + 1) for token in tokens)
@@ -60,12 +64,19 @@ class SudokuTask:
     def words(self, canvas: Canvas) -> tuple[str, tuple[str | int, ...]]:
         """The puzzle as a request in English, and the answer as lines of digits."""
         side = self.layout.digits
-        shown = [self.symbols[token] if known else "." for token, known in zip(canvas.tokens, canvas.known, strict=True)]
+        shown = [
+            self.symbols[token] if known else "."
+            for token, known in zip(canvas.tokens, canvas.known, strict=True)
+        ]
         lines = ["".join(shown[row * side : (row + 1) * side]) for row in range(side)]
         groups = f"each row, each column and each {'region' if 'jigsaw' in self.layout.name else 'box'}"
         groups += " and both main diagonals" if "diagonal" in self.layout.name else ""
         draft = bool((canvas.known & ~canvas.pinned).any())
-        told = "Correct this Sudoku, some digits of which are wrong" if draft else "Solve this Sudoku (a point is a blank cell)"
+        told = (
+            "Correct this Sudoku, some digits of which are wrong"
+            if draft
+            else "Solve this Sudoku (a point is a blank cell)"
+        )
         prompt = f"{told}: {groups} holds every digit from 1 to {side} once. Answer with the {side} lines of digits alone.\n\n"
         parts: list[str | int] = []
         for row in range(side):
@@ -108,11 +119,15 @@ class SudokuTask:
 
     def eliminate(self, canvases: Sequence[Canvas], tokens: Tokens, known: Mask) -> NDArray[np.int32]:
         """Bitmask (B, L, 1) of the digits that no known peer holds."""
-        conflicts = dispatch.all_different(torch.from_numpy(tokens), torch.from_numpy(known), self._relations, self.vocab)
+        conflicts = dispatch.all_different(
+            torch.from_numpy(tokens), torch.from_numpy(known), self._relations, self.vocab
+        )
         free: NDArray[np.int32] = conflicts.free.numpy()
         return free
 
-    def explain(self, problem: Sudoku, tokens: Tokens, known: Mask, cell: int, token: int) -> frozenset[int] | None:
+    def explain(
+        self, problem: Sudoku, tokens: Tokens, known: Mask, cell: int, token: int
+    ) -> frozenset[int] | None:
         """One known peer that holds ``token``, a clue if there is one."""
         holders = np.flatnonzero(self._peers[cell] & known & (tokens == token))
         if not len(holders):

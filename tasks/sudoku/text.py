@@ -137,7 +137,9 @@ def _decode(data: bytes, source: str) -> str:
         raise PuzzleError(f"{source}: is not UTF-8 text (byte {error.start + 1})") from None
 
 
-def _parse(lines: Iterator[tuple[int, str]], source: str, check_givens: bool) -> Iterator[Puzzle | PuzzleError]:
+def _parse(
+    lines: Iterator[tuple[int, str]], source: str, check_givens: bool
+) -> Iterator[Puzzle | PuzzleError]:
     """Numbered, stripped lines without comments: CSV from a header on, else puzzle lines and drawn grids as they come."""
     rows: list[tuple[int, str]] = []  # of the grid being read
     first = True
@@ -173,7 +175,9 @@ def _csv_rows(
             if column < len(fields):
                 yield _value(fields[column], where, check_givens)
             else:
-                yield PuzzleError(f"{where}: has {len(fields)} columns, and the puzzle should be in number {column + 1}")
+                yield PuzzleError(
+                    f"{where}: has {len(fields)} columns, and the puzzle should be in number {column + 1}"
+                )
 
 
 def _fields(line: str, delimiter: str) -> list[str]:
@@ -193,7 +197,9 @@ def _grids(rows: list[tuple[int, str]], source: str, check_givens: bool) -> Iter
         try:
             for number, (_, symbols) in enumerate(part, 1):
                 if (at := _wrong(symbols, digits)) is not None:
-                    raise PuzzleError(f"{where}: {symbols[at]!r} in row {number}, column {at + 1} is not {_wanted(digits)}")
+                    raise PuzzleError(
+                        f"{where}: {symbols[at]!r} in row {number}, column {at + 1} is not {_wanted(digits)}"
+                    )
                 if len(symbols) != digits:
                     raise PuzzleError(f"{where}: row {number} has {len(symbols)} cells, not {digits}")
             if len(part) != digits:
@@ -213,7 +219,9 @@ def _value(text: str, source: str, check_givens: bool) -> Puzzle | PuzzleError:
 
 def _wrong(symbols: str, digits: int) -> int | None:
     """Where the first symbol stands that is neither a digit nor a blank."""
-    return next((at for at, symbol in enumerate(symbols) if symbol not in "123456789"[:digits] + BLANKS), None)
+    return next(
+        (at for at, symbol in enumerate(symbols) if symbol not in "123456789"[:digits] + BLANKS), None
+    )
 
 
 def _wanted(digits: int) -> str:
@@ -231,5 +239,7 @@ def _puzzle(symbols: str, digits: int, source: str, check_givens: bool) -> Puzzl
         twice = np.argwhere((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > 0))
         if len(twice):
             unit, at = twice[0].tolist()
-            raise PuzzleError(f"{source}: {values[unit, at]} twice in {_UNITS[unit // digits]} {unit % digits + 1}")
+            raise PuzzleError(
+                f"{source}: {values[unit, at]} twice in {_UNITS[unit // digits]} {unit % digits + 1}"
+            )
     return Puzzle(grid, digits, source)
