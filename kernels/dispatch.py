@@ -29,7 +29,7 @@ def choose(example: Tensor) -> ModuleType:
         or (wanted == "auto" and len(example) < BATCH and example.numel() < ELEMENTS)
     ):
         return reference
-    from solver.kernels import cpu
+    from solver.kernels import statistics_numba as cpu
 
     return cpu
 

@@ -1,6 +1,6 @@
 """Remask: a bidirectional denoiser drafts a whole block, the task's checks re-mask what is wrong, round and round.
 
-This file imports no torch and no numpy, so that the command line answers ``--help`` at once. Read ``refine.py`` first.
+This file imports no torch and no numpy, so that the command line answers ``--help`` at once. Read ``loop/refine.py`` first.
 """
 
 import os
@@ -15,10 +15,10 @@ _here = os.path.dirname(os.path.abspath(__file__))
 if os.path.isfile(os.path.join(_here, "tasks")) or os.path.isfile(os.path.join(_here, "kernels")):
     __path__.append(os.path.dirname(_here))
 
-_LAZY = {name: "text" for name in ("generate", "Candidate", "Generation")}
+_LAZY = {name: "api.generate" for name in ("generate", "Candidate", "Generation")}
 _LAZY |= {name: "tasks.text" for name in ("Hole", "Fault", "Draft")}
-_LAZY |= {"edit": "edits", "Edited": "edits", "repair": "repairs"}
-_LAZY |= {"fill": "structured", "Filled": "structured", "Gap": "tasks.json_schema.task"}
+_LAZY |= {"edit": "api.edit", "Edited": "api.edit", "repair": "api.repair"}
+_LAZY |= {"fill": "api.fill", "Filled": "api.fill", "Gap": "tasks.json_schema.task"}
 
 
 def __getattr__(name: str) -> Any:

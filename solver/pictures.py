@@ -264,11 +264,11 @@ def proof(steps: Sequence[Record], digits: int) -> list[str]:
 
 def watch(denoiser: str) -> Figure:
     """The README's picture: the first bundled puzzle that takes ``denoiser`` four forwards to twelve, or else the first one."""
-    from solver.denoisers.load import load
-    from solver.drive import refine
+    from solver.loop.engine import refine
+    from solver.loop.trace import Budget, Step
+    from solver.models.registry import load
     from solver.tasks.sudoku import layout, text
     from solver.tasks.sudoku.task import Sudoku, SudokuTask
-    from solver.trace import Budget, Step
 
     task, model = SudokuTask(layout.standard(9)), load(denoiser, "sudoku", 9)
     puzzles = [

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from solver.denoisers import controls
-from solver.denoisers.code import CodeDenoiser
-from solver.denoisers.code_network import CodeConfig, CodeNetwork
-from solver.denoisers.compact import CompactDenoiser
-from solver.denoisers.diffusion_gemma import DiffusionGemma
-from solver.denoisers.embedded import Embedded
-from solver.denoisers.forms import FormDenoiser
-from solver.denoisers.masked_lm import MaskedLM
-from solver.denoisers.network import Compact, CompactConfig
-from solver.denoisers.protocol import Denoiser, TextDenoiser
-from solver.denoisers.text_network import TextConfig, TextNetwork
+from solver.llm.diffusion_gemma import DiffusionGemma
+from solver.llm.embedded import Embedded
+from solver.llm.masked_lm import MaskedLM
+from solver.models import controls
+from solver.models.code_denoiser import CodeDenoiser
+from solver.models.code_network import CodeConfig, CodeNetwork
+from solver.models.json_denoiser import FormDenoiser
+from solver.models.looped import Compact, CompactConfig
+from solver.models.looped_denoiser import CompactDenoiser
+from solver.models.protocol import Denoiser, TextDenoiser
+from solver.models.text_network import TextConfig, TextNetwork
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.json_schema.task import Form, JsonTask
-from solver.tasks.language import BLANK
+from solver.tasks.languages.projection import BLANK
 from solver.tasks.sudoku import exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 from solver.tasks.task import Task, Wording

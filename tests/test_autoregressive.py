@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from solver.autoregressive import Decoder, decode
-from solver.decoders.compact import CompactDecoder
-from solver.decoders.plain import PlainDecoder
-from solver.denoisers.network import Compact, CompactConfig
-from solver.denoisers.plain import Plain, PlainConfig
-from solver.kernels import compiled
+from solver.baseline.decode import Decoder, decode
+from solver.baseline.looped import CompactDecoder
+from solver.baseline.plain import PlainDecoder
+from solver.kernels import looped_c as compiled
+from solver.loop.trace import Budget
+from solver.models.looped import Compact, CompactConfig
+from solver.models.plain import Plain, PlainConfig
 from solver.tasks.sudoku import exact, layout, logic
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
-from solver.trace import Budget
 
 TASK = SudokuTask(layout.standard(4))
 PUZZLES = exact.generate(TASK.layout, 12, 5)[0]

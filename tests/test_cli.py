@@ -241,7 +241,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 def test_ctrl_c_keeps_what_is_finished(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from solver import drive
+    from solver.loop import engine as drive
 
     original = drive.solve
 

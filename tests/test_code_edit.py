@@ -19,22 +19,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solver import checkpoint, edits, reading, repairs
+from solver.api import edit as edits
+from solver.api import repair as repairs
+from solver.api import scoring as reading
+from solver.baseline.code import Order, document, spelled, write
 from solver.cli import edit as edit_command
 from solver.cli import source
 from solver.cli.main import UsageError, main
-from solver.decoders.code import Order, document, spelled, write
-from solver.denoisers import controls
-from solver.denoisers.code import CodeDenoiser, slot_offsets
-from solver.denoisers.code_network import CodeConfig, CodeNetwork
-from solver.denoisers.memory import Around, Past
-from solver.denoisers.parts import KNOWN, OPEN, PINNED
-from solver.drive import refine, solve
-from solver.tasks.code_edit.faults import compiles
-from solver.tasks.code_edit.page import Page, PageError, spliced
+from solver.loop.engine import refine, solve
+from solver.loop.trace import Budget, Counters, Outcome
+from solver.models import checkpoint, controls
+from solver.models.code_denoiser import CodeDenoiser, slot_offsets
+from solver.models.code_network import CodeConfig, CodeNetwork
+from solver.models.kv_cache import Around, Past
+from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.tasks.code_edit.diagnostics import compiles
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.trace import Budget, Counters, Outcome
+from solver.tasks.code_edit.window import Page, PageError, spliced
 
 SOURCE = Path(random.__file__).read_text(encoding="utf-8")
 FUNCTION = '''def mean(values):

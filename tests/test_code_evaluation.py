@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from solver.decoders.code import Writing
-from solver.denoisers import controls
-from solver.denoisers.code import CodeDenoiser
-from solver.denoisers.code_network import CodeNetwork
-from solver.denoisers.parts import KNOWN, OPEN, PINNED
+from solver.baseline.code import Writing
 from solver.evaluation import code, code_arms, code_data, code_holes, code_plots, code_tables, plots
 from solver.evaluation.code_arms import Answer
 from solver.evaluation.code_benchmarks import Call, Problem
 from solver.evaluation.code_holes import Hole, bound, compared, holes
+from solver.models import controls
+from solver.models.code_denoiser import CodeDenoiser
+from solver.models.code_network import CodeNetwork
+from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.holes import cuts, dependent
-from solver.tasks.code_edit.page import Page, roomy
 from solver.tasks.code_edit.varmisuse import Converted
 from solver.tasks.code_edit.vocabulary import Vocabulary
+from solver.tasks.code_edit.window import Page, roomy
 from solver.training.presets import CODE
 from tests import code_material
 

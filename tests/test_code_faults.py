@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from solver.tasks.code_edit import broken
-from solver.tasks.code_edit.damage import KINDS, Localised, corrupt, localisation
-from solver.tasks.code_edit.faults import Fault, Finder, compiles, faults, remarks, suspects
+from solver.tasks.code_edit import localize as broken
+from solver.tasks.code_edit.corruptions import KINDS, Localised, corrupt, localisation
+from solver.tasks.code_edit.diagnostics import Fault, Finder, compiles, faults, remarks, suspects
 from solver.tasks.code_edit.holes import all_cuts
-from solver.tasks.code_edit.places import Span, pieces, steps
+from solver.tasks.code_edit.positions import Span, pieces, steps
 from solver.tasks.code_edit.varmisuse import varmisuse, written
 from tests.code_material import alone, module
 

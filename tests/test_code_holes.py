@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver.tasks.code_edit.damage import KINDS, corrupt, repaired
-from solver.tasks.code_edit.faults import compiles, remarks
+from solver.tasks.code_edit.corruptions import KINDS, corrupt, repaired
+from solver.tasks.code_edit.diagnostics import compiles, remarks
 from solver.tasks.code_edit.holes import (
     CUTS,
     SIMPLE,
@@ -23,7 +23,7 @@ from solver.tasks.code_edit.holes import (
     dependent,
     same_up_to_renaming,
 )
-from solver.tasks.code_edit.places import Lines, Span, pieces, scanned, steps
+from solver.tasks.code_edit.positions import Lines, Span, pieces, scanned, steps
 from tests.code_material import alone, functions, module
 
 anything = st.integers(0, 10_000)

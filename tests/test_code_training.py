@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from solver.cli.main import main
-from solver.denoisers.parts import KNOWN, OPEN, PINNED
+from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.tasks.code_edit.corpus import Corpus
-from solver.tasks.code_edit.page import PAGES
 from solver.tasks.code_edit.vocabulary import Vocabulary
+from solver.tasks.code_edit.window import PAGES
 from solver.training import code_pages
 from solver.training.code import Snippets
-from solver.training.courses import Pages
 from solver.training.loop import Trainer
+from solver.training.objectives import Pages
 from solver.training.presets import CODE
 
 COUNT = 500  # more than a process takes at a time

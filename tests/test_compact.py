@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from solver import checkpoint
-from solver.denoisers.compact import CompactDenoiser
-from solver.denoisers.load import load
-from solver.denoisers.network import Compact, CompactConfig, in_order
-from solver.denoisers.parts import KNOWN, OPEN, PINNED
-from solver.kernels import compiled
+from solver.kernels import looped_c as compiled
+from solver.models import checkpoint
+from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.models.looped import Compact, CompactConfig, in_order
+from solver.models.looped_denoiser import CompactDenoiser
+from solver.models.registry import load
 from solver.tasks.sudoku import data, exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from solver.denoisers.network import Compact, CompactConfig
-from solver.denoisers.parts import OPEN, PINNED
-from solver.kernels import compiled
+from solver.kernels import looped_c as compiled
+from solver.models.layers import OPEN, PINNED
+from solver.models.looped import Compact, CompactConfig
 from solver.tasks.sudoku import layout
 
 pytestmark = pytest.mark.skipif(

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import solver
-from solver.denoisers import prompts
-from solver.denoisers.protocol import ModelError
+from solver.llm import prompts
+from solver.models.protocol import ModelError
 from solver.tasks.json_schema.errors import CanvasTooSmall, UnsatisfiableSchema
 from solver.tasks.text import Draft, Hole
 from tests import tiny_models

@@ -13,8 +13,8 @@ from solver.evaluation import grade, sudoku
 from solver.evaluation.arms import ARMS, DECODERS, Attempt, Settings
 from solver.evaluation.report import merged, report
 from solver.evaluation.statistics import calibration, interval, solved_within
+from solver.loop.trace import Counters, Outcome
 from solver.tasks.sudoku import exact, layout
-from solver.trace import Counters, Outcome
 
 
 def test_intervals_hold_the_mean_and_shrink_with_more_puzzles() -> None:

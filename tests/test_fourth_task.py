@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from solver.denoisers import controls
-from solver.drive import refine
+from solver.loop.engine import refine
+from solver.loop.trace import Outcome
+from solver.models import controls
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.task import Task, Violation
-from solver.trace import Outcome
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from solver.denoisers.diffusion_gemma import DiffusionGemma
-from solver.denoisers.gemma_sampler import sample
-from solver.denoisers.prompts import cached
+from solver.llm.diffusion_gemma import DiffusionGemma
+from solver.llm.prompts import cached
 from solver.tasks.canvas import Canvas
 from tests import tiny_models
+from tests.gemma_sampler import sample
 
 STEPS, CANVAS = 8, 8
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import LogitsProcessorList
 
-from solver.hooks import LIFT, Constraint, Processors
+from solver.llm.logits_processor import LIFT, Constraint, Processors
 from tests import tiny_models
 
 CANVAS, STEPS, PINS = 12, 6, {0: 7, 3: 20, 8: 41, 14: 33}  # the last in a second canvas

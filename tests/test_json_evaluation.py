@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from solver.baseline.json import Page, log_likelihood, write
 from solver.cli.main import main
-from solver.decoders.text import Page, log_likelihood, write
-from solver.denoisers.text_network import TextConfig, TextNetwork
 from solver.evaluation import (
     json_content,
     json_cross,
@@ -25,10 +24,11 @@ from solver.evaluation import (
     plots,
 )
 from solver.evaluation.json_arms import Answer, left_to_right, masked, raw
+from solver.models.text_network import TextConfig, TextNetwork
 from solver.tasks.json_schema import data
-from solver.tasks.json_schema.records import Record, words
+from solver.tasks.json_schema.synthetic import Record, words
 from solver.tasks.json_schema.task import Form, Gap, JsonTask
-from solver.tasks.language import BLANK
+from solver.tasks.languages.projection import BLANK
 
 SPELLED = ('"x"', "77", "77 ", " 77", "421")  # white space is allowed between a template's literals
 SMALL = TextConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)

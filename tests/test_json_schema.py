@@ -14,13 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solver.drive import refine
-from solver.structured import ANEW, Filled, denoiser_for, fill
-from solver.tasks import language
-from solver.tasks.automata import unroll
-from solver.tasks.grammar import recognise
+from solver.api.fill import ANEW, Filled, denoiser_for, fill
+from solver.loop.engine import refine
+from solver.loop.trace import Budget, Outcome, Step
 from solver.tasks.json_schema import formats
-from solver.tasks.json_schema.compile import Compiler
+from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import (
     BudgetExhausted,
     CanvasTooSmall,
@@ -29,13 +27,15 @@ from solver.tasks.json_schema.errors import (
     UnsatisfiableSchema,
 )
 from solver.tasks.json_schema.formula import both, either, leaf, unless
+from solver.tasks.json_schema.grammar import Values
 from solver.tasks.json_schema.numbers import number_fragment
-from solver.tasks.json_schema.spans import spans
-from solver.tasks.json_schema.spelling import runs, spell
+from solver.tasks.json_schema.serialize import runs, spell
+from solver.tasks.json_schema.source_map import spans
 from solver.tasks.json_schema.task import Form, Gap, JsonTask
-from solver.tasks.json_schema.values import Values
-from solver.tasks.regex import matches
-from solver.trace import Budget, Outcome, Step
+from solver.tasks.languages import projection as language
+from solver.tasks.languages.grammar import recognise
+from solver.tasks.languages.regex import matches
+from solver.tasks.languages.unroll import unroll
 
 # Schemas and values from the same few parts, so that they meet often.
 names = st.sampled_from(["a", "b", "é", 'q"', ""])

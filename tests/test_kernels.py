@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver.kernels import cpu, dispatch, reference
+from solver.kernels import dispatch, reference
+from solver.kernels import statistics_numba as cpu
 
 
 def case(seed: int, rows: int, cells: int, vocab: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

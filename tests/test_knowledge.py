@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from solver.denoisers.diffusion_gemma import DiffusionGemma
-from solver.drive import solve
-from solver.policies import Policy
+from solver.llm.diffusion_gemma import DiffusionGemma
+from solver.loop.engine import solve
+from solver.loop.policy import Policy
+from solver.loop.trace import Budget, Outcome
 from solver.tasks.text import Draft, Fault, Text, TextTask
-from solver.trace import Budget, Outcome
 from tests import tiny_models
 
 pytestmark = pytest.mark.slow

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from solver.kernels import lattice
 from solver.kernels.lattice import Slots
-from solver.kernels.lattice_cpu import Lattice
-from solver.tasks import language, lifting, regex
-from solver.tasks.automata import unroll
-from solver.tasks.grammar import Regex, recognise, shortest
-from solver.tasks.language import BLANK
-from solver.tasks.patterns import fullmatch, search
+from solver.kernels.lattice_fast import Lattice
+from solver.tasks.languages import projection as language
+from solver.tasks.languages import regex
+from solver.tasks.languages import token_automaton as lifting
+from solver.tasks.languages.grammar import Regex, recognise, shortest
+from solver.tasks.languages.projection import BLANK
+from solver.tasks.languages.regex_parser import fullmatch, search
+from solver.tasks.languages.unroll import unroll
 from tests.test_regex import patterns
 
 Blocks = dict[tuple[int, ...], float]

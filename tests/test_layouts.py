@@ -12,23 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from solver import structured
-from solver.denoisers.forms import FormDenoiser, Nothing
-from solver.denoisers.text_network import TextConfig, TextNetwork
+from solver.api import fill as structured
 from solver.kernels.lattice import Slots
-from solver.kernels.lattice_cpu import Lattice
-from solver.tasks import automata, language
-from solver.tasks.automata import unroll
-from solver.tasks.frames import Frame
-from solver.tasks.grammar import Regex
-from solver.tasks.json_schema.compile import Compiler
+from solver.kernels.lattice_fast import Lattice
+from solver.loop.trace import Budget
+from solver.models.json_denoiser import FormDenoiser, Nothing
+from solver.models.text_network import TextConfig, TextNetwork
+from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import FillError, SchemaError
-from solver.tasks.json_schema.spans import repetitions
-from solver.tasks.json_schema.spelling import spell
+from solver.tasks.json_schema.grammar import Values, merged
+from solver.tasks.json_schema.serialize import spell
+from solver.tasks.json_schema.source_map import repetitions
 from solver.tasks.json_schema.task import BLAME, Form, Gap, JsonTask
-from solver.tasks.json_schema.values import Values, merged
-from solver.tasks.language import BLANK
-from solver.trace import Budget
+from solver.tasks.languages import projection as language
+from solver.tasks.languages import unroll as automata
+from solver.tasks.languages.grammar import Regex
+from solver.tasks.languages.projection import BLANK
+from solver.tasks.languages.template import Frame
+from solver.tasks.languages.unroll import unroll
 from tests.test_json_schema import schemas, values
 
 SMALL = TextConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)

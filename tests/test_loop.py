@@ -11,15 +11,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver.denoisers import controls
-from solver.drive import refine, solve, statistics
 from solver.kernels import reference
-from solver.policies import Policy
+from solver.loop.engine import refine, solve, statistics
+from solver.loop.policy import Policy
+from solver.loop.trace import Budget, Outcome, Step
+from solver.models import controls
 from solver.tasks.canvas import Canvas
 from solver.tasks.sudoku import exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 from solver.tasks.task import Violation
-from solver.trace import Budget, Outcome, Step
 from tests.examples import DENOISERS, SUDOKU, Example, pairs
 
 FOUR = SudokuTask(layout.standard(4))

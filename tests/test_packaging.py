@@ -34,7 +34,7 @@ def where(name):
     return "absent" if spec is None else spec.origin or "namespace"
 print(json.dumps({name: where(name) for name in sys.argv[1:]}))
 """
-OURS = ("solver.kernels.reference", "solver.tasks.sudoku.layout", "solver.checkpoint")
+OURS = ("solver.kernels.reference", "solver.tasks.sudoku.layout", "solver.models.checkpoint")
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -166,7 +166,7 @@ def test_checkout_without_links_imports(built_without_links: Built) -> None:
     assert found == {
         "solver.kernels.reference": str(root / "kernels" / "reference.py"),
         "solver.tasks.sudoku.layout": str(root / "tasks" / "sudoku" / "layout.py"),
-        "solver.checkpoint": str(root / "solver" / "checkpoint.py"),
+        "solver.models.checkpoint": str(root / "solver" / "models" / "checkpoint.py"),
     }
 
 

@@ -19,13 +19,13 @@ matplotlib.use("Agg")
 from matplotlib.figure import Figure  # noqa: E402  # only where matplotlib is there
 
 from solver import code_pictures, pictures  # noqa: E402
-from solver.denoisers import controls  # noqa: E402
-from solver.drive import refine  # noqa: E402
+from solver.loop.engine import refine  # noqa: E402
+from solver.loop.trace import Step  # noqa: E402
+from solver.models import controls  # noqa: E402
 from solver.tasks.code_edit.task import Edit  # noqa: E402
 from solver.tasks.code_edit.vocabulary import Vocabulary  # noqa: E402
 from solver.tasks.sudoku import layout  # noqa: E402
 from solver.tasks.sudoku.task import Sudoku, SudokuTask  # noqa: E402
-from solver.trace import Step  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 FOUR = SudokuTask(layout.standard(4))
@@ -117,7 +117,7 @@ def test_a_proof_is_a_line_for_each_canvas_closed_by_a_violation() -> None:
 
 
 def test_the_rest_of_the_package_does_without_matplotlib() -> None:
-    code = "import sys, solver.refine, solver.cli.sudoku, solver.denoisers.load; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, solver.loop.refine, solver.cli.sudoku, solver.models.registry; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver.tasks import regex
-from solver.tasks.fragments import LABELS, Fragment, TooLargeError, text_fragment
-from solver.tasks.patterns import PatternError, fullmatch, search
-from solver.tasks.regex import begin, branches, literal, matches, whole
+from solver.tasks.languages import regex
+from solver.tasks.languages.byte_automaton import LABELS, Fragment, TooLargeError, text_fragment
+from solver.tasks.languages.regex import begin, branches, literal, matches, whole
+from solver.tasks.languages.regex_parser import PatternError, fullmatch, search
 
 ALPHABET = "abc1,\n"
 atoms = st.sampled_from(["a", "b", "c", ".", "[ab]", "[^a]", r"\d", r"\w", r"\s", "1", ","])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver.search import explain
+from solver.loop.search import explain
 from solver.tasks.sudoku import exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 from solver.tasks.task import Eliminates, Explains, Infers, Task, Violation

@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 
 import solver
 from solver.cli.main import main
-from solver.denoisers.diffusion_gemma import DiffusionGemma
-from solver.denoisers.embedded import Embedded
-from solver.denoisers.masked_lm import MaskedLM
-from solver.denoisers.pretrained import adapt, open_model
-from solver.denoisers.prompts import cached
-from solver.denoisers.protocol import Denoiser, ModelError
-from solver.drive import refine, solve
 from solver.kernels import reference
+from solver.llm.diffusion_gemma import DiffusionGemma
+from solver.llm.embedded import Embedded
+from solver.llm.masked_lm import MaskedLM
+from solver.llm.pretrained import adapt, open_model
+from solver.llm.prompts import cached
+from solver.loop.engine import refine, solve
+from solver.loop.trace import Budget, Outcome
+from solver.models.protocol import Denoiser, ModelError
 from solver.tasks.sudoku import layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 from solver.tasks.text import Draft, Fault, Hole, Text, TextTask, blame, lay_out
-from solver.trace import Budget, Outcome
 from tests import tiny_models
 
 KINDS = ("diffusion_gemma", "tiny_llada", "tiny_dream")
@@ -492,11 +492,11 @@ PEAK = """
 import resource, sys, torch
 import numpy as np
 from tests import tiny_models
-from solver.denoisers.diffusion_gemma import DiffusionGemma
-from solver.denoisers.embedded import Embedded
-from solver.drive import refine, solve
+from solver.llm.diffusion_gemma import DiffusionGemma
+from solver.llm.embedded import Embedded
+from solver.loop.engine import refine, solve
 from solver.tasks.text import Text, TextTask
-from solver.trace import Budget
+from solver.loop.trace import Budget
 
 torch.set_num_threads(2)
 cells, vocab, kind = 128, 262_144, sys.argv[1]

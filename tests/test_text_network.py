@@ -10,23 +10,24 @@ import numpy as np
 import pytest
 import torch
 
-from solver import checkpoint, structured
+from solver.api import fill as structured
+from solver.baseline.json import Page, write
 from solver.cli.main import main
-from solver.decoders.text import Page, write
-from solver.denoisers.forms import FormDenoiser
-from solver.denoisers.memory import Past
-from solver.denoisers.parts import KNOWN, OPEN, PINNED
-from solver.denoisers.text_network import TextConfig, TextNetwork, item_offsets, word_codes
-from solver.drive import refine
-from solver.tasks.json_schema import records
-from solver.tasks.json_schema.compile import Compiler
+from solver.loop.engine import refine
+from solver.loop.trace import Budget, Outcome
+from solver.models import checkpoint
+from solver.models.json_denoiser import FormDenoiser
+from solver.models.kv_cache import Past
+from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.models.text_network import TextConfig, TextNetwork, item_offsets, word_codes
+from solver.tasks.json_schema import synthetic as records
+from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import UnsupportedSchema
-from solver.tasks.json_schema.scaffold import Scaffold
-from solver.tasks.json_schema.spans import left_offsets
+from solver.tasks.json_schema.grammar import Values
+from solver.tasks.json_schema.layout import Scaffold
+from solver.tasks.json_schema.source_map import left_offsets
 from solver.tasks.json_schema.task import Form, Gap, JsonTask
-from solver.tasks.json_schema.values import Values
-from solver.tasks.language import BLANK
-from solver.trace import Budget, Outcome
+from solver.tasks.languages.projection import BLANK
 from solver.training.texts import Texts, example, lay_out
 
 SMALL = TextConfig(width=16, hidden=16, heads=2, readers=2, layers=2, offsets=8)

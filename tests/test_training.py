@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import load_file
 
 from solver.cli.main import main
-from solver.denoisers.parts import KNOWN, NOISE, OPEN, PINNED
-from solver.denoisers.plain import PlainConfig
+from solver.models.layers import KNOWN, NOISE, OPEN, PINNED
+from solver.models.plain import PlainConfig
 from solver.tasks.sudoku import layout
 from solver.training import sudoku as canvases
-from solver.training.courses import Segments, Sequences
 from solver.training.feed import Feed, SequenceFeed, build_pool
 from solver.training.loop import Trainer, train
+from solver.training.objectives import Segments, Sequences
 from solver.training.presets import MODELS, SUDOKU, Preset
 
 SMOKE = replace(SUDOKU["diffusion", "smoke"], steps=12, warmup=4)

@@ -17,9 +17,9 @@ from solver.cli.main import UsageError
 from solver.cli.source import read, replace_file, span
 
 if TYPE_CHECKING:
-    from solver.edits import Edited
+    from solver.api.edit import Edited
+    from solver.loop.trace import Step
     from solver.tasks.code_edit.task import Edit
-    from solver.trace import Step
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,10 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from solver import edits, repairs
-    from solver.tasks.code_edit.faults import compiles
-    from solver.tasks.code_edit.page import PageError
-    from solver.trace import Budget, dump
+    from solver.api import edit as edits
+    from solver.api import repair as repairs
+    from solver.loop.trace import Budget, dump
+    from solver.tasks.code_edit.diagnostics import compiles
+    from solver.tasks.code_edit.window import PageError
 
     torch.set_num_threads(options.cores())
     usual = (

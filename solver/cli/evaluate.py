@@ -112,10 +112,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from solver.checkpoint import CheckpointError
     from solver.evaluation import sudoku as evaluation
     from solver.evaluation.arms import Settings
     from solver.evaluation.report import line, report
+    from solver.models.checkpoint import CheckpointError
 
     sections = arguments.sections.split(",")
     if unknown := set(sections) - set(SECTIONS):
@@ -308,7 +308,7 @@ def surroundings(threads: int) -> Row:
     import torch
 
     from solver import __version__
-    from solver.kernels import compiled
+    from solver.kernels import looped_c as compiled
 
     cpu = platform.processor() or platform.machine()
     try:

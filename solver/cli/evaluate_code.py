@@ -35,11 +35,11 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
     ]:
         raise UsageError(f"--checkpoint {wrong[0]}: not compact=DIR or ar=DIR")
 
-    from solver.denoisers import controls
-    from solver.denoisers.code import CodeDenoiser
-    from solver.denoisers.protocol import Denoiser
     from solver.evaluation import code, code_arms
     from solver.evaluation.code_holes import compared, holes
+    from solver.models import controls
+    from solver.models.code_denoiser import CodeDenoiser
+    from solver.models.protocol import Denoiser
     from solver.tasks.code_edit.corpus import Corpus
     from solver.tasks.code_edit.holes import cuts, dependent
     from solver.tasks.code_edit.vocabulary import Vocabulary

@@ -26,9 +26,9 @@ SECTIONS = ENGINE + MODEL
 
 def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
     """The rows of the sections that were asked for. Raises UsageError."""
+    from solver.api.fill import denoiser_for
     from solver.evaluation import json_schema as evaluation
-    from solver.structured import denoiser_for
-    from solver.trace import Budget
+    from solver.loop.trace import Budget
 
     if unknown := set(sections) - set(SECTIONS):
         raise UsageError(f"unknown section {min(unknown)!r}; there are {', '.join(SECTIONS)}")

@@ -20,10 +20,10 @@ from solver.cli import board, options
 from solver.cli.main import UsageError
 
 if TYPE_CHECKING:
-    from solver.structured import Filled
+    from solver.api.fill import Filled
+    from solver.loop.trace import Step
     from solver.tasks.json_schema.errors import FillError
     from solver.tasks.json_schema.task import Form
-    from solver.trace import Step
 
 LARGEST = 4_000_000  # bytes of an input file
 HOLE = re.compile(r"\{\{(\d{1,5})\}\}")
@@ -206,9 +206,9 @@ def make(
 def fill(arguments: argparse.Namespace) -> int:
     import torch
 
-    from solver import structured
+    from solver.api import fill as structured
+    from solver.loop.trace import Budget, dump
     from solver.tasks.json_schema.errors import FillError
-    from solver.trace import Budget, dump
 
     torch.set_num_threads(options.cores())
     jobs = list(forms(arguments))
@@ -322,9 +322,9 @@ class Viewer:
 
 def check(arguments: argparse.Namespace) -> int:
     """Judge instances: one line each, with the place of everything that is wrong."""
-    from solver.tasks.json_schema.compile import draft_of
+    from solver.tasks.json_schema.compiler import draft_of
     from solver.tasks.json_schema.errors import SchemaError
-    from solver.tasks.json_schema.spans import repeated
+    from solver.tasks.json_schema.source_map import repeated
     from solver.tasks.json_schema.task import validator_of
 
     if arguments.schema is None or not arguments.instances:

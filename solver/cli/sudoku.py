@@ -19,11 +19,11 @@ from solver.cli import board, options
 from solver.cli.main import UsageError
 
 if TYPE_CHECKING:
-    from solver.denoisers.protocol import Denoiser
-    from solver.policies import Policy
+    from solver.loop.policy import Policy
+    from solver.loop.trace import Outcome
+    from solver.models.protocol import Denoiser
     from solver.tasks.sudoku.task import Sudoku, SudokuTask
     from solver.tasks.sudoku.text import Puzzle
-    from solver.trace import Outcome
 
 BOARDS = 4  # boards shown without --watch: the first few and the last
 
@@ -189,10 +189,10 @@ def outcomes(
     """Jobs in the order in which they are done. Grids of different sizes go in batches of their own."""
     import torch
 
-    from solver import drive
-    from solver.denoisers.protocol import ModelError
+    from solver.loop import engine as drive
+    from solver.loop.trace import Budget, Outcome, dump
+    from solver.models.protocol import ModelError
     from solver.tasks.sudoku.task import Sudoku
-    from solver.trace import Budget, Outcome, dump
 
     torch.set_num_threads(options.cores())
     jobs = [Job(n, puzzle, Sudoku(puzzle.grid, arguments.repair)) for n, puzzle in enumerate(puzzles)]
@@ -265,13 +265,13 @@ def make_task(arguments: argparse.Namespace, digits: int) -> SudokuTask:
 def make_denoiser(arguments: argparse.Namespace, task: SudokuTask) -> Denoiser:
     """The denoiser by name, or the language model, around the task. Raises ValueError in one line."""
     if arguments.model is None:
-        from solver.denoisers.load import load
+        from solver.models.registry import load
 
         return load(arguments.denoiser, task.name, task.vocab, arguments.loops)
     if arguments.denoiser != "compact" or arguments.loops is not None:
         raise UsageError("--model goes neither with --denoiser nor with --loops")
-    from solver.denoisers.embedded import Embedded
-    from solver.denoisers.pretrained import open_model, quiet
+    from solver.llm.embedded import Embedded
+    from solver.llm.pretrained import open_model, quiet
 
     quiet()
     model, tokenizer = open_model(arguments.model, trust_remote_code=arguments.trust_remote_code)

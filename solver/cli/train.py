@@ -56,15 +56,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from solver.denoisers.plain import PlainConfig
+    from solver.models.plain import PlainConfig
     from solver.tasks.code_edit.corpus import Corpus
     from solver.tasks.json_schema.data import real
     from solver.tasks.sudoku import layout
     from solver.training import code_pages
     from solver.training.code import Snippets
-    from solver.training.courses import Course, Forms, Pages, Segments, Sequences
     from solver.training.feed import Feed, SequenceFeed, build_pool
     from solver.training.loop import Trainer, train
+    from solver.training.objectives import Course, Forms, Pages, Segments, Sequences
     from solver.training.texts import Texts
 
     torch.set_num_threads(cores())

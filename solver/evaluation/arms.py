@@ -19,19 +19,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from solver import checkpoint
-from solver.autoregressive import Checks, Decoded, Decoder, decode
-from solver.decoders.compact import CompactDecoder
-from solver.decoders.plain import PlainDecoder
-from solver.denoisers.load import load
-from solver.denoisers.network import Compact
-from solver.denoisers.plain import Plain
-from solver.denoisers.protocol import Denoiser
-from solver.drive import solve
-from solver.policies import Policy
+from solver.baseline.decode import Checks, Decoded, Decoder, decode
+from solver.baseline.looped import CompactDecoder
+from solver.baseline.plain import PlainDecoder
+from solver.loop.engine import solve
+from solver.loop.policy import Policy
+from solver.loop.trace import Budget, Outcome
+from solver.models import checkpoint
+from solver.models.looped import Compact
+from solver.models.plain import Plain
+from solver.models.protocol import Denoiser
+from solver.models.registry import load
 from solver.tasks.sudoku import layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
-from solver.trace import Budget, Outcome
 
 Grids = NDArray[np.int8]
 Choices = tuple[tuple[int, int], ...]

@@ -16,17 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from solver.denoisers.protocol import Denoiser
+from solver.api.repair import repair
 from solver.evaluation.code_arms import Answer, Arm
 from solver.evaluation.code_holes import SEED, Hole
 from solver.evaluation.statistics import interval, solved_within
-from solver.repairs import repair
+from solver.models.protocol import Denoiser
 from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.damage import KINDS as DAMAGE
-from solver.tasks.code_edit.damage import Corrupted, corrupt, localisation
-from solver.tasks.code_edit.faults import compiles, suspects
+from solver.tasks.code_edit.corruptions import KINDS as DAMAGE
+from solver.tasks.code_edit.corruptions import Corrupted, corrupt, localisation
+from solver.tasks.code_edit.diagnostics import compiles, suspects
 from solver.tasks.code_edit.holes import same_up_to_renaming
-from solver.tasks.code_edit.page import spliced
+from solver.tasks.code_edit.window import spliced
 from solver.training.code_pages import alone
 
 Row = dict[str, Any]

@@ -16,22 +16,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from solver import checkpoint, edits
-from solver.checkpoint import SHIPPED
-from solver.decoders.code import Order, write
-from solver.denoisers import controls
-from solver.denoisers.code import CodeDenoiser
-from solver.denoisers.code_network import CodeNetwork
-from solver.denoisers.protocol import Denoiser
-from solver.drive import solve
+from solver.api import edit as edits
+from solver.baseline.code import Order, write
 from solver.evaluation.code_holes import SEED, Hole
-from solver.policies import Policy
+from solver.loop.engine import solve
+from solver.loop.policy import Policy
+from solver.loop.trace import Budget, Outcome, Step
+from solver.models import checkpoint, controls
+from solver.models.checkpoint import SHIPPED
+from solver.models.code_denoiser import CodeDenoiser
+from solver.models.code_network import CodeNetwork
+from solver.models.protocol import Denoiser
 from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.faults import Finder, compiles
-from solver.tasks.code_edit.page import Page, roomy, spliced
+from solver.tasks.code_edit.diagnostics import Finder, compiles
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.trace import Budget, Outcome, Step
+from solver.tasks.code_edit.window import Page, roomy, spliced
 
 TRIES = 8
 MANY = (16, 256)  # draws; the latter cost about as many operations as the denoiser's ways

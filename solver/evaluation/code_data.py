@@ -22,22 +22,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from solver import edits
-from solver.decoders.code import spelled
-from solver.denoisers.code import CodeDenoiser
-from solver.denoisers.code_network import CodeNetwork
+from solver.api import edit as edits
+from solver.api.scoring import Reading
+from solver.baseline.code import spelled
 from solver.evaluation.code_arms import Arm
 from solver.evaluation.code_benchmarks import BENCHMARKS, Problem, passed, problems, sample
 from solver.evaluation.code_holes import DUMMY, Hole, holes
 from solver.evaluation.statistics import interval
-from solver.reading import Reading
+from solver.models.code_denoiser import CodeDenoiser
+from solver.models.code_network import CodeNetwork
 from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.faults import compiles, remarks
+from solver.tasks.code_edit.diagnostics import compiles, remarks
 from solver.tasks.code_edit.holes import dependent
-from solver.tasks.code_edit.page import Page, PageError, roomy
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.varmisuse import Converted, varmisuse
 from solver.tasks.code_edit.vocabulary import Vocabulary
+from solver.tasks.code_edit.window import Page, PageError, roomy
 
 Row = dict[str, Any]
 Choose = Callable[[Converted], str]

@@ -11,10 +11,10 @@ from functools import lru_cache
 import numpy as np
 
 from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.faults import Finder, compiles
+from solver.tasks.code_edit.diagnostics import Finder, compiles
 from solver.tasks.code_edit.holes import Cut
-from solver.tasks.code_edit.page import Page, PageError, Span, spliced
 from solver.tasks.code_edit.vocabulary import Vocabulary
+from solver.tasks.code_edit.window import Page, PageError, Span, spliced
 from solver.training.code_pages import alone
 
 SEED = 990_003

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from solver.denoisers.diffusion_gemma import DiffusionGemma
-from solver.drive import solve
+from solver.llm.diffusion_gemma import DiffusionGemma
+from solver.loop.engine import solve
+from solver.loop.trace import Budget
 from solver.tasks.text import Text, TextTask
-from solver.trace import Budget
 
 
 def build(layers: int, experts: int, width: int, vocab: int, device: str) -> Any:

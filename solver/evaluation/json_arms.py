@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from solver import checkpoint, structured
-from solver.checkpoint import SHIPPED
-from solver.decoders.text import Page, write
-from solver.denoisers.forms import FormDenoiser
-from solver.denoisers.text_network import TextNetwork
+from solver.api import fill as structured
+from solver.baseline.json import Page, write
+from solver.loop.trace import Budget
+from solver.models import checkpoint
+from solver.models.checkpoint import SHIPPED
+from solver.models.json_denoiser import FormDenoiser
+from solver.models.text_network import TextNetwork
 from solver.tasks.json_schema.task import Form, JsonTask
-from solver.trace import Budget
 
 SEED = 990_002
 BATCH = 32

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from solver.denoisers.text_network import TextNetwork
 from solver.evaluation.json_arms import (
     MANY,
     SEED,
@@ -34,7 +33,8 @@ from solver.evaluation.json_arms import (
     raw,
 )  # fmt: skip
 from solver.evaluation.statistics import interval, ratio_interval
-from solver.tasks.json_schema.records import Record, make, words
+from solver.models.text_network import TextNetwork
+from solver.tasks.json_schema.synthetic import Record, make, words
 from solver.tasks.json_schema.task import Form
 
 Row = dict[str, Any]

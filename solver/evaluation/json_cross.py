@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from solver.decoders.text import Page, middle_prompt
-from solver.denoisers.text_network import TextNetwork
+from solver.baseline.json import Page, middle_prompt
 from solver.evaluation.json_arms import SEED, Answer, again, in_the_loop
 from solver.evaluation.json_content import share
 from solver.evaluation.statistics import solved_within
-from solver.tasks.json_schema.records import TOTALS, closed, pick, words
+from solver.models.text_network import TextNetwork
+from solver.tasks.json_schema.synthetic import TOTALS, closed, pick, words
 from solver.tasks.json_schema.task import Fault, Form, Gap, Predicate
 
 Row = dict[str, Any]

@@ -34,11 +34,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.evaluation.json_schema import LENGTH, Problem, Row, grade, known_to, with_gaps
-from solver.tasks.json_schema.compile import DRAFTS, Compiler
+from solver.tasks.json_schema.compiler import DRAFTS, Compiler
 from solver.tasks.json_schema.errors import SchemaError
-from solver.tasks.json_schema.spelling import spell
+from solver.tasks.json_schema.grammar import Values
+from solver.tasks.json_schema.serialize import spell
 from solver.tasks.json_schema.task import Gap
-from solver.tasks.json_schema.values import Values
 
 END = 256  # behind the bytes: the text may end
 CLOSING = (b'"]}', b",")

@@ -21,18 +21,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from solver import structured
-from solver.decoders.text import Page, log_likelihood, middle_prompt
-from solver.denoisers.forms import FormDenoiser
-from solver.denoisers.text_network import TextNetwork
+from solver.api import fill as structured
+from solver.baseline.json import Page, log_likelihood, middle_prompt
 from solver.evaluation.json_arms import SEED, TRIES, Answer, Arm, again, in_the_loop
 from solver.evaluation.json_content import share
 from solver.evaluation.statistics import ratio_interval
+from solver.models.json_denoiser import FormDenoiser
+from solver.models.text_network import TextNetwork
 from solver.tasks.json_schema.data import real
 from solver.tasks.json_schema.errors import FillError, SchemaError
-from solver.tasks.json_schema.spans import leaves
+from solver.tasks.json_schema.source_map import leaves
 from solver.tasks.json_schema.task import Form, Gap, JsonTask
-from solver.tasks.language import BLANK
+from solver.tasks.languages.projection import BLANK
 
 Row = dict[str, Any]
 Run = Callable[[], list[Answer]]

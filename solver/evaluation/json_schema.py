@@ -24,16 +24,17 @@ import numpy as np
 from referencing import Registry, Resource
 from referencing.jsonschema import specification_with
 
-from solver import structured
+from solver.api import fill as structured
 from solver.kernels.lattice import Slots
-from solver.kernels.lattice_cpu import Lattice
-from solver.tasks import automata, language
-from solver.tasks.json_schema.compile import DRAFTS, Compiler, draft_of
+from solver.kernels.lattice_fast import Lattice
+from solver.loop.trace import Budget
+from solver.tasks.json_schema.compiler import DRAFTS, Compiler, draft_of
 from solver.tasks.json_schema.errors import FillError, SchemaError
-from solver.tasks.json_schema.spelling import spell
+from solver.tasks.json_schema.grammar import Values
+from solver.tasks.json_schema.serialize import spell
 from solver.tasks.json_schema.task import Form, Gap, JsonTask, validator_of
-from solver.tasks.json_schema.values import Values
-from solver.trace import Budget
+from solver.tasks.languages import projection as language
+from solver.tasks.languages import unroll as automata
 
 Row = dict[str, Any]
 SUITE, STORE, MASK = "json_schema_test_suite", "schemastore_pairs", "maskbench_pairs"
@@ -219,8 +220,8 @@ def pinned(
     """Valid instances of at most LENGTH bytes of which a share stands already: is the rest written so that the whole is valid?"""
     model, policy = structured.denoiser_for(denoiser)
     task = JsonTask()
-    from solver.drive import solve
-    from solver.trace import Outcome
+    from solver.loop.engine import solve
+    from solver.loop.trace import Outcome
 
     for group in dict.fromkeys(p.group for p in some if not p.group.startswith("suite")):
         counts: Counter[str] = Counter()

@@ -19,19 +19,20 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from solver.denoisers.masked_lm import Nothing
-from solver.drive import solve
 from solver.kernels import dispatch, reference
 from solver.kernels.lattice import Slots
-from solver.policies import Policy
-from solver.tasks import automata, lifting
+from solver.llm.masked_lm import Nothing
+from solver.loop.engine import solve
+from solver.loop.policy import Policy
+from solver.loop.trace import Budget, Outcome
 from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.json_schema.compile import Compiler
-from solver.tasks.json_schema.records import words
-from solver.tasks.json_schema.values import Values
-from solver.tasks.lifting import Words
+from solver.tasks.json_schema.compiler import Compiler
+from solver.tasks.json_schema.grammar import Values
+from solver.tasks.json_schema.synthetic import words
+from solver.tasks.languages import token_automaton as lifting
+from solver.tasks.languages import unroll as automata
+from solver.tasks.languages.token_automaton import Words
 from solver.tasks.text import Text, TextTask
-from solver.trace import Budget, Outcome
 
 
 @dataclass(frozen=True)

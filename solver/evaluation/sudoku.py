@@ -18,11 +18,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.drive import solve
 from solver.evaluation import grade
 from solver.evaluation.arms import ARMS, Arm, Attempt, Grids, Settings, attempt, denoiser, gather
 from solver.evaluation.statistics import calibration, interval
-from solver.policies import Policy
+from solver.loop.engine import solve
+from solver.loop.policy import Policy
 from solver.tasks.sudoku import data, exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 

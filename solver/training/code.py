@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solver.denoisers.code import BLANKS
-from solver.denoisers.parts import KNOWN, OPEN, PINNED
+from solver.models.code_denoiser import BLANKS
+from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.training.code_pages import FIELDS, Ints, Pool
 

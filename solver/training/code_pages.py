@@ -19,12 +19,12 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.decoders.code import spelled
+from solver.baseline.code import spelled
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.holes import DEPENDENT, MOST, Cut, all_cuts, all_dependent
-from solver.tasks.code_edit.page import PAGES, Page, PageError, roomy
-from solver.tasks.code_edit.places import Span
+from solver.tasks.code_edit.positions import Span
 from solver.tasks.code_edit.vocabulary import Vocabulary
+from solver.tasks.code_edit.window import PAGES, Page, PageError, roomy
 
 Ints = NDArray[np.int64]
 PLAIN = 0.2  # of the examples

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solver.denoisers.network import in_order
+from solver.models.looped import in_order
 from solver.tasks.sudoku import data, layout
 from solver.training import sudoku as canvases
 from solver.training.presets import Preset

@@ -20,8 +20,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from solver import checkpoint
-from solver.training.courses import Course
+from solver.models import checkpoint
+from solver.training.objectives import Course
 from solver.training.presets import Preset
 
 LOG_EVERY = 100  # steps

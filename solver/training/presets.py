@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from solver.denoisers.code_network import CodeConfig
-from solver.denoisers.network import CompactConfig
-from solver.denoisers.plain import PlainConfig
-from solver.denoisers.text_network import TextConfig
+from solver.models.code_network import CodeConfig
+from solver.models.looped import CompactConfig
+from solver.models.plain import PlainConfig
+from solver.models.text_network import TextConfig
 
 Noise = Literal["mask", "uniform", "hybrid"]
 

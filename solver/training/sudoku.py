@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solver.denoisers.parts import KNOWN, NOISE, OPEN, PINNED
+from solver.models.layers import KNOWN, NOISE, OPEN, PINNED
 
 Int8 = NDArray[np.int8]
 CELLS, DIGITS = 81, 9

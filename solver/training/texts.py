@@ -19,15 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solver.decoders.text import middle_prompt
-from solver.denoisers.parts import KNOWN, OPEN, PINNED
-from solver.tasks.json_schema.compile import Compiler
-from solver.tasks.json_schema.records import Record, make, words
-from solver.tasks.json_schema.scaffold import Scaffold
-from solver.tasks.json_schema.spans import leaves, left_offsets
+from solver.baseline.json import middle_prompt
+from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.tasks.json_schema.compiler import Compiler
+from solver.tasks.json_schema.grammar import Values
+from solver.tasks.json_schema.layout import Scaffold
+from solver.tasks.json_schema.source_map import leaves, left_offsets
+from solver.tasks.json_schema.synthetic import Record, make, words
 from solver.tasks.json_schema.task import Form
-from solver.tasks.json_schema.values import Values
-from solver.tasks.language import BLANK
+from solver.tasks.languages.projection import BLANK
 
 Ints = NDArray[np.int64]
 LENGTHS = (64, 96, 128, 192, 256)

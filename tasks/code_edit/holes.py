@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from solver.tasks.code_edit.places import LINE, Lines, Span, alone, scanned
+from solver.tasks.code_edit.positions import LINE, Lines, Span, alone, scanned
 from solver.tasks.code_edit.scopes import DEFINED, GAP, Function, Name, Scope, Source, behind
 from solver.tasks.code_edit.scopes import same_up_to_renaming as same_up_to_renaming
 

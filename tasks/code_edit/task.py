@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from solver.kernels import reference
 from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.code_edit.faults import Fault, Finder, compiles
-from solver.tasks.code_edit.page import CELLS, Page, Span, spliced
+from solver.tasks.code_edit.diagnostics import Fault, Finder, compiles
 from solver.tasks.code_edit.vocabulary import Vocabulary
+from solver.tasks.code_edit.window import CELLS, Page, Span, spliced
 from solver.tasks.task import Violation
 
 WIDER = (
@@ -56,7 +56,7 @@ class Edit:
         defined: Iterable[str] = (),
         exact: bool = False,
     ) -> Edit:
-        """Raises :class:`~solver.tasks.code_edit.page.PageError` in one line."""
+        """Raises :class:`~solver.tasks.code_edit.window.PageError` in one line."""
         return Edit(Page.of(source, spans, capacities, cells), names, frozenset(defined), exact)
 
     @cached_property

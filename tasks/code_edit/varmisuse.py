@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Any
 
-from solver.tasks.code_edit.faults import compiles
-from solver.tasks.code_edit.places import Span
+from solver.tasks.code_edit.diagnostics import compiles
+from solver.tasks.code_edit.positions import Span
 
 UNIT = "    "
 LAYOUT = {"#NEWLINE#": 0, "#INDENT#": 1, "#UNINDENT#": -1}

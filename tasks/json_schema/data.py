@@ -12,10 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from solver.tasks.json_schema.compile import Compiler
+from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import FillError, SchemaError
-from solver.tasks.json_schema.spelling import spell
-from solver.tasks.json_schema.values import Values
+from solver.tasks.json_schema.grammar import Values
+from solver.tasks.json_schema.serialize import spell
 
 FILES = ("schemastore_pairs", "maskbench_pairs")
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from solver.tasks import patterns
-from solver.tasks.regex import Term
+from solver.tasks.languages import regex_parser as patterns
+from solver.tasks.languages.regex import Term
 
 _DAY = (
     r"(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"

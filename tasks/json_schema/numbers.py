@@ -13,8 +13,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from solver.tasks.fragments import Fragment, explore, label
 from solver.tasks.json_schema.formula import MAYBE, NO, YES, Formula, leaves, rewrite
+from solver.tasks.languages.byte_automaton import Fragment, explore, label
 
 LARGEST_MULTIPLE = 5000  # remainders that are followed; beyond, the validator decides
 SMALL, LARGE = (

@@ -23,17 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.kernels.lattice import Slots
-from solver.tasks import grammar, language
-from solver.tasks.automata import MOST_STATES, Unrolled, unroll
 from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.frames import Frame
-from solver.tasks.json_schema.compile import DRAFTS, Compiler, mentioned
+from solver.tasks.json_schema.compiler import DRAFTS, Compiler, mentioned
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
-from solver.tasks.json_schema.records import outline
-from solver.tasks.json_schema.scaffold import Scaffold
-from solver.tasks.json_schema.spans import repeated, repetitions, spans
-from solver.tasks.json_schema.values import Values
-from solver.tasks.language import BLANK, Projection
+from solver.tasks.json_schema.grammar import Values
+from solver.tasks.json_schema.layout import Scaffold
+from solver.tasks.json_schema.source_map import repeated, repetitions, spans
+from solver.tasks.json_schema.synthetic import outline
+from solver.tasks.languages import grammar
+from solver.tasks.languages import projection as language
+from solver.tasks.languages.projection import BLANK, Projection
+from solver.tasks.languages.template import Frame
+from solver.tasks.languages.unroll import MOST_STATES, Unrolled, unroll
 from solver.tasks.task import Violation
 
 LENGTH = 256

@@ -1,0 +1,191 @@
+"""A diffusion language model by folder or id, with its tokenizer, as a denoiser; and one line for everything that can go wrong.
+
+denoiser, tokenizer = open_model("google/diffusiongemma-26B-A4B-it")
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from safetensors import SafetensorError
+
+from solver.llm.diffusion_gemma import DiffusionGemma
+from solver.llm.masked_lm import MaskedLM
+from solver.models.protocol import ModelError, TextDenoiser
+
+SHIFTED = ("dream",)  # model types whose logits at a place are about the next one
+BLOCK_CAUSAL = ("sdar", "bd3lm")  # model types whose prompt never sees the canvas
+
+
+def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[TextDenoiser, Any]:
+    """The model in a folder or of an id, as a denoiser, and its tokenizer. On the GPU where there is one.
+
+    ``trust_remote_code``: run the Python that comes with the model. Never without the user's explicit word.
+    """
+    import torch
+    import transformers
+    from transformers import AutoConfig, AutoTokenizer
+
+    reachable(name)
+    remote = {"trust_remote_code": trust_remote_code}
+    config = attempt(name, "config.json", lambda: AutoConfig.from_pretrained(name, **remote))
+    kind = config.model_type
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    enough_memory(name, config, device)
+    for made in config.architectures or []:
+        left_to_right(name, getattr(transformers, made, None))
+    if Path(name).is_dir() and not any(Path(name).glob("*token*")) and not any(Path(name).glob("vocab*")):
+        raise ModelError(f"{name}: there is no tokenizer beside the model")
+    tokenizer = attempt(name, "tokenizer", lambda: AutoTokenizer.from_pretrained(name, **remote))
+    mask = getattr(config, "mask_token_id", None)
+    mask = tokenizer.mask_token_id if mask is None else mask
+    if kind != "diffusion_gemma" and mask is None:
+        made = ", ".join(config.architectures or [kind])
+        raise ModelError(
+            f"{name}: {made} writes left to right (it has no mask token); a diffusion model is needed"
+        )
+    settings = {"dtype": "auto", "use_safetensors": True, **remote}
+    model = attempt(
+        name, "weights", lambda: model_class(config, transformers).from_pretrained(name, **settings)
+    ).to(device)
+    return adapt(model, tokenizer, name), tokenizer
+
+
+def model_class(config: Any, transformers: Any) -> Any:
+    """The class to load a model with: its own by name, else the automatic one that the model's own code registers with."""
+    for name in config.architectures or []:
+        if hasattr(transformers, name):
+            return getattr(transformers, name)
+    auto = set(getattr(config, "auto_map", None) or {})
+    named = [name for name in ("AutoModelForMaskedLM", "AutoModelForCausalLM", "AutoModel") if name in auto]
+    return getattr(transformers, (named or ["AutoModelForMaskedLM"])[0])
+
+
+def left_to_right(name: str, kind: Any) -> None:
+    """Raises :class:`ModelError` for classes of transformers that see nothing but what stands before."""
+    made = getattr(kind, "__name__", "")
+    if getattr(kind, "__module__", "").startswith("transformers.models.") and made.endswith(
+        ("ForCausalLM", "LMHeadModel")
+    ):
+        raise ModelError(f"{name}: {made} writes left to right; a diffusion model is needed")
+
+
+def adapt(model: Any, tokenizer: Any, name: str | None = None) -> TextDenoiser:
+    """A transformers model as a denoiser. Raises :class:`ModelError` where it is no diffusion model."""
+    config = model.config
+    kind = str(getattr(config, "model_type", ""))
+    left_to_right(name or "this model", type(model))
+    if kind == "diffusion_gemma":
+        if not hasattr(model, "lm_head"):
+            raise ModelError(f"{type(model).__name__} gives no logits; load DiffusionGemmaForBlockDiffusion")
+        return DiffusionGemma(model, name=name or kind)
+    mask = getattr(config, "mask_token_id", None)
+    mask = getattr(tokenizer, "mask_token_id", None) if mask is None else mask
+    if mask is None:
+        raise ModelError(
+            f"{type(model).__name__} has no mask token: it writes left to right, and a diffusion model is needed"
+        )
+    lower = kind.lower()
+    return MaskedLM(
+        model,
+        int(mask),
+        shift=any(part in lower for part in SHIFTED),
+        prefix_cache=any(part in lower for part in BLOCK_CAUSAL),
+        name=name or kind or "masked_lm",
+    )
+
+
+def attempt(name: str, what: str, load: Any) -> Any:
+    """What ``load`` returns; its errors in one line."""
+    try:
+        return load()
+    except ModelError:
+        raise
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        said = " ".join(str(error).split())
+        if "trust_remote_code" in said:
+            raise ModelError(
+                f"{name}: comes with Python of its own, which runs only with --trust-remote-code"
+            ) from error
+        if not Path(name).is_dir():
+            raise ModelError(f"{name}: neither a folder nor a model that can be fetched from here") from error
+        raise ModelError(f"{name}: its {what} cannot be read ({said[:160]})") from error
+
+
+def quiet() -> None:
+    """No remarks from the libraries; a progress bar where somebody watches. For programs: a library leaves that to its user."""
+    import huggingface_hub
+    import transformers
+
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers does not say
+    huggingface_hub.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # huggingface_hub does not say
+    if not sys.stderr.isatty():
+        transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nor here
+
+
+def reachable(name: str) -> None:
+    """Raises :class:`ModelError` at once for an id that is not here where nothing can be fetched: the libraries would try for
+    half a minute."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    if Path(name).exists() or any(variable.lower().endswith("_proxy") for variable in os.environ):
+        return
+    try:
+        if isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str):
+            return
+    except ValueError as error:
+        raise ModelError(f"{name}: neither a folder nor a model's id") from error
+    address = urlsplit(constants.ENDPOINT)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 443), timeout=5).close()
+    except OSError as error:
+        raise ModelError(
+            f"{name}: no such folder, and {address.hostname} cannot be reached from here"
+        ) from error
+
+
+def enough_memory(name: str, config: Any, device: str) -> None:
+    """Raises :class:`ModelError` where the weights of a local folder do not fit, with what is needed and what there is."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return
+    files = list(folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    if not files and not index.is_file():
+        kept = "; pickled ones are not loaded" if list(folder.glob("*.bin")) else ""
+        raise ModelError(f"{name}: no safetensors weights there{kept}")
+    needed = sum(file.stat().st_size for file in files)
+    if index.is_file():
+        needed = max(
+            needed,
+            int(json.loads(index.read_text(encoding="utf-8")).get("metadata", {}).get("total_size", 0)),
+        )
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    canvas = getattr(config, "canvas_length", None) or 256
+    needed += 2 * 4 * canvas * int(getattr(text, "vocab_size", 0))  # its logits, and one copy
+    there = available(device)
+    if needed > there:
+        where = "on the GPU" if device == "cuda" else "in memory, and there is no GPU"
+        raise ModelError(f"{name}: needs {needed / 2**30:.1f} GiB, {there / 2**30:.1f} GiB are free {where}")
+
+
+def available(device: str) -> int:
+    """Bytes free on ``device``."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    return 1 << 62  # this system does not say
