@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from solver.tasks.code_edit.corruptions import KINDS, corrupt, repaired
@@ -94,7 +94,11 @@ def shape(code: types.CodeType, new: str, old: str) -> tuple[object, ...]:
     return code.co_code, inner, [[one.replace(new, old) for one in each] for each in names]
 
 
+LOCAL_CLASS = "def f(B):\n    class A(B):\n        pass\n    A.x = 1\n    return A\n"
+
+
 @given(small)
+@example(LOCAL_CLASS)
 def test_renaming_all_mentions_of_a_variable_changes_nothing_else(source: str) -> None:
     """The compiler is asked: same instructions, with another name. With one mention left out, it is another program."""
     for cut in all_dependent(source, (0, len(source)), most=100):
@@ -183,6 +187,7 @@ def test_the_standard_library_has_all_kinds() -> None:
         ("def f(o):\n    x = o\n    return lambda x=x: (x, x), x\n", ["x"] * 3),
         ("def f():\n    def g(): pass\n    return g(), g\n", ["g"] * 3),
         ("def f():\n    import a\n    return a, a\n", None),
+        (LOCAL_CLASS, None),  # its instances show its name
         ("def f(x:\n    x = x\n", None),
     ],
 )
@@ -259,6 +264,7 @@ def test_holes_of_a_call_may_be_anywhere_in_the_file_but_one_is_inside() -> None
         ),  # len was the builtin
         ("def f(a):\n    return a", "def f(b):\n    return b", False),  # f(a=1)
         ("def f(*a):\n    return a", "def f(*b):\n    return b", True),
+        (LOCAL_CLASS, LOCAL_CLASS.replace("A", "C"), False),
         ("f = lambda a: a", "f = lambda b: b", True),
         ("[a for a in s]", "[b for b in s]", True),
         ("a = 1", "b = 1", False),  # a module's names are everyone's

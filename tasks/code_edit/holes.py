@@ -130,10 +130,11 @@ def dependent(source: str, within: Span, rng: np.random.Generator, most: int = M
 
 
 def all_dependent(source: str, within: Span, most: int = MOST) -> list[Cut]:
-    """All of them, from 2 holes on. variable: a local variable that is used at least twice, wherever its name stands (parameters
-    are an interface, and left out).  import: an imported name, wherever in the file it stands, used in ``within``.  call: what a
-    function or method of the file takes (``self`` aside), and what a call gives it, one of the two in ``within``.
-    None where the file does not parse; none of those names that stand in an f-string or are asked for by strings."""
+    """All of them, from 2 holes on. variable: a local variable that is used at least twice, wherever its name
+    stands (parameters are an interface, and left out; so are classes, which carry their names as strings).
+    import: an imported name, wherever in the file it stands, used in ``within``.  call: what a function or
+    method of the file takes (``self`` aside), and what a call gives it, one of the two in ``within``. None where
+    the file does not parse; none of those names that stand in an f-string or are asked for by strings."""
     text, head = alone(source, within)
     try:
         found = [("variable", spans) for spans in _local(Source(text, within[0] - head))]
@@ -167,6 +168,7 @@ def _local(read: Source) -> Iterator[tuple[Span, ...]]:
     for (scope, name), names in read.variables.items():
         roles = [one.role for one in names]
         special = name.startswith("__") or "parameter" in roles or "import" in roles
+        special = special or any(one.fixed for one in names)
         if scope.kind in ("function", "comprehension") and not special and roles.count("use") >= 2:
             yield _places(read, scope, names)
 

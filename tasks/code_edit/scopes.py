@@ -57,9 +57,9 @@ class Scope:
 
 @dataclass(frozen=True, eq=False)
 class Name:
-    """One mention of a variable.  node, attribute, index: where the tree keeps it.  scope: where it stands.  quoted: in an
-    f-string, where columns mean little before Python 3.12.  fixed: what is outside of the scope may know the name (a parameter
-    that may be given by keyword, a module)."""
+    """One mention of a variable.  node, attribute, index: where the tree keeps it.  scope: where it stands.
+    quoted: in an f-string, where columns mean little before Python 3.12.  fixed: what is outside of the scope may
+    know the name (a parameter that may be given by keyword, a module, a class, whose instances show it)."""
 
     name: str
     node: ast.AST
@@ -160,7 +160,7 @@ class _Reader(ast.NodeVisitor):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self.visit_TypeAlias(node)
-        self._add(node.name, node, "name", "definition")
+        self._add(node.name, node, "name", "definition", fixed=True)
         self._all([*node.decorator_list, *node.bases, *node.keywords])
         with self._inside("class"):
             self._all(node.body)
@@ -273,9 +273,10 @@ def behind(text: str, pattern: str, at: int) -> int | None:
 
 
 def same_up_to_renaming(a: str, b: str) -> bool:
-    """Whether both parse, to trees that differ in the names of local variables alone, one to one. A parameter that a caller may
-    name is an interface, and so are modules and what an import takes from them: their names are not local. Nothing is, in a
-    function that asks for its variables by strings (``locals``, ``eval``, ...)."""
+    """Whether both parse, to trees that differ in the names of local variables alone, one to one. A parameter
+    that a caller may name is an interface, and so are modules and what an import takes from them, and classes,
+    which carry their names as strings: their names are not local. Nothing is, in a function that asks for its
+    variables by strings (``locals``, ``eval``, ...)."""
     try:
         return _anonymous(a) == _anonymous(b)
     except (SyntaxError, ValueError, RecursionError):
