@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import json_engines
 from solver.baseline.json import Page, log_likelihood, write
 from solver.cli.main import main
 from solver.evaluation import (
     json_content,
     json_cross,
-    json_engines,
     json_infill,
     json_plots,
     json_tables,

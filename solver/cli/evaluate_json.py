@@ -18,7 +18,6 @@ ENGINE = (
     "membership",
     "pinned",
     "speed",
-    "engines",
 )  # of the engine, with any model: on the development files
 MODEL = ("content", "infill", "cross")  # of what the trained models add
 SECTIONS = ENGINE + MODEL
@@ -52,17 +51,6 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
             except ValueError as error:  # CheckpointError
                 raise UsageError(str(error)) from error
     for section in sections:
-        if section == "engines":
-            from solver.evaluation import json_engines
-
-            names = arguments.arms.split(",") if arguments.arms else json_engines.NAMES
-            if unknown := set(names) - set(json_engines.NAMES):
-                raise UsageError(
-                    f"unknown engine {min(unknown)!r}; there are {', '.join(json_engines.NAMES)}"
-                )
-            yield from json_engines.engines(some, remotes, names)
-            for share in (0.25, 0.5) if "llguidance" in names else ():
-                yield from json_engines.pinned_left_to_right(some, remotes, share, 0)
         if section == "speed":
             yield from evaluation.speed(some, remotes)
         elif section == "membership":
@@ -118,11 +106,11 @@ def run(arguments: argparse.Namespace) -> int:
     results = out / "json.json"
     found: list[Row] = json.loads(results.read_text())["rows"] if results.exists() else []
     for row in rows(arguments, sections):
-        key = [row.get(name) for name in ("section", "file", "arm", "seed", "step")]
+        key = [row.get(name) for name in ("section", "file", "arm", "seed", "pinned")]
         found = [
             old
             for old in found
-            if [old.get(name) for name in ("section", "file", "arm", "seed", "step")] != key
+            if [old.get(name) for name in ("section", "file", "arm", "seed", "pinned")] != key
         ]
         found.append(row)
         results.write_text(json.dumps({"rows": found}, indent=1) + "\n")

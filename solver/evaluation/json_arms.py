@@ -5,6 +5,7 @@ Every arm takes forms and gives an :class:`Answer` for each: the text it wrote, 
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solver.api import fill as structured
 from solver.baseline.json import Page, write
@@ -21,6 +23,7 @@ from solver.models.checkpoint import SHIPPED
 from solver.models.json_denoiser import FormDenoiser
 from solver.models.text_network import TextNetwork
 from solver.tasks.json_schema.task import Form, JsonTask
+from solver.tasks.languages.projection import BLANK
 
 SEED = 990_002
 BATCH = 32
@@ -83,12 +86,48 @@ def masked(form: Form) -> Page:
 
 def guided(form: Form) -> Page:
     """By llguidance's masks; raw where it refuses the schema."""
-    from solver.evaluation.json_engines import LLGuidance
-
     try:
         return replace(raw(form), guide=LLGuidance(form.schema))
     except ValueError:
         return raw(form)
+
+
+class LLGuidance:
+    """A schema as llguidance compiles it, at a position in a text. Raises ValueError for an error of the engine."""
+
+    def __init__(self, schema: Any) -> None:
+        library = importlib.import_module("llguidance")
+        self.tokens = library.LLTokenizer("byte")  # the bytes are its first tokens
+        compact = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+        grammar = library.LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=compact)
+        self.fresh = self.at = library.LLMatcher(self.tokens, grammar, log_level=0)
+        self.sound()
+
+    def sound(self) -> None:
+        """It raises nothing itself: an error is a state that it stays in."""
+        if self.at.is_error():
+            raise ValueError(self.at.get_error())
+
+    def begin(self) -> None:
+        self.at = self.fresh.deep_copy()
+
+    def allowed(self) -> NDArray[np.bool_]:
+        bits = bits_of(np.frombuffer(self.at.compute_bitmask(), np.uint8))
+        self.sound()
+        return np.append(bits[:BLANK], bits[self.tokens.eos_token])
+
+    def take(self, byte: int) -> None:
+        self.at.consume_token(byte)
+        self.sound()
+
+    def fits(self, text: bytes) -> bool:
+        """Whether all of a text may come next."""
+        return bool(self.at.validate_tokens(list(text)) == len(text))
+
+
+def bits_of(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The bits of a mask, lowest first."""
+    return np.unpackbits(mask, bitorder="little").astype(bool)
 
 
 def again(

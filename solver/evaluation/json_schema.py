@@ -272,7 +272,7 @@ def pinned(
             "file": group,
             "arm": denoiser,
             "seed": seed,
-            "step": share,
+            "pinned": share,
             **counts,
             "ms": quantiles(seconds),
             "failed": failed[:40],

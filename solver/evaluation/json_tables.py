@@ -119,12 +119,12 @@ def pinned(rows: Sequence[Row]) -> str:
     lines = [
         [
             row["file"],
-            f"{row['step']:.0%}",
+            f"{row['pinned']:.0%}",
             row["arm"],
             of(row["valid"] if "valid" in row else row.get("solved") or 0, row["instances"]),
             p50_95(row.get("ms", {})),
         ]
-        for row in sorted(chosen(rows, "pinned"), key=lambda row: (row["file"], row["step"]))
+        for row in sorted(chosen(rows, "pinned"), key=lambda row: (row["file"], row["pinned"]))
     ]
     return table(["file", "pinned", "arm", "valid, pins unchanged", "ms p50 / p95"], lines)
 

@@ -1,20 +1,23 @@
-"""Other public engines on the same schemas: does one write a valid instance of at most 256 bytes, and does it fill in holes?
+"""Compare other engines for JSON schemas: valid instances of at most 256 bytes, and templates with holes.
 
-    python -m solver evaluate json --data ../shared/data --out results --sections engines
+    python benchmarks/json_engines.py --data FOLDER --out results [--engines llguidance,xgrammar] [--limit 100]
 
-The engines are optional: what is not installed is left out, and named on stderr. Each works in a process of its own, which has
-a limit of time and memory and is started again when it dies.
+Writes the sections ``engines`` and ``pinned`` of json.json. The engines are optional: one that is not installed is
+left out and named on stderr. Each works in a process of its own with limits of time and memory, and is started again
+when it dies.
 
-engines: an engine that says which bytes may come next is walked at random, up to ``attempts`` times or ``seconds``. All have the
-same policy. Where the text may end, it does so with probability 1/2. The next byte is uniform among the allowed; from ``eager``
-bytes on, the text ends as soon as it may, and in three cases of four the byte is a closing one (a quote or bracket, else a comma)
-where one is allowed, for the walk to end in the block. eager is half of the block in the first walk and half as far in each
-further one: the later walks write about the shortest text there is. The first text that an engine lets end is its answer, for it
-claims that all such texts are valid. python's ``jsonschema`` grades, as it does for us.
+engines: an engine that gives a mask of the next bytes is walked at random, up to ``attempts`` times or ``seconds``,
+with the same policy for all. Where the text may end, it ends with probability 1/2. The next byte is uniform among the
+allowed ones. From ``eager`` bytes on, the text ends as soon as it may, and in three cases of four the next byte is a
+closing one (a quote or bracket, else a comma) if one is allowed, so that the walk ends within the block. ``eager`` is
+half of the block in the first walk and halves with each further one: late walks write nearly the shortest text. The
+first text that an engine lets end is its answer, because the engine claims that all such texts are valid. Answers are
+graded by python's ``jsonschema``, as ours are.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import json
@@ -28,12 +31,15 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from itertools import zip_longest
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.evaluation.json_schema import LENGTH, Problem, Row, grade, known_to, with_gaps
+from solver.evaluation.json_arms import LLGuidance, bits_of
+from solver.evaluation.json_schema import LENGTH, Problem, grade, known_to, problems, with_gaps
+from solver.evaluation.rows import ResultsFile, Row
 from solver.tasks.json_schema.compiler import DRAFTS, Compiler
 from solver.tasks.json_schema.errors import SchemaError
 from solver.tasks.json_schema.grammar import Values
@@ -53,37 +59,6 @@ class Grammar(Protocol):
     def begin(self) -> None: ...
     def allowed(self) -> NDArray[np.bool_]: ...
     def take(self, byte: int) -> None: ...
-
-
-class LLGuidance:
-    def __init__(self, schema: Any) -> None:
-        library = importlib.import_module("llguidance")
-        self.tokens = library.LLTokenizer("byte")  # the bytes are its first tokens
-        compact = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
-        grammar = library.LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=compact)
-        self.fresh = self.at = library.LLMatcher(self.tokens, grammar, log_level=0)
-        self.sound()
-
-    def sound(self) -> None:
-        """It raises nothing itself: an error is a state that it stays in."""
-        if self.at.is_error():
-            raise ValueError(self.at.get_error())
-
-    def begin(self) -> None:
-        self.at = self.fresh.deep_copy()
-
-    def allowed(self) -> NDArray[np.bool_]:
-        bits = bits_of(np.frombuffer(self.at.compute_bitmask(), np.uint8))
-        self.sound()
-        return np.append(bits[:END], bits[self.tokens.eos_token])
-
-    def take(self, byte: int) -> None:
-        self.at.consume_token(byte)
-        self.sound()
-
-    def fits(self, text: bytes) -> bool:
-        """Whether all of a text may come next."""
-        return bool(self.at.validate_tokens(list(text)) == len(text))
 
 
 class XGrammar:
@@ -132,10 +107,6 @@ class Outlines:
 
     def take(self, byte: int) -> None:
         self.state = self.index.get_next_state(self.state, byte)
-
-
-def bits_of(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return np.unpackbits(mask, bitorder="little").astype(bool)
 
 
 def choose(allowed: NDArray[np.bool_], eager: bool, rng: np.random.Generator) -> int | None:
@@ -360,16 +331,13 @@ def engines(
                         failed.append(
                             f"{problem.name}: {kind} {(found[1] or b'')[:60].decode(errors='replace')}".rstrip()
                         )
-                yield {
-                    "section": "engines",
-                    "file": group,
-                    "arm": f"{name} {version(name)}",
-                    "seed": seed,
+                figures = {
                     "schemas": len(fitting),
                     **counts,
                     "share": round(counts["solved"] / max(1, len(fitting)), 4),
                     "failed": failed[:40],
                 }
+                yield Row("engines", group, f"{name} {version(name)}", figures, seed)
 
 
 def pinned_left_to_right(
@@ -404,7 +372,7 @@ def pinned_left_to_right(
                     )
             for early, counts in rows.items():
                 arm = f"llguidance {version('llguidance')}, left to right{', holes may end early' if early else ''}"
-                yield {"section": "pinned", "file": group, "arm": arm, "seed": seed, "step": share, **counts}
+                yield Row("pinned", group, arm, dict(counts), seed, pinned=share)
 
 
 def cut_out(
@@ -423,3 +391,29 @@ def cut_out(
                 continue
             if text is not None and len(text) <= LENGTH:
                 yield problem, text, with_gaps(text, rng.random(len(text)) < share)
+
+
+def main() -> None:
+    """Measure the engines and write their rows."""
+    parser = argparse.ArgumentParser(description="Compare other engines for JSON schemas.")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with jsonschema/")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="json.json is written there")
+    parser.add_argument(
+        "--engines", default=",".join(NAMES), metavar="A,B", help=f"of {', '.join(NAMES)} (all)"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="schemas per file at most (all)")
+    options = parser.parse_args()
+    names = options.engines.split(",")
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"unknown engine {min(unknown)!r}; there are {', '.join(NAMES)}")
+    schemas, remotes = problems(options.data / "jsonschema", options.limit)
+    results = ResultsFile(options.out / "json.json")
+    for row in engines(schemas, remotes, names):
+        results.add(row)
+    for share in (0.25, 0.5) if "llguidance" in names else ():
+        for row in pinned_left_to_right(schemas, remotes, share, 0):
+            results.add(row)
+
+
+if __name__ == "__main__":
+    main()

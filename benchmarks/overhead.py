@@ -1,9 +1,9 @@
-"""What the loop itself costs a step at a large vocabulary: everything but the model.
+"""Measure the loop's own cost per step at a large vocabulary, without the model.
 
-    python -m solver.evaluation.overhead [--cells 256] [--vocab 262144] [--steps 8]
+    python benchmarks/overhead.py [--cells 256] [--vocab 262144] [--steps 8]
 
-The denoiser here answers at once with the same logits, so what is timed is the loop: the statistics of every cell, the draft,
-the check, what is shown next.
+The denoiser returns constant logits immediately, so the time is the loop's: statistics of every cell, the draft, the
+check, and the choice of the next visible cells.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from solver.tasks.text import Text, TextTask
 
 @dataclass(frozen=True)
 class Rows:
-    """A state that knows how many rows it has."""
+    """A prefill state that only holds the number of rows."""
 
     count: int
 
@@ -45,10 +45,10 @@ class Rows:
         return Rows(len(rows))
 
 
-class Still:
-    """Says the same of every canvas, in no time."""
+class ConstantDenoiser:
+    """Predicts the same logits for every canvas, at no cost."""
 
-    name, policy = "still", Policy(bound=0.1, sample=True, commit=False, rounds=1 << 30, by="last")
+    name, policy = "constant", Policy(bound=0.1, sample=True, commit=False, rounds=1 << 30, by="last")
     kind: Literal["mask", "uniform"] = "uniform"
 
     def __init__(self, cells: int, vocab: int) -> None:
@@ -74,13 +74,13 @@ class Still:
 
 
 def step_seconds(cells: int, vocab: int, steps: int, masked: bool) -> list[float]:
-    """Wall-clock of each step; ``masked``: every cell has a bitmask of allowed tokens, and a quarter are pinned."""
+    """Return wall-clock seconds per step. ``masked``: a bitmask of allowed tokens per cell, a quarter of them pinned."""
     rng = np.random.default_rng(0)
     pinned = rng.random(cells) < (0.25 if masked else 0.0)
     problem = Text(np.array([2]), rng.integers(0, vocab, cells), pinned, pinned.copy())
     allowed = reference.pack(torch.from_numpy(rng.random(vocab) < 0.9)).numpy() if masked else None
     task = TextTask(vocab, str, lambda draft: ["never"], allowed=allowed)
-    denoiser = Still(cells, vocab)
+    denoiser = ConstantDenoiser(cells, vocab)
     seconds, last = [], time.perf_counter()
     for _, event in solve(task, [problem], denoiser, None, Budget(forwards=steps + 1)):
         now = time.perf_counter()
@@ -91,12 +91,14 @@ def step_seconds(cells: int, vocab: int, steps: int, masked: bool) -> list[float
 
 
 def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]]:
-    """Wall-clock of what a schema costs at a vocabulary of so many words, numbers and bytes: once a tokenizer, once a schema,
-    and each step."""
+    """Return wall-clock seconds of a schema's parts at a vocabulary of words and bytes.
+
+    The trie is built once per tokenizer, the automaton and its forced tokens once per schema, the projection per step.
+    """
     rng = np.random.default_rng(0)
     known = [f"{space}{word}" for word in words(reserved=False) for space in ("", " ", '"', "_")]
     pieces = dict.fromkeys([bytes([byte]) for byte in range(256)] + [word.encode() for word in known])
-    while len(pieces) < vocab:  # as in large vocabularies, most of it is pairs of shorter ones
+    while len(pieces) < vocab:  # as in large vocabularies, most entries are pairs of shorter ones
         pair = known[rng.integers(len(known))] + known[rng.integers(len(known))].strip()
         pieces[pair.encode()] = None
     properties = {
@@ -105,12 +107,12 @@ def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]
         "tags": {"type": "array", "items": {"type": "string"}},
     }
     schema = {"type": "object", "properties": properties, "required": ["name", "born"]}
-    found: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
 
     def timed(name: str, call: Callable[[], Any]) -> Any:
         started = time.perf_counter()
         result = call()
-        found.setdefault(name, []).append(time.perf_counter() - started)
+        seconds.setdefault(name, []).append(time.perf_counter() - started)
         return result
 
     vocabulary = timed("a trie of the vocabulary, once", lambda: Words.of(list(pieces)[:vocab]))
@@ -119,29 +121,26 @@ def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]
         "a schema to its automaton", lambda: automata.unroll(Values(Compiler(schema), 4 * cells), 4 * cells)
     )
     timed("tokens that it forces, once a schema", lambda: vocabulary.forced_by(unrolled.automaton))
-    nothing = np.zeros(cells, np.int64), np.zeros(cells, bool)
+    open_cells = np.zeros(cells, np.int64), np.zeros(cells, bool)
     for _ in range(steps + 1):
         logits = rng.standard_normal((cells, vocab), np.float32)
         timed(
             "projection of a step",
-            lambda: lifting.project(unrolled, vocabulary, Slots.whole(cells), logits, *nothing, [0]),  # noqa: B023
+            lambda: lifting.project(unrolled, vocabulary, Slots.whole(cells), logits, *open_cells, [0]),  # noqa: B023
         )
-    del found["projection of a step"][0]  # the first compiles
-    return found
+    del seconds["projection of a step"][0]  # the first compiles
+    return seconds
 
 
 def main() -> None:
-    """Print milliseconds a step."""
-    parser = argparse.ArgumentParser(
-        prog="python -m solver.evaluation.overhead", description="What the loop costs beside the model."
-    )
+    """Print milliseconds per step."""
+    parser = argparse.ArgumentParser(description="Measure the loop's cost per step without the model.")
     parser.add_argument("--cells", type=int, default=256)
     parser.add_argument("--vocab", type=int, default=262_144)
     parser.add_argument("--steps", type=int, default=8)
     options = parser.parse_args()
-    print(
-        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    machine = platform.processor() or platform.machine()
+    print(f"{machine}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"{options.cells} cells, {options.vocab} tokens, median of {options.steps} steps")
     for name, masked in (
         ("nothing pinned, all allowed", False),

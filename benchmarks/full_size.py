@@ -1,10 +1,10 @@
-"""DiffusionGemma at full size with random weights: our loop against the model's own ``generate``, at equal steps.
+"""Compare the loop with DiffusionGemma's own ``generate`` at full size and equal steps.
 
-    python -m solver.evaluation.full_size [--layers 30 --experts 128 --steps 16 --prompt 256]
+    python benchmarks/full_size.py [--layers 30 --experts 128 --steps 16 --prompt 256]
 
-Speed does not ask what the weights say, so random ones will do. Both are held to all steps: ``generate`` by a threshold that
-nothing falls under, the loop by a check that is never content. Prints milliseconds a step, tokens a second of a 256-token
-canvas, peak memory.
+Speed does not depend on the values of the weights, so they are random. Both methods run all steps: ``generate`` has
+an unreachable confidence threshold, the loop a check that always fails. Prints milliseconds per step, tokens per
+second of a 256-token canvas, and peak memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from solver.tasks.text import Text, TextTask
 
 
 def build(layers: int, experts: int, width: int, vocab: int, device: str) -> Any:
-    """The model with the published sizes but for what is given, in bf16, its weights drawn on the device."""
+    """Build the model with the published sizes, except for the given ones; random bf16 weights (fp32 on a CPU)."""
     from transformers import (
         DiffusionGemmaConfig,
         DiffusionGemmaForBlockDiffusion,
@@ -66,7 +66,7 @@ def build(layers: int, experts: int, width: int, vocab: int, device: str) -> Any
 
 
 def timed(device: str, work: Callable[[], Any], repeats: int) -> tuple[float, float]:
-    """Median seconds of ``work``, and its peak memory on the device in GiB (0 on a CPU)."""
+    """Return the median seconds of ``work`` and its peak memory in GiB on the device (0 on a CPU)."""
     seconds = []
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -83,7 +83,7 @@ def timed(device: str, work: Callable[[], Any], repeats: int) -> tuple[float, fl
 
 
 def compare(model: Any, device: str, steps: int, prompt: int, repeats: int) -> dict[str, dict[str, float]]:
-    """Both, one canvas after a prompt of random tokens."""
+    """Measure both methods on one canvas after a prompt of random tokens."""
     denoiser, cells = DiffusionGemma(model), int(model.config.canvas_length)
     ids = torch.randint(5, denoiser.vocab, (1, prompt), generator=torch.Generator().manual_seed(0))
     blank = np.zeros(cells, bool)
@@ -91,25 +91,23 @@ def compare(model: Any, device: str, steps: int, prompt: int, repeats: int) -> d
     task = TextTask(denoiser.vocab, str, lambda draft: ["never"])
     on_device = ids.to(device)
 
-    def theirs() -> None:
+    def generate() -> None:
         model.generate(on_device, max_new_tokens=cells, max_denoising_steps=steps, confidence_threshold=1e-30)
 
-    def ours() -> None:
+    def loop() -> None:
         for _ in solve(task, [problem], denoiser, None, Budget(forwards=steps)):
             pass
 
-    found = {}
-    for name, work in (("generate", theirs), ("loop", ours)):
+    figures = {}
+    for name, work in (("generate", generate), ("loop", loop)):
         seconds, peak = timed(device, work, repeats)
-        found[name] = {"ms a step": 1000 * seconds / steps, "tokens/s": cells / seconds, "peak GiB": peak}
-    return found
+        figures[name] = {"ms a step": 1000 * seconds / steps, "tokens/s": cells / seconds, "peak GiB": peak}
+    return figures
 
 
 def main() -> None:
     """Measure and print, as a table and as JSON."""
-    parser = argparse.ArgumentParser(
-        prog="python -m solver.evaluation.full_size", description="Our loop against generate."
-    )
+    parser = argparse.ArgumentParser(description="Compare the loop with generate.")
     for name, value in (
         ("layers", 30),
         ("experts", 128),
@@ -124,17 +122,15 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = build(options.layers, options.experts, options.width, options.vocab, device)
     weights = sum(weight.numel() for weight in model.parameters())
-    where = torch.cuda.get_device_name() if device == "cuda" else "CPU"
-    print(
-        f"{where}, torch {torch.__version__}, {weights / 1e9:.2f} B weights, {model.dtype}, {options.steps} steps"
-    )
-    found = compare(model, device, options.steps, options.prompt, options.repeats)
-    for name, row in found.items():
+    device_name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
+    size = f"{weights / 1e9:.2f} B weights"
+    print(f"{device_name}, torch {torch.__version__}, {size}, {model.dtype}, {options.steps} steps")
+    figures = compare(model, device, options.steps, options.prompt, options.repeats)
+    for name, row in figures.items():
         print(f"  {name:<9}" + "".join(f"{value:12.2f} {key}" for key, value in row.items()))
-    print(
-        f"  the loop's tokens/s are {found['loop']['tokens/s'] / found['generate']['tokens/s']:.3f} of generate's"
-    )
-    print(json.dumps({"device": where, "weights": weights, **vars(options), **found}))
+    ratio = figures["loop"]["tokens/s"] / figures["generate"]["tokens/s"]
+    print(f"  the loop's tokens/s are {ratio:.3f} of generate's")
+    print(json.dumps({"device": device_name, "weights": weights, **vars(options), **figures}))
 
 
 if __name__ == "__main__":
