@@ -62,7 +62,7 @@ class ConstantDenoiser:
         return Nothing((0,) * state.count)
 
     def denoise(
-        self, state: Rows, tokens: Any, known: Any, trail: Any, aux: Nothing
+        self, state: Rows, tokens: Any, known: Any, settled: Any, aux: Nothing
     ) -> tuple[torch.Tensor, Nothing]:
         return self.logits, aux
 

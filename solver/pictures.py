@@ -185,7 +185,7 @@ def draw_legend(axes: Axes) -> None:
 def counts(steps: Sequence[Record]) -> dict[str, list[int]]:
     """Per step: ``sure`` (cells known after it, givens too), ``remasked`` cells, ``violations`` of the draft."""
     return {
-        "sure": [len(set(step["shown"]) | set(step["trail"])) for step in steps],
+        "sure": [len(set(step["visible"]) | set(step["settled"])) for step in steps],
         "remasked": [len(step["remasked"]) for step in steps],
         "violations": [len(step["violations"]) for step in steps],
     }

@@ -22,7 +22,7 @@ class Violation:
     positions: the cells to blame, to be re-masked.  rule, message: for a person.
     reason: a set of known cells whose tokens by themselves force the violation, or None. Only a violation with a reason may
     prune a search or back a proof; the others only steer.
-    wrong: those of the positions whose tokens are not to come again soon (``Policy.taboo``), None for all of them.
+    wrong: those of the positions whose tokens are not to come again soon (``Policy.tabu_tenure``), None for all of them.
     """
 
     positions: tuple[int, ...]
@@ -74,7 +74,8 @@ class Conditioned(Protocol):
     """Distributions over cells, given that the whole canvas is valid as far as the task's language can say.
 
     best (L,): the likeliest valid canvas.  p (L, V): the probability of each token in each cell.  sample (L,): a draw, where
-    one was asked for.  tax: nats that validity costs.  columns (U,): the tokens that the columns of ``p`` (L, U) stand for,
+    one was asked for.  constraint_cost: nats that validity costs.
+    columns (U,): the tokens that the columns of ``p`` (L, U) stand for,
     None for all.
     """
 
@@ -85,7 +86,7 @@ class Conditioned(Protocol):
     @property
     def sample(self) -> Tokens: ...
     @property
-    def tax(self) -> float: ...
+    def constraint_cost(self) -> float: ...
     @property
     def columns(self) -> Tokens | None: ...
 
@@ -101,10 +102,10 @@ class Projects(Protocol):
         problem: Any,
         logits: NDArray[np.float32],
         tokens: Tokens,
-        trail: Mask,
+        settled: Mask,
         rng: np.random.Generator | None = None,
     ) -> Conditioned | None:
-        """``logits`` (L, V) conditioned, with ``tokens`` (L,) in the cells of the ``trail``; None where nothing valid has them.
+        """``logits`` (L, V) conditioned, with ``tokens`` (L,) in the ``settled`` cells; None where nothing valid has them.
         ``rng``: to draw a sample with."""
 
 

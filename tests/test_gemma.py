@@ -108,9 +108,9 @@ def test_a_reset_forgets_single_cells_and_a_settled_cell_is_conditioned_on_its_t
     denoiser = DiffusionGemma(tiny_models.gemma(canvas=CANVAS))
     state = denoiser.prefill([canvas_of([5, 6, 7])], [0])
     tokens, known = torch.arange(CANVAS)[None], torch.zeros(1, CANVAS, dtype=torch.bool)
-    trail = known.clone()
-    trail[0, 2] = True
-    _, aux = denoiser.denoise(state, tokens, trail, trail, denoiser.start(state))
+    settled = known.clone()
+    settled[0, 2] = True
+    _, aux = denoiser.denoise(state, tokens, settled, settled, denoiser.start(state))
     assert torch.equal(aux.soft[0, 2], denoiser.model.model.decoder.embed_tokens(tokens)[0, 2])
     cells = np.zeros((1, CANVAS), bool)
     cells[0, 4] = True

@@ -219,7 +219,7 @@ def test_lifted_projection_is_exact(pattern: str, pins: dict[int, int]) -> None:
     np.testing.assert_allclose(whole, share, atol=1e-9)
     assert blocks[tuple(found.best.tolist())] == pytest.approx(max(blocks.values()), abs=1e-6)
     assert tuple(found.sample.tolist()) in blocks
-    assert found.tax == pytest.approx(
+    assert found.constraint_cost == pytest.approx(
         -total, abs=1e-6
     )  # what cells add up to is summed in fp32, as they are given
 

@@ -47,9 +47,9 @@ class Numerate(FormDenoiser):
     """Sure of digits, whatever it is asked."""
 
     def denoise(
-        self, state: Any, tokens: Tensor, known: Tensor, trail: Tensor, aux: Nothing
+        self, state: Any, tokens: Tensor, known: Tensor, settled: Tensor, aux: Nothing
     ) -> tuple[Tensor, Nothing]:
-        logits, aux = super().denoise(state, tokens, known, trail, aux)
+        logits, aux = super().denoise(state, tokens, known, settled, aux)
         logits = torch.zeros_like(logits)
         logits[..., 48:58] += 8.0
         return logits, aux

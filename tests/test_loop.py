@@ -44,7 +44,7 @@ def test_every_denoiser_solves_every_task(example: Example, name: str) -> None:
         for step in steps:  # a pinned cell never changes, on any path
             assert (step.draft[canvas.pinned] == canvas.tokens[canvas.pinned]).all()
             assert not (step.remasked & canvas.pinned).any()
-            assert (step.trail & canvas.pinned).sum() == canvas.pinned.sum()
+            assert (step.settled & canvas.pinned).sum() == canvas.pinned.sum()
         assert [step.solved for step in steps] == [False] * (len(steps) - 1) + [True]
 
 
@@ -68,7 +68,7 @@ policies = st.builds(
     inherit=st.booleans(),
     stop=st.sampled_from(["valid", "settled"]),
     judge=st.sampled_from(["every", "whole"]),
-    taboo=st.integers(0, 2),
+    tabu_tenure=st.integers(0, 2),
     inference=st.sampled_from(["direct", "singles"]),
     settle=st.booleans(),
 )
@@ -300,8 +300,8 @@ class Word:
         return "".join(map(str, tokens))
 
 
-@pytest.mark.parametrize("taboo", [0, 1, 2])
-def test_a_denoiser_that_says_the_same_again_needs_a_taboo(taboo: int) -> None:
+@pytest.mark.parametrize("tabu_tenure", [0, 1, 2])
+def test_a_denoiser_that_says_the_same_again_needs_a_tabu_tenure(tabu_tenure: int) -> None:
     """It finds token 2 least likely: both others must stay away at the same time."""
 
     def says(canvas: Canvas, tokens: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -309,12 +309,18 @@ def test_a_denoiser_that_says_the_same_again_needs_a_taboo(taboo: int) -> None:
 
     stubborn = controls.Control("stubborn", 3, says)
     policy = Policy(
-        accept=1.0, at_least=1, rounds=60, stuck="restart", stop="settled", judge="whole", taboo=taboo
+        accept=1.0,
+        at_least=1,
+        rounds=60,
+        stuck="restart",
+        stop="settled",
+        judge="whole",
+        tabu_tenure=tabu_tenure,
     )
     steps, outcome = run(Word(), None, stubborn, policy, Budget(forwards=60))
-    assert (outcome.status == "solved") == (taboo == 2)
-    assert all(not step.violations for step in steps if not step.shown.all() and not step.remasked.any())
-    assert [step.shown.sum() for step in steps[:2]] == [
+    assert (outcome.status == "solved") == (tabu_tenure == 2)
+    assert all(not step.violations for step in steps if not step.visible.all() and not step.remasked.any())
+    assert [step.visible.sum() for step in steps[:2]] == [
         1,
         2,
     ]  # nothing is judged, or blamed, before all is accepted

@@ -292,9 +292,9 @@ def test_blocks_are_filled_from_the_left() -> None:
     steps = [event for _, event in solve(task, [problem], denoiser, policy) if not isinstance(event, Outcome)]
     assert len(steps) > 3
     for step in steps:
-        shown = np.flatnonzero(step.shown)
-        block = shown.max() // 4
-        assert set(range(block * 4)) <= set(shown.tolist())  # all earlier blocks are full
+        visible = np.flatnonzero(step.visible)
+        block = visible.max() // 4
+        assert set(range(block * 4)) <= set(visible.tolist())  # all earlier blocks are full
 
 
 class BlockCausal:

@@ -284,4 +284,4 @@ def test_outcomes_say_what_validity_cost() -> None:
     form = Form.of({"enum": ["abc", "abd"]}, length=5)
     *steps, outcome = refine(JsonTask(), form, FormDenoiser(network()))
     assert isinstance(outcome, Outcome)
-    assert outcome.tax == steps[-1].tax > 1  # type: ignore[union-attr]
+    assert outcome.constraint_cost == steps[-1].constraint_cost > 1  # type: ignore[union-attr]

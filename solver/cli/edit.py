@@ -165,7 +165,7 @@ def drawn(edit: Edit, event: Step, colour: bool) -> str:
             token = int(event.draft[cell])
             if token == v.blank:
                 continue
-            code = "31;7" if event.remasked[cell] else "32" if event.shown[cell] else "0"
+            code = "31;7" if event.remasked[cell] else "32" if event.visible[cell] else "0"
             shown.append(f"\x1b[{code}m{v.text_of(token)}\x1b[0m" if colour else v.text_of(token))
         parts.append("".join(shown))
     why = f"   {event.violations[0].message}" if event.violations else ""

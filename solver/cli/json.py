@@ -303,7 +303,7 @@ class Viewer:
         """One draft: pinned cells dim, accepted ones green, re-masked ones red."""
         shown = []
         for token, pinned, kept, back in zip(
-            event.draft, event.pinned, event.shown, event.remasked, strict=True
+            event.draft, event.pinned, event.visible, event.remasked, strict=True
         ):
             if token == 256:
                 continue

@@ -34,13 +34,13 @@ MANY = 12  # texts out of which a baseline may choose: about two thirds of the F
 @dataclass(frozen=True)
 class Answer:
     """What an arm made of a form. text: whatever it wrote.  solved: whether it says that this is an instance.  gflop, forwards:
-    what it cost.  tax: nats that validity cost the last draft."""
+    what it cost.  constraint_cost: nats that validity cost the last draft."""
 
     text: str
     solved: bool
     forwards: int
     gflop: float
-    tax: float = 0.0
+    constraint_cost: float = 0.0
 
 
 Arm = Callable[[Sequence[Form]], list[Answer]]
@@ -60,7 +60,11 @@ def in_the_loop(model: TextNetwork | str, forwards: int, seed: int = SEED, **cha
             cost = spent[n].plus(done.counters)
             text = task.decode(laid[n], done.tokens)
             found[n] = Answer(
-                text, done.status == "solved", cost.forwards, (cost.flops + reading) / 1e9, done.tax
+                text,
+                done.status == "solved",
+                cost.forwards,
+                (cost.flops + reading) / 1e9,
+                done.constraint_cost,
             )
         return [found[number] for number in range(len(forms))]
 

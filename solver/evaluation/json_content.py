@@ -128,7 +128,7 @@ def content(
             "ms": round(1e3 * seconds / count, 2),
         }
         if name == WITH:
-            taxes = np.array([answer.tax for answer in answers])
+            taxes = np.array([answer.constraint_cost for answer in answers])
     if {WITH, WITHOUT} <= marks.keys():
         yield tax(marks[WITH], marks[WITHOUT], taxes)
 

@@ -213,15 +213,15 @@ class DiffusionGemma:
 
     @torch.inference_mode()
     def denoise(
-        self, state: GemmaState, tokens: Tensor, known: Tensor, trail: Tensor, aux: GemmaAux
+        self, state: GemmaState, tokens: Tensor, known: Tensor, settled: Tensor, aux: GemmaAux
     ) -> tuple[Tensor, GemmaAux]:
-        tokens, trail = tokens.to(self.model.device), trail.to(self.model.device)
+        tokens, settled = tokens.to(self.model.device), settled.to(self.model.device)
         logits = self.forward(state, tokens, aux)
         for row, done in enumerate(aux.steps):
             logits[row] /= self.schedule.temperature(done)
         soft = self.soften(logits, state.allowed)
         embed = self.model.model.decoder.embed_tokens
-        soft = torch.where(trail[..., None], embed(tokens).to(soft.dtype), soft)
+        soft = torch.where(settled[..., None], embed(tokens).to(soft.dtype), soft)
         return logits, GemmaAux(soft, tuple(done + 1 for done in aux.steps))
 
     def forward(self, state: GemmaState, tokens: Tensor, aux: GemmaAux) -> Tensor:

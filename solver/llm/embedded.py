@@ -119,15 +119,15 @@ class Embedded:
         return EmbeddedAux(self.inner.start(state.inner), state.places, len(state.fixed))
 
     def denoise(
-        self, state: EmbeddedState, tokens: Tensor, known: Tensor, trail: Tensor, aux: EmbeddedAux
+        self, state: EmbeddedState, tokens: Tensor, known: Tensor, settled: Tensor, aux: EmbeddedAux
     ) -> tuple[Tensor, EmbeddedAux]:
         shape = (len(tokens), len(state.fixed))
         wide = state.fixed.expand(shape).clone()
         # an unknown cell holds the text denoiser's own noise, which is a token of its vocabulary already
         wide[:, state.places] = torch.where(known, self.symbols[torch.where(known, tokens, 0)], tokens)
-        seen, settled = torch.ones(shape, dtype=torch.bool), torch.ones(shape, dtype=torch.bool)
-        seen[:, state.places], settled[:, state.places] = known, trail
-        logits, inner = self.inner.denoise(state.inner, wide, seen, settled, aux.inner)
+        wide_known, wide_settled = torch.ones(shape, dtype=torch.bool), torch.ones(shape, dtype=torch.bool)
+        wide_known[:, state.places], wide_settled[:, state.places] = known, settled
+        logits, inner = self.inner.denoise(state.inner, wide, wide_known, wide_settled, aux.inner)
         places, symbols = state.places.to(logits.device), self.symbols.to(logits.device)
         return logits[:, places][..., symbols], replace(aux, inner=inner)
 

@@ -138,7 +138,7 @@ class MaskedLM:
 
     @torch.inference_mode()
     def denoise(
-        self, state: MaskedState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Nothing
+        self, state: MaskedState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Nothing
     ) -> tuple[Tensor, Nothing]:
         """Rows whose prompts are equally long go through the model together: no padding, whose meaning differs from model to
         model."""

@@ -1,7 +1,7 @@
 """Many problems, one batch: the driver that runs episodes against a denoiser.
 
-Every round it gathers the canvases that the running episodes ask for, denoises them in one forward, and hands each its reply.
-A row leaves when its problem is done and the next problem takes its place.
+Every round it gathers the canvases that the running episodes ask for, denoises them in one forward, and hands each its
+prediction. A row leaves when its problem is done and the next problem takes its place.
 
     for number, event in solve(task, problems, denoiser, policy, budget, batch=64):
         ...                                                  # event is a Step or, last, the problem's Outcome
@@ -18,7 +18,7 @@ import torch
 
 from solver.kernels import dispatch, reference
 from solver.loop.policy import Policy
-from solver.loop.refine import Episode, Reply, Request, episode
+from solver.loop.refine import DenoiseRequest, Episode, Prediction, episode
 from solver.loop.trace import Budget, Outcome, Step
 from solver.models.protocol import Denoiser
 from solver.tasks.canvas import Canvas, Tokens
@@ -38,7 +38,7 @@ class Running:
     problem: Any
     canvas: Canvas
     run: Episode
-    requests: list[Request]
+    requests: list[DenoiseRequest]
 
 
 def refine(
@@ -117,9 +117,9 @@ def _window(
         run = episode(task, problems[number], canvas, policy, budget, rng, noise, steps.append)
         yield from advance(Running(number, number - numbers.start, problems[number], canvas, run, []), None)
 
-    def advance(one: Running, replies: list[Reply] | None) -> Iterator[tuple[int, Step | Outcome]]:
+    def advance(one: Running, predictions: list[Prediction] | None) -> Iterator[tuple[int, Step | Outcome]]:
         try:
-            one.requests = one.run.send(replies) if replies is not None else next(one.run)
+            one.requests = one.run.send(predictions) if predictions is not None else next(one.run)
             running.append(one)
         except StopIteration as end:
             yield from ((one.number, step) for step in steps)
@@ -135,20 +135,20 @@ def _window(
         if not running:
             return
         now, running = running, []
-        replies = iter(forward(task, denoiser, state, now, policy.checks))
+        predictions = iter(forward(task, denoiser, state, now, policy.checks))
         for one in now:
-            yield from advance(one, [next(replies) for _ in one.requests])
+            yield from advance(one, [next(predictions) for _ in one.requests])
 
 
 def forward(
     task: Task, denoiser: Denoiser, state: Any, running: Sequence[Running], checks: bool
-) -> Iterator[Reply]:
-    """One denoise call for all requests, and the replies in their order. Without ``checks`` nothing is eliminated."""
+) -> Iterator[Prediction]:
+    """One denoise call for all requests, and the predictions in their order. Without ``checks`` nothing is eliminated."""
     asked = [(one, request) for one in running for request in one.requests]
     rows = state.select([one.row for one, _ in asked])
     tokens = np.stack([request.tokens for _, request in asked])
     known = np.stack([request.known for _, request in asked])
-    trail = np.stack([request.trail for _, request in asked])
+    settled = np.stack([request.settled for _, request in asked])
     new = [at for at, (_, request) in enumerate(asked) if request.carry is None]
     first = denoiser.start(rows.select(new)) if new else None
     started = {at: first.select([k]) for k, at in enumerate(new)} if first is not None else {}
@@ -157,19 +157,21 @@ def forward(
         parts = [started.get(at, request.carry) for at, (_, request) in enumerate(asked)]
         aux = type(parts[0]).join(parts)
     logits, aux = denoiser.denoise(
-        rows, torch.from_numpy(tokens), torch.from_numpy(known), torch.from_numpy(trail), aux
+        rows, torch.from_numpy(tokens), torch.from_numpy(known), torch.from_numpy(settled), aux
     )
-    logits = without(finite(logits), [request.taboo for _, request in asked])
+    logits = without(finite(logits), [request.excluded for _, request in asked])
     loops, flops = denoiser.cost(rows, aux)
     canvases = [one.canvas for one, _ in asked]
     vocab = logits.shape[-1]
-    allowed = allow(task if checks and isinstance(task, Eliminates) else None, canvases, tokens, trail, vocab)
+    allowed = allow(
+        task if checks and isinstance(task, Eliminates) else None, canvases, tokens, settled, vocab
+    )
     there = logits.device  # statistics are taken where the logits are: only a few numbers a cell come back
     packed = None if allowed is None else torch.from_numpy(allowed).to(there)
     if checks and isinstance(task, Projects):
         for at, (one, request) in enumerate(asked):
             rng = None if request.uniform is None else np.random.default_rng(request.uniform.view(np.uint32))
-            joint = task.project(one.problem, logits[at].cpu().numpy(), request.tokens, request.trail, rng)
+            joint = task.project(one.problem, logits[at].cpu().numpy(), request.tokens, request.settled, rng)
             yield conditioned(joint, request, loops[at], flops[at], aux.select([at]))
         return
     uniform = None
@@ -177,7 +179,7 @@ def forward(
         drawn = np.stack([request.uniform for _, request in asked if request.uniform is not None])
         uniform = torch.from_numpy(drawn).to(there)
     held = torch.from_numpy(np.where(known, tokens, 0)).to(there)
-    found = statistics(logits, packed, uniform, held, ~torch.from_numpy(trail).to(there))
+    found = statistics(logits, packed, uniform, held, ~torch.from_numpy(settled).to(there))
     choices = np.full(tokens.shape, vocab) if packed is None else reference.count(packed).cpu().numpy()
     best, _, top1, top2, entropy, sample, belief = (column.cpu().numpy() for column in found)
     for row in range(len(asked)):
@@ -188,7 +190,7 @@ def forward(
             p = logits[row, cell, tokens.to(there)].cpu().double().softmax(-1)
             return tokens.cpu().numpy(), p.numpy()
 
-        yield Reply(
+        yield Prediction(
             best=best[row],
             top1=top1[row],
             top2=top2[row],
@@ -203,15 +205,17 @@ def forward(
         )
 
 
-def conditioned(found: Conditioned | None, request: Request, loops: int, flops: int, carry: Any) -> Reply:
-    """The reply for a canvas whose cells are conditioned on being valid together: values come from one valid canvas, and
+def conditioned(
+    found: Conditioned | None, request: DenoiseRequest, loops: int, flops: int, carry: Any
+) -> Prediction:
+    """The prediction for a canvas whose cells are conditioned on being valid together: values come from one valid canvas, and
     marginals are only their confidences. Nothing is allowed on a canvas that cannot be completed."""
     size = len(request.tokens)
     if found is None:
         nothing, zero = np.full(size, -1), np.zeros(size, np.float32)
         none = np.zeros(0, np.int64), np.zeros(0)
         empty = (nothing, zero, zero, zero, nothing, nothing + 1, zero)
-        return Reply(*empty, lambda _: none, loops, flops, carry, np.inf)  # type: ignore[arg-type,return-value]
+        return Prediction(*empty, lambda _: none, loops, flops, carry, np.inf)  # type: ignore[arg-type,return-value]
     p, columns = found.p, found.columns
     place = {} if columns is None else {int(token): at for at, token in enumerate(columns)}
     cells = np.arange(size)
@@ -228,7 +232,7 @@ def conditioned(found: Conditioned | None, request: Request, loops: int, flops: 
         at = np.flatnonzero(p[cell] > 0)
         return (at if columns is None else columns[at]), p[cell, at]
 
-    return Reply(
+    return Prediction(
         best=found.best,
         top1=p[cells, column(found.best)].astype(np.float32),
         top2=others.max(1).astype(np.float32),
@@ -240,7 +244,7 @@ def conditioned(found: Conditioned | None, request: Request, loops: int, flops: 
         loops=loops,
         flops=flops,
         carry=carry,
-        tax=found.tax,
+        constraint_cost=found.constraint_cost,
     )
 
 
@@ -274,12 +278,12 @@ def statistics(
     )
 
 
-def without(logits: torch.Tensor, taboo: Sequence[Sequence[Tokens]]) -> torch.Tensor:
-    """``logits`` (B, L, V) with the tokens that each row's ``taboo`` names, each (L,), -1 for none, as good as impossible."""
-    if all((tokens < 0).all() for some in taboo for tokens in some):
+def without(logits: torch.Tensor, excluded: Sequence[Sequence[Tokens]]) -> torch.Tensor:
+    """``logits`` (B, L, V) with the tokens that each row's ``excluded`` names, each (L,), -1 for none, as good as impossible."""
+    if all((tokens < 0).all() for some in excluded for tokens in some):
         return logits
     logits = logits.clone()  # it may be of torch's inference mode, and then nothing is written to it
-    for row, some in enumerate(taboo):
+    for row, some in enumerate(excluded):
         for tokens in some:
             cells = np.flatnonzero(tokens >= 0)
             logits[row, torch.from_numpy(cells), torch.from_numpy(tokens[cells])] = -HUGE
@@ -287,7 +291,7 @@ def without(logits: torch.Tensor, taboo: Sequence[Sequence[Tokens]]) -> torch.Te
 
 
 def allow(
-    task: Eliminates | None, canvases: Sequence[Canvas], tokens: np.ndarray, trail: np.ndarray, vocab: int
+    task: Eliminates | None, canvases: Sequence[Canvas], tokens: np.ndarray, settled: np.ndarray, vocab: int
 ) -> np.ndarray | None:
     """Bitmask (B, L, W) of what each cell may hold: the canvas's own and the task's elimination; None where all is allowed."""
     static = None
@@ -297,6 +301,6 @@ def allow(
         for row, canvas in enumerate(canvases):
             static[row] = every if canvas.allowed is None else canvas.allowed
     if task is not None:
-        free = task.eliminate(canvases, tokens, trail)
+        free = task.eliminate(canvases, tokens, settled)
         return free if static is None else free & static
     return static

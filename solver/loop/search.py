@@ -25,7 +25,7 @@ EAGER = 64  # tokens of a decision that all become canvases at once; of more, ea
 @dataclass(frozen=True, eq=False)
 class Branch:
     """A decision on ``cell``: its ``tokens`` and their log-probabilities, in the order in which they become canvases, and the
-    canvas ``base``, ``order`` (both (L,)) that each of them is added to. ``shown`` (L,): drafted cells that it keeps."""
+    canvas ``base``, ``order`` (both (L,)) that each of them is added to. ``visible`` (L,): drafted cells that it keeps."""
 
     cell: int
     tokens: Tokens
@@ -33,12 +33,12 @@ class Branch:
     base: Tokens
     order: np.ndarray
     reasons: dict[int, frozenset[int]]
-    shown: Mask | None
+    visible: Mask | None
 
 
 @dataclass(eq=False)
 class Node:
-    """A canvas in the tree. order (L,): 0 for pinned cells, rising with the round in which a cell joined the trail, -1 for open
+    """A canvas in the tree. order (L,): 0 for pinned cells, rising with the round in which a cell was settled, -1 for open
     ones. score: the log-probability of the decisions so far, each as it was made."""
 
     number: int
@@ -52,11 +52,11 @@ class Node:
     closed: bool = False
     round: int = 0
     tick: int = 0
-    shown: Mask | None = None
+    visible: Mask | None = None
     carry: Any = None
-    said: Any = None  # the first reply to this canvas
+    said: Any = None  # the first prediction to this canvas
     draft: Tokens | None = None  # the last one
-    taboo: tuple[Tokens, ...] = ()  # tokens, each (L,), that the next draft may not hold, -1 for none
+    excluded: tuple[Tokens, ...] = ()  # tokens, each (L,), that the next draft may not hold, -1 for none
     reasons: dict[int, frozenset[int]] = field(
         default_factory=dict
     )  # of implied cells whose inference said so
@@ -66,7 +66,7 @@ class Node:
     blame: int = 0  # decisions behind the fallen ones
 
     @property
-    def trail(self) -> Mask:
+    def settled(self) -> Mask:
         return self.order >= 0
 
     def dead(self) -> bool:
@@ -125,10 +125,10 @@ class Tree:
         choices: Tokens,
         log_p: np.ndarray,
         reasons: dict[int, frozenset[int]],
-        shown: Mask | None = None,
+        visible: Mask | None = None,
     ) -> None:
         """Children of ``node``: its canvas plus the ``implied`` cells of ``tokens``, and for each of ``choices`` (with their
-        log-probabilities) a decision on ``cell``; without choices one child with the implied cells alone. ``shown`` (L,):
+        log-probabilities) a decision on ``cell``; without choices one child with the implied cells alone. ``visible`` (L,):
         drafted cells of ``node`` that the children go on with."""
         base = np.where(implied, tokens, node.tokens)
         tick = node.tick + 1
@@ -137,11 +137,11 @@ class Tree:
         node.waiting, node.blame, node.made = max(1, len(choices)), 0, 0
         if not len(choices):
             child = Node(self.made, node, None, base, order, node.depth, node.score, node.decided)
-            self._add(child, tick, known_reasons, shown)
+            self._add(child, tick, known_reasons, visible)
             return
         eager = len(choices) <= EAGER
         ranked = np.argsort(log_p if eager else -log_p, kind="stable")
-        node.branch = Branch(cell, choices[ranked], log_p[ranked], base, order, known_reasons, shown)
+        node.branch = Branch(cell, choices[ranked], log_p[ranked], base, order, known_reasons, visible)
         for _ in range(len(choices) if eager else 1):
             self._spawn(node)
 
@@ -160,16 +160,16 @@ class Tree:
         tokens[branch.cell], order[branch.cell] = token, node.tick + 2
         score, decided = node.score + log_p, node.decided | 1 << branch.cell
         child = Node(self.made, node, (branch.cell, token), tokens, order, node.depth + 1, score, decided)
-        self._add(child, node.tick + 2, branch.reasons, branch.shown)
+        self._add(child, node.tick + 2, branch.reasons, branch.visible)
 
-    def _add(self, child: Node, tick: int, reasons: dict[int, frozenset[int]], shown: Mask | None) -> None:
-        child.shown = None if shown is None else shown & ~child.trail
+    def _add(self, child: Node, tick: int, reasons: dict[int, frozenset[int]], visible: Mask | None) -> None:
+        child.visible = None if visible is None else visible & ~child.settled
         child.tick, child.reasons = tick, reasons
         self.made += 1
         self.push(child)
 
     def refute(self, node: Node, violation: Violation) -> None:
-        """Close ``node`` for a reasoned violation among its trail, and whatever falls with it."""
+        """Close ``node`` for a reasoned violation among its settled cells, and whatever falls with it."""
         assert violation.reason is not None
         self._close(node, self._decisions_behind(node, violation.reason))
 
@@ -257,11 +257,11 @@ class Tree:
         """Whether a canvas about to be tried repeats a nogood; it is closed then, with the nogood as its reason."""
         if not self.nogoods:
             return False
-        vocab, trail = self.task.vocab, 0
+        vocab, settled = self.task.vocab, 0
         for cell in np.flatnonzero(node.order > 0):
-            trail |= 1 << (int(cell) * vocab + int(node.tokens[cell]))
+            settled |= 1 << (int(cell) * vocab + int(node.tokens[cell]))
         for bits in self.nogoods:
-            if bits & trail == bits:
+            if bits & settled == bits:
                 cells = {bit // vocab for bit in range(bits.bit_length()) if bits >> bit & 1}
                 self._close(node, self._decisions_behind(node, cells))
                 return True

@@ -75,9 +75,9 @@ class Step:
     """One forward of one canvas. draft (L,): the full canvas that was judged. confidence (L,): its cells' probabilities.
 
     canvas, parent: numbers of this canvas and of the one it came from.  decision: (cell, token) that made this canvas out of
-    its parent, None for the first.  trail (L,): pinned cells, decisions and what they imply.  accepted, remasked (L,): cells
-    newly shown to the denoiser, and taken back.  refuted: the reasoned violation that closed this canvas, if any.  tax: nats that
-    validity cost the draft, where the task has a language.
+    its parent, None for the first.  settled (L,): pinned cells, decisions and what they imply.  accepted, remasked (L,): cells
+    newly visible to the denoiser, and taken back.  refuted: the reasoned violation that closed this canvas, if any.
+    constraint_cost: nats that validity cost the draft, where the task has a language.
     """
 
     number: int
@@ -87,14 +87,14 @@ class Step:
     draft: Tokens
     confidence: np.ndarray
     pinned: Mask
-    trail: Mask
-    shown: Mask
+    settled: Mask
+    visible: Mask
     accepted: Mask
     remasked: Mask
     violations: tuple[Violation, ...]
     refuted: Violation | None
     solved: bool
-    tax: float = 0.0
+    constraint_cost: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; cells as lists of numbers, confidence to three places."""
@@ -110,14 +110,14 @@ class Step:
             "draft": self.draft.tolist(),
             "confidence": [round(float(p), 3) for p in self.confidence],
             "pinned": cells(self.pinned),
-            "trail": cells(self.trail),
-            "shown": cells(self.shown),
+            "settled": cells(self.settled),
+            "visible": cells(self.visible),
             "accepted": cells(self.accepted),
             "remasked": cells(self.remasked),
             "violations": [violation_json(v) for v in self.violations],
             "refuted": None if self.refuted is None else violation_json(self.refuted),
             "solved": self.solved,
-            "tax": round(self.tax, 4) if np.isfinite(self.tax) else None,
+            "constraint_cost": round(self.constraint_cost, 4) if np.isfinite(self.constraint_cost) else None,
         }
 
 
@@ -125,8 +125,9 @@ class Step:
 class Outcome:
     """How it ended. tokens (L,): the answer where ``solved``, else the best draft, which violates ``violations``.
 
-    proof: where unsatisfiable, the number of canvases refuted, each by a reasoned violation.  tax: nats that validity cost the
-    last draft, minus the log-probability that a draft of the denoiser's own is in the language; 0 where there is none.
+    proof: where unsatisfiable, the number of canvases refuted, each by a reasoned violation.
+    constraint_cost: nats that validity cost the last draft, minus the log-probability that a draft of the denoiser's
+    own is in the language; 0 where there is none.
     """
 
     status: Status
@@ -135,7 +136,7 @@ class Outcome:
     confidence: np.ndarray
     counters: Counters
     proof: int | None = None
-    tax: float = 0.0
+    constraint_cost: float = 0.0
 
 
 def violation_json(violation: Violation) -> dict[str, Any]:

@@ -78,7 +78,14 @@ class CodeDenoiser:
 
     kind: Literal["mask", "uniform"] = "mask"
     policy = Policy(
-        accept=0.7, at_least=2, rounds=32, later_rounds=32, doubt=0.0, stop="settled", judge="whole", taboo=16
+        accept=0.7,
+        at_least=2,
+        rounds=32,
+        later_rounds=32,
+        doubt=0.0,
+        stop="settled",
+        judge="whole",
+        tabu_tenure=16,
     )
 
     def __init__(self, network: CodeNetwork, name: str = "compact") -> None:
@@ -100,9 +107,9 @@ class CodeDenoiser:
 
     @torch.inference_mode()
     def denoise(
-        self, state: PageState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Read
+        self, state: PageState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Read
     ) -> tuple[Tensor, Read]:
-        status = torch.where(trail, PINNED, torch.where(known, KNOWN, OPEN))
+        status = torch.where(settled, PINNED, torch.where(known, KNOWN, OPEN))
         held, kept = torch.where(known, tokens, 0), list(aux.kept)
         said = torch.full((*tokens.shape, self.vocab), SURE).scatter_(
             -1, tokens[..., None], 0.0
@@ -113,17 +120,17 @@ class CodeDenoiser:
         )  # draws begin with the same page: read once
         for some in batches([row for row in whole if like[row] == row]):
             around = Around()
-            found = self.network(held[some], status[some], state.offset[some], ~trail[some], around)
+            found = self.network(held[some], status[some], state.offset[some], ~settled[some], around)
             for number, row in enumerate(some):
                 kept[row] = {key: x[number] for key, x in around.kept.items()}
-            said[some] = said[some].masked_scatter(~trail[some][..., None], self.even(found))
+            said[some] = said[some].masked_scatter(~settled[some][..., None], self.even(found))
         for row in whole:
             kept[row], said[row] = kept[like[row]], said[like[row]]
         for some in batches([row for row, one in enumerate(aux.kept) if one is not None]):
             cells, rows = state.cells[some], torch.tensor(some)[:, None]
             around = Around(stacked([one for row in some if (one := kept[row]) is not None]), cells)
             found = self.even(self.network(held[some], status[some], state.offset[some], around=around))
-            said[rows, cells] = torch.where(trail[rows, cells][..., None], said[rows, cells], found)
+            said[rows, cells] = torch.where(settled[rows, cells][..., None], said[rows, cells], found)
         return said, Read(tuple(kept), tuple(like.get(row) == row for row in range(len(tokens))))
 
     def even(self, found: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ class Control:
         return Calls((0,) * len(state.seeds))
 
     def denoise(
-        self, state: ControlState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Calls
+        self, state: ControlState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Calls
     ) -> tuple[Tensor, Calls]:
         count = aux.count
         rows = []

@@ -87,9 +87,9 @@ class FormDenoiser:
 
     @torch.inference_mode()
     def denoise(
-        self, state: FormState, tokens: Tensor, known: Tensor, trail: Tensor, aux: Nothing
+        self, state: FormState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Nothing
     ) -> tuple[Tensor, Nothing]:
-        status = torch.where(trail, PINNED, torch.where(known, KNOWN, OPEN))
+        status = torch.where(settled, PINNED, torch.where(known, KNOWN, OPEN))
         held = torch.where(known, tokens, 0)
         parts = []
         for at in range(0, len(tokens), ROWS):

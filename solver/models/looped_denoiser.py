@@ -104,19 +104,19 @@ class CompactDenoiser:
 
     @torch.inference_mode()
     def denoise(
-        self, state: CompactState, tokens: Tensor, known: Tensor, trail: Tensor, aux: CompactAux
+        self, state: CompactState, tokens: Tensor, known: Tensor, settled: Tensor, aux: CompactAux
     ) -> tuple[Tensor, CompactAux]:
         status = torch.where(
-            trail, PINNED, torch.where(known, KNOWN, NOISE if self.kind == "uniform" else OPEN)
+            settled, PINNED, torch.where(known, KNOWN, NOISE if self.kind == "uniform" else OPEN)
         )
         x = self.network.embed(tokens, status).to(self.dtype)
         hidden, logits, taken = (self.settle_in_parts if self.compiled is None else self.settle_compiled)(
-            state, x, trail, aux
+            state, x, settled, aux
         )
         return logits, replace(aux, hidden=hidden, loops=tuple(taken.tolist()))
 
     def settle_compiled(
-        self, state: CompactState, x: Tensor, trail: Tensor, aux: CompactAux
+        self, state: CompactState, x: Tensor, settled: Tensor, aux: CompactAux
     ) -> tuple[Tensor, Tensor, Tensor]:
         """:meth:`settle` in C."""
         assert self.compiled is not None
@@ -127,20 +127,20 @@ class CompactDenoiser:
             (self.loops, CHUNK, self.settled),
         )
         hidden, logits, taken = compiled.settle(
-            self.compiled, board, trail, trail, rows, rows, carried, *limits
+            self.compiled, board, settled, settled, rows, rows, carried, *limits
         )
         return hidden.transpose(0, 1), logits, taken
 
     def settle_in_parts(
-        self, state: CompactState, x: Tensor, trail: Tensor, aux: CompactAux
+        self, state: CompactState, x: Tensor, settled: Tensor, aux: CompactAux
     ) -> tuple[Tensor, Tensor, Tensor]:
         """:meth:`settle`, a few rows at a time."""
 
         def part(at: int) -> tuple[Tensor, Tensor, Tensor]:
             rows = slice(at, at + ROWS)
-            return self.settle(aux.hidden[:, rows], x[:, rows], trail[rows], state.geometry)
+            return self.settle(aux.hidden[:, rows], x[:, rows], settled[rows], state.geometry)
 
-        starts = range(0, len(trail), ROWS)
+        starts = range(0, len(settled), ROWS)
         threads = min(torch.get_num_threads(), len(starts))
         if threads > 1:  # a thread a part scales where several threads on one small product do not
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -152,7 +152,7 @@ class CompactDenoiser:
 
     @torch.inference_mode()
     def settle(
-        self, hidden: Tensor, x: Tensor, trail: Tensor, geometry: Geometry
+        self, hidden: Tensor, x: Tensor, settled: Tensor, geometry: Geometry
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Loop until every row has settled: the last state (L, B, V, D), logits (B, L, V) and loops (B,) of each."""
         cells, rows = hidden.shape[:2]
@@ -161,11 +161,11 @@ class CompactDenoiser:
             torch.empty(rows, cells, self.tokens_of(hidden)),
         )
         taken = torch.zeros(rows, dtype=torch.long)
-        active, before = torch.arange(rows), torch.full(trail.shape, -1)
+        active, before = torch.arange(rows), torch.full(settled.shape, -1)
         for done in range(CHUNK, self.loops + CHUNK, CHUNK):
             hidden, logits = self.network(hidden, x, geometry, CHUNK)
             top, best = logits.softmax(-1).max(-1)
-            leave = (best == before).all(1) & ((top >= self.settled) | trail[active]).all(1)
+            leave = (best == before).all(1) & ((top >= self.settled) | settled[active]).all(1)
             if done >= self.loops:
                 leave[:] = True
             if leave.any():

@@ -60,12 +60,12 @@ class Denoiser(Protocol):
         """The :class:`Aux` that a first forward begins with."""
 
     def denoise(
-        self, state: Any, tokens: Tensor, known: Tensor, trail: Tensor, aux: Any
+        self, state: Any, tokens: Tensor, known: Tensor, settled: Tensor, aux: Any
     ) -> tuple[Tensor, Any]:
         """One forward: fp32 logits (B, L, V), on any device, and the next aux, from ``tokens`` (B, L), meaningful where
         ``known`` (B, L).
 
-        ``trail`` (B, L) are the known cells to take as given: pinned, decided and implied. The other known cells are drafts.
+        ``settled`` (B, L) are the known cells to take as given: pinned, decided and implied. The other known cells are drafts.
         """
 
     def cost(self, state: Any, aux: Any) -> tuple[list[int], list[int]]:

@@ -310,14 +310,14 @@ class JsonTask:
         problem: Form,
         logits: NDArray[np.float32],
         tokens: Tokens,
-        trail: Mask,
+        settled: Mask,
         rng: np.random.Generator | None = None,
     ) -> Projection | None:
         """The denoiser's distributions (L, V), conditioned on the language and on what is settled."""
         refused = self.refused.get(problem, ())
         if problem in self.blame:
             logits = logits - self.blame[problem]
-        return language.project(problem.unrolled, problem.slots, logits, tokens, trail, rng, refused)
+        return language.project(problem.unrolled, problem.slots, logits, tokens, settled, rng, refused)
 
     def check(self, problem: Form, tokens: Tokens, known: Mask) -> list[Violation]:
         """Of a whole text: what the validator and the predicates say, each with the bytes of the part it is about. Of a part of

@@ -47,15 +47,15 @@ class ConstrainedText(TextTask):
         problem: Text,
         logits: NDArray[np.float32],
         tokens: Tokens,
-        trail: Mask,
+        settled: Mask,
         rng: np.random.Generator | None = None,
     ) -> Projection | None:
         """The model's distributions (L, V), conditioned on the language. Raises CanvasTooSmall where not even the pinned cells
         alone leave a text."""
         found = lifting.project(
-            self.unrolled, self.words, self.slots, logits, tokens, trail, sorted(self.ends), rng
+            self.unrolled, self.words, self.slots, logits, tokens, settled, sorted(self.ends), rng
         )
-        if found is None and not (trail & ~problem.pinned).any():
+        if found is None and not (settled & ~problem.pinned).any():
             raise CanvasTooSmall(self.fewest(problem), len(tokens), "tokens")
         return found
 

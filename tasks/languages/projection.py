@@ -23,13 +23,14 @@ BLANK = 256  # the token of an unused cell
 class Projection:
     """A factorised distribution conditioned on a language. best (L,): the likeliest block.  p (L, V): how likely each cell holds
     each token, given that the block is in the language.  sample (L,): a draw, where one was asked for, or ``best``.
-    tax: minus the log-probability that a block is in the language, in nats: what validity costs.  columns: the tokens that the
+    constraint_cost: minus the log-probability that a block is in the language, in nats: what validity costs.
+    columns: the tokens that the
     columns of p stand for, where they are not all."""
 
     best: NDArray[np.int64]
     p: NDArray[np.float64]
     sample: NDArray[np.int64]
-    tax: float
+    constraint_cost: float
     columns: NDArray[np.int64] | None = None
 
 
