@@ -301,10 +301,10 @@ def decide(
 ) -> None:
     """Extend the tree below ``node``: implied cells are settled, and one open cell is decided, each token a new canvas.
 
-    ``prediction`` is what the denoiser said of the canvas before any draft was visible to it (or last, by policy). The new
-    canvases start from their settled cells and nothing else: every drafted cell is re-masked and nothing is carried, because a state that
-    has settled on another answer is slow to leave it (docs/LOG.md has the figures). Where no violation has a reason, nothing will
-    ever be refuted, and the decision goes to a cell that was blamed.
+    ``prediction`` is the first one for this canvas, before any draft was visible (or the last, by policy). The new
+    canvases start from their settled cells and nothing else: every drafted cell is re-masked and nothing is carried,
+    because a state that has settled on another answer is slow to leave it (docs/LOG.md has the figures). Where no
+    violation has a reason, nothing will ever be refuted, and the decision goes to a cell that was blamed.
     """
     settled = node.settled
     if violations and all(
