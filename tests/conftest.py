@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
 from hypothesis import settings
 
 # No deadlines: the first example pays for compiling (numba) or loading (torch).
-settings.register_profile("dev", max_examples=25, deadline=None)
-# Derandomized, so that a red run is red again when it is repeated.
+# Derandomized, so that a red run is red again when it is repeated; "explore" draws anew each time.
+settings.register_profile("dev", max_examples=25, deadline=None, derandomize=True)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True)
+settings.register_profile("explore", max_examples=200, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 # The models here are small: more threads cost more than they bring, and timings would depend on the machine.
 torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def precision_of_products() -> Iterator[None]:
+    """Compact denoisers lower it for the whole process: on some processors that is bf16, too coarse for other tests."""
+    before = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(before)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
