@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -21,11 +20,9 @@ torch.set_num_threads(2)
 
 
 @pytest.fixture(autouse=True)
-def precision_of_products() -> Iterator[None]:
-    """Compact denoisers lower it for the whole process: on some processors that is bf16, too coarse for other tests."""
-    before = torch.get_float32_matmul_precision()
-    yield
-    torch.set_float32_matmul_precision(before)
+def exact_products() -> None:
+    """Compact denoisers lower the precision for the whole process, on some processors to bf16: too coarse for others."""
+    torch.set_float32_matmul_precision("highest")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -120,7 +120,7 @@ def shown(text: str, *stack: str) -> str:
     return "|".join(kind.upper() if kind in lexer.MARKERS else piece for piece, kind in lexemes)
 
 
-@settings(max_examples=4000)
+@settings(max_examples=20 * settings().max_examples)
 @given(snippets, states)
 @example("", Indent())
 def test_every_text_comes_back_in_every_state(text: str, state: Indent) -> None:
@@ -133,7 +133,7 @@ def test_every_text_comes_back_in_every_state(text: str, state: Indent) -> None:
     )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=5 * settings().max_examples)
 @given(st.text(st.characters()), states)  # halves of surrogate pairs too
 def test_characters_come_back(text: str, state: Indent) -> None:
     assert unlex(lex(text, state)[0], state) == text

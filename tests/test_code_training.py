@@ -40,6 +40,7 @@ def same(one: code_pages.Pool, other: code_pages.Pool) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_makes_the_same_pages_and_they_come_back(
     functions, pages, tmp_path: Path
 ) -> None:
@@ -97,7 +98,7 @@ def test_left_to_right_sees_sequences_with_sentinels_and_learns_what_follows_the
     assert found
 
 
-@pytest.mark.parametrize("model", ["diffusion", "ar"])
+@pytest.mark.parametrize("model", ["diffusion", pytest.param("ar", marks=pytest.mark.slow)])
 def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(functions, model: str, tmp_path: Path) -> None:
     preset = CODE[model, "smoke"]
     pool = code_pages.pool(functions, 60, preset.code.causal, 1)
@@ -118,6 +119,7 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(functions, model: str,
     assert whole.flops == second.flops > 0
 
 
+@pytest.mark.slow
 def test_the_loss_falls(functions) -> None:
     preset = CODE["diffusion", "smoke"].changed(4e-3, 60, None)
     pool = code_pages.pool(functions, 60, False, 1)
@@ -126,6 +128,7 @@ def test_the_loss_falls(functions) -> None:
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.4
 
 
+@pytest.mark.slow
 def test_the_command_takes_up_a_run_with_its_pages_and_says_what_is_wrong_with_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +145,7 @@ def test_the_command_takes_up_a_run_with_its_pages_and_says_what_is_wrong_with_t
     assert "complete at step 20" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["diffusion", "ar"])
 def test_both_cpu_presets_take_the_same_training_flops(functions, model: str) -> None:
     preset = CODE[model, "cpu"]

@@ -24,7 +24,7 @@ FRESH = Vocabulary(MERGES)  # never encodes anything
 tokens = st.integers(0, SIZE - 1) | st.sampled_from([*VOCABULARY.markers, VOCABULARY.blank, 0xE2, 0x82, 0xAC])
 
 
-@settings(max_examples=10_000)
+@settings(max_examples=50 * settings().max_examples)
 @given(snippets, states)
 @example("", Indent())
 def test_every_text_comes_back_in_every_state(text: str, state: Indent) -> None:
@@ -33,7 +33,7 @@ def test_every_text_comes_back_in_every_state(text: str, state: Indent) -> None:
     assert VOCABULARY.decode(ids, state) == text
 
 
-@settings(max_examples=1000)
+@settings(max_examples=5 * settings().max_examples)
 @given(st.lists(tokens, max_size=8), states, st.integers(0, 8))
 def test_what_tokens_write_depends_on_the_state_alone(ids: list[int], state: Indent, at: int) -> None:
     text = VOCABULARY.decode(ids, state)

@@ -102,6 +102,24 @@ def test_the_grader_knows_a_grid_from_a_wrong_one() -> None:
     assert not grade.sudoku(puzzle, answer[:-1] + ("1" if answer[-1] != "1" else "2"), clues=False)
 
 
+def test_a_small_contest_is_reported_and_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a network; what trains every model and measures all sections is slow."""
+    options = ["--sections", "contest,repair", "--arms", "random", "--files", "generated_minimal"]
+    command = ["evaluate", "sudoku", "--out", str(tmp_path), "--limit", "2", "--forwards", "20"]
+    assert main([*command, *options, "--count", "2", "--seeds", "1"]) == 0
+    before = (tmp_path / "results.json").read_text()
+    rows = json.loads(before)["rows"]
+    assert [(row["section"], row["arm"], row["wrong"]) for row in rows] == [
+        ("contest", "random", 0),
+        ("repair", "random", 0),
+    ]
+    assert (tmp_path / "report.md").read_text() == report(rows)
+    capsys.readouterr()
+    assert main([*command, *options, "--count", "2", "--seeds", "1", "--resume"]) == 0
+    assert capsys.readouterr().err == ""  # nothing was measured again
+    assert (tmp_path / "results.json").read_text() == before
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained smoke checkpoint of every model."""
@@ -122,6 +140,7 @@ def command(runs: Path, out: Path, *more: str) -> list[str]:
     return ["evaluate", "sudoku", "--out", str(out), *options, "--limit", "6", "--forwards", "40", *more]
 
 
+@pytest.mark.slow
 def test_the_command_measures_every_arm_and_resumes(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,15 +26,16 @@ def model_of(sharpness: float):
     return model
 
 
+@pytest.mark.parametrize("seeds", [3, pytest.param(25, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("sharpness", [1.0, 6.0])
-def test_the_sampler_is_generate_token_for_token(rows: int, sharpness: float) -> None:
-    """25 seeds each, 100 in all: prompts of different lengths, two canvases, rows that end early and rows that do not."""
+def test_the_sampler_is_generate_token_for_token(rows: int, sharpness: float, seeds: int) -> None:
+    """Prompts of different lengths, two canvases, rows that end early and rows that do not."""
     model = model_of(sharpness)
     denoiser = DiffusionGemma(model)
     generator = torch.Generator().manual_seed(rows)
     seen = set()
-    for seed in range(25):
+    for seed in range(seeds):
         ids = torch.randint(5, denoiser.vocab, (rows, 6), generator=generator)
         mask = torch.arange(6)[None] >= torch.randint(0, 4, (rows, 1), generator=generator)
         torch.manual_seed(seed)
@@ -43,7 +44,7 @@ def test_the_sampler_is_generate_token_for_token(rows: int, sharpness: float) ->
         found = sample(denoiser, ids, mask, canvases=2)
         assert torch.equal(found, expected.sequences)
         seen.add((tuple(expected.tokens_per_forward.tolist()), found.shape[1]))
-    assert len(seen) > 1  # the runs were not all of one kind
+    assert len(seen) > 1 or seeds < 25  # the runs were not all of one kind
 
 
 def canvas_of(prompt: list[int], cells: int = CANVAS, vocab: int = 63) -> Canvas:

@@ -131,11 +131,13 @@ def test_links_of_the_checkout_stay_relative() -> None:
         assert link.readlink() == Path("..") / floor
 
 
+@pytest.mark.slow
 def test_wheel_has_every_file_and_nothing_else(built: Built) -> None:
     """A file of a new kind (say, tasks/json_schema/*.json) has to be named in pyproject's package-data."""
     assert wheel_files(built.wheel) == to_install(built.checkout)
 
 
+@pytest.mark.slow
 def test_wheel_has_the_compiled_block_where_there_is_a_compiler(built: Built) -> None:
     if not any(map(shutil.which, ("cc", "gcc", "clang"))):
         pytest.skip("this machine has no C compiler")
@@ -147,6 +149,7 @@ def test_wheel_has_the_compiled_block_where_there_is_a_compiler(built: Built) ->
         ]
 
 
+@pytest.mark.slow
 def test_sdist_has_every_file_and_no_top_level_floor(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         members = archive.getmembers()
@@ -156,10 +159,12 @@ def test_sdist_has_every_file_and_no_top_level_floor(built: Built) -> None:
     assert not [member.name for member in members if member.issym()]
 
 
+@pytest.mark.slow
 def test_wheel_from_a_checkout_without_links(built_without_links: Built) -> None:
     assert wheel_files(built_without_links.wheel) == to_install(built_without_links.checkout)
 
 
+@pytest.mark.slow
 def test_checkout_without_links_imports(built_without_links: Built) -> None:
     found = json.loads(run(sys.executable, "-c", PROBE, *OURS, cwd=built_without_links.checkout))
     root = built_without_links.checkout

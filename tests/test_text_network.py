@@ -217,7 +217,7 @@ def test_denoiser_of_forms() -> None:
         jsonschema.Draft202012Validator(some[number].schema).validate(done.value)
 
 
-@pytest.mark.parametrize("model", ["diffusion", "ar"])
+@pytest.mark.parametrize("model", ["diffusion", pytest.param("ar", marks=pytest.mark.slow)])
 def test_training(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "run")
     arguments = ["train", "json", "--preset", "smoke", "--model", model, "--out", out]

@@ -52,8 +52,13 @@ def kinds() -> dict[str, Preset]:
     }
 
 
-@pytest.mark.parametrize("kernels", ["auto", "reference"])
-@pytest.mark.parametrize("kind", kinds())
+QUICK = ("noise mask", "ar-plain")  # a network of each family
+
+
+@pytest.mark.parametrize("kernels", ["auto", pytest.param("reference", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in kinds()]
+)
 def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(
     pool: canvases.Pool, tmp_path: Path, kind: str, kernels: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +84,7 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(
     assert weights[0] == weights[1]
 
 
+@pytest.mark.slow
 def test_the_loss_falls(pool: canvases.Pool) -> None:
     run = trainer(pool, replace(SMOKE, steps=60))
     losses = [run.step()[0] for _ in range(60)]
@@ -134,6 +140,16 @@ def test_moves_decide_open_cells_and_never_touch_a_clue(pool: canvases.Pool) -> 
     assert decided > 10
 
 
+def test_the_command_stops_in_time_and_does_not_overwrite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "sudoku", "--preset", "smoke", "--out", str(tmp_path / "run")]
+    assert main([*command, "--minutes", "0.001"]) == 0
+    assert main(command) == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_the_command_trains_stops_resumes_and_does_not_overwrite(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
