@@ -16,7 +16,8 @@ if os.path.isfile(os.path.join(_here, "tasks")) or os.path.isfile(os.path.join(_
     __path__.append(os.path.dirname(_here))
 
 _LAZY = {name: "api.generate" for name in ("generate", "Candidate", "Generation")}
-_LAZY |= {name: "tasks.text" for name in ("Hole", "Fault", "Draft")}
+_LAZY |= {name: "tasks.text" for name in ("Hole", "Draft")}
+_LAZY["Violation"] = "tasks.task"
 _LAZY |= {"edit": "api.edit", "Edited": "api.edit", "repair": "api.repair"}
 _LAZY |= {"fill": "api.fill", "Filled": "api.fill", "Gap": "tasks.json_schema.task"}
 

@@ -6,7 +6,7 @@ A new task is one module with these four methods (CONTRIBUTING.md, "Add a task")
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,19 +17,27 @@ from solver.tasks.canvas import Canvas, Mask, Tokens
 
 @dataclass(frozen=True)
 class Violation:
-    """Something that cannot stay as it is.
+    """A rule that a draft breaks, and where.
 
-    positions: the cells to blame, to be re-masked.  rule, message: for a person.
-    reason: a set of known cells whose tokens by themselves force the violation, or None. Only a violation with a reason may
-    prune a search or back a proof; the others only steer.
-    wrong: those of the positions whose tokens are not to come again soon (``Policy.tabu_tenure``), None for all of them.
+    Attributes:
+        message: description for a person.
+        cells: the cells to re-mask. Empty where the location is unknown.
+        rule: short name of the rule.
+        reason: known cells whose tokens by themselves force the violation, or None. Only a violation with a
+            reason may prune the search or support a proof; any other only steers.
+        excluded: those of ``cells`` whose tokens should not be drafted again soon, None for all of them.
+        span: start and end (exclusive) of the offending characters, for checks that read a text.
+        path: JSON pointer to the offending value, for checks that read a JSON value.
     """
 
-    positions: tuple[int, ...]
-    rule: str
     message: str
+    _: KW_ONLY
+    cells: tuple[int, ...] = ()
+    rule: str = "check"
     reason: frozenset[int] | None = None
-    wrong: tuple[int, ...] | None = None
+    excluded: tuple[int, ...] | None = None
+    span: tuple[int, int] | None = None
+    path: str | None = None
 
 
 @runtime_checkable

@@ -1,49 +1,53 @@
-"""Text as a task: a prompt, a canvas of tokens some of which are pinned, and a check that says where the text is wrong.
+"""Text as a task: a prompt, a canvas of tokens some of which are pinned, and a check written by the user.
 
-    task = TextTask(vocab=len(tokenizer), decode=tokenizer.decode, check=lambda draft: [])
-    problem = Text(prompt=ids, parts=("Answer: ", Hole(12), "."), ...)
+>>> task = TextTask(vocab=128, decode=lambda ids: "".join(map(chr, ids)), check=lambda draft: "b" not in draft.text)
+>>> problem = lay_out(["a", Hole(2)], encode=lambda text: [ord(c) for c in text], decode=task.detokenize)
+>>> problem.pinned.tolist()
+[True, False, False]
+>>> task.verify(problem, np.array([97, 99, 99])), task.verify(problem, np.array([97, 98, 99]))
+(True, False)
 
-The check is the user's own: it is given a :class:`Draft` and yields a :class:`Fault` for everything that is wrong, or a plain
-message where it cannot say where. Faults steer and never prove: text is never called impossible.
+The check is called with a :class:`Draft` (solver.tasks.checks has its signature). Its violations steer the
+loop and prove nothing: a text is never reported as impossible.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.checks import Check, run_check
 from solver.tasks.task import Violation
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What a check is given: the ``text`` so far, prompt left out, and whether it is ``complete`` or more canvases follow."""
+    """The argument of a text check.
+
+    Attributes:
+        text: the answer so far, without the prompt.
+        complete: whether the text has ended, or no further canvas follows.
+    """
 
     text: str
     complete: bool = True
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Something wrong with the characters ``start`` to ``end`` (exclusive) of a draft's text."""
-
-    start: int
-    end: int
-    message: str
-
-
-Check = Callable[[Draft], Iterable[Fault | str]]
-
-
 @dataclass(frozen=True, eq=False)
 class Text:
-    """A problem: ``tokens`` (L,), meaningful where ``pinned`` (L,), after the ``prompt`` (P,) and the text ``before`` them.
+    """A problem: one canvas of an answer.
 
-    known (L,): pinned cells, and a draft to be refined.  complete: whether this canvas is the last.
+    Attributes:
+        prompt: tokens (P,) before the answer.
+        tokens: tokens (L,), meaningful where ``known``.
+        pinned: cells (L,) that never change.
+        known: pinned cells and those of a draft that may be revised (L,).
+        before: the answer's text on earlier canvases.
+        complete: whether this canvas is the last one.
     """
 
     prompt: Tokens
@@ -55,10 +59,14 @@ class Text:
 
 
 class TextTask:
-    """See the module.
+    """Checks text written in a language model's vocabulary.
 
-    ``decode`` turns token ids into text.  ``ends``: tokens that end the text; what follows one is ignored.  ``allowed``: a
-    bitmask (W,) of the tokens that may stand in any open cell, or (L, W) for each, None for all.
+    Args:
+        vocab: number of tokens.
+        decode: turns token ids into text.
+        check: the user's check, or None.
+        ends: tokens that end the text; everything after the first of them is ignored.
+        allowed: bitmask (W,) of the tokens that open cells may hold, or (L, W) per cell. None allows all.
     """
 
     name = "text"
@@ -67,91 +75,95 @@ class TextTask:
         self,
         vocab: int,
         decode: Callable[[list[int]], str],
-        check: Check | None = None,
+        check: Check[Draft] | None = None,
         ends: Iterable[int] = (),
         allowed: NDArray[np.int32] | None = None,
     ) -> None:
         self.vocab, self.ends, self.allowed = vocab, frozenset(ends), allowed
-        self._decode, self._check = decode, check
-        self._judged: tuple[bytes, tuple[Fault | str, ...]] = (b"", ())
+        self.detokenize, self.user_check = decode, check
+        self._last_report: tuple[bytes, tuple[Violation, ...]] = (b"", ())
 
     def encode(self, problem: Text) -> Canvas:
+        """The canvas of ``problem``."""
         allowed = self.allowed
         if allowed is not None and allowed.ndim == 1:
             allowed = np.broadcast_to(allowed, (len(problem.tokens), len(allowed)))
         return Canvas(problem.tokens, problem.pinned, problem.known, self.vocab, allowed, problem.prompt)
 
     def decode(self, problem: Text, tokens: Tokens) -> str:
-        """The text up to its end, without the token that ends it."""
-        return problem.before + self._decode(self.written(tokens))
+        """The whole answer: the text before this canvas and the canvas's own, without the token that ends it."""
+        return problem.before + self.detokenize(self.before_end(tokens))
 
-    def written(self, tokens: Tokens) -> list[int]:
-        """The tokens before the first that ends the text."""
+    def before_end(self, tokens: Tokens) -> list[int]:
+        """The tokens before the first one that ends the text."""
         ids = [int(token) for token in tokens]
-        return ids[: next((at for at, token in enumerate(ids) if token in self.ends), len(ids))]
+        end = next((index for index, token in enumerate(ids) if token in self.ends), len(ids))
+        return ids[:end]
 
     def verify(self, problem: Text, tokens: Tokens) -> bool:
-        """Pinned cells stand, every token may stand where it stands, and the check has nothing to say."""
-        if not (tokens == problem.tokens)[problem.pinned].all() or not self.may_stand(problem, tokens):
+        """Whether the pinned cells are unchanged, every token is allowed, and the check passes."""
+        if not (tokens == problem.tokens)[problem.pinned].all() or not self.is_allowed(problem, tokens):
             return False
-        return not self.faults(problem, tokens)
+        return not self.report(problem, tokens)
 
-    def may_stand(self, problem: Text, tokens: Tokens) -> bool:
-        """Whether every open cell holds a token that it is allowed."""
+    def is_allowed(self, problem: Text, tokens: Tokens) -> bool:
+        """Whether every open cell holds a token that it may hold."""
         if tokens.min(initial=0) < 0 or tokens.max(initial=0) >= self.vocab:
             return False
         if self.allowed is None:
             return True
-        words = (
-            self.allowed[..., tokens // 32]
-            if self.allowed.ndim == 1
-            else self.allowed[np.arange(len(tokens)), tokens // 32]
-        )
+        rows = () if self.allowed.ndim == 1 else (np.arange(len(tokens)),)
+        words = self.allowed[(*rows, tokens // 32)]
         return bool((words >> (tokens % 32) & 1 == 1)[~problem.pinned].all())
 
     def check(self, problem: Text, tokens: Tokens, known: Mask) -> list[Violation]:
-        """The user's faults, as cells that are not pinned (none, where the check does not say where); a text with unknown cells
-        cannot be read yet."""
+        """The user's violations, located in open cells; none while a cell is unknown, as the text cannot be read.
+
+        A violation without a location blames no cell: blaming all would discard what is right.
+        """
         if not known.all():
             return []
-        faults = self.faults(problem, tokens)
-        found = []
-        bounds = self.bounds(problem, tokens) if any(isinstance(fault, Fault) for fault in faults) else None
-        for fault in faults:
-            blamed = np.zeros(
-                0, np.int64
-            )  # nowhere in particular: to blame every cell would throw away what is right
-            if isinstance(fault, Fault) and bounds is not None:
-                blamed = np.flatnonzero(blame(fault, *bounds) & ~problem.pinned)
-            message = fault.message if isinstance(fault, Fault) else fault
-            found.append(Violation(tuple(int(cell) for cell in blamed), "check", message))
-        return found
+        violations = self.report(problem, tokens)
+        is_located = any(violation.span for violation in violations)
+        bounds = self.cell_spans(problem, tokens) if is_located else None
+        located = []
+        for violation in violations:
+            cells: tuple[int, ...] = ()
+            if violation.span is not None and bounds is not None:
+                blamed = overlapping(violation.span, *bounds) & ~problem.pinned
+                cells = tuple(np.flatnonzero(blamed).tolist())
+            located.append(replace(violation, cells=cells, reason=None, excluded=None))
+        return located
 
-    def faults(self, problem: Text, tokens: Tokens) -> tuple[Fault | str, ...]:
-        """What the check says of full tokens; asked once for each draft."""
-        complete = problem.complete or len(self.written(tokens)) < len(tokens)
+    def report(self, problem: Text, tokens: Tokens) -> tuple[Violation, ...]:
+        """The result of the user's check on full ``tokens``. The latest draft's is kept, so each is checked once."""
+        complete = problem.complete or len(self.before_end(tokens)) < len(tokens)
         key = tokens.tobytes() + problem.before.encode() + bytes([complete])
-        if self._judged[0] != key:
-            said = () if self._check is None else self._check(Draft(self.decode(problem, tokens), complete))
-            self._judged = key, (said,) if isinstance(said, str) else tuple(said)
-        return self._judged[1]
+        if self._last_report[0] != key:
+            draft = Draft(self.decode(problem, tokens), complete)
+            self._last_report = key, run_check(self.user_check, draft)
+        return self._last_report[1]
 
-    def bounds(self, problem: Text, tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where each cell's text starts and ends (L,), by the text of all tokens before it; behind the end all is empty."""
-        ids, cells = self.written(tokens), len(tokens)
-        reach = [len(problem.before) + len(self._decode(ids[:count])) for count in range(len(ids) + 1)]
-        reach += [reach[-1]] * (cells - len(ids))
-        return np.array(reach[:-1], np.int64), np.array(reach[1:], np.int64)
+    def cell_spans(self, problem: Text, tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First character and end of each cell's text (L,). Cells after the end of the text are empty.
+
+        A token's text depends on the tokens before it, so every prefix is decoded.
+        """
+        ids, cells = self.before_end(tokens), len(tokens)
+        lengths = [len(problem.before) + len(self.detokenize(ids[:count])) for count in range(len(ids) + 1)]
+        lengths += [lengths[-1]] * (cells - len(ids))
+        return np.array(lengths[:-1], np.int64), np.array(lengths[1:], np.int64)
 
 
-def blame(fault: Fault, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Mask:
-    """(L,) bool: the cells whose text overlaps the fault; for an empty one, the cells on both sides of the place."""
-    if fault.start < fault.end:
-        return (starts < fault.end) & (ends > fault.start)
-    touched = (starts <= fault.start) & (ends >= fault.start)
-    behind = np.flatnonzero(touched & (starts == ends))
-    touched[behind[1:]] = False  # of the cells behind the end of the text, the first
-    return touched
+def overlapping(span: tuple[int, int], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Mask:
+    """(L,) bool: cells whose text overlaps ``span``; for an empty span, the cells on both sides of it."""
+    first, end = span
+    if first < end:
+        return (starts < end) & (ends > first)
+    touching = (starts <= first) & (ends >= first)
+    empty = np.flatnonzero(touching & (starts == ends))
+    touching[empty[1:]] = False  # of the cells after the end of the text, only the first
+    return touching
 
 
 @dataclass(frozen=True)
@@ -166,35 +178,31 @@ class Hole:
             raise ValueError(f"a hole must have at least one token, not {self.tokens}")
 
 
-ANCHORS = (
-    "",
-    "\n",
-    "a",
-    ".",
-)  # what a text may stand behind: some tokenizers put a blank before the first word
+# Text is encoded after each of these in turn: some tokenizers put a space before the first word.
+ANCHORS = ("", "\n", "a", ".")
 
 
 def spell(text: str, encode: Callable[[str], list[int]], decode: Callable[[list[int]], str]) -> list[int]:
-    """Tokens that are ``text`` wherever they stand. Raises ValueError where the tokenizer has none."""
+    """Tokens that decode to ``text`` wherever they are placed. Raises ValueError where there are none."""
+    letter = encode("a")
     for anchor in ANCHORS:
-        before = encode(anchor) if anchor else []
+        prefix = encode(anchor) if anchor else []
         ids = encode(anchor + text)
-        if (
-            ids[: len(before)] == before
-            and decode(before + ids[len(before) :])[len(decode(before)) :] == text
-        ):
-            behind = encode("a")
-            own = ids[len(before) :]
-            if decode(behind + own) == decode(behind) + text:  # behind something else, too
-                return own
+        suffix = ids[len(prefix) :]
+        follows_anchor = ids[: len(prefix)] == prefix and decode(prefix + suffix) == decode(prefix) + text
+        if follows_anchor and decode(letter + suffix) == decode(letter) + text:
+            return suffix
     raise ValueError(f"the tokenizer does not give {text!r} back as it was, but {decode(encode(text))!r}")
 
 
 def lay_out(
     template: Sequence[str | Hole], encode: Callable[[str], list[int]], decode: Callable[[list[int]], str]
 ) -> Text:
-    """A template as a problem without a prompt: literals pinned, holes open. Raises ValueError where a literal does not come back
-    from its tokens as it was, or a start is longer than its hole."""
+    """A template as a problem without a prompt: literals are pinned, holes are open.
+
+    Raises:
+        ValueError: a literal does not survive its tokens, or a start is longer than its hole.
+    """
     tokens: list[int] = []
     pinned: list[bool] = []
     known: list[bool] = []
@@ -211,5 +219,5 @@ def lay_out(
             tokens += ids
             known += [True] * len(ids)
             pinned += [True] * len(ids)
-    none = np.zeros(0, np.int64)
-    return Text(none, np.array(tokens, np.int64), np.array(pinned, bool), np.array(known, bool))
+    no_prompt = np.zeros(0, np.int64)
+    return Text(no_prompt, np.array(tokens, np.int64), np.array(pinned, bool), np.array(known, bool))

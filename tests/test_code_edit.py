@@ -190,8 +190,8 @@ def test_blame_falls_on_the_hole_and_grows() -> None:
         (violation,) = task.check(edit, tokens, everything)
         assert violation.reason is None
         assert violation.rule == "syntax"
-        assert set(violation.positions) <= set(range(start, start + capacity))
-        sizes.append(len(violation.positions))
+        assert set(violation.cells) <= set(range(start, start + capacity))
+        sizes.append(len(violation.cells))
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1] == capacity
     assert not task.verify(edit, tokens)

@@ -37,7 +37,12 @@ class Colouring:
 
     def check(self, problem: Graph, tokens: Tokens, known: Mask) -> list[Violation]:
         return [
-            Violation((a, b), "edge", f"{a} and {b} share colour {tokens[a]}", frozenset((a, b)))
+            Violation(
+                f"{a} and {b} share colour {tokens[a]}",
+                cells=(a, b),
+                rule="edge",
+                reason=frozenset((a, b)),
+            )
             for a, b in problem.edges
             if known[a] and known[b] and tokens[a] == tokens[b]
         ]

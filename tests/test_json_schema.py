@@ -36,6 +36,7 @@ from solver.tasks.languages import projection as language
 from solver.tasks.languages.grammar import recognise
 from solver.tasks.languages.regex import matches
 from solver.tasks.languages.unroll import unroll
+from solver.tasks.task import Violation
 
 # Schemas and values from the same few parts, so that they meet often.
 names = st.sampled_from(["a", "b", "é", 'q"', ""])
@@ -367,7 +368,7 @@ def test_names_of_a_template_stand_in_any_order(template: list[str | Gap]) -> No
     assert set(found.value) == {"a", "b"}
 
 
-def test_predicates_remask_only_their_part() -> None:
+def test_checks_remask_only_their_part() -> None:
     schema = {
         "type": "object",
         "properties": {"a": {"type": "integer", "minimum": 0, "maximum": 9}, "b": {"const": "x"}},
@@ -375,13 +376,13 @@ def test_predicates_remask_only_their_part() -> None:
         "additionalProperties": False,
     }
 
-    def seven(value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+    def seven(value: Any) -> Iterator[Violation]:
         if value["a"] != 7:
-            yield ("a",), "not 7"
+            yield Violation("not 7", path="/a")
 
     model, _ = denoiser_for("random")
     *steps, outcome = refine(
-        JsonTask(), Form.of(schema, predicates=[seven], length=20), model, ANEW, Budget(forwards=200)
+        JsonTask(), Form.of(schema, checks=[seven], length=20), model, ANEW, Budget(forwards=200)
     )
     assert isinstance(outcome, Outcome)
     assert outcome.status == "solved"
@@ -389,12 +390,12 @@ def test_predicates_remask_only_their_part() -> None:
     assert wrong
     for step in wrong:
         text = bytes(step.draft[step.draft < 256].astype(np.uint8))
-        assert step.violations[0].positions == tuple(range(text.index(b":") + 1, text.index(b",")))
+        assert step.violations[0].cells == tuple(range(text.index(b":") + 1, text.index(b",")))
 
 
 def test_budget_says_what_is_wrong() -> None:
-    def never(value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
-        yield (), "never"
+    def never(value: Any) -> Iterator[Violation]:
+        yield Violation("never", path="")
 
     with pytest.raises(BudgetExhausted, match="never") as caught:
         fill({"type": "integer"}, check=never, denoiser="random", budget=Budget(forwards=3), length=8)

@@ -15,7 +15,8 @@ from solver.llm.diffusion_gemma import DiffusionGemma
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Outcome
-from solver.tasks.text import Draft, Fault, Text, TextTask
+from solver.tasks.task import Violation
+from solver.tasks.text import Draft, Text, TextTask
 from tests import tiny_models
 
 pytestmark = pytest.mark.slow
@@ -159,9 +160,9 @@ class Known:
     def task(self, vocab: int, prompt: np.ndarray) -> TextTask:
         answer = self.answers[decode(prompt.tolist())]
 
-        def check(draft: Draft) -> list[Fault]:
+        def check(draft: Draft) -> list[Violation]:
             return [
-                Fault(at, at + 1, "wrong")
+                Violation("wrong", span=(at, at + 1))
                 for at, (a, b) in enumerate(zip(draft.text, answer, strict=True))
                 if a != b
             ]

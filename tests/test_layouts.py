@@ -208,7 +208,7 @@ def test_only_what_stands_twice_is_blamed_and_the_next_draft_is_another() -> Non
     text = b'["x","z","z"]'
     tokens = np.array(list(text))
     violations = task.check(form, tokens, np.ones(len(text), bool))
-    assert {cell for violation in violations for cell in violation.positions} == {5, 6, 7}
+    assert {cell for violation in violations for cell in violation.cells} == {5, 6, 7}
     logits = np.zeros((len(text), 257), np.float32)
     logits[np.arange(len(text)), tokens] = BLAME + 1
     before, after = (one.project(form, logits, *form.given) for one in (JsonTask(), task))

@@ -291,7 +291,10 @@ class Word:
         return Canvas(np.zeros(3, np.int64), np.zeros(3, bool), np.zeros(3, bool), 3)
 
     def check(self, problem: None, tokens: np.ndarray, known: np.ndarray) -> list[Violation]:
-        return [Violation((int(n),), "word", "wrong") for n in np.flatnonzero(known & (tokens != self.right))]
+        return [
+            Violation("wrong", cells=(int(n),), rule="word")
+            for n in np.flatnonzero(known & (tokens != self.right))
+        ]
 
     def verify(self, problem: None, tokens: np.ndarray) -> bool:
         return bool((tokens == self.right).all())

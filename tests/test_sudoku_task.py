@@ -64,7 +64,7 @@ def test_every_reason_forces_its_violation(board, seed: int, blind: bool, infer:
         alone[list(item.reason)] = changed[list(item.reason)] + 1
         if isinstance(item, Violation):
             assert exact.count_solutions(task.layout, alone, 1).solutions == 0
-            assert item.positions
+            assert item.cells
         else:  # implied: every other token leaves no solution
             for other in set(range(task.vocab)) - {item.token}:
                 alone[item.cell] = other + 1

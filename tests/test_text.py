@@ -26,7 +26,8 @@ from solver.loop.trace import Budget, Outcome
 from solver.models.protocol import Denoiser, ModelError
 from solver.tasks.sudoku import layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
-from solver.tasks.text import Draft, Fault, Hole, Text, TextTask, blame, lay_out
+from solver.tasks.task import Violation
+from solver.tasks.text import Draft, Hole, Text, TextTask, lay_out, overlapping
 from tests import tiny_models
 
 KINDS = ("diffusion_gemma", "tiny_llada", "tiny_dream")
@@ -60,25 +61,25 @@ def problem_of(text: str, pinned: str = "") -> tuple[TextTask, Text, np.ndarray]
 
 
 @pytest.mark.parametrize(
-    ("fault", "cells"),
+    ("span", "cells"),
     [
-        (Fault(0, 1, ""), {0}),
-        (Fault(1, 3, ""), {1, 2}),
-        (Fault(2, 2, ""), {1, 2}),
-        (Fault(6, 6, ""), {5}),
-        (Fault(0, 99, ""), set(range(6))),
+        ((0, 1), {0}),
+        ((1, 3), {1, 2}),
+        ((2, 2), {1, 2}),
+        ((6, 6), {5}),
+        ((0, 99), set(range(6))),
     ],
 )
-def test_a_fault_is_blamed_on_the_cells_whose_text_it_touches(fault: Fault, cells: set[int]) -> None:
+def test_a_fault_is_blamed_on_the_cells_whose_text_it_touches(span: tuple[int, int], cells: set[int]) -> None:
     task, problem, ids = problem_of("abc de")
-    assert set(np.flatnonzero(blame(fault, *task.bounds(problem, ids))).tolist()) == cells
+    assert set(np.flatnonzero(overlapping(span, *task.cell_spans(problem, ids))).tolist()) == cells
 
 
 def test_a_fault_behind_the_end_is_blamed_on_the_token_that_ends_the_text() -> None:
     task, problem, ids = problem_of("abcdef")
     ids[3] = 1  # the text is "abc"
     assert task.decode(problem, ids) == "abc"
-    assert set(np.flatnonzero(blame(Fault(3, 3, "too short"), *task.bounds(problem, ids))).tolist()) == {2, 3}
+    assert set(np.flatnonzero(overlapping((3, 3), *task.cell_spans(problem, ids))).tolist()) == {2, 3}
 
 
 def test_pins_allowed_tokens_and_the_check_are_all_verified() -> None:
@@ -98,14 +99,16 @@ def test_pins_allowed_tokens_and_the_check_are_all_verified() -> None:
     assert strict.verify(problem, ids)
     picky = TextTask(len(TOKENIZER), TOKENIZER.decode, lambda draft: ["no"])
     assert not picky.verify(problem, ids)
-    assert picky.check(problem, ids, np.ones(3, bool))[0].positions == ()  # it did not say where
+    assert picky.check(problem, ids, np.ones(3, bool))[0].cells == ()  # it did not say where
     assert picky.check(problem, ids, np.array([True, True, False])) == []  # cannot be read yet
 
 
 def test_the_check_is_asked_once_a_draft() -> None:
     asked: list[Draft] = []
     task, problem, ids = problem_of("abc")
-    task = TextTask(len(TOKENIZER), TOKENIZER.decode, lambda draft: asked.append(draft) or [Fault(0, 1, "a")])
+    task = TextTask(
+        len(TOKENIZER), TOKENIZER.decode, lambda draft: asked.append(draft) or [Violation("a", span=(0, 1))]
+    )
     assert not task.verify(problem, ids)
     assert task.check(problem, ids, np.ones(3, bool))
     assert [draft.text for draft in asked] == ["abc"]
@@ -147,7 +150,7 @@ def test_a_thousand_runs_with_random_pins_lose_none(denoiser: Denoiser) -> None:
     task = TextTask(
         denoiser.vocab,
         TOKENIZER.decode,
-        lambda draft: [Fault(int(len(draft.text) / 2), len(draft.text), "never right")],
+        lambda draft: [Violation("never right", span=(len(draft.text) // 2, len(draft.text)))],
     )
     problems = []
     for _ in range(1000):
@@ -165,7 +168,7 @@ def test_a_thousand_runs_with_random_pins_lose_none(denoiser: Denoiser) -> None:
 def test_a_template_stands_byte_for_byte_and_the_check_holds(denoiser: Denoiser) -> None:
     def even(draft: Draft):
         if draft.text[9] not in "02468":
-            yield Fault(9, 10, "odd")
+            yield Violation("odd", span=(9, 10))
 
     found = solver.generate(
         denoiser,

@@ -23,8 +23,9 @@ from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models import controls
 from solver.models.protocol import Denoiser
 from solver.models.registry import load
+from solver.tasks.checks import Check
 from solver.tasks.json_schema.errors import BudgetExhausted, FillError, UnsatisfiableSchema, UnsupportedSchema
-from solver.tasks.json_schema.task import LENGTH, Form, Gap, JsonTask, Predicate
+from solver.tasks.json_schema.task import LENGTH, Form, Gap, JsonTask
 from solver.tasks.languages import projection as language
 from solver.tasks.languages.projection import BLANK
 
@@ -219,7 +220,7 @@ def fill(
     schema: Any,
     text: str = "",
     template: Sequence[str | Gap] | None = None,
-    check: Predicate | Sequence[Predicate] = (),
+    check: Check[Any] | None = None,
     length: int = LENGTH,
     denoiser: str | Denoiser = "compact",
     budget: Budget | None = None,
@@ -231,15 +232,15 @@ def fill(
     """An instance of ``schema`` (a JSON schema, or a pydantic model), its values drawn from ``text``.
 
     template: literals, which stand in the instance byte for byte, and :class:`Gap` for what is to be written.
-    check: called with the instance; yields (JSON path, message) for what is wrong. Only those parts are re-masked.
+    check: called with the instance (solver.tasks.checks has what it may return). Only the parts it names are re-masked.
     length: bytes of the block.  candidates: above 1 a list, the best first.  formats: whether ``format`` is asserted.
     registry: other schemas by URI. Nothing is ever fetched.
 
     Raises SchemaError for what is no schema, and a :class:`~solver.tasks.json_schema.errors.FillError` where there is no
     instance.
     """
-    predicates = (check,) if callable(check) else tuple(check)
-    form = Form.of(as_schema(schema), text, template, length, predicates, formats, registry)
+    checks = () if check is None else (check,)
+    form = Form.of(as_schema(schema), text, template, length, checks, formats, registry)
     found = [
         done
         for _, done in sorted(

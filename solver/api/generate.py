@@ -29,12 +29,13 @@ from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.protocol import ModelError, TextDenoiser
 from solver.tasks.canvas import Tokens
+from solver.tasks.checks import Check
 from solver.tasks.json_schema.task import Form, Gap
 from solver.tasks.languages import token_automaton as lifting
 from solver.tasks.languages.constrained_text import ConstrainedText, pattern_check, schema_check
 from solver.tasks.languages.grammar import Regex
 from solver.tasks.languages.unroll import unroll
-from solver.tasks.text import Check, Hole, Text, TextTask, lay_out
+from solver.tasks.text import Draft, Hole, Text, TextTask, lay_out
 
 LENGTH = 64  # tokens of free text where neither the caller nor the model says how many
 ATTEMPTS = 10  # schedules' worth of forwards that a canvas gets by default
@@ -89,7 +90,7 @@ def generate(
     prompt: str | Sequence[str] | None = None,
     *,
     template: Sequence[str | Hole] | None = None,
-    check: Check | None = None,
+    check: Check[Draft] | None = None,
     length: int | None = None,
     candidates: int = 1,
     budget: Budget | None = None,
@@ -104,7 +105,7 @@ def generate(
     """Generate text. A list of prompts (or of conversations) goes through together, whatever their lengths, and gives a list.
 
     template: literals, which stand in the answer byte for byte, and :class:`Hole` for what is to be written.
-    check: called with each :class:`~solver.tasks.text.Draft`; yields what is wrong.
+    check: called with each :class:`~solver.tasks.text.Draft`; solver.tasks.checks has what it may return.
     length: tokens of free text at most; more than the model's canvas makes several canvases, one after another.
     candidates: answers a prompt, all from one prefill, each with its own noise.
     budget: of each canvas of each candidate; by default ten of the model's own schedules.
@@ -155,7 +156,12 @@ BYTES = 6  # of text a token, at most, that an automaton is made for
 
 
 def constrained(
-    words: Words, problem: Text, allowed: np.ndarray, schema: Any, regex: str | None, check: Check | None
+    words: Words,
+    problem: Text,
+    allowed: np.ndarray,
+    schema: Any,
+    regex: str | None,
+    check: Check[Draft] | None,
 ) -> ConstrainedText:
     """The task with a language. Raises FillError, SchemaError, PatternError."""
     if schema is not None and regex is not None:
@@ -327,7 +333,7 @@ def canvases(
 
 def unended(task: TextTask, outcome: Outcome) -> bool:
     """Whether another canvas follows: this one was solved, and nothing in it ends the text."""
-    return outcome.status == "solved" and len(task.written(outcome.tokens)) == len(outcome.tokens)
+    return outcome.status == "solved" and len(task.before_end(outcome.tokens)) == len(outcome.tokens)
 
 
 def candidate(task: TextTask, problem: Text, outcomes: list[Outcome]) -> Candidate:
@@ -338,7 +344,7 @@ def candidate(task: TextTask, problem: Text, outcomes: list[Outcome]) -> Candida
     )
     pinned = np.tile(problem.pinned, len(outcomes))
     confidence = np.where(pinned, 1.0, confidence).astype(np.float32)
-    taken = confidence[~pinned][: max(1, len(task.written(tokens)))]
+    taken = confidence[~pinned][: max(1, len(task.before_end(tokens)))]
     counters = Counters()
     for name in ("calls", "forwards", "loops", "flops", "decisions", "remasked", "nodes", "seconds"):
         setattr(counters, name, sum(getattr(outcome.counters, name) for outcome in outcomes))

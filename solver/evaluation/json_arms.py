@@ -22,6 +22,7 @@ from solver.models import checkpoint
 from solver.models.checkpoint import SHIPPED
 from solver.models.json_denoiser import FormDenoiser
 from solver.models.text_network import TextNetwork
+from solver.tasks.checks import run_check
 from solver.tasks.json_schema.task import Form, JsonTask
 from solver.tasks.languages.projection import BLANK
 
@@ -187,13 +188,11 @@ def likeliest(
 
 
 def valid(form: Form, text: str) -> bool:
-    """By the loop's own validator and predicates, so that a baseline knows when to try again."""
+    """By the loop's own validator and checks, so that a baseline knows when to try again."""
     value = parsed(text)
     if value is None and text != "null":
         return False
-    return bool(form.validator.is_valid(value)) and not any(
-        True for one in form.predicates for _ in one(value)
-    )
+    return bool(form.validator.is_valid(value)) and not any(run_check(check, value) for check in form.checks)
 
 
 def parsed(text: str) -> Any:

@@ -21,8 +21,10 @@ from solver.evaluation.json_arms import SEED, Answer, again, in_the_loop
 from solver.evaluation.json_content import share
 from solver.evaluation.statistics import solved_within
 from solver.models.text_network import TextNetwork
+from solver.tasks.checks import Check
 from solver.tasks.json_schema.synthetic import TOTALS, closed, pick, words
-from solver.tasks.json_schema.task import Fault, Form, Gap, Predicate
+from solver.tasks.json_schema.task import Form, Gap
+from solver.tasks.task import Violation
 
 Row = dict[str, Any]
 Run = Callable[[], list[Answer]]
@@ -46,11 +48,11 @@ class Puzzle:
         before: str,
         cells: int,
         after: str,
-        check: Sequence[Predicate] = (),
+        check: Sequence[Check[Any]] = (),
         exact: bool = True,
     ) -> Puzzle:
         return Puzzle(
-            Form.of(schema, template=[before, Gap(cells), after], predicates=check),
+            Form.of(schema, template=[before, Gap(cells), after], checks=check),
             before,
             cells,
             after,
@@ -61,18 +63,18 @@ class Puzzle:
         return self.before + middle + self.after
 
 
-def adds_up(instance: Any) -> Iterator[Fault]:
+def adds_up(instance: Any) -> Iterator[Violation]:
     """The first field is the sum of the second, a list."""
     (name, total), (_, lines) = instance.items()
     if total != sum(lines):
-        yield (name,), f"{total} is not {sum(lines)}"
+        yield Violation(f"{total} is not {sum(lines)}", path=f"/{name}")
 
 
-def has_check_digit(instance: Any) -> Iterator[Fault]:
+def has_check_digit(instance: Any) -> Iterator[Violation]:
     """The last digit of the only field is the sum of the others modulo ten."""
     ((name, code),) = instance.items()
     if int(code[-1]) != sum(map(int, code[:-1])) % 10:
-        yield (name,), f"{code} has a wrong check digit"
+        yield Violation(f"{code} has a wrong check digit", path=f"/{name}")
 
 
 def invoice(rng: np.random.Generator, pool: tuple[str, ...]) -> Puzzle:

@@ -165,8 +165,8 @@ def judge(task: Task, problem: Any, policy: Policy, node: Node, prediction: Pred
         return Verdict(draft, True, (), blamed, wrong, None)
     violations = tuple(task.check(problem, draft, np.ones_like(settled)))
     for violation in violations:
-        blamed[list(violation.positions)] = True
-        wrong[list(violation.positions if violation.wrong is None else violation.wrong)] = True
+        blamed[list(violation.cells)] = True
+        wrong[list(violation.cells if violation.excluded is None else violation.excluded)] = True
     refuted = next((v for v in task.check(problem, node.tokens, settled) if v.reason is not None), None)
     return Verdict(draft, False, violations, blamed, wrong, refuted)
 
@@ -307,9 +307,7 @@ def decide(
     violation has a reason, nothing will ever be refuted, and the decision goes to a cell that was blamed.
     """
     settled = node.settled
-    if violations and all(
-        v.positions and settled[list(v.positions)].all() and v.reason is None for v in violations
-    ):
+    if violations and all(v.cells and settled[list(v.cells)].all() and v.reason is None for v in violations):
         node.score -= DISTRUST  # what is blamed is settled here: no proof, but other canvases come first
     implied = ~settled & (prediction.choices == 1)
     tokens, reasons = prediction.best.copy(), dict[int, frozenset[int]]()
@@ -326,7 +324,7 @@ def decide(
     if all(violation.reason is None for violation in violations):
         blamed = np.zeros_like(settled)
         for violation in violations:
-            blamed[list(violation.positions)] = True
+            blamed[list(violation.cells)] = True
         undecided = undecided & blamed if (undecided & blamed).any() else undecided
     cell = policies.branch(margin, prediction.choices, undecided, rng)
     if cell is None or (policy.settle and implied.any()):
@@ -339,7 +337,7 @@ def decide(
 
 def keep(best: Progress, policy: Policy, verdict: Verdict, prediction: Prediction) -> None:
     """Remember the draft if it is the best so far (without checks: the last; among valid ones, or unjudged ones: the latest)."""
-    nowhere = sum(not violation.positions for violation in verdict.violations)
+    nowhere = sum(not violation.cells for violation in verdict.violations)
     count = int(verdict.blamed.sum()) + nowhere * len(verdict.draft)
     if not verdict.judged:
         count = UNJUDGED

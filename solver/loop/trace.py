@@ -143,7 +143,7 @@ def violation_json(violation: Violation) -> dict[str, Any]:
     """Plain values of a violation."""
     reason = None if violation.reason is None else sorted(violation.reason)
     return {
-        "cells": list(violation.positions),
+        "cells": list(violation.cells),
         "rule": violation.rule,
         "message": violation.message,
         "reason": reason,

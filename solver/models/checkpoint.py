@@ -20,6 +20,7 @@ from solver.models.code_network import CodeConfig, CodeNetwork
 from solver.models.looped import Compact, CompactConfig
 from solver.models.plain import Plain, PlainConfig
 from solver.models.text_network import TextConfig, TextNetwork
+from solver.tasks.errors import SolverError
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 FORMAT = 1
@@ -33,7 +34,7 @@ KINDS: dict[str, type[Config]] = {
 }
 
 
-class CheckpointError(ValueError):
+class CheckpointError(SolverError, ValueError):
     """A checkpoint that cannot be used; the message is one line and names the file."""
 
 

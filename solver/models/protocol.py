@@ -13,9 +13,10 @@ from torch import Tensor
 
 from solver.loop.policy import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.errors import SolverError
 
 
-class ModelError(ValueError):
+class ModelError(SolverError, ValueError):
     """A model that cannot be used so; the message is one line."""
 
 

@@ -108,11 +108,11 @@ class CodeTask:
             hole = min(range(len(spans)), key=lambda n: max(0, spans[n][0] - b, a - spans[n][1]))
             counts[hole] = before[hole] + 1
             start, _ = problem.page.slots[hole]
-            cells, wrong = (
+            cells, excluded = (
                 tuple(start + n for n in some)
                 for some in blamed(fault, spans[hole][0], pieces[hole], counts[hole])
             )
-            found.append(Violation(cells, fault.rule, fault.message, wrong=wrong))
+            found.append(Violation(fault.message, cells=cells, rule=fault.rule, excluded=excluded))
         return found
 
     def verify(self, problem: Edit, tokens: Tokens) -> bool:

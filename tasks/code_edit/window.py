@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from solver.tasks.canvas import Mask, Tokens
 from solver.tasks.code_edit.lexer import Indent, guess_unit
 from solver.tasks.code_edit.vocabulary import Vocabulary
+from solver.tasks.errors import SolverError
 
 Span = tuple[int, int]
 CELLS = 256
@@ -33,7 +34,7 @@ def roomy(holes: int) -> int:
     return min(PROBE, max(4, CELLS // 3 // holes))
 
 
-class PageError(ValueError):
+class PageError(SolverError, ValueError):
     """Holes that fit no page; one line."""
 
 

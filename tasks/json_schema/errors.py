@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from solver.tasks.errors import SolverError
 
-class SchemaError(ValueError):
+
+class SchemaError(SolverError, ValueError):
     """Not a schema, or not a template: bad input."""
 
 
-class FillError(ValueError):
+class FillError(SolverError, ValueError):
     """No instance. ``pointer``: a JSON pointer into the schema, where one part of it is the cause."""
 
     pointer: str | None = None

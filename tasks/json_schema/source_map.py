@@ -75,6 +75,23 @@ def _value(s: str, at: int, path: Path, found: dict[Path, tuple[int, int]]) -> i
     return at
 
 
+def resolve_pointer(pointer: str, instance: Any) -> Path:
+    """The path of the value that a JSON pointer (RFC 6901) names; as much of it as exists in ``instance``.
+
+    >>> resolve_pointer("/a~1b/0", {"a/b": [7]})
+    ('a/b', 0)
+    """
+    path: Path = ()
+    for part in pointer.split("/")[1:]:
+        key: str | int = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(instance, list) and part.isdecimal() and int(part) < len(instance):
+            key = int(part)
+        elif not (isinstance(instance, dict) and key in instance):
+            break
+        path, instance = (*path, key), instance[key]
+    return path
+
+
 class Cursor:
     """Reads a text's bytes from the left. ``offset``: how far the next byte is behind the last colon, comma or bracket that is
     not in a string."""

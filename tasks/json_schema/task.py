@@ -11,7 +11,7 @@ as an automaton can say; ``jsonschema_rs`` has the last word, and what it refuse
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 
 from solver.kernels.lattice import Slots
 from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.checks import Check, run_check
 from solver.tasks.json_schema.compiler import DRAFTS, Compiler, mentioned
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
 from solver.tasks.json_schema.grammar import Values
 from solver.tasks.json_schema.layout import Scaffold
-from solver.tasks.json_schema.source_map import repeated, repetitions, spans
+from solver.tasks.json_schema.source_map import repeated, repetitions, resolve_pointer, spans
 from solver.tasks.json_schema.synthetic import outline
 from solver.tasks.languages import grammar
 from solver.tasks.languages import projection as language
@@ -50,9 +51,6 @@ VALIDATORS = {
     2020: jsonschema_rs.Draft202012Validator,
 }
 
-Fault = tuple[Sequence[str | int], str]  # a JSON path, and what is wrong there
-Predicate = Callable[[Any], Iterable[Fault]]
-
 
 @dataclass(frozen=True)
 class Gap:
@@ -67,12 +65,12 @@ class Gap:
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """A schema ready to be filled. text: what the values are to be drawn from.  predicates: what else must hold."""
+    """A schema ready to be filled. text: what the values are to be drawn from.  checks: called with the JSON value."""
 
     schema: Any
     text: str
     parts: tuple[bytes | Gap, ...]
-    predicates: tuple[Predicate, ...]
+    checks: tuple[Check[Any], ...]
     formats: bool
     compiler: Compiler
     unrolled: Unrolled
@@ -84,7 +82,7 @@ class Form:
         text: str = "",
         template: Sequence[str | Gap] | None = None,
         length: int = LENGTH,
-        predicates: Sequence[Predicate] = (),
+        checks: Sequence[Check[Any]] = (),
         formats: bool = True,
         registry: Mapping[str, Any] | None = None,
         draft: int | None = None,
@@ -114,7 +112,7 @@ class Form:
                 unrolled = replace(unrolled, complete=False)
         if values.narrow:
             unrolled = replace(unrolled, complete=False)
-        form = Form(schema, text, parts, tuple(predicates), formats, compiler, unrolled, validator)
+        form = Form(schema, text, parts, tuple(checks), formats, compiler, unrolled, validator)
         if (
             unrolled.empty
         ):  # too small a canvas, a contradiction, or so many states that none of a whole text was among them
@@ -320,26 +318,31 @@ class JsonTask:
         return language.project(problem.unrolled, problem.slots, logits, tokens, settled, rng, refused)
 
     def check(self, problem: Form, tokens: Tokens, known: Mask) -> list[Violation]:
-        """Of a whole text: what the validator and the predicates say, each with the bytes of the part it is about. Of a part of
-        one: whether the language can still be met, which has a reason where the language is complete."""
+        """Of a whole text: what the validator and the user's checks say, each with the bytes of the part it is about. Of a
+        part of one: whether the language can still be met, which has a reason where the language is complete."""
         if known.all():
             cells = np.flatnonzero(tokens != BLANK)  # of the text's bytes
             given = problem.given[1]
             self.refused[problem] = (*self.refused.get(problem, ())[1 - REFUSED :], tokens.copy())
             found = [
-                Violation(tuple(cell for cell in cells[a:b].tolist() if not given[cell]), "schema", message)
+                Violation(
+                    message,
+                    cells=tuple(cell for cell in cells[a:b].tolist() if not given[cell]),
+                    rule="schema",
+                )
                 for (a, b), message in self.faults(problem, tokens)
             ]
             blame = self.blame.setdefault(problem, np.zeros((len(tokens), self.vocab), np.float32))
             for violation in found:
-                at = list(violation.positions)
+                at = list(violation.cells)
                 blame[at, tokens[at]] += BLAME
             return found
         if language.possible(problem.unrolled, problem.slots, tokens, known):
             return []
         settled = frozenset(np.flatnonzero(known).tolist())
         reason = settled if problem.unrolled.complete else None
-        return [Violation(tuple(settled), "language", "no text of the schema has these bytes", reason)]
+        message = "no text of the schema has these bytes"
+        return [Violation(message, cells=tuple(settled), rule="language", reason=reason)]
 
     def faults(self, problem: Form, tokens: Tokens) -> list[tuple[tuple[int, int], str]]:
         """(first byte, end), message of everything that is wrong with a whole text."""
@@ -355,9 +358,14 @@ class JsonTask:
             for path in blamed(error, instance)
         ]
         found += [(path, "a name stands twice") for path in repeated(text)]
-        for predicate in problem.predicates:
-            found += [(tuple(path), message) for path, message in predicate(instance)]
-        return [(where.get(path, where[()]), message) for path, message in found]
+        located = [(where.get(path, where[()]), message) for path, message in found]
+        for violation in (v for check in problem.checks for v in run_check(check, instance)):
+            span = where.get(resolve_pointer(violation.path or "", instance), where[()])
+            if violation.span is not None:  # in characters of the text
+                first, end = (len(text.decode()[:index].encode()) for index in violation.span)
+                span = first, end
+            located.append((span, violation.message))
+        return located
 
     def verify(self, problem: Form, tokens: Tokens) -> bool:
         given, pinned = problem.given

@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.tasks.errors import SolverError
 from solver.tasks.languages.regex import Ranges, Term, accepts, branches
 
 Ints = NDArray[np.int32]
@@ -21,7 +22,7 @@ MOST_STATES = 20_000  # of one fragment
 MOST_WORK = 1_000_000  # terms looked at for one fragment: patterns can be exponential
 
 
-class TooLargeError(ValueError):
+class TooLargeError(SolverError, ValueError):
     """The automaton would have more states than anybody can use."""
 
 

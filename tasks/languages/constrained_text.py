@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,16 @@ from numpy.typing import NDArray
 
 from solver.kernels.lattice import Slots
 from solver.tasks.canvas import Mask, Tokens
+from solver.tasks.checks import Check, run_check
 from solver.tasks.json_schema.errors import CanvasTooSmall
-from solver.tasks.json_schema.source_map import character_spans, repeated
+from solver.tasks.json_schema.source_map import character_spans, repeated, resolve_pointer
 from solver.tasks.languages import regex
 from solver.tasks.languages import regex_parser as patterns
 from solver.tasks.languages import token_automaton as lifting
 from solver.tasks.languages.projection import Projection
 from solver.tasks.languages.unroll import Unrolled
-from solver.tasks.text import Check, Draft, Fault, Text, TextTask
+from solver.tasks.task import Violation
+from solver.tasks.text import Draft, Text, TextTask
 
 
 class ConstrainedText(TextTask):
@@ -32,7 +35,7 @@ class ConstrainedText(TextTask):
         self,
         vocab: int,
         decode: Callable[[list[int]], str],
-        check: Check | None,
+        check: Check[Draft] | None,
         ends: frozenset[int],
         allowed: NDArray[np.int32] | None,
         unrolled: Unrolled,
@@ -66,33 +69,36 @@ class ConstrainedText(TextTask):
         return max(len(problem.tokens) + 1, int(lifted.automaton.rest[0]))
 
 
-def schema_check(validator: Any, also: Check | None) -> Check:
+def schema_check(validator: Any, also: Check[Draft] | None) -> Check[Draft]:
     """A check that says what the schema's validator says, where it says it; then the user's own."""
 
-    def check(draft: Draft) -> Iterator[Fault | str]:
+    def check(draft: Draft) -> Iterator[Violation | str]:
         try:
             instance, where = json.loads(draft.text), character_spans(draft.text)
         except (ValueError, RecursionError) as error:
             yield f"not JSON: {error}"
             return
         for wrong in validator.iter_errors(instance):
-            yield Fault(*where.get(tuple(wrong.instance_path), where[()]), wrong.message)
+            span = where.get(tuple(wrong.instance_path), where[()])
+            yield Violation(wrong.message, rule="schema", span=span)
         for path in repeated(draft.text.encode()):
-            yield Fault(*where[path], "a name stands twice")
-        if also is not None:
-            yield from also(draft)
+            yield Violation("a name stands twice", rule="schema", span=where[path])
+        for violation in run_check(also, draft):
+            if violation.span is None and violation.path is not None:
+                value = resolve_pointer(violation.path, instance)
+                violation = replace(violation, span=where.get(value, where[()]))
+            yield violation
 
     return check
 
 
-def pattern_check(pattern: str, also: Check | None) -> Check:
+def pattern_check(pattern: str, also: Check[Draft] | None) -> Check[Draft]:
     """A check that the whole text matches; then the user's own."""
     term = patterns.fullmatch(pattern)
 
-    def check(draft: Draft) -> Iterator[Fault | str]:
+    def check(draft: Draft) -> Iterator[Violation | str]:
         if not regex.matches(term, draft.text):
             yield f"does not match {pattern[:80]!r}"
-        if also is not None:
-            yield from also(draft)
+        yield from run_check(also, draft)
 
     return check

@@ -12,6 +12,7 @@ import unicodedata
 from functools import cache, lru_cache
 from typing import NoReturn
 
+from solver.tasks.errors import SolverError
 from solver.tasks.languages.regex import (
     ANY,
     END,
@@ -35,7 +36,7 @@ from solver.tasks.languages.regex import (
 TOO_DEEP = 100  # groups in each other
 
 
-class PatternError(ValueError):
+class PatternError(SolverError, ValueError):
     """Not a pattern of this dialect, or one that no automaton can say (lookbehind, backreference, word boundary)."""
 
 

@@ -105,7 +105,8 @@ class SudokuTask:
             blamed = tuple(int(c) for c in twice if not clues[c]) or tuple(int(c) for c in twice)
             # any two of them force it by themselves
             reason = frozenset(int(c) for c in sorted(twice, key=lambda c: (not clues[c], c))[:2])
-            found.append(Violation(blamed, "twice", f"{self._unit(int(unit))} has {token + 1} twice", reason))
+            message = f"{self._unit(int(unit))} has {token + 1} twice"
+            found.append(Violation(message, cells=blamed, rule="twice", reason=reason))
         if not known.all():
             reach = self._peers.astype(np.float32) @ one_hot.astype(np.float32)
             for cell in np.flatnonzero(~known & (reach > 0).all(1)):
@@ -114,7 +115,7 @@ class SudokuTask:
                 preferred = np.where(holders, 2.0 if problem.repair else 2.0 + clues[:, None], 0.0)
                 reason = frozenset(int(c) for c in preferred.argmax(0))
                 message = f"{self._cell(int(cell))} has no digit left"
-                found.append(Violation(tuple(sorted(reason)), "empty", message, reason))
+                found.append(Violation(message, cells=tuple(sorted(reason)), rule="empty", reason=reason))
         return found
 
     def eliminate(self, canvases: Sequence[Canvas], tokens: Tokens, known: Mask) -> NDArray[np.int32]:
@@ -160,7 +161,7 @@ class SudokuTask:
                 found.append(Implied(at[0], int(token), reason))
             else:
                 message = f"{self._unit(int(unit))} has no place for {token + 1}"
-                found.append(Violation(tuple(sorted(reason)), "no place", message, reason))
+                found.append(Violation(message, cells=tuple(sorted(reason)), rule="no place", reason=reason))
         return found
 
     def _unit(self, unit: int) -> str:

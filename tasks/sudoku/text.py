@@ -27,6 +27,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.tasks.errors import SolverError
 from solver.tasks.sudoku.layout import standard
 
 Grid = NDArray[np.int8]
@@ -41,7 +42,7 @@ _DRAWING = re.compile(r"\x1b\[[0-9;]*m|[\s|+\-\u2500-\u257f]")  # terminal colou
 _UNITS = ("row", "column", "box")
 
 
-class PuzzleError(ValueError):
+class PuzzleError(SolverError, ValueError):
     """Something that is not a puzzle: one line for a person, which starts with where it stands."""
 
 

@@ -1,0 +1,17 @@
+"""Base classes of the errors that Remask raises on purpose.
+
+Every one of them derives from :class:`SolverError` and has a message of one line that says what to change.
+
+>>> issubclass(InvalidArgument, SolverError) and issubclass(InvalidArgument, ValueError)
+True
+"""
+
+from __future__ import annotations
+
+
+class SolverError(Exception):
+    """Base class of all errors raised by Remask. Catch it to handle every failure of the public API."""
+
+
+class InvalidArgument(SolverError, ValueError):  # noqa: N818  # the name is part of the public API
+    """An argument has the wrong type or an impossible value."""
