@@ -176,7 +176,7 @@ def sudoku_cases(data: Path) -> Iterator[Case]:
         some = spaced([line for line in lines if len(line) >= 81], count)
         for seed, line in enumerate(some):
             case = {"id": f"{denoiser} {name} {seed}", "puzzle": line[:81], "denoiser": denoiser}
-            yield {**case, "forwards": 60, "seed": seed}
+            yield {**case, "forwards": 100, "seed": seed}
 
 
 def json_cases(data: Path) -> Iterator[Case]:
@@ -189,7 +189,7 @@ def json_cases(data: Path) -> Iterator[Case]:
             text = json.dumps(valid, ensure_ascii=False).translate(str.maketrans("", "", '{}[]"'))[:300]
             for denoiser in ("random", "compact"):
                 case = {"id": f"{row['id']} {denoiser}", "denoiser": denoiser, "schema": row["schema"]}
-                yield {**case, "text": text, "length": 256, "forwards": 12, "seed": seed}
+                yield {**case, "text": text, "length": 256, "forwards": 24, "seed": seed}
 
 
 def code_cases(kind: str, count: int, forwards: int) -> Iterator[Case]:
@@ -224,8 +224,8 @@ def each(run: Callable[[Case], Result]) -> Callable[[list[Case]], Iterable[Resul
 SECTIONS: dict[str, tuple[Callable[[Path], Iterable[Case]], Callable[[list[Case]], Iterable[Result]]]] = {
     "sudoku": (sudoku_cases, sudoku),
     "json": (json_cases, each(json_schema)),
-    "holes": (lambda _: chain(code_cases("cuts", 40, 32), code_cases("dependent", 20, 32)), each(code)),
-    "repairs": (lambda _: code_cases("damage", 60, 60), each(code)),
+    "holes": (lambda _: chain(code_cases("cuts", 40, 64), code_cases("dependent", 20, 80)), each(code)),
+    "repairs": (lambda _: code_cases("damage", 60, 120), each(code)),
     "text": (text_cases, each(text)),
 }
 
