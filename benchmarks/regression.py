@@ -38,16 +38,17 @@ import numpy as np
 import torch
 
 import solver
-from solver import edits, structured
-from solver.denoisers.load import load
-from solver.drive import solve
-from solver.tasks.code_edit.damage import corrupt
+from solver.api.edit import denoiser_for as code_denoiser
+from solver.api.fill import denoiser_for as json_denoiser
+from solver.loop.engine import solve
+from solver.loop.trace import Budget, Outcome
+from solver.models.registry import load
+from solver.tasks.code_edit.corruptions import corrupt
 from solver.tasks.code_edit.holes import cuts, dependent
 from solver.tasks.sudoku import layout
 from solver.tasks.sudoku.data import to_grid
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 from solver.tasks.text import Draft, Fault, Hole
-from solver.trace import Budget, Outcome
 from tests import tiny_models
 
 Case = dict[str, Any]  # id, seed, forwards, and what the section needs
@@ -64,7 +65,7 @@ def model(kind: str) -> Any:
         return tiny_models.gemma(canvas=48)
     if kind in TINY:
         return tiny_models.remote_model(kind)
-    return structured.denoiser_for("compact")[0] if kind == "json" else edits.denoiser_for("compact")
+    return json_denoiser("compact")[0] if kind == "json" else code_denoiser("compact")
 
 
 def sudoku(cases: list[Case]) -> Iterator[Result]:
