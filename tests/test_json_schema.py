@@ -26,7 +26,7 @@ from solver.tasks.json_schema.errors import (
     SchemaError,
     UnsatisfiableSchema,
 )
-from solver.tasks.json_schema.formula import both, either, leaf, unless
+from solver.tasks.json_schema.formula import and_, leaf, not_, or_
 from solver.tasks.json_schema.grammar import Values
 from solver.tasks.json_schema.numbers import number_fragment
 from solver.tasks.json_schema.serialize import runs, spell
@@ -199,7 +199,7 @@ def holds(formula: Any, number: Decimal) -> bool:
 
 @given(assertions, assertions, numerals)
 def test_numbers(one: Any, other: Any, numeral: str) -> None:
-    for formula in (both([one, other]), either([one, unless(other)])):
+    for formula in (and_([one, other]), or_([one, not_(other)])):
         inside = runs(number_fragment(formula, 40), numeral.encode())
         expected = holds(formula, Decimal(numeral))
         if "e" in numeral:  # some numbers are only written out

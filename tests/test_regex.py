@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import LABELS, Fragment, TooLargeError, text_fragment
-from solver.tasks.languages.regex import begin, branches, literal, matches, whole
+from solver.tasks.languages.regex import anchored, literal, matches, start_state, transitions
 from solver.tasks.languages.regex_parser import PatternError, fullmatch, search
 
 ALPHABET = "abc1,\n"
@@ -27,13 +27,13 @@ def extended(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 patterns = st.recursive(atoms, extended, max_leaves=6)
-anchored = st.tuples(
+anchored_patterns = st.tuples(
     st.sampled_from(["", "^", "(?=.*a)", "(?!b)", "^(?!.*1)"]), patterns, st.sampled_from(["", "$"])
 ).map("".join)
 subjects = st.text(ALPHABET, max_size=6)
 
 
-@given(anchored, subjects)
+@given(anchored_patterns, subjects)
 def test_search_agrees_with_re(pattern: str, subject: str) -> None:
     expected = re.search(pattern.replace("$", r"\Z"), subject, re.ASCII) is not None
     assert matches(search(pattern), subject) == expected
@@ -114,31 +114,34 @@ def through(piece: Fragment, text: bytes) -> bool:
 
 @given(st.text(max_size=4), st.sampled_from(["^.*$", "^[^é]+$", r"^\p{L}*$", "^[\u0100-\U0001f600]+$"]))
 def test_utf8(subject: str, pattern: str) -> None:
-    piece = text_fragment(begin(search(pattern)), 16, quoted=False)
+    piece = text_fragment(start_state(search(pattern)), 16, quoted=False)
     assert through(piece, subject.encode()) == matches(search(pattern), subject)
 
 
 def test_only_utf8() -> None:
-    piece = text_fragment(begin(search("")), 16, quoted=False)
+    piece = text_fragment(start_state(search("")), 16, quoted=False)
     for wrong in (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"\xe2\x82"):
         assert not through(piece, wrong)
 
 
 def test_too_large() -> None:
     with pytest.raises(TooLargeError):
-        text_fragment(begin(search("a.{20}b.{20}c")), 256, quoted=True)
+        text_fragment(start_state(search("a.{20}b.{20}c")), 256, quoted=True)
 
 
 def test_words() -> None:
-    assert sorted(regex.words(whole(literal("x")) | whole(literal("yz")), 10) or ()) == ["x", "yz"]
-    assert regex.words(search("a"), 10) is None
+    assert sorted(regex.as_literals(anchored(literal("x")) | anchored(literal("yz")), 10) or ()) == [
+        "x",
+        "yz",
+    ]
+    assert regex.as_literals(search("a"), 10) is None
 
 
 def test_branches_are_disjoint() -> None:
-    for state in (begin(search("^a[b-z]|c")), begin(search(r"\d+x"))):
+    for state in (start_state(search("^a[b-z]|c")), start_state(search(r"\d+x"))):
         seen = [
             symbol
-            for ranges, _ in branches(state)
+            for ranges, _ in transitions(state)
             for lo, hi in ranges
             for symbol in range(lo, min(hi, 300) + 1)
         ]

@@ -29,12 +29,12 @@ from solver.tasks.json_schema.formula import (
     TYPES,
     YES,
     Formula,
-    both,
-    either,
+    and_,
     exactly_one,
     kinds,
     leaf,
-    unless,
+    not_,
+    or_,
 )
 from solver.tasks.languages import regex
 from solver.tasks.languages import regex_parser as patterns
@@ -175,7 +175,7 @@ class Compiler:
             *self.objects(schema, resolver, draft),
             *self.arrays(schema, resolver, draft),
         ]
-        return both(parts)
+        return and_(parts)
 
     def types(self, schema: dict[str, Any]) -> Formula:
         if "type" not in schema:
@@ -183,7 +183,7 @@ class Compiler:
         wanted = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         plain = kinds(kind for name in wanted if name != "integer" for kind in known_type(name))
         if "integer" in wanted and "number" not in wanted:
-            return either([both([kinds(["number"]), leaf("multiple", Decimal(1))]), plain])
+            return or_([and_([kinds(["number"]), leaf("multiple", Decimal(1))]), plain])
         return plain
 
     def values(self, schema: dict[str, Any], draft: int) -> Formula:
@@ -192,7 +192,7 @@ class Compiler:
             found.append(self.among([schema["const"]]))
         if "enum" in schema:
             found.append(self.among(schema["enum"]))
-        return both(found)
+        return and_(found)
 
     def among(self, values: Sequence[Any]) -> Formula:
         """The value is equal to one of these, as JSON Schema means it: 1 and 1.0 are."""
@@ -202,25 +202,25 @@ class Compiler:
         found = [kinds(words[v] for v in values if v is None or isinstance(v, bool))]
         if texts:
             found.append(
-                both(
+                and_(
                     [
                         kinds(["string"]),
-                        leaf("text", regex.either(regex.whole(regex.literal(t)) for t in texts)),
+                        leaf("text", regex.or_(regex.anchored(regex.literal(t)) for t in texts)),
                     ]
                 )
             )
         if amounts:
-            found.append(both([kinds(["number"]), leaf("among", frozenset(amounts))]))
+            found.append(and_([kinds(["number"]), leaf("among", frozenset(amounts))]))
         for value in values:
             if isinstance(value, list):
                 items = Items(tuple(self.constant(item) for item in value), None)
                 length = leaf("length", len(value), len(value), 0)
-                found.append(both([kinds(["array"]), leaf("items", items), length]))
+                found.append(and_([kinds(["array"]), leaf("items", items), length]))
             elif isinstance(value, dict):
                 named = {name: self.constant(item) for name, item in value.items()}
                 members = leaf("members", Members(named, (), self.place(False, self._resolver)))
-                found.append(both([kinds(["object"]), members, *(leaf("required", name) for name in value)]))
-        return either(found)
+                found.append(and_([kinds(["object"]), members, *(leaf("required", name) for name in value)]))
+        return or_(found)
 
     def constant(self, value: Any) -> int:
         return self.place({"enum": [value]}, self._resolver)
@@ -237,7 +237,7 @@ class Compiler:
         if "multipleOf" in schema:
             of = number(schema["multipleOf"]).normalize()
             found.append(leaf("multiple", of) if of > 0 else NO)
-        return both(found)
+        return and_(found)
 
     def strings(self, schema: dict[str, Any]) -> Formula:
         found = []
@@ -246,7 +246,10 @@ class Compiler:
             if most is not None and most < least:
                 return kinds(set(TYPES) - {"string", "boolean"} | {"true", "false"})
             found.append(
-                leaf("text", regex.whole(regex.repeat(regex.ANY, least, None if most is None else int(most))))
+                leaf(
+                    "text",
+                    regex.anchored(regex.repeat(regex.ANY, least, None if most is None else int(most))),
+                )
             )
         if "pattern" in schema:
             found.append(self.pattern(schema["pattern"]))
@@ -256,7 +259,7 @@ class Compiler:
                 found.append(leaf("text", term))
             elif schema["format"] in formats.DECLINED:
                 found.append(self.decline(f"format {schema['format']}", "string"))
-        return both(found)
+        return and_(found)
 
     def pattern(self, pattern: str) -> Formula:
         try:
@@ -280,21 +283,21 @@ class Compiler:
         if "allOf" in schema:
             found += [inner(sub) for sub in schema["allOf"]]
         if "anyOf" in schema:
-            found.append(either(inner(sub) for sub in schema["anyOf"]))
+            found.append(or_(inner(sub) for sub in schema["anyOf"]))
         if "oneOf" in schema:
             few = len(schema["oneOf"]) <= MOST_ALTERNATIVES
             alternatives = [inner(sub) for sub in schema["oneOf"]]
             found.append(
-                exactly_one(alternatives) if few else both([either(alternatives), self.decline("oneOf")])
+                exactly_one(alternatives) if few else and_([or_(alternatives), self.decline("oneOf")])
             )
         if "not" in schema:
-            found.append(unless(inner(schema["not"])))
+            found.append(not_(inner(schema["not"])))
         if "if" in schema and draft >= 7:
             condition = inner(schema["if"])
             if "then" in schema:
-                found.append(either([unless(condition), inner(schema["then"])]))
+                found.append(or_([not_(condition), inner(schema["then"])]))
             if "else" in schema:
-                found.append(either([condition, inner(schema["else"])]))
+                found.append(or_([condition, inner(schema["else"])]))
         return found
 
     def reference(self, to: Any, resolver: Any, dynamic: bool = False) -> Formula:
@@ -342,17 +345,17 @@ class Compiler:
         other_kinds = kinds(KINDS_BUT_OBJECT)  # a leaf says nothing of them, and its negation would
         for name, wanted in dependent.items():
             found.append(
-                either(
+                or_(
                     [
                         other_kinds,
-                        unless(leaf("required", name)),
-                        both(leaf("required", other) for other in wanted),
+                        not_(leaf("required", name)),
+                        and_(leaf("required", other) for other in wanted),
                     ]
                 )
             )
         for name, sub in schemas.items():
             found.append(
-                either([other_kinds, unless(leaf("required", name)), self.formula(self.place(sub, resolver))])
+                or_([other_kinds, not_(leaf("required", name)), self.formula(self.place(sub, resolver))])
             )
         if draft >= 2019 and schema.get("unevaluatedProperties") not in (None, True, {}):
             found.append(self.decline("unevaluatedProperties", "object"))

@@ -1,6 +1,6 @@
 """A schema as a formula: *and*, *or*, *not*, *exactly one* over assertions about one value.
 
-    f = both([kinds({"string"}), leaf("text", search("^a"))])
+    f = and_([kinds({"string"}), leaf("text", search("^a"))])
     of_kind(f, "string")        # the assertion about strings that is left
     of_kind(f, "null")          # NO
 
@@ -11,6 +11,8 @@ stands for what no automaton here can say: the language is then too large, never
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+
+from solver.tasks.languages.boolean import BooleanAlgebra
 
 KINDS = ("null", "true", "false", "number", "string", "array", "object")
 TYPES = {"null": ("null",), "boolean": ("true", "false")} | {
@@ -74,42 +76,8 @@ def kinds(allowed: Iterable[str]) -> Formula:
     return YES if chosen >= set(KINDS) else leaf("kinds", chosen)
 
 
-def both(parts: Iterable[Formula]) -> Formula:
-    """Conjunction, in the order given."""
-    kept: dict[Formula, None] = {}
-    for part in parts:
-        several: tuple[Formula, ...] = part.parts if part.op == "and" else (part,)
-        for one in several:
-            if one is NO:
-                return NO
-            if one is not YES:
-                kept[one] = None
-    if any(part.op == "not" and part.parts[0] in kept for part in kept):
-        return NO
-    return _formula("and", tuple(kept)) if len(kept) > 1 else next(iter(kept), YES)
-
-
-def either(parts: Iterable[Formula]) -> Formula:
-    """Disjunction."""
-    kept: dict[Formula, None] = {}
-    for part in parts:
-        several: tuple[Formula, ...] = part.parts if part.op == "or" else (part,)
-        for one in several:
-            if one is YES:
-                return YES
-            if one is not NO:
-                kept[one] = None
-    if any(part.op == "not" and part.parts[0] in kept for part in kept):
-        return YES
-    return _formula("or", tuple(kept)) if len(kept) > 1 else next(iter(kept), NO)
-
-
-def unless(part: Formula) -> Formula:
-    """Negation."""
-    if part.op == "not":
-        inner: Formula = part.parts[0]
-        return inner
-    return {YES: NO, NO: YES, MAYBE: MAYBE}.get(part) or _formula("not", (part,))
+_ALGEBRA = BooleanAlgebra(YES, NO, _formula, unknown=MAYBE)
+and_, or_, not_ = _ALGEBRA.and_, _ALGEBRA.or_, _ALGEBRA.not_
 
 
 def exactly_one(parts: Iterable[Formula]) -> Formula:
@@ -119,7 +87,7 @@ def exactly_one(parts: Iterable[Formula]) -> Formula:
     if len(sure) > 1:
         return NO
     if sure:
-        return both(unless(part) for part in rest if part is not YES)
+        return and_(not_(part) for part in rest if part is not YES)
     if len(rest) < 2:
         return rest[0] if rest else NO
     return _formula("one", tuple(sorted(rest, key=lambda part: part.number)))
@@ -135,11 +103,11 @@ def rewrite(formula: Formula, change: Callable[[Formula], Formula]) -> Formula:
             if f.op == "leaf":
                 found = change(f)
             elif f.op == "and":
-                found = both(map(visit, f.parts))
+                found = and_(map(visit, f.parts))
             elif f.op == "or":
-                found = either(map(visit, f.parts))
+                found = or_(map(visit, f.parts))
             elif f.op == "not":
-                found = unless(visit(f.parts[0]))
+                found = not_(visit(f.parts[0]))
             elif f.op == "one":
                 found = exactly_one(map(visit, f.parts))
             else:

@@ -25,13 +25,13 @@ from solver.tasks.json_schema.formula import (
     NO,
     YES,
     Formula,
-    both,
-    either,
+    and_,
     leaf,
     leaves,
+    not_,
     of_kind,
+    or_,
     rewrite,
-    unless,
 )
 from solver.tasks.json_schema.numbers import number_fragment
 from solver.tasks.languages import regex
@@ -88,8 +88,8 @@ class Plan:
     @cached_property
     def unknown(self) -> regex.Term:
         """The names that are not among them."""
-        known = regex.either(regex.whole(regex.literal(name)) for name in self.names)
-        return regex.both((~known, regex.whole(regex.repeat(regex.ANY, 0, None))))
+        known = regex.or_(regex.anchored(regex.literal(name)) for name in self.names)
+        return regex.and_((~known, regex.anchored(regex.repeat(regex.ANY, 0, None))))
 
 
 class Values:
@@ -190,7 +190,7 @@ class Values:
         if formula is NO:
             return []
         term = self.text(formula)
-        words = regex.words(term, MOST_WORDS)
+        words = regex.as_literals(term, MOST_WORDS)
         if words is not None:
             return [
                 Move(spelled(tuple(json.dumps(word, ensure_ascii=False).encode() for word in sorted(words))))
@@ -200,9 +200,9 @@ class Values:
     def at_text(self, term: regex.Term) -> list[Move]:
         """The rest of a string. Where the automaton of all of them would be too large: those that begin with what the patterns
         look for, and where that is too large as well, any."""
-        for one in (term, regex.narrowed(term), ALL_TEXT):
+        for one in (term, regex.under_approximation(term), ALL_TEXT):
             try:
-                return [Move(text_fragment(regex.begin(one), self.most, quoted=True))]
+                return [Move(text_fragment(regex.start_state(one), self.most, quoted=True))]
             except TooLargeError:
                 self.compiler.decline("pattern", "string")
                 self.narrow = self.narrow or one is term
@@ -214,14 +214,14 @@ class Values:
         if op == "leaf":
             return shortened(parts[1], self.most)
         if op == "not":
-            return regex.both((ALL_TEXT, ~self.text(parts[0], not doubt)))
+            return regex.and_((ALL_TEXT, ~self.text(parts[0], not doubt)))
         if op == "and":
-            return regex.both(self.text(part, doubt) for part in parts)
+            return regex.and_(self.text(part, doubt) for part in parts)
         if op == "or":
-            return regex.either(self.text(part, doubt) for part in parts)
+            return regex.or_(self.text(part, doubt) for part in parts)
         if op == "one":
-            return regex.either(
-                regex.both(
+            return regex.or_(
+                regex.and_(
                     [
                         self.text(part, doubt),
                         *(~self.text(other, not doubt) for other in parts if other is not part),
@@ -309,10 +309,10 @@ class Values:
         self, plan: Plan, left: Formula, term: regex.Term, subs: tuple[tuple[Formula, Any], ...]
     ) -> list[Move]:
         try:
-            piece = text_fragment(regex.begin(term), self.most, quoted=True)
+            piece = text_fragment(regex.start_state(term), self.most, quoted=True)
         except TooLargeError:
             self.compiler.decline("patternProperties", "object")
-            piece = text_fragment(regex.begin(ALL_TEXT), self.most, quoted=True)
+            piece = text_fragment(regex.start_state(ALL_TEXT), self.most, quoted=True)
         return [Move(piece, goto=Place("colon", plan, left, self.remember(dict(subs))))]
 
     def remember(self, subs: Mapping[Formula, Any]) -> int:
@@ -378,7 +378,7 @@ class Values:
         found = []
         for answers in product((True, False), repeat=len(tests)):
             answer = dict(zip(tests, answers, strict=True))
-            term = regex.both([plan.unknown, *(t if yes else ~t for t, yes in answer.items())])
+            term = regex.and_([plan.unknown, *(t if yes else ~t for t, yes in answer.items())])
             subs = tuple((f, self.class_subs(f, answer)) for f in about)
             if term is not regex.NEVER and not self.refused(left, dict(subs)):
                 found.append((term, subs))
@@ -426,7 +426,7 @@ class Values:
                 left,
                 lambda f: MAYBE if doubtful & set(asked[f] if isinstance(asked[f], tuple) else ()) else f,
             )
-            value = both(self.compiler.formula(p) for p in needed)
+            value = and_(self.compiler.formula(p) for p in needed)
             asked = {f: asked.get(f, ()) for f in leaves(here)}
             then = rewrite(here, lambda f: moved(f, asked[f], frozenset(needed), frozenset()))
             return [(value, then)] if then is not NO and value is not NO else []
@@ -437,13 +437,13 @@ class Values:
             then = after(true, false)
             if then is not NO:
                 says = [
-                    self.compiler.formula(p) if p in true else unless(self.compiler.formula(p)) for p in free
+                    self.compiler.formula(p) if p in true else not_(self.compiler.formula(p)) for p in free
                 ]
-                found.setdefault(then, []).append(both(says))
+                found.setdefault(then, []).append(and_(says))
         must = [self.compiler.formula(p) for p in needed]
         every = 2 ** len(free)
         result = [
-            (both([*must, YES if len(ways) == every else either(ways)]), then) for then, ways in found.items()
+            (and_([*must, YES if len(ways) == every else or_(ways)]), then) for then, ways in found.items()
         ]
         return [(value, then) for value, then in result if value is not NO]
 
@@ -464,7 +464,7 @@ def merged(lists: Sequence[Sequence[str]]) -> list[str]:
     return found
 
 
-ALL_TEXT = regex.whole(regex.repeat(regex.ANY, 0, None))
+ALL_TEXT = regex.anchored(regex.repeat(regex.ANY, 0, None))
 
 
 def item_subs(f: Formula, at: int) -> tuple[int, ...]:
@@ -519,9 +519,10 @@ def finished(f: Formula) -> Formula:
 
 def shortened(term: regex.Term, most: int) -> regex.Term:
     """The term with upper bounds that a block of ``most`` bytes cannot reach left out."""
-    if term.kind == "repeat":
-        part, least, high = term.parts
-        return regex.repeat(part, least, None if high is not None and high >= most else high)
-    if term.kind == "then":
-        return regex.then(shortened(term.parts[0], most), shortened(term.parts[1], most))
-    return term
+    match term:
+        case regex.Repeat(part, low, high):
+            return regex.repeat(part, low, None if high is not None and high >= most else high)
+        case regex.Concat(first, rest):
+            return regex.concat(shortened(first, most), shortened(rest, most))
+        case _:
+            return term

@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from solver.tasks.json_schema.formula import NO, Formula, both, of_kind, rewrite
+from solver.tasks.json_schema.formula import NO, Formula, and_, of_kind, rewrite
 from solver.tasks.json_schema.grammar import Plan, Values
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import Fragment
@@ -33,7 +33,7 @@ def alternatives(formula: Formula) -> list[Formula]:
         for at, part in enumerate(formula.parts):
             if part.op in ("or", "one"):
                 rest = formula.parts[:at], formula.parts[at + 1 :]
-                return [sub for one in part.parts for sub in alternatives(both((*rest[0], one, *rest[1])))]
+                return [sub for one in part.parts for sub in alternatives(and_((*rest[0], one, *rest[1])))]
     return [] if formula is NO else [formula]
 
 
@@ -50,7 +50,7 @@ def only_text(values: Values, formula: Formula) -> bytes | None:
     )
     if kinds != ["string"]:
         return None
-    words = regex.words(values.text(of_kind(formula, "string")), 1)
+    words = regex.as_literals(values.text(of_kind(formula, "string")), 1)
     return json.dumps(min(words), ensure_ascii=False).encode() if words else None
 
 

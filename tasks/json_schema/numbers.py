@@ -1,6 +1,6 @@
 """JSON numbers under bounds, multiples and enumerations, as an automaton over their digits.
 
-    fragment = number_fragment(of_kind(both([leaf("multiple", Decimal(1)), leaf("compare", ">=", Decimal(10))]), "number"), 40)
+    fragment = number_fragment(of_kind(and_([leaf("multiple", Decimal(1)), leaf("compare", ">=", Decimal(10))]), "number"), 40)
 
 Each assertion follows the digits with a small state of its own; at the end each is true or false and the formula decides.
 An exponent is written as Python writes it: one digit before the point, e-05 and below, e+16 and above.

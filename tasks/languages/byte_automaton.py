@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.tasks.errors import SolverError
-from solver.tasks.languages.regex import Ranges, Term, accepts, branches
+from solver.tasks.languages.regex import Ranges, Term, accepts, transitions
 
 Ints = NDArray[np.int32]
 MOST_STATES = 20_000  # of one fragment
@@ -229,7 +229,7 @@ def text_fragment(start: Term, most: int, quoted: bool) -> Fragment:
         work += state.size * (1 + len(state.firsts))
         if work > MOST_WORK:
             raise TooLargeError("a pattern that takes too long to follow")
-        for ranges, target in branches(state):
+        for ranges, target in transitions(state):
             mask = 0
             for lo, hi in ranges:
                 if lo < 128:

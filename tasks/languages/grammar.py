@@ -53,7 +53,7 @@ class Regex:
 
     def moves(self, node: Hashable) -> Sequence[Move]:
         assert isinstance(node, regex.Term)
-        return (Move(text_fragment(regex.begin(node), 1 << 16, quoted=False)),)
+        return (Move(text_fragment(regex.start_state(node), 1 << 16, quoted=False)),)
 
     def loose(self, node: Hashable) -> bool:
         return False

@@ -1,11 +1,14 @@
-"""Regular expressions as terms whose derivatives are the states of an automaton.
+"""Regular expressions as terms whose Brzozowski derivatives are the states of an automaton.
 
-    r = search("^[a-z]+$")                # patterns.py: the strings in which a pattern is found
-    matches(r & ~literal("null"), "abc")  # True; intersection and complement are as cheap as union
+    >>> from solver.tasks.languages.regex_parser import search
+    >>> lowercase = search("^[a-z]+$")          # the strings in which a pattern is found
+    >>> matches(lowercase & ~anchored(literal("null")), "abc")
+    True
 
-A term denotes a set of code-point sequences; ``derivative(r, c)`` is the set of what may follow c (Brzozowski 1964; Owens,
-Reppy and Turon, "Regular-expression derivatives re-examined", 2009). Terms are interned and kept in a normal form, so that
-equal states are mostly the same object. Anchors are two extra symbols, START and END, that stand around every subject.
+A term denotes a set of code-point sequences; ``derivative(r, c)`` is the set of sequences that may follow c (Brzozowski 1964;
+Owens, Reppy and Turon, "Regular-expression derivatives re-examined", 2009). Intersection and complement are as cheap as union.
+Terms are interned in a normal form, so that most equal states are the same object. Anchors are two extra symbols, START and
+END, placed around every subject.
 """
 
 from __future__ import annotations
@@ -15,7 +18,10 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from operator import attrgetter
+from typing import Any, ClassVar, TypeVar
+
+from solver.tasks.languages.boolean import BooleanAlgebra
 
 LAST = 0x10FFFF
 START, END = LAST + 1, LAST + 2  # the anchors' symbols
@@ -23,282 +29,318 @@ Ranges = tuple[tuple[int, int], ...]  # disjoint, ascending, inclusive
 
 
 class Term:
-    """One interned regular expression. kind and parts say which; ``nullable``: whether it has the empty sequence; ``size``: how
-    many terms it is made of, repeated ones counted again."""
+    """An interned regular expression; its class is the kind.
 
-    __slots__ = ("firsts", "kind", "nullable", "number", "parts", "size")
+    Attributes:
+        nullable: whether it contains the empty sequence.
+        firsts: sets of symbols; symbols in the same sets have the same derivative.
+        number: order of creation.
+        size: number of terms it is made of, repeated ones included.
+    """
+
+    __slots__ = ("firsts", "nullable", "number", "size")
+    __match_args__: tuple[str, ...] = ()
+    op: ClassVar[str] = "atom"
+    parts: tuple[Any, ...] = ()  # operands of And, Or and Not
 
     def __init__(
-        self, kind: str, parts: tuple[Any, ...], nullable: bool, firsts: frozenset[Ranges], number: int
+        self, number: int, nullable: bool, firsts: frozenset[Ranges], size: int, *fields: Any
     ) -> None:
-        self.kind, self.parts, self.nullable, self.firsts, self.number = kind, parts, nullable, firsts, number
-        self.size: int = 1 + sum(part.size for part in parts if isinstance(part, Term))
+        self.number, self.nullable, self.firsts, self.size = number, nullable, firsts, size
+        for name, value in zip(self.__match_args__, fields, strict=True):
+            setattr(self, name, value)
 
-    def __and__(self, other: Term) -> Term:
-        return both((self, other))
+    def __and__(self, term: Term) -> Term:
+        return and_((self, term))
 
-    def __or__(self, other: Term) -> Term:
-        return either((self, other))
+    def __or__(self, term: Term) -> Term:
+        return or_((self, term))
 
     def __invert__(self) -> Term:
-        return without(self)
+        return not_(self)
 
     def __repr__(self) -> str:
-        return f"{self.kind}{self.parts!r}"
+        fields = ", ".join(repr(getattr(self, name)) for name in self.__match_args__)
+        return f"{type(self).__name__}({fields})"
 
 
-_TERMS: dict[tuple, Term] = {}  # type: ignore[type-arg]
+class Never(Term):
+    """The empty set."""
+
+    __slots__ = ()
 
 
-def _term(kind: str, parts: tuple, nullable: bool, firsts: frozenset[Ranges]) -> Term:  # type: ignore[type-arg]
-    key = (kind, *(part.number if isinstance(part, Term) else part for part in parts))
-    found = _TERMS.get(key)
-    if found is None:
-        found = _TERMS[key] = Term(kind, parts, nullable, firsts, len(_TERMS))
-    return found
+class Empty(Term):
+    """The empty sequence alone."""
+
+    __slots__ = ()
 
 
-NEVER = _term("never", (), False, frozenset())
-NOTHING = _term("nothing", (), True, frozenset())  # the empty sequence
+class Symbols(Term):
+    """Any one symbol of ``ranges``."""
+
+    __slots__ = __match_args__ = ("ranges",)
+    ranges: Ranges
 
 
-def chars(ranges: Ranges) -> Term:
+class Concat(Term):
+    """``first`` followed by ``rest``."""
+
+    __slots__ = __match_args__ = ("first", "rest")
+    first: Term
+    rest: Term
+
+
+class Repeat(Term):
+    """``part`` repeated from ``low`` to ``high`` times (None: any number)."""
+
+    __slots__ = __match_args__ = ("part", "low", "high")  # the order of the fields
+    part: Term
+    low: int
+    high: int | None
+
+
+class And(Term):
+    """Intersection of ``parts``."""
+
+    __slots__ = __match_args__ = ("parts",)
+    op = "and"
+    parts: tuple[Term, ...]
+
+
+class Or(Term):
+    """Union of ``parts``."""
+
+    __slots__ = __match_args__ = ("parts",)
+    op = "or"
+    parts: tuple[Term, ...]
+
+
+class Not(Term):
+    """Complement of ``parts[0]`` among all sequences."""
+
+    __slots__ = __match_args__ = ("parts",)
+    op = "not"
+    parts: tuple[Term]
+
+
+T = TypeVar("T", bound=Term)
+_TERMS: dict[tuple[Any, ...], Term] = {}
+
+
+def _intern(
+    kind: type[T], nullable: bool, firsts: frozenset[Ranges], children: tuple[Term, ...], *fields: Any
+) -> T:
+    """The one term of this kind with these fields."""
+    term: Any = _TERMS.get((kind, *fields))
+    if term is None:
+        size = 1 + sum(child.size for child in children)
+        term = _TERMS[kind, *fields] = kind(len(_TERMS), nullable, firsts, size, *fields)
+    return term  # type: ignore[no-any-return]  # the key holds the kind
+
+
+def _intern_boolean(op: str, parts: tuple[Term, ...]) -> Term:
+    firsts = frozenset[Ranges]().union(*(part.firsts for part in parts))
+    match op:
+        case "and":
+            return _intern(And, all(part.nullable for part in parts), firsts, parts, parts)
+        case "or":
+            return _intern(Or, any(part.nullable for part in parts), firsts, parts, parts)
+        case _:
+            return _intern(Not, not parts[0].nullable, firsts, parts, parts)
+
+
+def _arrange(op: str, operands: dict[Term, None]) -> dict[Term, None]:
+    """Operands in the order of their creation; in a union, all sets of symbols are merged into one."""
+    if op == "or":
+        sets = [part for part in operands if type(part) is Symbols]
+        if sets:
+            merged = symbols(union(pair for part in sets for pair in part.ranges))
+            operands = {part: None for part in operands if type(part) is not Symbols} | {merged: None}
+    return dict.fromkeys(sorted(operands, key=attrgetter("number"))) if len(operands) > 1 else operands
+
+
+NEVER: Term = _intern(Never, False, frozenset(), ())
+EMPTY: Term = _intern(Empty, True, frozenset(), ())
+
+
+def symbols(ranges: Ranges) -> Term:
     """One symbol out of ``ranges``."""
-    return _term("chars", (ranges,), False, frozenset([ranges])) if ranges else NEVER
+    return _intern(Symbols, False, frozenset([ranges]), (), ranges) if ranges else NEVER
 
 
-EVERYTHING = _term("repeat", (chars(((0, END),)), 0, None), True, frozenset([((0, END),)]))
-ANY = chars(((0, LAST),))  # any one code point
+_SYMBOL = symbols(((0, END),))
+EVERYTHING: Term = _intern(Repeat, True, _SYMBOL.firsts, (_SYMBOL,), _SYMBOL, 0, None)
+ANY = symbols(((0, LAST),))  # any one code point
+
+_ALGEBRA = BooleanAlgebra(EVERYTHING, NEVER, _intern_boolean, _arrange)
+and_, or_, not_ = _ALGEBRA.and_, _ALGEBRA.or_, _ALGEBRA.not_
 
 
-def then(first: Term, second: Term) -> Term:
-    """Concatenation."""
-    if NEVER in (first, second):
+def concat(first: Term, second: Term) -> Term:
+    """``first`` followed by ``second``, nested to the right so that equal sequences have one form."""
+    if first is NEVER or second is NEVER:
         return NEVER
-    if first is NOTHING:
+    if first is EMPTY:
         return second
-    if second is NOTHING:
+    if second is EMPTY:
         return first
-    if first.kind == "then":  # to the right, so that equal ones look equal
-        return then(first.parts[0], then(first.parts[1], second))
+    if isinstance(first, Concat):
+        return concat(first.first, concat(first.rest, second))
     if first is EVERYTHING and (
-        second is EVERYTHING or (second.kind == "then" and second.parts[0] is EVERYTHING)
+        second is EVERYTHING or (isinstance(second, Concat) and second.first is EVERYTHING)
     ):
         return second
     firsts = first.firsts | second.firsts if first.nullable else first.firsts
-    return _term("then", (first, second), first.nullable and second.nullable, firsts)
+    nullable = first.nullable and second.nullable
+    return _intern(Concat, nullable, firsts, (first, second), first, second)
 
 
-def either(parts: Iterable[Term]) -> Term:
-    """Union."""
-    kept: dict[Term, None] = {}
-    symbols: list[tuple[int, int]] = []
-    for part in parts:
-        several: tuple[Term, ...] = part.parts if part.kind == "either" else (part,)
-        for one in several:
-            if one is EVERYTHING:
-                return EVERYTHING
-            if one.kind == "chars":
-                symbols += one.parts[0]
-            elif one is not NEVER:
-                kept[one] = None
-    if symbols:
-        kept[chars(union(symbols))] = None
-    if any(part.kind == "without" and part.parts[0] in kept for part in kept):
-        return EVERYTHING
-    ordered = tuple(sorted(kept, key=lambda part: part.number))
-    if len(ordered) < 2:
-        return ordered[0] if ordered else NEVER
-    return _term(
-        "either", ordered, any(p.nullable for p in ordered), frozenset().union(*(p.firsts for p in ordered))
-    )
-
-
-def both(parts: Iterable[Term]) -> Term:
-    """Intersection."""
-    kept: dict[Term, None] = {}
-    for part in parts:
-        several: tuple[Term, ...] = part.parts if part.kind == "both" else (part,)
-        for one in several:
-            if one is NEVER:
-                return NEVER
-            if one is not EVERYTHING:
-                kept[one] = None
-    if any(part.kind == "without" and part.parts[0] in kept for part in kept):
-        return NEVER
-    ordered = tuple(sorted(kept, key=lambda part: part.number))
-    if len(ordered) < 2:
-        return ordered[0] if ordered else EVERYTHING
-    return _term(
-        "both", ordered, all(p.nullable for p in ordered), frozenset().union(*(p.firsts for p in ordered))
-    )
-
-
-def without(part: Term) -> Term:
-    """Complement, among all sequences."""
-    if part.kind == "without":
-        inner: Term = part.parts[0]
-        return inner
+def repeat(part: Term, low: int, high: int | None) -> Term:
+    """``part`` from ``low`` to ``high`` times (None: any number). Counts are kept as counts."""
+    if high == 0 or part is EMPTY:
+        return EMPTY
     if part is NEVER:
-        return EVERYTHING
-    if part is EVERYTHING:
-        return NEVER
-    return _term("without", (part,), not part.nullable, part.firsts)
-
-
-def repeat(part: Term, least: int, most: int | None) -> Term:
-    """``part`` from ``least`` to ``most`` times (None: without end). Counts are kept as counts."""
-    if most == 0 or part is NOTHING:
-        return NOTHING
-    if part is NEVER:
-        return NOTHING if least == 0 else NEVER
-    if (least, most) == (1, 1):
+        return EMPTY if low == 0 else NEVER
+    if (low, high) == (1, 1):
         return part
-    if (
-        most is None
-        and least == 0
-        and part.kind == "repeat"
-        and part.parts[1] in (0, 1)
-        and part.parts[2] is None
-    ):
-        return repeat(part.parts[0], 0, None)
+    if (low, high) == (0, None) and isinstance(part, Repeat) and part.low in (0, 1) and part.high is None:
+        return repeat(part.part, 0, None)
     if part.nullable:
-        least = 0
-    return _term("repeat", (part, least, most), least == 0, part.firsts)
+        low = 0
+    return _intern(Repeat, low == 0, part.firsts, (part,), part, low, high)
 
 
 def literal(text: str) -> Term:
     """The one string ``text``."""
-    found = NOTHING
-    for c in reversed(text):
-        found = then(chars(((ord(c), ord(c)),)), found)
-    return found
+    term = EMPTY
+    for char in reversed(text):
+        term = concat(symbols(((ord(char), ord(char)),)), term)
+    return term
 
 
-def whole(term: Term) -> Term:
-    """``term`` as a whole subject, between its anchors."""
-    return then(chars(((START, START),)), then(term, chars(((END, END),))))
+def anchored(term: Term) -> Term:
+    """The subjects that are as a whole in ``term``: START and END around it."""
+    return concat(symbols(((START, START),)), concat(term, symbols(((END, END),))))
 
 
 @lru_cache(maxsize=1 << 17)
 def derivative(term: Term, symbol: int) -> Term:
-    """What may follow ``symbol``."""
-    kind, parts = term.kind, term.parts
-    if kind == "chars":
-        return NOTHING if holds(parts[0], symbol) else NEVER
-    if kind == "then":
-        first = then(derivative(parts[0], symbol), parts[1])
-        return either((first, derivative(parts[1], symbol))) if parts[0].nullable else first
-    if kind == "either":
-        return either(derivative(part, symbol) for part in parts)
-    if kind == "both":
-        return both(derivative(part, symbol) for part in parts)
-    if kind == "without":
-        return without(derivative(parts[0], symbol))
-    if kind == "repeat":
-        part, least, most = parts
-        if term is EVERYTHING:
-            return EVERYTHING
-        return then(
-            derivative(part, symbol), repeat(part, max(0, least - 1), None if most is None else most - 1)
-        )
-    return NEVER
+    """The set of sequences that may follow ``symbol`` in ``term``."""
+    match term:
+        case Concat():
+            after_first = concat(derivative(term.first, symbol), term.rest)
+            return or_((after_first, derivative(term.rest, symbol))) if term.first.nullable else after_first
+        case Symbols():
+            return EMPTY if in_ranges(term.ranges, symbol) else NEVER
+        case Or():
+            return or_(derivative(part, symbol) for part in term.parts)
+        case And():
+            return and_(derivative(part, symbol) for part in term.parts)
+        case Not():
+            return not_(derivative(term.parts[0], symbol))
+        case Repeat() if term is not EVERYTHING:
+            high = None if term.high is None else term.high - 1
+            return concat(derivative(term.part, symbol), repeat(term.part, max(0, term.low - 1), high))
+        case _:
+            return EVERYTHING if term is EVERYTHING else NEVER
 
 
-def begin(term: Term) -> Term:
+def start_state(term: Term) -> Term:
     """The state before the first code point of a subject."""
     return derivative(term, START)
 
 
 def accepts(state: Term) -> bool:
-    """Whether the subject may end here."""
+    """Whether the subject may end in ``state``."""
     return derivative(state, END).nullable
 
 
 def matches(term: Term, text: str) -> bool:
-    """Whether ``text`` is one of the subjects."""
-    state = begin(term)
-    for c in text:
-        state = derivative(state, ord(c))
+    """Whether ``text`` is one of the subjects of ``term``."""
+    state = start_state(term)
+    for char in text:
+        state = derivative(state, ord(char))
     return accepts(state)
 
 
-def branches(state: Term) -> list[tuple[Ranges, Term]]:
-    """The derivatives by code points: disjoint ranges that cover everything which leads on, each with where it leads."""
-    edges = sorted(
-        {
-            0,
-            LAST + 1,
-            *(at for ranges in state.firsts for lo, hi in ranges for at in (lo, hi + 1) if at <= LAST),
-        }
-    )
+def transitions(state: Term) -> list[tuple[Ranges, Term]]:
+    """The derivatives of ``state`` by code points, as (ranges, target); ranges are disjoint, dead targets are left out."""
+    bounds = {bound for ranges in state.firsts for low, high in ranges for bound in (low, high + 1)}
+    edges = sorted({0, LAST + 1, *(bound for bound in bounds if bound <= LAST)})
+    # Code points in the same sets of ``firsts`` have the same derivative: one is computed per group.
     groups: dict[tuple[bool, ...], list[tuple[int, int]]] = {}
     firsts = list(state.firsts)
-    for lo, hi in pairwise(edges):
-        groups.setdefault(tuple(holds(ranges, lo) for ranges in firsts), []).append((lo, hi - 1))
-    found: dict[Term, list[tuple[int, int]]] = {}
+    for low, high in pairwise(edges):
+        groups.setdefault(tuple(in_ranges(ranges, low) for ranges in firsts), []).append((low, high - 1))
+    by_target: dict[Term, list[tuple[int, int]]] = {}
     for group in groups.values():
         target = derivative(state, group[0][0])
         if target is not NEVER:
-            found.setdefault(target, []).extend(group)
-    return [(union(group), target) for target, group in found.items()]
+            by_target.setdefault(target, []).extend(group)
+    return [(union(group), target) for target, group in by_target.items()]
 
 
-def narrowed(term: Term) -> Term:
-    """Fewer subjects, and often far fewer states: what may be found anywhere is found at the beginning."""
-    if term.kind == "then" and term.parts[0] is EVERYTHING:
-        start = chars(((START, START),))
-        return then(repeat(start, 0, 1), term.parts[1])
-    if term.kind in ("both", "either"):
-        return (both if term.kind == "both" else either)(map(narrowed, term.parts))
-    return term
+def under_approximation(term: Term) -> Term:
+    """A subset of ``term`` with far fewer states: an unanchored pattern is anchored at the start."""
+    match term:
+        case Concat() if term.first is EVERYTHING:
+            return concat(repeat(symbols(((START, START),)), 0, 1), term.rest)
+        case And():
+            return and_(map(under_approximation, term.parts))
+        case Or():
+            return or_(map(under_approximation, term.parts))
+        case _:
+            return term
 
 
-def words(term: Term, most: int) -> list[str] | None:
-    """The strings of a whole term (see :func:`whole`) that is plainly a list of literals; None where it is not, or longer."""
-    if term.kind == "either":
-        found = [words(part, most) for part in term.parts]
-        return (
-            [word for part in found for word in part or ()]
-            if len(found) <= most and None not in found
-            else None
-        )
-    text: list[str] = []
-    while term.kind == "then":
-        first = term.parts[0]
-        if first.kind != "chars" or len(first.parts[0]) != 1 or first.parts[0][0][0] != first.parts[0][0][1]:
+def as_literals(term: Term, limit: int) -> list[str] | None:
+    """The strings of an :func:`anchored` term that is a plain list of at most ``limit`` literals; None for others."""
+    if isinstance(term, Or):
+        lists = [as_literals(part, limit) for part in term.parts]
+        if len(lists) > limit or None in lists:
             return None
-        text.append(chr(symbol) if (symbol := first.parts[0][0][0]) <= LAST else "")
-        term = term.parts[1]
-    is_end = term.kind == "chars" and term.parts[0] == ((END, END),)
-    return ["".join(text)] if is_end and text and text[0] == "" else None
+        return [text for texts in lists for text in texts or ()]
+    chars: list[str] = []
+    while isinstance(term, Concat):
+        if not isinstance(term.first, Symbols) or len(term.first.ranges) != 1:
+            return None
+        ((low, high),) = term.first.ranges
+        if low != high:
+            return None
+        chars.append(chr(low) if low <= LAST else "")  # an anchor has no character
+        term = term.rest
+    is_end = isinstance(term, Symbols) and term.ranges == ((END, END),)
+    return ["".join(chars)] if is_end and chars and chars[0] == "" else None
 
 
 # Ranges
 
 
-def holds(ranges: Ranges, symbol: int) -> bool:
-    at = bisect_right(ranges, (symbol, sys.maxsize)) - 1
-    return at >= 0 and symbol <= ranges[at][1]
+def in_ranges(ranges: Ranges, symbol: int) -> bool:
+    """Whether ``symbol`` is in one of the ranges."""
+    index = bisect_right(ranges, (symbol, sys.maxsize)) - 1
+    return index >= 0 and symbol <= ranges[index][1]
 
 
 def union(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    found: list[tuple[int, int]] = []
-    for lo, hi in sorted(ranges):
-        if found and lo <= found[-1][1] + 1:
-            found[-1] = (found[-1][0], max(found[-1][1], hi))
+    """Ranges in any order, overlapping or not, as disjoint ascending ones."""
+    disjoint: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if disjoint and low <= disjoint[-1][1] + 1:
+            disjoint[-1] = (disjoint[-1][0], max(disjoint[-1][1], high))
         else:
-            found.append((lo, hi))
-    return tuple(found)
+            disjoint.append((low, high))
+    return tuple(disjoint)
 
 
 def inverse(ranges: Ranges) -> Ranges:
-    """All other code points."""
-    found, at = [], 0
-    for lo, hi in ranges:
-        if lo > at:
-            found.append((at, lo - 1))
-        at = hi + 1
-    if at <= LAST:
-        found.append((at, LAST))
-    return tuple(found)
+    """All code points that are not in ``ranges``."""
+    gaps, start = [], 0
+    for low, high in ranges:
+        if low > start:
+            gaps.append((start, low - 1))
+        start = high + 1
+    if start <= LAST:
+        gaps.append((start, LAST))
+    return tuple(gaps)

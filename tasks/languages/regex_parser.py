@@ -1,43 +1,46 @@
-"""Patterns: regular expressions as people write them, read into terms (regex.py).
+"""Reads regular expressions in ECMA 262 syntax, as JSON Schema has it, into terms.
 
-    search("^[a-z]+$")                    # the strings in which the pattern is found, ECMA 262 dialect
+    >>> from solver.tasks.languages.regex import matches
+    >>> matches(search("b+"), "abc"), matches(fullmatch("b+"), "abc")
+    (True, False)
 
-Python's syntax is accepted where it means the same. Lookahead is a term like others; lookbehind, backreferences and word
-boundaries are refused.
+Python's syntax is accepted where it means the same. Lookahead is a term like any other; lookbehind, backreferences and word
+boundaries raise PatternError.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import NoReturn
 
 from solver.tasks.errors import SolverError
 from solver.tasks.languages.regex import (
     ANY,
+    EMPTY,
     END,
     EVERYTHING,
     LAST,
-    NOTHING,
     START,
     Ranges,
     Term,
-    both,
-    chars,
-    either,
+    anchored,
+    and_,
+    concat,
     inverse,
+    not_,
+    or_,
     repeat,
-    then,
+    symbols,
     union,
-    whole,
-    without,
 )
 
-TOO_DEEP = 100  # groups in each other
+MAX_DEPTH = 100  # nested groups
 
 
 class PatternError(SolverError, ValueError):
-    """Not a pattern of this dialect, or one that no automaton can say (lookbehind, backreference, word boundary)."""
+    """A pattern that is malformed, or that no automaton can express (lookbehind, backreference, word boundary)."""
 
 
 DIGIT: Ranges = ((48, 57),)
@@ -46,16 +49,8 @@ SPACE: Ranges = union(
     (code, code)
     for code in (
         *range(9, 14),
-        32,
-        0xA0,
-        0x1680,
+        *map(ord, " \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"),
         *range(0x2000, 0x200B),
-        0x2028,
-        0x2029,
-        0x202F,
-        0x205F,
-        0x3000,
-        0xFEFF,
     )
 )
 DOT: Ranges = inverse(((10, 10), (13, 13), (0x2028, 0x2029)))
@@ -64,139 +59,169 @@ CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "0": 0}
 CATEGORIES = {"letter": "L", "alphabetic": "L", "lowercase_letter": "Ll", "uppercase_letter": "Lu", "number": "N"} | {
     "decimal_number": "Nd", "digit": "Nd", "punctuation": "P", "mark": "M", "symbol": "S", "separator": "Z", "other": "C"
 }  # fmt: skip
+QUANTIFIERS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+AT_START, AT_END = symbols(((START, START),)), symbols(((END, END),))
 
 
 @cache
 def category(name: str) -> Ranges:
-    """The code points of a general category, by its short or long name. Raises PatternError for other properties."""
+    """The code points of a general category, by its short or long name.
+
+    Raises:
+        PatternError: for any other Unicode property.
+    """
     name = name.split("=", 1)[1] if name.lower().startswith(("general_category=", "gc=")) else name
     short = CATEGORIES.get(name.lower(), name)
-    found = (
-        union((c, c) for c in range(LAST + 1) if unicodedata.category(chr(c)).startswith(short))
-        if len(short) < 3
-        else ()
-    )
-    if not found:
+    ranges: Ranges = ()
+    if len(short) < 3:
+        ranges = union((c, c) for c in range(LAST + 1) if unicodedata.category(chr(c)).startswith(short))
+    if not ranges:
         raise PatternError(f"the property {name} is not supported; general categories are (L, Lu, Nd, ...)")
-    return found
-
-
-# The parser
+    return ranges
 
 
 @lru_cache(maxsize=4096)
 def search(pattern: str) -> Term:
-    """The subjects in which ``pattern`` is found anywhere, as in JSON Schema. Raises PatternError, in one line."""
-    return Parser(pattern).parse()
+    """The subjects that contain a match of ``pattern``, as in JSON Schema.
+
+    Raises:
+        PatternError: if the pattern cannot be used; the message is one line.
+    """
+    return concat(EVERYTHING, RegexParser(pattern).alternatives(EVERYTHING, 0, last=True))
 
 
 @lru_cache(maxsize=4096)
 def fullmatch(pattern: str) -> Term:
-    """The subjects that ``pattern`` matches from beginning to end. Raises PatternError, in one line."""
-    return whole_of(Parser(pattern).alternatives(NOTHING, 0, last=True))
+    """The subjects that ``pattern`` matches from beginning to end.
+
+    Raises:
+        PatternError: if the pattern cannot be used; the message is one line.
+    """
+    term = RegexParser(pattern).alternatives(EMPTY, 0, last=True)
+    # The pattern's own anchors may consume START and END; the second operand requires exactly one of each.
+    inside = concat(repeat(AT_START, 0, 1), concat(term, repeat(AT_END, 0, 1)))
+    return and_((inside, anchored(repeat(ANY, 0, None))))
 
 
-def whole_of(term: Term) -> Term:
-    """``term``, whose own anchors may stand at its ends, as a whole subject."""
-    start, end = chars(((START, START),)), chars(((END, END),))
-    return both((then(repeat(start, 0, 1), then(term, repeat(end, 0, 1))), whole(repeat(ANY, 0, None))))
+@dataclass(frozen=True)
+class Group:
+    """A group whose inside is parsed later, when the term that follows it is known.
+
+    Attributes:
+        kind: "group", "ahead" (positive lookahead) or "not" (negative lookahead).
+        start: index of the first character inside.
+        end: index of its closing parenthesis.
+        flat: whether it is outside of every repetition.
+    """
+
+    kind: str
+    start: int
+    end: int
+    flat: bool
 
 
-class Parser:
-    """Recursive descent. Every method is given ``after``, the term for what follows, because a lookahead speaks about it."""
+class RegexParser:
+    """A recursive-descent parser.
+
+    Parsing methods take ``after``, the term for what follows, because a lookahead constrains it.
+    """
 
     def __init__(self, pattern: str) -> None:
-        self.text, self.at = pattern, 0
-        self.flat = True  # not inside a repetition, where no lookahead may stand
-
-    def parse(self) -> Term:
-        return then(EVERYTHING, self.alternatives(EVERYTHING, 0, last=True))
+        self.text, self.pos = pattern, 0
+        self.flat = True  # outside of every repetition; inside, lookahead is not supported
 
     def fail(self, why: str) -> NoReturn:
-        raise PatternError(f"the pattern {self.text[:80]!r} cannot be used: {why} at {self.at}")
+        raise PatternError(f"the pattern {self.text[:80]!r} cannot be used: {why} at {self.pos}")
 
-    def peek(self, many: int = 1) -> str:
-        return self.text[self.at : self.at + many]
+    def peek(self, count: int = 1) -> str:
+        """The next ``count`` characters, fewer at the end."""
+        return self.text[self.pos : self.pos + count]
 
-    def take(self, wanted: str) -> bool:
-        if self.text.startswith(wanted, self.at):
-            self.at += len(wanted)
+    def take(self, token: str) -> bool:
+        """Consume ``token`` if it comes next; return whether it did."""
+        if self.text.startswith(token, self.pos):
+            self.pos += len(token)
             return True
         return False
 
     def alternatives(self, after: Term, depth: int, last: bool = False) -> Term:
-        if depth > TOO_DEEP:
+        """Parse sequences separated by ``|``. ``last``: the pattern has to end after them."""
+        if depth > MAX_DEPTH:
             self.fail("more than 100 groups in each other")
-        found = [self.sequence(after, depth)]
+        terms = [self.sequence(after, depth)]
         while self.take("|"):
-            found.append(self.sequence(after, depth))
-        if last and self.at < len(self.text):
+            terms.append(self.sequence(after, depth))
+        if last and self.pos < len(self.text):
             self.fail("an unmatched )")
-        return either(found)
+        return or_(terms)
 
     def sequence(self, after: Term, depth: int) -> Term:
-        """Atoms are read first and put together from the last, so that each knows what follows it."""
-        atoms: list[Term | tuple[str, int, int, bool]] = []
-        while self.at < len(self.text) and self.peek() not in "|)":
+        """Parse atoms up to ``|``, ``)`` or the end, then join them from the last, so that each knows what follows it."""
+        atoms: list[Term | Group] = []
+        while self.pos < len(self.text) and self.peek() not in "|)":
             atom = self.atom(depth)
             if atom is not None:
                 atoms.append(atom)
-        found = after
+        term = after
         for atom in reversed(atoms):
-            if isinstance(atom, Term):
-                found = then(atom, found)
-                continue
-            kind, begin_at, end_at, flat = atom  # a group, read again now that what follows is known
-            kept, self.at, self.flat, outer = self.at, begin_at, flat, self.flat
-            if kind == "group":
-                found = self.alternatives(found, depth + 1)
-            else:
-                inner = then(
-                    repeat(chars(((START, START),)), 0, 1), self.alternatives(EVERYTHING, depth + 1)
-                )  # it may stand before ^
-                found = both((without(inner) if kind == "not" else inner, found))
-            if self.at != end_at:
-                self.fail("an unmatched (")
-            self.at, self.flat = kept, outer
-        return found
+            term = concat(atom, term) if isinstance(atom, Term) else self.reparse(atom, term, depth)
+        return term
 
-    def atom(self, depth: int) -> Term | tuple[str, int, int, bool] | None:
-        c = self.text[self.at]
-        if c == "(":
+    def reparse(self, group: Group, after: Term, depth: int) -> Term:
+        """Parse the inside of ``group`` now that ``after`` is known, and return to the current position."""
+        pos, flat = self.pos, self.flat
+        self.pos, self.flat = group.start, group.flat
+        if group.kind == "group":
+            term = self.alternatives(after, depth + 1)
+        else:
+            # a lookahead may stand before ^, so START may come first
+            ahead = concat(repeat(AT_START, 0, 1), self.alternatives(EVERYTHING, depth + 1))
+            term = and_((not_(ahead) if group.kind == "not" else ahead, after))
+        if self.pos != group.end:
+            self.fail("an unmatched (")
+        self.pos, self.flat = pos, flat
+        return term
+
+    def atom(self, depth: int) -> Term | Group | None:
+        """Parse one atom with its quantifier; None for an optional anchor, which asserts nothing."""
+        char = self.text[self.pos]
+        if char == "(":
             return self.group(depth)
-        self.at += 1
-        if c == "^":
-            return self.anchor(START)
-        if c == "$":
-            return self.anchor(END)
-        if c == ".":
-            return self.quantified(chars(DOT))
-        if c == "[":
-            return self.quantified(chars(self.bracket()))
-        if c == "\\":
-            if self.peek() in ("A", "Z"):  # Python's; no escapes of ECMA's
-                return self.anchor(START if self.text[self.at] == "A" else END, 1)
-            return self.quantified(chars(self.escape(inside=False)))
-        if c in "*+?":
-            self.at -= 1
-            self.fail("nothing to repeat")
-        return self.quantified(chars(((ord(c), ord(c)),)))
+        self.pos += 1
+        match char:
+            case "^":
+                return self.anchor("^", AT_START)
+            case "$":
+                return self.anchor("$", AT_END)
+            case ".":
+                return self.quantified(symbols(DOT))
+            case "[":
+                return self.quantified(symbols(self.bracket()))
+            case "\\" if self.take("A"):  # \A and \Z are Python's; ECMA 262 has no such escapes
+                return self.anchor("^", AT_START)
+            case "\\" if self.take("Z"):
+                return self.anchor("$", AT_END)
+            case "\\":
+                return self.quantified(symbols(self.escape(inside=False)))
+            case "*" | "+" | "?":
+                self.pos -= 1
+                self.fail("nothing to repeat")
+        return self.quantified(symbols(((ord(char), ord(char)),)))
 
-    def anchor(self, symbol: int, skip: int = 0) -> Term | None:
-        self.at += skip
-        twin = "^" if symbol == START else "$"
-        while self.take(twin):
+    def anchor(self, char: str, term: Term) -> Term | None:
+        """The anchor ``char``, of which repetitions are one; None if it is optional."""
+        while self.take(char):
             pass
-        if self.peek() in ("*", "?"):  # an anchor that need not hold
-            self.at += 1
+        if self.take("*") or self.take("?"):
             return None
         self.take("+")
-        return chars(((symbol, symbol),))
+        return term
 
-    def group(self, depth: int) -> Term | tuple[str, int, int, bool] | None:
-        start = self.at
+    def group(self, depth: int) -> Term | Group | None:
+        """Parse a group up to its closing parenthesis. A repeated group is parsed now, any other once its context is known."""
+        opening = self.pos
         kind = "group"
-        self.at += 1
+        self.pos += 1
         if self.take("?"):
             if self.take("="):
                 kind = "ahead"
@@ -205,151 +230,152 @@ class Parser:
             elif self.take("<=") or self.take("<!"):
                 self.fail("a lookbehind")
             elif self.take("<") or self.take("P<"):
-                end = self.text.find(">", self.at)
+                end = self.text.find(">", self.pos)
                 if end < 0:
                     self.fail("a group's name without an end")
-                self.at = end + 1
+                self.pos = end + 1
             elif not self.take(":"):
                 self.fail("a kind of group that is not supported")
         if kind != "group" and not self.flat:
             self.fail("a lookahead inside a repetition")
-        begin_at, outer = self.at, self.flat
-        self.skip_group(start)
-        end_at = self.at - 1  # where the ) stands
-        if kind == "group" and self.peek() in ("*", "+", "?", "{") and self.peek():
-            behind, self.at, self.flat = self.at, begin_at, False
-            inner = self.alternatives(NOTHING, depth + 1)
-            self.at, self.flat = behind, outer
+        start, flat = self.pos, self.flat
+        self.skip_group(opening)
+        quantifier = self.peek()
+        if kind == "group" and quantifier and quantifier in "*+?{":
+            after, self.pos, self.flat = self.pos, start, False
+            inner = self.alternatives(EMPTY, depth + 1)
+            self.pos, self.flat = after, flat
             return self.quantified(inner)
-        if kind != "group" and self.peek() in ("*", "+", "?"):
+        if kind != "group" and quantifier and quantifier in "*+?":
             self.fail("a lookahead that is repeated")
-        return kind, begin_at, end_at, outer
+        return Group(kind, start, self.pos - 1, flat)
 
-    def skip_group(self, start: int) -> None:
-        """Move behind the ) that closes the group whose inside begins here."""
+    def skip_group(self, opening: int) -> None:
+        """Move past the parenthesis that closes the group opened at ``opening``."""
         level, in_class = 1, False
-        while self.at < len(self.text):
-            c = self.text[self.at]
-            self.at += 2 if c == "\\" else 1
+        while self.pos < len(self.text):
+            char = self.text[self.pos]
+            self.pos += 2 if char == "\\" else 1
             if in_class:
-                in_class = c != "]"
-            elif c == "[":
+                in_class = char != "]"
+            elif char == "[":
                 in_class = True
-            elif c == "(":
+            elif char == "(":
                 level += 1
-            elif c == ")":
+            elif char == ")":
                 level -= 1
                 if level == 0:
                     return
-        self.at = start
+        self.pos = opening
         self.fail("an unmatched (")
 
     def quantified(self, part: Term) -> Term:
-        bounds: tuple[int, int | None] | None = None
-        if self.take("*"):
-            bounds = (0, None)
-        elif self.take("+"):
-            bounds = (1, None)
-        elif self.take("?"):
-            bounds = (0, 1)
+        """``part`` with the quantifier that follows, if any."""
+        bounds = QUANTIFIERS.get(self.peek())
+        if bounds is not None:
+            self.pos += 1
         elif self.peek() == "{":
             bounds = self.braces()
         if bounds is None:
             return part
-        least, most = bounds
-        self.take("?")  # lazy: the same strings
+        self.take("?")  # a lazy quantifier denotes the same strings
         if self.peek() in ("*", "+", "?"):
             self.fail("a repetition that is repeated")
-        return repeat(part, least, most)
+        return repeat(part, *bounds)
 
     def braces(self) -> tuple[int, int | None] | None:
-        end = self.text.find("}", self.at)
-        inside = self.text[self.at + 1 : end] if end > 0 else ""
+        """Parse ``{m}``, ``{m,}`` or ``{m,n}``; None if the brace is an ordinary character."""
+        end = self.text.find("}", self.pos)
+        inside = self.text[self.pos + 1 : end] if end > 0 else ""
         low, comma, high = inside.partition(",")
         if not (low.isascii() and low.isdigit() and (high == "" or (high.isascii() and high.isdigit()))):
-            return None  # an ordinary {
+            return None
         if len(low) > 9 or len(high) > 9:
             self.fail("a count of more than nine digits")
-        self.at = end + 1
+        self.pos = end + 1
         least, most = int(low), (int(high) if high else None) if comma else int(low)
         if most is not None and most < least:
             self.fail("counts the wrong way round")
         return least, most
 
     def bracket(self) -> Ranges:
+        """Parse the rest of a character class."""
         negative = self.take("^")
-        found: list[tuple[int, int]] = []
+        ranges: list[tuple[int, int]] = []
         while not self.take("]"):
-            if self.at >= len(self.text):
+            if self.pos >= len(self.text):
                 self.fail("an unmatched [")
             low = self.member()
-            if (
-                self.peek() == "-"
-                and self.peek(2)[1:] not in ("]", "")
-                and len(low) == 1
-                and low[0][0] == low[0][1]
-            ):
-                self.at += 1
+            if self.peek() == "-" and self.peek(2)[1:] not in ("]", "") and is_single(low):
+                self.pos += 1
                 high = self.member()
-                if len(high) == 1 and high[0][0] == high[0][1]:
+                if is_single(high):
                     if high[0][0] < low[0][0]:
                         self.fail("a range the wrong way round")
-                    found.append((low[0][0], high[0][0]))
+                    ranges.append((low[0][0], high[0][0]))
                     continue
-                found += [(45, 45), *high]
-            found += low
-        return inverse(union(found)) if negative else union(found)
+                ranges += [(45, 45), *high]  # the - is an ordinary character before a class
+            ranges += low
+        return inverse(union(ranges)) if negative else union(ranges)
 
     def member(self) -> Ranges:
-        c = self.text[self.at]
-        self.at += 1
-        return self.escape(inside=True) if c == "\\" else ((ord(c), ord(c)),)
+        """Parse one character or escape of a character class."""
+        char = self.text[self.pos]
+        self.pos += 1
+        return self.escape(inside=True) if char == "\\" else ((ord(char), ord(char)),)
 
     def escape(self, inside: bool) -> Ranges:
-        c = self.peek()
-        self.at += 1
-        if not c:
+        """Parse what follows a backslash. ``inside``: of a character class."""
+        char = self.peek()
+        self.pos += 1
+        if not char:
             self.fail("a \\ at the end")
-        if c in CLASSES:
-            return CLASSES[c]
-        if c in CONTROLS and not (c == "0" and self.peek().isdigit()):
-            return ((CONTROLS[c], CONTROLS[c]),)
-        if c in "pP":
-            end = self.text.find("}", self.at)
+        if char in CLASSES:
+            return CLASSES[char]
+        if char in CONTROLS and not (char == "0" and self.peek().isdigit()):
+            return ((CONTROLS[char], CONTROLS[char]),)
+        if char in "pP":
+            end = self.text.find("}", self.pos)
             if not self.take("{") or end < 0:
                 self.fail("\\p without {}")
-            name, self.at = self.text[self.at : end], end + 1
-            return category(name) if c == "p" else inverse(category(name))
-        if c in "xu":
-            return self.hexadecimal(2 if c == "x" else 4)
-        if c == "c" and self.peek().isalpha():
-            self.at += 1
-            code = ord(self.text[self.at - 1]) % 32
+            name, self.pos = self.text[self.pos : end], end + 1
+            return category(name) if char == "p" else inverse(category(name))
+        if char in "xu":
+            return self.hexadecimal(2 if char == "x" else 4)
+        if char == "c" and self.peek().isalpha():
+            self.pos += 1
+            code = ord(self.text[self.pos - 1]) % 32
             return ((code, code),)
-        if c == "b" and inside:
+        if char == "b" and inside:
             return ((8, 8),)
-        if c.isdigit():
+        if char.isdigit():
             self.fail("a backreference")
-        if c in "bBkG":
-            self.fail(f"\\{c}, which no automaton has,")
-        return ((ord(c), ord(c)),)
+        if char in "bBkG":
+            self.fail(f"\\{char}, which no automaton has,")
+        return ((ord(char), ord(char)),)
 
     def hexadecimal(self, digits: int) -> Ranges:
+        """Parse the digits of ``\\x``, ``\\u`` or ``\\u{}``; a surrogate pair is one code point."""
         if digits == 4 and self.take("{"):
-            end = self.text.find("}", self.at)
-            code, self.at = self.text[self.at : end], end + 1
+            end = self.text.find("}", self.pos)
+            code, self.pos = self.text[self.pos : end], end + 1
         else:
             code = self.peek(digits).ljust(digits, "?")
-            self.at += digits
+            self.pos += digits
         try:
             value = int(code, 16)
-            if 0xD800 <= value < 0xDC00 and self.peek(2) == "\\u":  # two halves of one code point
-                low = int(self.text[self.at + 2 : self.at + 6], 16)
+            if 0xD800 <= value < 0xDC00 and self.peek(2) == "\\u":
+                low = int(self.text[self.pos + 2 : self.pos + 6], 16)
                 if 0xDC00 <= low < 0xE000:
-                    self.at += 6
+                    self.pos += 6
                     value = 0x10000 + ((value - 0xD800) << 10) + (low - 0xDC00)
         except ValueError:
             self.fail("a \\x or \\u without its digits")
         if value > LAST:
             self.fail("a code point beyond Unicode")
         return ((value, value),)
+
+
+def is_single(ranges: Ranges) -> bool:
+    """Whether ``ranges`` holds exactly one code point."""
+    return len(ranges) == 1 and ranges[0][0] == ranges[0][1]
