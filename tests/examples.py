@@ -15,11 +15,11 @@ from solver.llm.masked_lm import MaskedLM
 from solver.models import controls
 from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeConfig, CodeNetwork
-from solver.models.json_denoiser import FormDenoiser
-from solver.models.looped import Compact, CompactConfig
-from solver.models.looped_denoiser import CompactDenoiser
+from solver.models.json_denoiser import JsonDenoiser
+from solver.models.json_network import JsonConfig, JsonNetwork
+from solver.models.looped import LoopedConfig, LoopedNetwork
+from solver.models.looped_denoiser import LoopedDenoiser
 from solver.models.protocol import Denoiser, TextDenoiser
-from solver.models.text_network import TextConfig, TextNetwork
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.json_schema.task import Form, JsonTask
 from solver.tasks.languages.projection import BLANK
@@ -82,11 +82,11 @@ def examples() -> list[Example]:
     ]
 
 
-def tiny(vocab: int, noise: str = "mask", state: str = "candidate") -> CompactDenoiser:
+def tiny(vocab: int, noise: str = "mask", state: str = "candidate") -> LoopedDenoiser:
     """A compact denoiser with random weights."""
     torch.manual_seed(0)
-    config = CompactConfig(vocab=vocab, width=8, hidden=16, loops=16, noise=noise, state=state)  # type: ignore[arg-type]
-    return CompactDenoiser(Compact(config).eval().requires_grad_(False), name=f"tiny {noise} {state}")
+    config = LoopedConfig(vocab=vocab, width=8, hidden=16, loops=16, noise=noise, state=state)  # type: ignore[arg-type]
+    return LoopedDenoiser(LoopedNetwork(config).eval().requires_grad_(False), name=f"tiny {noise} {state}")
 
 
 def language_model(kind: str, task: Task) -> Denoiser:
@@ -103,10 +103,10 @@ def language_model(kind: str, task: Task) -> Denoiser:
     return Embedded(inner, tiny_models.tokenizer(), task, name=kind)
 
 
-def form_denoiser() -> FormDenoiser:
+def form_denoiser() -> JsonDenoiser:
     torch.manual_seed(0)
-    return FormDenoiser(
-        TextNetwork(TextConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)).eval()
+    return JsonDenoiser(
+        JsonNetwork(JsonConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)).eval()
     )
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from solver.baseline.cell_transformer import CellDecoder
 from solver.baseline.decode import Decoder, decode
-from solver.baseline.looped import CompactDecoder
-from solver.baseline.plain import PlainDecoder
+from solver.baseline.looped import LoopedDecoder
 from solver.kernels import looped_c as compiled
 from solver.loop.trace import Budget
-from solver.models.looped import Compact, CompactConfig
-from solver.models.plain import Plain, PlainConfig
+from solver.models.cell_transformer import CellTransformer, CellTransformerConfig
+from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.tasks.sudoku import exact, layout, logic
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 
@@ -26,21 +26,21 @@ def make(kind: str) -> Decoder:
     torch.manual_seed(4)
     if not kind.startswith("ar-plain"):
         taught = "easiest" if kind == "ar-easiest" else "index"
-        config = CompactConfig(vocab=4, width=16, hidden=32, loops=3, causal=True, order=taught)
-        network = Compact(config).eval().requires_grad_(False)
+        config = LoopedConfig(vocab=4, width=16, hidden=32, loops=3, causal=True, order=taught)
+        network = LoopedNetwork(config).eval().requires_grad_(False)
         torch.nn.init.normal_(network.outer.weight, std=0.3)
         torch.nn.init.normal_(network.head.weight, std=2.0)
-        return CompactDecoder(network)
+        return LoopedDecoder(network)
     order = "easiest" if kind == "ar-plain-easiest" else "index"
     plain = (
-        Plain(PlainConfig(vocab=4, cells=16, width=16, layers=2, heads=2, order=order))
+        CellTransformer(CellTransformerConfig(vocab=4, cells=16, width=16, layers=2, heads=2, order=order))
         .eval()
         .requires_grad_(False)
     )
     for parameter in plain.parameters():
         if parameter.dim() == 2:
             torch.nn.init.normal_(parameter, std=0.5)
-    return PlainDecoder(plain, kind)
+    return CellDecoder(plain, kind)
 
 
 KINDS = ("ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
@@ -144,7 +144,7 @@ def test_a_batch_has_the_outcomes_of_its_singles_and_budgets_hold() -> None:
 
 def test_a_denoiser_is_refused_as_a_decoder() -> None:
     with pytest.raises(ValueError, match="not trained left to right"):
-        CompactDecoder(Compact(CompactConfig(vocab=4)))
+        LoopedDecoder(LoopedNetwork(LoopedConfig(vocab=4)))
 
 
 def test_the_taught_order_starts_with_the_givens_and_takes_singles_first() -> None:

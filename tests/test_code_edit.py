@@ -31,7 +31,7 @@ from solver.loop.trace import Budget, Counters, Outcome
 from solver.models import checkpoint, controls
 from solver.models.code_denoiser import CodeDenoiser, slot_offsets
 from solver.models.code_network import CodeConfig, CodeNetwork
-from solver.models.kv_cache import Around, Past
+from solver.models.kv_cache import KVCache, StaleContext
 from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.tasks.code_edit.diagnostics import compiles
 from solver.tasks.code_edit.task import CodeTask, Edit
@@ -69,7 +69,7 @@ def test_some_at_a_time_is_the_whole_at_once() -> None:
     net = network(True, 50)
     tokens = torch.randint(0, 50, (2, 9))
     before = torch.cat([torch.full((2, 1), 50), tokens[:, :-1]], 1)
-    whole, past = net(before, before, before), Past()
+    whole, past = net(before, before, before), KVCache()
     steps = [net.step(before[:, :4], past), *(net.step(before[:, n : n + 1], past) for n in range(4, 9))]
     torch.testing.assert_close(torch.stack(steps, 1), whole[:, 3:], atol=1e-4, rtol=1e-4)
 
@@ -289,7 +289,7 @@ def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> Non
         cells.append(list(range(start, start + len(ids) + 1)))
     pinned = torch.from_numpy(edit.page.pinned)
     offset, expected = torch.from_numpy(slot_offsets(CodeTask().encode(edit)))[None], 0.0
-    around = Around()
+    around = StaleContext()
     with torch.inference_mode():
         alone = model.even(net(tokens[None], torch.where(pinned, PINNED, OPEN)[None], offset, around=around))[
             0
@@ -300,7 +300,7 @@ def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> Non
             status = torch.where(pinned, PINNED, OPEN)
             status[[*cells[0], *cells[1]]] = KNOWN
             status[mine] = OPEN
-            again = Around(around.kept, (~pinned).nonzero()[None, :, 0])
+            again = StaleContext(around.kept, (~pinned).nonzero()[None, :, 0])
             said = model.even(net(tokens[None], status[None], offset, around=again))[0]
             where = {int(cell): number for number, cell in enumerate((~pinned).nonzero()[:, 0])}
             expected += sum(float(said[where[cell], tokens[cell]]) for cell in mine)
@@ -398,13 +398,13 @@ def test_cells_that_are_read_again_see_the_page_as_it_was() -> None:
     status, offset = torch.full((2, 40), PINNED), torch.zeros(2, 40, dtype=torch.long)
     cells = torch.tensor([[3, 4, 5, 20, 21], [0, 1, 38, 39, 39]])  # at both ends; one is named twice
     status[torch.arange(2)[:, None], cells] = OPEN
-    around = Around()
+    around = StaleContext()
     whole = net(tokens, status, offset, around=around)
-    again = net(tokens, status, offset, around=Around(around.kept, cells))
+    again = net(tokens, status, offset, around=StaleContext(around.kept, cells))
     torch.testing.assert_close(again, whole[torch.arange(2)[:, None], cells], atol=1e-4, rtol=1e-4)
     status[0, 3] = KNOWN
     changed, other = (
-        net(tokens, status, offset, around=Around(around.kept, cells)),
+        net(tokens, status, offset, around=StaleContext(around.kept, cells)),
         net(tokens, status, offset)[0, cells[0]],
     )
     assert not torch.allclose(changed[0], again[0], atol=1e-4)

@@ -12,8 +12,8 @@ import torch
 from solver.kernels import looped_c as compiled
 from solver.models import checkpoint
 from solver.models.layers import KNOWN, OPEN, PINNED
-from solver.models.looped import Compact, CompactConfig, in_order
-from solver.models.looped_denoiser import CompactDenoiser
+from solver.models.looped import LoopedConfig, LoopedNetwork, in_order
+from solver.models.looped_denoiser import LoopedDenoiser
 from solver.models.registry import load
 from solver.tasks.sudoku import data, exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
@@ -22,10 +22,10 @@ GRID = layout.standard(9)
 RELATIONS = torch.tensor(GRID.relations)
 
 
-def make(**settings) -> Compact:
+def make(**settings) -> LoopedNetwork:
     torch.manual_seed(1)
     return (
-        Compact(CompactConfig(**{"vocab": 9, "width": 8, "hidden": 16, "loops": 8, **settings}))
+        LoopedNetwork(LoopedConfig(**{"vocab": 9, "width": 8, "hidden": 16, "loops": 8, **settings}))
         .eval()
         .requires_grad_(False)
     )
@@ -38,7 +38,7 @@ def canvas(rows: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def logits(
-    network: Compact, tokens: torch.Tensor, status: torch.Tensor, relations: torch.Tensor = RELATIONS
+    network: LoopedNetwork, tokens: torch.Tensor, status: torch.Tensor, relations: torch.Tensor = RELATIONS
 ) -> torch.Tensor:
     geometry = network.geometry(relations, in_order(status == PINNED) if network.config.causal else None)
     state = network.start(tokens.shape[1], len(tokens))
@@ -59,7 +59,7 @@ def test_the_same_weights_serve_other_sizes_and_layouts() -> None:
     network = make()
     for grid in (layout.standard(4), layout.standard(4, diagonal=True), layout.standard(9, diagonal=True)):
         puzzles, _, _ = exact.generate(layout.standard(grid.digits), 1, 1)
-        task, denoiser = SudokuTask(grid), CompactDenoiser(make(vocab=grid.digits))
+        task, denoiser = SudokuTask(grid), LoopedDenoiser(make(vocab=grid.digits))
         state = denoiser.prefill([task.encode(Sudoku(puzzles[0]))], [0])
         tokens = torch.from_numpy(puzzles.astype(np.int64)).clamp_min(1) - 1
         given = torch.from_numpy(puzzles > 0)
@@ -137,7 +137,7 @@ def test_flops_grow_with_loops_and_are_those_of_the_products() -> None:
 
 
 def test_a_row_leaves_early_only_when_it_has_settled() -> None:
-    denoiser = CompactDenoiser(make(), loops=32, settled=0.0)
+    denoiser = LoopedDenoiser(make(), loops=32, settled=0.0)
     task = SudokuTask(GRID)
     puzzles, _, _ = exact.generate(GRID, 3, 5)
     canvases = [task.encode(Sudoku(p)) for p in puzzles]
@@ -146,7 +146,7 @@ def test_a_row_leaves_early_only_when_it_has_settled() -> None:
     known = torch.from_numpy(np.stack([c.known for c in canvases]))
     _, aux = denoiser.denoise(state, tokens, known, known, denoiser.start(state))
     assert all(0 < n <= 32 for n in aux.loops)
-    never = CompactDenoiser(make(), loops=32, settled=1.1)
+    never = LoopedDenoiser(make(), loops=32, settled=1.1)
     _, aux = never.denoise(state, tokens, known, known, never.start(state))
     assert aux.loops == (32, 32, 32)
     loops, flops = never.cost(state, aux)
@@ -154,7 +154,7 @@ def test_a_row_leaves_early_only_when_it_has_settled() -> None:
 
 
 def test_a_reset_cell_carries_nothing() -> None:
-    denoiser = CompactDenoiser(make())
+    denoiser = LoopedDenoiser(make())
     task = SudokuTask(GRID)
     one = task.encode(Sudoku(exact.generate(GRID, 1, 5)[0][0]))
     state = denoiser.prefill([one], [0])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from solver.kernels import looped_c as compiled
 from solver.models.layers import OPEN, PINNED
-from solver.models.looped import Compact, CompactConfig
+from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.tasks.sudoku import layout
 
 pytestmark = pytest.mark.skipif(
@@ -22,11 +22,11 @@ BOARDS = {"4x4": layout.standard(4), "diagonal": layout.standard(4, diagonal=Tru
 
 def example(
     causal: bool, board: str, width: int = 16, hidden: int = 32
-) -> tuple[Compact, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[LoopedNetwork, Tensor, Tensor, Tensor, Tensor]:
     """A network with weights that matter, relation ids, tokens, status and pinned cells."""
     torch.manual_seed(1)
     grid = BOARDS[board]
-    net = Compact(CompactConfig(vocab=grid.digits, width=width, hidden=hidden, causal=causal))
+    net = LoopedNetwork(LoopedConfig(vocab=grid.digits, width=width, hidden=hidden, causal=causal))
     torch.nn.init.normal_(net.outer.weight, std=0.3)
     relations = torch.tensor(grid.relations)
     tokens = torch.randint(0, grid.digits, (5, grid.cells))
@@ -35,7 +35,7 @@ def example(
 
 
 def run(
-    net: Compact, relations: Tensor, tokens: Tensor, pinned: Tensor, status: Tensor, loops: int
+    net: LoopedNetwork, relations: Tensor, tokens: Tensor, pinned: Tensor, status: Tensor, loops: int
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """State, logits and the gradients of a loss that weighs every output."""
     net.zero_grad()

@@ -24,19 +24,19 @@ from solver.evaluation import (
     plots,
 )
 from solver.evaluation.json_arms import Answer, left_to_right, masked, raw
-from solver.models.text_network import TextConfig, TextNetwork
+from solver.models.json_network import JsonConfig, JsonNetwork
 from solver.tasks.json_schema import data
 from solver.tasks.json_schema.synthetic import Record, words
 from solver.tasks.json_schema.task import Form, Gap, JsonTask
 from solver.tasks.languages.projection import BLANK
 
 SPELLED = ('"x"', "77", "77 ", " 77", "421")  # white space is allowed between a template's literals
-SMALL = TextConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)
+SMALL = JsonConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)
 
 
-def network(causal: bool) -> TextNetwork:
+def network(causal: bool) -> JsonNetwork:
     torch.manual_seed(0)
-    return TextNetwork(TextConfig(**{**SMALL.__dict__, "causal": causal})).eval()
+    return JsonNetwork(JsonConfig(**{**SMALL.__dict__, "causal": causal})).eval()
 
 
 def cut(value: str, room: int) -> json_infill.Cut:

@@ -16,8 +16,8 @@ from solver.api import fill as structured
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.loop.trace import Budget
-from solver.models.json_denoiser import FormDenoiser, Nothing
-from solver.models.text_network import TextConfig, TextNetwork
+from solver.models.json_denoiser import JsonDenoiser, Nothing
+from solver.models.json_network import JsonConfig, JsonNetwork
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.grammar import Values, merged
@@ -32,7 +32,7 @@ from solver.tasks.languages.template import Frame
 from solver.tasks.languages.unroll import unroll
 from tests.test_json_schema import schemas, values
 
-SMALL = TextConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)
+SMALL = JsonConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)
 NUMBER, WORD = {"type": "integer"}, {"type": "string", "pattern": "^[a-z]{3,9}$"}
 
 
@@ -43,7 +43,7 @@ def closed(**fields: Any) -> dict[str, Any]:
 KINDS = {"oneOf": [closed(kind={"const": "w"}, word=WORD), closed(amount=NUMBER, kind={"const": "n"})]}
 
 
-class Numerate(FormDenoiser):
+class Numerate(JsonDenoiser):
     """Sure of digits, whatever it is asked."""
 
     def denoise(
@@ -56,7 +56,7 @@ class Numerate(FormDenoiser):
 
 
 def numerate() -> Numerate:
-    return Numerate(TextNetwork(SMALL))
+    return Numerate(JsonNetwork(SMALL))
 
 
 def literals(form: Form) -> list[bytes]:

@@ -16,10 +16,10 @@ from solver.cli.main import main
 from solver.loop.engine import refine
 from solver.loop.trace import Budget, Outcome
 from solver.models import checkpoint
-from solver.models.json_denoiser import FormDenoiser
-from solver.models.kv_cache import Past
+from solver.models.json_denoiser import JsonDenoiser
+from solver.models.json_network import JsonConfig, JsonNetwork, item_offsets, word_codes
+from solver.models.kv_cache import KVCache
 from solver.models.layers import KNOWN, OPEN, PINNED
-from solver.models.text_network import TextConfig, TextNetwork, item_offsets, word_codes
 from solver.tasks.json_schema import synthetic as records
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import UnsupportedSchema
@@ -30,12 +30,12 @@ from solver.tasks.json_schema.task import Form, Gap, JsonTask
 from solver.tasks.languages.projection import BLANK
 from solver.training.texts import Texts, example, lay_out
 
-SMALL = TextConfig(width=16, hidden=16, heads=2, readers=2, layers=2, offsets=8)
+SMALL = JsonConfig(width=16, hidden=16, heads=2, readers=2, layers=2, offsets=8)
 
 
-def network(causal: bool = False) -> TextNetwork:
+def network(causal: bool = False) -> JsonNetwork:
     torch.manual_seed(0)
-    return TextNetwork(TextConfig(**{**SMALL.__dict__, "causal": causal})).eval()
+    return JsonNetwork(JsonConfig(**{**SMALL.__dict__, "causal": causal})).eval()
 
 
 @torch.inference_mode()
@@ -49,7 +49,7 @@ def test_one_step_at_a_time() -> None:
     read = net.read(prompt, lengths)
     before = torch.cat([torch.full((rows, 1), 257), tokens[:, :-1]], 1)
     whole = net(read, before, torch.full_like(before, KNOWN), offset)
-    past = Past()
+    past = KVCache()
     steps = torch.stack([net.step(read, before[:, t], offset[:, t], past) for t in range(cells)], 1)
     torch.testing.assert_close(steps, whole, atol=1e-4, rtol=1e-4)
 
@@ -212,7 +212,7 @@ def test_denoiser_of_forms() -> None:
     rng, pool = np.random.default_rng(3), records.words(reserved=True)
     some = [records.make(rng, pool) for _ in range(5)]
     forms = [Form.of(record.schema, record.text) for record in some]
-    for number, done in structured.forms(forms, FormDenoiser(network())):
+    for number, done in structured.forms(forms, JsonDenoiser(network())):
         assert isinstance(done, structured.Filled)
         jsonschema.Draft202012Validator(some[number].schema).validate(done.value)
 
@@ -225,7 +225,7 @@ def test_training(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main([*arguments, "--steps", "6", "--resume"]) == 0
     assert "complete at step 6" in capsys.readouterr().out
     found, config = checkpoint.load(tmp_path / "run" / "checkpoint", "json")
-    assert isinstance(found, TextNetwork)
+    assert isinstance(found, JsonNetwork)
     assert found.config.causal == (model == "ar")
     assert config["kind"] == "text"
 
@@ -268,7 +268,7 @@ def test_slots_that_are_too_small_are_given_up() -> None:
     (laid,) = form.layouts()
     assert [part for part in laid.parts if isinstance(part, bytes)] == [b'{"a":', b',"b":', b"}"]
     assert max(part.cells for part in laid.parts if isinstance(part, Gap)) < 62
-    ((_, done),) = structured.forms([form], FormDenoiser(network()))
+    ((_, done),) = structured.forms([form], JsonDenoiser(network()))
     assert isinstance(done, structured.Filled)
     assert len(done.value["a"]) >= 60
 
@@ -282,6 +282,6 @@ def test_what_the_language_leaves_out_is_named() -> None:
 
 def test_outcomes_say_what_validity_cost() -> None:
     form = Form.of({"enum": ["abc", "abd"]}, length=5)
-    *steps, outcome = refine(JsonTask(), form, FormDenoiser(network()))
+    *steps, outcome = refine(JsonTask(), form, JsonDenoiser(network()))
     assert isinstance(outcome, Outcome)
     assert outcome.constraint_cost == steps[-1].constraint_cost > 1  # type: ignore[union-attr]

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from solver.cli.main import main
+from solver.models.cell_transformer import CellTransformerConfig
 from solver.models.layers import KNOWN, NOISE, OPEN, PINNED
-from solver.models.plain import PlainConfig
 from solver.tasks.sudoku import layout
 from solver.training import sudoku as canvases
 from solver.training.feed import Feed, SequenceFeed, build_pool
@@ -30,7 +30,7 @@ def pool() -> canvases.Pool:
 
 
 def trainer(pool: canvases.Pool, preset: Preset = SMOKE) -> Trainer:
-    if isinstance(preset.network, PlainConfig):
+    if isinstance(preset.network, CellTransformerConfig):
         return Trainer(preset, lambda: Sequences(preset, SequenceFeed(preset, pool)))
     return Trainer(
         preset, lambda: Segments(preset, Feed(preset, pool), torch.tensor(layout.standard(9).relations))

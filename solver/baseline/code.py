@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from solver.models.code_network import CodeNetwork
-from solver.models.kv_cache import Past
+from solver.models.kv_cache import KVCache
 from solver.tasks.canvas import Tokens
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import Page
@@ -101,7 +101,7 @@ def write(
     """Ways to fill a page, side by side, of at most ``most`` tokens a hole: one a temperature, of 0 the likeliest tokens.
 
     The given text is read once for all of them, and counted with the first."""
-    v, generator, past = Vocabulary.load(), torch.Generator().manual_seed(seed), Past()
+    v, generator, past = Vocabulary.load(), torch.Generator().manual_seed(seed), KVCache()
     end, count = v.special("END"), len(temperatures)
     never = torch.zeros(v.size)
     never[[token for token in (*v.sentinels, v.blank) if token != end]] = -torch.inf

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from solver.kernels.lattice import Automaton
 from solver.models.json_denoiser import PROMPT, padded
-from solver.models.kv_cache import Past
+from solver.models.json_network import JsonNetwork, Read
+from solver.models.kv_cache import KVCache
 from solver.models.layers import KNOWN
-from solver.models.text_network import Read, TextNetwork
 from solver.tasks.json_schema.source_map import Cursor, left_offsets
 from solver.tasks.json_schema.task import Form
 from solver.tasks.languages.projection import BLANK
@@ -117,18 +117,18 @@ class Writing:
         self.cursor.advance(byte)
 
 
-def reading(network: TextNetwork, prompts: Sequence[bytes]) -> Read:
+def reading(network: JsonNetwork, prompts: Sequence[bytes]) -> Read:
     """Prompts, read together."""
     return network.read(*padded([np.frombuffer(prompt, np.uint8).astype(np.int64) for prompt in prompts]))
 
 
 @torch.inference_mode()
 def write(
-    network: TextNetwork, pages: Sequence[Page], temperature: float = 0.0, seed: int = 0
+    network: JsonNetwork, pages: Sequence[Page], temperature: float = 0.0, seed: int = 0
 ) -> list[Writing]:
     """The texts of a batch of pages, all of them at once; the likeliest byte each time, or drawn at a ``temperature``. Where a
     guide allows nothing, the text ends."""
-    read, past = reading(network, [page.prompt for page in pages]), Past()
+    read, past = reading(network, [page.prompt for page in pages]), KVCache()
     rng = np.random.default_rng(seed)
     texts = [Writing(bytearray()) for _ in pages]
     previous = torch.full((len(pages),), network.config.vocab)
@@ -169,7 +169,7 @@ def chosen(
 
 
 @torch.inference_mode()
-def log_likelihood(network: TextNetwork, prompt: bytes, text: Tensor, first: int) -> float:
+def log_likelihood(network: JsonNetwork, prompt: bytes, text: Tensor, first: int) -> float:
     """Log-probability of the tokens of ``text`` (L,) from ``first`` on, given those before, in nats."""
     before = torch.cat([torch.tensor([network.config.vocab]), text[:-1]])
     offset = torch.from_numpy(left_offsets(text.numpy()))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from solver.kernels import looped_c as compiled
 from solver.models.layers import OPEN, PINNED
-from solver.models.looped import Compact
+from solver.models.looped import LoopedNetwork
 from solver.tasks.canvas import Canvas
 
 
@@ -29,14 +29,14 @@ class Slots:
     cache: compiled.Prefix | None
 
 
-class CompactDecoder:
-    """A :class:`~solver.baseline.decode.Decoder` over a causal :class:`Compact`.
+class LoopedDecoder:
+    """A :class:`~solver.baseline.decode.Decoder` over a causal :class:`LoopedNetwork`.
 
     In the cells' own order a token costs one cell's loops. In easiest-first order every open cell is asked, as if it were next,
     and the surest is taken: it costs as many cells' loops as are open.
     """
 
-    def __init__(self, network: Compact, name: str = "ar", loops: int | None = None) -> None:
+    def __init__(self, network: LoopedNetwork, name: str = "ar", loops: int | None = None) -> None:
         if not network.config.causal:
             raise ValueError("this network is a denoiser: it was not trained left to right")
         self.network, self.name = network, name

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from solver.models.plain import PlainConfig
+    from solver.models.cell_transformer import CellTransformerConfig
     from solver.tasks.code_edit.corpus import Corpus
     from solver.tasks.json_schema.data import real
     from solver.tasks.sudoku import layout
@@ -118,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         if texts is not None:
             return Forms(preset, texts, device)
         assert pool is not None
-        if isinstance(preset.network, PlainConfig):
+        if isinstance(preset.network, CellTransformerConfig):
             return Sequences(preset, SequenceFeed(preset, pool), device)
         return Segments(preset, Feed(preset, pool), torch.tensor(layout.standard(9).relations), device)
 

@@ -19,15 +19,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.baseline.cell_transformer import CellDecoder
 from solver.baseline.decode import Checks, Decoded, Decoder, decode
-from solver.baseline.looped import CompactDecoder
-from solver.baseline.plain import PlainDecoder
+from solver.baseline.looped import LoopedDecoder
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Outcome
 from solver.models import checkpoint
-from solver.models.looped import Compact
-from solver.models.plain import Plain
+from solver.models.cell_transformer import CellTransformer
+from solver.models.looped import LoopedNetwork
 from solver.models.protocol import Denoiser
 from solver.models.registry import load
 from solver.tasks.sudoku import layout
@@ -109,13 +109,13 @@ def decoder(model: str, settings: Settings) -> Decoder:
     if not folder.is_dir():
         raise checkpoint.CheckpointError(f"{folder}: no checkpoint of {model} there")
     network, _ = checkpoint.load(folder, "sudoku")
-    if isinstance(network, Compact):
+    if isinstance(network, LoopedNetwork):
         if not network.config.causal:
             raise checkpoint.CheckpointError(f"{folder}: a denoiser, not a left-to-right model")
-        return CompactDecoder(network, model, settings.loops)
-    if not isinstance(network, Plain):
+        return LoopedDecoder(network, model, settings.loops)
+    if not isinstance(network, CellTransformer):
         raise checkpoint.CheckpointError(f"{folder}: not a model of Sudoku")
-    return PlainDecoder(network, model)
+    return CellDecoder(network, model)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,8 @@ from solver.baseline.json import Page, write
 from solver.loop.trace import Budget
 from solver.models import checkpoint
 from solver.models.checkpoint import SHIPPED
-from solver.models.json_denoiser import FormDenoiser
-from solver.models.text_network import TextNetwork
+from solver.models.json_denoiser import JsonDenoiser
+from solver.models.json_network import JsonNetwork
 from solver.tasks.checks import run_check
 from solver.tasks.json_schema.task import Form, JsonTask
 from solver.tasks.languages.projection import BLANK
@@ -47,11 +47,11 @@ class Answer:
 Arm = Callable[[Sequence[Form]], list[Answer]]
 
 
-def in_the_loop(model: TextNetwork | str, forwards: int, seed: int = SEED, **changes: Any) -> Arm:
+def in_the_loop(model: JsonNetwork | str, forwards: int, seed: int = SEED, **changes: Any) -> Arm:
     """An arm that drafts blocks: a trained network, or a control by name. changes: of its policy."""
 
     def run(forms: Sequence[Form]) -> list[Answer]:
-        denoiser, policy = structured.denoiser_for(model if isinstance(model, str) else FormDenoiser(model))
+        denoiser, policy = structured.denoiser_for(model if isinstance(model, str) else JsonDenoiser(model))
         task, mine = JsonTask(), replace(policy, **changes)
         found: dict[int, Answer] = {}
         laid, spent = structured.laid_out(task, forms, denoiser, mine, seed, BATCH)
@@ -72,7 +72,7 @@ def in_the_loop(model: TextNetwork | str, forwards: int, seed: int = SEED, **cha
     return run
 
 
-def left_to_right(network: TextNetwork, page: Callable[[Form], Page], tries: int = 1) -> Arm:
+def left_to_right(network: JsonNetwork, page: Callable[[Form], Page], tries: int = 1) -> Arm:
     """The baseline: the likeliest bytes, and where the text is not valid up to ``tries`` - 1 draws after that."""
 
     def run(forms: Sequence[Form]) -> list[Answer]:
@@ -136,7 +136,7 @@ def bits_of(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def again(
-    network: TextNetwork,
+    network: JsonNetwork,
     forms: Sequence[Form],
     page: Callable[[Form], Page],
     whole: Callable[[Form, str], str],
@@ -163,7 +163,7 @@ def again(
 
 
 def likeliest(
-    network: TextNetwork, page: Callable[[Form], Page], count: int, temperature: float = 0.7
+    network: JsonNetwork, page: Callable[[Form], Page], count: int, temperature: float = 0.7
 ) -> Arm:
     """The baseline's likeliest bytes and ``count`` - 1 draws: of the valid ones (of all, where none is) the text that it finds
     likeliest."""
@@ -205,15 +205,15 @@ def parsed(text: str) -> Any:
 
 def networks(
     folder: Path | None = None, baseline: Path | None = None
-) -> tuple[TextNetwork | None, TextNetwork | None]:
+) -> tuple[JsonNetwork | None, JsonNetwork | None]:
     """The denoiser and the baseline, from folders or as shipped; None for one that is not shipped. Raises CheckpointError."""
-    found = list[TextNetwork | None]()
+    found = list[JsonNetwork | None]()
     for chosen, name in ((folder, "json"), (baseline, "json-ar")):
         path = chosen or SHIPPED / name
         if chosen is None and not (path / "config.json").is_file():
             found.append(None)
             continue
         network, _ = checkpoint.load(path, "json")
-        assert isinstance(network, TextNetwork)
+        assert isinstance(network, JsonNetwork)
         found.append(network)
     return found[0], found[1]

@@ -33,7 +33,7 @@ from solver.evaluation.json_arms import (
     raw,
 )  # fmt: skip
 from solver.evaluation.statistics import interval, ratio_interval
-from solver.models.text_network import TextNetwork
+from solver.models.json_network import JsonNetwork
 from solver.tasks.json_schema.synthetic import Record, make, words
 from solver.tasks.json_schema.task import Form
 
@@ -78,7 +78,7 @@ def graded(record: Record, form: Form, answer: Answer) -> dict[str, Any]:
     }
 
 
-def arms(network: TextNetwork | None, baseline: TextNetwork | None) -> dict[str, Arm]:
+def arms(network: JsonNetwork | None, baseline: JsonNetwork | None) -> dict[str, Arm]:
     """All arms whose checkpoint is there; the controls always."""
     found: dict[str, Arm] = {}
     if network is not None:
@@ -99,7 +99,7 @@ def arms(network: TextNetwork | None, baseline: TextNetwork | None) -> dict[str,
 
 
 def content(
-    network: TextNetwork | None, baseline: TextNetwork | None, count: int, only: Sequence[str] | None = None
+    network: JsonNetwork | None, baseline: JsonNetwork | None, count: int, only: Sequence[str] | None = None
 ) -> Iterator[Row]:
     """Every arm, or ``only`` some, on the same records, then what the language costs."""
     some = records(count)

@@ -20,7 +20,7 @@ from solver.baseline.json import Page, middle_prompt
 from solver.evaluation.json_arms import SEED, Answer, again, in_the_loop
 from solver.evaluation.json_content import share
 from solver.evaluation.statistics import solved_within
-from solver.models.text_network import TextNetwork
+from solver.models.json_network import JsonNetwork
 from solver.tasks.checks import Check
 from solver.tasks.json_schema.synthetic import TOTALS, closed, pick, words
 from solver.tasks.json_schema.task import Form, Gap
@@ -112,7 +112,7 @@ KINDS: dict[str, Callable[[np.random.Generator, tuple[str, ...]], Puzzle]] = {
 
 
 def arms(
-    some: Sequence[Puzzle], network: TextNetwork | None, baseline: TextNetwork | None, forwards: int
+    some: Sequence[Puzzle], network: JsonNetwork | None, baseline: JsonNetwork | None, forwards: int
 ) -> dict[str, Run]:
     """Who solves them."""
     forms = [puzzle.form for puzzle in some]
@@ -146,7 +146,7 @@ def arms(
 
 
 def cross(
-    network: TextNetwork | None, baseline: TextNetwork | None, count: int, forwards: int = FORWARDS
+    network: JsonNetwork | None, baseline: JsonNetwork | None, count: int, forwards: int = FORWARDS
 ) -> Iterator[Row]:
     """Share solved by every arm, by GFLOP and by forwards."""
     pool = words(reserved=True)

@@ -26,8 +26,8 @@ from solver.baseline.json import Page, log_likelihood, middle_prompt
 from solver.evaluation.json_arms import SEED, TRIES, Answer, Arm, again, in_the_loop
 from solver.evaluation.json_content import share
 from solver.evaluation.statistics import ratio_interval
-from solver.models.json_denoiser import FormDenoiser
-from solver.models.text_network import TextNetwork
+from solver.models.json_denoiser import JsonDenoiser
+from solver.models.json_network import JsonNetwork
 from solver.tasks.json_schema.data import real
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.source_map import leaves
@@ -91,7 +91,7 @@ def cuts(folder: Path, count: int) -> list[Cut]:
     return found
 
 
-def arms(some: Sequence[Cut], network: TextNetwork | None, baseline: TextNetwork | None) -> dict[str, Run]:
+def arms(some: Sequence[Cut], network: JsonNetwork | None, baseline: JsonNetwork | None) -> dict[str, Run]:
     """Who writes the holes."""
     forms = [cut.form for cut in some]
     of = {id(cut.form): cut for cut in some}
@@ -135,7 +135,7 @@ def first_value(text: str) -> str:
 
 
 def infill(
-    folder: Path, network: TextNetwork | None, baseline: TextNetwork | None, count: int
+    folder: Path, network: JsonNetwork | None, baseline: JsonNetwork | None, count: int
 ) -> Iterator[Row]:
     """Values recovered by every arm, and bits a byte."""
     some = cuts(folder, count)
@@ -179,7 +179,7 @@ def infill(
 
 
 def likelihoods(
-    network: TextNetwork | None, baseline: TextNetwork | None
+    network: JsonNetwork | None, baseline: JsonNetwork | None
 ) -> dict[str, Callable[[Cut], float]]:
     """Minus the log-probability of a hole's value, in nats, by arm."""
     found: dict[str, Callable[[Cut], float]] = {}
@@ -196,13 +196,13 @@ def likelihoods(
     return found
 
 
-def from_the_left(network: TextNetwork, prompt: bytes, before: bytes, value: bytes) -> float:
+def from_the_left(network: JsonNetwork, prompt: bytes, before: bytes, value: bytes) -> float:
     """The value after what stands before, and its end: the byte that follows, or BLANK where nothing is before."""
     text = [*before, *value] + ([] if before else [BLANK])
     return -log_likelihood(network, prompt, torch.tensor(text), len(before))
 
 
-def in_random_order(network: TextNetwork, cut: Cut, projected: bool) -> float:
+def in_random_order(network: JsonNetwork, cut: Cut, projected: bool) -> float:
     """Cell by cell; every step is a row of one batch. projected: each conditional is that of the language too."""
     task = JsonTask()
     canvas = task.encode(cut.form)
@@ -216,7 +216,7 @@ def in_random_order(network: TextNetwork, cut: Cut, projected: bool) -> float:
     for step in range(cells):
         seen = start + order[:step]
         tokens[step, seen], known[step, seen] = truth[order[:step]], True
-    denoiser = FormDenoiser(network)
+    denoiser = JsonDenoiser(network)
     state = denoiser.prefill([canvas], [0]).select([0] * cells)
     held = torch.from_numpy(known)
     said, _ = denoiser.denoise(state, torch.from_numpy(tokens), held, held, denoiser.start(state))

@@ -16,20 +16,20 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from solver.models.cell_transformer import CellTransformer, CellTransformerConfig
 from solver.models.code_network import CodeConfig, CodeNetwork
-from solver.models.looped import Compact, CompactConfig
-from solver.models.plain import Plain, PlainConfig
-from solver.models.text_network import TextConfig, TextNetwork
+from solver.models.json_network import JsonConfig, JsonNetwork
+from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.tasks.errors import SolverError
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 FORMAT = 1
-Network = Compact | Plain | TextNetwork | CodeNetwork
-Config = CompactConfig | PlainConfig | TextConfig | CodeConfig
+Network = LoopedNetwork | CellTransformer | JsonNetwork | CodeNetwork
+Config = LoopedConfig | CellTransformerConfig | JsonConfig | CodeConfig
 KINDS: dict[str, type[Config]] = {
-    "compact": CompactConfig,
-    "plain": PlainConfig,
-    "text": TextConfig,
+    "compact": LoopedConfig,
+    "plain": CellTransformerConfig,
+    "text": JsonConfig,
     "code": CodeConfig,
 }
 
@@ -88,12 +88,12 @@ def build(kind: str, settings: dict[str, Any]) -> Network:
     known = {field.name for field in fields(KINDS[kind])}
     chosen: dict[str, Any] = {key: settings[key] for key in known & settings.keys()}
     if kind == "plain":
-        return Plain(PlainConfig(**chosen))
+        return CellTransformer(CellTransformerConfig(**chosen))
     if kind == "text":
-        return TextNetwork(TextConfig(**chosen))
+        return JsonNetwork(JsonConfig(**chosen))
     if kind == "code":
         return CodeNetwork(CodeConfig(**chosen))
-    return Compact(CompactConfig(**{**chosen, "mixers": tuple(chosen["mixers"])}))
+    return LoopedNetwork(LoopedConfig(**{**chosen, "mixers": tuple(chosen["mixers"])}))
 
 
 def one_line(error: Exception) -> str:

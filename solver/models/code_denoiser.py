@@ -17,7 +17,7 @@ from torch import Tensor
 
 from solver.loop.policy import Policy
 from solver.models.code_network import CodeNetwork
-from solver.models.kv_cache import Around, Kept
+from solver.models.kv_cache import Kept, StaleContext
 from solver.models.layers import KNOWN, OPEN, PINNED, quick
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
@@ -119,7 +119,7 @@ class CodeDenoiser:
             torch.cat([held, status, state.offset], 1), whole
         )  # draws begin with the same page: read once
         for some in batches([row for row in whole if like[row] == row]):
-            around = Around()
+            around = StaleContext()
             found = self.network(held[some], status[some], state.offset[some], ~settled[some], around)
             for number, row in enumerate(some):
                 kept[row] = {key: x[number] for key, x in around.kept.items()}
@@ -128,7 +128,7 @@ class CodeDenoiser:
             kept[row], said[row] = kept[like[row]], said[like[row]]
         for some in batches([row for row, one in enumerate(aux.kept) if one is not None]):
             cells, rows = state.cells[some], torch.tensor(some)[:, None]
-            around = Around(stacked([one for row in some if (one := kept[row]) is not None]), cells)
+            around = StaleContext(stacked([one for row in some if (one := kept[row]) is not None]), cells)
             found = self.even(self.network(held[some], status[some], state.offset[some], around=around))
             said[rows, cells] = torch.where(settled[rows, cells][..., None], said[rows, cells], found)
         return said, Read(tuple(kept), tuple(like.get(row) == row for row in range(len(tokens))))

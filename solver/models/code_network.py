@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solver.models.kv_cache import Around, Past, scores, weighed
+from solver.models.kv_cache import KVCache, StaleContext, scores, weighed
 from solver.models.layers import OPEN
 
 
@@ -67,14 +67,14 @@ class Layer(nn.Module):
         for last in (self.near, self.mixed, self.narrow):
             nn.init.normal_(last.weight, std=0.02)
 
-    def forward(self, x: Tensor, memory: Past | Around, number: int) -> Tensor:
+    def forward(self, x: Tensor, memory: KVCache | StaleContext, number: int) -> Tensor:
         """``x`` (B, N, D) after this layer, the ``number``-th, in what is remembered; ``x`` is added to that."""
         x = x + F.gelu(self.near(memory.near(number, self.normed[0](x), self.radius)))
         x = x + self.mixed(self.heard(self.normed[1](x), memory, number))
         found: Tensor = x + self.narrow(F.gelu(self.wide(self.normed[2](x))))
         return found
 
-    def heard(self, x: Tensor, memory: Past | Around, number: int) -> Tensor:
+    def heard(self, x: Tensor, memory: KVCache | StaleContext, number: int) -> Tensor:
         """Attention (B, N, D), spelled out: on a CPU the fused one's backward in bf16 takes 2.5 times as long."""
         rows, size, width = x.shape
         heads = self.query_key_value(x).view(rows, size, 3 * self.heads, -1)
@@ -143,7 +143,7 @@ class CodeNetwork(nn.Module):
         status: Tensor,
         offset: Tensor,
         asked: Tensor | None = None,
-        around: Around | None = None,
+        around: StaleContext | None = None,
     ) -> Tensor:
         """fp32 log-probabilities (B, L, V), or (C, V) of the cells ``asked`` for (B, L), in order, or (B, N, V) of the cells of
         ``around``, which alone are read again. offset (B, L): 1, 2, ... in a slot whose text may end before it does, ..., -2, -1
@@ -166,11 +166,13 @@ class CodeNetwork(nn.Module):
             F.logsigmoid(-view.gate) + own, F.logsigmoid(view.gate) + there.clamp_min(1e-9).log()
         )
 
-    def read(self, tokens: Tensor, status: Tensor, offset: Tensor, around: Around | None = None) -> States:
+    def read(
+        self, tokens: Tensor, status: Tensor, offset: Tensor, around: StaleContext | None = None
+    ) -> States:
         """What the layers make of pages (B, L), or of the cells of ``around`` alone."""
-        c, around = self.config, around or Around()
+        c, around = self.config, around or StaleContext()
         if c.causal:
-            return self.advance(tokens, Past())
+            return self.advance(tokens, KVCache())
         tokens = torch.where(status == OPEN, c.vocab, tokens)
         some, their_status, their_offset = map(around.of, (tokens, status, offset))
         x = (
@@ -188,7 +190,7 @@ class CodeNetwork(nn.Module):
             hidden = torch.cat([around.of(hidden), hidden], 1) + around.hidden.float()
         return States(x, score, tokens, hidden[:, None])
 
-    def advance(self, tokens: Tensor, past: Past) -> States:
+    def advance(self, tokens: Tensor, past: KVCache) -> States:
         """The causal form: what is behind ``tokens`` (B, L), which follow those of the past; ``past`` is brought forward. Several
         tokens at once only where nothing came before."""
         x = self.token(tokens)
@@ -204,7 +206,7 @@ class CodeNetwork(nn.Module):
         )
         return States(x, score, there, hidden)
 
-    def step(self, tokens: Tensor, past: Past) -> Tensor:
+    def step(self, tokens: Tensor, past: KVCache) -> Tensor:
         """Log-probabilities (B, V) of what follows the last of ``tokens`` (B, L)."""
         last = torch.zeros_like(tokens, dtype=torch.bool)
         last[:, -1] = True

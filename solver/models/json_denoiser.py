@@ -1,6 +1,6 @@
 """The network for texts as a denoiser of forms: the prompt is read once, then every forward looks at the whole block.
 
-denoiser = FormDenoiser(TextNetwork(TextConfig()))
+denoiser = JsonDenoiser(JsonNetwork(JsonConfig()))
 *steps, outcome = refine(JsonTask(), Form.of(schema, text).layouts()[0], denoiser)
 """
 
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from solver.loop.policy import Policy
+from solver.models.json_network import JsonNetwork, Read
 from solver.models.layers import KNOWN, OPEN, PINNED
-from solver.models.text_network import Read, TextNetwork
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
 ROWS = 32  # rows that go through the network together
@@ -60,8 +60,8 @@ def offsets(canvas: Canvas) -> Tokens:
     return found
 
 
-class FormDenoiser:
-    """A :class:`~solver.models.protocol.Denoiser` over a :class:`TextNetwork`."""
+class JsonDenoiser:
+    """A :class:`~solver.models.protocol.Denoiser` over a :class:`JsonNetwork`."""
 
     kind: Literal["mask", "uniform"] = "mask"
     lays_out = True  # it was trained on blocks in slots
@@ -69,7 +69,7 @@ class FormDenoiser:
         accept=0.97, at_least=1, rounds=12, later_rounds=6, doubt=0.3, stop="valid", inherit=True, by="last"
     )
 
-    def __init__(self, network: TextNetwork, name: str = "compact") -> None:
+    def __init__(self, network: JsonNetwork, name: str = "compact") -> None:
         self.network, self.name, self.vocab = network.eval(), name, network.config.vocab
 
     @torch.inference_mode()

@@ -16,7 +16,7 @@ from solver.models.layers import rotary, turned, turns
 Kept = dict[tuple[str, int], Tensor]  # by name and layer
 
 
-class Past:
+class KVCache:
     """What the causal form keeps of the positions before, (B, cells, ...). common: of those that were read once for all rows,
     (1, cells, ...)."""
 
@@ -56,12 +56,15 @@ class Past:
         self.kept = {key: x[list(rows)] for key, x in self.kept.items()}
 
 
-class Around:
-    """What a forward made of whole pages, (B, L, ...); ``Around()`` takes it. A forward of some ``cells`` (B, N) alone, which may
-    name one twice, sees the others as they were then (Wu et al. 2025, Fast-dLLM, arXiv 2505.22618).
+class StaleContext:
+    """States of whole windows from an earlier forward, reused while only some cells are read again.
 
-    place: (B, L), where each cell stands among those that are read again, or -1.  hidden: (B, N + L), very low where those stand
-    as they were, and where one is named again."""
+    ``StaleContext()`` records them. A forward of some ``cells`` (B, N), which may name one twice, sees the others
+    as they were then (Wu et al. 2025, Fast-dLLM, arXiv 2505.22618).
+
+    place: (B, L), where each cell stands among those that are read again, or -1.
+    hidden: (B, N + L), very low where those stand as they were, and where one is named again.
+    """
 
     common: Mapping[tuple[str, int], Tensor] = {}
 

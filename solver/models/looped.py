@@ -6,7 +6,7 @@ weights serves 4x4, 9x9, jigsaw and diagonal Sudoku. Mixers move information bet
 each group (row, column, box, ...), ``attention`` looks everywhere, ``window`` looks at neighbours. ``causal=True`` makes the
 same module the left-to-right baseline: pinned cells are the prefix, an open cell sees the prefix and the open cells before it.
 
-    net = Compact(CompactConfig(vocab=9, width=32))
+    net = LoopedNetwork(LoopedConfig(vocab=9, width=32))
     geometry = net.geometry(relations_RL)                       # once a batch
     state = net.start(cells=81, rows=B)
     state, logits = net(state, net.embed(tokens_BL, status_BL), geometry, loops=8)
@@ -31,7 +31,7 @@ MIXERS = ("relations", "attention", "window")
 
 
 @dataclass(frozen=True)
-class CompactConfig:
+class LoopedConfig:
     """Sizes and choices of a compact network; checks itself, raising ValueError with the field's name.
 
     vocab: tokens a cell may hold, the mask not counted.  width, hidden: D and H.  loops: inner loops of one forward.
@@ -85,10 +85,10 @@ class Geometry(NamedTuple):
     order: Tensor | None
 
 
-class Compact(nn.Module):
+class LoopedNetwork(nn.Module):
     """The network. Parameters are fp32; run it under autocast, or cast it, for bf16."""
 
-    def __init__(self, config: CompactConfig) -> None:
+    def __init__(self, config: LoopedConfig) -> None:
         super().__init__()
         self.config = c = config
         d, h = c.width, c.hidden

@@ -19,7 +19,7 @@ from torch import Tensor
 from solver.kernels import looped_c as compiled
 from solver.loop.policy import Policy
 from solver.models.layers import KNOWN, NOISE, OPEN, PINNED, fast_bf16
-from solver.models.looped import Compact, Geometry
+from solver.models.looped import Geometry, LoopedNetwork
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
 CHUNK = 4  # inner loops between two looks at whether a row has settled
@@ -27,7 +27,7 @@ ROWS = 16  # rows that go through the loops together: their states fit the cache
 
 
 @dataclass(frozen=True)
-class CompactState:
+class LoopedState:
     """Relations shared by the batch, pinned cells (B, L), and a seed a row."""
 
     geometry: Geometry
@@ -39,7 +39,7 @@ class CompactState:
 
 
 @dataclass(frozen=True)
-class CompactAux:
+class LoopedAux:
     """Hidden state (L, B, V, D), the first state to fall back on, and the loops each row's last forward took."""
 
     hidden: Tensor
@@ -61,13 +61,13 @@ class CompactAux:
         return replace(parts[0], hidden=torch.cat([part.hidden for part in parts], 1), loops=loops)
 
 
-class CompactDenoiser:
-    """A :class:`~solver.models.protocol.Denoiser` over a :class:`Compact` network."""
+class LoopedDenoiser:
+    """A :class:`~solver.models.protocol.Denoiser` over a :class:`LoopedNetwork` network."""
 
     policy = Policy()
 
     def __init__(
-        self, network: Compact, name: str = "compact", loops: int | None = None, settled: float = 0.9
+        self, network: LoopedNetwork, name: str = "compact", loops: int | None = None, settled: float = 0.9
     ) -> None:
         self.network, self.name = network, name
         self.vocab = network.config.vocab
@@ -81,7 +81,7 @@ class CompactDenoiser:
         torch.set_float32_matmul_precision("medium")
         self.network.to(self.dtype)
 
-    def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> CompactState:
+    def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> LoopedState:
         first = canvases[0]
         if any(c.groups is not first.groups and not np.array_equal(c.groups, first.groups) for c in canvases):
             raise ValueError("the canvases of a batch must share their relations")
@@ -90,9 +90,9 @@ class CompactDenoiser:
         geometry = self.network.geometry(torch.from_numpy(first.groups.copy()))
         pinned = torch.from_numpy(np.stack([c.pinned for c in canvases]))
         cast = geometry._replace(gather=geometry.gather.to(self.dtype), spread=geometry.spread.to(self.dtype))
-        return CompactState(cast, pinned, tuple(seeds))
+        return LoopedState(cast, pinned, tuple(seeds))
 
-    def start(self, state: CompactState) -> CompactAux:
+    def start(self, state: LoopedState) -> LoopedAux:
         """First states, each row's noise drawn from its own seed."""
         cells = state.pinned.shape[1]
         drawn: dict[int, Tensor] = {}
@@ -100,12 +100,12 @@ class CompactDenoiser:
             if seed not in drawn:
                 drawn[seed] = self.network.start(cells, 1, torch.Generator().manual_seed(seed)).to(self.dtype)
         hidden = torch.cat([drawn[seed] for seed in state.seeds], 1)
-        return CompactAux(hidden, self.network.first.detach(), (0,) * len(state.seeds))
+        return LoopedAux(hidden, self.network.first.detach(), (0,) * len(state.seeds))
 
     @torch.inference_mode()
     def denoise(
-        self, state: CompactState, tokens: Tensor, known: Tensor, settled: Tensor, aux: CompactAux
-    ) -> tuple[Tensor, CompactAux]:
+        self, state: LoopedState, tokens: Tensor, known: Tensor, settled: Tensor, aux: LoopedAux
+    ) -> tuple[Tensor, LoopedAux]:
         status = torch.where(
             settled, PINNED, torch.where(known, KNOWN, NOISE if self.kind == "uniform" else OPEN)
         )
@@ -116,7 +116,7 @@ class CompactDenoiser:
         return logits, replace(aux, hidden=hidden, loops=tuple(taken.tolist()))
 
     def settle_compiled(
-        self, state: CompactState, x: Tensor, settled: Tensor, aux: CompactAux
+        self, state: LoopedState, x: Tensor, settled: Tensor, aux: LoopedAux
     ) -> tuple[Tensor, Tensor, Tensor]:
         """:meth:`settle` in C."""
         assert self.compiled is not None
@@ -132,7 +132,7 @@ class CompactDenoiser:
         return hidden.transpose(0, 1), logits, taken
 
     def settle_in_parts(
-        self, state: CompactState, x: Tensor, settled: Tensor, aux: CompactAux
+        self, state: LoopedState, x: Tensor, settled: Tensor, aux: LoopedAux
     ) -> tuple[Tensor, Tensor, Tensor]:
         """:meth:`settle`, a few rows at a time."""
 
@@ -181,7 +181,7 @@ class CompactDenoiser:
         """V: the candidates of this canvas, or the vocabulary in a cell state."""
         return hidden.shape[2] if self.network.config.state == "candidate" else self.vocab
 
-    def cost(self, state: CompactState, aux: CompactAux) -> tuple[list[int], list[int]]:
+    def cost(self, state: LoopedState, aux: LoopedAux) -> tuple[list[int], list[int]]:
         board = replace(state.geometry.board, tokens=aux.hidden.shape[2])
         return list(aux.loops), [self.network.flops(board, loops) for loops in aux.loops]
 

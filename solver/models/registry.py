@@ -7,11 +7,11 @@ from pathlib import Path
 from solver.models import checkpoint, controls
 from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeNetwork
-from solver.models.json_denoiser import FormDenoiser
-from solver.models.looped import Compact
-from solver.models.looped_denoiser import CompactDenoiser
+from solver.models.json_denoiser import JsonDenoiser
+from solver.models.json_network import JsonNetwork
+from solver.models.looped import LoopedNetwork
+from solver.models.looped_denoiser import LoopedDenoiser
 from solver.models.protocol import Denoiser
-from solver.models.text_network import TextNetwork
 
 NAMES = ("compact", "random", "prior")
 
@@ -29,10 +29,10 @@ def load(name: str, task: str, vocab: int, loops: int | None = None) -> Denoiser
             f"unknown denoiser {name!r}: neither one of {known} nor a checkpoint's folder"
         )
     network, _ = checkpoint.load(folder, task)
-    if isinstance(network, TextNetwork) and not network.config.causal:
-        return FormDenoiser(network, name=name)
+    if isinstance(network, JsonNetwork) and not network.config.causal:
+        return JsonDenoiser(network, name=name)
     if isinstance(network, CodeNetwork) and not network.config.causal:
         return CodeDenoiser(network, name=name)
-    if not isinstance(network, Compact) or network.config.causal:
+    if not isinstance(network, LoopedNetwork) or network.config.causal:
         raise checkpoint.CheckpointError(f"{folder}: a left-to-right model, not a denoiser")
-    return CompactDenoiser(network, name=name, loops=loops)
+    return LoopedDenoiser(network, name=name, loops=loops)

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from solver.models.cell_transformer import CellTransformer
 from solver.models.code_network import CodeNetwork
+from solver.models.json_network import JsonNetwork
 from solver.models.layers import OPEN, PINNED, fast_bf16
-from solver.models.looped import Compact
-from solver.models.plain import Plain
-from solver.models.text_network import TextNetwork
+from solver.models.looped import LoopedNetwork
 from solver.training.code import Snippets
 from solver.training.feed import Feed, SequenceFeed
 from solver.training.presets import Preset
@@ -59,7 +59,7 @@ class Segments:
 
     def __init__(self, preset: Preset, feed: Feed, relations: Tensor, device: str = "cpu") -> None:
         self.preset, self.feed, self.device = preset, feed, device
-        self.network = Compact(preset.compact).to(device)
+        self.network = LoopedNetwork(preset.compact).to(device)
         self.generator = torch.Generator().manual_seed(preset.seed)
         self.relations = relations.to(device)
         self.causal = preset.compact.causal
@@ -127,7 +127,7 @@ class Forms:
 
     def __init__(self, preset: Preset, texts: Texts, device: str = "cpu") -> None:
         self.texts, self.device = texts, device
-        self.network = TextNetwork(preset.text).to(device)
+        self.network = JsonNetwork(preset.text).to(device)
 
     def loss(self) -> tuple[Tensor, float]:
         prompt, lengths, tokens, status, offset, truth, weight = (
@@ -191,7 +191,7 @@ class Sequences:
 
     def __init__(self, preset: Preset, feed: SequenceFeed, device: str = "cpu") -> None:
         self.feed, self.device = feed, device
-        self.network = Plain(preset.plain).to(device)
+        self.network = CellTransformer(preset.plain).to(device)
         self.flops = 3 * preset.rows * self.network.flops(preset.plain.cells + 1)
 
     def loss(self) -> tuple[Tensor, float]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from solver.models.cell_transformer import CellTransformerConfig
 from solver.models.code_network import CodeConfig
-from solver.models.looped import CompactConfig
-from solver.models.plain import PlainConfig
-from solver.models.text_network import TextConfig
+from solver.models.json_network import JsonConfig
+from solver.models.looped import LoopedConfig
 
 Noise = Literal["mask", "uniform", "hybrid"]
 
@@ -21,7 +21,7 @@ class Preset:
     muon: whether Muon turns the layers' matrices.  pool: generated puzzles, or pages.  mix: source -> share of new canvases.
     """
 
-    network: CompactConfig | PlainConfig | TextConfig | CodeConfig
+    network: LoopedConfig | CellTransformerConfig | JsonConfig | CodeConfig
     steps: int
     rows: int
     segment: int
@@ -44,7 +44,7 @@ class Preset:
         """The preset with what a trial changes. Raises ValueError for a noise where there is none."""
         network = self.network
         if noise is not None:
-            if not isinstance(network, CompactConfig) or network.causal:
+            if not isinstance(network, LoopedConfig) or network.causal:
                 raise ValueError("--noise is for the denoiser: left to right there is none")
             network = replace(network, noise=noise)
         steps = steps or self.steps
@@ -57,15 +57,15 @@ class Preset:
         )
 
     @property
-    def compact(self) -> CompactConfig:
+    def compact(self) -> LoopedConfig:
         """The network's configuration where it is a compact one."""
-        assert isinstance(self.network, CompactConfig)
+        assert isinstance(self.network, LoopedConfig)
         return self.network
 
     @property
-    def text(self) -> TextConfig:
+    def text(self) -> JsonConfig:
         """The network's configuration where it is one for texts."""
-        assert isinstance(self.network, TextConfig)
+        assert isinstance(self.network, JsonConfig)
         return self.network
 
     @property
@@ -75,19 +75,19 @@ class Preset:
         return self.network
 
     @property
-    def plain(self) -> PlainConfig:
+    def plain(self) -> CellTransformerConfig:
         """The network's configuration where it is a plain transformer."""
-        assert isinstance(self.network, PlainConfig)
+        assert isinstance(self.network, CellTransformerConfig)
         return self.network
 
 
-DIFFUSION = CompactConfig(vocab=9)
-AR, AR_EASIEST = CompactConfig(vocab=9, causal=True), CompactConfig(vocab=9, causal=True, order="easiest")
+DIFFUSION = LoopedConfig(vocab=9)
+AR, AR_EASIEST = LoopedConfig(vocab=9, causal=True), LoopedConfig(vocab=9, causal=True, order="easiest")
 TINY, TINY_PLAIN = (
-    CompactConfig(vocab=9, width=16, hidden=16, loops=8),
-    PlainConfig(width=16, layers=2, heads=2),
+    LoopedConfig(vocab=9, width=16, hidden=16, loops=8),
+    CellTransformerConfig(width=16, layers=2, heads=2),
 )
-WIDE = CompactConfig(vocab=9, width=96, hidden=192)
+WIDE = LoopedConfig(vocab=9, width=96, hidden=192)
 
 # By model and preset. The cpu presets of all models take the same training FLOPs (0.166e15; tests/test_training.py), at rates
 # found with three trials each (docs/LOG.md).
@@ -95,9 +95,9 @@ SUDOKU = {
     ("diffusion", "cpu"): Preset(DIFFUSION, steps=9_200, rows=64, segment=8, rate=4e-3),
     ("ar", "cpu"): Preset(AR, steps=2_908, rows=64, segment=8, rate=8e-3),
     ("ar-easiest", "cpu"): Preset(AR_EASIEST, steps=2_908, rows=64, segment=8, rate=8e-3),
-    ("ar-plain", "cpu"): Preset(PlainConfig(), steps=3_174, rows=64, segment=1, rate=2e-3),
+    ("ar-plain", "cpu"): Preset(CellTransformerConfig(), steps=3_174, rows=64, segment=1, rate=2e-3),
     ("ar-plain-easiest", "cpu"): Preset(
-        PlainConfig(order="easiest"), steps=3_006, rows=64, segment=1, rate=1e-3
+        CellTransformerConfig(order="easiest"), steps=3_006, rows=64, segment=1, rate=1e-3
     ),
     ("diffusion", "gpu"): Preset(WIDE, steps=120_000, rows=768, segment=8, rate=2e-3, pool=2_000_000),
     ("diffusion", "smoke"): Preset(TINY, steps=60, rows=8, segment=4, rate=4e-3, pool=64),
@@ -113,16 +113,16 @@ SUDOKU = {
 # About 0.195e15 operations each; a step's rows are scaled so that it sees as many bytes whatever their length.
 JSON = {
     ("diffusion", "cpu"): Preset(
-        TextConfig(), steps=3_000, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()
+        JsonConfig(), steps=3_000, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()
     ),
     ("ar", "cpu"): Preset(
-        TextConfig(causal=True), steps=3_375, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()
+        JsonConfig(causal=True), steps=3_375, rows=64, segment=1, rate=2e-3, pool=60_000, mix=()
     ),
     ("diffusion", "smoke"): Preset(
-        TextConfig(width=32, hidden=32), steps=20, rows=4, segment=1, rate=2e-3, pool=60, mix=()
+        JsonConfig(width=32, hidden=32), steps=20, rows=4, segment=1, rate=2e-3, pool=60, mix=()
     ),
     ("ar", "smoke"): Preset(
-        TextConfig(width=32, hidden=32, causal=True), steps=20, rows=4, segment=1, rate=2e-3, pool=60, mix=()
+        JsonConfig(width=32, hidden=32, causal=True), steps=20, rows=4, segment=1, rate=2e-3, pool=60, mix=()
     ),
 }
 TINY_CODE = CodeConfig(width=32, hidden=32, layers=2)

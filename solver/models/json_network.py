@@ -1,6 +1,6 @@
 """The compact network for texts: a prompt that is read once, and a block of bytes that looks into it.
 
-    net = TextNetwork(TextConfig())
+    net = JsonNetwork(JsonConfig())
     read = net.read(prompt_BP, lengths_B)                         # once a problem
     logits_BLV = net(read, tokens_BL, status_BL, offset_BL)       # a forward
 
@@ -25,14 +25,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solver.models.kv_cache import Past
+from solver.models.kv_cache import KVCache
 from solver.models.layers import KNOWN, OPEN, rotary
 
 COMMA, BRACKET = b",["
 
 
 @dataclass(frozen=True)
-class TextConfig:
+class JsonConfig:
     """Sizes; checks itself, raising ValueError with the field's name.
 
     vocab: tokens a cell may hold, the mask not counted.  readers, layers: of the prompt, and of the block.  radius: of the local
@@ -129,7 +129,7 @@ def shares(score: Tensor) -> Tensor:
 class Mixing(nn.Module):
     """What both stacks do: mix neighbours, look everywhere in one's own row, think."""
 
-    def __init__(self, c: TextConfig, causal: bool) -> None:
+    def __init__(self, c: JsonConfig, causal: bool) -> None:
         super().__init__()
         d = c.width
         self.heads, self.radius, self.causal = c.heads, c.radius, causal
@@ -151,13 +151,13 @@ class Mixing(nn.Module):
         found: Tensor = self.near(F.pad(self.normed[0](x).transpose(1, 2), sides)).transpose(1, 2)
         return x + F.gelu(found)
 
-    def next_neighbours(self, x: Tensor, past: Past, number: int) -> Tensor:
+    def next_neighbours(self, x: Tensor, past: KVCache, number: int) -> Tensor:
         """``neighbours`` of one position (B, 1, D) after those of the past."""
         window = past.add("near", number, self.normed[0](x))[:, -self.radius - 1 :].transpose(1, 2)
         window = F.pad(window, (self.radius + 1 - window.shape[2], 0))
         return x + F.gelu(self.near(window)).transpose(1, 2)
 
-    def next_look(self, x: Tensor, past: Past, number: int) -> Tensor:
+    def next_look(self, x: Tensor, past: KVCache, number: int) -> Tensor:
         """``look`` of one position."""
         query, key, value = self.query_key_value(self.normed[1](x)).chunk(3, -1)
         query = rotary(self.split(query / math.sqrt(x.shape[-1] / self.heads)), past.cells)
@@ -189,7 +189,7 @@ class Mixing(nn.Module):
 class Pointing(nn.Module):
     """Looks into the prompt: at what matches, and at what stands ``offset`` behind what matches."""
 
-    def __init__(self, c: TextConfig) -> None:
+    def __init__(self, c: JsonConfig) -> None:
         super().__init__()
         d = c.width
         self.heads = c.heads
@@ -272,10 +272,10 @@ def shifted(score: Tensor, index: Tensor) -> Tensor:
     return score.gather(-1, index.expand_as(score))
 
 
-class TextNetwork(nn.Module):
+class JsonNetwork(nn.Module):
     """See the module."""
 
-    def __init__(self, config: TextConfig) -> None:
+    def __init__(self, config: JsonConfig) -> None:
         super().__init__()
         self.config = c = config
         d = c.width
@@ -353,7 +353,7 @@ class TextNetwork(nn.Module):
             x = layer.think(x)
         return self.read_out(x, read, shift, same)
 
-    def step(self, read: Read, previous: Tensor, offset: Tensor, past: Past) -> Tensor:
+    def step(self, read: Read, previous: Tensor, offset: Tensor, past: KVCache) -> Tensor:
         """The causal form, one position further: log-probabilities (B, V) of the byte that follows ``previous`` (B,) and stands
         ``offset`` (B,) behind the beginning of its value. ``past`` is brought forward."""
         c = self.config

@@ -4,7 +4,7 @@ A sequence is a start token, then (cell, token) pairs: the givens, then the answ
 come in reading order, every step is told which cell is next, and the logits are over tokens. ``order="easiest"``: the network
 says itself which cell is next, and the logits are over (cell, token) pairs; it is taught the order of a solver by logic.
 
-    net = Plain(PlainConfig())
+    net = CellTransformer(CellTransformerConfig())
     logits = net(cells_BT, tokens_BT)               # (B, T + 1, V) or (B, T + 1, L V): [:, t] is about pair t
 
 Shapes: B rows, T pairs, L cells, V tokens, D width.
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
-class PlainConfig:
+class CellTransformerConfig:
     """Sizes of a plain transformer; checks itself, raising ValueError with the field's name."""
 
     vocab: int = 9
@@ -44,7 +44,7 @@ class PlainConfig:
 class Layer(nn.Module):
     """Attention to what came before, then an MLP of four times the width; both on normalised input."""
 
-    def __init__(self, config: PlainConfig) -> None:
+    def __init__(self, config: CellTransformerConfig) -> None:
         super().__init__()
         d, self.heads = config.width, config.heads
         self.normed = nn.ModuleList([nn.RMSNorm(d), nn.RMSNorm(d)])
@@ -64,10 +64,10 @@ class Layer(nn.Module):
         return result
 
 
-class Plain(nn.Module):
+class CellTransformer(nn.Module):
     """See the module."""
 
-    def __init__(self, config: PlainConfig) -> None:
+    def __init__(self, config: CellTransformerConfig) -> None:
         super().__init__()
         self.config = c = config
         self.start = nn.Parameter(0.02 * torch.randn(c.width))

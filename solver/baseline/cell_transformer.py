@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from solver.models.plain import Plain
+from solver.models.cell_transformer import CellTransformer
 from solver.tasks.canvas import Canvas
 
 
@@ -22,10 +22,10 @@ class Slots:
     tokens: Tensor
 
 
-class PlainDecoder:
-    """A :class:`~solver.baseline.decode.Decoder` over a :class:`Plain` transformer."""
+class CellDecoder:
+    """A :class:`~solver.baseline.decode.Decoder` over a :class:`CellTransformer` transformer."""
 
-    def __init__(self, network: Plain, name: str = "ar-plain") -> None:
+    def __init__(self, network: CellTransformer, name: str = "ar-plain") -> None:
         self.network, self.name = network, name
 
     def allocate(self, slots: int, like: Canvas) -> Slots:
