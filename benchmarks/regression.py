@@ -48,7 +48,8 @@ from solver.tasks.code_edit.holes import cuts, dependent
 from solver.tasks.sudoku import layout
 from solver.tasks.sudoku.data import to_grid
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
-from solver.tasks.text import Draft, Fault, Hole
+from solver.tasks.task import Violation
+from solver.tasks.text import Draft, Hole
 from tests import tiny_models
 
 Case = dict[str, Any]  # id, seed, forwards, and what the section needs
@@ -122,8 +123,10 @@ def attempted(run: Callable[[Case], Result], case: Case) -> Result:
 def generations() -> dict[str, dict[str, Any]]:
     """Keyword arguments of ``generate``, by name."""
 
-    def vowels(draft: Draft) -> Iterator[Fault]:
-        yield from (Fault(at, at + 1, "a vowel") for at, c in enumerate(draft.text) if c in "aeiou")
+    def vowels(draft: Draft) -> Iterator[Violation]:
+        yield from (
+            Violation("a vowel", span=(at, at + 1)) for at, c in enumerate(draft.text) if c in "aeiou"
+        )
 
     properties = {"name": {"type": "string", "maxLength": 6}, "born": {"type": "integer", "minimum": 0}}
     schema = {"properties": properties, "required": ["name", "born"], "additionalProperties": False}
