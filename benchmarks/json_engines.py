@@ -42,8 +42,8 @@ from solver.evaluation.json_schema import LENGTH, Problem, grade, known_to, prob
 from solver.evaluation.rows import ResultsFile, Row
 from solver.tasks.json_schema.compiler import DRAFTS, Compiler
 from solver.tasks.json_schema.errors import SchemaError
-from solver.tasks.json_schema.grammar import Values
-from solver.tasks.json_schema.serialize import spell
+from solver.tasks.json_schema.grammar import SchemaGrammar
+from solver.tasks.json_schema.serialize import serialize
 from solver.tasks.json_schema.task import Gap
 
 END = 256  # behind the bytes: the text may end
@@ -383,8 +383,10 @@ def cut_out(
     for problem in some:
         for value in [value for value, valid in problem.tests[:6] if valid]:
             try:
-                text = spell(
-                    Values(Compiler(problem.schema, True, known_to(problem, remotes), problem.draft), LENGTH),
+                text = serialize(
+                    SchemaGrammar(
+                        Compiler(problem.schema, True, known_to(problem, remotes), problem.draft), LENGTH
+                    ),
                     value,
                 )
             except SchemaError:

@@ -27,8 +27,8 @@ from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Outcome
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.json_schema.compiler import Compiler
-from solver.tasks.json_schema.grammar import Values
-from solver.tasks.json_schema.synthetic import words
+from solver.tasks.json_schema.grammar import SchemaGrammar
+from solver.tasks.json_schema.synthetic import english_words
 from solver.tasks.languages import token_automaton as lifting
 from solver.tasks.languages import unroll as automata
 from solver.tasks.languages.token_automaton import Words
@@ -96,7 +96,7 @@ def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]
     The trie is built once per tokenizer, the automaton and its forced tokens once per schema, the projection per step.
     """
     rng = np.random.default_rng(0)
-    known = [f"{space}{word}" for word in words(reserved=False) for space in ("", " ", '"', "_")]
+    known = [f"{space}{word}" for word in english_words(reserved=False) for space in ("", " ", '"', "_")]
     pieces = dict.fromkeys([bytes([byte]) for byte in range(256)] + [word.encode() for word in known])
     while len(pieces) < vocab:  # as in large vocabularies, most entries are pairs of shorter ones
         pair = known[rng.integers(len(known))] + known[rng.integers(len(known))].strip()
@@ -118,7 +118,8 @@ def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]
     vocabulary = timed("a trie of the vocabulary, once", lambda: Words.of(list(pieces)[:vocab]))
     timed("a trie of the vocabulary, once", lambda: vocabulary.trie)
     unrolled = timed(
-        "a schema to its automaton", lambda: automata.unroll(Values(Compiler(schema), 4 * cells), 4 * cells)
+        "a schema to its automaton",
+        lambda: automata.unroll(SchemaGrammar(Compiler(schema), 4 * cells), 4 * cells),
     )
     timed("tokens that it forces, once a schema", lambda: vocabulary.forced_by(unrolled.automaton))
     open_cells = np.zeros(cells, np.int64), np.zeros(cells, bool)

@@ -21,7 +21,7 @@ from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.models.looped_denoiser import LoopedDenoiser
 from solver.models.protocol import Denoiser, TextDenoiser
 from solver.tasks.code_edit.task import CodeTask, Edit
-from solver.tasks.json_schema.task import Form, JsonTask
+from solver.tasks.json_schema.task import JsonProblem, JsonTask
 from solver.tasks.languages.projection import BLANK
 from solver.tasks.sudoku import exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
@@ -55,7 +55,7 @@ def json_schema() -> Example:
         "properties": {"a": {"enum": [1, 23]}, "b": {"type": "boolean"}},
         "required": ["a", "b"],
     }
-    form = Form.of(schema, length=24)
+    form = JsonProblem.of(schema, length=24)
     text = b'{"a":23,"b":true}'
     return Example(
         "json", JsonTask(), (form,), (np.array([*text, *[BLANK] * (24 - len(text))]),), unique=False

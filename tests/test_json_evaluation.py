@@ -26,8 +26,8 @@ from solver.evaluation import (
 from solver.evaluation.json_arms import Answer, left_to_right, masked, raw
 from solver.models.json_network import JsonConfig, JsonNetwork
 from solver.tasks.json_schema import data
-from solver.tasks.json_schema.synthetic import Record, words
-from solver.tasks.json_schema.task import Form, Gap, JsonTask
+from solver.tasks.json_schema.synthetic import Record, english_words
+from solver.tasks.json_schema.task import Gap, JsonProblem, JsonTask
 from solver.tasks.languages.projection import BLANK
 
 SPELLED = ('"x"', "77", "77 ", " 77", "421")  # white space is allowed between a template's literals
@@ -41,7 +41,9 @@ def network(causal: bool) -> JsonNetwork:
 
 def cut(value: str, room: int) -> json_infill.Cut:
     before, after = '{"a":', "}"
-    form = Form.of({"properties": {"a": {"enum": ["x", 77, 421]}}}, template=[before, Gap(room), after])
+    form = JsonProblem.of(
+        {"properties": {"a": {"enum": ["x", 77, 421]}}}, template=[before, Gap(room), after]
+    )
     return json_infill.Cut(form, before.encode(), value.encode(), after.encode())
 
 
@@ -73,7 +75,7 @@ def test_reserved_lines_are_kept_apart(tmp_path: Path) -> None:
     ]
     for file in data.FILES:
         (tmp_path / f"{file}.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
-    ours, theirs = (data.real(tmp_path, reserved) for reserved in (False, True))
+    ours, theirs = (data.load_pairs(tmp_path, reserved) for reserved in (False, True))
     assert len(ours) + len(theirs) == 2 * 100
     assert theirs
     assert not {text for _, text in ours} & {text for _, text in theirs}
@@ -82,7 +84,7 @@ def test_reserved_lines_are_kept_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", json_cross.KINDS)
 def test_cross_field_puzzles(kind: str) -> None:
     """Each has an answer, and most of what fits the hole is none."""
-    rng, pool = np.random.default_rng(0), words(reserved=True)
+    rng, pool = np.random.default_rng(0), english_words(reserved=True)
     for _ in range(5):
         puzzle = json_cross.KINDS[kind](rng, pool)
         schema = puzzle.form.schema["properties"]
@@ -107,7 +109,7 @@ def test_cross_field_puzzles(kind: str) -> None:
 
 def test_marks() -> None:
     record = Record({"type": "object"}, "", {"a": 1, "b": {"c": "x"}, "total": 3}, "total", "last")
-    form = Form.of(record.schema)
+    form = JsonProblem.of(record.schema)
     marks = json_content.graded(record, form, Answer('{"a":true,"b":{"c":"x"},"total":3}', True, 1, 0.0))
     assert (marks["valid"], marks["exact"], marks["copied"], marks["of"], marks["derived"]) == (
         True,
@@ -121,7 +123,7 @@ def test_marks() -> None:
 
 
 def test_retries_end_with_the_first_valid_text() -> None:
-    form = Form.of({"type": "integer", "minimum": 0, "maximum": 9}, length=2)
+    form = JsonProblem.of({"type": "integer", "minimum": 0, "maximum": 9}, length=2)
     (one,) = left_to_right(network(causal=True), masked)([form])
     assert one.solved
     (other,) = left_to_right(network(causal=True), raw, tries=3)([form])

@@ -27,11 +27,11 @@ from solver.tasks.json_schema.errors import (
     UnsatisfiableSchema,
 )
 from solver.tasks.json_schema.formula import and_, leaf, not_, or_
-from solver.tasks.json_schema.grammar import Values
+from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.numbers import number_fragment
-from solver.tasks.json_schema.serialize import runs, spell
-from solver.tasks.json_schema.source_map import spans
-from solver.tasks.json_schema.task import Form, Gap, JsonTask
+from solver.tasks.json_schema.serialize import accepts_bytes, serialize
+from solver.tasks.json_schema.source_map import byte_spans
+from solver.tasks.json_schema.task import Gap, JsonProblem, JsonTask
 from solver.tasks.languages import projection as language
 from solver.tasks.languages.grammar import recognise
 from solver.tasks.languages.regex import matches
@@ -105,8 +105,8 @@ def valid(schema: Any, value: Any) -> bool:
 @given(schemas, values)
 def test_language_is_validity(schema: Any, value: Any) -> None:
     compiler = Compiler(schema)
-    grammar = Values(compiler, 256)
-    text = spell(grammar, value)
+    grammar = SchemaGrammar(compiler, 256)
+    text = serialize(grammar, value)
     if compiler.declined:
         assert text is not None or not valid(schema, value)  # too large at most
     else:
@@ -120,7 +120,7 @@ def test_language_is_validity(schema: Any, value: Any) -> None:
 @given(schemas, st.integers(0, 1 << 30))
 def test_every_draft_is_valid(schema: Any, seed: int) -> None:
     try:
-        form = Form.of(schema, length=40)
+        form = JsonProblem.of(schema, length=40)
     except FillError:
         return
     if form.compiler.declined:
@@ -140,7 +140,7 @@ def test_every_draft_is_valid(schema: Any, seed: int) -> None:
 @given(schemas)
 def test_no_schema_is_called_unsatisfiable_that_has_a_value(schema: Any) -> None:
     try:
-        Form.of(schema, length=30)
+        JsonProblem.of(schema, length=30)
     except UnsatisfiableSchema:
         for value in [
             None,
@@ -200,7 +200,7 @@ def holds(formula: Any, number: Decimal) -> bool:
 @given(assertions, assertions, numerals)
 def test_numbers(one: Any, other: Any, numeral: str) -> None:
     for formula in (and_([one, other]), or_([one, not_(other)])):
-        inside = runs(number_fragment(formula, 40), numeral.encode())
+        inside = accepts_bytes(number_fragment(formula, 40), numeral.encode())
         expected = holds(formula, Decimal(numeral))
         if "e" in numeral:  # some numbers are only written out
             assert not inside or expected
@@ -241,16 +241,16 @@ def test_formats(name: str, good: str, bad: str) -> None:
 
 def test_unicode_escapes_and_odd_names() -> None:
     value = {"": {'q"\\\n\u0001': ["é😀\u2028", "\x7f"]}, "big": 10**40, "small": 1e-07}
-    grammar = Values(Compiler(True), 400)
-    text = spell(grammar, value)
+    grammar = SchemaGrammar(Compiler(True), 400)
+    text = serialize(grammar, value)
     assert text == json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
     assert recognise(grammar, text)
     assert not recognise(grammar, text.replace(b"e-07", b"e-7"))
 
 
 def test_names_stand_in_the_schemas_order() -> None:
-    grammar = Values(Compiler({"properties": {"z": True, "a": True}}), 100)
-    assert spell(grammar, {"other": 1, "a": 2, "z": 3}) == b'{"z":3,"a":2,"other":1}'
+    grammar = SchemaGrammar(Compiler({"properties": {"z": True, "a": True}}), 100)
+    assert serialize(grammar, {"other": 1, "a": 2, "z": 3}) == b'{"z":3,"a":2,"other":1}'
     assert not recognise(grammar, b'{"a":2,"z":3}')
 
 
@@ -283,7 +283,7 @@ def test_names_stand_in_the_schemas_order() -> None:
 )
 def test_failures_are_typed(schema: Any, length: int, error: type[ValueError]) -> None:
     with pytest.raises(error) as caught:
-        Form.of(schema, length=length)
+        JsonProblem.of(schema, length=length)
     assert "\n" not in str(caught.value)
     if isinstance(caught.value, CanvasTooSmall):
         assert caught.value.minimum == 302
@@ -296,15 +296,15 @@ def test_older_drafts() -> None:
         "exclusiveMinimum": True,
         "type": "integer",
     }
-    assert spell(Values(Compiler(old), 20), 3) is None
-    assert spell(Values(Compiler(old), 20), 4) == b"4"
+    assert serialize(SchemaGrammar(Compiler(old), 20), 3) is None
+    assert serialize(SchemaGrammar(Compiler(old), 20), 4) == b"4"
     seven = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "items": [{"type": "null"}],
         "additionalItems": False,
     }
-    assert spell(Values(Compiler(seven), 20), [None]) == b"[null]"
-    assert spell(Values(Compiler(seven), 20), [None, None]) is None
+    assert serialize(SchemaGrammar(Compiler(seven), 20), [None]) == b"[null]"
+    assert serialize(SchemaGrammar(Compiler(seven), 20), [None, None]) is None
 
 
 def test_registry_and_recursion() -> None:
@@ -313,8 +313,10 @@ def test_registry_and_recursion() -> None:
         "properties": {"next": {"$ref": "http://x.org/tree"}},
         "additionalProperties": False,
     }
-    grammar = Values(Compiler({"$ref": "http://x.org/tree"}, registry={"http://x.org/tree": tree}), 100)
-    assert spell(grammar, {"next": {"next": {}}}) == b'{"next":{"next":{}}}'
+    grammar = SchemaGrammar(
+        Compiler({"$ref": "http://x.org/tree"}, registry={"http://x.org/tree": tree}), 100
+    )
+    assert serialize(grammar, {"next": {"next": {}}}) == b'{"next":{"next":{}}}'
     assert not unroll(grammar, 40).empty
 
 
@@ -338,7 +340,7 @@ def test_template_stands_byte_for_byte() -> None:
 @settings(max_examples=40)
 @given(schemas, values, st.integers(0, 1 << 30))
 def test_what_stood_in_the_gaps_of_a_template_is_possible(schema: Any, value: Any, seed: int) -> None:
-    text = spell(Values(Compiler(schema), 256), value)
+    text = serialize(SchemaGrammar(Compiler(schema), 256), value)
     if text is None or not valid(schema, value):
         return
     kept = np.random.default_rng(seed).random(len(text.decode())) < 0.5
@@ -346,7 +348,7 @@ def test_what_stood_in_the_gaps_of_a_template_is_possible(schema: Any, value: An
         character if keep else Gap(len(character.encode()))
         for character, keep in zip(text.decode(), kept, strict=True)
     ]
-    form = Form.of(schema, template=parts)
+    form = JsonProblem.of(schema, template=parts)
     tokens = np.frombuffer(text, np.uint8).astype(np.int64)
     assert language.possible(form.unrolled, form.slots, *form.given)
     if form.unrolled.complete:
@@ -382,7 +384,7 @@ def test_checks_remask_only_their_part() -> None:
 
     model, _ = denoiser_for("random")
     *steps, outcome = refine(
-        JsonTask(), Form.of(schema, checks=[seven], length=20), model, ANEW, Budget(forwards=200)
+        JsonTask(), JsonProblem.of(schema, checks=[seven], length=20), model, ANEW, Budget(forwards=200)
     )
     assert isinstance(outcome, Outcome)
     assert outcome.status == "solved"
@@ -404,7 +406,7 @@ def test_budget_says_what_is_wrong() -> None:
 
 def test_spans() -> None:
     text = '{"é": [1, {"b": "x\\n"}], "c":-1.5}'.encode()
-    found = spans(text)
+    found = byte_spans(text)
     assert text[slice(*found["é", 1, "b"])] == b'"x\\n"'
     assert text[slice(*found["c",])] == b"-1.5"
     assert text[slice(*found["é", 0])] == b"1"

@@ -20,10 +20,10 @@ from solver.models.json_denoiser import JsonDenoiser, Nothing
 from solver.models.json_network import JsonConfig, JsonNetwork
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import FillError, SchemaError
-from solver.tasks.json_schema.grammar import Values, merged
-from solver.tasks.json_schema.serialize import spell
-from solver.tasks.json_schema.source_map import repetitions
-from solver.tasks.json_schema.task import BLAME, Form, Gap, JsonTask
+from solver.tasks.json_schema.grammar import SchemaGrammar, merge_orders
+from solver.tasks.json_schema.serialize import serialize
+from solver.tasks.json_schema.source_map import duplicate_items
+from solver.tasks.json_schema.task import BLAME, Gap, JsonProblem, JsonTask
 from solver.tasks.languages import projection as language
 from solver.tasks.languages import unroll as automata
 from solver.tasks.languages.grammar import Regex
@@ -59,7 +59,7 @@ def numerate() -> Numerate:
     return Numerate(JsonNetwork(SMALL))
 
 
-def literals(form: Form) -> list[bytes]:
+def literals(form: JsonProblem) -> list[bytes]:
     return [part for part in form.parts if isinstance(part, bytes)]
 
 
@@ -73,11 +73,11 @@ def literals(form: Form) -> list[bytes]:
     ],
 )
 def test_names_of_several_lists_in_one_order(lists: list[list[str]], found: list[str]) -> None:
-    assert merged(lists) == found
+    assert merge_orders(lists) == found
 
 
 def test_every_kind_of_object_is_laid_out() -> None:
-    first, second = Form.of(KINDS, length=64).layouts()
+    first, second = JsonProblem.of(KINDS, length=64).layouts()
     assert literals(first) == [b'{"kind":"w","word":', b"}"]
     assert literals(second) == [b'{"amount":', b',"kind":"n"}']
     condition = {
@@ -86,16 +86,16 @@ def test_every_kind_of_object_is_laid_out() -> None:
         "else": {"required": ["e"]},
     }
     either = closed(k=NUMBER) | {"properties": {"k": NUMBER, "t": NUMBER, "e": NUMBER}} | condition
-    names = {b"".join(literals(form)) for form in Form.of(either, length=64).layouts()}
+    names = {b"".join(literals(form)) for form in JsonProblem.of(either, length=64).layouts()}
     assert any(b'"t":' in name for name in names)
     assert any(b'"e":' in name for name in names)
-    assert Form.of({"anyOf": [closed(a=NUMBER), {"type": "null"}]}, length=64).layouts() == ()
+    assert JsonProblem.of({"anyOf": [closed(a=NUMBER), {"type": "null"}]}, length=64).layouts() == ()
     many = {"oneOf": [closed(**{f"name{n}": NUMBER}) for n in range(20)]}
-    assert len(Form.of(many, length=64).layouts()) <= 1  # one slot between the brackets
+    assert len(JsonProblem.of(many, length=64).layouts()) <= 1  # one slot between the brackets
 
 
 def test_of_several_kinds_the_likeliest_is_filled_in() -> None:
-    form = Form.of(KINDS, length=64)
+    form = JsonProblem.of(KINDS, length=64)
     laid, (spent,) = structured.laid_out(JsonTask(), [form], numerate(), numerate().policy)
     assert literals(laid[0]) == literals(form.layouts()[1])
     assert spent.forwards == 2
@@ -137,14 +137,14 @@ def test_places_are_those_of_all_ways_to_fit(parts: list[bytes | None], text: by
 def test_a_frame_leaves_out_only_what_does_not_fit(schema: Any, value: Any, data: st.DataObject) -> None:
     """Whatever the holes are, the text itself is still there, and so is every other that was."""
     cells = 48
-    plain = Values(Compiler(schema), cells)
-    text = spell(plain, value)
+    plain = SchemaGrammar(Compiler(schema), cells)
+    text = serialize(plain, value)
     if text is None or not 1 < len(text) <= cells - 4:
         return
     a, b = sorted(data.draw(st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))))
     spare = data.draw(st.integers(0 if b > a else 1, 3))
     parts: list[bytes | int] = [part for part in (text[:a], b - a + spare, text[b:]) if part]
-    framed = unroll(Values(Compiler(schema), cells), cells, frame=Frame.of(parts))
+    framed = unroll(SchemaGrammar(Compiler(schema), cells), cells, frame=Frame.of(parts))
     whole = unroll(plain, cells)
     size = len(text) + spare
     inside, last, tokens = np.zeros(size, bool), np.zeros(size, bool), np.full(size, BLANK)
@@ -166,7 +166,7 @@ def test_a_frame_leaves_out_only_what_does_not_fit(schema: Any, value: Any, data
 
 def test_free_values_are_as_deep_as_the_template() -> None:
     deep = '{"a":[[{"b":{"c":[{"d":'
-    form = Form.of({"type": "object"}, template=[deep, Gap(6), "}]}}]]}"])
+    form = JsonProblem.of({"type": "object"}, template=[deep, Gap(6), "}]}}]]}"])
     found = structured.fill({"type": "object"}, template=[deep, Gap(6), "}]}}]]}"], denoiser="random")
     assert found.text.startswith(deep)
     assert len(form.unrolled.automaton.accept) < automata.MOST_STATES
@@ -176,7 +176,7 @@ def test_a_template_that_nothing_fits_is_still_a_template() -> None:
     with pytest.raises(FillError):
         structured.fill(closed(a=NUMBER), template=['{"b":', Gap(4), "}"], denoiser="random")
     with pytest.raises(SchemaError):
-        Form.of(closed(a=NUMBER), template=[])
+        JsonProblem.of(closed(a=NUMBER), template=[])
 
 
 def test_what_is_possible_is_never_given_up() -> None:
@@ -199,12 +199,12 @@ def test_what_is_possible_is_never_given_up() -> None:
     ],
 )
 def test_repetitions(items: list[Any], again: list[int]) -> None:
-    assert repetitions(items) == again
+    assert duplicate_items(items) == again
 
 
 def test_only_what_stands_twice_is_blamed_and_the_next_draft_is_another() -> None:
     schema = {"type": "array", "items": {"enum": ["x", "y", "z"]}, "uniqueItems": True}
-    form, task = Form.of(schema, template=["[", Gap(7), ',"z"]']), JsonTask()
+    form, task = JsonProblem.of(schema, template=["[", Gap(7), ',"z"]']), JsonTask()
     text = b'["x","z","z"]'
     tokens = np.array(list(text))
     violations = task.check(form, tokens, np.ones(len(text), bool))

@@ -23,10 +23,10 @@ from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.tasks.json_schema import synthetic as records
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import UnsupportedSchema
-from solver.tasks.json_schema.grammar import Values
-from solver.tasks.json_schema.layout import Scaffold
+from solver.tasks.json_schema.grammar import SchemaGrammar
+from solver.tasks.json_schema.layout import SchemaLayout
 from solver.tasks.json_schema.source_map import left_offsets
-from solver.tasks.json_schema.task import Form, Gap, JsonTask
+from solver.tasks.json_schema.task import Gap, JsonProblem, JsonTask
 from solver.tasks.languages.projection import BLANK
 from solver.training.texts import Texts, example, lay_out
 
@@ -83,9 +83,9 @@ def test_padding_says_nothing(causal: bool) -> None:
 
 def test_records_are_what_they_say() -> None:
     """Instances are valid, the values that are copied stand in the text, derived ones follow from the rest."""
-    rng, pool = np.random.default_rng(0), records.words(reserved=False)
+    rng, pool = np.random.default_rng(0), records.english_words(reserved=False)
     for _ in range(60):
-        record = records.make(rng, pool)
+        record = records.make_record(rng, pool)
         jsonschema.Draft202012Validator(record.schema).validate(record.instance)
         names = list(record.instance)
         if record.derived is not None:
@@ -95,16 +95,16 @@ def test_records_are_what_they_say() -> None:
                 assert value in record.text
             if name != record.derived and isinstance(value, int) and not isinstance(value, bool):
                 assert str(value) in record.text
-    assert not set(pool) & set(records.words(reserved=True))
+    assert not set(pool) & set(records.english_words(reserved=True))
 
 
 def test_laid_out_and_back() -> None:
-    rng, pool = np.random.default_rng(1), records.words(reserved=False)
+    rng, pool = np.random.default_rng(1), records.english_words(reserved=False)
     laid = several = 0
     for _ in range(40):
-        record = records.make(rng, pool)
+        record = records.make_record(rng, pool)
         text = json.dumps(record.instance, separators=(",", ":"), ensure_ascii=False).encode()
-        layouts = [one.parts(256) for one in Scaffold.all(Values(Compiler(record.schema), 256))]
+        layouts = [one.parts(256) for one in SchemaLayout.all(SchemaGrammar(Compiler(record.schema), 256))]
         fitting = [
             (at, parts)
             for at, found in enumerate(layouts)
@@ -119,7 +119,7 @@ def test_laid_out_and_back() -> None:
         tokens, pinned, offset = parts
         assert len(tokens) == 256
         assert bytes(tokens[tokens != BLANK].astype(np.uint8)) == text
-        form = Form.of(record.schema, record.text).layouts()[at]
+        form = JsonProblem.of(record.schema, record.text).layouts()[at]
         given, fixed = form.given
         assert (fixed == pinned).all()
         assert (given[fixed] == tokens[pinned]).all()
@@ -197,9 +197,11 @@ def test_batches() -> None:
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_writing_left_to_right(masked: bool) -> None:
-    rng, pool = np.random.default_rng(2), records.words(reserved=True)
-    some = [records.make(rng, pool) for _ in range(4)]
-    forms = [Form.of(record.schema, record.text, length=96 + 32 * at) for at, record in enumerate(some)]
+    rng, pool = np.random.default_rng(2), records.english_words(reserved=True)
+    some = [records.make_record(rng, pool) for _ in range(4)]
+    forms = [
+        JsonProblem.of(record.schema, record.text, length=96 + 32 * at) for at, record in enumerate(some)
+    ]
     pages = [Page.of(form, masked) for form in forms]
     for form, text in zip(forms, write(network(causal=True), pages, temperature=1.0), strict=True):
         assert len(text.bytes) <= form.cells
@@ -209,9 +211,9 @@ def test_writing_left_to_right(masked: bool) -> None:
 
 def test_denoiser_of_forms() -> None:
     """An untrained network in the loop: valid instances, whatever it believes."""
-    rng, pool = np.random.default_rng(3), records.words(reserved=True)
-    some = [records.make(rng, pool) for _ in range(5)]
-    forms = [Form.of(record.schema, record.text) for record in some]
+    rng, pool = np.random.default_rng(3), records.english_words(reserved=True)
+    some = [records.make_record(rng, pool) for _ in range(5)]
+    forms = [JsonProblem.of(record.schema, record.text) for record in some]
     for number, done in structured.forms(forms, JsonDenoiser(network())):
         assert isinstance(done, structured.Filled)
         jsonschema.Draft202012Validator(some[number].schema).validate(done.value)
@@ -264,7 +266,7 @@ def test_slots_that_are_too_small_are_given_up() -> None:
         "required": ["a", "b"],
         "additionalProperties": False,
     }
-    form = Form.of(schema, length=96)
+    form = JsonProblem.of(schema, length=96)
     (laid,) = form.layouts()
     assert [part for part in laid.parts if isinstance(part, bytes)] == [b'{"a":', b',"b":', b"}"]
     assert max(part.cells for part in laid.parts if isinstance(part, Gap)) < 62
@@ -281,7 +283,7 @@ def test_what_the_language_leaves_out_is_named() -> None:
 
 
 def test_outcomes_say_what_validity_cost() -> None:
-    form = Form.of({"enum": ["abc", "abd"]}, length=5)
+    form = JsonProblem.of({"enum": ["abc", "abd"]}, length=5)
     *steps, outcome = refine(JsonTask(), form, JsonDenoiser(network()))
     assert isinstance(outcome, Outcome)
     assert outcome.constraint_cost == steps[-1].constraint_cost > 1  # type: ignore[union-attr]

@@ -25,7 +25,7 @@ from solver.models.protocol import Denoiser
 from solver.models.registry import load
 from solver.tasks.checks import Check
 from solver.tasks.json_schema.errors import BudgetExhausted, FillError, UnsatisfiableSchema, UnsupportedSchema
-from solver.tasks.json_schema.task import LENGTH, Form, Gap, JsonTask
+from solver.tasks.json_schema.task import LENGTH, Gap, JsonProblem, JsonTask
 from solver.tasks.languages import projection as language
 from solver.tasks.languages.projection import BLANK
 
@@ -87,7 +87,7 @@ def as_schema(schema: Any) -> Any:
 
 
 def forms(
-    forms: Sequence[Form],
+    forms: Sequence[JsonProblem],
     denoiser: str | Denoiser = "compact",
     budget: Budget | None = None,
     seed: int = 0,
@@ -125,16 +125,19 @@ def forms(
 
 def laid_out(
     task: JsonTask,
-    forms: Sequence[Form],
+    forms: Sequence[JsonProblem],
     model: Denoiser,
     policy: Policy,
     seed: int = 0,
     batch: int = 64,
     most: int | None = None,
-) -> tuple[list[Form], list[Counters]]:
-    """Each form in slots of its own (:meth:`Form.layouts`), or itself where it has none. Of several layouts, as an object of
-    several kinds has, the one of which the denoiser's first draft is surest: the mean log-probability of the bytes that it wrote.
-    Also what each choice cost: a forward a layout, and no choice where that is more than half of ``most``."""
+) -> tuple[list[JsonProblem], list[Counters]]:
+    """Lay each problem out in slots of its own (:meth:`JsonProblem.layouts`), or keep it where it has no layout.
+
+    Of several layouts (an object of several kinds) the one is chosen whose first draft the denoiser is most confident
+    of: the mean log-probability of the bytes that it wrote. Also returns the cost: one forward per layout, and no
+    choice if that exceeds half of ``most``.
+    """
     choices = [form.layouts() or (form,) for form in forms]
     if most is not None:
         choices = [
@@ -155,7 +158,7 @@ def laid_out(
     return laid, spent
 
 
-def sureness(form: Form, outcome: Outcome) -> float:
+def sureness(form: JsonProblem, outcome: Outcome) -> float:
     """The mean log-probability of the bytes in a draft's holes; 0 where it wrote none."""
     wrote = ~form.given[1] & (outcome.tokens != BLANK)
     return float(np.log(np.maximum(outcome.confidence[wrote], 1e-9)).mean()) if wrote.any() else 0.0
@@ -172,7 +175,7 @@ def halves(budget: Budget, spent: int) -> tuple[Budget, Budget]:
 
 def outcomes(
     task: JsonTask,
-    forms: Sequence[Form],
+    forms: Sequence[JsonProblem],
     numbers: Sequence[int],
     model: Denoiser,
     policy: Policy,
@@ -193,7 +196,7 @@ def outcomes(
                 watch(some[at], event)
 
 
-def result(task: JsonTask, form: Form, outcome: Outcome, counters: Counters) -> Filled | FillError:
+def result(task: JsonTask, form: JsonProblem, outcome: Outcome, counters: Counters) -> Filled | FillError:
     """An outcome as an instance or as what kept it from being one. counters: what it cost in all."""
     if outcome.status == "solved":
         sure = outcome.confidence[~form.given[1]]
@@ -240,7 +243,7 @@ def fill(
     instance.
     """
     checks = () if check is None else (check,)
-    form = Form.of(as_schema(schema), text, template, length, checks, formats, registry)
+    form = JsonProblem.of(as_schema(schema), text, template, length, checks, formats, registry)
     found = [
         done
         for _, done in sorted(

@@ -30,7 +30,7 @@ from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.protocol import ModelError, TextDenoiser
 from solver.tasks.canvas import Tokens
 from solver.tasks.checks import Check
-from solver.tasks.json_schema.task import Form, Gap
+from solver.tasks.json_schema.task import Gap, JsonProblem
 from solver.tasks.languages import token_automaton as lifting
 from solver.tasks.languages.constrained_text import ConstrainedText, pattern_check, schema_check
 from solver.tasks.languages.grammar import Regex
@@ -175,7 +175,7 @@ def constrained(
         also = pattern_check(regex, check)
     else:
         pieces = words.pieces(problem)
-        form = Form.of(as_schema(schema), template=pieces if pinned.any() else None, length=length)
+        form = JsonProblem.of(as_schema(schema), template=pieces if pinned.any() else None, length=length)
         unrolled, also = form.unrolled, schema_check(form.validator, check)
     ends = np.isin(problem.tokens, sorted(words.ends)) & pinned
     inside = ~pinned | ends

@@ -23,7 +23,7 @@ from solver.models.json_network import JsonNetwork, Read
 from solver.models.kv_cache import KVCache
 from solver.models.layers import KNOWN
 from solver.tasks.json_schema.source_map import Cursor, left_offsets
-from solver.tasks.json_schema.task import Form
+from solver.tasks.json_schema.task import JsonProblem
 from solver.tasks.languages.projection import BLANK
 
 SIDE = 96  # bytes of each side that the baseline sees of a hole
@@ -96,7 +96,7 @@ class Page:
     guide: Guide | None = None
 
     @staticmethod
-    def of(form: Form, masked: bool) -> Page:
+    def of(form: JsonProblem, masked: bool) -> Page:
         """A form's text."""
         return Page(
             form.prompt, form.cells, guide=Prefix(form.unrolled.automaton, form.cells) if masked else None

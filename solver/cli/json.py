@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from solver.api.fill import Filled
     from solver.loop.trace import Step
     from solver.tasks.json_schema.errors import FillError
-    from solver.tasks.json_schema.task import Form
+    from solver.tasks.json_schema.task import JsonProblem
 
 LARGEST = 4_000_000  # bytes of an input file
 HOLE = re.compile(r"\{\{(\d{1,5})\}\}")
@@ -62,7 +62,7 @@ class Job:
     """One line of input on its way: the form, or why there is none; and its candidates."""
 
     number: int
-    form: Form | None = None
+    form: JsonProblem | None = None
     bad: str | None = None
     error: FillError | None = None
     found: list[Filled] = field(default_factory=list)
@@ -180,7 +180,7 @@ def make(
 ) -> Job:
     """The job with its form, or with what is wrong. Bad input alone raises UsageError."""
     from solver.tasks.json_schema.errors import FillError, SchemaError
-    from solver.tasks.json_schema.task import LENGTH, Form
+    from solver.tasks.json_schema.task import LENGTH, JsonProblem
 
     where = "" if arguments.file is None else f"line {job.number + 1}: "
     shapes = {"text": (str, "a string"), "template": (str, "a string"), "length": (int, "a whole number")}
@@ -190,7 +190,7 @@ def make(
     length = arguments.length or line.get("length") or LENGTH
     parts = template(line["template"]) if line.get("template") is not None else None
     try:
-        job.form = Form.of(
+        job.form = JsonProblem.of(
             line["schema"], line.get("text") or "", parts, length, checks, not arguments.no_formats, known
         )
     except FillError as error:
@@ -324,14 +324,14 @@ def check(arguments: argparse.Namespace) -> int:
     """Judge instances: one line each, with the place of everything that is wrong."""
     from solver.tasks.json_schema.compiler import draft_of
     from solver.tasks.json_schema.errors import SchemaError
-    from solver.tasks.json_schema.source_map import repeated
-    from solver.tasks.json_schema.task import validator_of
+    from solver.tasks.json_schema.source_map import repeated_names
+    from solver.tasks.json_schema.task import build_validator
 
     if arguments.schema is None or not arguments.instances:
         raise UsageError("check needs --schema and at least one instance")
     schema, known = parse(read(arguments.schema), arguments.schema), registry(arguments.registry)
     try:
-        validator = validator_of(schema, draft_of(schema, known=known), arguments.formats, known)
+        validator = build_validator(schema, draft_of(schema, known=known), arguments.formats, known)
     except SchemaError as error:
         raise UsageError(str(error)) from None
     checks = predicate(arguments.check)
@@ -340,7 +340,7 @@ def check(arguments: argparse.Namespace) -> int:
         text = read(name)
         instance = parse(text, name)
         found = [(tuple(error.instance_path), error.message) for error in validator.iter_errors(instance)]
-        found += [(path, "a name stands twice") for path in repeated(text.encode())]
+        found += [(path, "a name stands twice") for path in repeated_names(text.encode())]
         found += [(tuple(path), message) for one in checks for path, message in one(instance)]
         wrong = wrong or bool(found)
         places = [

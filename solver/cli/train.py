@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from solver.models.cell_transformer import CellTransformerConfig
     from solver.tasks.code_edit.corpus import Corpus
-    from solver.tasks.json_schema.data import real
+    from solver.tasks.json_schema.data import load_pairs
     from solver.tasks.sudoku import layout
     from solver.training import code_pages
     from solver.training.code import Snippets
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
             code_pages.save(pages, kept)
         texts = Snippets(pages, preset.rows, preset.code.causal, preset.seed + 1)
     elif arguments.task == "json":
-        instances = real(folder, reserved=False) if folder is not None else []
+        instances = load_pairs(folder, reserved=False) if folder is not None else []
         texts = Texts(preset.pool, preset.rows, preset.text.causal, preset.seed + 1, instances)
     pool = build_pool(preset, folder) if texts is None else None
     sizes = (

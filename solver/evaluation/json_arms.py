@@ -23,7 +23,7 @@ from solver.models.checkpoint import SHIPPED
 from solver.models.json_denoiser import JsonDenoiser
 from solver.models.json_network import JsonNetwork
 from solver.tasks.checks import run_check
-from solver.tasks.json_schema.task import Form, JsonTask
+from solver.tasks.json_schema.task import JsonProblem, JsonTask
 from solver.tasks.languages.projection import BLANK
 
 SEED = 990_002
@@ -44,13 +44,13 @@ class Answer:
     constraint_cost: float = 0.0
 
 
-Arm = Callable[[Sequence[Form]], list[Answer]]
+Arm = Callable[[Sequence[JsonProblem]], list[Answer]]
 
 
 def in_the_loop(model: JsonNetwork | str, forwards: int, seed: int = SEED, **changes: Any) -> Arm:
     """An arm that drafts blocks: a trained network, or a control by name. changes: of its policy."""
 
-    def run(forms: Sequence[Form]) -> list[Answer]:
+    def run(forms: Sequence[JsonProblem]) -> list[Answer]:
         denoiser, policy = structured.denoiser_for(model if isinstance(model, str) else JsonDenoiser(model))
         task, mine = JsonTask(), replace(policy, **changes)
         found: dict[int, Answer] = {}
@@ -72,24 +72,24 @@ def in_the_loop(model: JsonNetwork | str, forwards: int, seed: int = SEED, **cha
     return run
 
 
-def left_to_right(network: JsonNetwork, page: Callable[[Form], Page], tries: int = 1) -> Arm:
+def left_to_right(network: JsonNetwork, page: Callable[[JsonProblem], Page], tries: int = 1) -> Arm:
     """The baseline: the likeliest bytes, and where the text is not valid up to ``tries`` - 1 draws after that."""
 
-    def run(forms: Sequence[Form]) -> list[Answer]:
+    def run(forms: Sequence[JsonProblem]) -> list[Answer]:
         return again(network, forms, page, lambda form, text: text, tries)
 
     return run
 
 
-def raw(form: Form) -> Page:
+def raw(form: JsonProblem) -> Page:
     return Page.of(form, masked=False)
 
 
-def masked(form: Form) -> Page:
+def masked(form: JsonProblem) -> Page:
     return Page.of(form, masked=True)
 
 
-def guided(form: Form) -> Page:
+def guided(form: JsonProblem) -> Page:
     """By llguidance's masks; raw where it refuses the schema."""
     try:
         return replace(raw(form), guide=LLGuidance(form.schema))
@@ -137,9 +137,9 @@ def bits_of(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def again(
     network: JsonNetwork,
-    forms: Sequence[Form],
-    page: Callable[[Form], Page],
-    whole: Callable[[Form, str], str],
+    forms: Sequence[JsonProblem],
+    page: Callable[[JsonProblem], Page],
+    whole: Callable[[JsonProblem, str], str],
     tries: int,
     temperature: float = 0.7,
 ) -> list[Answer]:
@@ -163,12 +163,12 @@ def again(
 
 
 def likeliest(
-    network: JsonNetwork, page: Callable[[Form], Page], count: int, temperature: float = 0.7
+    network: JsonNetwork, page: Callable[[JsonProblem], Page], count: int, temperature: float = 0.7
 ) -> Arm:
     """The baseline's likeliest bytes and ``count`` - 1 draws: of the valid ones (of all, where none is) the text that it finds
     likeliest."""
 
-    def run(forms: Sequence[Form]) -> list[Answer]:
+    def run(forms: Sequence[JsonProblem]) -> list[Answer]:
         best: dict[int, tuple[bool, float, str]] = {}
         steps, gflop = [0] * len(forms), [0.0] * len(forms)
         for attempt in range(count):
@@ -187,7 +187,7 @@ def likeliest(
     return run
 
 
-def valid(form: Form, text: str) -> bool:
+def valid(form: JsonProblem, text: str) -> bool:
     """By the loop's own validator and checks, so that a baseline knows when to try again."""
     value = parsed(text)
     if value is None and text != "null":

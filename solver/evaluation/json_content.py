@@ -34,8 +34,8 @@ from solver.evaluation.json_arms import (
 )  # fmt: skip
 from solver.evaluation.statistics import interval, ratio_interval
 from solver.models.json_network import JsonNetwork
-from solver.tasks.json_schema.synthetic import Record, make, words
-from solver.tasks.json_schema.task import Form
+from solver.tasks.json_schema.synthetic import Record, english_words, make_record
+from solver.tasks.json_schema.task import JsonProblem
 
 Row = dict[str, Any]
 WITH, WITHOUT = "diffusion", "diffusion, no language"
@@ -43,8 +43,8 @@ WITH, WITHOUT = "diffusion", "diffusion, no language"
 
 def records(count: int) -> list[Record]:
     """Test records, their keys out of reserved words only."""
-    rng, pool = np.random.default_rng(SEED), words(reserved=True)
-    return [make(rng, pool) for _ in range(count)]
+    rng, pool = np.random.default_rng(SEED), english_words(reserved=True)
+    return [make_record(rng, pool) for _ in range(count)]
 
 
 def flat(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
@@ -57,7 +57,7 @@ def flat(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     return found
 
 
-def graded(record: Record, form: Form, answer: Answer) -> dict[str, Any]:
+def graded(record: Record, form: JsonProblem, answer: Answer) -> dict[str, Any]:
     """valid: by the schema.  exact: the instance that was meant.  copied: of the fields that are in the text, how many are right,
     and of how many.  derived: whether the one that is not is right."""
     value = parsed(answer.text)
@@ -108,7 +108,7 @@ def content(
     for name, run in arms(network, baseline).items():
         if only is not None and name not in only:
             continue
-        forms = [Form.of(record.schema, record.text) for record in some]
+        forms = [JsonProblem.of(record.schema, record.text) for record in some]
         run([forms[0]])  # whatever is loaded or compiled at first use
         started = time.perf_counter()
         answers = run(forms)

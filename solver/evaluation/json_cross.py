@@ -22,8 +22,8 @@ from solver.evaluation.json_content import share
 from solver.evaluation.statistics import solved_within
 from solver.models.json_network import JsonNetwork
 from solver.tasks.checks import Check
-from solver.tasks.json_schema.synthetic import TOTALS, closed, pick, words
-from solver.tasks.json_schema.task import Form, Gap
+from solver.tasks.json_schema.synthetic import TOTALS, closed_object, english_words, pick
+from solver.tasks.json_schema.task import Gap, JsonProblem
 from solver.tasks.task import Violation
 
 Row = dict[str, Any]
@@ -36,7 +36,7 @@ BUDGETS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # GFLOP
 class Puzzle:
     """A form with one hole of so many cells, and the text on both sides of it. exact: the hole has to be filled to the end."""
 
-    form: Form
+    form: JsonProblem
     before: str
     cells: int
     after: str
@@ -52,7 +52,7 @@ class Puzzle:
         exact: bool = True,
     ) -> Puzzle:
         return Puzzle(
-            Form.of(schema, template=[before, Gap(cells), after], checks=check),
+            JsonProblem.of(schema, template=[before, Gap(cells), after], checks=check),
             before,
             cells,
             after,
@@ -80,7 +80,9 @@ def has_check_digit(instance: Any) -> Iterator[Violation]:
 def invoice(rng: np.random.Generator, pool: tuple[str, ...]) -> Puzzle:
     name, lines = pick(rng, pool), rng.integers(1, 50, int(rng.integers(2, 4))).tolist()
     total = pick(rng, TOTALS)
-    schema = closed({total: {"type": "integer"}, name: {"type": "array", "items": {"type": "integer"}}})
+    schema = closed_object(
+        {total: {"type": "integer"}, name: {"type": "array", "items": {"type": "integer"}}}
+    )
     return Puzzle.of(
         schema, f'{{"{total}":', 10, f',"{name}":[{",".join(map(str, lines))}]}}', [adds_up], exact=False
     )
@@ -88,13 +90,13 @@ def invoice(rng: np.random.Generator, pool: tuple[str, ...]) -> Puzzle:
 
 def check_digit(rng: np.random.Generator, pool: tuple[str, ...]) -> Puzzle:
     name, digits = pick(rng, pool), rng.integers(0, 10, 6).tolist()
-    schema = closed({name: {"type": "string", "pattern": "^[0-9]{7}$"}})
+    schema = closed_object({name: {"type": "string", "pattern": "^[0-9]{7}$"}})
     return Puzzle.of(schema, f'{{"{name}":"{"".join(map(str, digits))}', 1, '"}', [has_check_digit])
 
 
 def unique(rng: np.random.Generator, pool: tuple[str, ...]) -> Puzzle:
     name, among = pick(rng, pool), [pool[int(at)] for at in rng.permutation(len(pool))[:6]]
-    schema = closed(
+    schema = closed_object(
         {name: {"type": "array", "items": {"enum": among}, "minItems": 6, "maxItems": 6, "uniqueItems": True}}
     )
     given = [among[int(at)] for at in rng.permutation(6)[:3]]
@@ -119,15 +121,15 @@ def arms(
     of = {id(puzzle.form): puzzle for puzzle in some}
     found: dict[str, Run] = {}
 
-    def left(form: Form) -> Page:
+    def left(form: JsonProblem) -> Page:
         before = of[id(form)].before.encode()
         return Page(form.prompt, len(before) + of[id(form)].cells, before)
 
-    def middle(form: Form) -> Page:
+    def middle(form: JsonProblem) -> Page:
         puzzle = of[id(form)]
         return Page(middle_prompt(form.prompt, puzzle.before.encode(), puzzle.after.encode()), puzzle.cells)
 
-    def from_left(form: Form, text: str) -> str:
+    def from_left(form: JsonProblem, text: str) -> str:
         puzzle = of[id(form)]
         written = text[len(puzzle.before) :]
         return puzzle.whole(written if puzzle.exact else written.split(puzzle.after[:1], 1)[0])
@@ -149,7 +151,7 @@ def cross(
     network: JsonNetwork | None, baseline: JsonNetwork | None, count: int, forwards: int = FORWARDS
 ) -> Iterator[Row]:
     """Share solved by every arm, by GFLOP and by forwards."""
-    pool = words(reserved=True)
+    pool = english_words(reserved=True)
     for kind, make in KINDS.items():
         rng = np.random.default_rng(SEED)
         some = [make(rng, pool) for _ in range(count)]

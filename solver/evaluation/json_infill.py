@@ -28,10 +28,10 @@ from solver.evaluation.json_content import share
 from solver.evaluation.statistics import ratio_interval
 from solver.models.json_denoiser import JsonDenoiser
 from solver.models.json_network import JsonNetwork
-from solver.tasks.json_schema.data import real
+from solver.tasks.json_schema.data import load_pairs
 from solver.tasks.json_schema.errors import FillError, SchemaError
-from solver.tasks.json_schema.source_map import leaves
-from solver.tasks.json_schema.task import Form, Gap, JsonTask
+from solver.tasks.json_schema.source_map import leaf_spans
+from solver.tasks.json_schema.task import Gap, JsonProblem, JsonTask
 from solver.tasks.languages.projection import BLANK
 
 Row = dict[str, Any]
@@ -43,7 +43,7 @@ SPARE = 13  # cells: a hole has up to one less than that to spare
 class Cut:
     """An instance with a hole. before, value, after: its text in three parts."""
 
-    form: Form
+    form: JsonProblem
     before: bytes
     value: bytes
     after: bytes
@@ -70,10 +70,10 @@ class Cut:
 def cuts(folder: Path, count: int) -> list[Cut]:
     """One hole in each of ``count`` reserved instances."""
     rng, found = np.random.default_rng(SEED), list[Cut]()
-    some = real(folder, reserved=True)
+    some = load_pairs(folder, reserved=True)
     for at in rng.permutation(len(some)):
         schema, text = some[int(at)]
-        among = [span for path, span in leaves(text).items() if path]
+        among = [span for path, span in leaf_spans(text).items() if path]
         if not among:
             continue
         a, b = among[int(rng.integers(len(among)))]
@@ -83,7 +83,7 @@ def cuts(folder: Path, count: int) -> list[Cut]:
             text[b:].decode(),
         ]
         try:
-            found.append(Cut(Form.of(schema, template=template), text[:a], text[a:b], text[b:]))
+            found.append(Cut(JsonProblem.of(schema, template=template), text[:a], text[a:b], text[b:]))
         except (FillError, SchemaError):
             continue
         if len(found) == count:
@@ -100,7 +100,7 @@ def arms(some: Sequence[Cut], network: JsonNetwork | None, baseline: JsonNetwork
     def loop(arm: Arm) -> Run:
         return lambda: arm(forms)
 
-    def left(form: Form, text: str) -> str:
+    def left(form: JsonProblem, text: str) -> str:
         cut = of[id(form)]
         return cut.whole(first_value(text[len(cut.before.decode()) :]))
 

@@ -30,9 +30,9 @@ from solver.kernels.lattice_fast import Lattice
 from solver.loop.trace import Budget
 from solver.tasks.json_schema.compiler import DRAFTS, Compiler, draft_of
 from solver.tasks.json_schema.errors import FillError, SchemaError
-from solver.tasks.json_schema.grammar import Values
-from solver.tasks.json_schema.serialize import spell
-from solver.tasks.json_schema.task import Form, Gap, JsonTask, validator_of
+from solver.tasks.json_schema.grammar import SchemaGrammar
+from solver.tasks.json_schema.serialize import serialize
+from solver.tasks.json_schema.task import Gap, JsonProblem, JsonTask, build_validator
 from solver.tasks.languages import projection as language
 from solver.tasks.languages import unroll as automata
 
@@ -107,8 +107,8 @@ def known_to(problem: Problem, remotes: dict[str, Any]) -> dict[str, Any]:
     return remotes if problem.group.startswith("suite") else {}
 
 
-def form_of(problem: Problem, remotes: dict[str, Any], **more: Any) -> Form:
-    return Form.of(
+def form_of(problem: Problem, remotes: dict[str, Any], **more: Any) -> JsonProblem:
+    return JsonProblem.of(
         problem.schema,
         registry=known_to(problem, remotes),
         draft=problem.draft,
@@ -184,10 +184,10 @@ def membership(some: Sequence[Problem], remotes: dict[str, Any]) -> Iterator[Row
                 compiler = Compiler(
                     problem.schema, formats=False, registry=known_to(problem, remotes), draft=problem.draft
                 )
-                grammar = Values(compiler, 1024)
-                validator = validator_of(problem.schema, compiler.draft, False, known_to(problem, remotes))
-                strict = validator_of(problem.schema, compiler.draft, True, known_to(problem, remotes))
-                spelled = [spell(grammar, value) is not None for value, _ in problem.tests]
+                grammar = SchemaGrammar(compiler, 1024)
+                validator = build_validator(problem.schema, compiler.draft, False, known_to(problem, remotes))
+                strict = build_validator(problem.schema, compiler.draft, True, known_to(problem, remotes))
+                spelled = [serialize(grammar, value) is not None for value, _ in problem.tests]
             except SchemaError:  # a $ref to nothing is found where it is followed
                 counts["not a schema"] += 1
                 continue
@@ -233,8 +233,8 @@ def pinned(
                 if not valid:
                     continue
                 try:
-                    text = spell(
-                        Values(
+                    text = serialize(
+                        SchemaGrammar(
                             Compiler(problem.schema, True, known_to(problem, remotes), problem.draft), LENGTH
                         ),
                         value,
@@ -331,7 +331,7 @@ def timings(some: Sequence[Problem], remotes: dict[str, Any]) -> dict[str, list[
         started = time.perf_counter()
         try:
             compiler = Compiler(problem.schema, True, known_to(problem, remotes), problem.draft)
-            unrolled = automata.unroll(Values(compiler, LENGTH), LENGTH)
+            unrolled = automata.unroll(SchemaGrammar(compiler, LENGTH), LENGTH)
         except SchemaError:
             continue
         found["compile_ms"].append(1e3 * (time.perf_counter() - started))

@@ -1,7 +1,7 @@
 """The network for texts as a denoiser of forms: the prompt is read once, then every forward looks at the whole block.
 
 denoiser = JsonDenoiser(JsonNetwork(JsonConfig()))
-*steps, outcome = refine(JsonTask(), Form.of(schema, text).layouts()[0], denoiser)
+*steps, outcome = refine(JsonTask(), JsonProblem.of(schema, text).layouts()[0], denoiser)
 """
 
 from __future__ import annotations

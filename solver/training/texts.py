@@ -22,11 +22,11 @@ from torch import Tensor
 from solver.baseline.json import middle_prompt
 from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.tasks.json_schema.compiler import Compiler
-from solver.tasks.json_schema.grammar import Values
-from solver.tasks.json_schema.layout import Scaffold
-from solver.tasks.json_schema.source_map import leaves, left_offsets
-from solver.tasks.json_schema.synthetic import Record, make, words
-from solver.tasks.json_schema.task import Form
+from solver.tasks.json_schema.grammar import SchemaGrammar
+from solver.tasks.json_schema.layout import SchemaLayout
+from solver.tasks.json_schema.source_map import leaf_spans, left_offsets
+from solver.tasks.json_schema.synthetic import Record, english_words, make_record
+from solver.tasks.json_schema.task import JsonProblem
 from solver.tasks.languages.projection import BLANK
 
 Ints = NDArray[np.int64]
@@ -90,12 +90,12 @@ def cut(
 ) -> Example | None:
     """A text with values cut out, any or ``only`` one field: up to three for the denoiser, each a slot with room to spare; for
     the baseline one, and what stands on both sides of it is in the prompt (fill-in-the-middle; Bavarian et al. 2022)."""
-    among = [span for path, span in leaves(text).items() if path and only in (None, path[0])]
+    among = [span for path, span in leaf_spans(text).items() if path and only in (None, path[0])]
     if not among:
         return None
     if causal:
         a, b = among[int(rng.integers(len(among)))]
-        prompt = middle_prompt(Form.prompt_of(schema, said), text[:a], text[b:])
+        prompt = middle_prompt(JsonProblem.prompt_of(schema, said), text[:a], text[b:])
         tokens = np.concatenate([np.frombuffer(text[a:b], np.uint8), [BLANK]]).astype(np.int64)
         length = next((length for length in MIDDLES if len(tokens) <= length), None)
         if length is None:
@@ -120,7 +120,7 @@ def cut(
         pinned + [True] * extra,
         offset + [0] * extra,
     )  # batches are of one length
-    return finished(Form.prompt_of(schema, said), *map(np.array, columns))
+    return finished(JsonProblem.prompt_of(schema, said), *map(np.array, columns))
 
 
 def finished(prompt: bytes, tokens: Ints, pinned: NDArray[np.bool_], offset: Ints) -> Example:
@@ -131,7 +131,9 @@ def finished(prompt: bytes, tokens: Ints, pinned: NDArray[np.bool_], offset: Int
 
 def example(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Generator) -> Example | None:
     """A text in a block: laid out in slots for the denoiser, from the left for the baseline."""
-    found = () if causal or rng.random() < 0.1 else Scaffold.all(Values(Compiler(schema), LENGTHS[-1]))
+    found = (
+        () if causal or rng.random() < 0.1 else SchemaLayout.all(SchemaGrammar(Compiler(schema), LENGTHS[-1]))
+    )
     found = tuple(one for one in found if len(one.pieces) > 1)
     for length in LENGTHS:
         if length < len(text) or (rng.random() < 0.25 and length != LENGTHS[-1]):
@@ -143,7 +145,10 @@ def example(schema: Any, said: str, text: bytes, causal: bool, rng: np.random.Ge
         if laid:  # of several layouts the first that the text fits
             tokens, pinned, offset = laid[0]
             return finished(
-                Form.prompt_of(schema, said), tokens, pinned, left_offsets(tokens) if causal else offset
+                JsonProblem.prompt_of(schema, said),
+                tokens,
+                pinned,
+                left_offsets(tokens) if causal else offset,
             )
     return None
 
@@ -157,13 +162,13 @@ class Texts:
         self.rng = np.random.default_rng(seed)
         self.rows, self.causal = rows, causal
         self.buckets: dict[tuple[int, int], list[Example]] = {}
-        known = words(reserved=False)
+        known = english_words(reserved=False)
         for _ in range(pool):
             if real and self.rng.random() < REAL:
                 schema, text = real[int(self.rng.integers(len(real)))]
                 one = (cut if self.rng.random() < 0.5 else example)(schema, "", text, causal, self.rng)
             else:
-                one = self.of_record(make(self.rng, known))
+                one = self.of_record(make_record(self.rng, known))
             if one is not None and len(one.prompt) <= PROMPTS[-1]:
                 prompt = next(size for size in PROMPTS if len(one.prompt) <= size)
                 self.buckets.setdefault((len(one.truth), prompt), []).append(one)
@@ -177,7 +182,7 @@ class Texts:
         if self.rng.random() > (0.15 if record.derived is None else 0.3):
             one = example(record.schema, record.text, text, self.causal, self.rng)
             if one is not None and record.derived is not None:
-                a, b = leaves(text)[record.derived,]
+                a, b = leaf_spans(text)[record.derived,]
                 one.hard[np.flatnonzero(one.truth != BLANK)[a:b]] = True
             return one
         said = "" if record.derived is not None and self.rng.random() < 0.5 else record.text

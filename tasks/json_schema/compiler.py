@@ -85,7 +85,7 @@ def draft_of(schema: Any, default: int = 2020, known: Mapping[str, Any] = Mappin
     return found
 
 
-def number(value: Any) -> Decimal:
+def exact_number(value: Any) -> Decimal:
     """An exact number from JSON's."""
     return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
 
@@ -114,7 +114,7 @@ class Compiler:
         self._places: list[tuple[Any, Any, bool]] = []
         self._numbers: dict[tuple[int, str, tuple[str, ...]], int] = {}
         self._kept: list[Any] = []
-        known = mentioned(schema, registry or {})
+        known = referenced_schemas(schema, registry or {})
         everything = json.dumps([schema, [contents for _, contents in known]])
         self.dynamic = (
             '"$dynamicRef"' in everything or '"$recursiveRef"' in everything
@@ -181,7 +181,7 @@ class Compiler:
         if "type" not in schema:
             return YES
         wanted = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        plain = kinds(kind for name in wanted if name != "integer" for kind in known_type(name))
+        plain = kinds(kind for name in wanted if name != "integer" for kind in kinds_of_type(name))
         if "integer" in wanted and "number" not in wanted:
             return or_([and_([kinds(["number"]), leaf("multiple", Decimal(1))]), plain])
         return plain
@@ -197,7 +197,7 @@ class Compiler:
     def among(self, values: Sequence[Any]) -> Formula:
         """The value is equal to one of these, as JSON Schema means it: 1 and 1.0 are."""
         texts = [value for value in values if isinstance(value, str)]
-        amounts = [number(v) for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+        amounts = [exact_number(v) for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
         words = {None: "null", True: "true", False: "false"}
         found = [kinds(words[v] for v in values if v is None or isinstance(v, bool))]
         if texts:
@@ -231,11 +231,11 @@ class Compiler:
             strict = "exclusive" + keyword.capitalize()
             if keyword in schema:
                 loose = not (draft == 4 and schema.get(strict) is True)
-                found.append(leaf("compare", sign + "=" * loose, number(schema[keyword])))
+                found.append(leaf("compare", sign + "=" * loose, exact_number(schema[keyword])))
             if draft > 4 and strict in schema:
-                found.append(leaf("compare", sign, number(schema[strict])))
+                found.append(leaf("compare", sign, exact_number(schema[strict])))
         if "multipleOf" in schema:
-            of = number(schema["multipleOf"]).normalize()
+            of = exact_number(schema["multipleOf"]).normalize()
             found.append(leaf("multiple", of) if of > 0 else NO)
         return and_(found)
 
@@ -304,7 +304,7 @@ class Compiler:
         if not isinstance(to, str):
             raise SchemaError("$ref is not a string")
         try:
-            contents, inner = found(resolver.lookup(to)) if dynamic else static(to, resolver)
+            contents, inner = found(resolver.lookup(to)) if dynamic else resolve_static(to, resolver)
         except (exceptions.Unresolvable, exceptions.NoSuchResource, exceptions.PointerToNowhere) as error:
             raise SchemaError(
                 f"the $ref {to[:100]!r} points to nothing that is here (nothing is fetched; see --registry)"
@@ -405,7 +405,7 @@ def found(resolved: Any) -> tuple[Any, Any]:
     return resolved.contents, resolved.resolver
 
 
-def static(to: str, resolver: Any) -> tuple[Any, Any]:
+def resolve_static(to: str, resolver: Any) -> tuple[Any, Any]:
     """What a plain ``$ref`` points to: a $dynamicAnchor is an ordinary one to it."""
     base, fragment = urldefrag(to)
     if fragment and not fragment.startswith("/"):
@@ -428,13 +428,13 @@ def as_list(value: Any) -> Sequence[str]:
     return value if isinstance(value, (list, tuple)) else ()  # draft 3 wrote a boolean here
 
 
-def known_type(name: Any) -> tuple[str, ...]:
+def kinds_of_type(name: Any) -> tuple[str, ...]:
     if name not in TYPES:
         raise SchemaError(f"there is no type {name!r}")
     return TYPES[name]
 
 
-def mentioned(schema: Any, registry: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def referenced_schemas(schema: Any, registry: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """The schemas of a registry that this one may refer to, directly or by way of another: those whose names it mentions."""
     found: dict[str, Any] = {}
     texts = [json.dumps(schema)]

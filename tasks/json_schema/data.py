@@ -14,13 +14,13 @@ from typing import Any
 
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import FillError, SchemaError
-from solver.tasks.json_schema.grammar import Values
-from solver.tasks.json_schema.serialize import spell
+from solver.tasks.json_schema.grammar import SchemaGrammar
+from solver.tasks.json_schema.serialize import serialize
 
 FILES = ("schemastore_pairs", "maskbench_pairs")
 
 
-def lines(path: Path, reserved: bool | None = None) -> list[dict[str, Any]]:
+def read_rows(path: Path, reserved: bool | None = None) -> list[dict[str, Any]]:
     """The rows of a .jsonl.gz file: all, only the reserved, or only the others."""
     found = gzip.decompress(path.read_bytes()).splitlines()
     return [json.loads(line) for line in found if reserved is None or is_reserved(line) == reserved]
@@ -31,24 +31,24 @@ def is_reserved(line: bytes) -> bool:
     return int(sha256(line).hexdigest(), 16) % 10 == 0
 
 
-def real(
+def load_pairs(
     folder: Path, reserved: bool, most: int = 224, files: Sequence[str] = FILES
 ) -> list[tuple[Any, bytes]]:
     """Schemas with valid instances of at most so many bytes, spelled canonically."""
     found = []
     for file in files:
-        for row in lines(folder / f"{file}.jsonl.gz", reserved):
+        for row in read_rows(folder / f"{file}.jsonl.gz", reserved):
             for test in row["tests"]:
                 if test.get("valid") and "data" in test:
-                    text = canonical(row["schema"], test["data"], most)
+                    text = canonical_text(row["schema"], test["data"], most)
                     if text is not None and len(text) <= most:
                         found.append((row["schema"], text))
     return found
 
 
-def canonical(schema: Any, value: Any, most: int) -> bytes | None:
+def canonical_text(schema: Any, value: Any, most: int) -> bytes | None:
     """A value as the schema's grammar spells it; None where it has none."""
     try:
-        return spell(Values(Compiler(schema), most), value)
+        return serialize(SchemaGrammar(Compiler(schema), most), value)
     except (SchemaError, FillError, RecursionError):
         return None

@@ -92,7 +92,7 @@ class Plan:
         return regex.and_((~known, regex.anchored(regex.repeat(regex.ANY, 0, None))))
 
 
-class Values:
+class SchemaGrammar:
     """The grammar of a schema's values (see :class:`~solver.tasks.languages.projection.Grammar`).
 
     most: bytes of the block; what is longer need not be told apart.  first: names to be written in this order. others: where
@@ -212,7 +212,7 @@ class Values:
         """The formula about strings as one regex. ``doubt``: what MAYBE counts as."""
         op, parts = formula.op, formula.parts
         if op == "leaf":
-            return shortened(parts[1], self.most)
+            return clip_repeats(parts[1], self.most)
         if op == "not":
             return regex.and_((ALL_TEXT, ~self.text(parts[0], not doubt)))
         if op == "and":
@@ -265,10 +265,12 @@ class Values:
             lists += [[f.parts[1]] for f in about if f.parts[0] == "required" and f.parts[1] not in named]
             known = {name for names in lists for name in names}
             first = [name for name in self.first if name in known]
-            rest = [name for name in merged(lists) if name not in first]
-            ordered = {"among": merged([first, *lists]), "before": [*rest, *first], "after": [*first, *rest]}[
-                self.others
-            ]
+            rest = [name for name in merge_orders(lists) if name not in first]
+            ordered = {
+                "among": merge_orders([first, *lists]),
+                "before": [*rest, *first],
+                "after": [*first, *rest],
+            }[self.others]
             found = self._plans[formula] = Plan(tuple(ordered))
         return found
 
@@ -398,7 +400,7 @@ class Values:
 
     def end(self, left: Formula, bracket: bytes) -> list[Move]:
         """The closing bracket, where nothing is missing."""
-        return [Move(bracket)] if rewrite(left, finished) is not NO else []
+        return [Move(bracket)] if rewrite(left, close_leaf) is not NO else []
 
     def choices(self, left: Formula, subs_of: Callable[[Formula], Any]) -> list[tuple[Formula, Formula]]:
         """What the next value may satisfy, and the formula that is then left of the whole: values that leave different formulas
@@ -415,7 +417,7 @@ class Values:
         )
 
         def after(true: frozenset[int], false: frozenset[int]) -> Formula:
-            return rewrite(left, lambda f: moved(f, asked[f], true, false))
+            return rewrite(left, lambda f: advance_leaf(f, asked[f], true, false))
 
         needed = [p for p in places if after(frozenset(), frozenset([p])) is NO]
         free = [p for p in places if p not in needed]
@@ -428,7 +430,7 @@ class Values:
             )
             value = and_(self.compiler.formula(p) for p in needed)
             asked = {f: asked.get(f, ()) for f in leaves(here)}
-            then = rewrite(here, lambda f: moved(f, asked[f], frozenset(needed), frozenset()))
+            then = rewrite(here, lambda f: advance_leaf(f, asked[f], frozenset(needed), frozenset()))
             return [(value, then)] if then is not NO and value is not NO else []
         found: dict[Formula, list[Formula]] = {}
         for answers in product((True, False), repeat=len(free)):
@@ -448,7 +450,7 @@ class Values:
         return [(value, then) for value, then in result if value is not NO]
 
 
-def merged(lists: Sequence[Sequence[str]]) -> list[str]:
+def merge_orders(lists: Sequence[Sequence[str]]) -> list[str]:
     """All names in one order that agrees with every list, as far as there is one; those that came first stay first."""
     before: dict[str, set[str]] = {}
     for names in lists:
@@ -477,7 +479,7 @@ def item_subs(f: Formula, at: int) -> tuple[int, ...]:
     return (f.parts[1],) if f.parts[0] == "contains" else ()
 
 
-def moved(f: Formula, subs: Any, true: frozenset[int], false: frozenset[int]) -> Formula:
+def advance_leaf(f: Formula, subs: Any, true: frozenset[int], false: frozenset[int]) -> Formula:
     """The leaf after one more item or member, of which ``true`` and ``false`` subschemas are known."""
     kind = f.parts[0]
     if kind in ("members", "items"):
@@ -487,14 +489,14 @@ def moved(f: Formula, subs: Any, true: frozenset[int], false: frozenset[int]) ->
     if kind == "required":
         return YES if subs else f
     if kind in ("count", "length"):
-        return counted(f, kind, (), *f.parts[1:])
+        return count_element(f, kind, (), *f.parts[1:])
     if kind == "contains":
         sub, least, most, so_far = f.parts[1:]
-        return counted(f, kind, (sub,), least, most, so_far) if sub in true else f
+        return count_element(f, kind, (sub,), least, most, so_far) if sub in true else f
     return f
 
 
-def counted(
+def count_element(
     f: Formula, kind: str, head: tuple[Any, ...], least: int, most: int | None, so_far: int
 ) -> Formula:
     """One more, as far as counting matters."""
@@ -506,7 +508,7 @@ def counted(
     return leaf(kind, *head, least, most, so_far)
 
 
-def finished(f: Formula) -> Formula:
+def close_leaf(f: Formula) -> Formula:
     """The leaf when the array or object ends."""
     kind = f.parts[0]
     if kind == "required":
@@ -517,12 +519,12 @@ def finished(f: Formula) -> Formula:
     return YES
 
 
-def shortened(term: regex.Term, most: int) -> regex.Term:
+def clip_repeats(term: regex.Term, most: int) -> regex.Term:
     """The term with upper bounds that a block of ``most`` bytes cannot reach left out."""
     match term:
         case regex.Repeat(part, low, high):
             return regex.repeat(part, low, None if high is not None and high >= most else high)
         case regex.Concat(first, rest):
-            return regex.concat(shortened(first, most), shortened(rest, most))
+            return regex.concat(clip_repeats(first, most), clip_repeats(rest, most))
         case _:
             return term

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from solver.tasks.json_schema.formula import NO, Formula, and_, of_kind, rewrite
-from solver.tasks.json_schema.grammar import Plan, Values
+from solver.tasks.json_schema.grammar import Plan, SchemaGrammar
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import Fragment
 
@@ -24,16 +24,18 @@ MOST_LAYOUTS = 8
 LONGEST = 40  # bytes of an enumeration or a format that get a slot for all of them; what may be longer hardly ever is
 
 
-def alternatives(formula: Formula) -> list[Formula]:
+def object_alternatives(formula: Formula) -> list[Formula]:
     """What a formula is one of (``oneOf``, ``anyOf``, ``if``), as far as that is written at its top. A layout only says what may
     stand where: that no other alternative holds is left to the language."""
     if formula.op in ("or", "one"):
-        return [sub for part in formula.parts for sub in alternatives(part)]
+        return [sub for part in formula.parts for sub in object_alternatives(part)]
     if formula.op == "and":
         for at, part in enumerate(formula.parts):
             if part.op in ("or", "one"):
                 rest = formula.parts[:at], formula.parts[at + 1 :]
-                return [sub for one in part.parts for sub in alternatives(and_((*rest[0], one, *rest[1])))]
+                return [
+                    sub for one in part.parts for sub in object_alternatives(and_((*rest[0], one, *rest[1])))
+                ]
     return [] if formula is NO else [formula]
 
 
@@ -43,7 +45,7 @@ def is_object(formula: Formula) -> bool:
     return of_kind(formula, "object") is not NO and all(of_kind(formula, kind) is NO for kind in others)
 
 
-def only_text(values: Values, formula: Formula) -> bytes | None:
+def only_text(values: SchemaGrammar, formula: Formula) -> bytes | None:
     """The text of a value of which there is one: of a ``const``."""
     kinds = [kind for kind in ROOM if of_kind(formula, kind) is not NO] + ["null"] * (
         of_kind(formula, "null") is not NO
@@ -54,7 +56,9 @@ def only_text(values: Values, formula: Formula) -> bytes | None:
     return json.dumps(min(words), ensure_ascii=False).encode() if words else None
 
 
-def pieces(values: Values, formula: Formula, depth: int = 0, among: Formula | None = None) -> list[Piece]:
+def layout_pieces(
+    values: SchemaGrammar, formula: Formula, depth: int = 0, among: Formula | None = None
+) -> list[Piece]:
     """Literals and slots of all texts of a value; no two slots stand beside each other. among: the formula of which this one is
     an alternative: it says in what order names stand."""
     if not is_object(formula) or depth > 4:
@@ -72,22 +76,22 @@ def pieces(values: Values, formula: Formula, depth: int = 0, among: Formula | No
             optional = True
             if len(choices) == 1 and choices[0][1] is without:
                 continue
-            return tidy([*found, (formula,), b"}"])  # what follows depends on whether it is there
+            return join_neighbours([*found, (formula,), b"}"])  # what follows depends on whether it is there
         if len(choices) != 1:
-            return tidy([*found, (formula,), b"}"])
+            return join_neighbours([*found, (formula,), b"}"])
         value, left = choices[0]
         comma = b"" if first or optional else b","
         found += [
             *([(formula,)] if optional else []),
             comma + plan.spelled[at],
-            *pieces(values, value, depth + 1),
+            *layout_pieces(values, value, depth + 1),
         ]
         first, optional = False, False
     more = optional or has_others(values, plan, left)
-    return tidy([*found, *([(formula,)] if more else []), b"}"])
+    return join_neighbours([*found, *([(formula,)] if more else []), b"}"])
 
 
-def has_others(values: Values, plan: Plan, left: Formula) -> bool:
+def has_others(values: SchemaGrammar, plan: Plan, left: Formula) -> bool:
     """Whether an object may have a member that its schema does not name."""
     left, classes = values.classes(plan, left)
     for _, subs in classes:
@@ -97,7 +101,7 @@ def has_others(values: Values, plan: Plan, left: Formula) -> bool:
     return False
 
 
-def tidy(found: Sequence[Piece]) -> list[Piece]:
+def join_neighbours(found: Sequence[Piece]) -> list[Piece]:
     """Neighbours joined."""
     joined: list[Piece] = []
     for piece in found:
@@ -106,7 +110,7 @@ def tidy(found: Sequence[Piece]) -> list[Piece]:
     return joined
 
 
-def room(values: Values, formulas: tuple[Formula, ...], most: int) -> tuple[int, bool]:
+def slot_size(values: SchemaGrammar, formulas: tuple[Formula, ...], most: int) -> tuple[int, bool]:
     """Cells that a slot should have, and whether more would be of use."""
     total, more = 0, False
     for formula in formulas:
@@ -121,7 +125,7 @@ def room(values: Values, formulas: tuple[Formula, ...], most: int) -> tuple[int,
     return min(total, most), more
 
 
-def longest_text(values: Values, formula: Formula, kinds: list[str]) -> int | None:
+def longest_text(values: SchemaGrammar, formula: Formula, kinds: list[str]) -> int | None:
     """The longest text, where there is one: of an enumeration, a date."""
     moves = values.moves(("value", formula))
     if kinds != ["string"] or len(moves) != 1:
@@ -135,25 +139,26 @@ def longest_text(values: Values, formula: Formula, kinds: list[str]) -> int | No
 
 
 @dataclass(frozen=True, eq=False)
-class Scaffold:
+class SchemaLayout:
     """Literals and slots of a schema, and for each slot how many cells it should have and whether more would be of use."""
 
     pieces: tuple[Piece, ...]
     wanted: tuple[tuple[int, bool], ...]
 
     @staticmethod
-    def all(values: Values) -> tuple[Scaffold, ...]:
+    def all(values: SchemaGrammar) -> tuple[SchemaLayout, ...]:
         """One, or where all values are objects of a few kinds one for each kind."""
         start = values.start
         assert isinstance(start, tuple)
-        kinds = [formula for formula in alternatives(start[1]) if of_kind(formula, "object") is not NO]
+        kinds = [formula for formula in object_alternatives(start[1]) if of_kind(formula, "object") is not NO]
         several = is_object(start[1]) and len(kinds) <= MOST_LAYOUTS
         found = [
-            tuple(pieces(values, formula, among=start[1])) for formula in (kinds if several else start[1:])
+            tuple(layout_pieces(values, formula, among=start[1]))
+            for formula in (kinds if several else start[1:])
         ]
         return tuple(
-            Scaffold(
-                one, tuple(room(values, piece, values.most) for piece in one if isinstance(piece, tuple))
+            SchemaLayout(
+                one, tuple(slot_size(values, piece, values.most) for piece in one if isinstance(piece, tuple))
             )
             for one in dict.fromkeys(found)
         )

@@ -10,13 +10,13 @@ from collections.abc import Hashable
 from typing import Any
 
 from solver.tasks.json_schema.formula import NO, Formula, leaves, of_kind, rewrite
-from solver.tasks.json_schema.grammar import Values, finished, item_subs
+from solver.tasks.json_schema.grammar import SchemaGrammar, close_leaf, item_subs
 from solver.tasks.json_schema.numbers import number_fragment
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import LABELS, Fragment
 
 
-def runs(piece: Fragment, text: bytes) -> bool:
+def accepts_bytes(piece: Fragment, text: bytes) -> bool:
     """Whether the whole text leads through the fragment."""
     now = {0}
     for byte in text:
@@ -29,14 +29,14 @@ def runs(piece: Fragment, text: bytes) -> bool:
     return piece.states in now or bool(now & set(piece.ends))
 
 
-def spell(values: Values, value: Any) -> bytes | None:
+def serialize(values: SchemaGrammar, value: Any) -> bytes | None:
     """``value`` as the grammar spells it, or None where it is not in the language."""
     start = values.start
     assert isinstance(start, tuple)
     return _value(values, start[1], value)
 
 
-def _value(values: Values, formula: Formula, value: Any) -> bytes | None:
+def _value(values: SchemaGrammar, formula: Formula, value: Any) -> bytes | None:
     if value is None or isinstance(value, bool):
         text = json.dumps(value)
         return text.encode() if of_kind(formula, text) is not NO else None
@@ -45,7 +45,7 @@ def _value(values: Values, formula: Formula, value: Any) -> bytes | None:
         left = of_kind(formula, "number")
         return (
             text.encode()
-            if left is not NO and runs(number_fragment(left, values.most), text.encode())
+            if left is not NO and accepts_bytes(number_fragment(left, values.most), text.encode())
             else None
         )
     if isinstance(value, str):
@@ -60,7 +60,7 @@ def _value(values: Values, formula: Formula, value: Any) -> bytes | None:
     return None if left is NO else _object(values, left, value)
 
 
-def _array(values: Values, left: Formula, items: list[Any]) -> bytes | None:
+def _array(values: SchemaGrammar, left: Formula, items: list[Any]) -> bytes | None:
     texts = []
     for at, item in enumerate(items):
         number = at
@@ -72,10 +72,10 @@ def _array(values: Values, left: Formula, items: list[Any]) -> bytes | None:
                 break
         else:
             return None
-    return b"[" + b",".join(texts) + b"]" if rewrite(left, finished) is not NO else None
+    return b"[" + b",".join(texts) + b"]" if rewrite(left, close_leaf) is not NO else None
 
 
-def _object(values: Values, left: Formula, members: dict[str, Any]) -> bytes | None:
+def _object(values: SchemaGrammar, left: Formula, members: dict[str, Any]) -> bytes | None:
     plan = values.plan(left)
     rank = {name: at for at, name in enumerate(plan.names)}
     texts = []
@@ -91,11 +91,11 @@ def _object(values: Values, left: Formula, members: dict[str, Any]) -> bytes | N
                 break
         else:
             return None
-    return b"{" + b",".join(texts) + b"}" if rewrite(left, finished) is not NO else None
+    return b"{" + b",".join(texts) + b"}" if rewrite(left, close_leaf) is not NO else None
 
 
 def _subs(
-    values: Values, plan: Any, left: Formula, name: str
+    values: SchemaGrammar, plan: Any, left: Formula, name: str
 ) -> tuple[Formula, dict[Formula, Hashable] | None]:
     if name in plan.names:
         return left, {f: values.member_subs(f, name) for f in leaves(left)}

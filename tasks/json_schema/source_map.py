@@ -16,7 +16,7 @@ Path = tuple[str | int, ...]
 WHITE = " \t\n\r"
 
 
-def spans(text: bytes) -> dict[Path, tuple[int, int]]:
+def byte_spans(text: bytes) -> dict[Path, tuple[int, int]]:
     """First byte and end of every value, by its path; of a repeated name the last. Raises ValueError where the text is not JSON.
     A name itself stands under its object's path with "#" and the name appended: ("a", "#b") is the name b in the object a."""
     string = text.decode()
@@ -26,9 +26,11 @@ def spans(text: bytes) -> dict[Path, tuple[int, int]]:
     return {path: (starts[a], starts[b]) for path, (a, b) in character_spans(string).items()}
 
 
-def leaves(text: bytes) -> dict[Path, tuple[int, int]]:
+def leaf_spans(text: bytes) -> dict[Path, tuple[int, int]]:
     """The spans of the values that hold no other value."""
-    found = {path: span for path, span in spans(text).items() if not (path and str(path[-1]).startswith("#"))}
+    found = {
+        path: span for path, span in byte_spans(text).items() if not (path and str(path[-1]).startswith("#"))
+    }
     parents = {path[:-1] for path in found if path}
     return {path: span for path, span in found.items() if path not in parents}
 
@@ -122,7 +124,7 @@ def left_offsets(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
     return found
 
 
-def repeated(text: bytes) -> list[Path]:
+def repeated_names(text: bytes) -> list[Path]:
     """The paths of objects in which a name stands twice."""
     twice: list[bool] = []
 
@@ -135,16 +137,16 @@ def repeated(text: bytes) -> list[Path]:
     return [()] if any(twice) else []
 
 
-def repetitions(items: list[Any]) -> list[int]:
+def duplicate_items(items: list[Any]) -> list[int]:
     """Which items are equal to another one, as JSON Schema means it: 1 and 1.0 are, 1 and true are not."""
-    keys = [same_key(item) for item in items]
+    keys = [equality_key(item) for item in items]
     return [at for at, key in enumerate(keys) if keys.count(key) > 1]
 
 
-def same_key(value: Any) -> Any:
+def equality_key(value: Any) -> Any:
     """Equal for equal values."""
     if isinstance(value, dict):
-        return "object", frozenset((name, same_key(inner)) for name, inner in value.items())
+        return "object", frozenset((name, equality_key(inner)) for name, inner in value.items())
     if isinstance(value, list):
-        return "array", tuple(map(same_key, value))
+        return "array", tuple(map(equality_key, value))
     return isinstance(value, bool), value

@@ -36,7 +36,7 @@ class Record:
 
 
 @cache
-def words(reserved: bool) -> tuple[str, ...]:
+def english_words(reserved: bool) -> tuple[str, ...]:
     """English words, out of Python's own manual (the standard library has it as text); a tenth of them is reserved for tests."""
     from pydoc_data.topics import topics
 
@@ -50,7 +50,7 @@ def pick(rng: Rng, among: Any) -> Any:
     return among[int(rng.integers(len(among)))]
 
 
-def key(rng: Rng, pool: tuple[str, ...]) -> tuple[str, str]:
+def field_key(rng: Rng, pool: tuple[str, ...]) -> tuple[str, str]:
     """A key as it stands in the schema, and as a text says it."""
     parts = [pick(rng, pool) for _ in range(1 + int(rng.random() < 0.35))]
     style = rng.integers(3)
@@ -153,10 +153,10 @@ def list_value(rng: Rng, pool: tuple[str, ...]) -> Value:
     else:
         values = [int(rng.integers(0, 100)) for _ in range(int(rng.integers(1, 5)))]
         kind = "integer"
-    return {"type": "array", "items": {"type": kind}}, values, spoken(rng, list(map(str, values)))
+    return {"type": "array", "items": {"type": kind}}, values, render_list(rng, list(map(str, values)))
 
 
-def spoken(rng: Rng, parts: list[str]) -> str:
+def render_list(rng: Rng, parts: list[str]) -> str:
     """A list as a text says it."""
     if len(parts) < 2 or rng.random() < 0.4:
         return ", ".join(parts)
@@ -173,7 +173,7 @@ VALUES: tuple[Callable[[Rng, tuple[str, ...]], Value], ...] = (
 
 
 @dataclass
-class Fields:
+class FieldList:
     """A record as it is made: fields in the schema's order, and what the text says."""
 
     schema: dict[str, Any] = field(default_factory=dict)
@@ -183,7 +183,7 @@ class Fields:
     def add(self, rng: Rng, pool: tuple[str, ...], value: Value) -> str:
         """A field under a new key; its key."""
         while True:
-            name, spoken_name = key(rng, pool)
+            name, spoken_name = field_key(rng, pool)
             if name not in self.schema and spoken_name not in (said for said, _ in self.said):
                 break
         self.schema[name], self.instance[name] = value[0], value[1]
@@ -196,7 +196,7 @@ WORDINGS = (
 )  # fmt: skip
 
 
-def say(rng: Rng, said: list[tuple[str, str]]) -> str:
+def render_text(rng: Rng, said: list[tuple[str, str]]) -> str:
     """The fields in some order and wording."""
     order = rng.permutation(len(said))
     one = rng.random() < 0.6
@@ -206,11 +206,17 @@ def say(rng: Rng, said: list[tuple[str, str]]) -> str:
     return between.join(parts)
 
 
-def make(rng: Rng, pool: tuple[str, ...], most_text: int = 224, most_value: int = 224) -> Record:
+def make_record(rng: Rng, pool: tuple[str, ...], most_text: int = 224, most_value: int = 224) -> Record:
     """A record whose text and instance have at most so many bytes."""
     while True:
         draw = rng.random()
-        record = plain(rng, pool) if draw < 0.5 else totalled(rng, pool) if draw < 0.8 else kinded(rng, pool)
+        record = (
+            copied_record(rng, pool)
+            if draw < 0.5
+            else total_record(rng, pool)
+            if draw < 0.8
+            else variant_record(rng, pool)
+        )
         if (
             len(record.text.encode()) <= most_text
             and len(json.dumps(record.instance, separators=(",", ":"))) <= most_value
@@ -218,7 +224,7 @@ def make(rng: Rng, pool: tuple[str, ...], most_text: int = 224, most_value: int 
             return record
 
 
-def closed(properties: dict[str, Any]) -> dict[str, Any]:
+def closed_object(properties: dict[str, Any]) -> dict[str, Any]:
     """An object of these fields and no other."""
     return {
         "type": "object",
@@ -228,10 +234,10 @@ def closed(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def plain(rng: Rng, pool: tuple[str, ...]) -> Record:
+def copied_record(rng: Rng, pool: tuple[str, ...]) -> Record:
     """Fields copied from the text; at times one of them is an object, and at times the text says more than the schema asks
     for."""
-    fields = Fields()
+    fields = FieldList()
     for _ in range(int(rng.integers(1, 7))):
         fields.add(rng, pool, pick(rng, VALUES)(rng, pool))
     schema, instance = fields.schema, fields.instance
@@ -240,24 +246,24 @@ def plain(rng: Rng, pool: tuple[str, ...]) -> Record:
         name = pick(rng, pool)
         if name not in schema:
             rest = [other for other in schema if other not in inner]
-            schema = {name: closed({k: fields.schema[k] for k in inner})} | {
+            schema = {name: closed_object({k: fields.schema[k] for k in inner})} | {
                 k: fields.schema[k] for k in rest
             }
             instance = {name: {k: fields.instance[k] for k in inner}} | {k: fields.instance[k] for k in rest}
     said = list(fields.said)
     if rng.random() < 0.3:
-        extra = Fields()
+        extra = FieldList()
         extra.add(rng, pool, pick(rng, VALUES)(rng, pool))
         said += [pair for pair in extra.said if pair[0] not in (k for k, _ in said)]
-    return Record(closed(schema), say(rng, said), instance)
+    return Record(closed_object(schema), render_text(rng, said), instance)
 
 
 TOTALS = ("total", "sum", "overall")
 
 
-def totalled(rng: Rng, pool: tuple[str, ...]) -> Record:
+def total_record(rng: Rng, pool: tuple[str, ...]) -> Record:
     """A count of a list, or a total of amounts in fields or in a list, that the text does not say."""
-    fields = Fields()
+    fields = FieldList()
     order: Any = pick(rng, ORDERS)
     how = int(rng.integers(3))
     if how == 0:
@@ -272,15 +278,20 @@ def totalled(rng: Rng, pool: tuple[str, ...]) -> Record:
     else:
         lines = rng.integers(1, 50, int(rng.integers(2, 4))).tolist()
         schema = {"type": "array", "items": {"type": "integer"}}
-        fields.add(rng, pool, (schema, lines, spoken(rng, list(map(str, lines)))))
+        fields.add(rng, pool, (schema, lines, render_list(rng, list(map(str, lines)))))
         value, name = sum(lines), pick(rng, TOTALS)
     if rng.random() < 0.5:
         fields.add(rng, pool, pick(rng, VALUES)(rng, pool))
-    return derived(rng, fields, name, {"type": "integer"}, value, order)
+    return derived_record(rng, fields, name, {"type": "integer"}, value, order)
 
 
-def derived(
-    rng: Rng, fields: Fields, name: str, schema: dict[str, Any], value: Any, order: Literal["first", "last"]
+def derived_record(
+    rng: Rng,
+    fields: FieldList,
+    name: str,
+    schema: dict[str, Any],
+    value: Any,
+    order: Literal["first", "last"],
 ) -> Record:
     """The record with one field more, at the beginning or the end, of which the text says nothing. A field that has its name
     already is renamed."""
@@ -289,26 +300,26 @@ def derived(
     own, mine = {name: schema}, {name: value}
     properties = own | fields.schema if order == "first" else fields.schema | own
     instance = mine | fields.instance if order == "first" else fields.instance | mine
-    return Record(closed(properties), say(rng, fields.said), instance, name, order)
+    return Record(closed_object(properties), render_text(rng, fields.said), instance, name, order)
 
 
-def kinded(rng: Rng, pool: tuple[str, ...]) -> Record:
+def variant_record(rng: Rng, pool: tuple[str, ...]) -> Record:
     """One of several kinds, each with fields of its own; the text gives the fields and does not say the kind."""
     order: Any = pick(rng, ORDERS)
     name = pick(rng, ("kind", "type", "variant", "category"))
     variants = []
     for kind in dict.fromkeys(pick(rng, pool) for _ in range(int(rng.integers(2, 4)))):
-        fields = Fields()
+        fields = FieldList()
         for _ in range(int(rng.integers(1, 3))):
             fields.add(rng, pool, pick(rng, VALUES[:8])(rng, pool))
-        variants.append((kind, fields, derived(rng, fields, name, {"const": kind}, kind, order)))
+        variants.append((kind, fields, derived_record(rng, fields, name, {"const": kind}, kind, order)))
     _, _, chosen = pick(rng, variants)
     return Record(
         {"oneOf": [record.schema for _, _, record in variants]}, chosen.text, chosen.instance, name, order
     )
 
 
-def outline(schema: Any, most: int = 200) -> str:
+def outline_schema(schema: Any, most: int = 200) -> str:
     """A schema in few characters, for a prompt: ``name:str,age:int,kind:a|b,tags:[str],owner:{id:int}``."""
     return _outline(schema, 0)[:most]
 

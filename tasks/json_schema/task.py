@@ -1,6 +1,6 @@
 """JSON that satisfies a schema, as a task for the loop.
 
-    form = Form.of({"type": "object", "properties": {"a": {"type": "integer"}}}, length=64)
+    form = JsonProblem.of({"type": "object", "properties": {"a": {"type": "integer"}}}, length=64)
     *steps, outcome = refine(JsonTask(), form, denoiser)
     JsonTask().decode(form, outcome.tokens)          # '{"a":7}'
 
@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from solver.kernels.lattice import Slots
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.checks import Check, run_check
-from solver.tasks.json_schema.compiler import DRAFTS, Compiler, mentioned
+from solver.tasks.json_schema.compiler import DRAFTS, Compiler, referenced_schemas
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
-from solver.tasks.json_schema.grammar import Values
-from solver.tasks.json_schema.layout import Scaffold
-from solver.tasks.json_schema.source_map import repeated, repetitions, resolve_pointer, spans
-from solver.tasks.json_schema.synthetic import outline
+from solver.tasks.json_schema.grammar import SchemaGrammar
+from solver.tasks.json_schema.layout import SchemaLayout
+from solver.tasks.json_schema.source_map import byte_spans, duplicate_items, repeated_names, resolve_pointer
+from solver.tasks.json_schema.synthetic import outline_schema
 from solver.tasks.languages import grammar
 from solver.tasks.languages import projection as language
 from solver.tasks.languages.projection import BLANK, Projection
@@ -64,7 +64,7 @@ class Gap:
 
 
 @dataclass(frozen=True, eq=False)
-class Form:
+class JsonProblem:
     """A schema ready to be filled. text: what the values are to be drawn from.  checks: called with the JSON value."""
 
     schema: Any
@@ -86,14 +86,14 @@ class Form:
         formats: bool = True,
         registry: Mapping[str, Any] | None = None,
         draft: int | None = None,
-    ) -> Form:
+    ) -> JsonProblem:
         """Raises SchemaError for what is no schema or template; UnsatisfiableSchema where no value satisfies the schema, which is
         then proven; CanvasTooSmall where one does, but none so short."""
         if length < 1:
             raise SchemaError(f"the length must be at least 1, not {length}")
-        too_deep(schema)
+        check_depth(schema)
         compiler = Compiler(schema, formats, registry, draft)
-        validator = validator_of(schema, compiler.draft, formats, registry)
+        validator = build_validator(schema, compiler.draft, formats, registry)
         parts: tuple[bytes | Gap, ...] = (Gap(length),)
         if template is not None:
             parts = tuple(part.encode() if isinstance(part, str) else part for part in template if part != "")
@@ -101,10 +101,10 @@ class Form:
                 raise SchemaError("the template is empty")
         cells = sum(part.cells if isinstance(part, Gap) else len(part) for part in parts)
         if template is None:
-            values = Values(compiler, cells)
+            values = SchemaGrammar(compiler, cells)
             unrolled = unroll(values, cells)
         else:
-            values, unrolled = around(compiler, parts, cells)
+            values, unrolled = fit_template(compiler, parts, cells)
             escaped = any(b"\\" in part for part in parts if isinstance(part, bytes))
             if (
                 escaped or values.reordered
@@ -112,7 +112,7 @@ class Form:
                 unrolled = replace(unrolled, complete=False)
         if values.narrow:
             unrolled = replace(unrolled, complete=False)
-        form = Form(schema, text, parts, tuple(checks), formats, compiler, unrolled, validator)
+        form = JsonProblem(schema, text, parts, tuple(checks), formats, compiler, unrolled, validator)
         if (
             unrolled.empty
         ):  # too small a canvas, a contradiction, or so many states that none of a whole text was among them
@@ -126,7 +126,7 @@ class Form:
 
     def without_instance(self) -> FillError:
         """Why no text of the language is so short: there is none, or only longer ones."""
-        values = Values(self.compiler, 1 << 14)
+        values = SchemaGrammar(self.compiler, 1 << 14)
         costs = grammar.shortest(values)
         if costs is not None and values.start not in costs and not values.narrow:
             return UnsatisfiableSchema()
@@ -134,12 +134,15 @@ class Form:
             max(self.cells + 1, int(costs.get(values.start, 0)) if costs else 0), self.cells
         )
 
-    def layouts(self) -> tuple[Form, ...]:
+    def layouts(self) -> tuple[JsonProblem, ...]:
         """The same in literals and slots, where all instances, or all of one kind, have something in common and the block has
         room. What is found in one of them is an instance; that nothing is found means only that a slot was too small."""
         if len(self.parts) != 1:
             return ()
-        laid = [scaffold.parts(self.cells) for scaffold in Scaffold.all(Values(self.compiler, self.cells))]
+        laid = [
+            scaffold.parts(self.cells)
+            for scaffold in SchemaLayout.all(SchemaGrammar(self.compiler, self.cells))
+        ]
         return tuple(
             replace(self, parts=tuple(part if isinstance(part, bytes) else Gap(part) for part in parts))
             for parts in laid
@@ -165,7 +168,7 @@ class Form:
     @cached_property
     def given(self) -> tuple[Tokens, Mask]:
         """The template's bytes (L,), and which cells hold one."""
-        return given_in(self.parts)
+        return given_bytes(self.parts)
 
     @property
     def prompt(self) -> bytes:
@@ -175,7 +178,7 @@ class Form:
     @staticmethod
     def prompt_of(schema: Any, text: str) -> bytes:
         """The schema in short, a line break, the text."""
-        return f"{outline(schema)}\n{text}".encode()
+        return f"{outline_schema(schema)}\n{text}".encode()
 
     @property
     def holes(self) -> tuple[tuple[int, int], ...]:
@@ -189,10 +192,10 @@ class Form:
 
     @cached_property
     def slots(self) -> Slots:
-        return slots_in(self.parts)
+        return hole_slots(self.parts)
 
 
-def too_deep(schema: Any) -> None:
+def check_depth(schema: Any) -> None:
     """Raises SchemaError where a schema is nested deeper than anybody writes."""
     level = [schema]
     for _ in range(DEEPEST):
@@ -206,11 +209,11 @@ def too_deep(schema: Any) -> None:
     raise SchemaError(f"the schema is nested deeper than {DEEPEST} levels")
 
 
-def validator_of(schema: Any, draft: int, formats: bool, registry: Mapping[str, Any] | None) -> Any:
+def build_validator(schema: Any, draft: int, formats: bool, registry: Mapping[str, Any] | None) -> Any:
     """The validator that has the last word. It fetches nothing."""
     known = None
     try:
-        pairs = mentioned(schema, registry or {})
+        pairs = referenced_schemas(schema, registry or {})
         if pairs:
             known = jsonschema_rs.Registry(pairs, draft=getattr(jsonschema_rs, f"Draft{DRAFT_NAMES[draft]}"))
         return VALIDATORS[draft](schema, validate_formats=formats, registry=known, offline=True)
@@ -222,17 +225,17 @@ DRAFT_NAMES = {4: "4", 6: "6", 7: "7", 2019: "201909", 2020: "202012"}
 assert set(DRAFT_NAMES) == set(DRAFTS.values())
 
 
-def blamed(error: Any, instance: Any) -> list[tuple[str | int, ...]]:
+def blamed_paths(error: Any, instance: Any) -> list[tuple[str | int, ...]]:
     """The paths of what a validator's error is about; of a list in which something stands twice, its repetitions."""
     path = tuple(error.instance_path)
     if not error.schema_path or error.schema_path[-1] != "uniqueItems":
         return [path]
     for part in path:
         instance = instance[part]
-    return [(*path, at) for at in repetitions(instance)]
+    return [(*path, at) for at in duplicate_items(instance)]
 
 
-def given_in(parts: Sequence[bytes | Gap]) -> tuple[Tokens, Mask]:
+def given_bytes(parts: Sequence[bytes | Gap]) -> tuple[Tokens, Mask]:
     """The bytes of literals, BLANK in holes (L,), and which cells hold one."""
     tokens = np.concatenate(
         [np.full(p.cells, BLANK) if isinstance(p, Gap) else np.frombuffer(p, np.uint8) for p in parts]
@@ -243,9 +246,9 @@ def given_in(parts: Sequence[bytes | Gap]) -> tuple[Tokens, Mask]:
     return tokens.astype(np.int64), pinned
 
 
-def slots_in(parts: Sequence[bytes | Gap]) -> Slots:
+def hole_slots(parts: Sequence[bytes | Gap]) -> Slots:
     """Which cells are a hole's, and which its last."""
-    _, pinned = given_in(parts)
+    _, pinned = given_bytes(parts)
     last = np.zeros(len(pinned), bool)
     at = 0
     for part in parts:
@@ -254,12 +257,14 @@ def slots_in(parts: Sequence[bytes | Gap]) -> Slots:
     return Slots(~pinned, last)
 
 
-def around(compiler: Compiler, parts: Sequence[bytes | Gap], cells: int) -> tuple[Values, Unrolled]:
+def fit_template(
+    compiler: Compiler, parts: Sequence[bytes | Gap], cells: int
+) -> tuple[SchemaGrammar, Unrolled]:
     """The texts that fit a template. Names are in the template's order, the others in one of three places. What no schema speaks
     of is written no deeper in its holes than the literals need."""
-    frame, slots, given = frame_of(parts), slots_in(parts), given_in(parts)
+    frame, slots, given = template_frame(parts), hole_slots(parts), given_bytes(parts)
     for others in ("among", "before", "after"):
-        values = Values(compiler, cells, names_in(parts), True, others)
+        values = SchemaGrammar(compiler, cells, names_in_template(parts), True, others)
         for depth in range(1, DEEPER + 1):
             found = unroll(values, cells, 4 * MOST_STATES, depth, frame=frame)
             if not found.empty and language.possible(found, slots, *given):
@@ -271,11 +276,11 @@ def around(compiler: Compiler, parts: Sequence[bytes | Gap], cells: int) -> tupl
     return values, unroll(values, cells) if found.empty else found
 
 
-def frame_of(parts: Sequence[bytes | Gap]) -> Frame:
+def template_frame(parts: Sequence[bytes | Gap]) -> Frame:
     return Frame.of([part if isinstance(part, bytes) else part.cells for part in parts])
 
 
-def names_in(parts: Sequence[bytes | Gap]) -> list[str]:
+def names_in_template(parts: Sequence[bytes | Gap]) -> list[str]:
     """The names that a template writes, in its order: they come before the schema's others."""
     found: list[str] = []
     for part in parts:
@@ -286,7 +291,7 @@ def names_in(parts: Sequence[bytes | Gap]) -> list[str]:
 
 
 class JsonTask:
-    """Problems are :class:`Form`; tokens are bytes, and BLANK behind the text and behind what fills a hole."""
+    """Problems are :class:`JsonProblem`; tokens are bytes, and BLANK behind the text and behind what fills a hole."""
 
     name = "json"
     vocab = 257
@@ -294,18 +299,18 @@ class JsonTask:
     def __init__(self) -> None:
         # Drafts of the language that were not valid, by problem: they are not proposed again. The latest few do: what a model
         # comes back to, it comes back to at once.
-        self.refused: WeakKeyDictionary[Form, tuple[Tokens, ...]] = WeakKeyDictionary()
+        self.refused: WeakKeyDictionary[JsonProblem, tuple[Tokens, ...]] = WeakKeyDictionary()
         # Nats (L, V) by which a byte that was blamed is less likely to be written there again. It may be: other cells may change.
-        self.blame: WeakKeyDictionary[Form, NDArray[np.float32]] = WeakKeyDictionary()
+        self.blame: WeakKeyDictionary[JsonProblem, NDArray[np.float32]] = WeakKeyDictionary()
 
-    def encode(self, problem: Form) -> Canvas:
+    def encode(self, problem: JsonProblem) -> Canvas:
         tokens, pinned = problem.given
         prompt = np.frombuffer(problem.prompt, np.uint8).astype(np.int64)
         return Canvas(tokens, pinned, pinned.copy(), self.vocab, prompt=prompt, slots=problem.holes)
 
     def project(
         self,
-        problem: Form,
+        problem: JsonProblem,
         logits: NDArray[np.float32],
         tokens: Tokens,
         settled: Mask,
@@ -317,7 +322,7 @@ class JsonTask:
             logits = logits - self.blame[problem]
         return language.project(problem.unrolled, problem.slots, logits, tokens, settled, rng, refused)
 
-    def check(self, problem: Form, tokens: Tokens, known: Mask) -> list[Violation]:
+    def check(self, problem: JsonProblem, tokens: Tokens, known: Mask) -> list[Violation]:
         """Of a whole text: what the validator and the user's checks say, each with the bytes of the part it is about. Of a
         part of one: whether the language can still be met, which has a reason where the language is complete."""
         if known.all():
@@ -344,20 +349,20 @@ class JsonTask:
         message = "no text of the schema has these bytes"
         return [Violation(message, cells=tuple(settled), rule="language", reason=reason)]
 
-    def faults(self, problem: Form, tokens: Tokens) -> list[tuple[tuple[int, int], str]]:
+    def faults(self, problem: JsonProblem, tokens: Tokens) -> list[tuple[tuple[int, int], str]]:
         """(first byte, end), message of everything that is wrong with a whole text."""
         text = bytes(tokens[tokens != BLANK].astype(np.uint8))
         try:
-            where = spans(text)
+            where = byte_spans(text)
             instance = json.loads(text)
         except (ValueError, RecursionError) as error:
             return [((0, len(text)), f"not JSON: {error}")]
         found = [
             (path, error.message)
             for error in problem.validator.iter_errors(instance)
-            for path in blamed(error, instance)
+            for path in blamed_paths(error, instance)
         ]
-        found += [(path, "a name stands twice") for path in repeated(text)]
+        found += [(path, "a name stands twice") for path in repeated_names(text)]
         located = [(where.get(path, where[()]), message) for path, message in found]
         for violation in (v for check in problem.checks for v in run_check(check, instance)):
             span = where.get(resolve_pointer(violation.path or "", instance), where[()])
@@ -367,18 +372,18 @@ class JsonTask:
             located.append((span, violation.message))
         return located
 
-    def verify(self, problem: Form, tokens: Tokens) -> bool:
+    def verify(self, problem: JsonProblem, tokens: Tokens) -> bool:
         given, pinned = problem.given
         if not (tokens[pinned] == given[pinned]).all() or not self.well_blank(problem, tokens):
             return False
         return not self.faults(problem, tokens)
 
-    def well_blank(self, problem: Form, tokens: Tokens) -> bool:
+    def well_blank(self, problem: JsonProblem, tokens: Tokens) -> bool:
         """Whether BLANK stands only at the ends of holes."""
         blank, slots = tokens == BLANK, problem.slots
         follows = np.append(blank[1:], True)
         return bool((~blank | (slots.inside & (slots.last | follows))).all())
 
-    def decode(self, problem: Form, tokens: Tokens) -> str:
+    def decode(self, problem: JsonProblem, tokens: Tokens) -> str:
         """The text, exactly."""
         return bytes(tokens[tokens != BLANK].astype(np.uint8)).decode(errors="replace")

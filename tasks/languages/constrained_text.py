@@ -17,7 +17,7 @@ from solver.kernels.lattice import Slots
 from solver.tasks.canvas import Mask, Tokens
 from solver.tasks.checks import Check, run_check
 from solver.tasks.json_schema.errors import CanvasTooSmall
-from solver.tasks.json_schema.source_map import character_spans, repeated, resolve_pointer
+from solver.tasks.json_schema.source_map import character_spans, repeated_names, resolve_pointer
 from solver.tasks.languages import regex
 from solver.tasks.languages import regex_parser as patterns
 from solver.tasks.languages import token_automaton as lifting
@@ -81,7 +81,7 @@ def schema_check(validator: Any, also: Check[Draft] | None) -> Check[Draft]:
         for wrong in validator.iter_errors(instance):
             span = where.get(tuple(wrong.instance_path), where[()])
             yield Violation(wrong.message, rule="schema", span=span)
-        for path in repeated(draft.text.encode()):
+        for path in repeated_names(draft.text.encode()):
             yield Violation("a name stands twice", rule="schema", span=where[path])
         for violation in run_check(also, draft):
             if violation.span is None and violation.path is not None:
