@@ -13,7 +13,6 @@ character outside of the holes stays as it is, and a candidate that does not com
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -81,30 +80,31 @@ def edit(
 
     Raises PageError where the holes overlap, are outside of the source or do not fit a page.
     """
-    started, spans = time.perf_counter(), checked(source, holes)
+    spent, spans = Counters(), checked(source, holes)
     lengths = lengths and [length for _, length in sorted(zip(holes, lengths, strict=True))]
     model, task, budget = denoiser_for(denoiser), CodeTask(), budget or usual(len(spans))
     found, rows = dict[str, Edited](), 0
     room = (roomy(len(spans)),) * len(spans)
     page = Edit.of(source, spans, room, page_size(source, spans, room), defined=defined)
-    spent = Counters()
 
     def write(edits: Sequence[Edit], budget: Budget, policy: Policy | None = None) -> None:
         nonlocal rows, spent
-        share = left(budget, spent.forwards, time.perf_counter() - started, len(edits))
+        spent.stop_clock()
+        share = budget.remaining(spent, parallel=len(edits))
         for one in written(task, model, edits, policy, share, seed + rows, rows, watch):
-            spent = spent.plus(one.counters)
+            spent += one.counters
             found.setdefault(one.text, one)
         rows += len(edits)
 
     def over() -> bool:
-        more = left(budget, spent.forwards, time.perf_counter() - started)
+        spent.stop_clock()
+        more = budget.remaining(spent)
         return budget.cancelled() or 0 in (more.forwards, more.seconds)
 
     if lengths is not None:
         write(fitting(source, spans, [lengths], defined), budget)
     else:
-        write([page], half(budget))
+        write([page], budget.split(2)[0])
     reading = Reading(task, page, model, seed)
 
     def sure() -> bool:
@@ -120,9 +120,8 @@ def edit(
             write([page] * max(DRAWS, candidates), budget, replace(model.policy, sample=True))
     some = list(found.values())
     scores = reading.likelihoods([one.fills for one in some])
-    spent = replace(
-        spent.plus(reading.counters), seconds=time.perf_counter() - started
-    )  # not to be added up: side by side
+    spent += reading.counters
+    spent.stop_clock()  # the seconds are not to be added up: attempts ran side by side
     some = [replace(one, score=score, counters=spent) for one, score in zip(some, scores, strict=True)]
     return sorted(some, key=lambda one: one.rank)[:candidates]
 
@@ -130,21 +129,6 @@ def edit(
 def usual(holes: int) -> Budget:
     """What a problem of so many holes may take."""
     return Budget(forwards=FORWARDS[min(holes, 2) - 1])
-
-
-def half(budget: Budget) -> Budget:
-    """What the first way may take of it, so that something is left for others."""
-    forwards = None if budget.forwards is None else budget.forwards // 2
-    return replace(budget, forwards=forwards, seconds=None if budget.seconds is None else budget.seconds / 2)
-
-
-def left(budget: Budget, forwards: int, seconds: float, rows: int = 1) -> Budget:
-    """What is left of a budget for each of some rows that are written side by side."""
-    return replace(
-        budget,
-        forwards=None if budget.forwards is None else max(0, budget.forwards - forwards) // rows,
-        seconds=None if budget.seconds is None else max(0.0, budget.seconds - seconds),
-    )
 
 
 def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> int:

@@ -108,16 +108,16 @@ def forms(
             {spent[n].forwards for n in slotted}
         ):  # forwards that the choice of a layout took
             some = sorted(n for n in slotted if spent[n].forwards == chosen)
-            first, second = halves(budget, chosen)
+            first, second = budget.remaining(Counters(forwards=chosen)).split(2)
             failed = list[int]()
             for n, outcome in outcomes(task, laid, some, model, policy, first, seed, batch, watch):
-                spent[n] = spent[n].plus(outcome.counters)
+                spent[n] += outcome.counters
                 if outcome.status == "solved":
                     yield n, result(task, laid[n], outcome, spent[n])
                 else:
                     failed.append(n)
             for n, outcome in outcomes(task, forms, failed, model, policy, second, seed, batch, watch):
-                yield n, result(task, forms[n], outcome, spent[n].plus(outcome.counters))
+                yield n, result(task, forms[n], outcome, spent[n] + outcome.counters)
     plain = sorted(set(range(len(forms))) - slotted)
     for n, outcome in outcomes(task, forms, plain, model, policy, budget, seed, batch, watch):
         yield n, result(task, forms[n], outcome, outcome.counters)
@@ -151,7 +151,7 @@ def laid_out(
         task, drafts, range(len(drafts)), model, policy, Budget(forwards=1), seed, batch, None
     ):
         n, one = asked[at]
-        spent[n] = spent[n].plus(outcome.counters)
+        spent[n] += outcome.counters
         score = sureness(one, outcome)
         if score > sure.get(n, -np.inf):
             laid[n], sure[n] = one, score
@@ -162,15 +162,6 @@ def sureness(form: JsonProblem, outcome: Outcome) -> float:
     """The mean log-probability of the bytes in a draft's holes; 0 where it wrote none."""
     wrote = ~form.given[1] & (outcome.tokens != BLANK)
     return float(np.log(np.maximum(outcome.confidence[wrote], 1e-9)).mean()) if wrote.any() else 0.0
-
-
-def halves(budget: Budget, spent: int) -> tuple[Budget, Budget]:
-    """A budget for each of two attempts after so many forwards, together not more than it (but a forward each)."""
-    forwards, seconds = budget.forwards and budget.forwards - spent, budget.seconds and budget.seconds / 2
-    first, second = (
-        (None, None) if forwards is None else (max(1, forwards // 2), max(1, forwards - forwards // 2))
-    )
-    return replace(budget, forwards=first, seconds=seconds), replace(budget, forwards=second, seconds=seconds)
 
 
 def outcomes(

@@ -345,9 +345,6 @@ def candidate(task: TextTask, problem: Text, outcomes: list[Outcome]) -> Candida
     pinned = np.tile(problem.pinned, len(outcomes))
     confidence = np.where(pinned, 1.0, confidence).astype(np.float32)
     taken = confidence[~pinned][: max(1, len(task.before_end(tokens)))]
-    counters = Counters()
-    for name in ("calls", "forwards", "loops", "flops", "decisions", "remasked", "nodes", "seconds"):
-        setattr(counters, name, sum(getattr(outcome.counters, name) for outcome in outcomes))
     return Candidate(
         text=task.decode(problem, last.tokens),
         status="solved" if last.status == "solved" else "exhausted",
@@ -355,7 +352,7 @@ def candidate(task: TextTask, problem: Text, outcomes: list[Outcome]) -> Candida
         confidence=confidence,
         score=float(np.log(np.maximum(taken, 1e-9)).mean()) if len(taken) else 0.0,
         faults=tuple(violation.message for violation in last.violations),
-        counters=counters,
+        counters=sum((outcome.counters for outcome in outcomes), Counters()),
     )
 
 

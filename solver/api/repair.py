@@ -83,10 +83,10 @@ def repair(
             found = best(source, good, model, budget, spent)[:candidates]
             break
         further = max(tried, key=lambda one: progress(one[0]), default=None)
-        if further is None or progress(further[0]) <= progress(at) or budget.spent(spent):
+        if further is None or progress(further[0]) <= progress(at) or budget.is_spent(spent):
             break
         at = further[0]
-    spent.seconds = time.perf_counter() - spent.started
+    spent.stop_clock()
     return found or [Edited(at, (), compiles(at), (), 0.0, spent)]
 
 
@@ -106,7 +106,7 @@ def attempts(
             yield put(source, one.span, one.text)
     asked = [one.span for one in found if one.text is None]
     if budget.forwards is not None:
-        asked = asked[: max(1, budget.forwards // 2 - spent.forwards)]
+        asked = asked[: max(1, budget.split(2)[0].remaining(spent).forwards or 0)]
     edits = [edit for span in asked if (edit := page_at(source, span)) is not None]
     for cells in PAGES:
         some = [edit for edit in edits if len(edit.page.tokens) == cells]

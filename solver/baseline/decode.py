@@ -10,7 +10,6 @@ likeliest token tried: complete, like the search of the denoiser. A *forward* is
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -87,7 +86,7 @@ class Row:
         return False
 
     def outcome(self, status: Any) -> Decoded:
-        self.counters.seconds = time.perf_counter() - self.counters.started
+        self.counters.stop_clock()
         proof = self.counters.decisions + 1 if status == "unsatisfiable" else None
         path = tuple((cell, int(self.tokens[cell])) for cell in self.path)
         return Decoded(Outcome(status, self.tokens, (), self.confidence, self.counters, proof), path)
@@ -133,7 +132,7 @@ def decode(
                     tell(decoder, state, [row])
                 else:
                     status = "unsatisfiable"
-            if status is None and budget.spent(row.counters):
+            if status is None and budget.is_spent(row.counters):
                 status = "exhausted"
             if status is None:
                 still.append(row)

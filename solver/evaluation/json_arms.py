@@ -58,7 +58,7 @@ def in_the_loop(model: JsonNetwork | str, forwards: int, seed: int = SEED, **cha
         every, budget = range(len(forms)), Budget(forwards)
         for n, done in structured.outcomes(task, laid, every, denoiser, mine, budget, seed, BATCH, None):
             reading = 0 if isinstance(model, str) else model.reading_flops(len(forms[n].prompt))
-            cost = spent[n].plus(done.counters)
+            cost = spent[n] + done.counters
             text = task.decode(laid[n], done.tokens)
             found[n] = Answer(
                 text,

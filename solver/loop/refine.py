@@ -107,7 +107,7 @@ def episode(
     tree.root.visible = canvas.known & ~canvas.pinned  # a draft to be refined
     best = Progress(np.where(canvas.known, canvas.tokens, 0), np.zeros(canvas.cells, np.float32))
     counters = best.counters
-    while not budget.spent(counters):
+    while not budget.is_spent(counters):
         nodes = tree.take(policy.siblings)
         if not nodes:
             return finish("solved", best) if best.valid else finish("unsatisfiable", best, proof=tree.refuted)

@@ -1,16 +1,29 @@
-"""What happened: budgets, steps, outcomes. Command line, notebooks, evaluator and pictures read these and nothing else."""
+"""Limits, costs and records of a run. The command line, notebooks, evaluation and pictures read these and nothing else.
+
+A :class:`Budget` limits one problem and :class:`Counters` say what it has cost. A budget is divided here and nowhere else:
+
+>>> budget = Budget(forwards=100, seconds=10.0)
+>>> spent = Counters(forwards=20, seconds=4.0)
+>>> budget.remaining(spent)
+Budget(forwards=80, seconds=6.0, decisions=None)
+>>> budget.remaining(spent).split(2)
+(Budget(forwards=40, seconds=3.0, decisions=None), Budget(forwards=40, seconds=3.0, decisions=None))
+
+A :class:`Step` records one forward of one canvas, an :class:`Outcome` how the run ended. All arrays have shape (L,).
+"""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from solver.tasks.canvas import Mask, Tokens
+from solver.tasks.errors import InvalidArgument
 from solver.tasks.task import Violation
 
 Status = Literal["solved", "unsatisfiable", "exhausted"]
@@ -18,7 +31,17 @@ Status = Literal["solved", "unsatisfiable", "exhausted"]
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits of one problem; None is none. ``cancelled`` is asked before every forward. Every problem gets one forward."""
+    """Limits of one problem; None means no limit. Every problem gets at least one forward.
+
+    Args:
+        forwards: row-forwards, that is denoised canvases.
+        seconds: wall clock since the problem was started.
+        decisions: decisions of the search.
+        cancelled: asked before every forward; True ends the run.
+
+    Raises:
+        InvalidArgument: a limit is negative or not a number.
+    """
 
     forwards: int | None = 5000
     seconds: float | None = None
@@ -27,27 +50,69 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name in ("forwards", "seconds", "decisions"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must not be negative, not {value}")
+            limit = getattr(self, name)
+            number = (int, float) if name == "seconds" else int
+            if limit is None:
+                continue
+            if isinstance(limit, bool) or not isinstance(limit, number):
+                raise InvalidArgument(f"{name} must be a number or None, not {limit!r}")
+            if not limit >= 0:
+                raise InvalidArgument(f"{name} must not be negative, not {limit}")
 
-    def spent(self, counters: Counters) -> bool:
-        """Whether another forward would be one too many."""
+    def is_spent(self, counters: Counters) -> bool:
+        """Return whether another forward would exceed a limit."""
         if self.cancelled():
             return True
         if self.forwards is not None and counters.forwards >= max(1, self.forwards):
             return True
         if self.decisions is not None and counters.decisions > self.decisions:
             return True
-        over = self.seconds is not None and time.perf_counter() - counters.started >= self.seconds
-        return over and counters.forwards > 0
+        late = self.seconds is not None and time.perf_counter() - counters.started >= self.seconds
+        return late and counters.forwards > 0
+
+    def remaining(self, spent: Counters, parallel: int = 1) -> Budget:
+        """Return what is left after ``spent``, never less than zero.
+
+        With ``parallel`` above 1 it is the budget of each of so many attempts that run side by side: they share the
+        forwards and decisions, and each has all of the time.
+        """
+        return replace(
+            self,
+            forwards=None if self.forwards is None else max(0, self.forwards - spent.forwards) // parallel,
+            seconds=None if self.seconds is None else max(0.0, self.seconds - spent.seconds),
+            decisions=None
+            if self.decisions is None
+            else max(0, self.decisions - spent.decisions) // parallel,
+        )
+
+    def split(self, parts: int) -> tuple[Budget, ...]:
+        """Divide the budget among ``parts`` attempts, one after another. Later ones get what does not divide evenly."""
+        return tuple(
+            replace(
+                self,
+                forwards=None if self.forwards is None else max(1, (self.forwards + part) // parts),
+                seconds=None if self.seconds is None else self.seconds / parts,
+                decisions=None if self.decisions is None else (self.decisions + part) // parts,
+            )
+            for part in range(parts)
+        )
 
 
 @dataclass
 class Counters:
-    """What a problem has cost. calls: sequential calls; forwards: row-forwards (siblings count singly); loops: inner loops;
-    flops: of the network; decisions: guesses that were made; remasked: cells taken back; seconds: wall clock since its first
-    forward was asked for, shared with whatever else was in its batch; nodes: canvases refuted."""
+    """What a problem has cost. ``first + second`` is the cost of both, with the clock of the first.
+
+    Attributes:
+        calls: sequential calls of the denoiser.
+        forwards: row-forwards; canvases that share a call count one each.
+        loops: inner loops of the network.
+        flops: floating point operations of the network.
+        decisions: decisions of the search.
+        remasked: cells that were re-masked.
+        nodes: search nodes that were refuted.
+        seconds: wall clock since the problem was started, shared with the rest of its batch.
+        started: origin of that clock.
+    """
 
     calls: int = 0
     forwards: int = 0
@@ -60,24 +125,38 @@ class Counters:
     started: float = field(default_factory=time.perf_counter, repr=False)
 
     def summary(self) -> dict[str, int | float]:
-        """All but the clock's origin."""
-        names = ("calls", "forwards", "loops", "flops", "decisions", "remasked", "nodes")
-        return {**{name: getattr(self, name) for name in names}, "seconds": round(self.seconds, 6)}
+        """Return all counters by name, without the origin of the clock; seconds to six places."""
+        return {item.name: round(getattr(self, item.name), 6) for item in fields(self) if item.repr}
 
-    def plus(self, other: Counters) -> Counters:
-        """What two attempts have cost."""
-        names = ("calls", "forwards", "loops", "flops", "decisions", "remasked", "nodes", "seconds")
-        return Counters(**{name: getattr(self, name) + getattr(other, name) for name in names})
+    def __add__(self, other: Counters) -> Counters:
+        names = [item.name for item in fields(self) if item.repr]
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in names})
+
+    def stop_clock(self) -> None:
+        """Set ``seconds`` to the time since ``started``."""
+        self.seconds = time.perf_counter() - self.started
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One forward of one canvas. draft (L,): the full canvas that was judged. confidence (L,): its cells' probabilities.
+    """One forward of one canvas.
 
-    canvas, parent: numbers of this canvas and of the one it came from.  decision: (cell, token) that made this canvas out of
-    its parent, None for the first.  settled (L,): pinned cells, decisions and what they imply.  accepted, remasked (L,): cells
-    newly visible to the denoiser, and taken back.  refuted: the reasoned violation that closed this canvas, if any.
-    constraint_cost: nats that validity cost the draft, where the task has a language.
+    Attributes:
+        number: of the step, from 0.
+        canvas: number of the search node.
+        parent: number of its parent, -1 for the first.
+        decision: (cell, token) that distinguishes the node from its parent; None for the first node and for later rounds.
+        draft: the full canvas that was checked.
+        confidence: probability of each cell's token; 1 for settled cells.
+        pinned: cells that never change.
+        settled: pinned, decided and implied cells.
+        visible: drafted cells that the denoiser will see as known.
+        accepted: cells that have just become visible.
+        remasked: cells whose token has just been taken back.
+        violations: of the draft.
+        refuted: the violation with a reason that closed the node, if any.
+        solved: the draft is the answer.
+        constraint_cost: nats that validity cost the draft, where the task has a language.
     """
 
     number: int
@@ -97,11 +176,8 @@ class Step:
     constraint_cost: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; cells as lists of numbers, confidence to three places."""
-
-        def cells(mask: Mask) -> list[int]:
-            return [int(c) for c in np.flatnonzero(mask)]
-
+        """Return plain values: masks as lists of cells, confidence to three places."""
+        masks = ("pinned", "settled", "visible", "accepted", "remasked")
         return {
             "step": self.number,
             "canvas": self.canvas,
@@ -109,12 +185,8 @@ class Step:
             "decision": None if self.decision is None else list(self.decision),
             "draft": self.draft.tolist(),
             "confidence": [round(float(p), 3) for p in self.confidence],
-            "pinned": cells(self.pinned),
-            "settled": cells(self.settled),
-            "visible": cells(self.visible),
-            "accepted": cells(self.accepted),
-            "remasked": cells(self.remasked),
-            "violations": [violation_json(v) for v in self.violations],
+            **{name: np.flatnonzero(getattr(self, name)).tolist() for name in masks},
+            "violations": [violation_json(violation) for violation in self.violations],
             "refuted": None if self.refuted is None else violation_json(self.refuted),
             "solved": self.solved,
             "constraint_cost": round(self.constraint_cost, 4) if np.isfinite(self.constraint_cost) else None,
@@ -123,11 +195,17 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How it ended. tokens (L,): the answer where ``solved``, else the best draft, which violates ``violations``.
+    """How a run ended.
 
-    proof: where unsatisfiable, the number of canvases refuted, each by a reasoned violation.
-    constraint_cost: nats that validity cost the last draft, minus the log-probability that a draft of the denoiser's
-    own is in the language; 0 where there is none.
+    Attributes:
+        status: "solved", "unsatisfiable" or "exhausted".
+        tokens: the answer if solved, otherwise the best draft.
+        violations: of that draft; empty if solved.
+        confidence: probability of each cell's token.
+        counters: what the run cost.
+        proof: if unsatisfiable, how many nodes were refuted, each by a violation with a reason.
+        constraint_cost: nats that validity cost the best draft, minus the log-probability that a draft of the denoiser
+            is in the language; 0 without a language.
     """
 
     status: Status
@@ -140,7 +218,7 @@ class Outcome:
 
 
 def violation_json(violation: Violation) -> dict[str, Any]:
-    """Plain values of a violation."""
+    """Return the plain values of a violation."""
     reason = None if violation.reason is None else sorted(violation.reason)
     return {
         "cells": list(violation.cells),
@@ -151,5 +229,5 @@ def violation_json(violation: Violation) -> dict[str, Any]:
 
 
 def dump(record: dict[str, Any]) -> str:
-    """One line of JSON."""
+    """Return ``record`` as one line of JSON."""
     return json.dumps(record, separators=(",", ":"))
