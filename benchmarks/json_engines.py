@@ -44,12 +44,12 @@ from solver.tasks.json_schema.compiler import DRAFTS, Compiler
 from solver.tasks.json_schema.errors import SchemaError
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.serialize import serialize
-from solver.tasks.json_schema.task import Gap
+from solver.tasks.text import Hole
 
 END = 256  # behind the bytes: the text may end
 CLOSING = (b'"]}', b",")
 MEMORY = 8 << 30  # bytes that a worker may map
-Parts = list[str | Gap]
+Parts = list[str | Hole]
 Answer = tuple[str, bytes | None]  # what became of it, and the text where there is one
 
 
@@ -142,7 +142,7 @@ def fill(grammar: LLGuidance, parts: Parts, early: bool, rng: np.random.Generato
         grammar.take(byte)
         text.append(byte)
 
-    def possible(part: str | Gap | None) -> bool:
+    def possible(part: str | Hole | None) -> bool:
         return grammar.fits(part.encode()) if isinstance(part, str) else bool(grammar.allowed()[END])
 
     grammar.begin()
@@ -153,7 +153,7 @@ def fill(grammar: LLGuidance, parts: Parts, early: bool, rng: np.random.Generato
             for given in part.encode():
                 take(given)
             continue
-        for _ in range(part.cells):
+        for _ in range(part.size or 0):
             if early and rng.random() < 0.5 and possible(behind):
                 break
             byte = choose(grammar.allowed(), False, rng)

@@ -19,7 +19,7 @@ _LAZY = {name: "api.generate" for name in ("generate", "Candidate", "Generation"
 _LAZY |= {name: "tasks.text" for name in ("Hole", "Draft")}
 _LAZY["Violation"] = "tasks.task"
 _LAZY |= {"edit": "api.edit", "Edited": "api.edit", "repair": "api.repair"}
-_LAZY |= {"fill": "api.fill", "Filled": "api.fill", "Gap": "tasks.json_schema.task"}
+_LAZY |= {"fill": "api.fill", "Filled": "api.fill"}
 
 
 def __getattr__(name: str) -> Any:

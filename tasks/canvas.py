@@ -22,6 +22,7 @@ class Canvas:
     allowed (L, W) int32 bitmask of statically allowed tokens, or None for all.
     prompt (P,): tokens before the block.  relations (R, L): group ids (row, column, box, ...), -1 for none.
     slots: (start, capacity) of holes of variable length, filled up with trailing blanks.
+    blank: the token that follows the text of a slot to its end, or None.
     """
 
     tokens: Tokens
@@ -32,6 +33,7 @@ class Canvas:
     prompt: Tokens = field(default_factory=EMPTY.copy)
     relations: Tokens | None = None
     slots: tuple[tuple[int, int], ...] = ()
+    blank: int | None = None
 
     def __post_init__(self) -> None:
         cells = len(self.tokens)

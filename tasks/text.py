@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.checks import Check, run_check
+from solver.tasks.errors import InvalidArgument
 from solver.tasks.task import Violation
 
 
@@ -168,14 +170,51 @@ def overlapping(span: tuple[int, int], starts: NDArray[np.int64], ends: NDArray[
 
 @dataclass(frozen=True)
 class Hole:
-    """A place of ``tokens`` open cells in a template; ``start`` is a draft to begin with, as text."""
+    """A place to be written in a template.
 
-    tokens: int
+    Attributes:
+        size: cells of the hole: tokens for generate, bytes for fill. None shares the room that is left.
+        start: a draft to begin with (generate only).
+        label: name of the hole in messages.
+
+    Raises:
+        InvalidArgument: the size is not a positive integer, or start or label is not a string.
+    """
+
+    size: int | None = None
     start: str | None = None
+    label: str | None = None
 
     def __post_init__(self) -> None:
-        if self.tokens < 1:
-            raise ValueError(f"a hole must have at least one token, not {self.tokens}")
+        size: object = self.size
+        is_whole = isinstance(size, Integral) and not isinstance(size, bool)
+        if size is not None and not (is_whole and size >= 1):  # type: ignore[operator]  # it is a number
+            raise InvalidArgument(f"the size of {self} must be a whole number of at least 1, not {size!r}")
+        for name in ("start", "label"):
+            if not isinstance(getattr(self, name), str | None):
+                raise InvalidArgument(f"the {name} of a hole must be a string, not {getattr(self, name)!r}")
+
+    def __str__(self) -> str:
+        return "a hole" if self.label is None else f"hole {self.label!r}"
+
+
+def share_room(sizes: Sequence[int | None], room: int, unit: str = "tokens") -> list[int]:
+    """Give the holes without a size equal shares of what the others leave of ``room``; earlier ones get the rest.
+
+    >>> share_room([4, None, None], 15)
+    [4, 6, 5]
+
+    Raises:
+        InvalidArgument: less than one cell is left for each.
+    """
+    unsized = sizes.count(None)
+    room -= sum(size or 0 for size in sizes)
+    if unsized and room < unsized:
+        raise InvalidArgument(
+            f"the template has no room for its holes without a size: give more {unit} of length"
+        )
+    shares = iter([room // unsized + (k < room % unsized) for k in range(unsized)])
+    return [next(shares) if size is None else int(size) for size in sizes]
 
 
 # Text is encoded after each of these in turn: some tokenizers put a space before the first word.
@@ -183,7 +222,7 @@ ANCHORS = ("", "\n", "a", ".")
 
 
 def spell(text: str, encode: Callable[[str], list[int]], decode: Callable[[list[int]], str]) -> list[int]:
-    """Tokens that decode to ``text`` wherever they are placed. Raises ValueError where there are none."""
+    """Tokens that decode to ``text`` wherever they are placed. Raises InvalidArgument where there are none."""
     letter = encode("a")
     for anchor in ANCHORS:
         prefix = encode(anchor) if anchor else []
@@ -192,32 +231,43 @@ def spell(text: str, encode: Callable[[str], list[int]], decode: Callable[[list[
         follows_anchor = ids[: len(prefix)] == prefix and decode(prefix + suffix) == decode(prefix) + text
         if follows_anchor and decode(letter + suffix) == decode(letter) + text:
             return suffix
-    raise ValueError(f"the tokenizer does not give {text!r} back as it was, but {decode(encode(text))!r}")
+    raise InvalidArgument(
+        f"the tokenizer does not give {text!r} back as it was, but {decode(encode(text))!r}"
+    )
 
 
 def lay_out(
-    template: Sequence[str | Hole], encode: Callable[[str], list[int]], decode: Callable[[list[int]], str]
+    template: Sequence[str | Hole],
+    encode: Callable[[str], list[int]],
+    decode: Callable[[list[int]], str],
+    length: int | None = None,
 ) -> Text:
     """A template as a problem without a prompt: literals are pinned, holes are open.
 
+    Args:
+        template: literals and holes.
+        encode: turns text into token ids.
+        decode: turns token ids into text.
+        length: tokens in all, shared by holes without a size. None allows no such hole.
+
     Raises:
-        ValueError: a literal does not survive its tokens, or a start is longer than its hole.
+        InvalidArgument: a literal does not survive its tokens, a start is longer than its hole, or there is no room.
     """
+    parts = [part for part in template if part]
+    texts = [part.start or "" if isinstance(part, Hole) else part for part in parts]
+    spelled = [spell(text, encode, decode) if text else [] for text in texts]
+    literal = sum(len(ids) for part, ids in zip(parts, spelled, strict=True) if isinstance(part, str))
+    holes = [part for part in parts if isinstance(part, Hole)]
+    sizes = iter(share_room([hole.size for hole in holes], (length or 0) - literal))
     tokens: list[int] = []
     pinned: list[bool] = []
     known: list[bool] = []
-    for part in template:
-        if isinstance(part, Hole):
-            ids = spell(part.start, encode, decode) if part.start else []
-            if len(ids) > part.tokens:
-                raise ValueError(f"the start {part.start!r} has {len(ids)} tokens, its hole {part.tokens}")
-            tokens += ids + [0] * (part.tokens - len(ids))
-            known += [True] * len(ids) + [False] * (part.tokens - len(ids))
-            pinned += [False] * part.tokens
-        elif part:
-            ids = spell(part, encode, decode)
-            tokens += ids
-            known += [True] * len(ids)
-            pinned += [True] * len(ids)
+    for part, text, ids in zip(parts, texts, spelled, strict=True):
+        size = next(sizes) if isinstance(part, Hole) else len(ids)
+        if len(ids) > size:
+            raise InvalidArgument(f"the start {text!r} has {len(ids)} tokens, its hole {size}")
+        tokens += ids + [0] * (size - len(ids))
+        known += [True] * len(ids) + [False] * (size - len(ids))
+        pinned += [isinstance(part, str)] * size
     no_prompt = np.zeros(0, np.int64)
     return Text(no_prompt, np.array(tokens, np.int64), np.array(pinned, bool), np.array(known, bool))

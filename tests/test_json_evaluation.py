@@ -27,8 +27,9 @@ from solver.evaluation.json_arms import Answer, left_to_right, masked, raw
 from solver.models.json_network import JsonConfig, JsonNetwork
 from solver.tasks.json_schema import data
 from solver.tasks.json_schema.synthetic import Record, english_words
-from solver.tasks.json_schema.task import Gap, JsonProblem, JsonTask
+from solver.tasks.json_schema.task import JsonProblem, JsonTask
 from solver.tasks.languages.projection import BLANK
+from solver.tasks.text import Hole
 
 SPELLED = ('"x"', "77", "77 ", " 77", "421")  # white space is allowed between a template's literals
 SMALL = JsonConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)
@@ -42,7 +43,7 @@ def network(causal: bool) -> JsonNetwork:
 def cut(value: str, room: int) -> json_infill.Cut:
     before, after = '{"a":', "}"
     form = JsonProblem.of(
-        {"properties": {"a": {"enum": ["x", 77, 421]}}}, template=[before, Gap(room), after]
+        {"properties": {"a": {"enum": ["x", 77, 421]}}}, template=[before, Hole(room), after]
     )
     return json_infill.Cut(form, before.encode(), value.encode(), after.encode())
 

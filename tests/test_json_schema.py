@@ -31,12 +31,13 @@ from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.numbers import number_fragment
 from solver.tasks.json_schema.serialize import accepts_bytes, serialize
 from solver.tasks.json_schema.source_map import byte_spans
-from solver.tasks.json_schema.task import Gap, JsonProblem, JsonTask
+from solver.tasks.json_schema.task import JsonProblem, JsonTask
 from solver.tasks.languages import projection as language
 from solver.tasks.languages.grammar import recognise
 from solver.tasks.languages.regex import matches
 from solver.tasks.languages.unroll import unroll
 from solver.tasks.task import Violation
+from solver.tasks.text import Hole
 
 # Schemas and values from the same few parts, so that they meet often.
 names = st.sampled_from(["a", "b", "é", 'q"', ""])
@@ -326,7 +327,7 @@ def test_template_stands_byte_for_byte() -> None:
         "properties": {"a": {"type": "integer"}, "b": {"type": "string"}},
         "required": ["a", "b"],
     }
-    parts = ['{ "b" : "'.replace(" :", ":"), Gap(5), '",\n  "a": ', Gap(3), " }\n"]
+    parts = ['{ "b" : "'.replace(" :", ":"), Hole(5), '",\n  "a": ', Hole(3), " }\n"]
     found = fill(schema, template=parts, denoiser="random")
     assert isinstance(found, Filled)
     assert found.text.startswith('{ "b": "')
@@ -334,7 +335,7 @@ def test_template_stands_byte_for_byte() -> None:
     assert found.text.endswith(" }\n")
     assert valid(schema, found.value)
     with pytest.raises(FillError, match="template"):
-        fill(schema, template=['{"b":1,"a":', Gap(3), "}"], denoiser="random")
+        fill(schema, template=['{"b":1,"a":', Hole(3), "}"], denoiser="random")
 
 
 @settings(max_examples=40)
@@ -345,7 +346,7 @@ def test_what_stood_in_the_gaps_of_a_template_is_possible(schema: Any, value: An
         return
     kept = np.random.default_rng(seed).random(len(text.decode())) < 0.5
     parts = [
-        character if keep else Gap(len(character.encode()))
+        character if keep else Hole(len(character.encode()))
         for character, keep in zip(text.decode(), kept, strict=True)
     ]
     form = JsonProblem.of(schema, template=parts)
@@ -358,12 +359,12 @@ def test_what_stood_in_the_gaps_of_a_template_is_possible(schema: Any, value: An
 @pytest.mark.parametrize(
     "template",
     [
-        ['{"', Gap(1), '":', Gap(1), ',"a":1}'],  # b stands first
-        ['{"b":"', Gap(2), '","a":', Gap(1), "}"],
-        ['{"a":', Gap(1), ',"', Gap(1), '":"x"}'],
+        ['{"', Hole(1), '":', Hole(1), ',"a":1}'],  # b stands first
+        ['{"b":"', Hole(2), '","a":', Hole(1), "}"],
+        ['{"a":', Hole(1), ',"', Hole(1), '":"x"}'],
     ],
 )
-def test_names_of_a_template_stand_in_any_order(template: list[str | Gap]) -> None:
+def test_names_of_a_template_stand_in_any_order(template: list[str | Hole]) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {}}, "required": ["a", "b"]}
     found = fill(schema, template=template, denoiser="random")
     assert isinstance(found, Filled)
@@ -432,7 +433,7 @@ def test_pydantic_like_models() -> None:
 
 def test_white_space_stands_anywhere_in_a_template() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
-    template = ['{ "a" :\t', Gap(2), ' ,\n "other"  : ', Gap(4), " } "]
+    template = ['{ "a" :\t', Hole(2), ' ,\n "other"  : ', Hole(4), " } "]
     found = fill(schema, template=template, denoiser="random")
     assert isinstance(found, Filled)
     assert found.text.startswith('{ "a" :\t')
@@ -447,4 +448,4 @@ def test_nothing_is_proven_of_names_that_are_spelled_in_another_way() -> None:
         "additionalProperties": False,
     }
     with pytest.raises(BudgetExhausted):
-        fill(schema, template=['{"\\u0061":', Gap(2), "}"], denoiser="random", budget=Budget(20))
+        fill(schema, template=['{"\\u0061":', Hole(2), "}"], denoiser="random", budget=Budget(20))

@@ -23,13 +23,14 @@ from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.grammar import SchemaGrammar, merge_orders
 from solver.tasks.json_schema.serialize import serialize
 from solver.tasks.json_schema.source_map import duplicate_items
-from solver.tasks.json_schema.task import BLAME, Gap, JsonProblem, JsonTask
+from solver.tasks.json_schema.task import BLAME, JsonProblem, JsonTask
 from solver.tasks.languages import projection as language
 from solver.tasks.languages import unroll as automata
 from solver.tasks.languages.grammar import Regex
 from solver.tasks.languages.projection import BLANK
 from solver.tasks.languages.template import Frame
 from solver.tasks.languages.unroll import unroll
+from solver.tasks.text import Hole
 from tests.test_json_schema import schemas, values
 
 SMALL = JsonConfig(width=16, hidden=16, heads=2, readers=1, layers=1, offsets=8, words=64)
@@ -166,15 +167,15 @@ def test_a_frame_leaves_out_only_what_does_not_fit(schema: Any, value: Any, data
 
 def test_free_values_are_as_deep_as_the_template() -> None:
     deep = '{"a":[[{"b":{"c":[{"d":'
-    form = JsonProblem.of({"type": "object"}, template=[deep, Gap(6), "}]}}]]}"])
-    found = structured.fill({"type": "object"}, template=[deep, Gap(6), "}]}}]]}"], denoiser="random")
+    form = JsonProblem.of({"type": "object"}, template=[deep, Hole(6), "}]}}]]}"])
+    found = structured.fill({"type": "object"}, template=[deep, Hole(6), "}]}}]]}"], denoiser="random")
     assert found.text.startswith(deep)
     assert len(form.unrolled.automaton.accept) < automata.MOST_STATES
 
 
 def test_a_template_that_nothing_fits_is_still_a_template() -> None:
     with pytest.raises(FillError):
-        structured.fill(closed(a=NUMBER), template=['{"b":', Gap(4), "}"], denoiser="random")
+        structured.fill(closed(a=NUMBER), template=['{"b":', Hole(4), "}"], denoiser="random")
     with pytest.raises(SchemaError):
         JsonProblem.of(closed(a=NUMBER), template=[])
 
@@ -204,7 +205,7 @@ def test_repetitions(items: list[Any], again: list[int]) -> None:
 
 def test_only_what_stands_twice_is_blamed_and_the_next_draft_is_another() -> None:
     schema = {"type": "array", "items": {"enum": ["x", "y", "z"]}, "uniqueItems": True}
-    form, task = JsonProblem.of(schema, template=["[", Gap(7), ',"z"]']), JsonTask()
+    form, task = JsonProblem.of(schema, template=["[", Hole(7), ',"z"]']), JsonTask()
     text = b'["x","z","z"]'
     tokens = np.array(list(text))
     violations = task.check(form, tokens, np.ones(len(text), bool))

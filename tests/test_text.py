@@ -123,12 +123,12 @@ def test_the_check_is_asked_once_a_draft() -> None:
 )
 def test_a_template_pins_its_literals_and_nothing_else(parts) -> None:
     problem = lay_out(parts, lambda text: TOKENIZER.encode(text, add_special_tokens=False), TOKENIZER.decode)
-    assert len(problem.tokens) == sum(part.tokens if isinstance(part, Hole) else len(part) for part in parts)
+    assert len(problem.tokens) == sum(part.size if isinstance(part, Hole) else len(part) for part in parts)
     shown = "".join(
         TOKENIZER.decode([token]) if pinned else "_"
         for token, pinned in zip(problem.tokens, problem.pinned, strict=True)
     )
-    assert shown == "".join("_" * part.tokens if isinstance(part, Hole) else part for part in parts)
+    assert shown == "".join("_" * part.size if isinstance(part, Hole) else part for part in parts)
 
 
 def test_a_hole_may_have_a_start_and_a_literal_must_come_back() -> None:

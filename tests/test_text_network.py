@@ -26,7 +26,7 @@ from solver.tasks.json_schema.errors import UnsupportedSchema
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.layout import SchemaLayout
 from solver.tasks.json_schema.source_map import left_offsets
-from solver.tasks.json_schema.task import Gap, JsonProblem, JsonTask
+from solver.tasks.json_schema.task import JsonProblem, JsonTask
 from solver.tasks.languages.projection import BLANK
 from solver.training.texts import Texts, example, lay_out
 
@@ -269,7 +269,7 @@ def test_slots_that_are_too_small_are_given_up() -> None:
     form = JsonProblem.of(schema, length=96)
     (laid,) = form.layouts()
     assert [part for part in laid.parts if isinstance(part, bytes)] == [b'{"a":', b',"b":', b"}"]
-    assert max(part.cells for part in laid.parts if isinstance(part, Gap)) < 62
+    assert max(part for part in laid.parts if isinstance(part, int)) < 62
     ((_, done),) = structured.forms([form], JsonDenoiser(network()))
     assert isinstance(done, structured.Filled)
     assert len(done.value["a"]) >= 60

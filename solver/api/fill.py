@@ -25,9 +25,10 @@ from solver.models.protocol import Denoiser
 from solver.models.registry import load
 from solver.tasks.checks import Check
 from solver.tasks.json_schema.errors import BudgetExhausted, FillError, UnsatisfiableSchema, UnsupportedSchema
-from solver.tasks.json_schema.task import LENGTH, Gap, JsonProblem, JsonTask
+from solver.tasks.json_schema.task import LENGTH, JsonProblem, JsonTask
 from solver.tasks.languages import projection as language
 from solver.tasks.languages.projection import BLANK
+from solver.tasks.text import Hole
 
 FORWARDS = 1000
 ANEW = Policy(order="depth", rounds=1 << 30)  # for denoisers that know nothing: another draft every time
@@ -213,7 +214,7 @@ def result(task: JsonTask, form: JsonProblem, outcome: Outcome, counters: Counte
 def fill(
     schema: Any,
     text: str = "",
-    template: Sequence[str | Gap] | None = None,
+    template: Sequence[str | Hole] | None = None,
     check: Check[Any] | None = None,
     length: int = LENGTH,
     denoiser: str | Denoiser = "compact",
@@ -225,7 +226,7 @@ def fill(
 ) -> Filled | list[Filled]:
     """An instance of ``schema`` (a JSON schema, or a pydantic model), its values drawn from ``text``.
 
-    template: literals, which stand in the instance byte for byte, and :class:`Gap` for what is to be written.
+    template: literals, which stand in the instance byte for byte, and :class:`Hole` for what is to be written.
     check: called with the instance (solver.tasks.checks has what it may return). Only the parts it names are re-masked.
     length: bytes of the block.  candidates: above 1 a list, the best first.  formats: whether ``format`` is asserted.
     registry: other schemas by URI. Nothing is ever fetched.

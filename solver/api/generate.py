@@ -30,7 +30,7 @@ from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.protocol import ModelError, TextDenoiser
 from solver.tasks.canvas import Tokens
 from solver.tasks.checks import Check
-from solver.tasks.json_schema.task import Gap, JsonProblem
+from solver.tasks.json_schema.task import JsonProblem
 from solver.tasks.languages import token_automaton as lifting
 from solver.tasks.languages.constrained_text import ConstrainedText, pattern_check, schema_check
 from solver.tasks.languages.grammar import Regex
@@ -232,9 +232,9 @@ class Words:
             texts[token] = b""
         return lifting.Words.of(texts)
 
-    def pieces(self, problem: Text) -> list[str | Gap]:
+    def pieces(self, problem: Text) -> list[str | Hole]:
         """A template's literals and holes, as the schema's grammar wants to see them."""
-        found: list[str | Gap] = []
+        found: list[str | Hole] = []
         runs = np.flatnonzero(np.diff(problem.pinned.astype(int))) + 1
         for cells in np.split(np.arange(len(problem.tokens)), runs):
             if problem.pinned[cells[0]]:
@@ -242,7 +242,7 @@ class Words:
                     self.decode([int(token) for token in problem.tokens[cells] if token not in self.ends])
                 )
             else:
-                found.append(Gap(BYTES * len(cells)))
+                found.append(Hole(BYTES * len(cells)))
         return found
 
     def canvas(self, template: Sequence[str | Hole] | None, length: int | None) -> tuple[Text, int]:

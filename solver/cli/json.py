@@ -142,10 +142,10 @@ def predicate(name: str | None) -> tuple[Callable[[Any], Any], ...]:
 
 def template(text: str) -> list[Any]:
     """A template's literals and holes."""
-    from solver.tasks.json_schema.task import Gap
+    from solver.tasks.text import Hole
 
     parts = HOLE.split(text)
-    return [Gap(int(part)) if at % 2 else part for at, part in enumerate(parts)]
+    return [Hole(int(part)) if at % 2 else part for at, part in enumerate(parts)]
 
 
 def forms(arguments: argparse.Namespace) -> Iterator[Job]:

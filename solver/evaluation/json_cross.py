@@ -23,8 +23,9 @@ from solver.evaluation.statistics import solved_within
 from solver.models.json_network import JsonNetwork
 from solver.tasks.checks import Check
 from solver.tasks.json_schema.synthetic import TOTALS, closed_object, english_words, pick
-from solver.tasks.json_schema.task import Gap, JsonProblem
+from solver.tasks.json_schema.task import JsonProblem
 from solver.tasks.task import Violation
+from solver.tasks.text import Hole
 
 Row = dict[str, Any]
 Run = Callable[[], list[Answer]]
@@ -52,7 +53,7 @@ class Puzzle:
         exact: bool = True,
     ) -> Puzzle:
         return Puzzle(
-            JsonProblem.of(schema, template=[before, Gap(cells), after], checks=check),
+            JsonProblem.of(schema, template=[before, Hole(cells), after], checks=check),
             before,
             cells,
             after,

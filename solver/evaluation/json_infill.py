@@ -31,8 +31,9 @@ from solver.models.json_network import JsonNetwork
 from solver.tasks.json_schema.data import load_pairs
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.source_map import leaf_spans
-from solver.tasks.json_schema.task import Gap, JsonProblem, JsonTask
+from solver.tasks.json_schema.task import JsonProblem, JsonTask
 from solver.tasks.languages.projection import BLANK
+from solver.tasks.text import Hole
 
 Row = dict[str, Any]
 Run = Callable[[], list[Answer]]
@@ -50,7 +51,7 @@ class Cut:
 
     @property
     def room(self) -> int:
-        return next(part.cells for part in self.form.parts if isinstance(part, Gap))
+        return next(part for part in self.form.parts if isinstance(part, int))
 
     def whole(self, value: str) -> str:
         """The text with another value in the hole."""
@@ -77,9 +78,9 @@ def cuts(folder: Path, count: int) -> list[Cut]:
         if not among:
             continue
         a, b = among[int(rng.integers(len(among)))]
-        template: list[str | Gap] = [
+        template: list[str | Hole] = [
             text[:a].decode(),
-            Gap(b - a + int(rng.integers(SPARE))),
+            Hole(b - a + int(rng.integers(SPARE))),
             text[b:].decode(),
         ]
         try:

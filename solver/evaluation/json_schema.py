@@ -32,9 +32,10 @@ from solver.tasks.json_schema.compiler import DRAFTS, Compiler, draft_of
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.serialize import serialize
-from solver.tasks.json_schema.task import Gap, JsonProblem, JsonTask, build_validator
+from solver.tasks.json_schema.task import JsonProblem, JsonTask, build_validator
 from solver.tasks.languages import projection as language
 from solver.tasks.languages import unroll as automata
+from solver.tasks.text import Hole
 
 Row = dict[str, Any]
 SUITE, STORE, MASK = "json_schema_test_suite", "schemastore_pairs", "maskbench_pairs"
@@ -279,18 +280,18 @@ def pinned(
         }
 
 
-def with_gaps(text: bytes, kept: np.ndarray) -> list[str | Gap]:
+def with_gaps(text: bytes, kept: np.ndarray) -> list[str | Hole]:
     """A text with holes where its bytes are not kept, each as long as what stood there; characters stay whole."""
-    parts: list[str | Gap] = []
+    parts: list[str | Hole] = []
     at = 0
     for character in text.decode():
         size = len(character.encode())
         if kept[at : at + size].any():
             parts.append(parts.pop() + character if parts and isinstance(parts[-1], str) else character)  # type: ignore[operator]
-        elif parts and isinstance(parts[-1], Gap):
-            parts[-1] = Gap(parts[-1].cells + size)
+        elif parts and isinstance(parts[-1], Hole):
+            parts[-1] = Hole((parts[-1].size or 0) + size)
         else:
-            parts.append(Gap(size))
+            parts.append(Hole(size))
         at += size
     return parts
 

@@ -92,6 +92,7 @@ class CodeTask:
             self.vocab,
             allowed=problem.allowed,
             slots=page.slots,
+            blank=Vocabulary.load().blank,
         )
 
     def check(self, problem: Edit, tokens: Tokens, known: Mask) -> list[Violation]:

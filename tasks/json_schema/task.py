@@ -37,6 +37,7 @@ from solver.tasks.languages.projection import BLANK, Projection
 from solver.tasks.languages.template import Frame
 from solver.tasks.languages.unroll import MOST_STATES, Unrolled, unroll
 from solver.tasks.task import Violation
+from solver.tasks.text import Hole, share_room
 
 LENGTH = 256
 REFUSED = 32  # drafts that are remembered
@@ -52,24 +53,13 @@ VALIDATORS = {
 }
 
 
-@dataclass(frozen=True)
-class Gap:
-    """A hole of a template: at most so many bytes."""
-
-    cells: int
-
-    def __post_init__(self) -> None:
-        if self.cells < 1:
-            raise SchemaError(f"a hole has at least one byte, not {self.cells}")
-
-
 @dataclass(frozen=True, eq=False)
 class JsonProblem:
     """A schema ready to be filled. text: what the values are to be drawn from.  checks: called with the JSON value."""
 
     schema: Any
     text: str
-    parts: tuple[bytes | Gap, ...]
+    parts: tuple[bytes | int, ...]
     checks: tuple[Check[Any], ...]
     formats: bool
     compiler: Compiler
@@ -80,7 +70,7 @@ class JsonProblem:
     def of(
         schema: Any,
         text: str = "",
-        template: Sequence[str | Gap] | None = None,
+        template: Sequence[str | Hole] | None = None,
         length: int = LENGTH,
         checks: Sequence[Check[Any]] = (),
         formats: bool = True,
@@ -94,12 +84,8 @@ class JsonProblem:
         check_depth(schema)
         compiler = Compiler(schema, formats, registry, draft)
         validator = build_validator(schema, compiler.draft, formats, registry)
-        parts: tuple[bytes | Gap, ...] = (Gap(length),)
-        if template is not None:
-            parts = tuple(part.encode() if isinstance(part, str) else part for part in template if part != "")
-            if not parts:
-                raise SchemaError("the template is empty")
-        cells = sum(part.cells if isinstance(part, Gap) else len(part) for part in parts)
+        parts = (length,) if template is None else template_parts(template, length)
+        cells = sum(map(part_size, parts))
         if template is None:
             values = SchemaGrammar(compiler, cells)
             unrolled = unroll(values, cells)
@@ -143,11 +129,7 @@ class JsonProblem:
             scaffold.parts(self.cells)
             for scaffold in SchemaLayout.all(SchemaGrammar(self.compiler, self.cells))
         ]
-        return tuple(
-            replace(self, parts=tuple(part if isinstance(part, bytes) else Gap(part) for part in parts))
-            for parts in laid
-            if parts
-        )
+        return tuple(replace(self, parts=tuple(parts)) for parts in laid if parts)
 
     def unmet(self, text: str) -> tuple[str, str] | None:
         """Pointer and keyword of what is wrong with a text, where all of it was left to the validator."""
@@ -163,7 +145,7 @@ class JsonProblem:
 
     @property
     def cells(self) -> int:
-        return sum(part.cells if isinstance(part, Gap) else len(part) for part in self.parts)
+        return sum(map(part_size, self.parts))
 
     @cached_property
     def given(self) -> tuple[Tokens, Mask]:
@@ -183,12 +165,9 @@ class JsonProblem:
     @property
     def holes(self) -> tuple[tuple[int, int], ...]:
         """Where each hole begins, and how many cells it has."""
-        ends = np.cumsum([part.cells if isinstance(part, Gap) else len(part) for part in self.parts]).tolist()
-        return tuple(
-            (end - part.cells, part.cells)
-            for end, part in zip(ends, self.parts, strict=True)
-            if isinstance(part, Gap)
-        )
+        ends = np.cumsum([part_size(part) for part in self.parts]).tolist()
+        pairs = zip(ends, self.parts, strict=True)
+        return tuple((end - part, part) for end, part in pairs if isinstance(part, int))
 
     @cached_property
     def slots(self) -> Slots:
@@ -235,30 +214,49 @@ def blamed_paths(error: Any, instance: Any) -> list[tuple[str | int, ...]]:
     return [(*path, at) for at in duplicate_items(instance)]
 
 
-def given_bytes(parts: Sequence[bytes | Gap]) -> tuple[Tokens, Mask]:
+def template_parts(template: Sequence[str | Hole], length: int) -> tuple[bytes | int, ...]:
+    """A template as literal bytes and hole sizes. Holes without a size share what the others leave of ``length``.
+
+    Raises SchemaError where the template is empty, a hole has a start, or there is no room.
+    """
+    parts = [part.encode() if isinstance(part, str) else part for part in template if part != ""]
+    if not parts:
+        raise SchemaError("the template is empty")
+    holes = [part for part in parts if isinstance(part, Hole)]
+    if any(hole.start is not None for hole in holes):
+        raise SchemaError("a hole in a JSON template takes no start")
+    literal = sum(len(part) for part in parts if isinstance(part, bytes))
+    sizes = iter(share_room([hole.size for hole in holes], length - literal, "bytes"))
+    return tuple(part if isinstance(part, bytes) else next(sizes) for part in parts)
+
+
+def part_size(part: bytes | int) -> int:
+    """Cells of a literal or of a hole."""
+    return part if isinstance(part, int) else len(part)
+
+
+def given_bytes(parts: Sequence[bytes | int]) -> tuple[Tokens, Mask]:
     """The bytes of literals, BLANK in holes (L,), and which cells hold one."""
     tokens = np.concatenate(
-        [np.full(p.cells, BLANK) if isinstance(p, Gap) else np.frombuffer(p, np.uint8) for p in parts]
+        [np.full(part, BLANK) if isinstance(part, int) else np.frombuffer(part, np.uint8) for part in parts]
     )
-    pinned = np.concatenate(
-        [np.full(p.cells if isinstance(p, Gap) else len(p), isinstance(p, bytes)) for p in parts]
-    )
+    pinned = np.concatenate([np.full(part_size(part), isinstance(part, bytes)) for part in parts])
     return tokens.astype(np.int64), pinned
 
 
-def hole_slots(parts: Sequence[bytes | Gap]) -> Slots:
+def hole_slots(parts: Sequence[bytes | int]) -> Slots:
     """Which cells are a hole's, and which its last."""
     _, pinned = given_bytes(parts)
     last = np.zeros(len(pinned), bool)
     at = 0
     for part in parts:
-        at += part.cells if isinstance(part, Gap) else len(part)
-        last[at - 1] = isinstance(part, Gap)
+        at += part_size(part)
+        last[at - 1] = isinstance(part, int)
     return Slots(~pinned, last)
 
 
 def fit_template(
-    compiler: Compiler, parts: Sequence[bytes | Gap], cells: int
+    compiler: Compiler, parts: Sequence[bytes | int], cells: int
 ) -> tuple[SchemaGrammar, Unrolled]:
     """The texts that fit a template. Names are in the template's order, the others in one of three places. What no schema speaks
     of is written no deeper in its holes than the literals need."""
@@ -276,11 +274,11 @@ def fit_template(
     return values, unroll(values, cells) if found.empty else found
 
 
-def template_frame(parts: Sequence[bytes | Gap]) -> Frame:
-    return Frame.of([part if isinstance(part, bytes) else part.cells for part in parts])
+def template_frame(parts: Sequence[bytes | int]) -> Frame:
+    return Frame.of(list(parts))
 
 
-def names_in_template(parts: Sequence[bytes | Gap]) -> list[str]:
+def names_in_template(parts: Sequence[bytes | int]) -> list[str]:
     """The names that a template writes, in its order: they come before the schema's others."""
     found: list[str] = []
     for part in parts:
@@ -306,7 +304,8 @@ class JsonTask:
     def encode(self, problem: JsonProblem) -> Canvas:
         tokens, pinned = problem.given
         prompt = np.frombuffer(problem.prompt, np.uint8).astype(np.int64)
-        return Canvas(tokens, pinned, pinned.copy(), self.vocab, prompt=prompt, slots=problem.holes)
+        known = pinned.copy()
+        return Canvas(tokens, pinned, known, self.vocab, prompt=prompt, slots=problem.holes, blank=BLANK)
 
     def project(
         self,
