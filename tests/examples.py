@@ -82,11 +82,11 @@ def examples() -> list[Example]:
     ]
 
 
-def tiny(vocab: int, noise: str = "mask", state: str = "candidate") -> LoopedDenoiser:
-    """A compact denoiser with random weights."""
+def tiny(vocab: int, noise: str = "mask") -> LoopedDenoiser:
+    """A looped denoiser with random weights."""
     torch.manual_seed(0)
-    config = LoopedConfig(vocab=vocab, width=8, hidden=16, loops=16, noise=noise, state=state)  # type: ignore[arg-type]
-    return LoopedDenoiser(LoopedNetwork(config).eval().requires_grad_(False), name=f"tiny {noise} {state}")
+    config = LoopedConfig(vocab=vocab, width=8, hidden=16, loops=16, noise=noise)  # type: ignore[arg-type]
+    return LoopedDenoiser(LoopedNetwork(config).eval().requires_grad_(False), name=f"tiny {noise}")
 
 
 def language_model(kind: str, task: Task) -> Denoiser:
@@ -127,7 +127,6 @@ DENOISERS: dict[str, Make] = {
     "adversary uniform": lambda task, answer: controls.adversary(task.vocab, kind="uniform"),
     "compact": lambda task, answer: tiny(task.vocab),
     "compact uniform": lambda task, answer: tiny(task.vocab, noise="uniform"),
-    "compact cell": lambda task, answer: tiny(task.vocab, state="cell"),
     "diffusion_gemma": lambda task, answer: language_model("gemma", task),
     "masked_lm": lambda task, answer: language_model("tiny_llada", task),
     "masked_lm shifted": lambda task, answer: language_model("tiny_dream", task),

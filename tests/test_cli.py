@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from solver.cli import board
+from solver.cli import board, options
 from solver.cli.main import main
 from solver.tasks.sudoku import exact, layout
 
@@ -27,6 +27,19 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     code = main(["sudoku", *arguments])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("threads", [None, "1"])
+def test_the_number_of_threads_is_left_alone_where_omp_num_threads_gives_it(
+    threads: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if threads is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    chosen: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", chosen.append)
+    options.limit_threads()
+    assert chosen == ([options.cores()] if threads is None else [])
 
 
 def test_no_argument_solves_a_bundled_hard_puzzle_and_shows_it(capsys: pytest.CaptureFixture[str]) -> None:

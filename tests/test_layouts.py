@@ -16,8 +16,9 @@ from solver.api import fill as structured
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.loop.trace import Budget
-from solver.models.json_denoiser import JsonDenoiser, Nothing
+from solver.models.json_denoiser import JsonDenoiser
 from solver.models.json_network import JsonConfig, JsonNetwork
+from solver.models.protocol import Stateless
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.grammar import SchemaGrammar, merge_orders
@@ -48,8 +49,8 @@ class Numerate(JsonDenoiser):
     """Sure of digits, whatever it is asked."""
 
     def denoise(
-        self, state: Any, tokens: Tensor, known: Tensor, settled: Tensor, aux: Nothing
-    ) -> tuple[Tensor, Nothing]:
+        self, state: Any, tokens: Tensor, known: Tensor, settled: Tensor, aux: Stateless
+    ) -> tuple[Tensor, Stateless]:
         logits, aux = super().denoise(state, tokens, known, settled, aux)
         logits = torch.zeros_like(logits)
         logits[..., 48:58] += 8.0

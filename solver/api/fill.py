@@ -100,9 +100,7 @@ def forms(
     model, policy = denoiser_for(denoiser, loops)
     task, budget = JsonTask(), budget or Budget(forwards=FORWARDS)
     slotted = set[int]()
-    if getattr(
-        model, "lays_out", False
-    ):  # first in slots of their own; what fails there, in the block as it is
+    if model.lays_out:  # first in slots of their own; what fails there, in the block as it is
         laid, spent = laid_out(task, forms, model, policy, seed, batch, budget.forwards)
         slotted = {n for n, (one, form) in enumerate(zip(laid, forms, strict=True)) if one is not form}
         for chosen in sorted(

@@ -56,15 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
     text = source.text
     holes = [span(text, hole) for hole in arguments.hole]
 
-    import torch
-
     from solver.api import edit as edits
     from solver.api import repair as repairs
     from solver.loop.trace import Budget, dump
     from solver.tasks.code_edit.diagnostics import compiles
     from solver.tasks.code_edit.window import PageError
 
-    torch.set_num_threads(options.cores())
+    options.limit_threads()
     usual = (
         edits.usual(len(holes)).forwards if holes else None
     )  # a repair asks as often as it has places to ask about

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from solver.cli.main import UsageError
-from solver.cli.options import cores, data_folder, positive, whole
+from solver.cli.options import data_folder, limit_threads, positive, whole
 
 SECTIONS = ("contest", "proofs", "repair", "remasking", "calibration", "mistakes", "throughput", "training")
 RAW_AND_MASKED = [
@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
     if unknown := set(sections) - set(SECTIONS):
         raise UsageError(f"unknown section {min(unknown)!r}; there are {', '.join(SECTIONS)}")
     folder = data_folder(arguments.data)
-    torch.set_num_threads(cores())
+    limit_threads()
     settings = Settings(
         limit=arguments.limit or (400 if arguments.quick else 200),
         batch=arguments.batch,

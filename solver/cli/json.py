@@ -204,13 +204,12 @@ def make(
 
 
 def fill(arguments: argparse.Namespace) -> int:
-    import torch
 
     from solver.api import fill as structured
     from solver.loop.trace import Budget, dump
     from solver.tasks.json_schema.errors import FillError
 
-    torch.set_num_threads(options.cores())
+    options.limit_threads()
     jobs = list(forms(arguments))
     budget = Budget(arguments.forwards or structured.FORWARDS, arguments.seconds)
     asked = [job for job in jobs if job.form is not None for _ in range(arguments.n)]

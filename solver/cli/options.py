@@ -76,6 +76,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def limit_threads() -> None:
+    """Let torch use as many threads as there are cores, unless OMP_NUM_THREADS gives their number."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(cores())
+
+
 def data_folder(data: str | None, name: str = "sudoku") -> Path | None:
     """The folder ``name`` of ``--data`` or REMASK_DATA, None without either. Raises UsageError where it is missing."""
     data = data or os.environ.get("REMASK_DATA")

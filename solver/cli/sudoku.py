@@ -187,14 +187,13 @@ def outcomes(
     arguments: argparse.Namespace, puzzles: list[Puzzle], trace: TextIO | None, single: bool
 ) -> Iterator[Job]:
     """Jobs in the order in which they are done. Grids of different sizes go in batches of their own."""
-    import torch
 
     from solver.loop import engine as drive
     from solver.loop.trace import Budget, Outcome, dump
     from solver.models.protocol import ModelError
     from solver.tasks.sudoku.task import Sudoku
 
-    torch.set_num_threads(options.cores())
+    options.limit_threads()
     jobs = [Job(n, puzzle, Sudoku(puzzle.grid, arguments.repair)) for n, puzzle in enumerate(puzzles)]
     for digits in sorted({puzzle.digits for puzzle in puzzles}):
         group = [job for job in jobs if job.puzzle.digits == digits]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from solver.cli.main import UsageError
-from solver.cli.options import cores, data_folder, positive, whole
+from solver.cli.options import cores, data_folder, limit_threads, positive, whole
 
 FOLDERS = {"sudoku": "sudoku", "json": "jsonschema"}  # of --data; code is trained on what is installed
 MODELS = ("diffusion", "ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     from solver.training.objectives import Course, Forms, Pages, Segments, Sequences
     from solver.training.texts import Texts
 
-    torch.set_num_threads(cores())
+    limit_threads()
     presets = PRESETS[arguments.task]
     if (arguments.model, arguments.preset) not in presets:
         raise UsageError(f"there is no preset {arguments.preset!r} for --model {arguments.model}")

@@ -19,17 +19,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.baseline.cell_transformer import CellDecoder
 from solver.baseline.decode import Checks, Decoded, Decoder, decode
-from solver.baseline.looped import LoopedDecoder
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Outcome
 from solver.models import checkpoint
-from solver.models.cell_transformer import CellTransformer
-from solver.models.looped import LoopedNetwork
 from solver.models.protocol import Denoiser
-from solver.models.registry import load
+from solver.models.registry import load, load_decoder
 from solver.tasks.sudoku import layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 
@@ -105,17 +101,7 @@ def denoiser(arm: Arm, settings: Settings) -> Denoiser:
 
 def decoder(model: str, settings: Settings) -> Decoder:
     """The decoder of a left-to-right arm. Raises CheckpointError."""
-    folder = Path(settings.folder(model))
-    if not folder.is_dir():
-        raise checkpoint.CheckpointError(f"{folder}: no checkpoint of {model} there")
-    network, _ = checkpoint.load(folder, "sudoku")
-    if isinstance(network, LoopedNetwork):
-        if not network.config.causal:
-            raise checkpoint.CheckpointError(f"{folder}: a denoiser, not a left-to-right model")
-        return LoopedDecoder(network, model, settings.loops)
-    if not isinstance(network, CellTransformer):
-        raise checkpoint.CheckpointError(f"{folder}: not a model of Sudoku")
-    return CellDecoder(network, model)
+    return load_decoder(Path(settings.folder(model)), "sudoku", model, settings.loops)
 
 
 @dataclass(frozen=True, eq=False)

@@ -130,6 +130,7 @@ class DiffusionGemma:
     name: str = "diffusion_gemma"
     schedule: Schedule = field(init=False)
     kind: Literal["mask", "uniform"] = field(default="uniform", init=False)
+    lays_out = False
 
     def __post_init__(self) -> None:
         self.schedule = Schedule.of(self.model)

@@ -66,6 +66,8 @@ class Embedded:
     canvas do not fit the model.
     """
 
+    lays_out = False
+
     def __init__(self, inner: TextDenoiser, tokenizer: Any, task: Wording, name: str | None = None) -> None:
         self.inner, self.tokenizer, self.task = inner, tokenizer, task
         self.name = name or inner.name

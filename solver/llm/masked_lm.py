@@ -24,6 +24,7 @@ from torch import Tensor
 from solver.llm.diffusion_gemma import shallow
 from solver.llm.prompts import cached, different
 from solver.loop.policy import Policy
+from solver.models.protocol import Stateless
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
 
@@ -40,23 +41,6 @@ class MaskedState:
         return replace(self, index=tuple(self.index[r] for r in rows))
 
 
-@dataclass(frozen=True)
-class Nothing:
-    """These models carry nothing from one forward to the next; the prompt's length is for the cost."""
-
-    lengths: tuple[int, ...]
-
-    def select(self, rows: Sequence[int]) -> Self:
-        return replace(self, lengths=tuple(self.lengths[r] for r in rows))
-
-    def reset(self, cells: Mask) -> Self:
-        return self
-
-    @classmethod
-    def join(cls, parts: Sequence[Self]) -> Self:
-        return replace(parts[0], lengths=tuple(n for part in parts for n in part.lengths))
-
-
 @dataclass(eq=False)
 class MaskedLM:
     """A :class:`~solver.models.protocol.Denoiser` over a model whose forward takes ``input_ids`` and returns ``logits``."""
@@ -68,6 +52,7 @@ class MaskedLM:
     block: int | None = None
     name: str = "masked_lm"
     kind: Literal["mask", "uniform"] = field(default="mask", init=False)
+    lays_out = False
 
     def __post_init__(self) -> None:
         self.vocab = int(self.model.config.vocab_size)
@@ -133,19 +118,19 @@ class MaskedLM:
         caches = tuple(map(self.read, prompts)) if self.prefix_cache else ()
         return MaskedState(prompts, tuple(range(len(prompts))), caches, state.cells)
 
-    def start(self, state: MaskedState) -> Nothing:
-        return Nothing(tuple(len(state.prompts[i]) for i in state.index))
+    def start(self, state: MaskedState) -> Stateless:
+        return Stateless(tuple(len(state.prompts[i]) for i in state.index))
 
     @torch.inference_mode()
     def denoise(
-        self, state: MaskedState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Nothing
-    ) -> tuple[Tensor, Nothing]:
+        self, state: MaskedState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Stateless
+    ) -> tuple[Tensor, Stateless]:
         """Rows whose prompts are equally long go through the model together: no padding, whose meaning differs from model to
         model."""
         canvas = torch.where(known, tokens, self.mask_token).to(self.model.device)
         after = self.start(state)
         groups: dict[int, list[int]] = {}
-        for row, length in enumerate(after.lengths):
+        for row, length in enumerate(after.numbers):
             groups.setdefault(state.index[row] if self.prefix_cache else length, []).append(row)
         parts = [
             self.forward(state, [state.index[r] for r in rows], canvas[rows]) for rows in groups.values()
@@ -169,10 +154,10 @@ class MaskedLM:
         found: Tensor = logits[:, first : first + canvas.shape[1]]
         return found
 
-    def cost(self, state: MaskedState, aux: Nothing) -> tuple[list[int], list[int]]:
+    def cost(self, state: MaskedState, aux: Stateless) -> tuple[list[int], list[int]]:
         """FLOPs are estimated: two a weight and place."""
         weights = sum(weight.numel() for weight in self.model.parameters())
-        places = [0 if self.prefix_cache else length for length in aux.lengths]
+        places = [0 if self.prefix_cache else length for length in aux.numbers]
         return [1] * len(places), [2 * weights * (n + state.cells) for n in places]
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:

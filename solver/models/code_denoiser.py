@@ -18,7 +18,7 @@ from torch import Tensor
 from solver.loop.policy import Policy
 from solver.models.code_network import CodeNetwork
 from solver.models.kv_cache import Kept, StaleContext
-from solver.models.layers import KNOWN, OPEN, PINNED, quick
+from solver.models.layers import KNOWN, OPEN, PINNED, converted, fast_bf16
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
 ROWS = 32  # rows that go through the network together
@@ -77,6 +77,7 @@ class CodeDenoiser:
     then on only what is not pinned is read again."""
 
     kind: Literal["mask", "uniform"] = "mask"
+    lays_out = False
     policy = Policy(
         accept=0.7,
         at_least=2,
@@ -91,7 +92,8 @@ class CodeDenoiser:
     def __init__(self, network: CodeNetwork, name: str = "compact") -> None:
         if network.config.causal:
             raise ValueError("a left-to-right model, not a denoiser")
-        self.network, self.name, self.vocab = quick(network.eval()), name, network.config.vocab
+        self.name, self.vocab = name, network.config.vocab
+        self.network = converted(network, torch.bfloat16) if fast_bf16() else network
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> PageState:
         free = [

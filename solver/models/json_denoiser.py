@@ -17,6 +17,7 @@ from torch import Tensor
 from solver.loop.policy import Policy
 from solver.models.json_network import JsonNetwork, Read
 from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.models.protocol import Stateless
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
 ROWS = 32  # rows that go through the network together
@@ -33,23 +34,6 @@ class FormState:
     def select(self, rows: Sequence[int]) -> Self:
         at = list(rows)
         return replace(self, read=Read(*(part[at] for part in self.read)), offset=self.offset[at])
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """What is carried from forward to forward: how many rows there are."""
-
-    rows: int
-
-    def select(self, rows: Sequence[int]) -> Self:
-        return replace(self, rows=len(rows))
-
-    def reset(self, cells: Mask) -> Self:
-        return self
-
-    @classmethod
-    def join(cls, parts: Sequence[Self]) -> Self:
-        return replace(parts[0], rows=sum(part.rows for part in parts))
 
 
 def offsets(canvas: Canvas) -> Tokens:
@@ -70,7 +54,7 @@ class JsonDenoiser:
     )
 
     def __init__(self, network: JsonNetwork, name: str = "compact") -> None:
-        self.network, self.name, self.vocab = network.eval(), name, network.config.vocab
+        self.network, self.name, self.vocab = network, name, network.config.vocab
 
     @torch.inference_mode()
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> FormState:
@@ -82,13 +66,13 @@ class JsonDenoiser:
         read = Read(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
         return FormState(read, torch.from_numpy(np.stack([offsets(canvas) for canvas in canvases])))
 
-    def start(self, state: FormState) -> Nothing:
-        return Nothing(len(state.offset))
+    def start(self, state: FormState) -> Stateless:
+        return Stateless((0,) * len(state.offset))
 
     @torch.inference_mode()
     def denoise(
-        self, state: FormState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Nothing
-    ) -> tuple[Tensor, Nothing]:
+        self, state: FormState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Stateless
+    ) -> tuple[Tensor, Stateless]:
         status = torch.where(settled, PINNED, torch.where(known, KNOWN, OPEN))
         held = torch.where(known, tokens, 0)
         parts = []
@@ -96,11 +80,11 @@ class JsonDenoiser:
             rows = slice(at, at + ROWS)
             read = Read(*(part[rows] for part in state.read))
             parts.append(self.network(read, held[rows], status[rows], state.offset[rows]))
-        return torch.cat(parts), Nothing(len(tokens))
+        return torch.cat(parts), aux
 
-    def cost(self, state: FormState, aux: Nothing) -> tuple[list[int], list[int]]:
+    def cost(self, state: FormState, aux: Stateless) -> tuple[list[int], list[int]]:
         cells, prompt = state.offset.shape[1], state.read.tokens.shape[1]
-        return [1] * aux.rows, [self.network.flops(cells, prompt)] * aux.rows
+        return [1] * len(aux.numbers), [self.network.flops(cells, prompt)] * len(aux.numbers)
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         return np.zeros(len(where), np.int64)

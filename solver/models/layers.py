@@ -1,18 +1,25 @@
-"""What several networks share: what a cell may hold for them, rotary positions, bf16."""
+"""Helpers that several networks share: cell states, checks of sizes, bf16, rotary positions."""
 
 from __future__ import annotations
 
 from copy import deepcopy
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
-OPEN, PINNED, KNOWN, NOISE = range(
-    4
-)  # what a cell holds: nothing, a given, an accepted token, a random token
+# The content of a cell: nothing, a given, an accepted token, a random token.
+OPEN, PINNED, KNOWN, NOISE = range(4)
+
+
+def check_sizes(config: Any, *names: str) -> None:
+    """Raise ValueError naming the first of the fields that is not a positive whole number."""
+    for name in names:
+        value = getattr(config, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a positive whole number, not {value!r}")
 
 
 def fast_bf16() -> bool:
@@ -20,9 +27,11 @@ def fast_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def quick(network: Network) -> Network:
-    """A copy in bf16, where the CPU multiplies that in hardware; else the network itself."""
-    return deepcopy(network).to(torch.bfloat16) if fast_bf16() else network
+def converted(network: Network, dtype: torch.dtype) -> Network:
+    """The network itself where its parameters have this ``dtype``, else a converted copy."""
+    if all(parameter.dtype == dtype for parameter in network.parameters()):
+        return network
+    return deepcopy(network).to(dtype)
 
 
 def rotary(x: Tensor, first: int = 0) -> Tensor:

@@ -1,4 +1,6 @@
-"""What the loop asks of a denoiser. A new diffusion model is one new module beside this one (CONTRIBUTING.md).
+"""The interface between the loop and a denoiser. A new diffusion model is one new module beside this one.
+
+CONTRIBUTING.md, "Add a denoiser", goes through it step by step; ``controls.py`` has the shortest implementation.
 
 Shapes: B rows, L cells, V tokens.
 """
@@ -6,6 +8,7 @@ Shapes: B rows, L cells, V tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -17,36 +20,58 @@ from solver.tasks.errors import SolverError
 
 
 class ModelError(SolverError, ValueError):
-    """A model that cannot be used so; the message is one line."""
+    """A model that cannot be used in this way. The message is one line."""
 
 
 class State(Protocol):
-    """What a denoiser knows of a batch of problems before the first forward (a prompt's cache, relation ids, ...)."""
+    """What a denoiser computes for a batch of problems before the first forward: a prompt's cache, relation ids, ..."""
 
     def select(self, rows: Sequence[int]) -> Self:
-        """The state of some rows, which may repeat: siblings share a problem."""
+        """The state of the given rows. Rows may repeat: siblings share a problem."""
 
 
 class Aux(Protocol):
-    """What a denoiser carries from one forward to the next (a hidden state, self-conditioning), a row a canvas."""
+    """What a denoiser carries from one forward to the next, per row: a hidden state, self-conditioning, ..."""
 
     def select(self, rows: Sequence[int]) -> Self:
-        """Some rows."""
+        """The given rows."""
 
     def reset(self, cells: Mask) -> Self:
-        """The same with nothing carried at ``cells`` (B, L): they were re-masked."""
+        """A copy with nothing carried at the re-masked ``cells`` (B, L)."""
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        """The rows of several, one after another."""
+        """The rows of several, concatenated."""
+
+
+@dataclass(frozen=True)
+class Stateless:
+    """The aux of a denoiser that carries nothing about cells: one number per row, for its cost or its seed."""
+
+    numbers: tuple[int, ...]
+
+    def select(self, rows: Sequence[int]) -> Self:
+        return replace(self, numbers=tuple(self.numbers[row] for row in rows))
+
+    def reset(self, cells: Mask) -> Self:
+        return self
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        return replace(parts[0], numbers=tuple(number for part in parts for number in part.numbers))
 
 
 @runtime_checkable
 class Denoiser(Protocol):
     """A bidirectional model over a canvas.
 
-    kind: *mask* (unknown cells hold a mask token) or *uniform* (they hold random tokens, and every cell is decided anew).
-    policy: how the loop is to go about it by default.
+    Attributes:
+        name: in traces and tables.
+        kind: *mask*, unknown cells hold a mask token; *uniform*, they hold random tokens and every cell is decided
+            anew at each forward.
+        vocab: V, tokens a cell may hold.
+        policy: the loop's settings that suit the model.
+        lays_out: whether it was trained on blocks in which every value has a slot of its own.
     """
 
     name: str
@@ -54,34 +79,40 @@ class Denoiser(Protocol):
     vocab: int
     policy: Policy
 
+    @property
+    def lays_out(self) -> bool: ...
+
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> Any:
-        """A :class:`State` for a batch of canvases of one length. ``seeds`` make a row's noise its own, whatever its batch."""
+        """A :class:`State` for canvases of one length. A row's noise depends on its seed alone, not on its batch."""
 
     def start(self, state: Any) -> Any:
-        """The :class:`Aux` that a first forward begins with."""
+        """The :class:`Aux` for the first forward."""
 
     def denoise(
         self, state: Any, tokens: Tensor, known: Tensor, settled: Tensor, aux: Any
     ) -> tuple[Tensor, Any]:
-        """One forward: fp32 logits (B, L, V), on any device, and the next aux, from ``tokens`` (B, L), meaningful where
-        ``known`` (B, L).
+        """One forward: fp32 logits (B, L, V), on any device, and the next aux.
 
-        ``settled`` (B, L) are the known cells to take as given: pinned, decided and implied. The other known cells are drafts.
+        tokens: (B, L), meaningful where ``known``.
+        known: (B, L), the cells that are shown to the model.
+        settled: (B, L), the known cells to take as given: pinned, decided and implied. Other known cells are drafts.
         """
 
     def cost(self, state: Any, aux: Any) -> tuple[list[int], list[int]]:
         """Inner loops and FLOPs of the last forward, per row."""
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
-        """Tokens (L,) to stand in the cells ``where``: random ones for the uniform kind, anything for the mask kind."""
+        """Tokens (L,) for the unknown cells ``where``: random for the uniform kind, anything for the mask kind."""
 
 
 @runtime_checkable
 class TextDenoiser(Denoiser, Protocol):
     """A denoiser over a language model's tokens, after a prompt.
 
-    forbidden: tokens that no cell may hold (a mask token).  length: the canvas length it was made for, None for any.
-    context: the most tokens it has positions for, prompt and canvases together, None where it does not say.
+    Attributes:
+        forbidden: tokens that no cell may hold (a mask token).
+        length: the canvas length that the model was made for, None for any.
+        context: most positions of prompt and canvases together, None where unknown.
     """
 
     forbidden: tuple[int, ...]
@@ -93,4 +124,4 @@ class TextDenoiser(Denoiser, Protocol):
     def context(self) -> int | None: ...
 
     def extend(self, state: Any, block: Tensor) -> Any:
-        """The state after each row's finished canvas, ``block`` (B, L); the one that was given stays as it is."""
+        """A new state in which each row's finished canvas ``block`` (B, L) follows the prompt."""

@@ -1,38 +1,58 @@
-"""A denoiser by name: a control, the shipped checkpoint, or a checkpoint's folder."""
+"""Denoisers and decoders by name: a control, a shipped checkpoint, or a checkpoint's folder.
+
+>>> load("compact", "sudoku", vocab=9).name
+'compact'
+>>> load_decoder(checkpoint.SHIPPED / "sudoku-ar", "sudoku", "ar").name
+'ar'
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from solver.baseline.decode import Decoder
 from solver.models import checkpoint, controls
-from solver.models.code_denoiser import CodeDenoiser
-from solver.models.code_network import CodeNetwork
-from solver.models.json_denoiser import JsonDenoiser
-from solver.models.json_network import JsonNetwork
-from solver.models.looped import LoopedNetwork
-from solver.models.looped_denoiser import LoopedDenoiser
+from solver.models.checkpoint import CheckpointError
+from solver.models.kinds import KINDS
 from solver.models.protocol import Denoiser
 
 NAMES = ("compact", "random", "prior")
 
 
 def load(name: str, task: str, vocab: int, loops: int | None = None) -> Denoiser:
-    """The denoiser ``name`` for ``task``. Raises :class:`checkpoint.CheckpointError` with one line where there is none."""
-    if name == "random":
-        return controls.random(vocab)
-    if name == "prior":
-        return controls.prior(vocab)
+    """The denoiser ``name`` for ``task``.
+
+    name: "compact" (shipped), "random", "prior", or a checkpoint's folder.
+    vocab: tokens that a control may choose from.
+    loops: inner loops of a forward, for networks that have them; None for the checkpoint's own number.
+
+    Raises :class:`CheckpointError` where there is no such denoiser.
+    """
+    match name:
+        case "random":
+            return controls.random(vocab)
+        case "prior":
+            return controls.prior(vocab)
     folder = checkpoint.SHIPPED / task if name == "compact" else Path(name)
     if not folder.is_dir():
         known = ", ".join(NAMES)
-        raise checkpoint.CheckpointError(
-            f"unknown denoiser {name!r}: neither one of {known} nor a checkpoint's folder"
-        )
-    network, _ = checkpoint.load(folder, task)
-    if isinstance(network, JsonNetwork) and not network.config.causal:
-        return JsonDenoiser(network, name=name)
-    if isinstance(network, CodeNetwork) and not network.config.causal:
-        return CodeDenoiser(network, name=name)
-    if not isinstance(network, LoopedNetwork) or network.config.causal:
-        raise checkpoint.CheckpointError(f"{folder}: a left-to-right model, not a denoiser")
-    return LoopedDenoiser(network, name=name, loops=loops)
+        raise CheckpointError(f"unknown denoiser {name!r}: neither one of {known} nor a checkpoint's folder")
+    network, facts = checkpoint.load(folder, task)
+    kind = KINDS[facts["kind"]]
+    if kind.denoiser is None or getattr(network.config, "causal", False):
+        raise CheckpointError(f"{folder}: a left-to-right model, not a denoiser")
+    return kind.denoiser(network, name, **({"loops": loops} if kind.has_loops else {}))
+
+
+def load_decoder(folder: Path, task: str, name: str, loops: int | None = None) -> Decoder:
+    """The left-to-right decoder in a checkpoint's ``folder``, called ``name`` in tables; ``loops`` as in :func:`load`.
+
+    Raises :class:`CheckpointError` where there is no checkpoint, or it holds no decoder.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no checkpoint of {name} there")
+    network, facts = checkpoint.load(folder, task)
+    kind = KINDS[facts["kind"]]
+    if kind.decoder is None or not getattr(network.config, "causal", True):
+        raise CheckpointError(f"{folder}: not a left-to-right model of {task}")
+    return kind.decoder(network, name, **({"loops": loops} if kind.has_loops else {}))

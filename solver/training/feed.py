@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solver.models.looped import in_order
+from solver.models.looped import reading_order
 from solver.tasks.sudoku import data, layout
 from solver.training import sudoku as canvases
 from solver.training.presets import Preset
@@ -71,7 +71,7 @@ class Feed:
         drawn = self.slots.puzzle[rows]
         puzzles = self.pool.puzzles[drawn]
         if self.preset.compact.order == "index":
-            self.slots.order[rows] = in_order(torch.from_numpy(puzzles > 0)).numpy()
+            self.slots.order[rows] = reading_order(torch.from_numpy(puzzles > 0)).numpy()
             return
         from solver.tasks.sudoku import logic
 

@@ -75,8 +75,7 @@ class Segments:
     def fresh_state(self, rows: int) -> Tensor:
         """First states for ``rows`` canvases, their noise drawn on the CPU so that all devices start alike."""
         c = self.preset.compact
-        width = c.vocab if c.state == "candidate" else 1
-        noise = torch.randn((self.cells, rows, width, c.width), generator=self.generator) * c.start_noise
+        noise = torch.randn((self.cells, rows, c.vocab, c.width), generator=self.generator) * c.start_noise
         return (
             F.rms_norm(self.network.first.detach() + noise.to(self.device), (c.width,))
             .to(CARRIED)
