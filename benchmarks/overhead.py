@@ -29,9 +29,8 @@ from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.synthetic import english_words
-from solver.tasks.languages import token_automaton as lifting
 from solver.tasks.languages import unroll as automata
-from solver.tasks.languages.token_automaton import Words
+from solver.tasks.languages.token_automaton import TokenBytes, project_tokens
 from solver.tasks.text import Text, TextTask
 
 
@@ -115,7 +114,7 @@ def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]
         seconds.setdefault(name, []).append(time.perf_counter() - started)
         return result
 
-    vocabulary = timed("a trie of the vocabulary, once", lambda: Words.of(list(pieces)[:vocab]))
+    vocabulary = timed("a trie of the vocabulary, once", lambda: TokenBytes(tuple(list(pieces)[:vocab])))
     timed("a trie of the vocabulary, once", lambda: vocabulary.trie)
     unrolled = timed(
         "a schema to its automaton",
@@ -127,7 +126,7 @@ def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]
         logits = rng.standard_normal((cells, vocab), np.float32)
         timed(
             "projection of a step",
-            lambda: lifting.project(unrolled, vocabulary, Slots.whole(cells), logits, *open_cells, [0]),  # noqa: B023
+            lambda: project_tokens(unrolled, vocabulary, Slots.single(cells), logits, *open_cells, [0]),  # noqa: B023
         )
     del seconds["projection of a step"][0]  # the first compiles
     return seconds

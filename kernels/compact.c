@@ -27,7 +27,7 @@ struct network {
     const float *weight[KINDS], *bias[KINDS], *turned[KINDS]; /* in panels; null where there is none; transposed, in panels */
 };
 
-struct board {
+struct layout {
     int cells, tokens, relations, groups; /* causal: groups = R L, each cell has its own view of its groups */
     int causal;
     const int *member; /* (R, L): a group's number or -1 */
@@ -124,7 +124,7 @@ struct work {
 
 INLINE float *carve(float **from, int size) { float *p = *from; *from += (size + 15) / 16 * 16; return p; }
 
-static struct work divide(const struct network *net, const struct board *b, float *scratch, float **end) {
+static struct work divide(const struct network *net, const struct layout *b, float *scratch, float **end) {
     const int n = b->cells * b->tokens, m = b->groups * b->tokens, d = net->width, h = net->hidden;
     struct work w;
     w.heard = carve(&scratch, n * d), w.sent = carve(&scratch, n * d);
@@ -142,7 +142,7 @@ static struct work divide(const struct network *net, const struct board *b, floa
 }
 
 /* Floats of scratch that a call needs. */
-long remask_scratch(const struct network *net, const struct board *b) {
+long remask_scratch(const struct network *net, const struct layout *b) {
     float *end;
     divide(net, b, (float *)0, &end); /* nothing is written */
     return end - (float *)0 + (long)b->tokens * net->width; /* and one cell, for remask_append */
@@ -150,7 +150,7 @@ long remask_scratch(const struct network *net, const struct board *b) {
 
 /* pooled (G V, D): what each group says. Causal: a cell hears those of lower `order` (L,), and cells of
    order 0, the prefix, hear each other. */
-INLINE void pool(const struct board *b, int d, const unsigned char *order, const float *sent, float *pooled) {
+INLINE void pool(const struct layout *b, int d, const unsigned char *order, const float *sent, float *pooled) {
     const int size = b->tokens * d;
     zero(pooled, b->groups * size);
     for (int r = 0; r < b->relations; r++) {
@@ -165,7 +165,7 @@ INLINE void pool(const struct board *b, int d, const unsigned char *order, const
     }
 }
 
-INLINE void pool_backward(const struct board *b, int d, const unsigned char *order, const float *d_pooled, float *d_sent) {
+INLINE void pool_backward(const struct layout *b, int d, const unsigned char *order, const float *d_pooled, float *d_sent) {
     const int size = b->tokens * d;
     for (int r = 0; r < b->relations; r++) {
         const int *member = b->member + r * b->cells;
@@ -191,7 +191,7 @@ INLINE void speak(const struct network *net, int d, int h, int causal, int n, co
 }
 
 /* The second: what the groups say, in w->pooled, and the cell's other candidates, into the hidden layer. */
-INLINE void hear(const struct network *net, int d, int h, const struct board *b, const struct work *w) {
+INLINE void hear(const struct network *net, int d, int h, const struct layout *b, const struct work *w) {
     const int cells = b->cells, tokens = b->tokens, m = b->groups * tokens;
     zero(w->rival, cells * d);
     for (int c = 0; c < cells; c++)
@@ -227,21 +227,21 @@ INLINE void update(const struct network *net, int d, int h, int n, const float *
 }
 
 /* Up to the hidden layer of one inner loop. said is x where the board is not causal. */
-INLINE void listen_of(const struct network *net, int d, int h, const struct board *b, const unsigned char *order, const float *x,
+INLINE void listen_of(const struct network *net, int d, int h, const struct layout *b, const unsigned char *order, const float *x,
                       const float *said, const float *state, const struct work *w) {
     speak(net, d, h, b->causal, b->cells * b->tokens, x, said, state, w);
     pool(b, d, order, w->sent, w->pooled);
     hear(net, d, h, b, w);
 }
 
-static void listen(const struct network *net, const struct board *b, const unsigned char *order, const float *x,
+static void listen(const struct network *net, const struct layout *b, const unsigned char *order, const float *x,
                    const float *said, const float *state, const struct work *w) {
     if (net->width == 32 && net->hidden == 64) listen_of(net, 32, 64, b, order, x, said, state, w);
     else listen_of(net, net->width, net->hidden, b, order, x, said, state, w);
 }
 
 /* One inner loop: state (n, D) to next (n, D). */
-static void advance(const struct network *net, const struct board *b, const unsigned char *order, const float *x,
+static void advance(const struct network *net, const struct layout *b, const unsigned char *order, const float *x,
                     const float *said, const float *state, float *next, float *scale, const struct work *w) {
     listen(net, b, order, x, said, state, w);
     if (net->width == 32 && net->hidden == 64) update(net, 32, 64, b->cells * b->tokens, state, next, scale, w);
@@ -250,7 +250,7 @@ static void advance(const struct network *net, const struct board *b, const unsi
 
 /* The gradient of a loop, after `listen` has filled the scratch for it again: d_state (n, D) from that of `next` to that of the
    state before; d_x and d_said (n, D) and the parameters' gradients are added to. */
-INLINE void retreat_of(const struct network *net, int d, int h, const struct board *b, const unsigned char *order,
+INLINE void retreat_of(const struct network *net, int d, int h, const struct layout *b, const unsigned char *order,
                        const float *next, const float *scale, float *d_state, float *d_x, float *d_said, float *const *dw,
                        float *const *db, const struct work *w) {
     const int cells = b->cells, tokens = b->tokens, n = cells * tokens, m = b->groups * tokens;
@@ -304,7 +304,7 @@ INLINE void retreat_of(const struct network *net, int d, int h, const struct boa
     }
 }
 
-static void retreat(const struct network *net, const struct board *b, const unsigned char *order, const float *next,
+static void retreat(const struct network *net, const struct layout *b, const unsigned char *order, const float *next,
                     const float *scale, float *d_state, float *d_x, float *d_said, float *const *dw, float *const *db,
                     const struct work *w) {
     if (net->width == 32 && net->hidden == 64)
@@ -324,7 +324,7 @@ INLINE void read_out(const struct network *net, const float *state, int n, float
 /* Loop each of `rows` canvases until it has settled, at most `loops` times, with a look every `chunk` loops: its best tokens stood
    since the last look, and every cell that is not given is at least `settled` sure. order, given: (rows, L).
    state (rows, n, D) in and out, x and said of the same shape; out: logits (rows, n), taken (rows,). */
-void remask_settle(const struct network *net, const struct board *b, int rows, int loops, int chunk, float settled,
+void remask_settle(const struct network *net, const struct layout *b, int rows, int loops, int chunk, float settled,
                    const unsigned char *order, const unsigned char *given, const float *x, const float *said, float *state,
                    float *logits, int *taken, float *scratch, int *best) {
     const int cells = b->cells, tokens = b->tokens, n = cells * tokens, size = n * net->width;
@@ -354,7 +354,7 @@ void remask_settle(const struct network *net, const struct board *b, int rows, i
 
 /* `loops` loops with every state kept: states (rows, loops + 1, n, D), the first of each row filled by the caller, and what each
    was scaled by, scales (rows, loops, n). */
-void remask_forward(const struct network *net, const struct board *b, int rows, int loops, const unsigned char *order,
+void remask_forward(const struct network *net, const struct layout *b, int rows, int loops, const unsigned char *order,
                     const float *x, const float *said, float *states, float *scales, float *scratch) {
     const int n = b->cells * b->tokens, size = n * net->width;
     float *end;
@@ -366,7 +366,7 @@ void remask_forward(const struct network *net, const struct board *b, int rows, 
 
 /* Gradients of the above: d_state (rows, n, D) comes as that of the last state; d_x, d_said (rows, n, D) and the parameters' dw, db
    are added to. */
-void remask_backward(const struct network *net, const struct board *b, int rows, int loops, const unsigned char *order,
+void remask_backward(const struct network *net, const struct layout *b, int rows, int loops, const unsigned char *order,
                      const float *x, const float *said, const float *states, const float *scales, float *d_state, float *d_x,
                      float *d_said, float *const *dw, float *const *db, float *scratch) {
     const int n = b->cells * b->tokens, size = n * net->width;
@@ -386,7 +386,7 @@ void remask_backward(const struct network *net, const struct board *b, int rows,
 /* Left to right with a cache: sent (L, K, V, D) of a row holds what each known cell says at each of K loops.
 
    The prefix: a board of the given cells alone, all of which see each other; cell (L,) are their places on the whole board. */
-void remask_prefix(const struct network *net, const struct board *b, int loops, const unsigned char *order, const float *x,
+void remask_prefix(const struct network *net, const struct layout *b, int loops, const unsigned char *order, const float *x,
                    const int *cell, float *state, float *sent, float *scratch) {
     const int size = b->tokens * net->width;
     float *end;
@@ -400,7 +400,7 @@ void remask_prefix(const struct network *net, const struct board *b, int loops, 
 /* The next cell of `count` rows: its logits (count, V) from the cells that are `visible` (count, L), and its own states, which it says
    only once its token is known. Row i has its cache at sent[row[i]] and states[row[i]], each (L, K, V, D). x and first (V, D) are
    those of any open cell. */
-void remask_append(const struct network *net, const struct board *whole, int count, const int *row, int loops, const int *cell,
+void remask_append(const struct network *net, const struct layout *whole, int count, const int *row, int loops, const int *cell,
                    const unsigned char *visible, const float *x, const float *first, const float *sent, float *states,
                    float *logits, float *scratch) {
     const int cells = whole->cells, tokens = whole->tokens, relations = whole->relations, size = tokens * net->width;
@@ -408,7 +408,7 @@ void remask_append(const struct network *net, const struct board *whole, int cou
     for (int i = 0; i < count; i++, visible += cells, logits += tokens) {
         int member[16]; /* of this cell; compiled.py sees to it that there are no more relations than that */
         for (int r = 0; r < relations; r++) member[r] = whole->member[r * cells + cell[i]];
-        const struct board alone = {1, tokens, relations, relations, 1, member};
+        const struct layout alone = {1, tokens, relations, relations, 1, member};
         const float *said = sent + row[i] * cache;
         float *end, *keep = states + row[i] * cache + (long)cell[i] * loops * size;
         const struct work w = divide(net, &alone, scratch, &end);
@@ -429,7 +429,7 @@ void remask_append(const struct network *net, const struct board *whole, int cou
 }
 
 /* What those cells say at each loop, now that their tokens are known: said (count, V, D) into `sent`. */
-void remask_say(const struct network *net, const struct board *whole, int count, const int *row, int loops, const int *cell,
+void remask_say(const struct network *net, const struct layout *whole, int count, const int *row, int loops, const int *cell,
                 const float *said, const float *states, float *sent, float *scratch) {
     const int tokens = whole->tokens, size = tokens * net->width;
     for (int i = 0; i < count; i++, said += size) {

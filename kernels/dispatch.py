@@ -42,12 +42,6 @@ def token_statistics(
     return result
 
 
-def select(score: Tensor, eligible: Tensor, threshold: float, at_least: int = 0) -> Tensor:
-    """See :func:`solver.kernels.reference.select`."""
-    chosen: Tensor = choose(score).select(score, eligible, threshold, at_least)
-    return chosen
-
-
 def all_different(tokens: Tensor, known: Tensor, relations: Tensor, vocab: int) -> Conflicts:
     """See :func:`solver.kernels.reference.all_different`."""
     result: Conflicts = choose(tokens).all_different(tokens, known, relations, vocab)

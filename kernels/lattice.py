@@ -47,7 +47,7 @@ class Automaton:
     member_first: Ints
 
     @property
-    def states(self) -> int:
+    def num_states(self) -> int:
         return len(self.reach)
 
     @cached_property
@@ -84,7 +84,7 @@ class Slots:
     last: NDArray[np.bool_]
 
     @staticmethod
-    def whole(cells: int) -> Slots:
+    def single(cells: int) -> Slots:
         """One slot, the whole block."""
         inside, last = np.ones(cells, bool), np.zeros(cells, bool)
         last[-1:] = True
@@ -125,7 +125,7 @@ def partition(automaton: Automaton, weights: Tensor, slots: Slots, semiring: Sem
             alpha = torch.cat([alpha[:b], plus(alpha[b : b + 1], alpha[a : a + 1], semiring), alpha[b + 1 :]])
         return alpha
 
-    states = automaton.states
+    states = automaton.num_states
     alpha = torch.full((states,), -torch.inf, dtype=torch.float64)
     alpha = torch.cat(
         [torch.zeros(1, dtype=torch.float64), alpha[1:]]

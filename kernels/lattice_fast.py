@@ -164,7 +164,7 @@ class Lattice:
             raise ValueError("no block is in the language")
         a = self.automaton
         order = np.argsort(a.skip_src, kind="stable").astype(np.int32)
-        skip_first = np.searchsorted(a.skip_src[order], np.arange(a.states + 1)).astype(np.int32)
+        skip_first = np.searchsorted(a.skip_src[order], np.arange(a.num_states + 1)).astype(np.int32)
         edges = (a.label, a.dst, a.first, a.skip_dst, skip_first, order, a.members, a.member_first)
         out: NDArray[np.int64] = passes.sample(edges, self.sums, self.behind, self.weights, rng)
         return out

@@ -399,7 +399,7 @@ def most_behind(graph, high, blank, inside, last):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fewest(first, dst, skip_first, skip_dst, start):  # type: ignore[no-untyped-def]
+def bfs_distances(first, dst, skip_first, skip_dst, start):  # type: ignore[no-untyped-def]
     """Fewest symbols from state ``start`` to each state (S,), -1 where there is no way; edges by source, skips cost nothing."""
     found = np.full(len(first) - 1, -1, np.int64)
     layer = np.array([start])

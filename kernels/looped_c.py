@@ -45,7 +45,7 @@ class _Network(ctypes.Structure):
     )
 
 
-class _Board(ctypes.Structure):
+class _GroupLayout(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int) for name in ("cells", "tokens", "relations", "groups", "causal")),
         ("member", ctypes.c_void_p),
@@ -69,7 +69,7 @@ def available() -> bool:
 
 
 @dataclass(frozen=True)
-class Board:
+class GroupLayout:
     """Which cells hear which. member (R, L) int32: a group's number, counted over all relations, or -1."""
 
     member: Tensor
@@ -77,7 +77,7 @@ class Board:
     causal: bool = False
 
     @classmethod
-    def of(cls, relations: Tensor, tokens: int, causal: bool = False) -> Board:
+    def from_relations(cls, relations: Tensor, tokens: int, causal: bool = False) -> GroupLayout:
         """From relation ids (R, L), -1 for none."""
         member, count = torch.full(relations.shape, -1, dtype=torch.int32), 0
         for r, row in enumerate(relations.tolist()):
@@ -93,10 +93,12 @@ class Board:
             return self.member.numel()
         return int(self.member.max()) + 1
 
-    def struct(self) -> _Board:
-        """As compact.c reads it; keep the board alive while a call runs."""
+    def struct(self) -> _GroupLayout:
+        """As compact.c reads it; keep the layout alive while a call runs."""
         relations, cells = self.member.shape
-        return _Board(cells, self.tokens, relations, self.groups, int(self.causal), self.member.data_ptr())
+        return _GroupLayout(
+            cells, self.tokens, relations, self.groups, int(self.causal), self.member.data_ptr()
+        )
 
 
 class Network:
@@ -131,11 +133,13 @@ def _address(tensor: Tensor) -> ctypes.c_void_p:
     return ctypes.c_void_p(tensor.data_ptr())
 
 
-def _in_parts(rows: int, work: Callable[[slice, Tensor], Any], network: Network, board: _Board) -> list[Any]:
+def _in_parts(
+    rows: int, work: Callable[[slice, Tensor], Any], network: Network, layout: _GroupLayout
+) -> list[Any]:
     """``work(rows, scratch)`` for every part of the rows, on as many threads as torch has; the results in order."""
     library = _library()
     assert library is not None
-    size = library.remask_scratch(ctypes.byref(network.struct), ctypes.byref(board))
+    size = library.remask_scratch(ctypes.byref(network.struct), ctypes.byref(layout))
     step = -(-rows // PARTS)
     parts = [slice(at, min(at + step, rows)) for at in range(0, rows, step)]
 
@@ -151,7 +155,7 @@ def _in_parts(rows: int, work: Callable[[slice, Tensor], Any], network: Network,
 
 def settle(
     network: Network,
-    board: Board,
+    layout: GroupLayout,
     order: Tensor,
     given: Tensor,
     x: Tensor,
@@ -167,7 +171,7 @@ def settle(
     state, x, said = state.clone().contiguous(), x.contiguous(), said.contiguous()
     held, settled_cells = order.to(torch.uint8).contiguous(), given.to(torch.uint8).contiguous()
     logits, taken = torch.empty(rows, cells, tokens), torch.empty(rows, dtype=torch.int32)
-    shape, library = board.struct(), _library()
+    shape, library = layout.struct(), _library()
     assert library is not None
 
     def work(part: slice, scratch: Tensor) -> None:
@@ -202,9 +206,16 @@ class _Loops(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, board: Board, loops: int, order: Tensor, state: Tensor, x: Tensor, said: Tensor, *flat: Any
+        ctx: Any,
+        layout: GroupLayout,
+        loops: int,
+        order: Tensor,
+        state: Tensor,
+        x: Tensor,
+        said: Tensor,
+        *flat: Any,
     ) -> Tensor:
-        network, shape, library = Network(flat), board.struct(), _library()
+        network, shape, library = Network(flat), layout.struct(), _library()
         assert library is not None
         rows = len(state)
         states = torch.empty(rows, loops + 1, *state.shape[1:])
@@ -219,7 +230,7 @@ class _Loops(torch.autograd.Function):
 
         _in_parts(rows, work, network, shape)
         ctx.save_for_backward(held, x, said, states, scales, *(p for p in flat if p is not None))
-        ctx.board, ctx.loops, ctx.present = board, loops, [p is not None for p in flat]
+        ctx.layout, ctx.loops, ctx.present = layout, loops, [p is not None for p in flat]
         return states[:, -1].clone()
 
     @staticmethod
@@ -227,7 +238,7 @@ class _Loops(torch.autograd.Function):
         held, x, said, states, scales, *some = ctx.saved_tensors
         given = iter(some)
         flat = [next(given) if present else None for present in ctx.present]
-        network, shape, library = Network(flat), ctx.board.struct(), _library()
+        network, shape, library = Network(flat), ctx.layout.struct(), _library()
         assert library is not None
         d_state = outputs[0].float().clone(memory_format=torch.contiguous_format)
         d_x, d_said = torch.zeros_like(x), torch.zeros_like(said)
@@ -256,28 +267,34 @@ class _Loops(torch.autograd.Function):
 
 
 def loops(
-    board: Board, count: int, order: Tensor, state: Tensor, x: Tensor, said: Tensor, parameters: Parameters
+    layout: GroupLayout,
+    count: int,
+    order: Tensor,
+    state: Tensor,
+    x: Tensor,
+    said: Tensor,
+    parameters: Parameters,
 ) -> Tensor:
     """The state (B, L, V, D) after ``count`` loops. Differentiable in x, said (B, L, V, D) and the parameters."""
-    result: Tensor = _Loops.apply(board, count, order, state, x, said, *parameters)  # type: ignore[no-untyped-call]  # torch's
+    result: Tensor = _Loops.apply(layout, count, order, state, x, said, *parameters)  # type: ignore[no-untyped-call]  # torch's
     return result
 
 
 class Prefix:
     """The cache of left-to-right decoding: sent and states (S, L, K, V, D) for S slots, K loops."""
 
-    def __init__(self, network: Network, board: Board, slots: int, count: int) -> None:
-        relations, cells = board.member.shape
+    def __init__(self, network: Network, layout: GroupLayout, slots: int, count: int) -> None:
+        relations, cells = layout.member.shape
         if relations > 16:
             raise ValueError(f"{relations} relations; at most 16 go through the compiled path")
-        self.network, self.board, self.loops = network, replace(board, causal=True), count
-        self.sent, self.states = torch.zeros(2, slots, cells, count, board.tokens, network.struct.width)
+        self.network, self.layout, self.loops = network, replace(layout, causal=True), count
+        self.sent, self.states = torch.zeros(2, slots, cells, count, layout.tokens, network.struct.width)
 
     def begin(self, slot: int, given: Tensor, x: Tensor, first: Tensor) -> None:
         """Read the ``given`` cells (N,) into a slot; x (N, V, D) is their input, first (V, D) the state of any cell."""
         if not len(given):
             return
-        part = Board(self.board.member[:, given].contiguous(), self.board.tokens, causal=True)
+        part = GroupLayout(self.layout.member[:, given].contiguous(), self.layout.tokens, causal=True)
         shape, library, state = part.struct(), _library(), first.expand(len(given), *first.shape).contiguous()
         assert library is not None
         scratch = torch.empty(library.remask_scratch(ctypes.byref(self.network.struct), ctypes.byref(shape)))
@@ -295,9 +312,9 @@ class Prefix:
 
     def next(self, slots: Tensor, cells: Tensor, visible: Tensor, x: Tensor, first: Tensor) -> Tensor:
         """Logits (N, V) of the ``cells`` (N,) of ``slots`` (N,) from those that are ``visible`` (N, L)."""
-        logits, seen = torch.empty(len(cells), self.board.tokens), visible.to(torch.uint8).contiguous()
+        logits, seen = torch.empty(len(cells), self.layout.tokens), visible.to(torch.uint8).contiguous()
         rows, where, x, first = slots.int(), cells.int(), x.contiguous(), first.contiguous()
-        shape, library = self.board.struct(), _library()
+        shape, library = self.layout.struct(), _library()
         assert library is not None
 
         def work(part: slice, scratch: Tensor) -> None:
@@ -317,7 +334,7 @@ class Prefix:
     def say(self, slots: Tensor, cells: Tensor, said: Tensor) -> None:
         """The tokens of ``cells`` are known now; said (N, V, D) is their input with them."""
         rows, where, said = slots.int(), cells.int(), said.contiguous()
-        shape, library = self.board.struct(), _library()
+        shape, library = self.layout.struct(), _library()
         assert library is not None
         scratch = torch.empty(said[0].numel())
         head = (

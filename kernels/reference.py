@@ -127,17 +127,6 @@ def first_maximum(scores: Tensor) -> Tensor:
     return (scores == scores.amax(-1, keepdim=True)).float().argmax(-1)
 
 
-def select(score: Tensor, eligible: Tensor, threshold: float, at_least: int = 0) -> Tensor:
-    """(B, L) bool: eligible cells with ``score`` at or above ``threshold``, and in any case the ``at_least`` best of a row
-    (ties to the earlier cell)."""
-    chosen = eligible & (score >= threshold)
-    if at_least:
-        order = torch.where(eligible, score, float("-inf")).sort(stable=True, dim=-1, descending=True).indices
-        best = torch.zeros_like(eligible).scatter(-1, order[..., :at_least], True)
-        chosen |= best & eligible
-    return chosen
-
-
 def entropy_bound(entropy: Tensor, eligible: Tensor, bound: float) -> Tensor:
     """(B, L) bool: the eligible cells of lowest entropy, as many as keep (their sum minus their largest) within ``bound``."""
     ranked = torch.where(eligible, entropy, float("inf")).sort(stable=True, dim=-1)

@@ -125,25 +125,6 @@ def token_statistics(
 
 
 @njit(cache=True, nogil=True)
-def _select(score, eligible, threshold, at_least, chosen):  # type: ignore[no-untyped-def]
-    for row in range(score.shape[0]):
-        for i in range(score.shape[1]):
-            chosen[row, i] = eligible[row, i] and score[row, i] >= threshold
-        if at_least:
-            order = np.argsort(-np.where(eligible[row], score[row], -np.inf), kind="mergesort")
-            for k in range(min(at_least, len(order))):
-                if eligible[row, order[k]]:
-                    chosen[row, order[k]] = True
-
-
-def select(score: Tensor, eligible: Tensor, threshold: float, at_least: int = 0) -> Tensor:
-    """See :func:`solver.kernels.reference.select`."""
-    chosen = np.empty(score.shape, np.bool_)
-    _select(score.float().numpy(), eligible.numpy(), np.float32(threshold), at_least, chosen)
-    return torch.from_numpy(chosen)
-
-
-@njit(cache=True, nogil=True)
 def _all_different(tokens, known, relations, vocab, clash, free):  # type: ignore[no-untyped-def]
     rows, cells = tokens.shape
     kinds = relations.shape[0]

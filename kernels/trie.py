@@ -25,7 +25,7 @@ class Trie:
     done: Ints
 
     @staticmethod
-    def of(tokens: list[bytes]) -> Trie:
+    def build(tokens: list[bytes]) -> Trie:
         """A trie; tokens without bytes are left out."""
         order = sorted(range(len(tokens)), key=tokens.__getitem__)
         parents: list[int] = []
@@ -127,10 +127,10 @@ def walk(automaton: Automaton, trie: Trie, most: int = 1 << 30, white: bool = Fa
         if white and (symbols == 256).any():
             member[c, [9, 10, 13, 32]] = True
     order = np.argsort(a.skip_src, kind="stable")
-    skip_first = np.searchsorted(a.skip_src[order], np.arange(a.states + 1)).astype(np.int32)
+    skip_first = np.searchsorted(a.skip_src[order], np.arange(a.num_states + 1)).astype(np.int32)
     graph = (a.label, a.dst, a.first, skip_first, a.skip_dst[order].astype(np.int32), member)
     tree = (trie.first, trie.byte, trie.child, trie.done_first, trie.done)
-    starts = np.arange(a.states, dtype=np.int32)
+    starts = np.arange(a.num_states, dtype=np.int32)
     out = np.empty((1 << 16, 3), np.int32)
     found, cut = _walk(*graph, *tree, starts, most, out)
     if found > len(out):

@@ -81,16 +81,18 @@ class Explains(Protocol):
 class Conditioned(Protocol):
     """Distributions over cells, given that the whole canvas is valid as far as the task's language can say.
 
-    best (L,): the likeliest valid canvas.  p (L, V): the probability of each token in each cell.  sample (L,): a draw, where
-    one was asked for.  constraint_cost: nats that validity costs.
-    columns (U,): the tokens that the columns of ``p`` (L, U) stand for,
-    None for all.
+    Attributes:
+        best: the likeliest valid canvas (L,).
+        marginals: the probability of each token in each cell (L, V), or (L, U) with ``columns``.
+        sample: a drawn canvas (L,), if one was asked for.
+        constraint_cost: minus the log-probability of validity, in nats.
+        columns: the tokens (U,) of the columns of ``marginals``; None for all.
     """
 
     @property
     def best(self) -> Tokens: ...
     @property
-    def p(self) -> NDArray[np.float64]: ...
+    def marginals(self) -> NDArray[np.float64]: ...
     @property
     def sample(self) -> Tokens: ...
     @property

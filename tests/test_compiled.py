@@ -98,7 +98,7 @@ def test_settling_leaves_when_the_plain_loop_would(monkeypatch: pytest.MonkeyPat
     with torch.no_grad():
         x = net.embed(tokens, status)
         packed = compiled.Network(net.parameters_in_order())
-        board = compiled.Board.of(relations, net.config.vocab)
+        board = compiled.GroupLayout.from_relations(relations, net.config.vocab)
         rows = [t.transpose(0, 1).contiguous() for t in (x, x, state)]
         found, logits, taken = compiled.settle(
             packed, board, pinned, pinned, *rows, loops=24, chunk=4, settled=0.2

@@ -318,7 +318,7 @@ def test_registry_and_recursion() -> None:
         Compiler({"$ref": "http://x.org/tree"}, registry={"http://x.org/tree": tree}), 100
     )
     assert serialize(grammar, {"next": {"next": {}}}) == b'{"next":{"next":{}}}'
-    assert not unroll(grammar, 40).empty
+    assert not unroll(grammar, 40).is_empty
 
 
 def test_template_stands_byte_for_byte() -> None:
@@ -351,9 +351,9 @@ def test_what_stood_in_the_gaps_of_a_template_is_possible(schema: Any, value: An
     ]
     form = JsonProblem.of(schema, template=parts)
     tokens = np.frombuffer(text, np.uint8).astype(np.int64)
-    assert language.possible(form.unrolled, form.slots, *form.given)
+    assert language.is_possible(form.unrolled, form.slots, *form.given)
     if form.unrolled.complete:
-        assert language.possible(form.unrolled, form.slots, tokens, np.ones(len(text), bool))
+        assert language.is_possible(form.unrolled, form.slots, tokens, np.ones(len(text), bool))
 
 
 @pytest.mark.parametrize(

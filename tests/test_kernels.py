@@ -109,18 +109,6 @@ def test_packing_round_trip(seed: int, vocab: int) -> None:
     assert torch.equal(reference.unpack(mask, vocab), allowed)
 
 
-@given(st.integers(0, 2**32), st.floats(0, 1), st.integers(0, 5))
-def test_select_agrees_and_counts(seed: int, threshold: float, at_least: int) -> None:
-    rng = np.random.default_rng(seed)
-    score = torch.from_numpy(np.round(rng.random((3, 20)), 1).astype(np.float32))
-    eligible = torch.from_numpy(rng.random((3, 20)) < 0.6)
-    expected = reference.select(score, eligible, np.float32(threshold), at_least)
-    assert torch.equal(cpu.select(score, eligible, threshold, at_least), expected)
-    assert not (expected & ~eligible).any()
-    assert (expected.sum(-1) >= torch.minimum(eligible.sum(-1), torch.tensor(at_least))).all()
-    assert (expected | ~(eligible & (score >= threshold))).all()
-
-
 def test_entropy_bound_leaves_out_the_largest() -> None:
     entropy = torch.tensor([[0.5, 0.04, 0.02, 0.06, 0.9]])
     eligible = torch.tensor([[True, True, True, True, False]])

@@ -16,10 +16,10 @@ from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.tasks.languages import projection as language
 from solver.tasks.languages import regex
-from solver.tasks.languages import token_automaton as lifting
-from solver.tasks.languages.grammar import Regex, recognise, shortest
+from solver.tasks.languages.grammar import PatternGrammar, recognise, shortest_lengths
 from solver.tasks.languages.projection import BLANK
 from solver.tasks.languages.regex_parser import fullmatch, search
+from solver.tasks.languages.token_automaton import TokenBytes, project_tokens
 from solver.tasks.languages.unroll import unroll
 from tests.test_regex import patterns
 
@@ -65,7 +65,7 @@ def test_projection_is_exact(pattern: str, layout: str, pins: dict[int, str]) ->
     rng = np.random.default_rng(len(pattern) + 10 * len(pins))
     slots, w = slots_of(layout), weights(rng, len(layout), "ab", pins)
     blocks = enumerate_blocks(pattern, w, "ab", slots)
-    automaton = unroll(Regex(pattern), len(layout)).automaton
+    automaton = unroll(PatternGrammar(pattern), len(layout)).automaton
     compiled, reference = Lattice(automaton, w, slots), torch.tensor(w)
     if not blocks:
         assert compiled.partition == -np.inf
@@ -94,7 +94,10 @@ def test_samples_have_the_conditioned_distribution() -> None:
     slots = slots_of(layout)
     w = weights(np.random.default_rng(3), len(layout), "abc", {})
     blocks = enumerate_blocks(pattern, w, "abc", slots)
-    compiled, rng = Lattice(unroll(Regex(pattern), len(layout)).automaton, w, slots), np.random.default_rng(0)
+    compiled, rng = (
+        Lattice(unroll(PatternGrammar(pattern), len(layout)).automaton, w, slots),
+        np.random.default_rng(0),
+    )
     drawn: dict[tuple[int, ...], int] = {}
     for _ in range(draws):
         block = tuple(compiled.sample(rng).tolist())
@@ -116,7 +119,7 @@ def test_improbable_is_not_impossible() -> None:
     cells = 60
     w = np.full((cells, 258), -np.inf)
     w[:, ord("b")], w[:, ord("a")] = 0.0, -30.0
-    compiled = Lattice(unroll(Regex("^a+$"), cells).automaton, w, Slots.whole(cells))
+    compiled = Lattice(unroll(PatternGrammar("^a+$"), cells).automaton, w, Slots.single(cells))
     assert compiled.partition == pytest.approx(-30.0 * cells)
     assert bytes(compiled.best()[0].astype(np.uint8)) == b"a" * cells
     assert compiled.marginals()[:, ord("a")] == pytest.approx(1.0)
@@ -126,31 +129,31 @@ def test_improbable_is_not_impossible() -> None:
 @given(patterns, st.integers(0, 1 << 30))
 def test_best_blocks_are_in_the_language(pattern: str, seed: int) -> None:
     rng, cells = np.random.default_rng(seed), 12
-    unrolled = unroll(Regex(f"^(?:{pattern})$"), cells)
+    unrolled = unroll(PatternGrammar(f"^(?:{pattern})$"), cells)
     known = rng.random(cells) < 0.1
     tokens = rng.choice([ord(c) for c in "abc1, "], cells)
-    found = language.project(unrolled, Slots.whole(cells), rng.normal(size=(cells, 257)), tokens, known, rng)
-    possible = language.possible(unrolled, Slots.whole(cells), tokens, known)
+    found = language.project(unrolled, Slots.single(cells), rng.normal(size=(cells, 257)), tokens, known, rng)
+    possible = language.is_possible(unrolled, Slots.single(cells), tokens, known)
     assert (found is not None) == possible
     if found is not None:
         for block in (found.best, found.sample):
             assert (block[known] == tokens[known]).all()
             text = bytes(block[block != BLANK].astype(np.uint8)).decode()
             assert regex.matches(fullmatch(pattern), text)
-        assert (found.p[np.arange(cells), found.best] > 0).all()
-        np.testing.assert_allclose(found.p.sum(1), 1.0, atol=1e-6)
+        assert (found.marginals[np.arange(cells), found.best] > 0).all()
+        np.testing.assert_allclose(found.marginals.sum(1), 1.0, atol=1e-6)
 
 
 def test_recognise_and_shortest() -> None:
-    grammar = Regex("^(ab|c)d{3,}$")
+    grammar = PatternGrammar("^(ab|c)d{3,}$")
     assert recognise(grammar, b"abddd")
     assert not recognise(grammar, b"abdd")
-    costs = shortest(grammar)
+    costs = shortest_lengths(grammar)
     assert costs is not None
     assert costs[grammar.start] == 4
-    nothing = Regex("^a(?!.)b$")
-    assert nothing.start not in (shortest(nothing) or {})
-    assert unroll(nothing, 8).empty
+    nothing = PatternGrammar("^a(?!.)b$")
+    assert nothing.start not in (shortest_lengths(nothing) or {})
+    assert unroll(nothing, 8).is_empty
 
 
 @pytest.mark.parametrize("layout", ["sssse", "seese"])
@@ -159,7 +162,7 @@ def test_next_best(pattern: str, layout: str) -> None:
     """Asked again and again without what was given, all blocks come out in order."""
     slots, w = slots_of(layout), weights(np.random.default_rng(7), len(layout), "ab", {})
     blocks = enumerate_blocks(pattern, w, "ab", slots)
-    compiled = Lattice(unroll(Regex(pattern), len(layout)).automaton, w, slots)
+    compiled = Lattice(unroll(PatternGrammar(pattern), len(layout)).automaton, w, slots)
     seen: list[tuple[int, ...]] = []
     for weight in sorted(blocks.values(), reverse=True):
         block, score = compiled.next_best(seen)
@@ -202,8 +205,8 @@ def test_lifted_projection_is_exact(pattern: str, pins: dict[int, int]) -> None:
         text = b"".join(TEXTS[token] for token in block).decode()
         if tails and all(block[c] == t for c, t in pins.items()) and regex.matches(search(pattern), text):
             blocks[block] = float(sum(log_p[t, token] for t, token in enumerate(block) if not known[t]))
-    found = lifting.project(
-        unroll(Regex(pattern), 12), lifting.Words.of(TEXTS), slots, logits, tokens, known, ENDS, rng
+    found = project_tokens(
+        unroll(PatternGrammar(pattern), 12), TokenBytes(TEXTS), slots, logits, tokens, known, ENDS, rng
     )
     if not blocks:
         assert found is None
@@ -215,7 +218,7 @@ def test_lifted_projection_is_exact(pattern: str, pins: dict[int, int]) -> None:
     for block, weight in blocks.items():
         share[range(cells), block] += np.exp(weight - total)
     whole = np.zeros((cells, vocab))
-    whole[:, found.columns] = found.p
+    whole[:, found.columns] = found.marginals
     np.testing.assert_allclose(whole, share, atol=1e-9)
     assert blocks[tuple(found.best.tolist())] == pytest.approx(max(blocks.values()), abs=1e-6)
     assert tuple(found.sample.tolist()) in blocks
@@ -228,11 +231,11 @@ def test_a_missing_token_widens_the_search() -> None:
     """The likeliest token of each cell leads nowhere; the only one that does is found in the whole vocabulary."""
     texts = [bytes([b]) for b in b"abc"] + [b"zz", b"yyy", b""]
     logits = np.array([[9, 0, 0, -5, 0, 0]] * 2, np.float32)
-    unrolled, nothing = unroll(Regex("^zz(yyy)?$"), 16), np.zeros(2, bool)
-    found = lifting.project(
+    unrolled, nothing = unroll(PatternGrammar("^zz(yyy)?$"), 16), np.zeros(2, bool)
+    found = project_tokens(
         unrolled,
-        lifting.Words.of(texts),
-        Slots.whole(2),
+        TokenBytes(tuple(texts)),
+        Slots.single(2),
         logits,
         np.zeros(2, np.int64),
         nothing,

@@ -27,9 +27,9 @@ from solver.tasks.json_schema.source_map import duplicate_items
 from solver.tasks.json_schema.task import BLAME, JsonProblem, JsonTask
 from solver.tasks.languages import projection as language
 from solver.tasks.languages import unroll as automata
-from solver.tasks.languages.grammar import Regex
+from solver.tasks.languages.grammar import PatternGrammar
 from solver.tasks.languages.projection import BLANK
-from solver.tasks.languages.template import Frame
+from solver.tasks.languages.template import TemplateFilter
 from solver.tasks.languages.unroll import unroll
 from solver.tasks.text import Hole
 from tests.test_json_schema import schemas, values
@@ -126,12 +126,12 @@ def fits(text: bytes, parts: list[bytes | None]) -> bool:
     st.text("ab", max_size=6).map(str.encode),
 )
 def test_places_are_those_of_all_ways_to_fit(parts: list[bytes | None], text: bytes) -> None:
-    frame = Frame.of([part or 1 for part in parts])
-    assert bool(frame.through(frame.start, text) & frame.end) == fits(text, parts)
-    every = Frame([None])
-    piece = Regex("^(a|b)*$").moves(Regex("^(a|b)*$").start)[0].emit
-    assert frame.through(frame.start, piece) & frame.end
-    assert every.through(every.start, piece) == every.start
+    frame = TemplateFilter.from_parts([part or 1 for part in parts])
+    assert bool(frame.advance(frame.start, text) & frame.end) == fits(text, parts)
+    every = TemplateFilter([None])
+    piece = PatternGrammar("^(a|b)*$").moves(PatternGrammar("^(a|b)*$").start)[0].emit
+    assert frame.advance(frame.start, piece) & frame.end
+    assert every.advance(every.start, piece) == every.start
 
 
 @settings(max_examples=60, deadline=None)
@@ -146,15 +146,15 @@ def test_a_frame_leaves_out_only_what_does_not_fit(schema: Any, value: Any, data
     a, b = sorted(data.draw(st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))))
     spare = data.draw(st.integers(0 if b > a else 1, 3))
     parts: list[bytes | int] = [part for part in (text[:a], b - a + spare, text[b:]) if part]
-    framed = unroll(SchemaGrammar(Compiler(schema), cells), cells, frame=Frame.of(parts))
+    framed = unroll(SchemaGrammar(Compiler(schema), cells), cells, template=TemplateFilter.from_parts(parts))
     whole = unroll(plain, cells)
     size = len(text) + spare
     inside, last, tokens = np.zeros(size, bool), np.zeros(size, bool), np.full(size, BLANK)
     inside[a : b + spare], last[b + spare - 1] = True, True
     tokens[:a], tokens[a:b], tokens[b + spare :] = list(text[:a]), list(text[a:b]), list(text[b:])
     slots, every = Slots(inside, last), np.ones(size, bool)
-    assert language.possible(framed, slots, tokens, every) or not (
-        framed.complete or language.possible(whole, slots, tokens, every)
+    assert language.is_possible(framed, slots, tokens, every) or not (
+        framed.complete or language.is_possible(whole, slots, tokens, every)
     )
     some = every.copy()
     room = b + spare - a
@@ -163,7 +163,9 @@ def test_a_frame_leaves_out_only_what_does_not_fit(schema: Any, value: Any, data
         st.lists(st.sampled_from([*b'1"a,', BLANK]), min_size=room, max_size=room)
     )
     if whole.complete and framed.complete:
-        assert language.possible(framed, slots, tokens, some) == language.possible(whole, slots, tokens, some)
+        assert language.is_possible(framed, slots, tokens, some) == language.is_possible(
+            whole, slots, tokens, some
+        )
 
 
 def test_free_values_are_as_deep_as_the_template() -> None:
@@ -171,7 +173,7 @@ def test_free_values_are_as_deep_as_the_template() -> None:
     form = JsonProblem.of({"type": "object"}, template=[deep, Hole(6), "}]}}]]}"])
     found = structured.fill({"type": "object"}, template=[deep, Hole(6), "}]}}]]}"], denoiser="random")
     assert found.text.startswith(deep)
-    assert len(form.unrolled.automaton.accept) < automata.MOST_STATES
+    assert len(form.unrolled.automaton.accept) < automata.MAX_STATES
 
 
 def test_a_template_that_nothing_fits_is_still_a_template() -> None:
@@ -186,7 +188,7 @@ def test_what_is_possible_is_never_given_up() -> None:
     cells = 4
     w = np.full((cells, 258), -np.inf)
     w[:, ord("a")], w[:, ord("b")] = 0.0, -400.0
-    p = Lattice(unroll(Regex("^(aaaa|bbbb)$"), cells).automaton, w, Slots.whole(cells)).marginals()
+    p = Lattice(unroll(PatternGrammar("^(aaaa|bbbb)$"), cells).automaton, w, Slots.single(cells)).marginals()
     assert (p[:, ord("b")] > 0).all()
     assert (p > 0).sum() == 2 * cells
 
@@ -219,4 +221,4 @@ def test_only_what_stands_twice_is_blamed_and_the_next_draft_is_another() -> Non
     assert bytes(before.best.astype(np.uint8)) == text
     assert json.loads(bytes(after.best.astype(np.uint8)))[0] == "x"
     assert bytes(after.best.astype(np.uint8)) != text
-    assert after.p[6, ord("z")] < before.p[6, ord("z")]
+    assert after.marginals[6, ord("z")] < before.marginals[6, ord("z")]

@@ -107,7 +107,7 @@ def test_a_wrong_configuration_is_refused(field: str, value: object) -> None:
 def test_flops_are_those_of_the_matrix_products_of_every_loop() -> None:
     """Against a count by hand for four cells without groups."""
     network = make(width=4, hidden=8, vocab=2)
-    ungrouped = looped_c.Board.of(torch.zeros(0, 4), 2)
+    ungrouped = looped_c.GroupLayout.from_relations(torch.zeros(0, 4), 2)
     per_candidate, per_cell = 2 * (4 * 4 + 2 * 4 * 8) + 4 + 8, 2 * (4 * 8 + 8 * 8)
     assert network.flops(ungrouped, 5) == 5 * 4 * (2 * per_candidate + per_cell) + 2 * 4 * 2 * 4
 
@@ -147,7 +147,7 @@ def test_a_row_leaves_early_only_when_it_has_settled() -> None:
     _, aux = never.denoise(state, tokens, known, known, never.start(state))
     assert aux.loops == (32, 32, 32)
     loops, flops = never.cost(state, aux)
-    assert flops[0] == never.network.flops(looped_c.Board.of(RELATIONS, 9), loops[0])
+    assert flops[0] == never.network.flops(looped_c.GroupLayout.from_relations(RELATIONS, 9), loops[0])
 
 
 def test_a_reset_cell_carries_nothing() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solver.tasks.languages import regex
-from solver.tasks.languages.byte_automaton import LABELS, Fragment, TooLargeError, text_fragment
+from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, TooLargeError, string_automaton
 from solver.tasks.languages.regex import anchored, literal, matches, start_state, transitions
 from solver.tasks.languages.regex_parser import PatternError, fullmatch, search
 
@@ -101,7 +101,7 @@ def test_refused(pattern: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def through(piece: Fragment, text: bytes) -> bool:
+def through(piece: ByteAutomaton, text: bytes) -> bool:
     now = {0}
     for byte in text:
         now = {
@@ -109,24 +109,24 @@ def through(piece: Fragment, text: bytes) -> bool:
             for s, m, d in zip(piece.src, piece.label, piece.dst, strict=True)
             if s in now and LABELS[m] >> byte & 1
         }
-    return piece.states in now or bool(now & set(piece.ends))
+    return piece.num_states in now or bool(now & set(piece.ends))
 
 
 @given(st.text(max_size=4), st.sampled_from(["^.*$", "^[^é]+$", r"^\p{L}*$", "^[\u0100-\U0001f600]+$"]))
 def test_utf8(subject: str, pattern: str) -> None:
-    piece = text_fragment(start_state(search(pattern)), 16, quoted=False)
+    piece = string_automaton(start_state(search(pattern)), 16, quoted=False)
     assert through(piece, subject.encode()) == matches(search(pattern), subject)
 
 
 def test_only_utf8() -> None:
-    piece = text_fragment(start_state(search("")), 16, quoted=False)
+    piece = string_automaton(start_state(search("")), 16, quoted=False)
     for wrong in (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"\xe2\x82"):
         assert not through(piece, wrong)
 
 
 def test_too_large() -> None:
     with pytest.raises(TooLargeError):
-        text_fragment(start_state(search("a.{20}b.{20}c")), 256, quoted=True)
+        string_automaton(start_state(search("a.{20}b.{20}c")), 256, quoted=True)
 
 
 def test_words() -> None:

@@ -201,7 +201,7 @@ def result(task: JsonTask, form: JsonProblem, outcome: Outcome, counters: Counte
         best = task.decode(form, outcome.tokens)
         unmet = form.unmet(best)
         wrong = tuple(v.message for v in outcome.violations)
-        if not language.possible(form.unrolled, form.slots, *form.given):
+        if not language.is_possible(form.unrolled, form.slots, *form.given):
             wrong = ("nothing fits the template in the orders of names that were tried, which is no proof",)
         error = BudgetExhausted(best, wrong)
         error = UnsupportedSchema(*unmet, best) if unmet is not None else error

@@ -31,9 +31,9 @@ from solver.models.protocol import ModelError, TextDenoiser
 from solver.tasks.canvas import Tokens
 from solver.tasks.checks import Check
 from solver.tasks.json_schema.task import JsonProblem
-from solver.tasks.languages import token_automaton as lifting
 from solver.tasks.languages.constrained_text import ConstrainedText, pattern_check, schema_check
-from solver.tasks.languages.grammar import Regex
+from solver.tasks.languages.grammar import PatternGrammar
+from solver.tasks.languages.token_automaton import TokenBytes
 from solver.tasks.languages.unroll import unroll
 from solver.tasks.text import Draft, Hole, Text, TextTask, lay_out
 
@@ -169,8 +169,8 @@ def constrained(
     length = min(max(256, BYTES * len(problem.tokens)), 4096)
     pinned = problem.pinned
     if regex is not None:
-        unrolled = unroll(Regex(regex, whole=True), length)
-        if unrolled.empty:
+        unrolled = unroll(PatternGrammar(regex, full=True), length)
+        if unrolled.is_empty:
             raise ModelError(f"no text of at most {length} bytes matches {regex[:80]!r}")
         also = pattern_check(regex, check)
     else:
@@ -224,13 +224,13 @@ class Words:
         text: str = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return text
 
-    def bytes(self) -> lifting.Words:
+    def bytes(self) -> TokenBytes:
         """The bytes of every token that may stand in a text."""
         texts = prompts.token_bytes(self.tokenizer)
         texts += [b""] * (self.denoiser.vocab - len(texts))
         for token in (*self.denoiser.forbidden, *self.ends):
             texts[token] = b""
-        return lifting.Words.of(texts)
+        return TokenBytes(tuple(texts))
 
     def pieces(self, problem: Text) -> list[str | Hole]:
         """A template's literals and holes, as the schema's grammar wants to see them."""

@@ -49,7 +49,10 @@ class LoopedDecoder:
         if self.network.compiles(torch.device("cpu")):
             packed = compiled.Network(self.network.parameters_in_order())
             cache = compiled.Prefix(
-                packed, compiled.Board.of(relations, like.vocab, causal=True), slots, self.loops
+                packed,
+                compiled.GroupLayout.from_relations(relations, like.vocab, causal=True),
+                slots,
+                self.loops,
             )
         shape = (slots, like.cells)
         first = torch.zeros(slots, like.vocab, c.width)
@@ -68,7 +71,7 @@ class LoopedDecoder:
         given = state.pinned[slot].nonzero()[:, 0]
         if state.cache is not None:
             state.cache.begin(slot, given, self.input(state.tokens[slot, given], PINNED), state.first[slot])
-        board = compiled.Board.of(state.relations[:, given], canvas.vocab, causal=True)
+        board = compiled.GroupLayout.from_relations(state.relations[:, given], canvas.vocab, causal=True)
         return self.network.flops(board, self.loops)
 
     @torch.inference_mode()
@@ -83,7 +86,8 @@ class LoopedDecoder:
             blank = self.input(torch.zeros(1, dtype=torch.long), OPEN)
             logits = state.cache.next(slots[asked], cells, known[asked], blank, state.first[slots[0]])
         alone = self.network.flops(
-            compiled.Board.of(state.relations[:, :1], logits.shape[-1], causal=True), self.loops
+            compiled.GroupLayout.from_relations(state.relations[:, :1], logits.shape[-1], causal=True),
+            self.loops,
         )
         flops = [alone * int(count) for count in torch.bincount(asked, minlength=len(slots))]
         if self.network.config.order == "easiest":

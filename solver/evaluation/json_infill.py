@@ -226,7 +226,7 @@ def in_random_order(network: JsonNetwork, cut: Cut, projected: bool) -> float:
         if projected:
             joint = task.project(cut.form, said[step].numpy(), tokens[step], known[step])
             total -= (
-                math.log(max(1e-9, float(joint.p[start + cell, truth[cell]])))
+                math.log(max(1e-9, float(joint.marginals[start + cell, truth[cell]])))
                 if joint is not None
                 else math.log(1e-9)
             )

@@ -336,18 +336,18 @@ def timings(some: Sequence[Problem], remotes: dict[str, Any]) -> dict[str, list[
         except SchemaError:
             continue
         found["compile_ms"].append(1e3 * (time.perf_counter() - started))
-        if unrolled.empty:
+        if unrolled.is_empty:
             continue
-        found["states"].append(unrolled.automaton.states)
+        found["states"].append(unrolled.automaton.num_states)
         found["edges"].append(len(unrolled.automaton.src))
         logits = rng.normal(size=(LENGTH, 257)).astype(np.float32)  # as denoisers give them
         nothing = np.zeros(LENGTH, np.int64), np.zeros(LENGTH, bool)
-        whole = Slots.whole(LENGTH)
+        whole = Slots.single(LENGTH)
         language.project(unrolled, whole, logits, *nothing)
         started = time.perf_counter()
         language.project(unrolled, whole, logits, *nothing)
         found["project_ms"].append(1e3 * (time.perf_counter() - started))
-        weights = language.weights_of(logits, *nothing)
+        weights = language.byte_weights(logits, *nothing)
         started = time.perf_counter()
         Lattice(unrolled.automaton, weights, whole).best()
         found["best_ms"].append(1e3 * (time.perf_counter() - started))

@@ -216,7 +216,7 @@ def conditioned(
         none = np.zeros(0, np.int64), np.zeros(0)
         empty = (nothing, zero, zero, zero, nothing, nothing + 1, zero)
         return Prediction(*empty, lambda _: none, loops, flops, carry, np.inf)  # type: ignore[arg-type,return-value]
-    p, columns = found.p, found.columns
+    p, columns = found.marginals, found.columns
     place = {} if columns is None else {int(token): at for at, token in enumerate(columns)}
     cells = np.arange(size)
 

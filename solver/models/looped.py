@@ -74,7 +74,7 @@ class Geometry(NamedTuple):
 
     gather: Tensor
     spread: Tensor
-    board: looped_c.Board
+    board: looped_c.GroupLayout
     order: Tensor | None
 
 
@@ -103,7 +103,7 @@ class LoopedNetwork(nn.Module):
         :func:`reading_order`. Raises ValueError without it.
         """
         device, (_, cells) = relations.device, relations.shape
-        board = looped_c.Board.of(relations.cpu(), self.config.vocab, self.config.causal)
+        board = looped_c.GroupLayout.from_relations(relations.cpu(), self.config.vocab, self.config.causal)
         if not self.config.causal:
             members = [row == group for row in relations for group in sorted(set(row.tolist())) if group >= 0]
             gather = torch.stack(members).float() if members else torch.zeros(0, cells, device=device)
@@ -201,7 +201,7 @@ class LoopedNetwork(nn.Module):
         inner += self.rival(rivals.sum(2, keepdim=True))
         return normalise(self.outer(F.relu(inner)).add_(state))
 
-    def flops(self, board: looped_c.Board, loops: int) -> int:
+    def flops(self, board: looped_c.GroupLayout, loops: int) -> int:
         """Floating-point operations of one row's forward: matrix products, and the additions of pooling."""
         relations, cells = board.member.shape
         d, h, tokens = self.config.width, self.config.hidden, board.tokens

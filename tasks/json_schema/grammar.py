@@ -35,7 +35,13 @@ from solver.tasks.json_schema.formula import (
 )
 from solver.tasks.json_schema.numbers import number_fragment
 from solver.tasks.languages import regex
-from solver.tasks.languages.byte_automaton import WHITE, TooLargeError, explore, spelled, text_fragment
+from solver.tasks.languages.byte_automaton import (
+    WHITE,
+    TooLargeError,
+    explore,
+    literals_automaton,
+    string_automaton,
+)
 from solver.tasks.languages.grammar import Move
 
 MOST_OPEN = 5  # subschemas that one value may make true or false freely; beyond, the validator decides
@@ -115,10 +121,10 @@ class SchemaGrammar:
         self._moves: dict[Hashable, tuple[Move, ...]] = {}
         self._plans: dict[Formula, Plan] = {}
 
-    def loose(self, node: Hashable) -> bool:
+    def is_unconstrained(self, node: Hashable) -> bool:
         return node == FREE
 
-    def least(self, node: Hashable) -> int:
+    def min_length(self, node: Hashable) -> int:
         return 0 if node == TAIL else 1
 
     def moves(self, node: Hashable) -> tuple[Move, ...]:
@@ -193,7 +199,11 @@ class SchemaGrammar:
         words = regex.as_literals(term, MOST_WORDS)
         if words is not None:
             return [
-                Move(spelled(tuple(json.dumps(word, ensure_ascii=False).encode() for word in sorted(words))))
+                Move(
+                    literals_automaton(
+                        tuple(json.dumps(word, ensure_ascii=False).encode() for word in sorted(words))
+                    )
+                )
             ]
         return [Move(b'"', goto=("text", term))]
 
@@ -202,7 +212,7 @@ class SchemaGrammar:
         look for, and where that is too large as well, any."""
         for one in (term, regex.under_approximation(term), ALL_TEXT):
             try:
-                return [Move(text_fragment(regex.start_state(one), self.most, quoted=True))]
+                return [Move(string_automaton(regex.start_state(one), self.most, quoted=True))]
             except TooLargeError:
                 self.compiler.decline("pattern", "string")
                 self.narrow = self.narrow or one is term
@@ -311,10 +321,10 @@ class SchemaGrammar:
         self, plan: Plan, left: Formula, term: regex.Term, subs: tuple[tuple[Formula, Any], ...]
     ) -> list[Move]:
         try:
-            piece = text_fragment(regex.start_state(term), self.most, quoted=True)
+            piece = string_automaton(regex.start_state(term), self.most, quoted=True)
         except TooLargeError:
             self.compiler.decline("patternProperties", "object")
-            piece = text_fragment(regex.start_state(ALL_TEXT), self.most, quoted=True)
+            piece = string_automaton(regex.start_state(ALL_TEXT), self.most, quoted=True)
         return [Move(piece, goto=Place("colon", plan, left, self.remember(dict(subs))))]
 
     def remember(self, subs: Mapping[Formula, Any]) -> int:

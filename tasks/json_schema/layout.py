@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from solver.tasks.json_schema.formula import NO, Formula, and_, of_kind, rewrite
 from solver.tasks.json_schema.grammar import Plan, SchemaGrammar
 from solver.tasks.languages import regex
-from solver.tasks.languages.byte_automaton import Fragment
+from solver.tasks.languages.byte_automaton import ByteAutomaton
 
 Piece = bytes | tuple[Formula, ...]  # a literal, or the values that a slot holds, for its size
 ROOM = {"number": 10, "true": 5, "false": 5, "null": 4, "string": 28, "array": 36, "object": 48}
@@ -131,10 +131,10 @@ def longest_text(values: SchemaGrammar, formula: Formula, kinds: list[str]) -> i
     if kinds != ["string"] or len(moves) != 1:
         return None
     head = moves[0]
-    if isinstance(head.emit, Fragment):
-        return head.emit.longest
+    if isinstance(head.emit, ByteAutomaton):
+        return head.emit.max_length
     tail = values.moves(head.goto)[0].emit
-    longest = tail.longest if isinstance(tail, Fragment) else None
+    longest = tail.max_length if isinstance(tail, ByteAutomaton) else None
     return None if longest is None else 1 + longest
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from solver.tasks.json_schema.formula import MAYBE, NO, YES, Formula, leaves, rewrite
-from solver.tasks.languages.byte_automaton import Fragment, explore, label
+from solver.tasks.languages.byte_automaton import ByteAutomaton, explore, label
 
 LARGEST_MULTIPLE = 5000  # remainders that are followed; beyond, the validator decides
 SMALL, LARGE = (
@@ -170,7 +170,7 @@ COMPLETE = {"zero", "whole", "first", "fraction", "first fraction", "E", "E2", "
 
 
 @lru_cache(maxsize=1024)
-def number_fragment(formula: Formula, most: int) -> Fragment:
+def number_fragment(formula: Formula, most: int) -> ByteAutomaton:
     """The numbers of at most ``most`` characters for which ``formula`` is not NO. Raises TooLargeError."""
 
     def change(f: Formula) -> Formula:

@@ -13,10 +13,10 @@ from solver.tasks.json_schema.formula import NO, Formula, leaves, of_kind, rewri
 from solver.tasks.json_schema.grammar import SchemaGrammar, close_leaf, item_subs
 from solver.tasks.json_schema.numbers import number_fragment
 from solver.tasks.languages import regex
-from solver.tasks.languages.byte_automaton import LABELS, Fragment
+from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton
 
 
-def accepts_bytes(piece: Fragment, text: bytes) -> bool:
+def accepts_bytes(piece: ByteAutomaton, text: bytes) -> bool:
     """Whether the whole text leads through the fragment."""
     now = {0}
     for byte in text:
@@ -26,7 +26,7 @@ def accepts_bytes(piece: Fragment, text: bytes) -> bool:
             if s in now and LABELS[mark] >> byte & 1
         )
         now = set(follows)
-    return piece.states in now or bool(now & set(piece.ends))
+    return piece.num_states in now or bool(now & set(piece.ends))
 
 
 def serialize(values: SchemaGrammar, value: Any) -> bytes | None:

@@ -34,8 +34,8 @@ from solver.tasks.json_schema.synthetic import outline_schema
 from solver.tasks.languages import grammar
 from solver.tasks.languages import projection as language
 from solver.tasks.languages.projection import BLANK, Projection
-from solver.tasks.languages.template import Frame
-from solver.tasks.languages.unroll import MOST_STATES, Unrolled, unroll
+from solver.tasks.languages.template import TemplateFilter
+from solver.tasks.languages.unroll import MAX_STATES, Unrolled, unroll
 from solver.tasks.task import Violation
 from solver.tasks.text import Hole, share_room
 
@@ -100,12 +100,12 @@ class JsonProblem:
             unrolled = replace(unrolled, complete=False)
         form = JsonProblem(schema, text, parts, tuple(checks), formats, compiler, unrolled, validator)
         if (
-            unrolled.empty
+            unrolled.is_empty
         ):  # too small a canvas, a contradiction, or so many states that none of a whole text was among them
-            costs = grammar.shortest(values)
+            costs = grammar.shortest_lengths(values)
             if costs and costs.get(values.start, np.inf) <= cells:
                 unrolled = unroll(values, cells, costs=costs)
-            if unrolled.empty:
+            if unrolled.is_empty:
                 raise form.without_instance()
             form = replace(form, unrolled=replace(unrolled, complete=False))
         return form
@@ -113,7 +113,7 @@ class JsonProblem:
     def without_instance(self) -> FillError:
         """Why no text of the language is so short: there is none, or only longer ones."""
         values = SchemaGrammar(self.compiler, 1 << 14)
-        costs = grammar.shortest(values)
+        costs = grammar.shortest_lengths(values)
         if costs is not None and values.start not in costs and not values.narrow:
             return UnsatisfiableSchema()
         return CanvasTooSmall(
@@ -264,18 +264,18 @@ def fit_template(
     for others in ("among", "before", "after"):
         values = SchemaGrammar(compiler, cells, names_in_template(parts), True, others)
         for depth in range(1, DEEPER + 1):
-            found = unroll(values, cells, 4 * MOST_STATES, depth, frame=frame)
-            if not found.empty and language.possible(found, slots, *given):
+            found = unroll(values, cells, 4 * MAX_STATES, depth, template=frame)
+            if not found.is_empty and language.is_possible(found, slots, *given):
                 return values, found
             if found.cut:  # another order would be as large
-                return values, unroll(values, cells) if found.empty else found
+                return values, unroll(values, cells) if found.is_empty else found
             if found.complete:
                 break
-    return values, unroll(values, cells) if found.empty else found
+    return values, unroll(values, cells) if found.is_empty else found
 
 
-def template_frame(parts: Sequence[bytes | int]) -> Frame:
-    return Frame.of(list(parts))
+def template_frame(parts: Sequence[bytes | int]) -> TemplateFilter:
+    return TemplateFilter.from_parts(list(parts))
 
 
 def names_in_template(parts: Sequence[bytes | int]) -> list[str]:
@@ -341,7 +341,7 @@ class JsonTask:
                 at = list(violation.cells)
                 blame[at, tokens[at]] += BLAME
             return found
-        if language.possible(problem.unrolled, problem.slots, tokens, known):
+        if language.is_possible(problem.unrolled, problem.slots, tokens, known):
             return []
         settled = frozenset(np.flatnonzero(known).tolist())
         reason = settled if problem.unrolled.complete else None

@@ -1,8 +1,12 @@
-"""Pieces of byte automata: strings from regular expressions, with UTF-8 and JSON's escapes.
+"""Byte automata for strings: from the states of a regular expression to bytes, with UTF-8 and JSON's escapes.
 
-    piece = text_fragment(begin(search("^a+$")), most=256, quoted=True)    # the rest of a JSON string, its closing quote included
+    >>> from solver.tasks.languages.regex import start_state
+    >>> from solver.tasks.languages.regex_parser import search
+    >>> rest = string_automaton(start_state(search("^a+$")), max_chars=256, quoted=True)    # up to the closing quote
+    >>> rest.num_states, rest.min_length, rest.max_length
+    (258, 2, 258)
 
-A label is a set of bytes with a number, one table for the whole process: 0 to 255 are the single bytes, 256 is WHITE.
+A label is a numbered set of bytes, from one table for the whole process: 0 to 255 are the single bytes, 256 is WHITE.
 """
 
 from __future__ import annotations
@@ -10,23 +14,31 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.tasks.errors import SolverError
 from solver.tasks.languages.regex import Ranges, Term, accepts, transitions
+from solver.tasks.languages.utf8 import (
+    Items,
+    byte_range,
+    continuation_bytes,
+    lead_bytes,
+    remove_surrogates,
+)
 
 Ints = NDArray[np.int32]
-MOST_STATES = 20_000  # of one fragment
-MOST_WORK = 1_000_000  # terms looked at for one fragment: patterns can be exponential
+MAX_STATES = 20_000  # of one automaton
+MAX_WORK = 1_000_000  # terms inspected for one automaton; patterns can be exponential
 
 
 class TooLargeError(SolverError, ValueError):
-    """The automaton would have more states than anybody can use."""
+    """An automaton would exceed the limits on states or work."""
 
 
-WHITE = 256  # white space outside strings, which the language itself never writes: only cells that are pinned hold it
+WHITE = 256  # white space outside strings: read in pinned cells, never generated
 LABELS: list[int] = [1 << byte for byte in range(257)]  # as bitmasks
 _NUMBERS: dict[int, int] = {mask: number for number, mask in enumerate(LABELS)}
 
@@ -40,75 +52,89 @@ def label(mask: int) -> int:
     return number
 
 
-def span(lo: int, hi: int) -> int:
-    """The bytes lo to hi as a bitmask."""
-    return (1 << (hi + 1)) - (1 << lo)
-
-
 @dataclass(frozen=True, eq=False)
-class Fragment:
-    """E edges between ``states`` states; 0 is the first, and ``states`` stands for what follows the fragment.
+class ByteAutomaton:
+    """An automaton with one entry, state 0, and one exit, the number ``num_states``, from which its caller continues.
 
-    src, label, dst (E,).  ends: states from which what follows may begin without another byte.
+    Attributes:
+        num_states: number of states without the exit.
+        src, label, dst: source, label and target of each of E edges, each (E,).
+        ends: states from which the exit is reached without reading a byte.
     """
 
-    states: int
+    num_states: int
     src: Ints
     label: Ints
     dst: Ints
     ends: tuple[int, ...]
 
     @cached_property
-    def shortest(self) -> int:
-        """Bytes of the shortest way through; -1 where there is none."""
-        out: dict[int, list[int]] = {}
-        for src, dst in zip(self.src.tolist(), self.dst.tolist(), strict=True):
-            out.setdefault(src, []).append(dst)
+    def edges_from(self) -> dict[int, list[tuple[int, int]]]:
+        """The (label, target) pairs of each state that has edges."""
+        edges: dict[int, list[tuple[int, int]]] = {}
+        for src, mark, dst in zip(self.src.tolist(), self.label.tolist(), self.dst.tolist(), strict=True):
+            edges.setdefault(src, []).append((mark, dst))
+        return edges
+
+    @cached_property
+    def min_length(self) -> int:
+        """Bytes of the shortest text; -1 if there is none."""
         reached, layer, steps = {0}, {0}, 0
         while layer:
-            if layer & set(self.ends) or self.states in layer:
+            if layer & set(self.ends) or self.num_states in layer:
                 return steps
-            layer = {dst for src in layer for dst in out.get(src, ())} - reached
+            layer = {dst for src in layer for _, dst in self.edges_from.get(src, ())} - reached
             reached |= layer
             steps += 1
         return -1
 
     @cached_property
-    def longest(self) -> int | None:
-        """Bytes of the longest way through; None where there is no longest."""
-        out: dict[int, list[int]] = {}
-        for src, dst in zip(self.src.tolist(), self.dst.tolist(), strict=True):
-            out.setdefault(src, []).append(dst)
-        known: dict[int, int] = {self.states: 0}
-        path: list[int] = [0]
+    def max_length(self) -> int | None:
+        """Bytes of the longest text; None if texts are unbounded."""
+        longest: dict[int, int] = {self.num_states: 0}  # from a state to the exit
+        path: list[int] = [0]  # depth-first; a state that is met again on the path closes a cycle
         on_path = {0}
         while path:
-            at = path[-1]
-            missing = [dst for dst in out.get(at, ()) if dst not in known]
+            state = path[-1]
+            targets = [dst for _, dst in self.edges_from.get(state, ())]
+            missing = [dst for dst in targets if dst not in longest]
             if any(dst in on_path for dst in missing):
                 return None
             if missing:
                 path.append(missing[0])
                 on_path.add(missing[0])
             else:
-                known[at] = max((1 + known[dst] for dst in out.get(at, ())), default=0)
+                longest[state] = max((1 + longest[dst] for dst in targets), default=0)
                 on_path.discard(path.pop())
-        return known[0]
+        return longest[0]
 
 
 Edges = Callable[[Hashable], Iterable[tuple[int, Hashable]]]
 EXIT = "exit"
 
 
-def explore(start: Hashable, edges: Edges, ends: Callable[[Hashable], bool], layers: int) -> Fragment:
-    """The fragment of all states that are reached from ``start`` within ``layers`` steps and lead somewhere. ``edges`` gives
-    (label, state) pairs, EXIT among the states. Raises TooLargeError."""
+def explore(
+    start: Hashable,
+    edges: Edges,
+    ends: Callable[[Hashable], bool],
+    layers: int,
+) -> ByteAutomaton:
+    """Build an automaton breadth first.
+
+    Args:
+        start: the first state.
+        edges: gives the (label, state) pairs of a state; EXIT is a state as well.
+        ends: whether a text may end in a state.
+        layers: number of bytes to follow at most.
+
+    Raises:
+        TooLargeError: for more than MAX_STATES states.
+    """
     numbers: dict[Hashable, int] = {start: 0}
-    order: list[Hashable] = [start]
     triples: list[tuple[int, int, int]] = []
     layer = [start]
     for _ in range(layers):
-        following = []
+        next_layer = []
         for state in layer:
             for mark, target in edges(state):
                 if target is EXIT:
@@ -116,194 +142,185 @@ def explore(start: Hashable, edges: Edges, ends: Callable[[Hashable], bool], lay
                     continue
                 number = numbers.get(target)
                 if number is None:
-                    number = numbers[target] = len(order)
-                    order.append(target)
-                    following.append(target)
-                    if number >= MOST_STATES:
-                        raise TooLargeError(f"an automaton of more than {MOST_STATES} states")
+                    number = numbers[target] = len(numbers)
+                    next_layer.append(target)
+                    if number >= MAX_STATES:
+                        raise TooLargeError(f"an automaton of more than {MAX_STATES} states")
                 triples.append((numbers[state], mark, number))
-        layer = following
+        layer = next_layer
         if not layer:
             break
-    final = [number for state, number in numbers.items() if ends(state)]
-    return trim(len(order), triples, final)
+    return trim(triples, [number for state, number in numbers.items() if ends(state)])
 
 
-def trim(states: int, triples: list[tuple[int, int, int]], final: list[int]) -> Fragment:
-    """Without the states that lead nowhere; -1 as a target is the exit."""
-    back: dict[int, list[int]] = {}
+def trim(triples: list[tuple[int, int, int]], final: list[int]) -> ByteAutomaton:
+    """The automaton of these (source, label, target) triples without dead ends; target -1 is the exit."""
+    sources: dict[int, list[int]] = {}
     for src, _, dst in triples:
-        back.setdefault(dst, []).append(src)
+        sources.setdefault(dst, []).append(src)
     alive = {-1, *final}
-    todo = list(alive)
-    while todo:
-        for src in back.get(todo.pop(), ()):
+    pending = list(alive)
+    while pending:
+        for src in sources.get(pending.pop(), ()):
             if src not in alive:
                 alive.add(src)
-                todo.append(src)
+                pending.append(src)
     alive.add(0)
-    kept = {old: new for new, old in enumerate(sorted(alive - {-1}))}
-    kept[-1] = len(kept)
-    lines = [(kept[s], m, kept[d]) for s, m, d in triples if s in alive and d in alive]
-    columns = np.array(lines, np.int32).reshape(-1, 3)
-    from_, marks, to = columns.T.copy()
-    return Fragment(len(kept) - 1, from_, marks, to, tuple(kept[f] for f in final if f in kept))
+    numbers = {old: new for new, old in enumerate(sorted(alive - {-1}))}
+    numbers[-1] = num_states = len(numbers)
+    rows = [(numbers[s], mark, numbers[d]) for s, mark, d in triples if s in alive and d in alive]
+    src_, marks, dst_ = np.array(rows, np.int32).reshape(-1, 3).T.copy()
+    return ByteAutomaton(num_states, src_, marks, dst_, tuple(numbers[f] for f in final if f in numbers))
 
 
-# UTF-8
-
-Items = tuple[tuple[int, int, int], ...]  # (low, high, slot): code points, and which target they lead to
-LEADS = ((1, 0xC2, 0xDF, 0xC0, 0x80), (2, 0xE0, 0xEF, 0xE0, 0x800), (3, 0xF0, 0xF4, 0xF0, 0x10000))
-SURROGATES = (0xD800, 0xDFFF)
+SHORT_ESCAPES = {8: "b", 9: "t", 10: "n", 12: "f", 13: "r", 34: '"', 92: "\\"}
+UNESCAPED = byte_range(32, 127) & ~(1 << 34) & ~(1 << 92)  # ASCII that JSON strings hold as it is
 
 
-def clip(items: Items, low: int, size: int) -> Items:
-    """The part within [low, low + size), counted from ``low``."""
-    high = low + size - 1
-    return tuple(
-        (max(lo, low) - low, min(hi, high) - low, slot) for lo, hi, slot in items if lo <= high and hi >= low
-    )
+class Utf8State(NamedTuple):
+    """Inside a UTF-8 sequence: ``more`` bytes are missing; items index into ``targets``."""
+
+    items: Items
+    more: int
+    targets: tuple[Term, ...]
 
 
-@lru_cache(maxsize=4096)
-def leads(items: Items) -> tuple[tuple[int, Items, int], ...]:
-    """First bytes of the sequences for ``items``, all beyond ASCII: (bytes as a bitmask, the rest, how many bytes more)."""
-    groups: dict[tuple[Items, int], int] = {}
-    for more, first, last, base, least in LEADS:
-        for byte in range(first, last + 1):
-            low = (byte - base) << (6 * more)
-            rest = clip(items, low, 1 << (6 * more))
-            if low < least:  # the shortest form only
-                rest = tuple((max(lo, least - low), hi, slot) for lo, hi, slot in rest if hi >= least - low)
-            if rest:
-                groups[rest, more] = groups.get((rest, more), 0) | 1 << byte
-    return tuple((mask, rest, more) for (rest, more), mask in groups.items())
+class EscapeState(NamedTuple):
+    """After a backslash: the code points that may be escaped, each with its target."""
+
+    pairs: tuple[tuple[int, Term], ...]
 
 
-@lru_cache(maxsize=4096)
-def continuations(items: Items, more: int) -> tuple[tuple[int, Items, int], ...]:
-    """The next byte of ``more`` that are missing."""
-    size = 1 << (6 * (more - 1))
-    groups: dict[Items, int] = {}
-    for k in range(64):
-        rest = clip(items, k * size, size)
-        if rest:
-            groups[rest] = groups.get(rest, 0) | 1 << (0x80 + k)
-    return tuple((mask, rest, more - 1) for rest, mask in groups.items())
+class HexState(NamedTuple):
+    """After ``\\u`` and the digits ``prefix``: the code points that may follow, each with its target."""
 
-
-SHORT = {8: "b", 9: "t", 10: "n", 12: "f", 13: "r", 34: '"', 92: "\\"}
-HEX = "0123456789abcdef"
-PLAIN = span(32, 127) & ~(1 << 34) & ~(1 << 92)
-
-
-def without_surrogates(ranges: Ranges) -> list[tuple[int, int]]:
-    low, high = SURROGATES
-    found = []
-    for lo, hi in ranges:
-        if lo < low:
-            found.append((lo, min(hi, low - 1)))
-        if hi > high:
-            found.append((max(lo, high + 1), hi))
-    return found
+    prefix: str
+    pairs: tuple[tuple[int, Term], ...]
 
 
 @lru_cache(maxsize=1024)
-def text_fragment(start: Term, most: int, quoted: bool) -> Fragment:
-    """The texts of at most ``most`` code points that lead from the state ``start`` to an accepting one. ``quoted``: as JSON
-    spells them, up to and with the closing quote; otherwise as they are, in UTF-8. Raises TooLargeError."""
-    ends: dict[Term, bool] = {}
-    work = 0
+def string_automaton(start: Term, max_chars: int, quoted: bool) -> ByteAutomaton:
+    """The texts that lead from a regular expression's state to an accepting one.
 
-    def accepting(state: Term) -> bool:
-        if state not in ends:
-            ends[state] = accepts(state)
-        return ends[state]
+    Args:
+        start: the state, a derivative.
+        max_chars: longest text in code points.
+        quoted: as the rest of a JSON string, closing quote included; otherwise plain UTF-8.
 
-    def of_term(state: Term) -> list[tuple[int, Hashable]]:
-        found: list[tuple[int, Hashable]] = []
-        targets: list[Term] = []
-        wide: list[tuple[int, int, int]] = []
-        escaped: list[tuple[int, Term]] = []
-        nonlocal work
-        work += state.size * (1 + len(state.firsts))
-        if work > MOST_WORK:
+    Raises:
+        TooLargeError: if states or work exceed their limits.
+    """
+    states = _StringStates(quoted)
+    # at most four bytes per code point, or six for an escape of the last one
+    return explore(start, states.edges, states.may_end, 4 * max_chars + 6)
+
+
+class _StringStates:
+    """Edges of the states of :func:`string_automaton`: terms, and the states inside a code point's bytes."""
+
+    def __init__(self, quoted: bool) -> None:
+        self.quoted = quoted
+        self.work = 0
+        self.accepting: dict[Term, bool] = {}
+
+    def accepts(self, state: Term) -> bool:
+        if state not in self.accepting:
+            self.accepting[state] = accepts(state)
+        return self.accepting[state]
+
+    def may_end(self, state: Hashable) -> bool:
+        return not self.quoted and isinstance(state, Term) and self.accepts(state)
+
+    def edges(self, state: Hashable) -> list[tuple[int, Hashable]]:
+        match state:
+            case Term():
+                return self.edges_of_term(state)
+            case Utf8State(items, more, targets):
+                steps = continuation_bytes(items, more)
+                return [(label(mask), utf8_state(rest, missing, targets)) for mask, rest, missing in steps]
+            case EscapeState(pairs):
+                return escape_edges(pairs)
+            case HexState(prefix, pairs):
+                return hex_edges(prefix, pairs)
+        raise AssertionError(state)
+
+    def edges_of_term(self, state: Term) -> list[tuple[int, Hashable]]:
+        self.work += state.size * (1 + len(state.firsts))
+        if self.work > MAX_WORK:
             raise TooLargeError("a pattern that takes too long to follow")
+        edges: list[tuple[int, Hashable]] = []
+        targets: list[Term] = []
+        beyond_ascii: list[tuple[int, int, int]] = []
+        escaped: list[tuple[int, Term]] = []
         for ranges, target in transitions(state):
-            mask = 0
-            for lo, hi in ranges:
-                if lo < 128:
-                    mask |= span(lo, min(hi, 127))
-            if quoted:
-                escaped += [(c, target) for c in (*range(32), 34, 92) if mask >> c & 1]
-                mask &= PLAIN
+            # ASCII in one byte, some of it escaped inside quotes
+            mask = ascii_mask(ranges)
+            if self.quoted:
+                escaped += [(code, target) for code in (*range(32), 34, 92) if mask >> code & 1]
+                mask &= UNESCAPED
             if mask:
-                found.append((label(mask), target))
+                edges.append((label(mask), target))
+            # all other code points are collected, so that those with the same first byte share an edge
             if ranges[-1][1] >= 128:
-                wide += [
-                    (max(lo, 128), hi, len(targets)) for lo, hi in without_surrogates(ranges) if hi >= 128
-                ]
+                wide = [(max(low, 128), high) for low, high in remove_surrogates(ranges) if high >= 128]
+                beyond_ascii += [(low, high, len(targets)) for low, high in wide]
                 targets.append(target)
-        for mask, rest, more in leads(tuple(sorted(wide))) if wide else ():
-            found.append((label(mask), partial(rest, more, tuple(targets))))
+        for mask, rest, more in lead_bytes(tuple(sorted(beyond_ascii))) if beyond_ascii else ():
+            edges.append((label(mask), utf8_state(rest, more, tuple(targets))))
         if escaped:
-            found.append((92, ("escape", tuple(escaped))))
-        if quoted and accepting(state):
-            found.append((34, EXIT))
-        return found
-
-    def edges(state: Hashable) -> list[tuple[int, Hashable]]:
-        if isinstance(state, Term):
-            return of_term(state)
-        assert isinstance(state, tuple)
-        if state[0] == "escape":
-            return escapes(state[1])
-        if state[0] == "hex":
-            return hexadecimal(state[1], state[2])
-        rest, more, targets = state
-        return [
-            (label(mask), partial(left, left_more, targets))
-            for mask, left, left_more in continuations(rest, more)
-        ]
-
-    return explore(start, edges, lambda s: not quoted and isinstance(s, Term) and accepting(s), 4 * most + 6)
+            edges.append((92, EscapeState(tuple(escaped))))
+        if self.quoted and self.accepts(state):
+            edges.append((34, EXIT))
+        return edges
 
 
-def partial(rest: Items, more: int, targets: tuple[Term, ...]) -> Hashable:
-    """A state inside a UTF-8 sequence, with its slots renumbered so that equal ones are equal; the target where it ends."""
-    slots = sorted({slot for *_, slot in rest})
-    kept = tuple(targets[slot] for slot in slots)
+def ascii_mask(ranges: Ranges) -> int:
+    """The ASCII part of ``ranges`` as a bitmask."""
+    mask = 0
+    for low, high in ranges:
+        if low < 128:
+            mask |= byte_range(low, min(high, 127))
+    return mask
+
+
+def utf8_state(rest: Items, more: int, targets: tuple[Term, ...]) -> Hashable:
+    """The state inside a UTF-8 sequence, with targets renumbered so that equal states compare equal; at its end, the target."""
+    indices = sorted({index for *_, index in rest})
+    kept = tuple(targets[index] for index in indices)
     if more == 0:
         return kept[0]
-    return tuple((lo, hi, slots.index(slot)) for lo, hi, slot in rest), more, kept
+    return Utf8State(tuple((low, high, indices.index(index)) for low, high, index in rest), more, kept)
 
 
-def escapes(pairs: tuple[tuple[int, Term], ...]) -> list[tuple[int, Hashable]]:
-    """What follows a backslash: the short escapes, and \\u00xx for the other controls, as Python's json spells them."""
-    found: list[tuple[int, Hashable]] = [(ord(SHORT[c]), target) for c, target in pairs if c in SHORT]
-    rest = tuple((c, target) for c, target in pairs if c not in SHORT)
-    return [*found, (ord("u"), ("hex", "", rest))] if rest else found
+def escape_edges(pairs: tuple[tuple[int, Term], ...]) -> list[tuple[int, Hashable]]:
+    """The edges after a backslash: short escapes, and \\u00xx for the other controls, as Python's json writes them."""
+    edges: list[tuple[int, Hashable]] = [
+        (ord(SHORT_ESCAPES[code]), target) for code, target in pairs if code in SHORT_ESCAPES
+    ]
+    rest = tuple((code, target) for code, target in pairs if code not in SHORT_ESCAPES)
+    return [*edges, (ord("u"), HexState("", rest))] if rest else edges
 
 
-def hexadecimal(so_far: str, pairs: tuple[tuple[int, Term], ...]) -> list[tuple[int, Hashable]]:
+def hex_edges(prefix: str, pairs: tuple[tuple[int, Term], ...]) -> list[tuple[int, Hashable]]:
     """The next digit of \\u00xx."""
-    found: dict[str, list[tuple[int, Term]]] = {}
-    for c, target in pairs:
-        found.setdefault(f"{c:04x}"[len(so_far)], []).append((c, target))
-    if len(so_far) == 3:
-        return [(ord(digit), here[0][1]) for digit, here in found.items()]
-    return [(ord(digit), ("hex", so_far + digit, tuple(here))) for digit, here in found.items()]
+    by_digit: dict[str, list[tuple[int, Term]]] = {}
+    for code, target in pairs:
+        by_digit.setdefault(f"{code:04x}"[len(prefix)], []).append((code, target))
+    if len(prefix) == 3:
+        return [(ord(digit), group[0][1]) for digit, group in by_digit.items()]
+    return [(ord(digit), HexState(prefix + digit, tuple(group))) for digit, group in by_digit.items()]
 
 
 @lru_cache(maxsize=4096)
-def spelled(texts: tuple[bytes, ...]) -> Fragment:
-    """Exactly these texts, sharing their beginnings."""
-    return explore(texts, _heads, lambda texts: b"" in texts, max(map(len, texts), default=0) + 1)  # type: ignore[operator]
+def literals_automaton(texts: tuple[bytes, ...]) -> ByteAutomaton:
+    """Exactly these texts, as a trie."""
+    longest = max(map(len, texts), default=0)
+    return explore(texts, _remainders, lambda rests: b"" in rests, longest + 1)  # type: ignore[operator]  # states are tuples of bytes
 
 
-def _heads(texts: Hashable) -> list[tuple[int, Hashable]]:
-    found: dict[int, list[bytes]] = {}
-    for text in texts:  # type: ignore[attr-defined]
+def _remainders(texts: Hashable) -> list[tuple[int, Hashable]]:
+    by_byte: dict[int, list[bytes]] = {}
+    for text in texts:  # type: ignore[attr-defined]  # a state of literals_automaton, a tuple of bytes
         if text:
-            found.setdefault(text[0], []).append(text[1:])
-    return [(byte, tuple(rest)) for byte, rest in found.items()]
+            by_byte.setdefault(text[0], []).append(text[1:])
+    return [(byte, tuple(rests)) for byte, rests in by_byte.items()]

@@ -1,6 +1,10 @@
-"""Text of a language model's tokens that must be in a language: a regular expression, or a JSON schema.
+"""Text in a language model's tokens that must match a regular expression or a JSON schema.
 
-task = ConstrainedText(text_task, unrolled, words, slots)        # solver.generate(..., schema=...) makes one
+``solver.generate(..., schema=...)`` and ``solver.generate(..., regex=...)`` build this task. The check alone:
+
+>>> check = pattern_check("[a-z]+!", None)
+>>> list(check(Draft("hello!"))), list(check(Draft("Hello")))
+([], ["does not match '[a-z]+!'"])
 """
 
 from __future__ import annotations
@@ -18,18 +22,28 @@ from solver.tasks.canvas import Mask, Tokens
 from solver.tasks.checks import Check, run_check
 from solver.tasks.json_schema.errors import CanvasTooSmall
 from solver.tasks.json_schema.source_map import character_spans, repeated_names, resolve_pointer
-from solver.tasks.languages import regex
-from solver.tasks.languages import regex_parser as patterns
-from solver.tasks.languages import token_automaton as lifting
 from solver.tasks.languages.projection import Projection
+from solver.tasks.languages.regex import matches
+from solver.tasks.languages.regex_parser import fullmatch
+from solver.tasks.languages.token_automaton import TokenAutomaton, TokenBytes, project_tokens
 from solver.tasks.languages.unroll import Unrolled
 from solver.tasks.task import Violation
 from solver.tasks.text import Draft, Text, TextTask
 
 
 class ConstrainedText(TextTask):
-    """A :class:`TextTask` whose texts are those of ``unrolled``; ``words``: the bytes of every token; ``slots`` (L,): where a
-    token that ends may stand."""
+    """A :class:`TextTask` whose texts are those of a language.
+
+    Args:
+        vocab: number of tokens.
+        decode: turns token ids into text.
+        check: the user's check, or None.
+        ends: tokens that end the text.
+        allowed: bitmask of the tokens that open cells may hold; see :class:`TextTask`.
+        unrolled: the language, over bytes.
+        vocabulary: the bytes of every token.
+        slots: cells (L,) that may hold a token that ends the text.
+    """
 
     def __init__(
         self,
@@ -39,11 +53,11 @@ class ConstrainedText(TextTask):
         ends: frozenset[int],
         allowed: NDArray[np.int32] | None,
         unrolled: Unrolled,
-        words: lifting.Words,
+        vocabulary: TokenBytes,
         slots: Slots,
     ) -> None:
         super().__init__(vocab, decode, check, ends, allowed)
-        self.unrolled, self.words, self.slots = unrolled, words, slots
+        self.unrolled, self.vocabulary, self.slots = unrolled, vocabulary, slots
 
     def project(
         self,
@@ -53,52 +67,56 @@ class ConstrainedText(TextTask):
         settled: Mask,
         rng: np.random.Generator | None = None,
     ) -> Projection | None:
-        """The model's distributions (L, V), conditioned on the language. Raises CanvasTooSmall where not even the pinned cells
-        alone leave a text."""
-        found = lifting.project(
-            self.unrolled, self.words, self.slots, logits, tokens, settled, sorted(self.ends), rng
+        """Condition the model's distributions (L, V) on the language and on the ``settled`` cells.
+
+        Raises:
+            CanvasTooSmall: if the pinned cells alone leave no text.
+        """
+        projection = project_tokens(
+            self.unrolled, self.vocabulary, self.slots, logits, tokens, settled, sorted(self.ends), rng
         )
-        if found is None and not (settled & ~problem.pinned).any():
-            raise CanvasTooSmall(self.fewest(problem), len(tokens), "tokens")
-        return found
+        if projection is None and not (settled & ~problem.pinned).any():
+            raise CanvasTooSmall(self.min_tokens(problem), len(tokens), "tokens")
+        return projection
 
-    def fewest(self, problem: Text) -> int:
-        """Tokens of the shortest text, pins left aside."""
-        every = np.array([token for token, text in enumerate(self.words.texts) if text], np.int64)
-        lifted = lifting.lift(self.unrolled, self.words, every, np.zeros(0, np.int64), 1 << 20)
-        return max(len(problem.tokens) + 1, int(lifted.automaton.rest[0]))
+    def min_tokens(self, problem: Text) -> int:
+        """Tokens of the language's shortest text, pins ignored; at least one more than the canvas has."""
+        usable = np.array([token for token, text in enumerate(self.vocabulary.texts) if text], np.int64)
+        none_pinned = np.zeros(0, np.int64)
+        over_tokens = TokenAutomaton.build(self.unrolled, self.vocabulary, usable, none_pinned, 1 << 20)
+        return max(len(problem.tokens) + 1, int(over_tokens.automaton.rest[0]))
 
 
-def schema_check(validator: Any, also: Check[Draft] | None) -> Check[Draft]:
-    """A check that says what the schema's validator says, where it says it; then the user's own."""
+def schema_check(validator: Any, user_check: Check[Draft] | None) -> Check[Draft]:
+    """A check that reports the schema validator's errors with their places in the text, then runs the user's check."""
 
     def check(draft: Draft) -> Iterator[Violation | str]:
         try:
-            instance, where = json.loads(draft.text), character_spans(draft.text)
-        except (ValueError, RecursionError) as error:
-            yield f"not JSON: {error}"
+            instance, spans = json.loads(draft.text), character_spans(draft.text)
+        except (ValueError, RecursionError) as syntax_error:
+            yield f"not JSON: {syntax_error}"
             return
-        for wrong in validator.iter_errors(instance):
-            span = where.get(tuple(wrong.instance_path), where[()])
-            yield Violation(wrong.message, rule="schema", span=span)
+        for error in validator.iter_errors(instance):
+            span = spans.get(tuple(error.instance_path), spans[()])
+            yield Violation(error.message, rule="schema", span=span)
         for path in repeated_names(draft.text.encode()):
-            yield Violation("a name stands twice", rule="schema", span=where[path])
-        for violation in run_check(also, draft):
+            yield Violation("a name stands twice", rule="schema", span=spans[path])
+        for violation in run_check(user_check, draft):
             if violation.span is None and violation.path is not None:
                 value = resolve_pointer(violation.path, instance)
-                violation = replace(violation, span=where.get(value, where[()]))
+                violation = replace(violation, span=spans.get(value, spans[()]))
             yield violation
 
     return check
 
 
-def pattern_check(pattern: str, also: Check[Draft] | None) -> Check[Draft]:
-    """A check that the whole text matches; then the user's own."""
-    term = patterns.fullmatch(pattern)
+def pattern_check(pattern: str, user_check: Check[Draft] | None) -> Check[Draft]:
+    """A check that the whole text matches ``pattern``, and then the user's check."""
+    term = fullmatch(pattern)
 
     def check(draft: Draft) -> Iterator[Violation | str]:
-        if not regex.matches(term, draft.text):
+        if not matches(term, draft.text):
             yield f"does not match {pattern[:80]!r}"
-        yield from run_check(also, draft)
+        yield from run_check(user_check, draft)
 
     return check

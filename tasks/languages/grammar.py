@@ -1,176 +1,209 @@
-"""Grammars: how a text may go on, said lazily.
+"""Grammars as recursive transition networks that are built lazily.
 
-    recognise(Regex("^a+b$"), b"aab")        # True
+    >>> recognise(PatternGrammar("^a+b$"), b"aab")
+    True
+    >>> grammar = PatternGrammar("^(ab|c)d{3,}$")
+    >>> shortest_lengths(grammar)[grammar.start]
+    4.0
 
-A :class:`Grammar` is a recursive transition network: a node's ways on are looked at only when something leads there. automata.py
-follows it as far as a block reaches; ``recognise`` and ``shortest`` need no bound.
+The moves of a node are asked for only when the node is reached. unroll.py follows a grammar as far as a block reaches;
+``recognise`` and ``shortest_lengths`` need no bound.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from solver.tasks.languages import regex
-from solver.tasks.languages import regex_parser as patterns
-from solver.tasks.languages.byte_automaton import LABELS, Fragment, text_fragment
+from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, string_automaton
+from solver.tasks.languages.regex import Term, start_state
+from solver.tasks.languages.regex_parser import fullmatch, search
 
-NEXT: None = None  # "and then whatever called us goes on"
+NEXT: None = None  # a move's goto: return to the caller
 
 
-class Move(NamedTuple):
-    """One way on from a node: first ``emit`` (bytes as they stand, a fragment, or nothing), then what the node ``call`` gives,
-    if any, then the node ``goto``, or the caller where that is NEXT."""
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One way to continue from a node: write ``emit``, then what ``call`` writes, then continue at ``goto``.
 
-    emit: bytes | Fragment = b""
+    Attributes:
+        emit: literal bytes, the texts of an automaton, or nothing.
+        call: a node whose texts follow, if any.
+        goto: the node to continue at; NEXT returns to the caller.
+    """
+
+    emit: bytes | ByteAutomaton = b""
     call: Hashable = None
     goto: Hashable = NEXT
 
+    @property
+    def min_length(self) -> int:
+        """Bytes of the shortest text of ``emit``; -1 if it has none."""
+        return self.emit.min_length if isinstance(self.emit, ByteAutomaton) else len(self.emit)
+
 
 class Grammar(Protocol):
-    """A lazily built recursive transition network. It must be unambiguous: no text in two ways."""
+    """A lazily built recursive transition network. It must be unambiguous: each text has one derivation."""
 
     start: Hashable
 
     def moves(self, node: Hashable) -> Sequence[Move]:
-        """The ways on from ``node``; no moves: a dead end."""
+        """The moves of ``node``; none for a dead end."""
 
-    def loose(self, node: Hashable) -> bool:
-        """Whether ``node`` may be called only so many times inside itself (``unroll``'s ``depth``): it says nothing."""
+    def is_unconstrained(self, node: Hashable) -> bool:
+        """Whether any value is allowed at ``node``, so that its nesting may be cut (the ``depth`` of ``unroll``)."""
 
-    def least(self, node: Hashable) -> int:
-        """Bytes that each of the node's texts has at least: 0 or 1."""
+    def min_length(self, node: Hashable) -> int:
+        """A lower bound on the bytes of the node's texts: 0 or 1."""
 
 
-class Regex:
-    """All texts in which a pattern is found, or with ``whole`` those that it matches from beginning to end, as a grammar. Raises
-    PatternError."""
+class PatternGrammar:
+    """The texts that contain a match of ``pattern``, or with ``full``, those that it matches from beginning to end.
 
-    def __init__(self, pattern: str, whole: bool = False) -> None:
-        self.start: Hashable = patterns.fullmatch(pattern) if whole else patterns.search(pattern)
+    Raises:
+        PatternError: if the pattern cannot be used.
+    """
+
+    def __init__(self, pattern: str, full: bool = False) -> None:
+        self.start: Hashable = fullmatch(pattern) if full else search(pattern)
 
     def moves(self, node: Hashable) -> Sequence[Move]:
-        assert isinstance(node, regex.Term)
-        return (Move(text_fragment(regex.start_state(node), 1 << 16, quoted=False)),)
+        assert isinstance(node, Term)
+        return (Move(string_automaton(start_state(node), 1 << 16, quoted=False)),)
 
-    def loose(self, node: Hashable) -> bool:
+    def is_unconstrained(self, node: Hashable) -> bool:
         return False
 
-    def least(self, node: Hashable) -> int:
+    def min_length(self, node: Hashable) -> int:
         return 0
 
 
 def recognise(grammar: Grammar, text: bytes) -> bool:
-    """Whether the grammar, unrolled without bounds, has ``text``. Follows all ways at once, byte by byte."""
-    return _Recogniser(grammar).run(text)
+    """Whether ``text`` is in the language of ``grammar``. Follows all derivations in parallel, byte by byte."""
+    cursors = _expand(grammar, [(grammar.start, None)])
+    for byte in text:
+        ended, cursors = _read(cursors, byte)
+        cursors += _expand(grammar, ended)
+        if not cursors:
+            return False
+    return any(cursor.piece is None for cursor in cursors)
 
 
-class _Recogniser:
-    """Configurations are (node, stack) or (fragment, state, stack) or (bytes left, stack); a stack is a linked tuple."""
-
-    def __init__(self, grammar: Grammar) -> None:
-        self.grammar = grammar
-        self.tables: dict[int, dict[int, list[tuple[int, int]]]] = {}
-
-    def table(self, piece: Fragment) -> dict[int, list[tuple[int, int]]]:
-        found = self.tables.get(id(piece))
-        if found is None:
-            found = self.tables[id(piece)] = {}
-            for s, mark, d in zip(piece.src.tolist(), piece.label.tolist(), piece.dst.tolist(), strict=True):
-                found.setdefault(s, []).append((LABELS[mark], d))
-        return found
-
-    def run(self, text: bytes) -> bool:
-        now = self.close([(self.grammar.start, None)])
-        for byte in text:
-            found = []
-            for what, at, stack in now:
-                if isinstance(what, bytes):
-                    if what[at] == byte:
-                        found.append((what, at + 1, stack))
-                elif what is not None:
-                    found += [
-                        (what, d, stack) for mask, d in self.table(what).get(at, ()) if mask >> byte & 1
-                    ]
-            now = self.settle(found)
-            if not now:
-                return False
-        return any(what is None for what, _, _ in now)
-
-    def settle(self, found: Iterable[tuple]) -> list[tuple]:  # type: ignore[type-arg]
-        """Configurations between two bytes, from those just behind one."""
-        kept, nodes = [], []
-        for what, at, stack in found:
-            if isinstance(what, bytes):
-                ended, going = at == len(what), at < len(what)
-            else:
-                ended, going = at == what.states or at in what.ends, at < what.states
-            if going:
-                kept.append((what, at, stack))
-            if ended:
-                nodes.append(stack)
-        return kept + self.close([(stack[0], stack[1]) if stack else (None, None) for stack in nodes])
-
-    def close(self, nodes: list[tuple]) -> list[tuple]:  # type: ignore[type-arg]
-        kept: list[Any] = []
-        seen: set[Any] = set()
-        while nodes:
-            node, stack = nodes.pop()
-            if (node, stack) in seen:
-                continue
-            seen.add((node, stack))
-            if node is None:
-                kept.append((None, 0, None))
-                continue
-            for emit, call, goto in self.grammar.moves(node):
-                after = stack if goto is NEXT else (goto, stack)
-                after = after if call is None else (call, after)
-                if emit == b"":
-                    nodes.append((after[0], after[1]) if after else (None, None))
-                elif isinstance(emit, bytes):
-                    kept.append((emit, 0, after))
-                elif emit.shortest >= 0:
-                    kept.append((emit, 0, after))
-                    if 0 in emit.ends:
-                        nodes.append((after[0], after[1]) if after else (None, None))
-        return kept
+Stack = tuple[Hashable, Any] | None  # linked: the node to continue at, then the rest of the stack
 
 
-def shortest(grammar: Grammar, most: int = 20_000) -> dict[Hashable, float] | None:
-    """Bytes of the shortest text of each node that has one, whatever the block; that another has none is then proven. None where
-    more than ``most`` nodes would have to be looked at. (Knuth 1977, "A generalization of Dijkstra's algorithm".)"""
-    rules: dict[Hashable, list[tuple[Hashable, float, tuple[Hashable, ...]]]] = {}  # by what they wait for
-    cost: dict[Hashable, float] = {}
-    missing: list[tuple[Hashable, float, tuple[Hashable, ...]]] = []
-    todo, seen = [grammar.start], {grammar.start}
-    while todo:
-        if len(seen) > most:
-            return None
-        node = todo.pop()
-        for emit, call, goto in grammar.moves(node):
-            own = float(emit.shortest if isinstance(emit, Fragment) else len(emit))
-            if own < 0:
-                continue
-            needs = tuple(one for one in (call, goto) if one is not None)
-            missing.append((node, own, needs))
-            for one in needs:
-                if one not in seen:
-                    seen.add(one)
-                    todo.append(one)
-    for rule in missing:
-        for one in rule[2]:
-            rules.setdefault(one, []).append(rule)
-    numbers = itertools.count()
-    queue = [(own, next(numbers), node) for node, own, needs in missing if not needs]
-    heapq.heapify(queue)
-    while queue:
-        known, _, node = heapq.heappop(queue)
-        if node in cost:
+class _Cursor(NamedTuple):
+    """A position inside a piece, and the nodes that follow the piece. At the end of the text, ``piece`` is None."""
+
+    piece: bytes | ByteAutomaton | None
+    position: int
+    stack: Stack
+
+
+def _read(cursors: Iterable[_Cursor], byte: int) -> tuple[list[Stack], list[_Cursor]]:
+    """Read one byte: the stacks of the pieces that end with it, and the cursors inside pieces that continue."""
+    ended: list[Stack] = []
+    inside: list[_Cursor] = []
+    for piece, position, stack in cursors:
+        if isinstance(piece, bytes):
+            if piece[position] == byte:
+                if position + 1 < len(piece):
+                    inside.append(_Cursor(piece, position + 1, stack))
+                else:
+                    ended.append(stack)
+        elif piece is not None:
+            for mark, target in piece.edges_from.get(position, ()):
+                if LABELS[mark] >> byte & 1:
+                    if target < piece.num_states:
+                        inside.append(_Cursor(piece, target, stack))
+                    if target == piece.num_states or target in piece.ends:
+                        ended.append(stack)
+    return ended, inside
+
+
+def _expand(grammar: Grammar, stacks: list[Stack]) -> list[_Cursor]:
+    """The cursors at which the next byte can be read, following moves that emit nothing."""
+    cursors: list[_Cursor] = []
+    seen: set[Stack] = set()
+    while stacks:
+        stack = stacks.pop()
+        if stack in seen:
             continue
-        cost[node] = known
-        for target, own, needs in rules.get(node, ()):
-            if target not in cost and all(one in cost for one in needs):
-                heapq.heappush(queue, (own + sum(cost[one] for one in needs), next(numbers), target))
-    return cost
+        seen.add(stack)
+        if stack is None:
+            cursors.append(_Cursor(None, 0, None))
+            continue
+        node, rest = stack
+        for move in grammar.moves(node):
+            after: Stack = rest if move.goto is NEXT else (move.goto, rest)
+            after = after if move.call is None else (move.call, after)
+            length = move.min_length
+            if length >= 0 and move.emit:
+                cursors.append(_Cursor(move.emit, 0, after))
+            if length == 0:
+                stacks.append(after)
+    return cursors
+
+
+class _Rule(NamedTuple):
+    """A move as a rule: ``node`` has a text of ``length`` bytes more than the shortest texts of ``needs``."""
+
+    node: Hashable
+    length: float
+    needs: tuple[Hashable, ...]
+
+
+def shortest_lengths(grammar: Grammar, max_nodes: int = 20_000) -> dict[Hashable, float] | None:
+    """Bytes of the shortest text of each node that has one, for blocks of any size.
+
+    A node that is missing from the result has no text: that is a proof. Returns None if more than ``max_nodes`` nodes would
+    have to be visited. (Knuth 1977, "A generalization of Dijkstra's algorithm".)
+    """
+    rules = _rules(grammar, max_nodes)
+    if rules is None:
+        return None
+    waiting: dict[Hashable, list[_Rule]] = {}  # rules by the nodes that they need
+    for rule in rules:
+        for node in rule.needs:
+            waiting.setdefault(node, []).append(rule)
+    numbers: Iterator[int] = (
+        itertools.count()
+    )  # nodes cannot be compared; equal lengths in order of insertion
+    queue = [(rule.length, next(numbers), rule.node) for rule in rules if not rule.needs]
+    heapq.heapify(queue)
+    lengths: dict[Hashable, float] = {}
+    while queue:
+        length, _, node = heapq.heappop(queue)
+        if node in lengths:
+            continue
+        lengths[node] = length
+        for rule in waiting.get(node, ()):
+            if rule.node not in lengths and all(need in lengths for need in rule.needs):
+                total = rule.length + sum(lengths[need] for need in rule.needs)
+                heapq.heappush(queue, (total, next(numbers), rule.node))
+    return lengths
+
+
+def _rules(grammar: Grammar, max_nodes: int) -> list[_Rule] | None:
+    """The moves of all reachable nodes; None if there are more than ``max_nodes``."""
+    rules: list[_Rule] = []
+    pending, seen = [grammar.start], {grammar.start}
+    while pending:
+        if len(seen) > max_nodes:
+            return None
+        node = pending.pop()
+        for move in grammar.moves(node):
+            if move.min_length < 0:
+                continue
+            rule = _Rule(
+                node, float(move.min_length), tuple(n for n in (move.call, move.goto) if n is not None)
+            )
+            rules.append(rule)
+            for need in rule.needs:
+                if need not in seen:
+                    seen.add(need)
+                    pending.append(need)
+    return rules

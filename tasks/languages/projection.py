@@ -1,7 +1,16 @@
-"""Languages: which blocks are valid, as an automaton that a distribution can be conditioned on.
+"""Conditions a factorised distribution over bytes on a language.
 
-tongue = unroll(Regex("^a+b$"), cells=8)                           # automata.py
-found = project(tongue, Slots.whole(8), logits, tokens, known)     # the best block, and how sure each cell is
+    >>> from solver.tasks.languages.grammar import PatternGrammar
+    >>> from solver.tasks.languages.unroll import unroll
+    >>> unrolled, slots = unroll(PatternGrammar("^a+b$"), cells=4), Slots.single(4)
+    >>> tokens, known = np.array([97, 0, 0, 0]), np.array([True, False, False, False])
+    >>> logits = np.zeros((4, 257))
+    >>> logits[2, ord("b")] = 2.0
+    >>> projection = project(unrolled, slots, logits, tokens, known)
+    >>> bytes(projection.best[projection.best != BLANK].tolist())
+    b'aab'
+
+``best`` is one block of the language; marginals are confidences, and need not be consistent with each other.
 """
 
 from __future__ import annotations
@@ -17,38 +26,47 @@ from solver.kernels.lattice_fast import Lattice
 from solver.tasks.languages.unroll import Unrolled
 
 BLANK = 256  # the token of an unused cell
+BLANK_SYMBOL = 257  # its symbol in the lattice, where 256 is WHITE
+WHITE_BYTES = np.array([9, 10, 13, 32])
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """A factorised distribution conditioned on a language. best (L,): the likeliest block.  p (L, V): how likely each cell holds
-    each token, given that the block is in the language.  sample (L,): a draw, where one was asked for, or ``best``.
-    constraint_cost: minus the log-probability that a block is in the language, in nats: what validity costs.
-    columns: the tokens that the
-    columns of p stand for, where they are not all."""
+    """A factorised distribution conditioned on a language.
+
+    Attributes:
+        best: the likeliest block (L,).
+        marginals: the probability (L, V) of each token in each cell, given that the block is in the language.
+        sample: a block drawn from the conditioned distribution (L,), or ``best`` if no generator was given.
+        constraint_cost: minus the log-probability of the language, in nats.
+        columns: the tokens of the columns of ``marginals``; None if they are all tokens in order.
+    """
 
     best: NDArray[np.int64]
-    p: NDArray[np.float64]
+    marginals: NDArray[np.float64]
     sample: NDArray[np.int64]
     constraint_cost: float
     columns: NDArray[np.int64] | None = None
 
 
-def weights_of(
-    logits: NDArray[np.floating], tokens: NDArray[np.int64], known: NDArray[np.bool_]
+def byte_weights(
+    logits: NDArray[np.floating],
+    tokens: NDArray[np.int64],
+    known: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """Log-probabilities (L, 258) of bytes, WHITE and BLANK, from logits (L, 257) of bytes and BLANK; ``known`` cells (L,) hold
-    their tokens, and white space there may stand outside a string."""
+    """Log-probabilities (L, 258) of bytes, WHITE and BLANK from logits (L, 257) of bytes and BLANK.
+
+    The ``known`` cells (L,) hold their ``tokens`` with certainty; white space in them may be WHITE.
+    """
     weights = np.empty((len(tokens), 258))
     shifted = logits - logits.max(1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(1, keepdims=True))
-    weights[:, :256], weights[:, 256], weights[:, 257] = shifted[:, :256], -np.inf, shifted[:, 256]
+    weights[:, :256], weights[:, 256], weights[:, BLANK_SYMBOL] = shifted[:, :256], -np.inf, shifted[:, 256]
     weights[known] = -np.inf
-    at = np.flatnonzero(known)
-    held = tokens[at]
-    weights[at, np.where(held == BLANK, 257, held)] = 0.0
-    white = at[np.isin(held, (9, 10, 13, 32))]
-    weights[white, 256] = 0.0
+    cells = np.flatnonzero(known)
+    symbols = tokens[cells]
+    weights[cells, np.where(symbols == BLANK, BLANK_SYMBOL, symbols)] = 0.0
+    weights[cells[np.isin(symbols, WHITE_BYTES)], 256] = 0.0
     return weights
 
 
@@ -61,25 +79,45 @@ def project(
     rng: np.random.Generator | None = None,
     refused: Sequence[NDArray[np.int64]] = (),
 ) -> Projection | None:
-    """What is left of ``logits`` (L, 257) when the ``known`` cells hold their ``tokens`` (L,) and the block is in the language;
-    None where no block is. ``rng``: to draw a sample with.  refused: blocks (L,) that will not do: the best is another one."""
-    lattice = Lattice(unrolled.automaton, weights_of(logits, tokens, known), slots)
-    best, score = lattice.next_best(
-        {tuple(np.where(block == BLANK, 257, block).tolist()) for block in refused}, known
-    )
+    """Condition the cells' distributions on the language and on the known cells.
+
+    Args:
+        unrolled: the language.
+        slots: cells that may be BLANK.
+        logits: of bytes and BLANK (L, 257).
+        tokens: the tokens of the ``known`` cells (L,).
+        known: cells whose tokens are fixed (L,).
+        rng: draws a sample, if given.
+        refused: blocks (L,) that ``best`` must differ from.
+
+    Returns:
+        The projection, or None if no block of the language holds the known tokens.
+    """
+    lattice = Lattice(unrolled.automaton, byte_weights(logits, tokens, known), slots)
+    excluded = {tuple(np.where(block == BLANK, BLANK_SYMBOL, block).tolist()) for block in refused}
+    best, score = lattice.next_best(excluded, known)
     if score == -np.inf:
         return None
-    p = lattice.marginals()
-    p[:, 256] = p[:, 257]  # a symbol for white space has no say: what is known is written below
-    p = p[:, :257]
-    p[known] = 0.0
-    p[known, tokens[known]] = 1.0
+    marginals = lattice.marginals()
+    marginals[:, 256] = marginals[
+        :, BLANK_SYMBOL
+    ]  # WHITE occurs in known cells only, which are written below
+    marginals = marginals[:, :257]
+    marginals[known] = 0.0
+    marginals[known, tokens[known]] = 1.0
     sample = best if rng is None else lattice.sample(rng)
-    best, sample = (np.where(known, tokens, np.where(path == 257, BLANK, path)) for path in (best, sample))
-    return Projection(best, p, sample, max(0.0, -lattice.partition))
+    best, sample = (
+        np.where(known, tokens, np.where(path == BLANK_SYMBOL, BLANK, path)) for path in (best, sample)
+    )
+    return Projection(best, marginals, sample, max(0.0, -lattice.partition))
 
 
-def possible(unrolled: Unrolled, slots: Slots, tokens: NDArray[np.int64], known: NDArray[np.bool_]) -> bool:
+def is_possible(
+    unrolled: Unrolled,
+    slots: Slots,
+    tokens: NDArray[np.int64],
+    known: NDArray[np.bool_],
+) -> bool:
     """Whether any block of the language holds ``tokens`` in the ``known`` cells."""
-    flat = np.zeros((len(tokens), 257))
-    return Lattice(unrolled.automaton, weights_of(flat, tokens, known), slots).best()[1] > -np.inf
+    weights = byte_weights(np.zeros((len(tokens), 257)), tokens, known)
+    return Lattice(unrolled.automaton, weights, slots).best()[1] > -np.inf

@@ -1,12 +1,16 @@
-"""A byte language over a tokenizer's tokens.
+"""A byte language read with a tokenizer's tokens, and the projection onto it.
 
-    words = Words.of(token_bytes)                              # once a tokenizer: the bytes of every token, b"" for special ones
-    lifted = lift(unrolled, words, tokens)                     # the automaton over these tokens
-    found = project(unrolled, words, slots, logits, tokens, known, ends)
+    >>> from solver.tasks.languages.grammar import PatternGrammar
+    >>> from solver.tasks.languages.unroll import unroll
+    >>> vocabulary = TokenBytes((b"a", b"b", b"ab", b""))          # the last token ends a text
+    >>> unrolled, slots = unroll(PatternGrammar("^(ab)+$"), cells=12), Slots.single(3)
+    >>> logits, tokens = np.array([[0, 0, 1, 0]] * 3, np.float32), np.zeros(3, np.int64)
+    >>> project_tokens(unrolled, vocabulary, slots, logits, tokens, np.zeros(3, bool), ends=[3]).best.tolist()
+    [2, 2, 2]
 
-The automaton reads tokens where it read bytes. Not all of a large vocabulary takes part at once: the likeliest of every cell, all
-single bytes, and whatever spells what the language forces; when no block is found so, everything does, before any verdict is
-given. A text has several spellings in tokens; the best block is the best spelling.
+Only part of a large vocabulary is used at first: the likeliest tokens of every cell, all single bytes, and the tokens that
+spell what the language forces. If no block results, all tokens are used before the answer is None. A text can have several
+spellings in tokens; the best block is the best spelling.
 """
 
 from __future__ import annotations
@@ -22,111 +26,49 @@ from numpy.typing import NDArray
 from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.kernels.trie import Trie, walk
+from solver.tasks.languages.assemble import build_automaton
 from solver.tasks.languages.byte_automaton import Ints
 from solver.tasks.languages.projection import Projection
-from solver.tasks.languages.unroll import Unrolled, in_order
+from solver.tasks.languages.unroll import Unrolled
 
-LIKELIEST = 32  # tokens of every cell that take part
-FORCED = 64  # tokens from one state, up to which it counts as forced
+LIKELIEST = 32  # tokens per cell that are used at first
+FORCED = 64  # a state that fewer tokens leave counts as forced
 Tokens = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Words:
-    """The bytes of every token of a vocabulary; b"" for those that are no text."""
+class TokenBytes:
+    """The bytes of every token of a vocabulary; b"" for special tokens."""
 
     texts: tuple[bytes, ...]
 
-    @staticmethod
-    def of(texts: Sequence[bytes]) -> Words:
-        return Words(tuple(texts))
-
     @cached_property
     def trie(self) -> Trie:
-        return Trie.of(list(self.texts))
+        """A trie of the whole vocabulary."""
+        return Trie.build(list(self.texts))
 
     @cached_property
-    def bytes(self) -> Tokens:
+    def single_bytes(self) -> Tokens:
         """The tokens that are one byte."""
         return np.array([token for token, text in enumerate(self.texts) if len(text) == 1], np.int64)
 
     @cached_property
-    def forced(self) -> WeakKeyDictionary[Automaton, Tokens]:
-        """Tokens that spell what an automaton forces, by automaton."""
+    def _forced(self) -> WeakKeyDictionary[Automaton, Tokens]:
         return WeakKeyDictionary()
 
     def forced_by(self, automaton: Automaton) -> Tokens:
-        """The tokens that lead from states from which few do: they spell names, constants, punctuation."""
-        found = self.forced.get(automaton)
-        if found is None:
+        """The tokens that leave states which few tokens leave: they spell names, constants and punctuation."""
+        tokens = self._forced.get(automaton)
+        if tokens is None:
             triples, _ = walk(automaton, self.trie, FORCED)
-            few = np.bincount(triples[:, 0], minlength=automaton.states) < FORCED
-            found = self.forced[automaton] = np.unique(triples[few[triples[:, 0]], 1]).astype(np.int64)
-        return found
+            few = np.bincount(triples[:, 0], minlength=automaton.num_states) < FORCED
+            tokens = self._forced[automaton] = np.unique(triples[few[triples[:, 0]], 1]).astype(np.int64)
+        return tokens
 
 
-@dataclass(frozen=True, eq=False)
-class Lifted:
-    """An automaton whose symbols are columns: ``tokens`` (U,), then those that are ``pinned`` (K,), then BLANK."""
-
-    automaton: Automaton
-    tokens: Tokens
-    pinned: Tokens
-
-
-def lift(unrolled: Unrolled, words: Words, tokens: Tokens, pinned: Tokens, cells: int) -> Lifted:
-    """The automaton over ``tokens`` (U,) and, in cells that are pinned, over ``pinned`` (K,), which may hold white space
-    outside of strings."""
-    automaton = unrolled.automaton
-    free, _ = walk(automaton, Trie.of([words.texts[token] for token in tokens]))
-    held, _ = walk(automaton, Trie.of([words.texts[token] for token in pinned]), white=True)
-    triples = np.concatenate([free, held + np.array([0, len(tokens), 0], np.int32)])
-    order = np.lexsort((triples[:, 1], triples[:, 2], triples[:, 0]))
-    triples = triples[order]
-    if len(triples):
-        fresh = np.flatnonzero((np.diff(triples[:, [0, 2]], axis=0) != 0).any(1)) + 1
-        groups = np.split(triples[:, 1], fresh)
-        heads = triples[np.concatenate([[0], fresh])]
-    else:
-        groups, heads = [], np.zeros((0, 3), np.int32)
-    numbers: dict[bytes, int] = {}
-    members: list[Ints] = []
-    label = np.empty(len(groups), np.int32)
-    for at, group in enumerate(groups):
-        key = group.tobytes()
-        if key not in numbers:
-            numbers[key] = len(members)
-            members.append(group.astype(np.int32))
-        label[at] = numbers[key]
-    edges = (heads[:, 0], label, heads[:, 2])
-    found = in_order(
-        edges,
-        (automaton.skip_src, automaton.skip_dst),
-        automaton.accept,
-        members or [np.zeros(0, np.int32)],
-        0,
-        cells,
-    )
-    return Lifted(found, tokens, pinned)
-
-
-def candidates(
-    logits: NDArray[np.float32], known: NDArray[np.bool_], words: Words, forced: Tokens, many: int
-) -> Tokens:
-    """The tokens that take part: the ``many`` likeliest of every open cell, all single bytes, and the ``forced`` ones."""
-    some = logits[~known]
-    best = (
-        np.argpartition(some, -many, 1)[:, -many:].ravel()
-        if len(some) and many < logits.shape[1]
-        else np.arange(logits.shape[1])
-    )
-    chosen = np.unique(np.concatenate([best, words.bytes, forced]))
-    return chosen[[bool(words.texts[token]) for token in chosen]]
-
-
-def project(
+def project_tokens(
     unrolled: Unrolled,
-    words: Words,
+    vocabulary: TokenBytes,
     slots: Slots,
     logits: NDArray[np.float32],
     tokens: Tokens,
@@ -135,71 +77,175 @@ def project(
     rng: np.random.Generator | None = None,
     likeliest: int = LIKELIEST,
 ) -> Projection | None:
-    """What is left of ``logits`` (L, V) when the ``known`` cells hold their ``tokens`` (L,) and the block is in the language;
-    None where no block is. ``ends``: tokens that stand behind the text, the likeliest of which fills a cell."""
+    """Condition the cells' distributions over tokens on a byte language and on the known cells.
+
+    Args:
+        unrolled: the language, over bytes.
+        vocabulary: the bytes of the tokens.
+        slots: cells that may hold an end token.
+        logits: (L, V).
+        tokens: the tokens of the ``known`` cells (L,).
+        known: cells whose tokens are fixed (L,).
+        ends: tokens that may follow the text; the likeliest fills a cell.
+        rng: draws a sample, if given.
+        likeliest: number of tokens per cell that are used at first.
+
+    Returns:
+        The projection, or None if no block of the language holds the known tokens.
+    """
     pinned = np.unique(tokens[known])
-    for many in (likeliest, logits.shape[1]):
-        taking_part = candidates(logits, known, words, words.forced_by(unrolled.automaton), many)
-        lifted = lift(unrolled, words, taking_part, pinned, len(tokens))
-        found = project_lifted(lifted, slots, logits, tokens, known, ends, rng)
-        if found is not None:
-            return found
+    for count in (likeliest, logits.shape[1]):
+        usable = usable_tokens(logits[~known], vocabulary, vocabulary.forced_by(unrolled.automaton), count)
+        automaton = TokenAutomaton.build(unrolled, vocabulary, usable, pinned, len(tokens))
+        projection = automaton.project(slots, logits, tokens, known, ends, rng)
+        if projection is not None:
+            return projection
     return None
 
 
-def project_lifted(
-    lifted: Lifted,
-    slots: Slots,
+def usable_tokens(
     logits: NDArray[np.float32],
-    tokens: Tokens,
-    known: NDArray[np.bool_],
-    ends: Sequence[int],
-    rng: np.random.Generator | None,
-) -> Projection | None:
-    """:func:`project` on an automaton that is there."""
-    free, pinned = lifted.tokens, lifted.pinned
-    cells, last = len(tokens), len(free) + len(pinned)
-    end = np.array(list(ends), np.int64)
-    whole = normalizer(logits)
-    weights = np.full((cells, last + 1), -np.inf)
-    weights[:, : len(free)] = logits[:, free] - whole
-    filler = end[logits[:, end].argmax(1)] if len(end) else np.zeros(cells, np.int64)
-    weights[:, last] = logits[:, end].max(1) - whole[:, 0] if len(end) else -np.inf
-    weights[known] = -np.inf
-    at = np.flatnonzero(known)
-    behind = np.isin(tokens[at], end)
-    weights[at[behind], last] = 0.0
-    weights[at[~behind], len(free) + np.searchsorted(pinned, tokens[at[~behind]])] = 0.0
-    lattice = Lattice(lifted.automaton, weights, slots)
-    best, score = lattice.best()
-    if score == -np.inf:
-        return None
-    columns = np.concatenate([free, pinned])
+    vocabulary: TokenBytes,
+    forced: Tokens,
+    count: int,
+) -> Tokens:
+    """The ``count`` likeliest tokens by ``logits`` (N, V) of N open cells, all single bytes, and the ``forced`` tokens."""
+    if len(logits) and count < logits.shape[1]:
+        likeliest = np.argpartition(logits, -count, 1)[:, -count:].ravel()
+    else:
+        likeliest = np.arange(logits.shape[1])
+    tokens = np.unique(np.concatenate([likeliest, vocabulary.single_bytes, forced]))
+    return tokens[[bool(vocabulary.texts[token]) for token in tokens]]
 
-    def named(path: Tokens) -> Tokens:
-        return np.where(known, tokens, np.where(path == last, filler, columns[np.minimum(path, last - 1)]))
 
-    sample = best if rng is None else lattice.sample(rng)
-    p, every = by_token(lattice.marginals(), columns, filler, end)
-    return Projection(named(best), p, named(sample), max(0.0, -lattice.partition), every)
+@dataclass(frozen=True, eq=False)
+class TokenAutomaton:
+    """An automaton over tokens.
+
+    Attributes:
+        automaton: its symbols are columns: those of ``usable``, then those of ``pinned``, then BLANK.
+        usable: tokens that open cells may hold (U,).
+        pinned: tokens of known cells (K,), which may read white space outside strings.
+    """
+
+    automaton: Automaton
+    usable: Tokens
+    pinned: Tokens
+
+    @classmethod
+    def build(
+        cls,
+        unrolled: Unrolled,
+        vocabulary: TokenBytes,
+        usable: Tokens,
+        pinned: Tokens,
+        cells: int,
+    ) -> TokenAutomaton:
+        """Read the byte automaton of ``unrolled`` with whole tokens, for blocks of at most ``cells`` tokens."""
+        automaton = unrolled.automaton
+        open_edges, _ = walk(automaton, Trie.build([vocabulary.texts[token] for token in usable]))
+        pinned_trie = Trie.build([vocabulary.texts[token] for token in pinned])
+        pinned_edges, _ = walk(automaton, pinned_trie, white=True)
+        triples = np.concatenate([open_edges, pinned_edges + np.array([0, len(usable), 0], np.int32)])
+
+        # Tokens with the same source and target share an edge; equal sets of tokens share a label.
+        triples = triples[np.lexsort((triples[:, 1], triples[:, 2], triples[:, 0]))]
+        is_first = np.ones(len(triples), bool)
+        is_first[1:] = (np.diff(triples[:, [0, 2]], axis=0) != 0).any(1)
+        firsts = np.flatnonzero(is_first)
+        groups = np.split(triples[:, 1], firsts[1:]) if len(triples) else []
+        numbers: dict[bytes, int] = {}
+        members: list[Ints] = []
+        labels = np.empty(len(groups), np.int32)
+        for index, group in enumerate(groups):
+            key = group.tobytes()
+            if key not in numbers:
+                numbers[key] = len(members)
+                members.append(group.astype(np.int32))
+            labels[index] = numbers[key]
+        over_tokens = build_automaton(
+            (triples[firsts, 0], labels, triples[firsts, 2]),
+            (automaton.skip_src, automaton.skip_dst),
+            automaton.accept,
+            members or [np.zeros(0, np.int32)],
+            0,
+            cells,
+        )
+        return cls(over_tokens, usable, pinned)
+
+    def project(
+        self,
+        slots: Slots,
+        logits: NDArray[np.float32],
+        tokens: Tokens,
+        known: NDArray[np.bool_],
+        ends: Sequence[int],
+        rng: np.random.Generator | None,
+    ) -> Projection | None:
+        """See :func:`project_tokens`; only the tokens of this automaton are used."""
+        columns = np.concatenate([self.usable, self.pinned])
+        blank, end_tokens = len(columns), np.array(list(ends), np.int64)
+        weights, filler = self.weights(logits, tokens, known, end_tokens)
+        lattice = Lattice(self.automaton, weights, slots)
+        best, score = lattice.best()
+        if score == -np.inf:
+            return None
+        sample = best if rng is None else lattice.sample(rng)
+        best, sample = (
+            np.where(known, tokens, np.where(path == blank, filler, columns[np.minimum(path, blank - 1)]))
+            for path in (best, sample)
+        )
+        marginals, used = merge_columns(lattice.marginals(), columns, filler, end_tokens)
+        return Projection(best, marginals, sample, max(0.0, -lattice.partition), used)
+
+    def weights(
+        self,
+        logits: NDArray[np.float32],
+        tokens: Tokens,
+        known: NDArray[np.bool_],
+        ends: Tokens,
+    ) -> tuple[NDArray[np.float64], Tokens]:
+        """Log-probabilities (L, U + K + 1) of the columns, and the end token (L,) that BLANK is in each cell."""
+        num_usable, blank = len(self.usable), len(self.usable) + len(self.pinned)
+        log_total = normalizer(logits)
+        weights = np.full((len(tokens), blank + 1), -np.inf)
+        weights[:, :num_usable] = logits[:, self.usable] - log_total
+        filler = np.zeros(len(tokens), np.int64)
+        if len(ends):
+            filler = ends[logits[:, ends].argmax(1)]
+            weights[:, blank] = logits[:, ends].max(1) - log_total[:, 0]
+        # A known cell holds its token with certainty: BLANK if it is an end token, else a pinned column.
+        weights[known] = -np.inf
+        cells = np.flatnonzero(known)
+        is_end = np.isin(tokens[cells], ends)
+        weights[cells[is_end], blank] = 0.0
+        inside = cells[~is_end]
+        weights[inside, num_usable + np.searchsorted(self.pinned, tokens[inside])] = 0.0
+        return weights, filler
 
 
 def normalizer(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """log-sum-exp of every cell (L, 1), without a second (L, V) array of doubles."""
+    """log-sum-exp of every cell (L, 1), row by row: no second (L, V) array of doubles is made."""
     high = logits.max(1, keepdims=True)
-    found: NDArray[np.float64] = high + np.log(
-        [[np.exp(row - top).sum(dtype=np.float64)] for row, top in zip(logits, high, strict=True)]
-    )
-    return found
+    sums = [[np.exp(row - top).sum(dtype=np.float64)] for row, top in zip(logits, high, strict=True)]
+    log_total: NDArray[np.float64] = high + np.log(sums)
+    return log_total
 
 
-def by_token(
-    p: NDArray[np.float64], columns: Tokens, filler: Tokens, end: Tokens
+def merge_columns(
+    marginals: NDArray[np.float64],
+    columns: Tokens,
+    filler: Tokens,
+    ends: Tokens,
 ) -> tuple[NDArray[np.float64], Tokens]:
-    """Marginals (L, K) of columns as marginals of tokens: a token that is both free and pinned has one column then."""
-    every = np.unique(np.concatenate([columns, end]))
-    found = np.zeros((len(p), len(every)))
-    place = np.searchsorted(every, columns)
-    np.add.at(found.T, place, p[:, : len(columns)].T)
-    found[np.arange(len(p)), np.searchsorted(every, filler).clip(max=len(every) - 1)] += p[:, -1]
-    return found, every
+    """Marginals by token, from marginals by column: a token that is both usable and pinned has two columns.
+
+    The last column of ``marginals`` is BLANK, which is the token ``filler`` (L,). Returns marginals (L, M) and the M tokens.
+    """
+    tokens = np.unique(np.concatenate([columns, ends]))
+    merged = np.zeros((len(marginals), len(tokens)))
+    np.add.at(merged.T, np.searchsorted(tokens, columns), marginals[:, : len(columns)].T)
+    merged[np.arange(len(merged)), np.searchsorted(tokens, filler).clip(max=len(tokens) - 1)] += marginals[
+        :, -1
+    ]
+    return merged, tokens
