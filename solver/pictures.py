@@ -270,8 +270,7 @@ def watch(denoiser: str) -> Figure:
     from solver.tasks.sudoku import layout, text
     from solver.tasks.sudoku.task import Sudoku, SudokuTask
 
-    task = SudokuTask(layout.standard(9))
-    model = load(denoiser, task)
+    task, model = SudokuTask(layout.standard(9)), load(denoiser, "sudoku", 9)
     puzzles = [
         p
         for p in text.read_file(Path(text.__file__).parent / "puzzles.txt")

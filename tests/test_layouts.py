@@ -21,7 +21,8 @@ from solver.models.json_network import JsonConfig, JsonNetwork
 from solver.models.protocol import Stateless
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import FillError, SchemaError
-from solver.tasks.json_schema.grammar import SchemaGrammar, merge_orders
+from solver.tasks.json_schema.grammar import SchemaGrammar
+from solver.tasks.json_schema.objects import merge_orders
 from solver.tasks.json_schema.serialize import serialize
 from solver.tasks.json_schema.source_map import duplicate_items
 from solver.tasks.json_schema.task import BLAME, JsonProblem, JsonTask

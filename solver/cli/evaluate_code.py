@@ -49,7 +49,8 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
         network, baseline = code_arms.networks(chosen.get("compact"), chosen.get("ar"))
     except ValueError as error:  # CheckpointError
         raise UsageError(str(error)) from error
-    random = controls.random(Vocabulary.load().size)
+    v = Vocabulary.load()
+    random = controls.random(v.size, blank=v.blank)
     names = list(code_arms.arms(network, baseline, ()))
     wanted = arguments.arms.split(";") if arguments.arms else names
     if unknown := set(wanted) - set(names):

@@ -50,20 +50,30 @@ MOST_ALTERNATIVES = 40  # of a oneOf; beyond, the validator decides
 
 
 @dataclass(frozen=True, eq=False)
-class Members:
-    """Which subschema each member of an object must satisfy: by name, by pattern, and the others."""
+class MemberSchemas:
+    """The subschemas that the members of an object must satisfy: by name, by pattern, and ``rest`` for all others."""
 
     named: Mapping[str, int]
     patterns: tuple[tuple[regex.Term, int], ...]
-    others: int | None
+    rest: int | None
+
+    def demand(self, numbers: Sequence[int]) -> tuple[int, ...]:
+        """The subschemas of a member that ``named`` and ``patterns`` give these."""
+        return tuple(numbers) or (() if self.rest is None else (self.rest,))
 
 
 @dataclass(frozen=True, eq=False)
-class Items:
-    """Which subschema each item must satisfy: the first ones, and the others."""
+class ItemSchemas:
+    """The subschemas that the items of an array must satisfy: one for each of the first, and ``rest`` for all others."""
 
     first: tuple[int, ...]
-    others: int | None
+    rest: int | None
+
+    def demand(self, index: int) -> tuple[int, ...]:
+        """The subschemas of the item ``index``."""
+        if index < len(self.first):
+            return (self.first[index],)
+        return () if self.rest is None else (self.rest,)
 
 
 def draft_of(schema: Any, default: int = 2020, known: Mapping[str, Any] = MappingProxyType({})) -> int:
@@ -213,12 +223,12 @@ class Compiler:
             found.append(and_([kinds(["number"]), leaf("among", frozenset(amounts))]))
         for value in values:
             if isinstance(value, list):
-                items = Items(tuple(self.constant(item) for item in value), None)
+                items = ItemSchemas(tuple(self.constant(item) for item in value), None)
                 length = leaf("length", len(value), len(value), 0)
                 found.append(and_([kinds(["array"]), leaf("items", items), length]))
             elif isinstance(value, dict):
                 named = {name: self.constant(item) for name, item in value.items()}
-                members = leaf("members", Members(named, (), self.place(False, self._resolver)))
+                members = leaf("members", MemberSchemas(named, (), self.place(False, self._resolver)))
                 found.append(and_([kinds(["object"]), members, *(leaf("required", name) for name in value)]))
         return or_(found)
 
@@ -328,7 +338,7 @@ class Compiler:
         if len(named_by) < len(schema.get("patternProperties", {})):
             others = None
         if named or named_by or others is not None:
-            found.append(leaf("members", Members(named, tuple(named_by), others)))
+            found.append(leaf("members", MemberSchemas(named, tuple(named_by), others)))
         found += [leaf("required", name) for name in as_list(schema.get("required", ()))]
         least, most = schema.get("minProperties", 0), schema.get("maxProperties")
         if least or most is not None:
@@ -374,7 +384,9 @@ class Compiler:
             rest = items
         if first or rest is not None:
             places = tuple(self.place(sub, resolver) for sub in first)
-            found.append(leaf("items", Items(places, None if rest is None else self.place(rest, resolver))))
+            found.append(
+                leaf("items", ItemSchemas(places, None if rest is None else self.place(rest, resolver)))
+            )
         least, most = schema.get("minItems", 0), schema.get("maxItems")
         if least or most is not None:
             found.append(leaf("length", int(least), None if most is None else int(most), 0))

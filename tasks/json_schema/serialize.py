@@ -1,103 +1,108 @@
-"""The canonical spelling of a value under a schema: members in the schema's order, no white space.
+"""Canonical text of a value under a schema: members in the schema's order, no white space.
 
-spell(Values(Compiler(schema), 256), {"b": 1, "a": 2})       # b'{"a":2,"b":1}', or None where the language has no such value
+>>> from solver.tasks.json_schema.compiler import Compiler
+>>> grammar = SchemaGrammar(Compiler({"properties": {"b": True, "a": {"type": "integer"}}}), max_bytes=256)
+>>> serialize(grammar, {"a": 2, "b": 1})
+b'{"b":1,"a":2}'
+>>> serialize(grammar, {"a": "2"}) is None
+True
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from solver.tasks.json_schema.formula import NO, Formula, leaves, of_kind, rewrite
-from solver.tasks.json_schema.grammar import SchemaGrammar, close_leaf, item_subs
+from solver.tasks.json_schema.grammar import SchemaGrammar
+from solver.tasks.json_schema.nodes import ObjectPlan
 from solver.tasks.json_schema.numbers import number_fragment
+from solver.tasks.json_schema.residual import Demand, close_leaf, item_demand, value_choices
+from solver.tasks.json_schema.strings import json_string, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton
 
 
-def accepts_bytes(piece: ByteAutomaton, text: bytes) -> bool:
-    """Whether the whole text leads through the fragment."""
-    now = {0}
+def accepts_bytes(automaton: ByteAutomaton, text: bytes) -> bool:
+    """Whether the whole text leads through the automaton."""
+    states = {0}
     for byte in text:
-        follows = (
-            d
-            for s, mark, d in zip(piece.src, piece.label, piece.dst, strict=True)
-            if s in now and LABELS[mark] >> byte & 1
-        )
-        now = set(follows)
-    return piece.num_states in now or bool(now & set(piece.ends))
+        edges = zip(automaton.src, automaton.label, automaton.dst, strict=True)
+        states = {target for source, label, target in edges if source in states and LABELS[label] >> byte & 1}
+    return automaton.num_states in states or not states.isdisjoint(automaton.ends)
 
 
-def serialize(values: SchemaGrammar, value: Any) -> bytes | None:
-    """``value`` as the grammar spells it, or None where it is not in the language."""
-    start = values.start
-    assert isinstance(start, tuple)
-    return _value(values, start[1], value)
+def serialize(grammar: SchemaGrammar, value: Any) -> bytes | None:
+    """Write ``value`` as the grammar does, or return None if it is not in the language."""
+    return _write_value(grammar, grammar.root, value)
 
 
-def _value(values: SchemaGrammar, formula: Formula, value: Any) -> bytes | None:
-    if value is None or isinstance(value, bool):
-        text = json.dumps(value)
-        return text.encode() if of_kind(formula, text) is not NO else None
-    if isinstance(value, (int, float)):
-        text = json.dumps(value)
-        left = of_kind(formula, "number")
-        return (
-            text.encode()
-            if left is not NO and accepts_bytes(number_fragment(left, values.most), text.encode())
-            else None
-        )
-    if isinstance(value, str):
-        left = of_kind(formula, "string")
-        if left is NO or not regex.matches(values.text(left), value):
-            return None
-        return json.dumps(value, ensure_ascii=False).encode()
-    if isinstance(value, list):
-        left = of_kind(formula, "array")
-        return None if left is NO else _array(values, left, value)
-    left = of_kind(formula, "object")
-    return None if left is NO else _object(values, left, value)
+def _write_value(grammar: SchemaGrammar, formula: Formula, value: Any) -> bytes | None:
+    match value:
+        case None | bool():
+            text = json.dumps(value)
+            return text.encode() if of_kind(formula, text) is not NO else None
+        case int() | float():
+            part, number = of_kind(formula, "number"), json.dumps(value).encode()
+            if part is NO or not accepts_bytes(number_fragment(part, grammar.max_bytes), number):
+                return None
+            return number
+        case str():
+            part = of_kind(formula, "string")
+            if part is NO or not regex.matches(string_term(part, grammar.max_bytes), value):
+                return None
+            return json_string(value)
+        case list():
+            part = of_kind(formula, "array")
+            return None if part is NO else _write_array(grammar, part, value)
+    part = of_kind(formula, "object")
+    return None if part is NO else _write_object(grammar, part, value)
 
 
-def _array(values: SchemaGrammar, left: Formula, items: list[Any]) -> bytes | None:
+def _write_array(grammar: SchemaGrammar, formula: Formula, items: list[Any]) -> bytes | None:
     texts = []
-    for at, item in enumerate(items):
-        number = at
-        for choice, after in values.choices(left, lambda f, number=number: item_subs(f, number)):  # type: ignore[misc]
-            text = _value(values, choice, item)
-            if text is not None:
-                texts.append(text)
-                left = after
-                break
-        else:
+    for index, item in enumerate(items):
+        written = _write_element(grammar, formula, item, lambda leaf: item_demand(leaf, index))  # noqa: B023
+        if written is None:
             return None
-    return b"[" + b",".join(texts) + b"]" if rewrite(left, close_leaf) is not NO else None
+        text, formula = written
+        texts.append(text)
+    return b"[" + b",".join(texts) + b"]" if rewrite(formula, close_leaf) is not NO else None
 
 
-def _object(values: SchemaGrammar, left: Formula, members: dict[str, Any]) -> bytes | None:
-    plan = values.plan(left)
-    rank = {name: at for at, name in enumerate(plan.names)}
+def _write_object(grammar: SchemaGrammar, formula: Formula, members: dict[str, Any]) -> bytes | None:
+    plan = grammar.members.plan(formula)
+    rank = {name: index for index, name in enumerate(plan.names)}
     texts = []
     for name in sorted(members, key=lambda name: rank.get(name, len(rank))):
-        left, subs = _subs(values, plan, left, name)
-        if subs is None:
+        formula, demands = _member_demands(grammar, plan, formula, name)
+        if demands is None:
             return None
-        for choice, after in values.choices(left, lambda f: subs.get(f, ())):  # noqa: B023
-            text = _value(values, choice, members[name])
-            if text is not None:
-                texts.append(json.dumps(name, ensure_ascii=False).encode() + b":" + text)
-                left = after
-                break
-        else:
+        written = _write_element(grammar, formula, members[name], lambda leaf: demands.get(leaf, ()))  # noqa: B023
+        if written is None:
             return None
-    return b"{" + b",".join(texts) + b"}" if rewrite(left, close_leaf) is not NO else None
+        text, formula = written
+        texts.append(json_string(name) + b":" + text)
+    return b"{" + b",".join(texts) + b"}" if rewrite(formula, close_leaf) is not NO else None
 
 
-def _subs(
-    values: SchemaGrammar, plan: Any, left: Formula, name: str
-) -> tuple[Formula, dict[Formula, Hashable] | None]:
+def _write_element(
+    grammar: SchemaGrammar, formula: Formula, value: Any, demand_of: Callable[[Formula], Demand]
+) -> tuple[bytes, Formula] | None:
+    """Write an item or a member's value, and return it with the residual formula of its array or object."""
+    for condition, after in value_choices(grammar.compiler, formula, demand_of):
+        text = _write_value(grammar, condition, value)
+        if text is not None:
+            return text, after
+    return None
+
+
+def _member_demands(
+    grammar: SchemaGrammar, plan: ObjectPlan, formula: Formula, name: str
+) -> tuple[Formula, Mapping[Formula, Demand] | None]:
+    """The formula, and what its leaves demand of the member; None if there may be none of that name."""
     if name in plan.names:
-        return left, {f: values.member_subs(f, name) for f in leaves(left)}
-    left, classes = values.classes(plan, left)
-    return left, next((dict(subs) for term, subs in classes if regex.matches(term, name)), None)
+        return formula, {leaf: grammar.members.demand(leaf, name) for leaf in leaves(formula)}
+    formula, classes = grammar.members.name_classes(plan, formula)
+    return formula, next((dict(demands) for term, demands in classes if regex.matches(term, name)), None)

@@ -93,10 +93,10 @@ class JsonProblem:
             values, unrolled = fit_template(compiler, parts, cells)
             escaped = any(b"\\" in part for part in parts if isinstance(part, bytes))
             if (
-                escaped or values.reordered
+                escaped or values.has_order
             ):  # the grammar spells names in one way and writes them in one order
                 unrolled = replace(unrolled, complete=False)
-        if values.narrow:
+        if values.is_narrow:
             unrolled = replace(unrolled, complete=False)
         form = JsonProblem(schema, text, parts, tuple(checks), formats, compiler, unrolled, validator)
         if (
@@ -114,7 +114,7 @@ class JsonProblem:
         """Why no text of the language is so short: there is none, or only longer ones."""
         values = SchemaGrammar(self.compiler, 1 << 14)
         costs = grammar.shortest_lengths(values)
-        if costs is not None and values.start not in costs and not values.narrow:
+        if costs is not None and values.start not in costs and not values.is_narrow:
             return UnsatisfiableSchema()
         return CanvasTooSmall(
             max(self.cells + 1, int(costs.get(values.start, 0)) if costs else 0), self.cells
