@@ -38,13 +38,13 @@ import numpy as np
 import torch
 
 import solver
-from solver.api.edit import denoiser_for as code_denoiser
-from solver.api.fill import denoiser_for as json_denoiser
 from solver.loop.engine import solve
 from solver.loop.trace import Budget, Outcome
 from solver.models.registry import load
 from solver.tasks.code_edit.corruptions import corrupt
 from solver.tasks.code_edit.holes import cuts, dependent
+from solver.tasks.code_edit.task import CodeTask
+from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.sudoku import layout
 from solver.tasks.sudoku.data import to_grid
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
@@ -66,7 +66,7 @@ def model(kind: str) -> Any:
         return tiny_models.gemma(canvas=48)
     if kind in TINY:
         return tiny_models.remote_model(kind)
-    return json_denoiser("compact")[0] if kind == "json" else code_denoiser("compact")
+    return load("compact", JsonTask() if kind == "json" else CodeTask())
 
 
 def sudoku(cases: list[Case]) -> Iterator[Result]:
@@ -75,7 +75,7 @@ def sudoku(cases: list[Case]) -> Iterator[Result]:
     for denoiser in ("compact", "random"):
         some = [case for case in cases if case["denoiser"] == denoiser]
         problems = [Sudoku(grid) for grid in to_grid([case["puzzle"] for case in some])]
-        loaded, budget = load(denoiser, task.name, task.vocab), Budget(forwards=cases[0]["forwards"])
+        loaded, budget = load(denoiser, task), Budget(forwards=cases[0]["forwards"])
         for at, event in solve(task, problems, loaded, None, budget, [one["seed"] for one in some], batch=32):
             if isinstance(event, Outcome):
                 text = task.decode(problems[at], event.tokens)

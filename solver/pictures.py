@@ -270,7 +270,8 @@ def watch(denoiser: str) -> Figure:
     from solver.tasks.sudoku import layout, text
     from solver.tasks.sudoku.task import Sudoku, SudokuTask
 
-    task, model = SudokuTask(layout.standard(9)), load(denoiser, "sudoku", 9)
+    task = SudokuTask(layout.standard(9))
+    model = load(denoiser, task)
     puzzles = [
         p
         for p in text.read_file(Path(text.__file__).parent / "puzzles.txt")

@@ -12,6 +12,14 @@ from solver.models import checkpoint
 from solver.models.kinds import KINDS, build
 from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.models.registry import load, load_decoder
+from solver.tasks.code_edit.task import CodeTask
+from solver.tasks.json_schema.task import JsonTask
+from solver.tasks.sudoku.layout import standard
+from solver.tasks.sudoku.task import SudokuTask
+from solver.tasks.task import Task
+
+NINE = SudokuTask(standard(9))
+TASKS: dict[str, Task] = {"sudoku": NINE, "json": JsonTask(), "code": CodeTask()}
 
 
 def small() -> LoopedNetwork:
@@ -31,7 +39,7 @@ def test_a_checkpoint_comes_back_as_it_was_written(folder: Path) -> None:
     assert config["seed"] == 1
     for name, value in small().state_dict().items():
         assert torch.equal(network.state_dict()[name], value.bfloat16().float())
-    assert load(str(folder), "sudoku", 9).name == str(folder)
+    assert load(str(folder), NINE).name == str(folder)
 
 
 def edit(folder: Path, **changes: object) -> None:
@@ -87,16 +95,16 @@ def test_shipped_checkpoints_load_as_denoisers_or_decoders(config: Path) -> None
     assert build(facts["kind"], facts["network"]).config == network.config
     causal = getattr(network.config, "causal", True)
     if not causal:
-        assert load(str(config.parent), facts["task"], network.config.vocab).vocab == network.config.vocab
+        assert load(str(config.parent), TASKS[facts["task"]]).vocab == network.config.vocab
         with pytest.raises(checkpoint.CheckpointError, match="not a left-to-right model"):
             load_decoder(config.parent, facts["task"], "ar")
         return
     with pytest.raises(checkpoint.CheckpointError, match="a left-to-right model, not a denoiser"):
-        load(str(config.parent), facts["task"], network.config.vocab)
+        load(str(config.parent), TASKS[facts["task"]])
     if KINDS[facts["kind"]].decoder is not None:
         assert load_decoder(config.parent, facts["task"], "ar").name == "ar"
 
 
 def test_an_unknown_denoiser_is_refused() -> None:
     with pytest.raises(checkpoint.CheckpointError, match="unknown denoiser 'nonsense'"):
-        load("nonsense", "sudoku", 9)
+        load("nonsense", NINE)

@@ -223,7 +223,7 @@ def test_the_loop_takes_what_compiles_and_keeps_the_pins() -> None:
 
 
 def test_candidates_are_ranked_and_honest() -> None:
-    random_ = controls.random(2048, blank=2047)
+    random_ = controls.random(2048)
     found = edits.edit(FUNCTION, [at("0")], random_, candidates=5, budget=Budget(forwards=8))
     assert 1 <= len(found) <= 5
     assert [one.rank for one in found] == sorted(one.rank for one in found)
@@ -543,7 +543,7 @@ def test_small_damages_have_a_repair_of_one_edit(broken: str, whole: str) -> Non
 def test_a_piece_that_stands_twice_goes_and_its_spaces_with_it(broken: str, whole: str) -> None:
     """Whatever the model thinks of it: here, that a comma or a name is missing. Of what differs by spaces alone there is one."""
     comma = controls.oracle(2048, np.full(96, Vocabulary.load().encode(",")[0][0]))
-    for model in (comma, controls.random(2048, blank=2047)):
+    for model in (comma, controls.random(2048)):
         found = repairs.repair(broken, model, candidates=50)
         assert found[0].text == whole
         kinds = [tuple(repairs.tokens_of(one.text)) for one in found]
@@ -556,7 +556,7 @@ def test_a_piece_that_stands_twice_goes_and_its_spaces_with_it(broken: str, whol
 
 def test_a_line_may_be_as_deep_as_those_behind_it() -> None:
     """The first line has nothing before it, and lines behind tell what the second one's depth was."""
-    random_ = controls.random(2048, blank=2047)
+    random_ = controls.random(2048)
     for broken, whole in (
         ("   def f(a):\n    return a\n", "def f(a):\n    return a\n"),
         (
@@ -572,13 +572,13 @@ def test_a_line_may_be_as_deep_as_those_behind_it() -> None:
 
 @pytest.mark.parametrize("broken", [")", "(", '"', "x y", "(" * 300])
 def test_of_the_smallest_sources_there_is_a_repair_or_an_error(broken: str) -> None:
-    (found,) = repairs.repair(broken, controls.random(2048, blank=2047))
+    (found,) = repairs.repair(broken, controls.random(2048))
     assert found.error == compiles(found.text)
 
 
 def test_budgets_bound_a_repair() -> None:
     """Forwards are the model's, of what is put in and of what compares."""
-    broken, random_ = FUNCTION.replace("(values)", "(values", 1), controls.random(2048, blank=2047)
+    broken, random_ = FUNCTION.replace("(values)", "(values", 1), controls.random(2048)
     free = repairs.repair(broken, random_)[0].counters.forwards
     for forwards in (4, 10, 30):
         limited = repairs.repair(broken, random_, budget=Budget(forwards=forwards))
@@ -586,7 +586,7 @@ def test_budgets_bound_a_repair() -> None:
 
 
 def test_a_repair_looks_at_the_clock_between_any_two_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken, random_ = FUNCTION.replace("(values)", "(values", 1), controls.random(2048, blank=2047)
+    broken, random_ = FUNCTION.replace("(values)", "(values", 1), controls.random(2048)
     attempts, compiled = repairs.attempts, list[str]()
     made = list[str]()
 
@@ -655,7 +655,7 @@ def test_fill_writes_what_compiles(
     answer = np.full(96, Vocabulary.load().blank)
     page = Page.of(FUNCTION, [at("0")], [24], 96)
     answer[page.slots[0][0]] = page.encoded(0, "1")[0]
-    monkeypatch.setattr(edits, "denoiser_for", lambda _: controls.oracle(2048, answer))
+    monkeypatch.setattr(edits, "load", lambda *_: controls.oracle(2048, answer))
     file = tmp_path / "mean.py"
     for mark in (b"", BOM_UTF8):
         file.write_bytes(mark + FUNCTION.encode())
@@ -774,7 +774,7 @@ def test_repairing_a_whole_file_is_bad_input(tmp_path: Path, capsys: pytest.Capt
 
 def test_the_seconds_are_those_of_the_clock() -> None:
     started = time.perf_counter()
-    random_ = controls.random(2048, blank=2047)
+    random_ = controls.random(2048)
     found = edits.edit(FUNCTION, [at("0")], random_, candidates=5, budget=Budget(forwards=4))
     found += repairs.repair(FUNCTION.replace("(values)", "(values", 1), random_)
     passed = time.perf_counter() - started

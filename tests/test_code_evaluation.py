@@ -70,7 +70,7 @@ def test_marks() -> None:
 
 def test_arms_tables_and_plots(tmp_path: Path) -> None:
     some = functions(12)
-    random = controls.random(Vocabulary.load().size, blank=Vocabulary.load().blank)
+    random = controls.random(Vocabulary.load().size)
     arms = code_arms.arms(network("diffusion"), network("ar"), some)
     assert {name.split(",")[0].split("-")[0] for name in arms} == {"diffusion", "ar", "n", "prior", "random"}
     (one, *_), (other, *_) = holes(some, cuts, 1), holes(some, dependent, 1)
@@ -190,7 +190,7 @@ def test_no_arm_sees_the_truth() -> None:
     arms = {
         "diffusion": code_arms.looped(CodeDenoiser(network("diffusion"))),
         "oneshot": code_arms.one_shot(CodeDenoiser(network("diffusion"))),
-        "random": code_arms.looped(controls.random(v.size, blank=v.blank)),
+        "random": code_arms.looped(controls.random(v.size)),
         "ar": code_arms.left_to_right(network("ar"), "fim", 4, temperature=1.0),
     }
     at = SOURCE.index("size =")

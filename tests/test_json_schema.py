@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solver.api.fill import ANEW, Filled, denoiser_for, fill
+from solver.api.fill import Filled, fill
 from solver.loop.engine import refine
 from solver.loop.trace import Budget, Outcome, Step
+from solver.models.controls import REDRAW
+from solver.models.registry import load
 from solver.tasks.json_schema import formats
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import (
@@ -383,9 +385,9 @@ def test_checks_remask_only_their_part() -> None:
         if value["a"] != 7:
             yield Violation("not 7", path="/a")
 
-    model, _ = denoiser_for("random")
+    model = load("random", JsonTask())
     *steps, outcome = refine(
-        JsonTask(), JsonProblem.of(schema, checks=[seven], length=20), model, ANEW, Budget(forwards=200)
+        JsonTask(), JsonProblem.of(schema, checks=[seven], length=20), model, REDRAW, Budget(forwards=200)
     )
     assert isinstance(outcome, Outcome)
     assert outcome.status == "solved"

@@ -54,11 +54,6 @@ class Edited:
         return self.error is not None, len(self.unknown), -self.score
 
 
-def denoiser_for(name: str | Denoiser) -> Denoiser:
-    """A denoiser of code by name. Raises CheckpointError in one line."""
-    return load(name, CodeTask.name, Vocabulary.load().size) if isinstance(name, str) else name
-
-
 def edit(
     source: str,
     holes: Sequence[Span],
@@ -82,7 +77,8 @@ def edit(
     """
     spent, spans = Counters(), checked(source, holes)
     lengths = lengths and [length for _, length in sorted(zip(holes, lengths, strict=True))]
-    model, task, budget = denoiser_for(denoiser), CodeTask(), budget or usual(len(spans))
+    task, budget = CodeTask(), budget or usual(len(spans))
+    model = load(denoiser, task)
     found, rows = dict[str, Edited](), 0
     room = (roomy(len(spans)),) * len(spans)
     page = Edit.of(source, spans, room, page_size(source, spans, room), defined=defined)

@@ -20,7 +20,6 @@ import numpy as np
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
-from solver.models import controls
 from solver.models.protocol import Denoiser
 from solver.models.registry import load
 from solver.tasks.checks import Check
@@ -31,7 +30,6 @@ from solver.tasks.languages.projection import BLANK
 from solver.tasks.text import Hole
 
 FORWARDS = 1000
-ANEW = Policy(order="depth", rounds=1 << 30)  # for denoisers that know nothing: another draft every time
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,31 +55,6 @@ class Filled:
         return json.loads(self.text)
 
 
-def denoiser_for(name: str | Denoiser, loops: int | None = None) -> tuple[Denoiser, Policy]:
-    """A denoiser of JSON by name, and the policy that suits it. Raises CheckpointError in one line."""
-    if not isinstance(name, str):
-        return name, name.policy
-    if name == "random":
-        return controls.random(JsonTask.vocab, blank=BLANK), ANEW
-    if name == "prior":
-        return controls.prior(JsonTask.vocab, byte_frequencies()), ANEW
-    found = load(name, JsonTask.name, JsonTask.vocab, loops)
-    return found, found.policy
-
-
-def byte_frequencies() -> np.ndarray:
-    """How often each byte, and BLANK, stands in JSON: counted in the drafts' own metaschemas, which come with the validator."""
-    import jsonschema_specifications
-
-    text = "".join(
-        json.dumps(r.contents, separators=(",", ":")) for r in jsonschema_specifications.REGISTRY.values()
-    )
-    counts = np.bincount(np.frombuffer(text.encode(), np.uint8), minlength=BLANK + 1) + 1.0
-    counts[BLANK] = counts.sum()  # half of all cells
-    found: np.ndarray = counts / counts.sum()
-    return found
-
-
 def as_schema(schema: Any) -> Any:
     """A JSON schema, from one or from a pydantic model."""
     return schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema
@@ -97,8 +70,9 @@ def forms(
     loops: int | None = None,
 ) -> Iterator[tuple[int, Filled | FillError]]:
     """Fill many forms, and give each with its number as soon as it is done. Those of one length go together."""
-    model, policy = denoiser_for(denoiser, loops)
     task, budget = JsonTask(), budget or Budget(forwards=FORWARDS)
+    model = load(denoiser, task, loops)
+    policy = model.policy
     slotted = set[int]()
     if model.lays_out:  # first in slots of their own; what fails there, in the block as it is
         laid, spent = laid_out(task, forms, model, policy, seed, batch, budget.forwards)

@@ -23,9 +23,10 @@ from itertools import pairwise, takewhile
 import numpy as np
 import torch
 
-from solver.api.edit import Edited, denoiser_for
+from solver.api.edit import Edited
 from solver.loop.trace import Budget, Counters
 from solver.models.protocol import Denoiser
+from solver.models.registry import load
 from solver.tasks.canvas import Canvas
 from solver.tasks.code_edit.diagnostics import compiles, remarks
 from solver.tasks.code_edit.lexer import guess_unit
@@ -68,7 +69,7 @@ def repair(
     failure. Raises ValueError where the source compiles."""
     if compiles(source) is None:
         raise ValueError("the source compiles already")
-    model, budget, spent, at = denoiser_for(denoiser), budget or Budget(forwards=None), Counters(), source
+    model, budget, spent, at = load(denoiser, CodeTask()), budget or Budget(forwards=None), Counters(), source
     found = list[Edited]()
 
     def early(_: object) -> bool:
@@ -293,7 +294,7 @@ def plausible(some: Sequence[tuple[str, Span]], model: Denoiser, spent: Counters
         about &= tokens != v.blank
         for turn in (0, 1):
             masked = about & (np.arange(cells) % 2 == turn)
-            rows.append((Canvas(tokens.copy(), ~masked, ~masked, model.vocab), masked))
+            rows.append((Canvas(tokens.copy(), ~masked, ~masked, model.vocab, blank=v.blank), masked))
     if not rows:
         return []
     canvases = [canvas for canvas, _ in rows]

@@ -49,8 +49,7 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
         network, baseline = code_arms.networks(chosen.get("compact"), chosen.get("ar"))
     except ValueError as error:  # CheckpointError
         raise UsageError(str(error)) from error
-    v = Vocabulary.load()
-    random = controls.random(v.size, blank=v.blank)
+    random = controls.random(Vocabulary.load().size)
     names = list(code_arms.arms(network, baseline, ()))
     wanted = arguments.arms.split(";") if arguments.arms else names
     if unknown := set(wanted) - set(names):

@@ -25,9 +25,10 @@ SECTIONS = ENGINE + MODEL
 
 def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
     """The rows of the sections that were asked for. Raises UsageError."""
-    from solver.api.fill import denoiser_for
     from solver.evaluation import json_schema as evaluation
     from solver.loop.trace import Budget
+    from solver.models.registry import load
+    from solver.tasks.json_schema.task import JsonTask
 
     if unknown := set(sections) - set(SECTIONS):
         raise UsageError(f"unknown section {min(unknown)!r}; there are {', '.join(SECTIONS)}")
@@ -47,7 +48,7 @@ def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
     if set(sections) & {"guarantee", "pinned"}:
         for name in denoisers:
             try:
-                denoiser_for(name)
+                load(name, JsonTask())
             except ValueError as error:  # CheckpointError
                 raise UsageError(str(error)) from error
     for section in sections:

@@ -266,7 +266,7 @@ def make_denoiser(arguments: argparse.Namespace, task: SudokuTask) -> Denoiser:
     if arguments.model is None:
         from solver.models.registry import load
 
-        return load(arguments.denoiser, task.name, task.vocab, arguments.loops)
+        return load(arguments.denoiser, task, arguments.loops)
     if arguments.denoiser != "compact" or arguments.loops is not None:
         raise UsageError("--model goes neither with --denoiser nor with --loops")
     from solver.llm.embedded import Embedded

@@ -96,7 +96,8 @@ class Settings:
 
 def denoiser(arm: Arm, settings: Settings) -> Denoiser:
     """The denoiser of a diffusion arm or control. Raises CheckpointError."""
-    return load(settings.folder(arm.model), "sudoku", 9, ALONE if arm.mode == "alone" else settings.loops)
+    task = SudokuTask(layout.standard(9))
+    return load(settings.folder(arm.model), task, ALONE if arm.mode == "alone" else settings.loops)
 
 
 def decoder(model: str, settings: Settings) -> Decoder:

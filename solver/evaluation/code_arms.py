@@ -211,7 +211,7 @@ def arms(
             found[f"ar-fim, likeliest of {many}"] = left_to_right(baseline, "fim", many, likeliest=True)
     found["n-gram with cache, true length"] = ngram = NGram(functions)
     found["prior"] = looped(controls.prior(v.size, ngram.frequencies(), v.blank))
-    found["random"] = looped(controls.random(v.size, blank=v.blank))
+    found["random"] = looped(controls.random(v.size))
     return found
 
 

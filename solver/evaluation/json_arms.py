@@ -22,6 +22,7 @@ from solver.models import checkpoint
 from solver.models.checkpoint import SHIPPED
 from solver.models.json_denoiser import JsonDenoiser
 from solver.models.json_network import JsonNetwork
+from solver.models.registry import load
 from solver.tasks.checks import run_check
 from solver.tasks.json_schema.task import JsonProblem, JsonTask
 from solver.tasks.languages.projection import BLANK
@@ -51,8 +52,9 @@ def in_the_loop(model: JsonNetwork | str, forwards: int, seed: int = SEED, **cha
     """An arm that drafts blocks: a trained network, or a control by name. changes: of its policy."""
 
     def run(forms: Sequence[JsonProblem]) -> list[Answer]:
-        denoiser, policy = structured.denoiser_for(model if isinstance(model, str) else JsonDenoiser(model))
-        task, mine = JsonTask(), replace(policy, **changes)
+        task = JsonTask()
+        denoiser = load(model if isinstance(model, str) else JsonDenoiser(model), task)
+        mine = replace(denoiser.policy, **changes)
         found: dict[int, Answer] = {}
         laid, spent = structured.laid_out(task, forms, denoiser, mine, seed, BATCH)
         every, budget = range(len(forms)), Budget(forwards)

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from solver.api import fill as structured
 from solver.baseline.json import Page, log_likelihood, middle_prompt
 from solver.evaluation.json_arms import SEED, TRIES, Answer, Arm, again, in_the_loop
 from solver.evaluation.json_content import share
 from solver.evaluation.statistics import ratio_interval
 from solver.models.json_denoiser import JsonDenoiser
 from solver.models.json_network import JsonNetwork
+from solver.models.registry import json_byte_frequencies
 from solver.tasks.json_schema.data import load_pairs
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.source_map import leaf_spans
@@ -192,7 +192,7 @@ def likelihoods(
             baseline, cut.form.prompt, cut.before, cut.value + cut.after[:1]
         )
         found["ar-fim"] = lambda cut: from_the_left(baseline, cut.middle.prompt, b"", cut.value)
-    log_p = np.log(structured.byte_frequencies())
+    log_p = np.log(json_byte_frequencies())
     found["prior"] = lambda cut: -float(log_p[np.frombuffer(cut.value, np.uint8)].sum() + log_p[BLANK])
     return found
 

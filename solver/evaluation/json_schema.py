@@ -28,6 +28,7 @@ from solver.api import fill as structured
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.loop.trace import Budget
+from solver.models.registry import load
 from solver.tasks.json_schema.compiler import DRAFTS, Compiler, draft_of
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.grammar import SchemaGrammar
@@ -219,8 +220,9 @@ def pinned(
     some: Sequence[Problem], remotes: dict[str, Any], denoiser: str, share: float, seed: int
 ) -> Iterator[Row]:
     """Valid instances of at most LENGTH bytes of which a share stands already: is the rest written so that the whole is valid?"""
-    model, policy = structured.denoiser_for(denoiser)
     task = JsonTask()
+    model = load(denoiser, task)
+    policy = model.policy
     from solver.loop.engine import solve
     from solver.loop.trace import Outcome
 

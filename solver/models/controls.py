@@ -28,6 +28,8 @@ Kind = Literal["mask", "uniform"]
 Logits = Callable[[Canvas, Tokens, Mask, np.random.Generator], NDArray[np.float64]]
 BLANK_MARGIN = 6.0  # nats by which BLANK is the likeliest token after the drawn length
 JITTER = 1e-3  # breaks ties at random, and is too small to look like knowledge
+DEPTH_FIRST = Policy(order="depth", rounds=1, settle=True)
+REDRAW = Policy(order="depth", rounds=1 << 30)  # draws another draft instead of deciding a cell
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Control:
     """A :class:`~solver.models.protocol.Denoiser` made of a function.
 
     logits: from canvas, tokens (L,), known cells (L,) and a random generator to logits (L, V).
-    informed: whether its probabilities mean something. Where they do not, depth first is the better search order.
+    policy: depth first, the better search order for probabilities that mean nothing, or another.
     """
 
     lays_out = False
@@ -57,10 +59,9 @@ class Control:
         vocab: int,
         logits: Logits,
         kind: Kind = "mask",
-        informed: bool = False,
+        policy: Policy = DEPTH_FIRST,
     ) -> None:
-        self.name, self.vocab, self.kind = name, vocab, kind
-        self.policy = Policy() if informed else Policy(order="depth", rounds=1, settle=True)
+        self.name, self.vocab, self.kind, self.policy = name, vocab, kind, policy
         self._logits = logits
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> ControlState:
@@ -97,24 +98,30 @@ def with_random_length(
     return logits
 
 
-def random(vocab: int, kind: Kind = "mask", blank: int | None = None) -> Control:
+def random(vocab: int, kind: Kind = "mask", policy: Policy = DEPTH_FIRST) -> Control:
     """Uniform over the tokens, ties broken at random.
 
-    With a ``blank``, all text lengths are equally likely. Without that rule nearly every draw would fill the canvas.
+    On a canvas with a blank token, all text lengths are equally likely. Without that rule nearly every draw would
+    fill the canvas.
     """
 
     def logits(canvas: Canvas, tokens: Tokens, known: Mask, rng: np.random.Generator) -> NDArray[np.float64]:
-        return with_random_length(JITTER * rng.random((canvas.cells, vocab)), blank, 0.0, rng)
+        return with_random_length(JITTER * rng.random((canvas.cells, vocab)), canvas.blank, 0.0, rng)
 
-    return Control("random", vocab, logits, kind)
+    return Control("random", vocab, logits, kind, policy)
 
 
-def prior(vocab: int, table: NDArray[np.float64] | None = None, blank: int | None = None) -> Control:
+def prior(
+    vocab: int,
+    table: NDArray[np.float64] | None = None,
+    blank: int | None = None,
+    policy: Policy = DEPTH_FIRST,
+) -> Control:
     """Token frequencies, the same for every cell.
 
     table: (V,), frequencies. Without it, the number of times that each token still has to be placed, where every token
         occurs equally often on a full canvas (as in Sudoku), at least 0.1.
-    blank: as in :func:`random`.
+    blank: the token that follows a text of any length, equally likely, or None.
     """
 
     def logits(canvas: Canvas, tokens: Tokens, known: Mask, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -125,7 +132,7 @@ def prior(vocab: int, table: NDArray[np.float64] | None = None, blank: int | Non
         values = np.log(weight)[None, :] + JITTER * rng.random((canvas.cells, vocab))
         return with_random_length(values, blank, float(np.log(weight).max()), rng)
 
-    return Control("prior", vocab, logits)
+    return Control("prior", vocab, logits, policy=policy)
 
 
 def oracle(vocab: int, answer: Tokens, kind: Kind = "mask") -> Control:
@@ -134,7 +141,7 @@ def oracle(vocab: int, answer: Tokens, kind: Kind = "mask") -> Control:
     def logits(canvas: Canvas, tokens: Tokens, known: Mask, rng: np.random.Generator) -> NDArray[np.float64]:
         return np.where(np.arange(vocab) == answer[:, None], 20.0, 0.0)
 
-    return Control("oracle", vocab, logits, kind, informed=True)
+    return Control("oracle", vocab, logits, kind, Policy())
 
 
 def adversary(vocab: int, kind: Kind = "mask", seed: int = 0) -> Control:
@@ -145,4 +152,4 @@ def adversary(vocab: int, kind: Kind = "mask", seed: int = 0) -> Control:
         values[rng.random(canvas.cells) < 0.1] = float("-inf")
         return values
 
-    return Control("adversary", vocab, logits, kind, informed=True)
+    return Control("adversary", vocab, logits, kind, Policy())
