@@ -23,7 +23,7 @@ from solver.kernels import dispatch, reference
 from solver.kernels.lattice import Slots
 from solver.llm.masked_lm import Nothing
 from solver.loop.engine import solve
-from solver.loop.policy import Policy
+from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.loop.trace import Budget, Outcome
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.json_schema.compiler import Compiler
@@ -47,7 +47,12 @@ class Rows:
 class ConstantDenoiser:
     """Predicts the same logits for every canvas, at no cost."""
 
-    name, policy = "constant", Policy(bound=0.1, sample=True, commit=False, rounds=1 << 30, by="last")
+    name = "constant"
+    policy = Policy(
+        accept=AcceptPolicy(entropy_bound=0.1, sample=True),
+        remask=RemaskPolicy(keep_visible=False),
+        search=SearchPolicy(rounds=1 << 30, decide_from="last"),
+    )
     kind: Literal["mask", "uniform"] = "uniform"
 
     def __init__(self, cells: int, vocab: int) -> None:

@@ -264,7 +264,7 @@ def proof(steps: Sequence[Record], digits: int) -> list[str]:
 
 def watch(denoiser: str) -> Figure:
     """The README's picture: the first bundled puzzle that takes ``denoiser`` four forwards to twelve, or else the first one."""
-    from solver.loop.engine import refine
+    from solver.loop.refine import refine
     from solver.loop.trace import Budget, Step
     from solver.models.registry import load
     from solver.tasks.sudoku import layout, text

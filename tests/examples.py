@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -99,7 +99,7 @@ def language_model(kind: str, task: Task) -> Denoiser:
         inner = MaskedLM(
             tiny_models.remote_model(kind), tiny_models.tokenizer().mask_token_id, shift=kind == "tiny_dream"
         )
-    inner.policy = replace(inner.policy, rounds=3)
+    inner.policy = inner.policy.with_(rounds=3)
     return Embedded(inner, tiny_models.tokenizer(), task, name=kind)
 
 

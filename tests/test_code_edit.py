@@ -29,7 +29,8 @@ from solver.baseline.code import Order, document, spelled, write
 from solver.cli import edit as edit_command
 from solver.cli import source
 from solver.cli.main import UsageError, main
-from solver.loop.engine import refine, solve
+from solver.loop.engine import solve
+from solver.loop.refine import refine
 from solver.loop.trace import Budget, Counters, Outcome
 from solver.models import checkpoint, controls
 from solver.models.code_denoiser import CodeDenoiser, slot_offsets

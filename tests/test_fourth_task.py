@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from solver.loop.engine import refine
+from solver.loop.refine import refine
 from solver.loop.trace import Outcome
 from solver.models import controls
 from solver.tasks.canvas import Canvas, Mask, Tokens

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver.api.fill import Filled, fill
-from solver.loop.engine import refine
+from solver.loop.refine import refine
 from solver.loop.trace import Budget, Outcome, Step
 from solver.models.controls import REDRAW
 from solver.models.registry import load

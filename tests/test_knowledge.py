@@ -4,7 +4,6 @@ and checks, and repairs broken ones back to them. Trained here, in a minute and 
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,7 +117,7 @@ def test_answers_survive_pins_and_checks(denoiser: DiffusionGemma, pins: int) ->
 
         task = TextTask(denoiser.vocab, decode, check)
         problems = questions(pins)
-        found = run(denoiser, [problems[n] for n in chosen], task, replace(denoiser.policy, stop="settled"))
+        found = run(denoiser, [problems[n] for n in chosen], task, denoiser.policy.with_(stop="stable"))
         outcomes += list(zip(chosen, found, strict=True))
     assert all(outcome.status == "solved" for _, outcome in outcomes)
     share = right([outcome for _, outcome in sorted(outcomes, key=lambda pair: pair[0])])
@@ -144,7 +143,7 @@ def test_one_to_three_corrupted_cells_are_repaired(denoiser: DiffusionGemma) -> 
     problems, where = broken()
     assert {len(cells) for cells in where} == {1, 2, 3}
     task = TextTask(denoiser.vocab, decode)
-    outcomes = run(denoiser, problems, task, replace(denoiser.policy, stop="settled"))
+    outcomes = run(denoiser, problems, task, denoiser.policy.with_(stop="stable"))
     print(f"repaired: {right(outcomes):.1%}")
     assert right(outcomes) >= 0.95
 
@@ -175,13 +174,13 @@ def test_remasking_what_violates_takes_fewer_forwards_than_redrawing(
 ) -> None:
     """On the model as it was half-way, whose first drafts are rarely right throughout."""
     half, known = trained[1], Known()
-    forwards: dict[str, list[int]] = {"violations": [], "all": []}
-    for remask, counts in forwards.items():
-        policy = replace(half.policy, remask=remask, bound=2.0)
+    forwards: dict[str, list[int]] = {"blamed": [], "all": []}
+    for on_violation, counts in forwards.items():
+        policy = half.policy.with_(on_violation=on_violation, entropy_bound=2.0)
         for number, problem in enumerate(questions(0)[:30]):
             task = known.task(half.vocab, problem.prompt)
             events = solve(task, [problem], half, policy, Budget(forwards=120), seed=number)
             counts.extend(event.counters.forwards for _, event in events if isinstance(event, Outcome))
-    means = {remask: float(np.mean(counts)) for remask, counts in forwards.items()}
+    means = {on_violation: float(np.mean(counts)) for on_violation, counts in forwards.items()}
     print(f"forwards a question, mean: {means}")
-    assert 1.5 < means["violations"] < means["all"]
+    assert 1.5 < means["blamed"] < means["all"]

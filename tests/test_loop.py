@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solver.kernels import reference
-from solver.loop.engine import refine, solve, statistics
-from solver.loop.policy import Policy
+from solver.loop.engine import solve
+from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
+from solver.loop.prediction import statistics
+from solver.loop.refine import refine
 from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models import controls
 from solver.tasks.canvas import Canvas
@@ -51,27 +53,37 @@ def test_every_denoiser_solves_every_task(example: Example, name: str) -> None:
 
 policies = st.builds(
     Policy,
-    accept=st.sampled_from([0.0, 0.5, 0.98, 1.0]),
-    doubt=st.sampled_from([0.0, 0.5, 1.0]),
-    rounds=st.integers(1, 4),
-    order=st.sampled_from(["best", "depth"]),
-    siblings=st.integers(1, 3),
-    checks=st.booleans(),
-    remask=st.sampled_from(["violations", "confidence", "both", "off", "all"]),
-    bound=st.sampled_from([None, 0.1]),
-    at_least=st.integers(0, 2),
-    block=st.sampled_from([None, 4]),
-    sample=st.booleans(),
-    commit=st.booleans(),
-    later_rounds=st.integers(1, 2),
-    stuck=st.sampled_from(["decide", "restart"]),
-    by=st.sampled_from(["first", "last"]),
-    inherit=st.booleans(),
-    stop=st.sampled_from(["valid", "settled"]),
-    judge=st.sampled_from(["every", "whole"]),
-    tabu_tenure=st.integers(0, 2),
-    inference=st.sampled_from(["direct", "singles"]),
-    settle=st.booleans(),
+    accept=st.builds(
+        AcceptPolicy,
+        confidence_threshold=st.sampled_from([0.0, 0.5, 0.98, 1.0]),
+        entropy_bound=st.sampled_from([None, 0.1]),
+        min_per_step=st.integers(0, 2),
+        block_size=st.sampled_from([None, 4]),
+        sample=st.booleans(),
+    ),
+    remask=st.builds(
+        RemaskPolicy,
+        on_violation=st.sampled_from(["blamed", "all", "none"]),
+        doubt_threshold=st.sampled_from([0.0, 0.5, 1.0]),
+        tabu_tenure=st.integers(0, 2),
+        keep_visible=st.booleans(),
+    ),
+    search=st.builds(
+        SearchPolicy,
+        rounds=st.integers(1, 4),
+        later_rounds=st.integers(1, 2),
+        leave_on_repeat=st.booleans(),
+        on_stall=st.sampled_from(["decide", "restart"]),
+        keep_visible_in_children=st.booleans(),
+        decide_from=st.sampled_from(["first", "last"]),
+        decision_smoothing=st.sampled_from([0.0, 0.2, 1.0]),
+        order=st.sampled_from(["best", "depth"]),
+        siblings=st.integers(1, 3),
+        inference=st.sampled_from(["direct", "singles"]),
+        propagate_first=st.booleans(),
+    ),
+    checks=st.sampled_from(["every", "complete", "none"]),
+    stop=st.sampled_from(["valid", "stable"]),
 )
 
 
@@ -92,7 +104,7 @@ def test_the_loop_ends_within_its_budget_and_keeps_pins(policy, forwards, seed, 
     steps, outcome = run(
         FOUR, Sudoku(grid), controls.adversary(4, kind, seed), policy, Budget(forwards=forwards), seed
     )
-    assert len(steps) == outcome.counters.forwards <= forwards + policy.siblings - 1
+    assert len(steps) == outcome.counters.forwards <= forwards + policy.search.siblings - 1
     for step in steps:
         assert (step.draft[canvas.pinned] == canvas.tokens[canvas.pinned]).all()
     if outcome.status == "solved":
@@ -204,7 +216,7 @@ def test_the_search_is_complete_on_4x4(cells, name, order, inference) -> None:
     """Without a budget: a solution where brute force has one, a proof where it has none."""
     grid = np.array(cells, np.int8)
     denoiser = DENOISERS[name](FOUR, np.zeros(16, np.int64))
-    policy = Policy(order=order, inference=inference, settle=order == "depth")
+    policy = Policy().with_(order=order, inference=inference, propagate_first=order == "depth")
     _, outcome = run(FOUR, Sudoku(grid), denoiser, policy, Budget(forwards=None))
     assert (outcome.status == "solved") == (brute_force(grid) > 0)
     assert (outcome.status == "unsatisfiable") == (brute_force(grid) == 0)
@@ -272,7 +284,7 @@ def test_an_exhausted_outcome_carries_what_is_wrong() -> None:
 
 def test_without_checks_nothing_is_eliminated_and_the_last_draft_is_the_answer() -> None:
     puzzles, solutions, _ = exact.generate(FOUR.layout, 1, 6)
-    policy = Policy(checks=False)
+    policy = Policy(checks="none")
     steps, outcome = run(FOUR, Sudoku(puzzles[0]), controls.random(4), policy, Budget(forwards=5))
     assert len(steps) == 5
     assert not any(step.violations or step.refuted or step.decision for step in steps)
@@ -342,20 +354,18 @@ class Word:
 
 
 @pytest.mark.parametrize("tabu_tenure", [0, 1, 2])
-def test_a_denoiser_that_says_the_same_again_needs_a_tabu_tenure(tabu_tenure: int) -> None:
+def test_a_denoiser_that_repeats_itself_needs_a_tabu_tenure(tabu_tenure: int) -> None:
     """It finds token 2 least likely: both others must stay away at the same time."""
 
     def says(canvas: Canvas, tokens: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return np.array([0.0, -1.0, -2.0]) + 5.0 * known[:, None] * np.eye(3)[tokens]
 
     stubborn = controls.Control("stubborn", 3, says)
-    policy = Policy(
-        accept=1.0,
-        at_least=1,
+    policy = Policy(checks="complete", stop="stable").with_(
+        confidence_threshold=1.0,
+        min_per_step=1,
         rounds=60,
-        stuck="restart",
-        stop="settled",
-        judge="whole",
+        on_stall="restart",
         tabu_tenure=tabu_tenure,
     )
     steps, outcome = run(Word(), None, stubborn, policy, Budget(forwards=60))
@@ -368,5 +378,5 @@ def test_a_denoiser_that_says_the_same_again_needs_a_tabu_tenure(tabu_tenure: in
 
 
 def test_controls_search_depth_first() -> None:
-    assert controls.random(4).policy.order == "depth"
-    assert DENOISERS["compact"](FOUR, np.zeros(16)).policy.order == "best"
+    assert controls.random(4).policy.search.order == "depth"
+    assert DENOISERS["compact"](FOUR, np.zeros(16)).policy.search.order == "best"

@@ -19,7 +19,7 @@ matplotlib.use("Agg")
 from matplotlib.figure import Figure  # noqa: E402  # only where matplotlib is there
 
 from solver import code_pictures, pictures  # noqa: E402
-from solver.loop.engine import refine  # noqa: E402
+from solver.loop.refine import refine  # noqa: E402
 from solver.loop.trace import Step  # noqa: E402
 from solver.models import controls  # noqa: E402
 from solver.tasks.code_edit.task import Edit  # noqa: E402

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,8 @@ from solver.llm.embedded import Embedded
 from solver.llm.masked_lm import MaskedLM
 from solver.llm.pretrained import adapt, open_model
 from solver.llm.prompts import cached
-from solver.loop.engine import refine, solve
+from solver.loop.engine import solve
+from solver.loop.refine import refine
 from solver.loop.trace import Budget, Outcome
 from solver.models.protocol import Denoiser, ModelError
 from solver.tasks.sudoku import layout
@@ -232,7 +232,7 @@ def test_a_long_text_is_written_canvas_by_canvas() -> None:
         seen.append(draft)
         return []
 
-    found = solver.generate(model, TOKENIZER, prompt="long", length=24, check=check, stop="settled")
+    found = solver.generate(model, TOKENIZER, prompt="long", length=24, check=check, stop="stable")
     written = len(found.best.tokens)
     assert written in (8, 16, 24)
     assert any(not draft.complete for draft in seen) or written == 8
@@ -246,7 +246,7 @@ def test_settled_waits_for_a_calm_draft_and_valid_does_not(denoiser: Denoiser) -
         solver.generate(
             denoiser, TOKENIZER, prompt="go", length=10, check=lambda draft: [], stop=stop
         ).best.counters.forwards
-        for stop in ("valid", "settled")
+        for stop in ("valid", "stable")
     )
     assert valid == 1
     assert settled > (denoiser.kind == "uniform")  # a mask kind may be sure of every cell at once
@@ -259,9 +259,7 @@ def test_a_sudoku_of_81_cells_is_solved_by_the_same_loop(denoiser: Denoiser) -> 
     if isinstance(denoiser, DiffusionGemma):
         denoiser = DiffusionGemma(tiny_models.gemma(canvas=96))
     embedded = Embedded(denoiser, TOKENIZER, task)
-    *_, outcome = refine(
-        task, Sudoku(grid), embedded, replace(embedded.policy, rounds=2), Budget(forwards=3000)
-    )
+    *_, outcome = refine(task, Sudoku(grid), embedded, embedded.policy.with_(rounds=2), Budget(forwards=3000))
     assert outcome.status == "solved"
     assert task.verify(Sudoku(grid), outcome.tokens)
 
@@ -288,10 +286,9 @@ def test_blocks_are_filled_from_the_left() -> None:
     model = tiny_models.remote_model("tiny_llada")
     denoiser = MaskedLM(model, TOKENIZER.mask_token_id, block=4)
     task, problem, _ = problem_of("abcdefghijkl")
-    from dataclasses import replace
 
     task = TextTask(len(TOKENIZER), TOKENIZER.decode, lambda draft: [])
-    policy = replace(denoiser.policy, stop="settled", rounds=30)
+    policy = denoiser.policy.with_(stop="stable", rounds=30)
     steps = [event for _, event in solve(task, [problem], denoiser, policy) if not isinstance(event, Outcome)]
     assert len(steps) > 3
     for step in steps:
@@ -497,7 +494,8 @@ import numpy as np
 from tests import tiny_models
 from solver.llm.diffusion_gemma import DiffusionGemma
 from solver.llm.embedded import Embedded
-from solver.loop.engine import refine, solve
+from solver.loop.engine import solve
+from solver.loop.refine import refine
 from solver.tasks.text import Text, TextTask
 from solver.loop.trace import Budget
 

@@ -13,7 +13,7 @@ import torch
 from solver.api import fill as structured
 from solver.baseline.json import Page, write
 from solver.cli.main import main
-from solver.loop.engine import refine
+from solver.loop.refine import refine
 from solver.loop.trace import Budget, Outcome
 from solver.models import checkpoint
 from solver.models.json_denoiser import JsonDenoiser

@@ -113,7 +113,7 @@ def edit(
             likely = choices(reading.lengths, max(LENGTHS, candidates))
             write(fitting(source, spans, [one.lengths for one in likely], defined), budget)
         else:
-            write([page] * max(DRAWS, candidates), budget, replace(model.policy, sample=True))
+            write([page] * max(DRAWS, candidates), budget, model.policy.with_(sample=True))
     some = list(found.values())
     scores = reading.likelihoods([one.fills for one in some])
     spent += reading.counters

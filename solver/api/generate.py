@@ -95,7 +95,7 @@ def generate(
     candidates: int = 1,
     budget: Budget | None = None,
     policy: Policy | None = None,
-    stop: Literal["valid", "settled"] | None = None,
+    stop: Literal["valid", "stable"] | None = None,
     seed: int = 0,
     batch: int = 8,
     watch: Watch | None = None,
@@ -109,7 +109,7 @@ def generate(
     length: tokens of free text at most; more than the model's canvas makes several canvases, one after another.
     candidates: answers a prompt, all from one prefill, each with its own noise.
     budget: of each canvas of each candidate; by default ten of the model's own schedules.
-    stop: at the first draft that is "valid" (default where there is a check), or valid and "settled" (default without).
+    stop: at the first draft that is "valid" (default where there is a check), or valid and "stable" (default without).
     watch: called with (prompt, candidate, draft's text) after every forward.
     schema, regex: the whole text is an instance of this JSON schema (or pydantic model), or matches this pattern from
         beginning to end. Every draft is conditioned on it, all cells jointly, and fits one canvas.
@@ -140,9 +140,9 @@ def generate(
         task = constrained(words, problem, allowed, schema, regex, check)
         check = check or (lambda draft: ())  # there is one: stop at the first draft that passes it
     policy = suit(
-        policy or denoiser.policy, len(problem.tokens), stop or ("valid" if check else "settled"), candidates
+        policy or denoiser.policy, len(problem.tokens), stop or ("valid" if check else "stable"), candidates
     )
-    budget = budget or Budget(forwards=ATTEMPTS * policy.rounds)
+    budget = budget or Budget(forwards=ATTEMPTS * policy.search.rounds)
     rows = [(at, seed + n) for at in range(len(asked)) for n in range(candidates)]
     problems = [replace(problem, prompt=asked[at]) for at, _ in rows]
     found = canvases(
@@ -284,11 +284,13 @@ class Words:
         return reference.pack(may).numpy()
 
 
-def suit(policy: Policy, cells: int, stop: Literal["valid", "settled"], candidates: int) -> Policy:
+def suit(policy: Policy, cells: int, stop: Literal["valid", "stable"], candidates: int) -> Policy:
     """The policy for a canvas: where a cell a forward is shown, there must be forwards for all of them; several candidates must
     differ, so what they are shown is drawn."""
-    rounds = max(policy.rounds, cells + cells // 4) if policy.commit else policy.rounds
-    return replace(policy, stop=stop, rounds=rounds, sample=policy.sample or candidates > 1)
+    rounds = policy.search.rounds
+    if policy.remask.keep_visible:
+        rounds = max(rounds, cells + cells // 4)
+    return policy.with_(stop=stop, rounds=rounds, sample=policy.accept.sample or candidates > 1)
 
 
 def canvases(

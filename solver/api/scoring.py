@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from solver.loop.engine import finite
+from solver.loop.prediction import finite
 from solver.loop.trace import Counters
 from solver.models.protocol import Denoiser
 from solver.tasks.canvas import Mask, Tokens

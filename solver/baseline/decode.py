@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from solver.kernels import reference
-from solver.loop.engine import allow
+from solver.loop.prediction import allow
 from solver.loop.trace import Budget, Counters, Outcome
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.task import Eliminates, Task

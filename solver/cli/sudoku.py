@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -290,10 +290,10 @@ def refuse_conflicts(task: SudokuTask, jobs: list[Job], repair: bool) -> None:
 
 def make_policy(arguments: argparse.Namespace, denoiser: Denoiser) -> tuple[Policy, int]:
     """The policy and the budget in forwards that the options ask for."""
-    policy = replace(denoiser.policy, inference=arguments.inference)
+    policy = denoiser.policy.with_(inference=arguments.inference)
     if arguments.no_checks:
-        once = 1 if arguments.model is None else policy.rounds  # a schedule of its own makes one draft
-        return replace(policy, checks=False, remask="confidence"), arguments.forwards or once
+        once = 1 if arguments.model is None else policy.search.rounds  # a schedule of its own makes one draft
+        return policy.with_(checks="none", doubt_threshold=0.5), arguments.forwards or once
     return policy, arguments.forwards or 5000
 
 

@@ -128,7 +128,7 @@ def attempt(arm: Arm, grids: Grids, settings: Settings, policy: Policy | None = 
     network = denoiser(arm, settings)
     policy = policy or network.policy
     if arm.mode != "checks":
-        policy, settings = replace(policy, checks=False), replace(settings, forwards=1)
+        policy, settings = policy.with_(checks="none"), replace(settings, forwards=1)
     started = time.perf_counter()
     return gather(
         solve(task, problems, network, policy, settings.budget, settings.seed, settings.batch),

@@ -83,7 +83,7 @@ def looped(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
 
 def one_shot(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
     """The likeliest tokens of one forward, unchecked: an ordinary masked model."""
-    task, policy = CodeTask(), Policy(checks=False, rounds=1)
+    task, policy = CodeTask(), Policy(checks="none")
 
     def run(hole: Hole) -> Answer:
         sizes, asked = hole.lengths if oracle else [roomy(len(hole.spans))] * len(hole.spans), hole.posed

@@ -54,7 +54,7 @@ def in_the_loop(model: JsonNetwork | str, forwards: int, seed: int = SEED, **cha
     def run(forms: Sequence[JsonProblem]) -> list[Answer]:
         task = JsonTask()
         denoiser = load(model if isinstance(model, str) else JsonDenoiser(model), task)
-        mine = replace(denoiser.policy, **changes)
+        mine = denoiser.policy.with_(**changes)
         found: dict[int, Answer] = {}
         laid, spent = structured.laid_out(task, forms, denoiser, mine, seed, BATCH)
         every, budget = range(len(forms)), Budget(forwards)

@@ -22,7 +22,7 @@ from solver.evaluation import grade
 from solver.evaluation.arms import ARMS, Arm, Attempt, Grids, Settings, attempt, denoiser, gather
 from solver.evaluation.statistics import calibration, interval
 from solver.loop.engine import solve
-from solver.loop.policy import Policy
+from solver.loop.policy import Policy, RemaskPolicy
 from solver.tasks.sudoku import data, exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 
@@ -130,7 +130,7 @@ def corrupted_grids(count: int, cells: int = 5, seed: int = SEED) -> tuple[Grids
 def proofs(arm: Arm, count: int, settings: Settings, inference: Literal["direct", "singles"]) -> list[Row]:
     """Boards without a solution, to be proven so."""
     grids, model = unsatisfiable_boards(count), denoiser(arm, settings)
-    done = attempt(arm, grids, settings, replace(model.policy, inference=inference))
+    done = attempt(arm, grids, settings, model.policy.with_(inference=inference))
     nodes = [o.proof for o in done.outcomes if o.proof is not None]
     result = row("proofs", arm, f"unsatisfiable, inference {inference}", grids, done, settings)
     mean = round(float(np.mean(nodes)), 1) if nodes else None
@@ -149,13 +149,21 @@ def repairs(arm: Arm, count: int, settings: Settings) -> list[Row]:
     return [{**row("repair", arm, "repair", broken, done, settings, clues=False), "restored": int(restored)}]
 
 
+REMASKING = {
+    "off": RemaskPolicy(on_violation="none", doubt_threshold=0.0),
+    "confidence": RemaskPolicy(on_violation="none"),
+    "violations": RemaskPolicy(doubt_threshold=0.0),
+    "both": RemaskPolicy(),
+}
+
+
 def remasking(file: str, grids: Grids, rounds: int, settings: Settings) -> Iterator[Row]:
     """What re-masking adds where nothing is decided: ``rounds`` drafts of the first canvas, four ways to take a cell back, with
     cells accepted as the loop does it, and loosely, so that more of what is shown is wrong."""
     arm = ARMS["diffusion"]
-    for accept in (Policy().accept, 0.5):
-        for how in ("off", "confidence", "violations", "both"):
-            policy = Policy(rounds=rounds + 1, remask=how, accept=accept)
+    for accept in (Policy().accept.confidence_threshold, 0.5):
+        for how, remask in REMASKING.items():
+            policy = Policy(remask=remask).with_(rounds=rounds + 1, confidence_threshold=accept)
             now = replace(settings, forwards=rounds)
             found = row("remasking", arm, file, grids, attempt(arm, grids, now, policy), now)
             yield {**found, "remask": how, "rounds": rounds, "accept": accept}

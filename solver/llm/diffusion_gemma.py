@@ -26,7 +26,7 @@ from torch import Tensor
 
 from solver.kernels import reference
 from solver.llm.prompts import cached, different
-from solver.loop.policy import Policy
+from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
 
@@ -138,14 +138,10 @@ class DiffusionGemma:
         self.forbidden: tuple[int, ...] = ()
         s = self.schedule
         self.policy = Policy(
-            bound=s.bound,
-            sample=True,
-            commit=False,
-            rounds=s.steps,
-            stuck="restart",
-            by="last",
-            calm=s.calm,
-            remask="violations",
+            accept=AcceptPolicy(entropy_bound=s.bound, sample=True),
+            remask=RemaskPolicy(keep_visible=False),
+            search=SearchPolicy(rounds=s.steps, on_stall="restart", decide_from="last"),
+            stable_entropy=s.calm,
         )
         self.model.eval()
 

@@ -75,13 +75,12 @@ class Embedded:
         self.symbols = torch.tensor([single(tokenizer, symbol) for symbol in task.symbols])
         self.vocab = len(self.symbols)
         # drafts of the whole grid first; then the search, depth first, which needs no calibrated probabilities
-        self.policy: Policy = replace(
-            inner.policy,
-            stuck="decide",
+        self.policy: Policy = inner.policy.with_(
+            on_stall="decide",
             order="depth",
             later_rounds=1,
-            settle=True,
-            inherit=False,
+            propagate_first=True,
+            keep_visible_in_children=False,
             stop="valid",
         )
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from solver.llm.diffusion_gemma import shallow
 from solver.llm.prompts import cached, different
-from solver.loop.policy import Policy
+from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.models.protocol import Stateless
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
@@ -63,15 +63,15 @@ class MaskedLM:
         self.forbidden: tuple[int, ...] = (self.mask_token,)
         # a mask-only model's confidence does not flag visible wrong tokens: violations alone take a cell back
         self.policy = Policy(
-            accept=0.9,
-            at_least=1,
-            block=self.block,
-            rounds=64,
-            later_rounds=16,
-            repeats=False,
-            by="last",
-            inherit=True,
-            remask="violations",
+            accept=AcceptPolicy(confidence_threshold=0.9, min_per_step=1, block_size=self.block),
+            remask=RemaskPolicy(doubt_threshold=0.0),
+            search=SearchPolicy(
+                rounds=64,
+                later_rounds=16,
+                leave_on_repeat=True,
+                decide_from="last",
+                keep_visible_in_children=True,
+            ),
         )
         self.model.eval()
 

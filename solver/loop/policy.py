@@ -1,9 +1,21 @@
-"""Which cells to accept, which to re-mask, where to decide: the loop's settings, as data and small pure functions."""
+"""Settings of the loop: what to accept, what to re-mask, how to search.
+
+A denoiser brings the policy that suits it (``denoiser.policy``). Change single settings by name:
+
+>>> policy = Policy().with_(confidence_threshold=0.9, rounds=4)
+>>> policy.accept.confidence_threshold, policy.search.rounds
+(0.9, 4)
+>>> Policy(accept=AcceptPolicy(confidence_threshold=2.0))
+Traceback (most recent call last):
+solver.tasks.errors.InvalidArgument: confidence_threshold must be at most 1, not 2.0
+
+All arrays have shape (L,): one entry per cell.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 import torch
@@ -11,147 +23,203 @@ from numpy.typing import NDArray
 
 from solver.kernels import reference
 from solver.tasks.canvas import Mask
+from solver.tasks.errors import InvalidArgument
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
+MARGIN_STEP = 0.01  # margins closer than this count as equal
 
-@dataclass(frozen=True)
-class Policy:
-    """How the loop goes about it. Checks itself: ValueError names the field. A denoiser brings its own (``denoiser.policy``).
 
-    accept: probability from which a draft's cell is visible to the denoiser as known.
-    bound: in place of ``accept``: the cells of lowest entropy are visible, as many as keep (their sum minus their largest), in
-        nats, within this (arXiv 2505.24857; DiffusionGemma: 0.1).
-    at_least: cells that are visible in any case, the likeliest first.
-    block: cells are only visible from the first this many that are not settled (semi-autoregressive); None for all.
-    sample: visible cells hold a draw from their distribution; the draft that is judged always holds the likeliest.
-    commit: what is visible stays until it is re-masked; False decides every cell anew at every forward (uniform kind).
-    doubt: a visible cell is re-masked when the denoiser gives its token less than this.
-    rounds, later_rounds: drafts of the first canvas, and of each later one, before a decision is made.
-    repeats: False for a denoiser that carries nothing: a canvas is left at the first round that changes nothing.
-    stuck: after the last round "decide" on a cell, or "restart" the canvas with fresh noise (where chance is at work).
-    inherit: a canvas that comes of a decision goes on with its parent's visible cells; False starts it from the settled alone.
-    by: a decision follows what the denoiser said of the canvas at "first", or "last".
-    hedge: share of a decision's probability spread evenly over its tokens, so that a sure mistake is found out in time.
-    order: "best" follows the denoiser's own belief in the decisions, "depth" is for denoisers without one.
-    siblings: canvases of one problem that go through a forward together.
-    checks: False switches every check off: no elimination, no re-masking by violation, no search; the last draft is the answer.
-    judge: "every" draft is checked, or only one that is "whole", all of its cells accepted: where half a draft means nothing.
-    tabu_tenure: forwards for which a blamed token may not be drafted in its cell again: for a denoiser that would say the same.
-    remask: what may take a visible token back: "violations", "confidence", "both", "off", or "all": a violation
-        redraws the canvas.
-    stop: at the first draft that is "valid", or that is valid and "settled": twice the same, with a mean entropy under
-        ``calm`` nats over the open cells; where a canvas's rounds end first, its last valid draft is the answer.
-    inference: "direct" eliminates what conflicts with known cells; "singles" is the task's stronger inference (help from rules).
-    settle: follow implied cells to their end before deciding. Costs forwards, saves decisions: for the controls.
-    """
-
-    accept: float = 0.98
-    bound: float | None = None
-    at_least: int = 0
-    block: int | None = None
-    sample: bool = False
-    commit: bool = True
-    doubt: float = 0.5
-    rounds: int = 2
-    later_rounds: int = 1
-    repeats: bool = True
-    stuck: Literal["decide", "restart"] = "decide"
-    inherit: bool = False
-    by: Literal["first", "last"] = "first"
-    hedge: float = 0.2
-    order: Literal["best", "depth"] = "best"
-    siblings: int = 1
-    checks: bool = True
-    judge: Literal["every", "whole"] = "every"
-    tabu_tenure: int = 0
-    remask: Literal["violations", "confidence", "both", "off", "all"] = "both"
-    stop: Literal["valid", "settled"] = "valid"
-    calm: float = 0.005
-    inference: Literal["direct", "singles"] = "direct"
-    settle: bool = False
+class Validated:
+    """Base of the settings: refuses values outside of a field's bounds or choices."""
 
     def __post_init__(self) -> None:
-        for name in ("accept", "doubt", "hedge"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
-        if self.bound is not None and self.bound < 0:
-            raise ValueError(f"bound must not be negative, not {self.bound}")
-        for name, least in (
-            ("rounds", 1),
-            ("later_rounds", 1),
-            ("siblings", 1),
-            ("at_least", 0),
-            ("block", 1),
-            ("tabu_tenure", 0),
-        ):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be at least {least}, not {value}")
-        choices = {
-            "order": ("best", "depth"),
-            "inference": ("direct", "singles"),
-            "judge": ("every", "whole"),
-            "remask": ("violations", "confidence", "both", "off", "all"),
-            "stuck": ("decide", "restart"),
-            "by": ("first", "last"),
-            "stop": ("valid", "settled"),
-        }
-        for name, among in choices.items():
-            if getattr(self, name) not in among:
-                raise ValueError(f"{name} must be one of {', '.join(among)}, not {getattr(self, name)!r}")
+        hints = get_type_hints(type(self))
+        for item in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+            value, choices = getattr(self, item.name), get_args(hints[item.name])
+            lowest, highest = item.metadata.get("bounds", (None, None))
+            if choices and isinstance(choices[0], str) and value not in choices:
+                raise InvalidArgument(f"{item.name} must be one of {', '.join(choices)}, not {value!r}")
+            if value is None or lowest is None:
+                continue
+            if not isinstance(value, int | float) or not value >= lowest:
+                raise InvalidArgument(f"{item.name} must be at least {lowest}, not {value!r}")
+            if highest is not None and value > highest:
+                raise InvalidArgument(f"{item.name} must be at most {highest}, not {value!r}")
 
 
-QUANTUM = 0.01  # margins closer than this are equal
+def bounded(default: Any, lowest: int, highest: int | None = None) -> Any:
+    """Declare a field of a :class:`Validated` dataclass with bounds, both inclusive."""
+    return field(default=default, metadata={"bounds": (lowest, highest)})
 
 
-def branch(margin: Floats, choices: Ints, open_cells: Mask, rng: np.random.Generator) -> int | None:
-    """The cell to decide: the smallest margin, then the fewest choices, then chance; None where no cell has a choice.
+@dataclass(frozen=True)
+class AcceptPolicy(Validated):
+    """Which drafted cells the denoiser will see as known.
 
-    margin (L,): top-1 minus top-2 probability.  choices (L,): how many tokens are allowed.
+    Attributes:
+        confidence_threshold: accept a cell whose token has at least this probability.
+        entropy_bound: instead of the threshold, accept the cells of lowest entropy, as many as keep the sum of their
+            entropies minus the largest within this bound, in nats (arXiv 2505.24857; DiffusionGemma: 0.1).
+        min_per_step: accept at least this many cells at every forward, the likeliest first.
+        block_size: accept only in the first block of this many cells that is not full yet (semi-autoregressive).
+        sample: accepted cells hold a token drawn from their distribution; the draft that is checked always holds the
+            likeliest.
+    """
+
+    confidence_threshold: float = bounded(0.98, 0, 1)
+    entropy_bound: float | None = bounded(None, 0)
+    min_per_step: int = bounded(0, 0)
+    block_size: int | None = bounded(None, 1)
+    sample: bool = False
+
+    def block(self, waiting: Mask) -> Mask:
+        """Return the cells up to the end of the first block that has a ``waiting`` cell; all without blocks."""
+        if self.block_size is None or not waiting.any():
+            return np.ones_like(waiting)
+        return np.arange(len(waiting)) < (waiting.argmax() // self.block_size + 1) * self.block_size
+
+    def confident(self, confidence: Floats, entropy: Floats, eligible: Mask) -> Mask:
+        """Return the ``eligible`` cells within the threshold, or within the entropy bound."""
+        if self.entropy_bound is None:
+            return eligible & (confidence >= self.confidence_threshold)
+        rows = torch.tensor(entropy)[None], torch.tensor(eligible)[None]
+        return reference.entropy_bound(*rows, self.entropy_bound)[0].numpy()
+
+    def top_up(self, chosen: Mask, confidence: Floats, fresh: Mask) -> Mask:
+        """Add the likeliest ``fresh`` cells to ``chosen`` where it has fewer than ``min_per_step`` of them."""
+        if (chosen & fresh).sum() >= self.min_per_step:
+            return chosen
+        ranked = np.flatnonzero(fresh)[np.argsort(-confidence[fresh], kind="stable")]
+        return chosen | np.isin(np.arange(len(chosen)), ranked[: self.min_per_step])
+
+
+@dataclass(frozen=True)
+class RemaskPolicy(Validated):
+    """Which visible cells are masked again.
+
+    Attributes:
+        on_violation: what a violation re-masks: the "blamed" cells, "all" visible cells, or "none".
+        doubt_threshold: re-mask a visible cell when the denoiser gives its token less than this probability.
+        tabu_tenure: for how many forwards a blamed token may not be drafted in its cell again; for denoisers without
+            randomness, which would repeat it.
+        keep_visible: a visible cell stays visible until it is re-masked. False chooses the visible cells anew at every
+            forward (uniform noise).
+    """
+
+    on_violation: Literal["blamed", "all", "none"] = "blamed"
+    doubt_threshold: float = bounded(0.5, 0, 1)
+    tabu_tenure: int = bounded(0, 0)
+    keep_visible: bool = True
+
+    def select(self, visible: Mask, blamed: Mask, belief: Floats) -> Mask:
+        """Return the ``visible`` cells to re-mask; ``belief`` is the probability that each cell's token now has."""
+        doubted = visible & (belief < self.doubt_threshold)
+        match self.on_violation:
+            case "none":
+                return doubted
+            case "blamed":
+                return doubted | (visible & blamed)
+            case "all":
+                return visible.copy() if blamed.any() else doubted
+
+
+@dataclass(frozen=True)
+class SearchPolicy(Validated):
+    """When and where to make a decision, and which node is next.
+
+    Attributes:
+        rounds: drafts of the first node before a decision is made.
+        later_rounds: drafts of every other node.
+        leave_on_repeat: end a node's rounds at the first that changes nothing; for denoisers without carried state.
+        on_stall: after the last round "decide" on a cell, or "restart" the node with fresh noise.
+        keep_visible_in_children: children start with the visible cells of their parent, not with settled cells alone.
+        decide_from: base a decision on the "first" prediction for the node, before any draft was visible, or on the "last".
+        decision_smoothing: share of a decision's probability that is spread evenly over its tokens, so that a confident
+            mistake is found out in time.
+        order: "best" follows the probabilities of the decisions; "depth" is for denoisers whose probabilities mean nothing.
+        siblings: nodes of one problem that go through a forward together.
+        inference: "direct" eliminates tokens in conflict with settled cells; "singles" adds the task's own inference.
+        propagate_first: follow implied cells to their end before deciding: more forwards, fewer decisions.
+    """
+
+    rounds: int = bounded(2, 1)
+    later_rounds: int = bounded(1, 1)
+    leave_on_repeat: bool = False
+    on_stall: Literal["decide", "restart"] = "decide"
+    keep_visible_in_children: bool = False
+    decide_from: Literal["first", "last"] = "first"
+    decision_smoothing: float = bounded(0.2, 0, 1)
+    order: Literal["best", "depth"] = "best"
+    siblings: int = bounded(1, 1)
+    inference: Literal["direct", "singles"] = "direct"
+    propagate_first: bool = False
+
+    def smooth(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the log-probabilities of a decision's tokens, smoothed."""
+        share = self.decision_smoothing
+        log_p: NDArray[np.float64] = np.log(
+            np.maximum((1 - share) * probabilities + share / len(probabilities), 1e-9)
+        )
+        return log_p
+
+
+@dataclass(frozen=True)
+class Policy(Validated):
+    """How the loop solves a problem.
+
+    Attributes:
+        accept: which drafted cells become visible.
+        remask: which visible cells are masked again.
+        search: decisions and the order of the nodes.
+        checks: check "every" draft; only "complete" ones, of which every cell is accepted; or "none". Without checks
+            nothing is eliminated, re-masked by a violation or searched, and the last draft is the answer.
+        stop: at the first "valid" draft, or at one that is also "stable": twice the same, with a mean entropy below
+            ``stable_entropy``. When a node's rounds end earlier, its last valid draft is the answer.
+        stable_entropy: in nats, over the open cells.
+
+    Raises:
+        InvalidArgument: a setting is outside of its bounds or choices; the message names it.
+    """
+
+    accept: AcceptPolicy = AcceptPolicy()
+    remask: RemaskPolicy = RemaskPolicy()
+    search: SearchPolicy = SearchPolicy()
+    checks: Literal["every", "complete", "none"] = "every"
+    stop: Literal["valid", "stable"] = "valid"
+    stable_entropy: float = bounded(0.005, 0)
+
+    def with_(self, **changes: Any) -> Policy:
+        """Return a copy with the named settings changed, whichever of the configurations they belong to.
+
+        Raises:
+            InvalidArgument: no configuration has a setting of that name.
+        """
+        parts = {name: getattr(self, name) for name in ("accept", "remask", "search")}
+        for part, config in parts.items():
+            names = {item.name for item in fields(config)} & changes.keys()
+            parts[part] = replace(config, **{name: changes.pop(name) for name in names})
+        if unknown := changes.keys() - {"checks", "stop", "stable_entropy"}:
+            raise InvalidArgument(f"a policy has no setting {', '.join(sorted(unknown))}")
+        return replace(self, **parts, **changes)
+
+
+def choose_cell(margin: Floats, choices: Ints, open_cells: Mask, rng: np.random.Generator) -> int | None:
+    """Return the cell to decide, or None if no open cell has a choice.
+
+    The smallest margin comes first, then the fewest choices, then chance.
+
+    Args:
+        margin: probability of each cell's best token minus that of the second.
+        choices: how many tokens each cell may hold.
+        open_cells: the cells to choose from.
+        rng: breaks ties.
     """
     eligible = np.flatnonzero(open_cells & (choices > 1))
     if not len(eligible):
         return None
-    steps = np.floor(margin[eligible] / QUANTUM)
+    steps = np.floor(margin[eligible] / MARGIN_STEP)
     eligible = eligible[steps == steps.min()]
     eligible = eligible[choices[eligible] == choices[eligible].min()]
     return int(eligible[0] if len(eligible) == 1 else rng.choice(eligible))
-
-
-def accept(
-    policy: Policy, top1: Floats, entropy: Floats, open_cells: Mask, blamed: Mask, visible: Mask
-) -> Mask:
-    """(L,) bool: the open cells, none of them blamed, whose tokens the denoiser is to see as known.
-
-    ``top1``, ``entropy`` (L,): what it says of each cell.  ``visible`` (L,): cells it sees already; a block is full when all are.
-    """
-    eligible = open_cells & ~blamed
-    if policy.block is not None:
-        unsettled = np.flatnonzero(open_cells & ~visible)
-        if len(unsettled):
-            end = unsettled[0] // policy.block * policy.block + policy.block
-            eligible = eligible & (np.arange(len(eligible)) < end)
-    if policy.bound is None:
-        chosen = eligible & (top1 >= policy.accept)
-    else:
-        rows = torch.tensor(entropy)[None], torch.tensor(eligible)[None]
-        chosen = reference.entropy_bound(*rows, policy.bound)[0].numpy()
-    fresh = eligible & ~visible if policy.commit else eligible
-    if policy.at_least and (chosen & fresh).sum() < policy.at_least:
-        ranked = np.flatnonzero(fresh)[np.argsort(-top1[fresh], kind="stable")]
-        chosen[ranked[: policy.at_least]] = True
-    return chosen
-
-
-def doubted(policy: Policy, visible: Mask, blamed: Mask, belief: Floats) -> Mask:
-    """(L,) bool: the visible cells to take back. ``belief`` (L,) is the probability that each cell's token now has."""
-    back = np.zeros_like(visible)
-    if policy.remask == "all" and blamed.any():
-        return visible.copy()
-    if policy.remask in ("violations", "both"):
-        back |= visible & blamed
-    if policy.remask in ("confidence", "both"):
-        back |= visible & (belief < policy.doubt)
-    return back

@@ -1,356 +1,428 @@
-"""The loop. Read this first.
+"""The loop: draft the canvas, check the draft, re-mask what violates, repeat. Read this module first.
 
-A denoiser drafts the whole canvas; the draft is checked; what violates something is re-masked; what the denoiser is sure of
-stays visible to it; round again until nothing violates. When drafts stop improving, a *decision* is made: one cell, the one whose
-two best tokens are closest, is set to each of its tokens in turn (search.py). Nothing is called solved that the task's
-``verify`` has not accepted, and nothing unsatisfiable without a proof.
+The denoiser drafts the whole canvas. Cells that it is confident of become *visible* to it; cells that a violation blames are
+masked again. When the drafts of a canvas stop improving, the search (search.py) makes a *decision*: it sets one cell to each of
+its possible tokens, each in a new node of the tree. Nothing is called solved unless the task's ``verify`` accepts it, and nothing
+unsatisfiable without a proof.
 
-``episode`` is the loop for one problem, written as a coroutine: it yields the canvases it wants denoised and is sent what the
-denoiser said, so that drive.py can put the canvases of many problems into one batch.
+>>> from solver.models import controls
+>>> from solver.tasks.sudoku import layout
+>>> from solver.tasks.sudoku.task import Sudoku, SudokuTask
+>>> task, grid = SudokuTask(layout.standard(4)), np.array([int(digit) for digit in "1030040000430001"])
+>>> *steps, outcome = refine(task, Sudoku(grid), controls.random(4))
+>>> outcome.status, (outcome.tokens + 1).tolist()
+('solved', [1, 2, 3, 4, 3, 4, 1, 2, 2, 1, 4, 3, 4, 3, 2, 1])
 
-    for event in refine(task, problem, denoiser):      # Steps, then one Outcome
-        ...
+An :class:`Episode` solves one problem and never calls the model itself: it states what it wants denoised and is given the
+predictions. That lets the engine (engine.py) put the canvases of many problems into one forward.
+
+All arrays have shape (L,): one entry per cell.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from solver.loop import policy as policies
-from solver.loop.policy import Policy
-from solver.loop.search import Node, Tree
-from solver.loop.trace import Budget, Counters, Outcome, Step
-from solver.tasks.canvas import EMPTY, Canvas, Mask, Tokens
+from solver.loop.policy import Floats, Policy, choose_cell
+from solver.loop.prediction import DenoiseRequest, Prediction, Predictor
+from solver.loop.search import Choice, Implications, Node, Tree
+from solver.loop.trace import Budget, Counters, Outcome, Status, Step
+from solver.models.protocol import Denoiser
+from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.task import Infers, Task, Violation
 
-DISTRUST = (
-    10.0  # nats that a canvas falls back in the queue when its settled cells are blamed without a reason
-)
-UNJUDGED = 1 << 29  # cells that a draft which nobody checked counts as violating
-NOTHING: policies.Floats = np.zeros(0, np.float32)
+# Score penalty, in nats, for a node whose settled cells are blamed without a reason. Such a node may still lead to a solution,
+# so it is postponed and not closed.
+DEMOTION_COST = 10.0
+UNCHECKED_COUNT = 1 << 29  # number of violating cells that an unchecked draft counts as
 
 
-@dataclass(frozen=True, eq=False)
-class DenoiseRequest:
-    """A canvas to denoise: tokens (L,), which of them the denoiser may see (``known``), which are settled on this canvas
-    (``settled``: pinned, decided, implied; elimination starts from these), what it carried from the last forward, numbers in
-    [0, 1) (L,) to draw samples with, where the policy wants them, and tokens that a cell may not draft now (``excluded``, each
-    (L,), -1 for none)."""
-
-    tokens: Tokens
-    known: Mask
-    settled: Mask
-    carry: Any
-    uniform: policies.Floats | None = None
-    excluded: tuple[Tokens, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What the denoiser said of one canvas; arrays are per cell (L,).
-
-    best, top1, top2: the likeliest token among the allowed, its probability and the next one's.  entropy: in nats.
-    sample: a draw, or the likeliest where none was asked for.
-    choices: how many tokens are allowed.  belief: what it now gives the token that stands there, among the allowed.
-    probabilities(cell): the allowed tokens there and their probabilities. Holds on to the forward's logits: not to be kept.
-    loops, flops: what the forward cost.  carry: to hand on.  constraint_cost: what conditioning on validity cost, in nats.
-    """
-
-    best: Tokens
-    top1: policies.Floats
-    top2: policies.Floats
-    entropy: policies.Floats
-    sample: Tokens
-    choices: Tokens
-    belief: policies.Floats
-    probabilities: Callable[[int], tuple[Tokens, policies.Floats]]
-    loops: int
-    flops: int
-    carry: Any
-    constraint_cost: float = 0.0
-
-
-@dataclass(eq=False)
-class Progress:
-    """The best draft so far, by how many cells it violates; ``valid``: it has been verified."""
-
-    tokens: Tokens
-    confidence: policies.Floats
-    violations: tuple[Violation, ...] = ()
-    blamed: int = 1 << 30
-    valid: bool = False
-    constraint_cost: float = 0.0
-    steps: int = 0
-    counters: Counters = field(default_factory=Counters)
-
-
-Episode = Generator[list[DenoiseRequest], list[Prediction], Outcome]
-
-
-def episode(
+def refine(
     task: Task,
     problem: Any,
-    canvas: Canvas,
-    policy: Policy,
-    budget: Budget,
-    rng: np.random.Generator,
-    noise: Callable[[Mask, np.random.Generator], Tokens],
-    emit: Callable[[Step], None],
-) -> Episode:
-    """The loop for one problem: yields requests, is sent their predictions, emits steps, returns the outcome."""
-    tree = Tree(task, problem, canvas, policy.order)
-    tree.root.visible = canvas.known & ~canvas.pinned  # a draft to be refined
-    best = Progress(np.where(canvas.known, canvas.tokens, 0), np.zeros(canvas.cells, np.float32))
-    counters = best.counters
-    while not budget.is_spent(counters):
-        nodes = tree.take(policy.siblings)
-        if not nodes:
-            return finish("solved", best) if best.valid else finish("unsatisfiable", best, proof=tree.refuted)
-        predictions = yield [request(node, policy, noise, rng) for node in nodes]
-        counters.calls += 1
-        counters.seconds = time.perf_counter() - counters.started
-        for node, prediction in zip(nodes, predictions, strict=True):
-            step = absorb(task, problem, canvas, policy, tree, node, prediction, rng, best)
-            emit(step)
-            if step.solved:
-                return finish("solved", best)
-    if best.valid or (not policy.checks and task.verify(problem, best.tokens)):
-        return finish(
-            "solved", best
-        )  # without checks nothing was steered: the last draft is graded, not chosen
-    return finish("exhausted", best)
+    denoiser: Denoiser,
+    policy: Policy | None = None,
+    budget: Budget | None = None,
+    seed: int = 0,
+) -> Iterator[Step | Outcome]:
+    """Yield the steps of one problem as they happen, and its outcome last.
 
+    Args:
+        task: encodes the problem and checks its drafts.
+        problem: what to solve.
+        denoiser: drafts.
+        policy: None for the denoiser's own.
+        budget: limits; None for 5,000 forwards.
+        seed: of all randomness.
 
-def request(
-    node: Node, policy: Policy, noise: Callable[[Mask, np.random.Generator], Tokens], rng: np.random.Generator
-) -> DenoiseRequest:
-    """The canvas as the denoiser is to see it: settled cells and visible draft, noise elsewhere."""
-    known = node.settled | node.visible if node.visible is not None else node.settled
-    tokens = np.where(known, node.tokens, noise(~known, rng))
-    uniform = rng.random(len(tokens), np.float32) if policy.sample else None
-    return DenoiseRequest(tokens, known, node.settled, node.carry, uniform, node.excluded)
+    Raises:
+        ValueError: the task cannot encode the problem.
+    """
+    policy, canvas = policy or denoiser.policy, task.encode(problem)
+    predictor = Predictor(task, denoiser, policy.checks != "none")
+    state = denoiser.prefill([canvas], [seed])
+    episode = Episode(task, problem, canvas, policy, budget or Budget(), seed, denoiser.noise)
+    while episode.outcome is None:
+        rows = state.select([0] * len(episode.requests))
+        yield from episode.advance(list(predictor.predict(rows, episode.requests)))
+    yield episode.outcome
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What the task says of a draft (L,): whether it is an answer, what is wrong with it, the cells to blame (L,), those of them
-    whose tokens are ``wrong`` (L,), and the violation among the settled cells alone that has a reason, if any: then this canvas
-    leads nowhere. Not ``judged``: nothing was asked."""
+    """Result of checking one draft.
 
-    draft: Tokens
-    valid: bool
+    Attributes:
+        is_solution: the task's verifier accepts the draft. Nothing else makes a solution.
+        violations: what the task's checks found; empty for a solution.
+        blamed: cells named by a violation.
+        excluded: blamed cells whose token should not come again soon.
+        refutation: a violation with a reason among the settled cells alone. It closes the node.
+        is_checked: False if the draft was not checked at all.
+    """
+
+    is_solution: bool
     violations: tuple[Violation, ...]
     blamed: Mask
-    wrong: Mask
-    refuted: Violation | None
-    judged: bool = True
+    excluded: Mask
+    refutation: Violation | None
+    is_checked: bool = True
 
 
-def judge(task: Task, problem: Any, policy: Policy, node: Node, prediction: Prediction) -> Verdict:
-    """The draft, checked. It is the best token in every cell that is not settled;
-    where nothing is allowed, what stands there stays."""
-    settled = node.settled
-    draft = np.where(settled | (prediction.best < 0), node.tokens, prediction.best)
-    blamed, wrong = np.zeros_like(settled), np.zeros_like(settled)
-    if not policy.checks:
-        return Verdict(draft, False, (), blamed, wrong, None)
-    if policy.judge == "whole" and not accepted(policy, node, prediction):
-        return Verdict(draft, False, (), blamed, wrong, None, judged=False)
-    if task.verify(problem, draft):
-        return Verdict(draft, True, (), blamed, wrong, None)
-    violations = tuple(task.check(problem, draft, np.ones_like(settled)))
-    for violation in violations:
-        blamed[list(violation.cells)] = True
-        wrong[list(violation.cells if violation.excluded is None else violation.excluded)] = True
-    refuted = next((v for v in task.check(problem, node.tokens, settled) if v.reason is not None), None)
-    return Verdict(draft, False, violations, blamed, wrong, refuted)
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """One forward of one node, worked out: its draft, the verdict, and what the denoiser will see next.
 
-
-def drafted(node: Node) -> Mask:
-    """The cells (L,) of its draft that the denoiser sees."""
-    return node.visible if node.visible is not None else np.zeros_like(node.settled)
-
-
-def accepted(policy: Policy, node: Node, prediction: Prediction) -> bool:
-    """Whether every cell is settled, or would be accepted if none was blamed."""
-    known, _ = reconsider(policy, node.settled, drafted(node), prediction, np.zeros_like(node.settled))
-    return bool((node.settled | known).all())
-
-
-def reconsider(
-    policy: Policy, settled: Mask, visible: Mask, prediction: Prediction, blamed: Mask
-) -> tuple[Mask, Mask]:
-    """Which drafted cells (L,) the denoiser is to see next, and which of those it saw are taken back."""
-    sure = policies.accept(policy, prediction.top1, prediction.entropy, ~settled, blamed, visible)
-    if policy.commit:
-        back = policies.doubted(policy, visible & ~settled, blamed, prediction.belief)
-        return (visible | sure) & ~back, back
-    if policy.remask == "all" and blamed.any():
-        sure = np.zeros_like(sure)
-    return sure, visible & ~sure  # every cell is decided anew
-
-
-def absorb(
-    task: Task,
-    problem: Any,
-    canvas: Canvas,
-    policy: Policy,
-    tree: Tree,
-    node: Node,
-    prediction: Prediction,
-    rng: np.random.Generator,
-    best: Progress,
-) -> Step:
-    """One turn: draft, check, accept and re-mask; then another round of this canvas, a decision, or its end."""
-    settled, counters = node.settled, best.counters
-    visible = drafted(node)
-    verdict = judge(task, problem, policy, node, prediction)
-    draft, blamed = verdict.draft, verdict.blamed
-    next_visible, back = reconsider(policy, settled, visible, prediction, blamed)
-    last = policy.checks and over(policy, node, verdict, visible, next_visible)
-    keep(best, policy, verdict, prediction)
-    calm = policy.stop == "valid" or is_stable(policy, node, draft, prediction, settled | next_visible)
-    solved = (verdict.valid and calm) or (last and best.valid)
-    remasked = back | (blamed & ~settled)
-    step = Step(
-        number=best.steps,
-        canvas=node.number,
-        parent=-1 if node.parent is None else node.parent.number,
-        decision=node.decision if node.round == 0 else None,
-        draft=draft,
-        confidence=np.where(settled, 1.0, prediction.top1).astype(np.float32),
-        pinned=canvas.pinned,
-        settled=settled,
-        visible=next_visible,
-        accepted=next_visible & ~visible,
-        remasked=remasked,
-        violations=verdict.violations,
-        refuted=verdict.refuted,
-        solved=solved,
-        constraint_cost=prediction.constraint_cost,
-    )
-    best.steps += 1
-    counters.forwards += 1
-    counters.loops += prediction.loops
-    counters.flops += prediction.flops
-    counters.decisions += node.decision is not None and node.round == 0
-    counters.remasked += int(remasked.sum())
-    if solved:
-        return step
-    if verdict.refuted is not None:
-        tree.refute(node, verdict.refuted)
-        counters.nodes = tree.refuted
-        return step
-    if node.round == 0 and policy.by == "first":
-        node.said = prediction
-    node.round += 1
-    node.tokens = np.where(
-        next_visible & ~settled, np.where(prediction.sample < 0, draft, prediction.sample), node.tokens
-    )
-    node.visible, node.draft = next_visible & ~settled, draft
-    if policy.tabu_tenure:
-        node.excluded = (np.where(verdict.wrong & ~settled, draft, -1), *node.excluded)[: policy.tabu_tenure]
-    if last and policy.stuck == "decide":
-        decide(task, problem, policy, tree, node, node.said or prediction, verdict.violations, rng)
-        return step
-    forget = back if policy.commit else blamed & ~settled
-    node.carry = prediction.carry.reset(forget[None]) if forget.any() else prediction.carry
-    if policy.remask == "all" and blamed.any():
-        node.carry = None
-    if last:  # the same canvas from the beginning, with other noise
-        node.round, node.visible, node.carry, node.said, node.draft = 0, None, None, None, None
-    tree.push(node, first=True)
-    return step
-
-
-def over(policy: Policy, node: Node, verdict: Verdict, visible: Mask, next_visible: Mask) -> bool:
-    """Whether this canvas has had its rounds: none are left, or the next would be this one again, or only settled cells are
-    blamed, and no round can change those."""
-    rounds = policy.rounds if node.parent is None else policy.later_rounds
-    same = node.draft is not None and bool(
-        (node.draft == verdict.draft).all() and (visible == next_visible).all()
-    )
-    fixed = bool(verdict.blamed.any()) and not (verdict.blamed & ~node.settled).any()
-    return node.round + 1 >= rounds or fixed or (same and not policy.repeats)
-
-
-def is_stable(policy: Policy, node: Node, draft: Tokens, prediction: Prediction, known: Mask) -> bool:
-    """Whether nothing is left to do: every cell is ``known``, or, where cells are decided anew each time, the denoiser has
-    said the same twice and is calm about it. Settled cells, which are always calm, do not count."""
-    if policy.commit:
-        return bool(known.all())
-    open_cells = ~node.settled
-    same = node.draft is not None and bool((node.draft == draft).all())
-    return same and (not open_cells.any() or float(prediction.entropy[open_cells].mean()) < policy.calm)
-
-
-def decide(
-    task: Task,
-    problem: Any,
-    policy: Policy,
-    tree: Tree,
-    node: Node,
-    prediction: Prediction,
-    violations: tuple[Violation, ...],
-    rng: np.random.Generator,
-) -> None:
-    """Extend the tree below ``node``: implied cells are settled, and one open cell is decided, each token a new canvas.
-
-    ``prediction`` is the first one for this canvas, before any draft was visible (or the last, by policy). The new
-    canvases start from their settled cells and nothing else: every drafted cell is re-masked and nothing is carried,
-    because a state that has settled on another answer is slow to leave it (docs/LOG.md has the figures). Where no
-    violation has a reason, nothing will ever be refuted, and the decision goes to a cell that was blamed.
+    Attributes:
+        node: the search node, as it was during the forward.
+        prediction: of the denoiser.
+        draft: settled cells, and the likeliest token everywhere else.
+        verdict: of the draft.
+        visible: drafted cells that the denoiser will see as known.
+        withdrawn: visible cells of the node that it will not see again.
     """
-    settled = node.settled
-    if violations and all(v.cells and settled[list(v.cells)].all() and v.reason is None for v in violations):
-        node.score -= DISTRUST  # what is blamed is settled here: no proof, but other canvases come first
-    implied = ~settled & (prediction.choices == 1)
-    tokens, reasons = prediction.best.copy(), dict[int, frozenset[int]]()
-    kept = node.visible if policy.inherit else None
-    if policy.inference == "singles" and isinstance(task, Infers):
-        for fact in task.infer(problem, node.tokens, settled):
+
+    node: Node
+    prediction: Prediction
+    draft: Tokens
+    verdict: Verdict
+    visible: Mask
+    withdrawn: Mask
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether the draft is that of the node's last forward."""
+        return self.node.draft is not None and bool((self.node.draft == self.draft).all())
+
+    @property
+    def blamed_open(self) -> Mask:
+        """Blamed cells that are not settled."""
+        return self.verdict.blamed & ~self.node.settled
+
+
+@dataclass(frozen=True, eq=False)
+class BestDraft:
+    """The best draft so far: a solution, else the one that violates the fewest cells, else the latest."""
+
+    tokens: Tokens
+    confidence: Floats
+    violations: tuple[Violation, ...] = ()
+    num_blamed: int = 1 << 30
+    is_solution: bool = False
+    constraint_cost: float = 0.0
+
+
+@dataclass(eq=False)
+class Episode:
+    """Solves one problem: ask ``requests``, pass their predictions to :meth:`advance`, until there is an ``outcome``.
+
+    Args:
+        task: checks the drafts.
+        problem: what to solve.
+        canvas: the encoded problem.
+        policy: settings.
+        budget: limits.
+        seed: of the problem's own randomness, which does not depend on its neighbours in a batch.
+        noise: the denoiser's: (cells, number of tokens, generator) -> tokens.
+    """
+
+    task: Task
+    problem: Any
+    canvas: Canvas
+    policy: Policy
+    budget: Budget
+    seed: int
+    noise: Callable[[Mask, int, np.random.Generator], Tokens]
+
+    outcome: Outcome | None = field(default=None, init=False)
+    requests: list[DenoiseRequest] = field(default_factory=list, init=False)
+    counters: Counters = field(default_factory=Counters, init=False)
+
+    def __post_init__(self) -> None:
+        self._rng = np.random.default_rng(self.seed)
+        self._tree = Tree(self.task, self.problem, self.canvas, self.policy.search.order)
+        self._best = BestDraft(self._tree.root.tokens, np.zeros(self.canvas.cells, np.float32))
+        self._prepare()
+
+    def advance(self, predictions: Sequence[Prediction]) -> list[Step]:
+        """Process the predictions for ``requests``, one each. Sets the next requests, or the outcome."""
+        self.counters.calls += 1
+        self.counters.stop_clock()
+        steps = []
+        for node, prediction in zip(self._nodes, predictions, strict=True):
+            steps.append(self._process(node, prediction))
+            if steps[-1].solved:
+                self._finish("solved")
+                return steps
+        self._prepare()
+        return steps
+
+    def _prepare(self) -> None:
+        """Take the next nodes from the tree and request them; without any, the episode has ended."""
+        spent = self.budget.is_spent(self.counters)
+        self._nodes = [] if spent else self._tree.next_nodes(self.policy.search.siblings)
+        self.requests = [self._request(node) for node in self._nodes]
+        if self._nodes:
+            return
+        # without checks nothing was steered: the last draft is graded, not chosen
+        graded = self.policy.checks == "none" and self.task.verify(self.problem, self._best.tokens)
+        if self._best.is_solution or graded:
+            self._finish("solved")
+        else:
+            self._finish("exhausted" if spent else "unsatisfiable")
+
+    def _request(self, node: Node) -> DenoiseRequest:
+        """Build the model input: settled and visible cells keep their tokens, all others are noise."""
+        known = node.settled | node.visible
+        tokens = np.where(known, node.tokens, self.noise(~known, self.canvas.vocab, self._rng))
+        uniform = self._rng.random(len(tokens), np.float32) if self.policy.accept.sample else None
+        return DenoiseRequest(
+            self.problem, self.canvas, tokens, known, node.settled, node.carry, uniform, node.excluded
+        )
+
+    def _process(self, node: Node, prediction: Prediction) -> Step:
+        """Draft, check, accept and re-mask; then solve, refute, decide, or queue the node for another round."""
+        turn = self._work_out(node, prediction)
+        self._update_best(turn)
+        stalled = self.policy.checks != "none" and self._has_stalled(turn)
+        stable = self.policy.stop == "valid" or self._is_stable(turn)
+        solved = (turn.verdict.is_solution and stable) or (stalled and self._best.is_solution)
+        step = self._record(turn, solved)
+        if solved:
+            return step
+        if turn.verdict.refutation is not None:
+            self._tree.refute(node, turn.verdict.refutation)
+            self.counters.nodes = self._tree.num_refuted
+            return step
+        self._update_node(turn)
+        if stalled and self.policy.search.on_stall == "decide":
+            self._decide(turn)
+            return step
+        if stalled:
+            node.restart()
+        else:
+            node.carry = self._carry(turn)
+        self._tree.push(node, first=True)
+        return step
+
+    def _work_out(self, node: Node, prediction: Prediction) -> Turn:
+        """Draft the canvas, check the draft where the policy wants it checked, and select the visible cells."""
+        draft = np.where(node.settled | (prediction.best < 0), node.tokens, prediction.best)
+        nothing = np.zeros_like(node.settled)
+        verdict, selection = Verdict(False, (), nothing, nothing, None, is_checked=False), None
+        if self.policy.checks == "complete":
+            selection = self._select_visible(node, prediction, nothing)
+        if self.policy.checks == "every" or (selection and (node.settled | selection[0]).all()):
+            verdict = self._check(node, draft)
+        if selection is None or verdict.blamed.any():
+            selection = self._select_visible(node, prediction, verdict.blamed)
+        return Turn(node, prediction, draft, verdict, *selection)
+
+    def _check(self, node: Node, draft: Tokens) -> Verdict:
+        """Check the full draft; if it is no solution, check the settled cells by themselves to find a refutation."""
+        every_cell = np.ones_like(node.settled)
+        if self.task.verify(self.problem, draft):
+            return Verdict(True, (), ~every_cell, ~every_cell, None)
+        violations = tuple(self.task.check(self.problem, draft, every_cell))
+        settled_violations = self.task.check(self.problem, node.tokens, node.settled)
+        return Verdict(
+            is_solution=False,
+            violations=violations,
+            blamed=mask_of((v.cells for v in violations), len(draft)),
+            excluded=mask_of((v.cells if v.excluded is None else v.excluded for v in violations), len(draft)),
+            refutation=next((v for v in settled_violations if v.reason is not None), None),
+        )
+
+    def _select_visible(self, node: Node, prediction: Prediction, blamed: Mask) -> tuple[Mask, Mask]:
+        """Return the drafted cells that become or stay visible, and the visible ones that do not."""
+        accept, remask, visible = self.policy.accept, self.policy.remask, node.visible
+        eligible = ~node.settled & ~blamed & accept.block(~node.settled & ~visible)
+        chosen = accept.confident(prediction.top1, prediction.entropy, eligible)
+        chosen = accept.top_up(
+            chosen, prediction.top1, eligible & ~visible if remask.keep_visible else eligible
+        )
+        if remask.keep_visible:
+            withdrawn = remask.select(visible, blamed, prediction.belief)
+            return (visible | chosen) & ~withdrawn, withdrawn
+        if remask.on_violation == "all" and blamed.any():
+            chosen = np.zeros_like(chosen)
+        return chosen, visible & ~chosen
+
+    def _has_stalled(self, turn: Turn) -> bool:
+        """Whether further rounds on this node are pointless.
+
+        The round limit is reached, the next round would repeat this one, or all blamed cells are settled.
+        """
+        node, search = turn.node, self.policy.search
+        if node.round + 1 >= (search.rounds if node.parent is None else search.later_rounds):
+            return True
+        if turn.verdict.blamed.any() and not turn.blamed_open.any():
+            return True
+        return search.leave_on_repeat and turn.is_repeat and bool((node.visible == turn.visible).all())
+
+    def _is_stable(self, turn: Turn) -> bool:
+        """Whether another forward is unlikely to improve a valid draft: every cell is known, or, if the visible cells are
+        chosen anew each time, the draft is a repeat and its open cells have low entropy."""
+        node = turn.node
+        if self.policy.remask.keep_visible:
+            return bool((node.settled | turn.visible).all())
+        entropy = turn.prediction.entropy[~node.settled]
+        return turn.is_repeat and (not len(entropy) or float(entropy.mean()) < self.policy.stable_entropy)
+
+    def _update_best(self, turn: Turn) -> None:
+        """Keep the draft if it is the best so far."""
+        verdict, count = turn.verdict, UNCHECKED_COUNT
+        if verdict.is_checked:  # a violation without a place counts as every cell
+            unlocated = sum(not violation.cells for violation in verdict.violations)
+            count = int(verdict.blamed.sum()) + unlocated * len(turn.draft)
+        better = count < self._best.num_blamed or count == self._best.num_blamed == UNCHECKED_COUNT
+        if verdict.is_solution or (better and not self._best.is_solution):
+            prediction = turn.prediction
+            self._best = BestDraft(
+                turn.draft,
+                prediction.top1,
+                verdict.violations,
+                count,
+                verdict.is_solution,
+                prediction.constraint_cost,
+            )
+
+    def _record(self, turn: Turn, solved: bool) -> Step:
+        """Return the step for the trace and add its cost to the counters."""
+        node, prediction, is_first_round = turn.node, turn.prediction, turn.node.round == 0
+        step = Step(
+            number=self.counters.forwards,
+            canvas=node.number,
+            parent=-1 if node.parent is None else node.parent.number,
+            decision=node.decision if is_first_round else None,
+            draft=turn.draft,
+            confidence=np.where(node.settled, 1.0, prediction.top1).astype(np.float32),
+            pinned=self.canvas.pinned,
+            settled=node.settled,
+            visible=turn.visible,
+            accepted=turn.visible & ~node.visible,
+            remasked=turn.withdrawn | turn.blamed_open,
+            violations=turn.verdict.violations,
+            refuted=turn.verdict.refutation,
+            solved=solved,
+            constraint_cost=prediction.constraint_cost,
+        )
+        self.counters += Counters(
+            forwards=1,
+            loops=prediction.loops,
+            flops=prediction.flops,
+            decisions=int(step.decision is not None),
+            remasked=int(step.remasked.sum()),
+        )
+        return step
+
+    def _update_node(self, turn: Turn) -> None:
+        """Prepare the node for its next round, or for its children."""
+        node, prediction = turn.node, turn.prediction
+        if node.round == 0 and self.policy.search.decide_from == "first":
+            node.first_prediction = prediction
+        node.round += 1
+        shown = np.where(prediction.sample < 0, turn.draft, prediction.sample)
+        node.tokens = np.where(turn.visible, shown, node.tokens)
+        node.visible, node.draft = turn.visible, turn.draft
+        excluded = np.where(turn.verdict.excluded & ~node.settled, turn.draft, -1)
+        node.excluded = (excluded, *node.excluded)[: self.policy.remask.tabu_tenure]
+
+    def _carry(self, turn: Turn) -> Any:
+        """Return the denoiser's state for the next round, reset in the cells that were masked again."""
+        remask, blamed = self.policy.remask, turn.verdict.blamed
+        if remask.on_violation == "all" and blamed.any():
+            return None
+        reset = turn.withdrawn if remask.keep_visible else turn.blamed_open
+        return turn.prediction.carry.reset(reset[None]) if reset.any() else turn.prediction.carry
+
+    def _decide(self, turn: Turn) -> None:
+        """Extend the tree below a node: implied cells are settled, and one open cell gets each of its tokens.
+
+        The decision is based on the node's first prediction, before any draft was visible (or on the last, by policy). Its
+        children start from settled cells alone: a state that has settled on another answer is slow to leave it
+        (docs/LOG.md has the figures).
+        """
+        node, search, violations = turn.node, self.policy.search, turn.verdict.violations
+        prediction = node.first_prediction or turn.prediction
+        without_reason = all(violation.reason is None for violation in violations)
+        if (
+            violations
+            and without_reason
+            and all(node.settled[list(v.cells)].all() and v.cells for v in violations)
+        ):
+            node.score -= DEMOTION_COST
+
+        implied = self._implications(node, prediction)
+        if implied is None:
+            return
+        # where no violation has a reason, nothing will ever be refuted: decide on a blamed cell
+        undecided = ~node.settled & ~implied.cells
+        if without_reason and (undecided & turn.verdict.blamed).any():
+            undecided &= turn.verdict.blamed
+        margin = np.where(implied.cells, 1.0, prediction.top1 - prediction.top2).astype(np.float32)
+        cell = choose_cell(margin, prediction.choices, undecided, self._rng)
+
+        choice = None
+        if cell is not None and not (search.propagate_first and implied.cells.any()):
+            tokens, probabilities = prediction.distribution(cell)
+            choice = Choice(cell, tokens, search.smooth(probabilities))
+        self._tree.extend(node, implied, choice, node.visible if search.keep_visible_in_children else None)
+
+    def _implications(self, node: Node, prediction: Prediction) -> Implications | None:
+        """Return the cells that can hold just one token. None if inference refutes the node, which closes it."""
+        implied = Implications(~node.settled & (prediction.choices == 1), prediction.best.copy(), {})
+        if self.policy.search.inference == "direct" or not isinstance(self.task, Infers):
+            return implied
+        for fact in self.task.infer(self.problem, node.tokens, node.settled):
             if isinstance(fact, Violation):
-                tree.refute(node, fact)
-                return
-            if not implied[fact.cell]:
-                implied[fact.cell], tokens[fact.cell], reasons[fact.cell] = True, fact.token, fact.reason
-    margin = np.where(implied, 1.0, prediction.top1 - prediction.top2).astype(np.float32)
-    undecided = ~settled & ~implied
-    if all(violation.reason is None for violation in violations):
-        blamed = np.zeros_like(settled)
-        for violation in violations:
-            blamed[list(violation.cells)] = True
-        undecided = undecided & blamed if (undecided & blamed).any() else undecided
-    cell = policies.branch(margin, prediction.choices, undecided, rng)
-    if cell is None or (policy.settle and implied.any()):
-        tree.extend(node, implied, tokens, -1, EMPTY, NOTHING, reasons, kept)
-        return
-    choices, p = prediction.probabilities(cell)
-    log_p = np.log(np.maximum((1 - policy.hedge) * p + policy.hedge / len(p), 1e-9))
-    tree.extend(node, implied, tokens, cell, choices, log_p, reasons, kept)
+                self._tree.refute(node, fact)
+                return None
+            if not implied.cells[fact.cell]:
+                implied.cells[fact.cell], implied.tokens[fact.cell] = True, fact.token
+                implied.reasons[fact.cell] = fact.reason
+        return implied
+
+    def _finish(self, status: Status) -> None:
+        """Set the outcome and stop the clock."""
+        self.counters.stop_clock()
+        self.outcome = Outcome(
+            status=status,
+            tokens=self._best.tokens,
+            violations=() if status == "solved" else self._best.violations,
+            confidence=self._best.confidence,
+            counters=self.counters,
+            proof=self._tree.num_refuted if status == "unsatisfiable" else None,
+            constraint_cost=self._best.constraint_cost,
+        )
 
 
-def keep(best: Progress, policy: Policy, verdict: Verdict, prediction: Prediction) -> None:
-    """Remember the draft if it is the best so far (without checks: the last; among valid ones, or unjudged ones: the latest)."""
-    nowhere = sum(not violation.cells for violation in verdict.violations)
-    count = int(verdict.blamed.sum()) + nowhere * len(verdict.draft)
-    if not verdict.judged:
-        count = UNJUDGED
-    better = count < best.blamed or count == best.blamed == UNJUDGED
-    if verdict.valid or not policy.checks or (better and not best.valid):
-        best.tokens, best.confidence, best.violations = verdict.draft, prediction.top1, verdict.violations
-        best.blamed, best.valid, best.constraint_cost = count, verdict.valid, prediction.constraint_cost
-
-
-def finish(status: Any, best: Progress, proof: int | None = None) -> Outcome:
-    """The outcome, with the clock stopped."""
-    best.counters.seconds = time.perf_counter() - best.counters.started
-    violations = () if status == "solved" else best.violations
-    return Outcome(
-        status, best.tokens, violations, best.confidence, best.counters, proof, best.constraint_cost
-    )
+def mask_of(groups: Iterable[Iterable[int]], cells: int) -> Mask:
+    """Return which of ``cells`` cells are in any of the groups."""
+    mask = np.zeros(cells, bool)
+    mask[[cell for group in groups for cell in group]] = True
+    return mask

@@ -1,9 +1,20 @@
-"""The tree of decisions: which canvas is next, what a refuted canvas proves, when nothing is left.
+"""The search tree: which node is next, what a refuted node proves, and when nothing is left.
 
-A canvas is its parent's plus one decision (a token in an open cell) and what direct elimination implies. A reasoned violation
-refutes it; the reason is traced to the decisions behind it, and if the latest decision is not among them, the parent falls too
-(backjumping). A parent falls when every token of the cell it branched on has fallen. The sets of decisions found impossible are
-kept as nogoods. When the root falls, the problem has no solution, and the refuted canvases are the proof.
+A node is its parent plus one decision (a token in an open cell) and the cells that this implies. A violation with a reason
+refutes a node. Its reason is traced back to the decisions it follows from, the *blame*; if the node's own decision is not among
+them, the parent is refuted as well (backjumping). A parent is refuted when every token of the cell that it branched on is. Sets
+of decisions that cannot all hold are kept as nogoods. When the root is refuted, the problem has no solution, and the refuted
+nodes are the proof.
+
+>>> from solver.tasks.sudoku import layout
+>>> from solver.tasks.sudoku.task import Sudoku, SudokuTask
+>>> task, problem = SudokuTask(layout.standard(4)), Sudoku(np.zeros(16, np.int8))
+>>> tree = Tree(task, problem, task.encode(problem), "best")
+>>> (root,) = tree.next_nodes(1)
+>>> nothing_implied = Implications(np.zeros(16, bool), root.tokens, {})
+>>> tree.extend(root, nothing_implied, Choice(0, np.array([0, 1]), np.log([0.25, 0.75])))
+>>> [node.decision for node in tree.next_nodes(2)]
+[(0, 1), (0, 0)]
 """
 
 from __future__ import annotations
@@ -14,63 +25,120 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from solver.loop.prediction import Prediction
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.task import Explains, Task, Violation
 
-NOGOODS = 512  # kept at most, the shortest first
-EAGER = 64  # tokens of a decision that all become canvases at once; of more, each waits until the one before it is taken
+MAX_NOGOODS = 512  # the shortest are kept
+MAX_OPEN_CHILDREN = 64  # a decision with more tokens gets its next child only when the one before it is taken
+
+
+@dataclass(frozen=True, eq=False)
+class Implications:
+    """Cells that can hold just one token.
+
+    Attributes:
+        cells: (L,) which.
+        tokens: (L,) their tokens; the other cells do not count.
+        reasons: the known cells that force a cell, where the task's inference names them.
+    """
+
+    cells: Mask
+    tokens: Tokens
+    reasons: dict[int, frozenset[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A decision to be made: the tokens that ``cell`` may hold, and their log-probabilities."""
+
+    cell: int
+    tokens: Tokens
+    log_p: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """A decision on ``cell``: its ``tokens`` and their log-probabilities, in the order in which they become canvases, and the
-    canvas ``base``, ``order`` (both (L,)) that each of them is added to. ``visible`` (L,): drafted cells that it keeps."""
+    """A node's children to be. Each adds a token of ``choice`` to the same canvas.
 
-    cell: int
+    Attributes:
+        choice: its tokens are tried in the order given.
+        tokens, settled_at: (L,) the canvas without the decision.
+        reasons: of implied cells.
+        visible: (L,) cells that stay visible in the children.
+    """
+
+    choice: Choice
     tokens: Tokens
-    log_p: np.ndarray
-    base: Tokens
-    order: np.ndarray
+    settled_at: NDArray[np.int64]
     reasons: dict[int, frozenset[int]]
-    visible: Mask | None
+    visible: Mask
 
 
 @dataclass(eq=False)
 class Node:
-    """A canvas in the tree. order (L,): 0 for pinned cells, rising with the round in which a cell was settled, -1 for open
-    ones. score: the log-probability of the decisions so far, each as it was made."""
+    """A canvas in the search tree. Arrays have shape (L,).
+
+    Attributes:
+        number: unique in the tree, in the order of creation.
+        parent: None for the root.
+        decision: (cell, token) that was added to the parent; None for the root and for implied cells alone.
+        tokens: of settled and visible cells.
+        settled_at: 0 for pinned cells, the level at which a cell was settled, -1 for open cells.
+        visible: drafted cells that the denoiser sees as known.
+        depth: number of decisions.
+        score: log-probability of the decisions, each as it was when it was made.
+        decided: bitmask of the decided cells.
+        level: of the cells settled last; rises along each path.
+        reasons: of implied cells, where the task's inference named them.
+        closed: refuted.
+        round: number of drafts so far.
+        carry: the denoiser's state after the last draft.
+        first_prediction: for this canvas before any draft of it was visible.
+        draft: the last.
+        excluded: tokens that a cell may not hold in the next draft, an array for each past forward; -1 for none.
+        branch: the children to be.
+        num_expanded: tokens of the branch that have become nodes.
+        num_open_children: tokens of the branch that are not refuted.
+        blame: bitmask of the decided cells that the refutations of the children follow from.
+    """
 
     number: int
     parent: Node | None
     decision: tuple[int, int] | None
     tokens: Tokens
-    order: np.ndarray
-    depth: int
-    score: float
-    decided: int = 0  # bitmask of the cells decided on the way here
+    settled_at: NDArray[np.int64]
+    visible: Mask
+    depth: int = 0
+    score: float = 0.0
+    decided: int = 0
+    level: int = 0
+    reasons: dict[int, frozenset[int]] = field(default_factory=dict)
     closed: bool = False
     round: int = 0
-    tick: int = 0
-    visible: Mask | None = None
     carry: Any = None
-    said: Any = None  # the first prediction to this canvas
-    draft: Tokens | None = None  # the last one
-    excluded: tuple[Tokens, ...] = ()  # tokens, each (L,), that the next draft may not hold, -1 for none
-    reasons: dict[int, frozenset[int]] = field(
-        default_factory=dict
-    )  # of implied cells whose inference said so
+    first_prediction: Prediction | None = None
+    draft: Tokens | None = None
+    excluded: tuple[Tokens, ...] = ()
     branch: Branch | None = None
-    made: int = 0  # tokens of the branch that have become canvases
-    waiting: int = 0  # tokens of the branch cell that have not fallen
-    blame: int = 0  # decisions behind the fallen ones
+    num_expanded: int = 0
+    num_open_children: int = 0
+    blame: int = 0
 
     @property
     def settled(self) -> Mask:
-        return self.order >= 0
+        """Pinned, decided and implied cells."""
+        return self.settled_at >= 0
 
-    def dead(self) -> bool:
-        """Whether this canvas or one it came from is closed."""
+    def restart(self) -> None:
+        """Go back to the first round, with nothing visible and nothing carried."""
+        self.round, self.visible = 0, np.zeros_like(self.visible)
+        self.carry = self.first_prediction = self.draft = None
+
+    def is_dead(self) -> bool:
+        """Return whether this node or one above it is closed."""
         node: Node | None = self
         while node is not None:
             if node.closed:
@@ -80,188 +148,220 @@ class Node:
 
 
 class Tree:
-    """All canvases of one problem."""
+    """All nodes of one problem.
+
+    Args:
+        task: explains why a cell cannot hold a token.
+        problem: what is solved.
+        canvas: the encoded problem; its known cells that are not pinned are visible at the root.
+        order: "best" takes the node with the likeliest decisions first, "depth" the deepest.
+    """
 
     def __init__(self, task: Task, problem: Any, canvas: Canvas, order: Literal["best", "depth"]) -> None:
         self.task, self.problem, self.canvas, self.order = task, problem, canvas, order
-        self._explains = task if isinstance(task, Explains) else None  # asked once: it is slow to ask
-        tokens = np.where(canvas.known, canvas.tokens, 0)
-        self.root = Node(0, None, None, tokens, np.where(canvas.pinned, 0, -1), 0, 0.0)
-        self.made, self.refuted = 1, 0
+        self._explains = task if isinstance(task, Explains) else None  # asked once: the check is slow
+        self.root = Node(
+            number=0,
+            parent=None,
+            decision=None,
+            tokens=np.where(canvas.known, canvas.tokens, 0),
+            settled_at=np.where(canvas.pinned, 0, -1),
+            visible=canvas.known & ~canvas.pinned,
+        )
+        self.num_nodes, self.num_refuted = 1, 0
         self.nogoods: list[int] = []  # bit cell * vocab + token
         self._heap: list[tuple[float, float, int, Node]] = []
-        self._pushed = 0
+        self._num_pushed = 0
         self.push(self.root)
 
     def push(self, node: Node, first: bool = False) -> None:
-        """Put a canvas in the queue; ``first`` puts it ahead of all others (another round of the same canvas)."""
-        self._pushed += 1
-        if first:
-            key = (-float("inf"), 0.0)
-        else:
-            key = (-node.score, -node.depth) if self.order == "best" else (-node.depth, -node.score)
-        heapq.heappush(self._heap, (*key, -self._pushed if self.order == "depth" else self._pushed, node))
+        """Queue a node; ``first`` puts it ahead of all others (another round of the same node)."""
+        self._num_pushed += 1
+        key = (-node.score, -node.depth) if self.order == "best" else (-node.depth, -node.score)
+        tie = -self._num_pushed if self.order == "depth" else self._num_pushed
+        heapq.heappush(self._heap, (*((-float("inf"), 0.0) if first else key), tie, node))
 
-    def take(self, count: int) -> list[Node]:
-        """Up to ``count`` canvases that are next; empty when the tree is closed."""
-        taken: list[Node] = []
-        while self._heap and len(taken) < count and not self.root.closed:
+    def next_nodes(self, count: int) -> list[Node]:
+        """Take up to ``count`` nodes from the queue. None are left when the root is refuted."""
+        nodes: list[Node] = []
+        while self._heap and len(nodes) < count and not self.root.closed:
             node = heapq.heappop(self._heap)[-1]
-            if node.round == 0 and node.parent is not None and node.parent.branch is not None:
-                self._grow(node.parent)  # its next sibling, where siblings wait
-            if node.dead():
+            parent = node.parent if node.round == 0 else None
+            if parent is not None and parent.branch is not None and not parent.closed:
+                self._expand(parent)  # its next sibling, if it has one left
+            if node.is_dead() or (parent is not None and self._is_nogood(node)):
                 continue
-            if node.parent is not None and node.round == 0 and self._is_nogood(node):
-                continue
-            taken.append(node)
-        return taken
+            nodes.append(node)
+        return nodes
 
     def extend(
         self,
         node: Node,
-        implied: Mask,
-        tokens: Tokens,
-        cell: int,
-        choices: Tokens,
-        log_p: np.ndarray,
-        reasons: dict[int, frozenset[int]],
+        implied: Implications,
+        choice: Choice | None,
         visible: Mask | None = None,
     ) -> None:
-        """Children of ``node``: its canvas plus the ``implied`` cells of ``tokens``, and for each of ``choices`` (with their
-        log-probabilities) a decision on ``cell``; without choices one child with the implied cells alone. ``visible`` (L,):
-        drafted cells of ``node`` that the children go on with."""
-        base = np.where(implied, tokens, node.tokens)
-        tick = node.tick + 1
-        order = np.where(implied & (node.order < 0), tick, node.order)
-        known_reasons = {**node.reasons, **reasons}
-        node.waiting, node.blame, node.made = max(1, len(choices)), 0, 0
-        if not len(choices):
-            child = Node(self.made, node, None, base, order, node.depth, node.score, node.decided)
-            self._add(child, tick, known_reasons, visible)
+        """Make the children of ``node``.
+
+        Args:
+            node: its canvas is where they start.
+            implied: cells that are settled in all children.
+            choice: a child for each of its tokens; None for a single child without a decision.
+            visible: (L,) drafted cells that stay visible in the children, None for none.
+        """
+        tokens = np.where(implied.cells, implied.tokens, node.tokens)
+        settled_at = np.where(implied.cells & (node.settled_at < 0), node.level + 1, node.settled_at)
+        reasons = {**node.reasons, **implied.reasons}
+        kept = np.zeros_like(node.visible) if visible is None else visible & (settled_at < 0)
+        node.blame, node.num_expanded = 0, 0
+        if choice is None:
+            node.num_open_children = 1
+            child = Node(
+                self.num_nodes,
+                node,
+                None,
+                tokens,
+                settled_at,
+                kept,
+                node.depth,
+                node.score,
+                node.decided,
+                node.level + 1,
+                reasons,
+            )
+            self._add(child)
             return
-        eager = len(choices) <= EAGER
-        ranked = np.argsort(log_p if eager else -log_p, kind="stable")
-        node.branch = Branch(cell, choices[ranked], log_p[ranked], base, order, known_reasons, visible)
-        for _ in range(len(choices) if eager else 1):
-            self._spawn(node)
+        node.num_open_children = len(choice.tokens)
+        at_once = len(choice.tokens) <= MAX_OPEN_CHILDREN
+        ranked = np.argsort(choice.log_p if at_once else -choice.log_p, kind="stable")
+        choice = Choice(choice.cell, choice.tokens[ranked], choice.log_p[ranked])
+        node.branch = Branch(choice, tokens, settled_at, reasons, kept)
+        for _ in range(len(choice.tokens) if at_once else 1):
+            self._expand(node)
 
-    def _grow(self, node: Node) -> None:
-        """The next child of a branch whose tokens wait for each other."""
-        if node.branch is not None and not node.closed and node.made < len(node.branch.tokens):
-            self._spawn(node)
+    def _expand(self, node: Node) -> None:
+        """Make a node of the next token of a branch, if one is left."""
+        assert node.branch is not None
+        branch, index = node.branch, node.num_expanded
+        if index == len(branch.choice.tokens):
+            return
+        cell, token = branch.choice.cell, int(branch.choice.tokens[index])
+        tokens, settled_at, visible = branch.tokens.copy(), branch.settled_at.copy(), branch.visible.copy()
+        tokens[cell], settled_at[cell], visible[cell] = token, node.level + 2, False
+        node.num_expanded += 1
+        child = Node(
+            number=self.num_nodes,
+            parent=node,
+            decision=(cell, token),
+            tokens=tokens,
+            settled_at=settled_at,
+            visible=visible,
+            depth=node.depth + 1,
+            score=node.score + float(branch.choice.log_p[index]),
+            decided=node.decided | 1 << cell,
+            level=node.level + 2,
+            reasons=branch.reasons,
+        )
+        self._add(child)
 
-    def _spawn(self, node: Node) -> None:
-        """The next token of a branch as a canvas."""
-        branch = node.branch
-        assert branch is not None
-        token, log_p = int(branch.tokens[node.made]), float(branch.log_p[node.made])
-        node.made += 1
-        tokens, order = branch.base.copy(), branch.order.copy()
-        tokens[branch.cell], order[branch.cell] = token, node.tick + 2
-        score, decided = node.score + log_p, node.decided | 1 << branch.cell
-        child = Node(self.made, node, (branch.cell, token), tokens, order, node.depth + 1, score, decided)
-        self._add(child, node.tick + 2, branch.reasons, branch.visible)
-
-    def _add(self, child: Node, tick: int, reasons: dict[int, frozenset[int]], visible: Mask | None) -> None:
-        child.visible = None if visible is None else visible & ~child.settled
-        child.tick, child.reasons = tick, reasons
-        self.made += 1
+    def _add(self, child: Node) -> None:
+        """Count a new node and queue it."""
+        self.num_nodes += 1
         self.push(child)
 
     def refute(self, node: Node, violation: Violation) -> None:
-        """Close ``node`` for a reasoned violation among its settled cells, and whatever falls with it."""
+        """Close ``node`` for a violation whose reason is among its settled cells, and all nodes that fall with it."""
         assert violation.reason is not None
         self._close(node, self._decisions_behind(node, violation.reason))
 
     def _close(self, node: Node, blame: int) -> None:
-        """Close a node whose impossibility follows from the decisions in ``blame``; climb as far as that carries."""
+        """Close a node that is impossible because of the decisions in ``blame``, and climb as far as that carries."""
         while True:
             node.closed = True
-            self.refuted += 1
+            self.num_refuted += 1
             self._learn(node, blame)
             parent = node.parent
             if parent is None or parent.closed:
                 return
             if node.decision is None or not blame >> node.decision[0] & 1:
-                node = parent  # it falls without this decision: the parent has the same fault
+                node = parent  # impossible without this decision too: so is the parent
                 continue
             parent.blame |= blame & ~(1 << node.decision[0])
-            parent.waiting -= 1
-            if parent.waiting:
+            parent.num_open_children -= 1
+            if parent.num_open_children:
                 return
-            blame = parent.blame | self._why_excluded(node, parent)
+            blame = parent.blame | self._blame_for_excluded(node, parent)
             node = parent
 
-    def _why_excluded(self, child: Node, parent: Node) -> int:
-        """Decisions behind the tokens that the parent's branch cell could not hold in the first place."""
+    def _blame_for_excluded(self, child: Node, parent: Node) -> int:
+        """Return the decisions that kept the other tokens out of the cell that the parent branched on."""
         assert parent.branch is not None
-        cell = parent.branch.cell
-        # the child's canvas with the decision taken out is what the choice was made on
-        known = child.order >= 0
+        cell = parent.branch.choice.cell
+        # the choice was made on the child's canvas without its decision
+        known = child.settled & (child.settled_at < child.level)
         known[cell] = False
-        known &= child.order <= child.tick - 1
         blame = 0
-        for token in self._possible(cell) - set(parent.branch.tokens.tolist()):
+        for token in self._possible(cell) - set(parent.branch.choice.tokens.tolist()):
             reason = self._explain(child.tokens, known, cell, token)
             if reason is not None:
                 blame |= self._decisions_behind(child, reason)
         return blame
 
     def _decisions_behind(self, node: Node, cells: Iterable[int]) -> int:
-        """Bitmask of the decided cells from which the tokens in ``cells`` follow on ``node``'s canvas."""
-        blame, seen, waiting = 0, set[int](), list(cells)
-        while waiting:
-            cell = waiting.pop()
-            if cell in seen or node.order[cell] <= 0:
+        """Return the bitmask of the decided cells from which the tokens in ``cells`` follow on the node's canvas."""
+        blame, seen, remaining = 0, set[int](), list(cells)
+        while remaining:
+            cell = remaining.pop()
+            if cell in seen or node.settled_at[cell] <= 0:
                 continue
             seen.add(cell)
             if node.decided >> cell & 1:
                 blame |= 1 << cell
             elif cell in node.reasons:
-                waiting.extend(node.reasons[cell])
-            else:
-                earlier = (node.order >= 0) & (node.order < node.order[cell])
+                remaining.extend(node.reasons[cell])
+            else:  # implied: something settled earlier excludes each of its other tokens
+                earlier = node.settled & (node.settled_at < node.settled_at[cell])
                 for token in self._possible(cell) - {int(node.tokens[cell])}:
                     reason = self._explain(node.tokens, earlier, cell, token)
                     assert reason is not None, "an implied cell must have a reason against every other token"
-                    waiting.extend(reason)
+                    remaining.extend(reason)
         return blame
 
     def _explain(self, tokens: Tokens, known: Mask, cell: int, token: int) -> frozenset[int] | None:
-        """Known cells that by themselves keep ``token`` out of ``cell``: the task's own word, or what its check says."""
+        """Return known cells that by themselves keep ``token`` out of ``cell``, asking the task or else its check."""
         if self._explains is not None:
             return self._explains.explain(self.problem, tokens, known, cell, token)
         return explain(self.task, self.problem, tokens, known, cell, token)
 
     def _possible(self, cell: int) -> set[int]:
-        """The tokens that the canvas allows in ``cell`` before anything is known."""
+        """Return the tokens that the canvas allows in ``cell`` before anything is known."""
         if self.canvas.allowed is None:
             return set(range(self.task.vocab))
         words = self.canvas.allowed[cell]
         return {t for t in range(self.task.vocab) if int(words[t // 32]) >> (t % 32) & 1}
 
     def _learn(self, node: Node, blame: int) -> None:
-        """Keep the decisions in ``blame`` as a set that cannot all hold."""
+        """Keep the decisions in ``blame`` as a nogood, if it is short enough."""
         vocab, bits = self.task.vocab, 0
         for cell in range(len(node.tokens)):
             if blame >> cell & 1:
                 bits |= 1 << (cell * vocab + int(node.tokens[cell]))
-        if bits and len(self.nogoods) < NOGOODS:
+        if bits and len(self.nogoods) < MAX_NOGOODS:
             self.nogoods.append(bits)
         elif bits:
-            longest = max(range(NOGOODS), key=lambda i: self.nogoods[i].bit_count())
+            longest = max(range(MAX_NOGOODS), key=lambda i: self.nogoods[i].bit_count())
             if self.nogoods[longest].bit_count() > bits.bit_count():
                 self.nogoods[longest] = bits
 
     def _is_nogood(self, node: Node) -> bool:
-        """Whether a canvas about to be tried repeats a nogood; it is closed then, with the nogood as its reason."""
+        """Return whether a new node repeats a nogood, which closes it."""
         if not self.nogoods:
             return False
-        vocab, settled = self.task.vocab, 0
-        for cell in np.flatnonzero(node.order > 0):
-            settled |= 1 << (int(cell) * vocab + int(node.tokens[cell]))
+        vocab, settled_bits = self.task.vocab, 0
+        for cell in np.flatnonzero(node.settled_at > 0):
+            settled_bits |= 1 << (int(cell) * vocab + int(node.tokens[cell]))
         for bits in self.nogoods:
-            if bits & settled == bits:
+            if bits & settled_bits == bits:
                 cells = {bit // vocab for bit in range(bits.bit_length()) if bits >> bit & 1}
                 self._close(node, self._decisions_behind(node, cells))
                 return True
@@ -269,15 +369,22 @@ class Tree:
 
 
 def explain(
-    task: Task, problem: Any, tokens: Tokens, known: Mask, cell: int, token: int
+    task: Task,
+    problem: Any,
+    tokens: Tokens,
+    known: Mask,
+    cell: int,
+    token: int,
 ) -> frozenset[int] | None:
-    """Known cells that by themselves keep ``token`` out of ``cell``, by the task's own check; None where nothing does."""
-    tried, now = tokens.copy(), known.copy()
-    tried[cell], now[cell] = token, True
-    best: frozenset[int] | None = None
-    for violation in task.check(problem, tried, now):
-        if violation.reason is not None and cell in violation.reason:
-            reason = violation.reason - {cell}
-            if best is None or len(reason) < len(best):
-                best = reason
-    return best
+    """Return known cells that by themselves keep ``token`` out of ``cell``, found by the task's check; None if there are none.
+
+    Args:
+        task: its check is run on the canvas with ``token`` in ``cell``.
+        problem: what is solved.
+        tokens, known: (L,) the canvas.
+        cell, token: what is asked about.
+    """
+    tokens, known = tokens.copy(), known.copy()
+    tokens[cell], known[cell] = token, True
+    reasons = [v.reason - {cell} for v in task.check(problem, tokens, known) if v.reason and cell in v.reason]
+    return min(reasons, key=len, default=None)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from solver.loop.policy import Policy
+from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.models.code_network import CodeNetwork
 from solver.models.kv_cache import Kept, StaleContext
 from solver.models.layers import KNOWN, OPEN, PINNED, converted, fast_bf16
@@ -79,14 +79,11 @@ class CodeDenoiser:
     kind: Literal["mask", "uniform"] = "mask"
     lays_out = False
     policy = Policy(
-        accept=0.7,
-        at_least=2,
-        rounds=32,
-        later_rounds=32,
-        doubt=0.0,
-        stop="settled",
-        judge="whole",
-        tabu_tenure=16,
+        accept=AcceptPolicy(confidence_threshold=0.7, min_per_step=2),
+        remask=RemaskPolicy(doubt_threshold=0.0, tabu_tenure=16),
+        search=SearchPolicy(rounds=32, later_rounds=32),
+        checks="complete",
+        stop="stable",
     )
 
     def __init__(self, network: CodeNetwork, name: str = "compact") -> None:

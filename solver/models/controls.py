@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solver.loop.policy import Policy
+from solver.loop.policy import Policy, SearchPolicy
 from solver.models.protocol import Stateless
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
@@ -28,8 +28,10 @@ Kind = Literal["mask", "uniform"]
 Logits = Callable[[Canvas, Tokens, Mask, np.random.Generator], NDArray[np.float64]]
 BLANK_MARGIN = 6.0  # nats by which BLANK is the likeliest token after the drawn length
 JITTER = 1e-3  # breaks ties at random, and is too small to look like knowledge
-DEPTH_FIRST = Policy(order="depth", rounds=1, settle=True)
-REDRAW = Policy(order="depth", rounds=1 << 30)  # draws another draft instead of deciding a cell
+DEPTH_FIRST = Policy(search=SearchPolicy(order="depth", rounds=1, propagate_first=True))
+REDRAW = Policy(
+    search=SearchPolicy(order="depth", rounds=1 << 30)
+)  # draws another draft instead of deciding a cell
 
 
 @dataclass(frozen=True)

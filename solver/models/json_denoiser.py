@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from solver.loop.policy import Policy
+from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.models.json_network import JsonNetwork, Read
 from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.models.protocol import Stateless
@@ -50,7 +50,9 @@ class JsonDenoiser:
     kind: Literal["mask", "uniform"] = "mask"
     lays_out = True  # it was trained on blocks in slots
     policy = Policy(
-        accept=0.97, at_least=1, rounds=12, later_rounds=6, doubt=0.3, stop="valid", inherit=True, by="last"
+        accept=AcceptPolicy(confidence_threshold=0.97, min_per_step=1),
+        remask=RemaskPolicy(doubt_threshold=0.3),
+        search=SearchPolicy(rounds=12, later_rounds=6, decide_from="last", keep_visible_in_children=True),
     )
 
     def __init__(self, network: JsonNetwork, name: str = "compact") -> None:
