@@ -1,22 +1,49 @@
-"""lattice.py compiled by numba: a block's weights over an automaton, and what can be asked of them."""
+"""The lattice of lattice.py, compiled by numba: one block's weights over an automaton, and what can be
+computed from them.
+
+>>> from solver.kernels.lattice import Automaton
+>>> i32 = lambda *values: np.array(values, np.int32)
+>>> one_or_two = Automaton(       # the texts "0" and "1" of one cell; symbol 2 is BLANK
+...     src=i32(0), label=i32(0), dst=i32(1), first=i32(0, 1, 1), skip_src=i32(), skip_dst=i32(),
+...     accept=np.array([False, True]), reach=i32(0, 1), rest=i32(1, 0), members=i32(0, 1),
+member_first=i32(0, 2))
+>>> lattice = Lattice(one_or_two, np.log([[0.2, 0.6, 0.2]]), Slots.single(1))
+>>> lattice.best()[0], lattice.marginals().round(2)
+(array([1]), array([[0.25, 0.75, 0.  ]]))
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.kernels import lattice_numba as passes
+from solver.kernels import lattice_paths, lattice_sums
 from solver.kernels.lattice import Automaton, Slots
-from solver.kernels.lattice_numba import LN2, Floats
+from solver.kernels.lattice_paths import ARRIVED, TAIL
+from solver.kernels.lattice_sums import LN2
+
+Floats = NDArray[np.float64]
+Block = NDArray[np.int64]
 
 
 class Lattice:
-    """An automaton over one block's weights (L, V): everything that can be asked of it, each worked out once.
+    """A factorised distribution over one block, conditioned on a language.
 
-    Raises ValueError where the block has no cell.
+    The interface is ``partition``, ``best``, ``next_best``, ``marginals`` and ``sample``; each result is
+    computed once, on demand.
+
+    Args:
+        automaton: the language, over V - 1 symbols.
+        weights: log-probabilities (L, V) of each symbol in each cell, BLANK last; -inf where a cell may
+            not hold a symbol.
+        slots: cells that may be BLANK.
+
+    Raises:
+        ValueError: if the block has no cells.
     """
 
     def __init__(self, automaton: Automaton, weights: Floats, slots: Slots) -> None:
@@ -24,147 +51,169 @@ class Lattice:
             raise ValueError("a block has at least one cell")
         self.automaton, self.slots = automaton, slots
         self.weights = np.ascontiguousarray(weights, np.float64)
-        a = automaton
-        shape = (len(weights), len(a.member_first) - 1)
-        self.mantissa, self.exponent = np.empty(shape), np.empty(shape, np.int32)
-        self.high, self.argument = np.empty(shape), np.empty(shape, np.int32)
+        self._blank = np.ascontiguousarray(self.weights[:, -1])
+        # Edges are followed by label: the weight of a label is the sum, or the maximum, over its symbols.
         top = self.weights.max(1)
-        self.linear = np.exp(
+        self._linear = np.exp(
             self.weights - np.where(top > -np.inf, top, 0.0)[:, None]
-        )  # numpy's own loop is the fastest
-        self.totals = np.empty(shape)
-        edges = (a.members, a.member_first, a.atoms)
-        into = (self.totals, self.mantissa, self.exponent, self.high, self.argument)
-        passes.labels(self.weights, *edges, top, self.linear, *into)
-        self.blank = np.ascontiguousarray(self.weights[:, -1])
-        self._behind: tuple[Any, Any] | None = None
-
-    @property
-    def sums(self) -> tuple[Any, ...]:
-        """The weights of labels and of BLANK as mantissas and exponents, and the slots."""
-        exponent = np.floor(np.where(self.blank > -np.inf, self.blank, 0.0) / LN2).astype(np.int32)
-        blank = np.where(self.blank > -np.inf, np.exp(self.blank - exponent * LN2), 0.0)
-        return self.mantissa, self.exponent, blank, exponent, self.slots.inside, self.slots.last
-
-    @property
-    def behind(self) -> tuple[Any, Any]:
-        """What follows each state: see ``_backward``."""
-        if self._behind is None:
-            a = self.automaton
-            graph = (a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.accept, a.reach, a.rest)
-            self._behind = passes.backward(graph, self.sums)
-        return self._behind
+        )  # numpy's loop is the fastest
+        shape = (len(weights), len(automaton.member_first) - 1)
+        self._totals, self._mantissa, self._high = np.empty(shape), np.empty(shape), np.empty(shape)
+        self._exponent, self._argument = np.empty(shape, np.int32), np.empty(shape, np.int32)
+        out = (self._totals, self._mantissa, self._exponent, self._high, self._argument)
+        lattice_sums.label_totals(self.weights, self._labels, top, self._linear, out)
 
     @property
     def partition(self) -> float:
-        """See :func:`solver.kernels.lattice.partition`."""
-        m, x = self.behind
-        return float(np.log(m[1, 0, 0]) + x[1, 0, 0] * LN2) if m[1, 0, 0] > 0 else -np.inf
+        """The log of the total weight of the language; see :func:`solver.kernels.lattice.partition`."""
+        suffix_m, suffix_x = self._suffix_sums
+        total = suffix_m[ARRIVED, 0, 0]
+        return float(np.log(total) + suffix_x[ARRIVED, 0, 0] * LN2) if total > 0 else -np.inf
 
-    def best(self) -> tuple[NDArray[np.int64], float]:
-        """See :func:`solver.kernels.lattice.best`."""
+    def best(self) -> tuple[Block, float]:
+        """The likeliest block (L,) and its log-weight; see :func:`solver.kernels.lattice.best`."""
         a = self.automaton
         graph = (a.src, a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.accept, a.reach, a.rest)
-        path, score = passes.best(graph, self.high, self.blank, self.slots.inside, self.slots.last)
+        path, score = lattice_paths.best_path(
+            graph, self._high, self._blank, self.slots.inside, self.slots.last
+        )
         cells = np.arange(len(path))
-        tokens = np.where(path > 0, self.argument[cells, np.maximum(path - 1, 0)], self.weights.shape[1] - 1)
-        return np.where(path < 0, -1, tokens).astype(np.int64), float(score)
+        symbols = np.where(
+            path > 0, self._argument[cells, np.maximum(path - 1, 0)], self.weights.shape[1] - 1
+        )
+        return np.where(path < 0, -1, symbols).astype(np.int64), float(score)
 
     def next_best(
-        self, without: Collection[tuple[int, ...]], given: NDArray[np.bool_] | None = None
-    ) -> tuple[NDArray[np.int64], float]:
-        """The likeliest block (L,) that is none of ``without``, and its log-weight; -1 everywhere where there is none. ``given``
-        (L,): cells in which blocks do not differ, whichever symbol stands for what is there.
+        self, excluded: Collection[tuple[int, ...]], ignored: NDArray[np.bool_] | None = None
+    ) -> tuple[Block, float]:
+        """The likeliest block (L,) that is not ``excluded``, and its log-weight; -1 everywhere if there is
+        none.
 
-        Every other block leaves the excluded ones at some cell: they are followed as a tree, and the best way off it is taken
-        (Lawler 1972, without solving anything twice).
+        Walks the trie of the excluded blocks and takes the best path that leaves it (Lawler 1972).
+
+        Args:
+            excluded: blocks of L symbols.
+            ignored: cells (L,) that are not compared, as they hold the same in all blocks, under any symbol.
         """
-        if not without:
+        if not excluded:
             return self.best()
-        a = self.automaton
-        graph = (a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.accept, a.reach, a.rest)
-        behind = passes.most_behind(graph, self.high, self.blank, self.slots.inside, self.slots.last)
-        skips: dict[int, list[int]] = {}
-        for source, target in zip(a.skip_src.tolist(), a.skip_dst.tolist(), strict=True):
-            skips.setdefault(source, []).append(target)
-        top: tuple[float, tuple[int, ...], int] = (
-            -np.inf,
-            (),
-            -1,
-        )  # score, the excluded cells that it shares, and what comes next
-        layer: dict[tuple[int, ...], dict[tuple[int, int], float]] = {
-            (): {(0, 1): 0.0}
-        }  # prefix -> (state, how) -> score
-        for t in range(len(self.weights)):
-            following: dict[tuple[int, ...], dict[tuple[int, int], float]] = {}
-            for prefix, reached in layer.items():
-                taken = {block[t] for block in without if block[:t] == prefix}
-                for symbol, score, state in self._ways(t, reached, skips):
-                    if given is not None and given[t]:
-                        symbol = next(iter(taken))
-                    if symbol not in taken:
-                        ahead = score + behind[state[1], t + 1, state[0]]
-                        if ahead > top[0]:
-                            top = (ahead, prefix, symbol)
-                    else:
-                        there = following.setdefault((*prefix, symbol), {})
-                        there[state] = max(score, there.get(state, -np.inf))
-            layer = following
-        score, prefix, symbol = top
-        if symbol < 0:
+        ignored = np.zeros(len(self.weights), bool) if ignored is None else ignored
+        prefix = self._best_deviation(excluded, ignored)
+        if prefix is None:
             return np.full(len(self.weights), -1), -np.inf
         fixed = self.weights.copy()
-        for t, kept in enumerate((*prefix, symbol)):
-            if given is not None and given[t]:
-                continue
-            fixed[t] = -np.inf
-            fixed[t, kept] = self.weights[t, kept]
-        return Lattice(a, fixed, self.slots).best()
-
-    def _ways(
-        self, t: int, reached: dict[tuple[int, int], float], skips: dict[int, list[int]]
-    ) -> Iterator[tuple[int, float, tuple[int, int]]]:
-        """Symbol, score and (state, how) after cell ``t``; how: 1 on arrival, 2 inside a tail of blanks."""
-        a, blank = self.automaton, self.weights.shape[1] - 1
-        inside, last = bool(self.slots.inside[t]), bool(self.slots.last[t])
-        for (state, how), score in reached.items():
-            if inside and self.blank[t] > -np.inf:
-                yield blank, score + self.blank[t], (state, 1 if last else 2)
-            if how == 2:
-                continue
-            todo, seen = [state], {state}
-            while todo:
-                at = todo.pop()
-                for edge in range(a.first[at], a.first[at + 1]):
-                    for symbol in a.members[
-                        a.member_first[a.label[edge]] : a.member_first[a.label[edge] + 1]
-                    ].tolist():
-                        if self.weights[t, symbol] > -np.inf:
-                            yield symbol, score + self.weights[t, symbol], (int(a.dst[edge]), 1)
-                fresh = [target for target in skips.get(at, ()) if target not in seen]
-                seen.update(fresh)
-                todo += fresh
+        for t, symbol in enumerate(prefix):
+            if not ignored[t]:
+                fixed[t] = -np.inf
+                fixed[t, symbol] = self.weights[t, symbol]
+        return Lattice(self.automaton, fixed, self.slots).best()
 
     def marginals(self) -> Floats:
-        """See :func:`solver.kernels.lattice.marginals`."""
+        """The probability (L, V) of each symbol in each cell; see
+        :func:`solver.kernels.lattice.marginals`."""
         out = np.zeros_like(self.weights)
         if self.partition == -np.inf:
             return out
-        mass, blanks = np.zeros_like(self.mantissa), np.zeros(len(out))
+        mass, blanks = np.zeros_like(self._mantissa), np.zeros(len(out))
         a = self.automaton
         graph = (a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.reach)
-        passes.marginals(graph, self.sums, self.behind, mass, blanks)
-        edges = (a.members, a.member_first, a.atoms)
-        passes.spread(self.weights, *edges, self.linear, self.totals, self.high, mass, blanks, out)
+        lattice_sums.label_marginals(graph, self._sums, self._suffix_sums, mass, blanks)
+        lattice_sums.symbol_marginals(
+            self.weights, self._labels, self._linear, self._totals, self._high, (mass, blanks), out
+        )
         return out
 
-    def sample(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """An exact draw from the conditioned distribution (L,). Raises ValueError where nothing is in the language."""
+    def sample(self, rng: np.random.Generator) -> Block:
+        """Draw a block (L,) from the conditioned distribution, exactly.
+
+        Raises:
+            ValueError: if no block is in the language.
+        """
         if self.partition == -np.inf:
             raise ValueError("no block is in the language")
         a = self.automaton
         order = np.argsort(a.skip_src, kind="stable").astype(np.int32)
         skip_first = np.searchsorted(a.skip_src[order], np.arange(a.num_states + 1)).astype(np.int32)
-        edges = (a.label, a.dst, a.first, a.skip_dst, skip_first, order, a.members, a.member_first)
-        out: NDArray[np.int64] = passes.sample(edges, self.sums, self.behind, self.weights, rng)
-        return out
+        graph = (a.label, a.dst, a.first, a.skip_dst, skip_first, order, a.members, a.member_first)
+        block: Block = lattice_sums.sample_block(graph, self._sums, self._suffix_sums, self.weights, rng)
+        return block
+
+    @property
+    def _labels(self) -> tuple[Any, ...]:
+        return self.automaton.members, self.automaton.member_first, self.automaton.atoms
+
+    @property
+    def _suffix_graph(self) -> tuple[Any, ...]:
+        a = self.automaton
+        return a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.accept, a.reach, a.rest
+
+    @property
+    def _sums(self) -> tuple[Any, ...]:
+        """The weights of labels and of BLANK as mantissas and exponents, and the slots."""
+        exponent = np.floor(np.where(self._blank > -np.inf, self._blank, 0.0) / LN2).astype(np.int32)
+        blank = np.where(self._blank > -np.inf, np.exp(self._blank - exponent * LN2), 0.0)
+        return self._mantissa, self._exponent, blank, exponent, self.slots.inside, self.slots.last
+
+    @cached_property
+    def _suffix_sums(self) -> tuple[Any, Any]:
+        sums: tuple[Any, Any] = lattice_sums.suffix_sums(self._suffix_graph, self._sums)
+        return sums
+
+    def _best_deviation(
+        self, excluded: Collection[tuple[int, ...]], ignored: NDArray[np.bool_]
+    ) -> tuple[int, ...] | None:
+        """The shortest prefix of the best block that no excluded block begins with; None if every block is
+        excluded."""
+        suffix = lattice_paths.best_suffixes(
+            self._suffix_graph, self._high, self._blank, self.slots.inside, self.slots.last
+        )
+        best_score, best_prefix = -np.inf, None
+        # by prefix of excluded blocks: the best score of each (state, mode) that it leads to
+        layer: dict[tuple[int, ...], dict[tuple[int, int], float]] = {(): {(0, ARRIVED): 0.0}}
+        for t in range(len(self.weights)):
+            next_layer: dict[tuple[int, ...], dict[tuple[int, int], float]] = {}
+            for prefix, scores in layer.items():
+                excluded_here = {block[t] for block in excluded if block[:t] == prefix}
+                for symbol, score, (state, mode) in self._steps(t, scores):
+                    if ignored[t]:
+                        symbol = next(iter(excluded_here))
+                    if symbol not in excluded_here:
+                        total = score + suffix[mode, t + 1, state]
+                        if total > best_score:
+                            best_score, best_prefix = total, (*prefix, symbol)
+                    else:
+                        reached = next_layer.setdefault((*prefix, symbol), {})
+                        reached[state, mode] = max(score, reached.get((state, mode), -np.inf))
+            layer = next_layer
+        return best_prefix
+
+    def _steps(
+        self, t: int, scores: dict[tuple[int, int], float]
+    ) -> Iterator[tuple[int, float, tuple[int, int]]]:
+        """Symbol, score and (state, mode) after cell ``t``, from the ``scores`` of states before it."""
+        a, blank = self.automaton, self.weights.shape[1] - 1
+        for (state, mode), score in scores.items():
+            if self.slots.inside[t] and self._blank[t] > -np.inf:
+                yield blank, score + self._blank[t], (state, ARRIVED if self.slots.last[t] else TAIL)
+            if mode == TAIL:
+                continue
+            pending, seen = [state], {state}
+            while pending:
+                source = pending.pop()
+                for edge in range(a.first[source], a.first[source + 1]):
+                    start, end = a.member_first[a.label[edge]], a.member_first[a.label[edge] + 1]
+                    for symbol in a.members[start:end].tolist():
+                        if self.weights[t, symbol] > -np.inf:
+                            yield symbol, score + self.weights[t, symbol], (int(a.dst[edge]), ARRIVED)
+                fresh = [target for target in self._skips_from.get(source, ()) if target not in seen]
+                seen.update(fresh)
+                pending += fresh
+
+    @cached_property
+    def _skips_from(self) -> dict[int, list[int]]:
+        skips: dict[int, list[int]] = {}
+        for source, target in zip(
+            self.automaton.skip_src.tolist(), self.automaton.skip_dst.tolist(), strict=True
+        ):
+            skips.setdefault(source, []).append(target)
+        return skips

@@ -1,4 +1,5 @@
-"""Puts edges into the array form that the lattice reads: reachable states only, in the order of their distance.
+"""Puts edges into the array form that the lattice reads: reachable states only, in the order of their
+distance.
 
 >>> edges = np.array([[0, 0, 1]], np.int32).T                   # one edge with label 0
 >>> skips = np.zeros((2, 0), np.int32)
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.kernels.lattice import Automaton
-from solver.kernels.lattice_numba import bfs_distances
+from solver.kernels.lattice_paths import bfs_distances
 from solver.tasks.languages.byte_automaton import LABELS, Ints
 
 UNREACHABLE = 1 << 30

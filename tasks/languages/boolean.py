@@ -7,8 +7,8 @@
     >>> and_([a, not_(a)]) is NEVER
     True
 
-Nested operators of one kind are flattened, repeated operands are dropped, and an expression next to its own negation is
-absorbed. With interned expressions, equal normal forms are the same object.
+Nested operators of one kind are flattened, repeated operands are dropped, and an expression next to its
+own negation is absorbed. With interned expressions, equal normal forms are the same object.
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
     >>> from solver.tasks.languages.regex import start_state
     >>> from solver.tasks.languages.regex_parser import search
-    >>> rest = string_automaton(start_state(search("^a+$")), max_chars=256, quoted=True)    # up to the closing quote
+    >>> start = start_state(search("^a+$"))
+    >>> rest = string_automaton(start, max_chars=256, quoted=True)    # up to the closing quote
     >>> rest.num_states, rest.min_length, rest.max_length
     (258, 2, 258)
 
-A label is a numbered set of bytes, from one table for the whole process: 0 to 255 are the single bytes, 256 is WHITE.
+A label is a numbered set of bytes, from one table for the whole process: 0 to 255 are the single bytes,
+256 is WHITE.
 """
 
 from __future__ import annotations
@@ -54,7 +56,8 @@ def label(mask: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class ByteAutomaton:
-    """An automaton with one entry, state 0, and one exit, the number ``num_states``, from which its caller continues.
+    """An automaton with one entry, state 0, and one exit, the number ``num_states``, from which its caller
+    continues.
 
     Attributes:
         num_states: number of states without the exit.
@@ -284,7 +287,10 @@ def ascii_mask(ranges: Ranges) -> int:
 
 
 def utf8_state(rest: Items, more: int, targets: tuple[Term, ...]) -> Hashable:
-    """The state inside a UTF-8 sequence, with targets renumbered so that equal states compare equal; at its end, the target."""
+    """The state inside a UTF-8 sequence, or the target at its end.
+
+    Targets are renumbered so that equal states compare equal.
+    """
     indices = sorted({index for *_, index in rest})
     kept = tuple(targets[index] for index in indices)
     if more == 0:
@@ -293,7 +299,7 @@ def utf8_state(rest: Items, more: int, targets: tuple[Term, ...]) -> Hashable:
 
 
 def escape_edges(pairs: tuple[tuple[int, Term], ...]) -> list[tuple[int, Hashable]]:
-    """The edges after a backslash: short escapes, and \\u00xx for the other controls, as Python's json writes them."""
+    """The edges after a backslash: short escapes, and \\u00xx for other controls, as Python's json has it."""
     edges: list[tuple[int, Hashable]] = [
         (ord(SHORT_ESCAPES[code]), target) for code, target in pairs if code in SHORT_ESCAPES
     ]
@@ -315,7 +321,11 @@ def hex_edges(prefix: str, pairs: tuple[tuple[int, Term], ...]) -> list[tuple[in
 def literals_automaton(texts: tuple[bytes, ...]) -> ByteAutomaton:
     """Exactly these texts, as a trie."""
     longest = max(map(len, texts), default=0)
-    return explore(texts, _remainders, lambda rests: b"" in rests, longest + 1)  # type: ignore[operator]  # states are tuples of bytes
+    return explore(texts, _remainders, _holds_empty, longest + 1)
+
+
+def _holds_empty(texts: Hashable) -> bool:
+    return isinstance(texts, tuple) and b"" in texts
 
 
 def _remainders(texts: Hashable) -> list[tuple[int, Hashable]]:

@@ -88,7 +88,7 @@ class ConstrainedText(TextTask):
 
 
 def schema_check(validator: Any, user_check: Check[Draft] | None) -> Check[Draft]:
-    """A check that reports the schema validator's errors with their places in the text, then runs the user's check."""
+    """A check that locates the schema validator's errors in the text, then runs the user's check."""
 
     def check(draft: Draft) -> Iterator[Violation | str]:
         try:

@@ -6,8 +6,8 @@
     >>> shortest_lengths(grammar)[grammar.start]
     4.0
 
-The moves of a node are asked for only when the node is reached. unroll.py follows a grammar as far as a block reaches;
-``recognise`` and ``shortest_lengths`` need no bound.
+The moves of a node are asked for only when the node is reached. unroll.py follows a grammar as far as a
+block reaches; ``recognise`` and ``shortest_lengths`` need no bound.
 """
 
 from __future__ import annotations
@@ -54,14 +54,16 @@ class Grammar(Protocol):
         """The moves of ``node``; none for a dead end."""
 
     def is_unconstrained(self, node: Hashable) -> bool:
-        """Whether any value is allowed at ``node``, so that its nesting may be cut (the ``depth`` of ``unroll``)."""
+        """Whether any value is allowed at ``node``, so that its nesting may be cut (the ``depth`` of
+        ``unroll``)."""
 
     def min_length(self, node: Hashable) -> int:
         """A lower bound on the bytes of the node's texts: 0 or 1."""
 
 
 class PatternGrammar:
-    """The texts that contain a match of ``pattern``, or with ``full``, those that it matches from beginning to end.
+    """The texts that contain a match of ``pattern``, or with ``full``, those that it matches from
+    beginning to end.
 
     Raises:
         PatternError: if the pattern cannot be used.
@@ -82,7 +84,7 @@ class PatternGrammar:
 
 
 def recognise(grammar: Grammar, text: bytes) -> bool:
-    """Whether ``text`` is in the language of ``grammar``. Follows all derivations in parallel, byte by byte."""
+    """Whether ``text`` is in the language of ``grammar``. All derivations are followed in parallel."""
     cursors = _expand(grammar, [(grammar.start, None)])
     for byte in text:
         ended, cursors = _read(cursors, byte)
@@ -96,7 +98,8 @@ Stack = tuple[Hashable, Any] | None  # linked: the node to continue at, then the
 
 
 class _Cursor(NamedTuple):
-    """A position inside a piece, and the nodes that follow the piece. At the end of the text, ``piece`` is None."""
+    """A position inside a piece, and the nodes that follow the piece. At the end of the text, ``piece`` is
+    None."""
 
     piece: bytes | ByteAutomaton | None
     position: int
@@ -104,7 +107,7 @@ class _Cursor(NamedTuple):
 
 
 def _read(cursors: Iterable[_Cursor], byte: int) -> tuple[list[Stack], list[_Cursor]]:
-    """Read one byte: the stacks of the pieces that end with it, and the cursors inside pieces that continue."""
+    """Read one byte: the stacks of pieces that end with it, and the cursors inside those that continue."""
     ended: list[Stack] = []
     inside: list[_Cursor] = []
     for piece, position, stack in cursors:
@@ -159,7 +162,8 @@ class _Rule(NamedTuple):
 def shortest_lengths(grammar: Grammar, max_nodes: int = 20_000) -> dict[Hashable, float] | None:
     """Bytes of the shortest text of each node that has one, for blocks of any size.
 
-    A node that is missing from the result has no text: that is a proof. Returns None if more than ``max_nodes`` nodes would
+    A node that is missing from the result has no text: that is a proof. Returns None if more than
+        ``max_nodes`` nodes would
     have to be visited. (Knuth 1977, "A generalization of Dijkstra's algorithm".)
     """
     rules = _rules(grammar, max_nodes)

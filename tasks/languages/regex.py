@@ -5,10 +5,10 @@
     >>> matches(lowercase & ~anchored(literal("null")), "abc")
     True
 
-A term denotes a set of code-point sequences; ``derivative(r, c)`` is the set of sequences that may follow c (Brzozowski 1964;
-Owens, Reppy and Turon, "Regular-expression derivatives re-examined", 2009). Intersection and complement are as cheap as union.
-Terms are interned in a normal form, so that most equal states are the same object. Anchors are two extra symbols, START and
-END, placed around every subject.
+A term denotes a set of code-point sequences; ``derivative(r, c)`` is the set of sequences that may follow
+c (Brzozowski 1964; Owens, Reppy and Turon, "Regular-expression derivatives re-examined", 2009).
+Intersection and complement are as cheap as union. Terms are interned in a normal form, so that most equal
+states are the same object. Anchors are two extra symbols, START and END, placed around every subject.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ def matches(term: Term, text: str) -> bool:
 
 
 def transitions(state: Term) -> list[tuple[Ranges, Term]]:
-    """The derivatives of ``state`` by code points, as (ranges, target); ranges are disjoint, dead targets are left out."""
+    """The derivatives of ``state`` as (ranges, target), by disjoint ranges, without dead targets."""
     bounds = {bound for ranges in state.firsts for low, high in ranges for bound in (low, high + 1)}
     edges = sorted({0, LAST + 1, *(bound for bound in bounds if bound <= LAST)})
     # Code points in the same sets of ``firsts`` have the same derivative: one is computed per group.
@@ -295,7 +295,7 @@ def under_approximation(term: Term) -> Term:
 
 
 def as_literals(term: Term, limit: int) -> list[str] | None:
-    """The strings of an :func:`anchored` term that is a plain list of at most ``limit`` literals; None for others."""
+    """The strings of an :func:`anchored` term that is a plain list of up to ``limit`` literals, else None."""
     if isinstance(term, Or):
         lists = [as_literals(part, limit) for part in term.parts]
         if len(lists) > limit or None in lists:

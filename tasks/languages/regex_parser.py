@@ -4,8 +4,8 @@
     >>> matches(search("b+"), "abc"), matches(fullmatch("b+"), "abc")
     (True, False)
 
-Python's syntax is accepted where it means the same. Lookahead is a term like any other; lookbehind, backreferences and word
-boundaries raise PatternError.
+Python's syntax is accepted where it means the same. Lookahead is a term like any other; lookbehind,
+backreferences and word boundaries raise PatternError.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MAX_DEPTH = 100  # nested groups
 
 
 class PatternError(SolverError, ValueError):
-    """A pattern that is malformed, or that no automaton can express (lookbehind, backreference, word boundary)."""
+    """A malformed pattern, or one that no automaton expresses (lookbehind, backreference, word boundary)."""
 
 
 DIGIT: Ranges = ((48, 57),)
@@ -56,8 +56,10 @@ SPACE: Ranges = union(
 DOT: Ranges = inverse(((10, 10), (13, 13), (0x2028, 0x2029)))
 CLASSES = {"d": DIGIT, "w": WORD, "s": SPACE, "D": inverse(DIGIT), "W": inverse(WORD), "S": inverse(SPACE)}
 CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "0": 0}
-CATEGORIES = {"letter": "L", "alphabetic": "L", "lowercase_letter": "Ll", "uppercase_letter": "Lu", "number": "N"} | {
-    "decimal_number": "Nd", "digit": "Nd", "punctuation": "P", "mark": "M", "symbol": "S", "separator": "Z", "other": "C"
+CATEGORIES = {
+    "letter": "L", "alphabetic": "L", "lowercase_letter": "Ll", "uppercase_letter": "Lu", "number": "N",
+    "decimal_number": "Nd", "digit": "Nd", "punctuation": "P", "mark": "M", "symbol": "S", "separator": "Z",
+    "other": "C",
 }  # fmt: skip
 QUANTIFIERS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 AT_START, AT_END = symbols(((START, START),)), symbols(((END, END),))
@@ -156,7 +158,8 @@ class RegexParser:
         return or_(terms)
 
     def sequence(self, after: Term, depth: int) -> Term:
-        """Parse atoms up to ``|``, ``)`` or the end, then join them from the last, so that each knows what follows it."""
+        """Parse atoms up to ``|``, ``)`` or the end, then join them from the last, so that each knows what
+        follows it."""
         atoms: list[Term | Group] = []
         while self.pos < len(self.text) and self.peek() not in "|)":
             atom = self.atom(depth)
@@ -218,7 +221,8 @@ class RegexParser:
         return term
 
     def group(self, depth: int) -> Term | Group | None:
-        """Parse a group up to its closing parenthesis. A repeated group is parsed now, any other once its context is known."""
+        """Parse a group up to its closing parenthesis. A repeated group is parsed now, any other once its
+        context is known."""
         opening = self.pos
         kind = "group"
         self.pos += 1

@@ -1,13 +1,13 @@
 """Prunes automaton states that no text matching a template can reach.
 
-    >>> template = TemplateFilter.from_parts([b'{"a":', 10, b"}"])      # literals, and holes of any number of bytes
-    >>> template.advance(template.start, b'{"b"')                       # no text that begins like this fits
+    >>> template = TemplateFilter.from_parts([b'{"a":', 10, b"}"])      # literals, and sizes of holes
+    >>> template.advance(template.start, b'{"b"')      # no matching text begins like this
     0
     >>> bool(template.advance(template.start, b'{"a":1}') & template.end)
     True
 
-A position is the byte of a literal that comes next, or a hole; a set of positions is the bits of an int. The filter is an
-over-approximation: the sizes of holes are ignored.
+A position is the byte of a literal that comes next, or a hole; a set of positions is the bits of an int.
+The filter is an over-approximation: the sizes of holes are ignored.
 """
 
 from __future__ import annotations

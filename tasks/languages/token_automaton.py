@@ -8,9 +8,9 @@
     >>> project_tokens(unrolled, vocabulary, slots, logits, tokens, np.zeros(3, bool), ends=[3]).best.tolist()
     [2, 2, 2]
 
-Only part of a large vocabulary is used at first: the likeliest tokens of every cell, all single bytes, and the tokens that
-spell what the language forces. If no block results, all tokens are used before the answer is None. A text can have several
-spellings in tokens; the best block is the best spelling.
+Only part of a large vocabulary is used at first: the likeliest tokens of every cell, all single bytes, and
+the tokens that spell what the language forces. If no block results, all tokens are used before the answer
+is None. A text can have several spellings in tokens; the best block is the best spelling.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class TokenBytes:
         return WeakKeyDictionary()
 
     def forced_by(self, automaton: Automaton) -> Tokens:
-        """The tokens that leave states which few tokens leave: they spell names, constants and punctuation."""
+        """The tokens that leave states which few tokens leave: they spell names, constants and
+        punctuation."""
         tokens = self._forced.get(automaton)
         if tokens is None:
             triples, _ = walk(automaton, self.trie, FORCED)
@@ -109,7 +110,8 @@ def usable_tokens(
     forced: Tokens,
     count: int,
 ) -> Tokens:
-    """The ``count`` likeliest tokens by ``logits`` (N, V) of N open cells, all single bytes, and the ``forced`` tokens."""
+    """The ``count`` likeliest tokens by ``logits`` (N, V) of N open cells, all single bytes, and the
+    ``forced`` tokens."""
     if len(logits) and count < logits.shape[1]:
         likeliest = np.argpartition(logits, -count, 1)[:, -count:].ravel()
     else:
@@ -141,7 +143,8 @@ class TokenAutomaton:
         pinned: Tokens,
         cells: int,
     ) -> TokenAutomaton:
-        """Read the byte automaton of ``unrolled`` with whole tokens, for blocks of at most ``cells`` tokens."""
+        """Read the byte automaton of ``unrolled`` with whole tokens, for blocks of at most ``cells``
+        tokens."""
         automaton = unrolled.automaton
         open_edges, _ = walk(automaton, Trie.build([vocabulary.texts[token] for token in usable]))
         pinned_trie = Trie.build([vocabulary.texts[token] for token in pinned])
@@ -205,7 +208,8 @@ class TokenAutomaton:
         known: NDArray[np.bool_],
         ends: Tokens,
     ) -> tuple[NDArray[np.float64], Tokens]:
-        """Log-probabilities (L, U + K + 1) of the columns, and the end token (L,) that BLANK is in each cell."""
+        """Log-probabilities (L, U + K + 1) of the columns, and the end token (L,) that BLANK is in each
+        cell."""
         num_usable, blank = len(self.usable), len(self.usable) + len(self.pinned)
         log_total = normalizer(logits)
         weights = np.full((len(tokens), blank + 1), -np.inf)
@@ -240,7 +244,8 @@ def merge_columns(
 ) -> tuple[NDArray[np.float64], Tokens]:
     """Marginals by token, from marginals by column: a token that is both usable and pinned has two columns.
 
-    The last column of ``marginals`` is BLANK, which is the token ``filler`` (L,). Returns marginals (L, M) and the M tokens.
+    The last column of ``marginals`` is BLANK, which is the token ``filler`` (L,). Returns marginals (L, M)
+    and the M tokens.
     """
     tokens = np.unique(np.concatenate([columns, ends]))
     merged = np.zeros((len(marginals), len(tokens)))

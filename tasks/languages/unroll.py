@@ -5,8 +5,9 @@
     >>> unrolled.complete, unrolled.automaton.rest[0]      # fewest bytes to the end
     (True, 2)
 
-Calls in a grammar (an array in an array) become states with a return address. States are explored best first, those of the
-shortest texts first, so that a useful automaton is left if the limit on states ends the search.
+Calls in a grammar (an array in an array) become states with a return address. States are explored best
+first, those of the shortest texts first, so that a useful automaton is left if the limit on states ends
+the search.
 """
 
 from __future__ import annotations
@@ -61,10 +62,10 @@ def unroll(
         cells: longest text in bytes.
         max_states: where the search ends.
         depth: how often unconstrained nodes may be nested in each other.
-        costs: bytes of each node's shortest text (:func:`~.grammar.shortest_lengths`), to order the search; without them,
-            the grammar's ``min_length``.
-        template: what the block holds already. States that no matching text reaches are left out, so the result is valid for
-            that block only.
+        costs: bytes of each node's shortest text (:func:`~.grammar.shortest_lengths`), to order the
+            search; without them, the grammar's ``min_length``.
+        template: what the block holds already. States that no matching text reaches are left out, so the
+            result is valid for that block only.
     """
     return _Unroller(grammar, cells, max_states, depth, costs, template).run()
 
@@ -223,7 +224,8 @@ class _Builder:
             self.edges.append((source, piece[-1], target))
 
     def automaton(self, start: int, final: int, cells: int) -> Automaton:
-        """The automaton of all edges, without states that no text of at most ``cells`` bytes passes through."""
+        """The automaton of all edges, without states that no text of at most ``cells`` bytes passes
+        through."""
         single = np.array(self.edges, np.int32).reshape(-1, 3)
         src, mark, dst = (
             np.concatenate([single[:, k], *(copy[k] for copy in self.copies)]) for k in range(3)

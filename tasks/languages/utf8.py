@@ -3,8 +3,8 @@
     >>> [(mask == 1 << 0xC3, more) for mask, _, more in lead_bytes(((0xE9, 0xE9, 0),))]    # é is C3 A9
     [(True, 1)]
 
-A set of bytes is a bitmask: bit b stands for byte b. Code points are given as ``Items``, each range with the index of the
-target to which it leads.
+A set of bytes is a bitmask: bit b stands for byte b. Code points are given as ``Items``, each range with
+the index of the target to which it leads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 Items = tuple[tuple[int, int, int], ...]  # (low, high, target index); code points, or what remains of them
 Step = tuple[int, Items, int]  # bytes as a bitmask, the remaining items, the number of further bytes
 
-# Number of further bytes, first and last lead byte, the lead byte's constant bits, smallest code point of this length.
+# Number of further bytes, first and last lead byte, its constant bits, smallest code point of this length.
 LEADS = ((1, 0xC2, 0xDF, 0xC0, 0x80), (2, 0xE0, 0xEF, 0xE0, 0x800), (3, 0xF0, 0xF4, 0xF0, 0x10000))
 SURROGATES = (0xD800, 0xDFFF)
 
