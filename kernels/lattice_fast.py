@@ -1,12 +1,11 @@
-"""The lattice of lattice.py, compiled by numba: one block's weights over an automaton, and what can be
-computed from them.
+"""The lattice of lattice.py, compiled by numba: one block's weights over an automaton.
 
 >>> from solver.kernels.lattice import Automaton
 >>> i32 = lambda *values: np.array(values, np.int32)
 >>> one_or_two = Automaton(       # the texts "0" and "1" of one cell; symbol 2 is BLANK
 ...     src=i32(0), label=i32(0), dst=i32(1), first=i32(0, 1, 1), skip_src=i32(), skip_dst=i32(),
-...     accept=np.array([False, True]), reach=i32(0, 1), rest=i32(1, 0), members=i32(0, 1),
-member_first=i32(0, 2))
+...     accept=np.array([False, True]), reach=i32(0, 1), rest=i32(1, 0),
+...     members=i32(0, 1), member_first=i32(0, 2))
 >>> lattice = Lattice(one_or_two, np.log([[0.2, 0.6, 0.2]]), Slots.single(1))
 >>> lattice.best()[0], lattice.marginals().round(2)
 (array([1]), array([[0.25, 0.75, 0.  ]]))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import doctest
+import importlib
 import io
 import os
 import subprocess
@@ -27,6 +28,7 @@ import pytest
 sybil = pytest.importorskip("sybil", reason="documents: sybil is not installed (pip install '.[test]')")
 
 from sybil.document import PythonDocStringDocument  # noqa: E402
+from sybil.example import NotEvaluated  # noqa: E402
 from sybil.parsers import markdown, rest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,9 +91,23 @@ MARKDOWN = sybil.Sybil(
         markdown.CodeBlockParser("text", compare_output),
     ]
 )
+
+
+class ModuleDocument(PythonDocStringDocument):
+    """A module's docstrings, run in the namespace of the module as it is imported: ``solver.*``."""
+
+    def import_document(self, example: Any) -> None:
+        names = Path(self.path).relative_to(ROOT).with_suffix("").parts
+        dotted = ".".join(name for name in ("solver", *names) if name != "__init__")
+        module = importlib.import_module(dotted.removeprefix("solver.") if names[0] == "solver" else dotted)
+        self.namespace.update(module.__dict__)
+        self.pop_evaluator(self.import_document)
+        raise NotEvaluated
+
+
 DOCSTRINGS = sybil.Sybil(
     parsers=[rest.SkipParser(), rest.DocTestParser(FLAGS)],
-    document_types={".py": PythonDocStringDocument},
+    document_types={".py": ModuleDocument},
 )
 
 

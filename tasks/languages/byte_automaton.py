@@ -2,10 +2,10 @@
 
     >>> from solver.tasks.languages.regex import start_state
     >>> from solver.tasks.languages.regex_parser import search
-    >>> start = start_state(search("^a+$"))
+    >>> start = start_state(search("^a{2,4}$"))
     >>> rest = string_automaton(start, max_chars=256, quoted=True)    # up to the closing quote
     >>> rest.num_states, rest.min_length, rest.max_length
-    (258, 2, 258)
+    (5, 3, 5)
 
 A label is a numbered set of bytes, from one table for the whole process: 0 to 255 are the single bytes,
 256 is WHITE.

@@ -2,7 +2,7 @@
 
     >>> from solver.tasks.languages.grammar import PatternGrammar
     >>> unrolled = unroll(PatternGrammar("^a+b$"), cells=8)
-    >>> unrolled.complete, unrolled.automaton.rest[0]      # fewest bytes to the end
+    >>> unrolled.complete, int(unrolled.automaton.rest[0])      # fewest bytes of a text
     (True, 2)
 
 Calls in a grammar (an array in an array) become states with a return address. States are explored best
