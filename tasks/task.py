@@ -5,14 +5,18 @@ A new task is one module with these four methods (CONTRIBUTING.md, "Add a task")
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Protocol, runtime_checkable
+from functools import wraps
+from typing import Any, Protocol, TypeVar, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.tasks.canvas import Canvas, Mask, Tokens
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -144,3 +148,20 @@ class Wording(Protocol):
 
     def words(self, canvas: Canvas) -> tuple[str, tuple[str | int, ...]]:
         """A prompt, and the answer's text: literal strings, and cell numbers where a cell's symbol stands, each cell once."""
+
+
+def once_per_draft(examine: Callable[[Any, Any, Tokens], Result]) -> Callable[[Any, Any, Tokens], Result]:
+    """Decorate a task's method (problem, tokens) so that ``verify`` and ``check`` share its result for a draft.
+
+    Each task object remembers the result for its last draft.
+    """
+    latest: WeakKeyDictionary[Any, tuple[Any, Tokens, Result]] = WeakKeyDictionary()
+
+    @wraps(examine)
+    def remembered(task: Any, problem: Any, tokens: Tokens) -> Result:
+        entry = latest.get(task)
+        if entry is None or entry[0] is not problem or not np.array_equal(entry[1], tokens):
+            entry = latest[task] = problem, tokens.copy(), examine(task, problem, tokens)
+        return entry[2]
+
+    return remembered

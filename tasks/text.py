@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.checks import Check, run_check
 from solver.tasks.errors import InvalidArgument
-from solver.tasks.task import Violation
+from solver.tasks.task import Violation, once_per_draft
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,6 @@ class TextTask:
     ) -> None:
         self.vocab, self.ends, self.allowed = vocab, frozenset(ends), allowed
         self.detokenize, self.user_check = decode, check
-        self._last_report: tuple[bytes, tuple[Violation, ...]] = (b"", ())
 
     def encode(self, problem: Text) -> Canvas:
         """The canvas of ``problem``."""
@@ -137,14 +136,11 @@ class TextTask:
             located.append(replace(violation, cells=cells, reason=None, excluded=None))
         return located
 
+    @once_per_draft
     def report(self, problem: Text, tokens: Tokens) -> tuple[Violation, ...]:
-        """The result of the user's check on full ``tokens``. The latest draft's is kept, so each is checked once."""
+        """The result of the user's check on full ``tokens``."""
         complete = problem.complete or len(self.before_end(tokens)) < len(tokens)
-        key = tokens.tobytes() + problem.before.encode() + bytes([complete])
-        if self._last_report[0] != key:
-            draft = Draft(self.decode(problem, tokens), complete)
-            self._last_report = key, run_check(self.user_check, draft)
-        return self._last_report[1]
+        return run_check(self.user_check, Draft(self.decode(problem, tokens), complete))
 
     def cell_spans(self, problem: Text, tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First character and end of each cell's text (L,). Cells after the end of the text are empty.

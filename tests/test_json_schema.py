@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -396,6 +397,25 @@ def test_checks_remask_only_their_part() -> None:
     for step in wrong:
         text = bytes(step.draft[step.draft < 256].astype(np.uint8))
         assert step.violations[0].cells == tuple(range(text.index(b":") + 1, text.index(b",")))
+
+
+def test_the_validator_runs_once_for_each_draft_rejected_or_not() -> None:
+    class CountingValidator:
+        def __init__(self, validator: Any) -> None:
+            self.validator, self.calls = validator, 0
+
+        def iter_errors(self, instance: Any) -> Any:
+            self.calls += 1
+            return self.validator.iter_errors(instance)
+
+    schema = {"type": "integer", "minimum": 0, "maximum": 9}
+    problem = JsonProblem.of(schema, checks=[lambda value: value == 7], length=2)
+    problem = replace(problem, validator=CountingValidator(problem.validator))
+    *steps, outcome = refine(JsonTask(), problem, load("random", JsonTask()), REDRAW, Budget(forwards=50))
+    assert len(steps) > 1
+    assert isinstance(outcome, Outcome)
+    assert outcome.status == "solved"
+    assert problem.validator.calls == len(steps)
 
 
 def test_budget_says_what_is_wrong() -> None:

@@ -36,7 +36,7 @@ from solver.tasks.languages import projection as language
 from solver.tasks.languages.projection import BLANK, Projection
 from solver.tasks.languages.template import TemplateFilter
 from solver.tasks.languages.unroll import MAX_STATES, Unrolled, unroll
-from solver.tasks.task import Violation
+from solver.tasks.task import Violation, once_per_draft
 from solver.tasks.text import Hole, share_room
 
 LENGTH = 256
@@ -348,6 +348,7 @@ class JsonTask:
         message = "no text of the schema has these bytes"
         return [Violation(message, cells=tuple(settled), rule="language", reason=reason)]
 
+    @once_per_draft
     def faults(self, problem: JsonProblem, tokens: Tokens) -> list[tuple[tuple[int, int], str]]:
         """(first byte, end), message of everything that is wrong with a whole text."""
         text = bytes(tokens[tokens != BLANK].astype(np.uint8))
