@@ -18,10 +18,10 @@ matplotlib.use("Agg")
 
 from matplotlib.figure import Figure  # noqa: E402  # only where matplotlib is there
 
-from solver import code_pictures, pictures  # noqa: E402
 from solver.loop.refine import refine  # noqa: E402
 from solver.loop.trace import Step  # noqa: E402
 from solver.models import controls  # noqa: E402
+from solver.pictures import blocks, boards, curves  # noqa: E402
 from solver.tasks.code_edit.task import Edit  # noqa: E402
 from solver.tasks.code_edit.vocabulary import Vocabulary  # noqa: E402
 from solver.tasks.sudoku import layout  # noqa: E402
@@ -58,7 +58,7 @@ def test_a_board_shows_every_digit_and_mark() -> None:
         "draft": [0, 1, 2, 3] * 4,
     }
     axes = Figure().subplots()
-    pictures.draw_board(axes, step, 4, "a title")
+    boards.draw_board(axes, step, 4, "a title")
     assert [text.get_text() for text in axes.texts] == ["1", "2", "3", "4"] * 4
     assert sum(patch.get_hatch() is not None for patch in axes.patches) == 2
     assert len(axes.patches) == 16 + 2 + 1 + 1  # cells, stripes, the accepted frame, the decided frame
@@ -70,7 +70,7 @@ def test_a_board_shows_every_digit_and_mark() -> None:
 def test_a_filmstrip_opens_with_the_problem_and_ends_with_the_last_step(tmp_path: Path) -> None:
     all_steps = steps(PUZZLE)
     assert len(all_steps) > 2
-    figure = pictures.filmstrip(all_steps, 4, most=2)
+    figure = boards.filmstrip(all_steps, 4, most=2)
     titles = [text for text in words(figure) if "\n" in text]
     assert titles[0] == "the problem\n3 givens"
     assert (
@@ -80,12 +80,21 @@ def test_a_filmstrip_opens_with_the_problem_and_ends_with_the_last_step(tmp_path
     figure.savefig(tmp_path / "strip.png")
     assert (tmp_path / "strip.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="no step"):
-        pictures.filmstrip([], 4)
+        boards.filmstrip([], 4)
+
+
+def test_an_animation_has_a_frame_for_the_problem_and_for_each_step(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="pictures: pillow is not installed")
+    all_steps = steps(PUZZLE)
+    boards.animate(all_steps, 4, tmp_path / "run.gif", seconds=0.1)
+    with image.open(tmp_path / "run.gif") as animation:
+        # The writer merges equal frames, as the repeated last one.
+        assert 1 + len(all_steps) <= animation.n_frames <= 3 + len(all_steps)
 
 
 def test_a_grid_to_repair_is_shown_as_it_came() -> None:
     draft = [0, 1, 2, 3] * 4
-    figure = pictures.filmstrip(steps(PUZZLE)[:1], 4, draft=draft)
+    figure = boards.filmstrip(steps(PUZZLE)[:1], 4, draft=draft)
     first = figure.get_axes()[0]
     assert [text.get_text() for text in first.texts] == [str(token + 1) for token in draft]
     assert first.get_title("left") == "the grid\nto be repaired"
@@ -93,25 +102,25 @@ def test_a_grid_to_repair_is_shown_as_it_came() -> None:
 
 def test_curves_count_what_the_steps_say() -> None:
     all_steps = steps(PUZZLE)
-    found = pictures.counts(all_steps)
+    found = curves.counts(all_steps)
     assert found["violations"][-1] == found["remasked"][-1] == 0
     assert found["remasked"] == [len(step["remasked"]) for step in all_steps]
-    assert all(3 <= sure <= 16 for sure in found["sure"])
-    figure = pictures.curve(all_steps, "a title")
+    assert all(3 <= sure <= 16 for sure in found["known"])
+    figure = curves.curve(all_steps, "a title")
     drawn = [list(line.get_ydata()) for line in figure.get_axes()[1].lines]
     assert drawn[:2] == [found["remasked"], found["violations"]]
 
 
 def test_a_comparison_says_who_did_not_solve_it() -> None:
     all_steps = steps(PUZZLE)
-    text = words(pictures.comparison({"one": all_steps, "other": all_steps[:1]}))
+    text = words(curves.comparison({"one": all_steps, "other": all_steps[:1]}))
     assert f" {len(all_steps)}" in text
     assert " 1 (not solved)" in text
 
 
 def test_a_proof_is_a_line_for_each_canvas_closed_by_a_violation() -> None:
     all_steps = steps(NO_SOLUTION)
-    lines = pictures.proof(all_steps, 4)
+    lines = curves.proof_lines(all_steps, 4)
     assert len(lines) == sum(step["refuted"] is not None for step in all_steps) >= 1
     assert all(": " in line and "because of r" in line for line in lines)
 
@@ -123,7 +132,7 @@ def test_the_rest_of_the_package_does_without_matplotlib() -> None:
 
 def test_a_draft_against_its_decision_does_not_show_it_as_decided() -> None:
     step = steps(PUZZLE)[-1] | {"decision": [4, 3], "draft": [0, 1, 2, 3] * 4}
-    assert pictures.headline(step, 4).endswith(": against the decision\nevery check passes: solved")
+    assert boards.step_title(step, 4).endswith(": against the decision\nevery check passes: solved")
 
 
 def test_a_film_of_code_shows_every_token_of_the_holes() -> None:
@@ -140,7 +149,7 @@ def test_a_film_of_code_shows_every_token_of_the_holes() -> None:
         "accepted": [start],
         "remasked": [start + 1],
     }
-    figure = code_pictures.film(
+    figure = blocks.code_strip(
         edit, [{**one, "violations": [{"message": "it does not compile"}], "solved": False}] * 9, most=3
     )
     assert len(figure.axes) == 3

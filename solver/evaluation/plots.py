@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from solver.evaluation.report import merged, spent
-from solver.pictures import BLUE, DEEP_BLUE, DEEP_ORANGE, GREY, INK, ORANGE
+from solver.pictures.marks import BLUE, DEEP_BLUE, DEEP_ORANGE, GREY, INK, ORANGE
 
 Row = dict[str, Any]
 RED = "#cc3d6e"  # told from blue and orange with any kind of colour vision, and by its marker
