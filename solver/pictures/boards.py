@@ -149,7 +149,7 @@ def filmstrip(
     return figure
 
 
-def draw_legend(axes: Axes) -> None:
+def draw_legend(axes: Axes, fontsize: float = 9.5) -> None:
     """Explain the marks of a board, in one row."""
     axes.set(xlim=(0, 30), ylim=(1.5, -0.5), aspect="equal")
     axes.set_axis_off()
@@ -157,8 +157,8 @@ def draw_legend(axes: Axes) -> None:
 
     def entry(x: float, label: str, colour: Any, style: dict[str, Any]) -> None:
         axes.add_patch(Rectangle((x, 0), 1, 1, facecolor=colour, edgecolor="white"))
-        axes.text(x + 0.5, 0.53, "5", ha="center", va="center", fontsize=10, **style)
-        axes.text(x + 1.3, 0.53, label, va="center", fontsize=9.5, color=INK)
+        axes.text(x + 0.5, 0.53, "5", ha="center", va="center", fontsize=fontsize, **style)
+        axes.text(x + 1.3, 0.53, label, va="center", fontsize=fontsize, color=INK)
 
     entry(0, "given", PALE, {"color": INK, "fontweight": "bold"})
     entry(4.2, "accepted", CONFIDENCE(1.0), drafted)
@@ -167,13 +167,13 @@ def draw_legend(axes: Axes) -> None:
     hatch(axes, 9.6, 0)
     entry(15.4, "decided", CONFIDENCE(1.0), drafted)
     frame(axes, 15.4, 0, 0.05, INK, 2.6)
-    axes.text(23, 0.53, "unsure", va="center", ha="right", fontsize=9.5, color=INK)
+    axes.text(23, 0.53, "unsure", va="center", ha="right", fontsize=fontsize, color=INK)
     for part in range(16):
         patch = Rectangle(
             (23.3 + part / 4, 0.1), 0.26, 0.8, facecolor=CONFIDENCE(part / 15), edgecolor="none"
         )
         axes.add_patch(patch)
-    axes.text(27.6, 0.53, "sure", va="center", fontsize=9.5, color=INK)
+    axes.text(27.6, 0.53, "sure", va="center", fontsize=fontsize, color=INK)
 
 
 def animate(steps: Sequence[StepRecord], digits: int, path: Path | str, seconds: float = 1.2) -> None:
@@ -186,9 +186,9 @@ def animate(steps: Sequence[StepRecord], digits: int, path: Path | str, seconds:
     frames = [(initial_board(boards[0]), f"the problem\n{len(boards[0]['pinned'])} givens")]
     frames += [(step, step_title(step, digits)) for step in boards]
     frames += [frames[-1]] * 2
-    figure = Figure(figsize=(max(4.4, 0.44 * digits), 5.3), layout="constrained")
-    upper, lower = figure.subplots(2, 1, height_ratios=[12, 1])
-    draw_legend(lower)
+    figure = Figure(figsize=(6.4, 6.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=[14, 1])
+    draw_legend(lower, fontsize=7.5)
 
     def draw(number: int) -> list[Any]:
         upper.clear()
@@ -196,4 +196,4 @@ def animate(steps: Sequence[StepRecord], digits: int, path: Path | str, seconds:
         return []
 
     animation = FuncAnimation(figure, draw, frames=len(frames), init_func=lambda: [])
-    animation.save(str(path), writer=PillowWriter(fps=1 / seconds), dpi=80)
+    animation.save(str(path), writer=PillowWriter(fps=1 / seconds), dpi=90)
