@@ -196,4 +196,5 @@ def animate(steps: Sequence[StepRecord], digits: int, path: Path | str, seconds:
         return []
 
     animation = FuncAnimation(figure, draw, frames=len(frames), init_func=lambda: [])
-    animation.save(str(path), writer=PillowWriter(fps=1 / seconds), dpi=90)
+    writer = PillowWriter(fps=1 / seconds)  # type: ignore[arg-type]  # a fraction works: it divides 1000 ms
+    animation.save(str(path), writer=writer, dpi=90)

@@ -6,7 +6,7 @@ mark has a shape as well.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +35,10 @@ class CellMarks:
     def of_step(cls, step: StepRecord) -> CellMarks:
         """Read the marks of ``step``; a cell that is re-masked does not count as accepted."""
 
-        def cells(name: str) -> Collection[int]:
-            return step.get(name, ())
-
-        remasked = frozenset(cells("remasked"))
-        return cls(frozenset(cells("pinned")), frozenset(cells("accepted")) - remasked, remasked)
+        pinned, accepted, remasked = (
+            frozenset[int](step.get(name, ())) for name in ("pinned", "accepted", "remasked")
+        )
+        return cls(pinned, accepted - remasked, remasked)
 
     def text_style(self, cell: int) -> dict[str, Any]:
         """matplotlib text properties of the cell's token."""
