@@ -40,10 +40,11 @@ from numpy.typing import NDArray
 from solver.evaluation.json_arms import LLGuidance, bits_of
 from solver.evaluation.json_schema import LENGTH, Problem, grade, known_to, problems, with_gaps
 from solver.evaluation.rows import ResultsFile, Row
-from solver.tasks.json_schema.compiler import DRAFTS, Compiler
+from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import SchemaError
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.serialize import serialize
+from solver.tasks.json_schema.validator import DRAFTS
 from solver.tasks.text import Hole
 
 END = 256  # behind the bytes: the text may end

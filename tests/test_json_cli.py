@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from solver.cli.main import main
+from tests.commands import imported_by
 
 PERSON = {
     "type": "object",
@@ -84,7 +85,8 @@ def test_predicate(
 ) -> None:
     write(
         "rules_for_test.py",
-        "def adult(value):\n    if value['age'] < 100:\n        yield ['age'], 'too young'\n",
+        "import solver\n\n\ndef adult(value):\n"
+        "    if value['age'] < 100:\n        return solver.Violation('too young', path='/age')\n",
     )
     monkeypatch.chdir(tmp_path)
     schema = write("s.json", PERSON)
@@ -109,6 +111,29 @@ def test_check(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()[1:]]
     assert [line["status"] for line in lines] == ["valid", "invalid"]
     assert {error["pointer"] for error in lines[1]["errors"]} == {"/age", ""}
+
+
+def test_check_goes_on_behind_a_bad_file_and_exits_with_2(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema, good = write("s.json", PERSON), write("g.json", {"name": "x", "age": 7})
+    files = [write("broken.json", "{"), "/no/such/file", "/", good, write("b.json", {"name": "x"})]
+    assert main(["json", "check", "--schema", schema, *files, "--json"]) == 2
+    out, err = capsys.readouterr()
+    statuses = [json.loads(line)["status"] for line in out.splitlines()]
+    assert statuses == ["bad input", "bad input", "bad input", "valid", "invalid"]
+    assert [line.startswith("error: ") for line in err.splitlines()] == [True] * 3
+
+
+def test_check_imports_nothing_heavy(write: Write) -> None:
+    arguments = [
+        "json",
+        "check",
+        "--schema",
+        write("s.json", PERSON),
+        write("g.json", {"name": "x", "age": 7}),
+    ]
+    assert imported_by(arguments).isdisjoint({"torch", "numpy", "numba", "referencing", "rich"})
 
 
 def test_registry(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

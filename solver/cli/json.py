@@ -11,7 +11,7 @@ import importlib
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -320,35 +320,55 @@ class Viewer:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Judge instances: one line each, with the place of everything that is wrong."""
-    from solver.tasks.json_schema.compiler import draft_of
+    """Judge instances: one line each, with the place of everything that is wrong. Imports neither torch nor numpy."""
     from solver.tasks.json_schema.errors import SchemaError
-    from solver.tasks.json_schema.source_map import repeated_names
-    from solver.tasks.json_schema.task import build_validator
+    from solver.tasks.json_schema.validator import build_validator
 
     if arguments.schema is None or not arguments.instances:
         raise UsageError("check needs --schema and at least one instance")
     schema, known = parse(read(arguments.schema), arguments.schema), registry(arguments.registry)
     try:
-        validator = build_validator(schema, draft_of(schema, known=known), arguments.formats, known)
+        validator = build_validator(schema, None, arguments.formats, known)
     except SchemaError as error:
         raise UsageError(str(error)) from None
-    checks = predicate(arguments.check)
-    wrong = False
+    checks, statuses = predicate(arguments.check), set[str]()
     for name in arguments.instances:
-        text = read(name)
-        instance = parse(text, name)
-        found = [(tuple(error.instance_path), error.message) for error in validator.iter_errors(instance)]
-        found += [(path, "a name stands twice") for path in repeated_names(text.encode())]
-        found += [(tuple(path), message) for one in checks for path, message in one(instance)]
-        wrong = wrong or bool(found)
-        places = [
-            {"pointer": "".join(f"/{part}" for part in path), "message": message} for path, message in found
-        ]
+        try:
+            errors = find_errors(validator, checks, name)
+        except UsageError as error:  # the other files are still checked
+            statuses.add("bad input")
+            print(f"error: {error}", file=sys.stderr)
+            if arguments.json:
+                errors = [{"pointer": "", "message": str(error)}]
+                print(json.dumps({"instance": name, "status": "bad input", "errors": errors}))
+            continue
+        status = "invalid" if errors else "valid"
+        statuses.add(status)
         if arguments.json:
-            print(json.dumps({"instance": name, "status": "invalid" if found else "valid", "errors": places}))
-        else:
-            print(f"{name}: {'invalid' if found else 'valid'}")
-            for place in places:
-                print(f"  {place['pointer'] or '/'}: {place['message']}")
-    return 1 if wrong else 0
+            print(json.dumps({"instance": name, "status": status, "errors": errors}))
+            continue
+        print(f"{name}: {status}")
+        for item in errors:
+            print(f"  {item['pointer'] or '/'}: {item['message']}")
+    return 2 if "bad input" in statuses else 1 if "invalid" in statuses else 0
+
+
+def find_errors(validator: Any, checks: tuple[Callable[[Any], Any], ...], name: str) -> list[dict[str, str]]:
+    """Return what is wrong with the instance in a file: JSON pointers and messages."""
+    from solver.tasks.json_schema.validator import repeated_names
+
+    text = read(name)
+    instance = parse(text, name)
+    errors = [(to_pointer(error.instance_path), error.message) for error in validator.iter_errors(instance)]
+    errors += [(to_pointer(path), "a name stands twice") for path in repeated_names(text)]
+    if checks:
+        from solver.tasks.checks import run_check
+
+        for check in checks:
+            errors += [(violation.path or "", violation.message) for violation in run_check(check, instance)]
+    return [{"pointer": pointer, "message": message} for pointer, message in errors]
+
+
+def to_pointer(path: Sequence[str | int]) -> str:
+    """Return a path as a JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

@@ -29,11 +29,12 @@ from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.loop.trace import Budget
 from solver.models.registry import load
-from solver.tasks.json_schema.compiler import DRAFTS, Compiler, draft_of
+from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.serialize import serialize
-from solver.tasks.json_schema.task import JsonProblem, JsonTask, build_validator
+from solver.tasks.json_schema.task import JsonProblem, JsonTask
+from solver.tasks.json_schema.validator import DRAFTS, build_validator, draft_of
 from solver.tasks.languages import projection as language
 from solver.tasks.languages import unroll as automata
 from solver.tasks.text import Hole

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import urldefrag, urljoin
 
@@ -36,16 +35,10 @@ from solver.tasks.json_schema.formula import (
     not_,
     or_,
 )
+from solver.tasks.json_schema.validator import DRAFTS, draft_of, referenced_schemas
 from solver.tasks.languages import regex
 from solver.tasks.languages import regex_parser as patterns
 
-DRAFTS = {
-    "http://json-schema.org/draft-04/schema": 4,
-    "http://json-schema.org/draft-06/schema": 6,
-    "http://json-schema.org/draft-07/schema": 7,
-    "https://json-schema.org/draft/2019-09/schema": 2019,
-    "https://json-schema.org/draft/2020-12/schema": 2020,
-}
 MOST_ALTERNATIVES = 40  # of a oneOf; beyond, the validator decides
 
 
@@ -74,25 +67,6 @@ class ItemSchemas:
         if index < len(self.first):
             return (self.first[index],)
         return () if self.rest is None else (self.rest,)
-
-
-def draft_of(schema: Any, default: int = 2020, known: Mapping[str, Any] = MappingProxyType({})) -> int:
-    """Which draft a schema says it is; where it names a metaschema among ``known`` ones, that one's. Raises SchemaError for one
-    that nobody here knows."""
-    if not isinstance(schema, dict) or not isinstance(schema.get("$schema"), str):
-        return default
-    name = schema["$schema"].rstrip("#")
-    swapped = (
-        "http" + name.removeprefix("https")
-        if name.startswith("https")
-        else "https" + name.removeprefix("http")
-    )
-    found = DRAFTS.get(name) or DRAFTS.get(swapped)
-    if found is None and name in known:
-        return draft_of(known[name], default)
-    if found is None:
-        raise SchemaError(f"the schema says it is of an unknown draft: {schema['$schema'][:100]!r}")
-    return found
 
 
 def exact_number(value: Any) -> Decimal:
@@ -444,19 +418,6 @@ def kinds_of_type(name: Any) -> tuple[str, ...]:
     if name not in TYPES:
         raise SchemaError(f"there is no type {name!r}")
     return TYPES[name]
-
-
-def referenced_schemas(schema: Any, registry: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The schemas of a registry that this one may refer to, directly or by way of another: those whose names it mentions."""
-    found: dict[str, Any] = {}
-    texts = [json.dumps(schema)]
-    while texts:
-        text = texts.pop()
-        for uri, contents in registry.items():
-            if uri not in found and uri.rstrip("#/").rsplit("/", 1)[-1] in text:
-                found[uri] = contents
-                texts.append(json.dumps(contents))
-    return list(found.items())
 
 
 @lru_cache(maxsize=8)

@@ -124,19 +124,6 @@ def left_offsets(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
     return found
 
 
-def repeated_names(text: bytes) -> list[Path]:
-    """The paths of objects in which a name stands twice."""
-    twice: list[bool] = []
-
-    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in members]
-        twice.append(len(set(names)) < len(names))
-        return dict(members)
-
-    json.loads(text, object_pairs_hook=pairs)
-    return [()] if any(twice) else []
-
-
 def duplicate_items(items: list[Any]) -> list[int]:
     """Which items are equal to another one, as JSON Schema means it: 1 and 1.0 are, 1 and true are not."""
     keys = [equality_key(item) for item in items]

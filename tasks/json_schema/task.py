@@ -18,19 +18,19 @@ from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import jsonschema_rs
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.kernels.lattice import Slots
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.checks import Check, run_check
-from solver.tasks.json_schema.compiler import DRAFTS, Compiler, referenced_schemas
+from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.layout import SchemaLayout
-from solver.tasks.json_schema.source_map import byte_spans, duplicate_items, repeated_names, resolve_pointer
+from solver.tasks.json_schema.source_map import byte_spans, duplicate_items, resolve_pointer
 from solver.tasks.json_schema.synthetic import outline_schema
+from solver.tasks.json_schema.validator import build_validator, repeated_names
 from solver.tasks.languages import grammar
 from solver.tasks.languages import projection as language
 from solver.tasks.languages.projection import BLANK, Projection
@@ -44,13 +44,6 @@ REFUSED = 32  # drafts that are remembered
 BLAME = 2.0  # nats that each byte of a part is less likely when it was refused
 DEEPEST = 200  # levels of a schema
 DEEPER = 4  # values within values within holes, where the schema says nothing of them
-VALIDATORS = {
-    4: jsonschema_rs.Draft4Validator,
-    6: jsonschema_rs.Draft6Validator,
-    7: jsonschema_rs.Draft7Validator,
-    2019: jsonschema_rs.Draft201909Validator,
-    2020: jsonschema_rs.Draft202012Validator,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,22 +179,6 @@ def check_depth(schema: Any) -> None:
         if not level:
             return
     raise SchemaError(f"the schema is nested deeper than {DEEPEST} levels")
-
-
-def build_validator(schema: Any, draft: int, formats: bool, registry: Mapping[str, Any] | None) -> Any:
-    """The validator that has the last word. It fetches nothing."""
-    known = None
-    try:
-        pairs = referenced_schemas(schema, registry or {})
-        if pairs:
-            known = jsonschema_rs.Registry(pairs, draft=getattr(jsonschema_rs, f"Draft{DRAFT_NAMES[draft]}"))
-        return VALIDATORS[draft](schema, validate_formats=formats, registry=known, offline=True)
-    except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
-        raise SchemaError("not a schema: " + str(error).splitlines()[0][:200]) from error
-
-
-DRAFT_NAMES = {4: "4", 6: "6", 7: "7", 2019: "201909", 2020: "202012"}
-assert set(DRAFT_NAMES) == set(DRAFTS.values())
 
 
 def blamed_paths(error: Any, instance: Any) -> list[tuple[str | int, ...]]:
