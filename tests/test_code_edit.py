@@ -30,6 +30,7 @@ from solver.cli import edit as edit_command
 from solver.cli import source
 from solver.cli.main import UsageError, main
 from solver.loop.engine import solve
+from solver.loop.policy import Policy
 from solver.loop.refine import refine
 from solver.loop.trace import Budget, Counters, Outcome
 from solver.models import checkpoint, controls
@@ -37,6 +38,7 @@ from solver.models.code_denoiser import CodeDenoiser, slot_offsets
 from solver.models.code_network import CodeConfig, CodeNetwork
 from solver.models.kv_cache import KVCache, StaleContext
 from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.tasks.canvas import Canvas
 from solver.tasks.code_edit.diagnostics import compiles
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
@@ -366,6 +368,45 @@ def test_what_is_likely_enough_needs_no_other_ways() -> None:
     assert len(rows("not values", spans[:1], 2)) > 1
     assert len(rows("not value_s", spans[:1], 1)) > 1  # a name that nobody defines
     assert len(rows("0", spans, 1)) > 1
+
+
+@pytest.mark.parametrize(("nats", "ways"), [(-2.9, 1), (-3.1, 1 + edits.LENGTHS)])
+def test_a_text_of_three_nats_is_likely_enough(
+    nats: float, ways: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def likelihoods(self: reading.Reading, fills: list[tuple[str, ...]]) -> list[float]:
+        return [nats] * len(fills)
+
+    monkeypatch.setattr(reading.Reading, "likelihoods", likelihoods)
+    answer, rows = np.full(96, Vocabulary.load().blank), set[int]()
+    page = Page.of(FUNCTION, [at("0")], [24], 96)
+    answer[page.slots[0][0]] = page.encoded(0, "1")[0]
+    model = controls.oracle(2048, answer)
+    edits.edit(FUNCTION, [at("0")], model, watch=lambda number, *_: rows.add(number))
+    assert rows == set(range(ways))
+
+
+def test_what_nothing_fits_gets_a_fifth_more_rounds_than_the_first_that_is_written() -> None:
+    """And one more, and the one that is under way: after ten rounds of one edit the other ends at fourteen."""
+    lengths = 10, 20
+    fits, never = edits.fitting(FUNCTION, [at("0")], [[length] for length in lengths])
+    ids = fits.page.encoded(0, "[1, 2, 3, -4]")
+    assert len(ids) == lengths[0]
+    hopeless = Vocabulary.load().encode("(")[0][0]
+
+    def logits(canvas: Canvas, tokens: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        answer = np.full(canvas.cells, hopeless)
+        if canvas.slots[0][1] == len(ids):
+            answer[canvas.slots[0][0] :][: len(ids)] = ids
+        return np.where(np.arange(2048) == answer[:, None], 0.1, 0.0)
+
+    model = controls.Control("slow", 2048, logits)
+    policy = Policy(checks="complete").with_(
+        confidence_threshold=1.0, min_per_step=1, rounds=100, on_stall="restart", doubt_threshold=0.0
+    )
+    both = edits.written(CodeTask(), model, [fits, never], policy, Budget(40), 0, 0, None)
+    rounds = {edited.error is None: edited.counters.forwards for edited in both}
+    assert rounds == {True: 10, False: 14}
 
 
 def test_slots_that_are_filled_hold_no_blank_and_are_known_as_such() -> None:
