@@ -1,6 +1,7 @@
 """Many problems in one batch: each round, all running episodes share one forward.
 
-An episode that has ended makes room for the next problem. The outcome of a problem is the same alone and among others.
+An episode that has ended makes room for the next problem. The outcome of a problem is the same alone and
+among others.
 
 >>> import numpy as np
 >>> from solver.models import controls
@@ -57,8 +58,8 @@ def solve(
 ) -> Iterator[tuple[int, Step | Outcome]]:
     """Yield the steps and the outcome of every problem, with its number, in the order in which they happen.
 
-    The outcome depends on the task, the problem, the denoiser, the policy, the budget in forwards and the seed, not on the
-    other problems.
+    The outcome depends on the task, the problem, the denoiser, the policy, the budget in forwards and the
+    seed, not on the other problems.
 
     Args:
         task: encodes the problems and checks their drafts.

@@ -28,8 +28,6 @@ from solver.tasks.errors import InvalidArgument
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-MARGIN_STEP = 0.01  # margins closer than this count as equal
-
 
 class Validated:
     """Base of the settings: refuses values outside of a field's bounds or choices."""
@@ -60,12 +58,14 @@ class AcceptPolicy(Validated):
 
     Attributes:
         confidence_threshold: accept a cell whose token has at least this probability.
-        entropy_bound: instead of the threshold, accept the cells of lowest entropy, as many as keep the sum of their
-            entropies minus the largest within this bound, in nats (arXiv 2505.24857; DiffusionGemma: 0.1).
+        entropy_bound: instead of the threshold, accept the cells of lowest entropy, as many as keep the sum
+            of their entropies minus the largest within this bound, in nats (arXiv 2505.24857; DiffusionGemma:
+            0.1).
         min_per_step: accept at least this many cells at every forward, the likeliest first.
-        block_size: accept only in the first block of this many cells that is not full yet (semi-autoregressive).
-        sample: accepted cells hold a token drawn from their distribution; the draft that is checked always holds the
-            likeliest.
+        block_size: accept only in the first block of this many cells that is not full yet
+            (semi-autoregressive).
+        sample: accepted cells hold a token drawn from their distribution; the draft that is checked always
+            holds the likeliest.
     """
 
     confidence_threshold: float = bounded(0.98, 0, 1)
@@ -75,7 +75,7 @@ class AcceptPolicy(Validated):
     sample: bool = False
 
     def block(self, waiting: Mask) -> Mask:
-        """Return the cells up to the end of the first block that has a ``waiting`` cell; all without blocks."""
+        """Return the cells up to the end of the first block with a ``waiting`` cell; all without blocks."""
         if self.block_size is None or not waiting.any():
             return np.ones_like(waiting)
         return np.arange(len(waiting)) < (waiting.argmax() // self.block_size + 1) * self.block_size
@@ -88,7 +88,7 @@ class AcceptPolicy(Validated):
         return reference.entropy_bound(*rows, self.entropy_bound)[0].numpy()
 
     def top_up(self, chosen: Mask, confidence: Floats, fresh: Mask) -> Mask:
-        """Add the likeliest ``fresh`` cells to ``chosen`` where it has fewer than ``min_per_step`` of them."""
+        """Add the likeliest ``fresh`` cells to ``chosen`` if it has fewer than ``min_per_step`` of them."""
         if (chosen & fresh).sum() >= self.min_per_step:
             return chosen
         ranked = np.flatnonzero(fresh)[np.argsort(-confidence[fresh], kind="stable")]
@@ -102,10 +102,10 @@ class RemaskPolicy(Validated):
     Attributes:
         on_violation: what a violation re-masks: the "blamed" cells, "all" visible cells, or "none".
         doubt_threshold: re-mask a visible cell when the denoiser gives its token less than this probability.
-        tabu_tenure: for how many forwards a blamed token may not be drafted in its cell again; for denoisers without
-            randomness, which would repeat it.
-        keep_visible: a visible cell stays visible until it is re-masked. False chooses the visible cells anew at every
-            forward (uniform noise).
+        tabu_tenure: for how many forwards a blamed token may not be drafted in its cell again; for denoisers
+            without randomness, which would repeat it.
+        keep_visible: a visible cell stays visible until it is re-masked. False chooses the visible cells anew
+            at every forward (uniform noise).
     """
 
     on_violation: Literal["blamed", "all", "none"] = "blamed"
@@ -114,7 +114,7 @@ class RemaskPolicy(Validated):
     keep_visible: bool = True
 
     def select(self, visible: Mask, blamed: Mask, belief: Floats) -> Mask:
-        """Return the ``visible`` cells to re-mask; ``belief`` is the probability that each cell's token now has."""
+        """Return the ``visible`` cells to re-mask; ``belief`` is the probability of each cell's token."""
         doubted = visible & (belief < self.doubt_threshold)
         match self.on_violation:
             case "none":
@@ -132,15 +132,20 @@ class SearchPolicy(Validated):
     Attributes:
         rounds: drafts of the first node before a decision is made.
         later_rounds: drafts of every other node.
-        leave_on_repeat: end a node's rounds at the first that changes nothing; for denoisers without carried state.
+        leave_on_repeat: end a node's rounds at the first that changes nothing; for denoisers without carried
+            state.
         on_stall: after the last round "decide" on a cell, or "restart" the node with fresh noise.
-        keep_visible_in_children: children start with the visible cells of their parent, not with settled cells alone.
-        decide_from: base a decision on the "first" prediction for the node, before any draft was visible, or on the "last".
-        decision_smoothing: share of a decision's probability that is spread evenly over its tokens, so that a confident
-            mistake is found out in time.
-        order: "best" follows the probabilities of the decisions; "depth" is for denoisers whose probabilities mean nothing.
+        keep_visible_in_children: children start with the visible cells of their parent, not with settled
+            cells alone.
+        decide_from: base a decision on the "first" prediction for the node, before any draft was visible, or
+            on the "last".
+        decision_smoothing: share of a decision's probability that is spread evenly over its tokens, so that a
+            confident mistake is found out in time.
+        order: "best" follows the probabilities of the decisions; "depth" is for denoisers whose probabilities
+            mean nothing.
         siblings: nodes of one problem that go through a forward together.
-        inference: "direct" eliminates tokens in conflict with settled cells; "singles" adds the task's own inference.
+        inference: "direct" eliminates tokens in conflict with settled cells; "singles" adds the task's own
+            inference.
         propagate_first: follow implied cells to their end before deciding: more forwards, fewer decisions.
     """
 
@@ -156,14 +161,6 @@ class SearchPolicy(Validated):
     inference: Literal["direct", "singles"] = "direct"
     propagate_first: bool = False
 
-    def smooth(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the log-probabilities of a decision's tokens, smoothed."""
-        share = self.decision_smoothing
-        log_p: NDArray[np.float64] = np.log(
-            np.maximum((1 - share) * probabilities + share / len(probabilities), 1e-9)
-        )
-        return log_p
-
 
 @dataclass(frozen=True)
 class Policy(Validated):
@@ -173,10 +170,11 @@ class Policy(Validated):
         accept: which drafted cells become visible.
         remask: which visible cells are masked again.
         search: decisions and the order of the nodes.
-        checks: check "every" draft; only "complete" ones, of which every cell is accepted; or "none". Without checks
-            nothing is eliminated, re-masked by a violation or searched, and the last draft is the answer.
-        stop: at the first "valid" draft, or at one that is also "stable": twice the same, with a mean entropy below
-            ``stable_entropy``. When a node's rounds end earlier, its last valid draft is the answer.
+        checks: check "every" draft; only "complete" ones, of which every cell is accepted; or "none". Without
+            checks nothing is eliminated, re-masked by a violation or searched, and the last draft is the
+            answer.
+        stop: at the first "valid" draft, or at one that is also "stable": twice the same, with a mean entropy
+            below ``stable_entropy``. When a node's rounds end earlier, its last valid draft is the answer.
         stable_entropy: in nats, over the open cells.
 
     Raises:
@@ -203,23 +201,3 @@ class Policy(Validated):
         if unknown := changes.keys() - {"checks", "stop", "stable_entropy"}:
             raise InvalidArgument(f"a policy has no setting {', '.join(sorted(unknown))}")
         return replace(self, **parts, **changes)
-
-
-def choose_cell(margin: Floats, choices: Ints, open_cells: Mask, rng: np.random.Generator) -> int | None:
-    """Return the cell to decide, or None if no open cell has a choice.
-
-    The smallest margin comes first, then the fewest choices, then chance.
-
-    Args:
-        margin: probability of each cell's best token minus that of the second.
-        choices: how many tokens each cell may hold.
-        open_cells: the cells to choose from.
-        rng: breaks ties.
-    """
-    eligible = np.flatnonzero(open_cells & (choices > 1))
-    if not len(eligible):
-        return None
-    steps = np.floor(margin[eligible] / MARGIN_STEP)
-    eligible = eligible[steps == steps.min()]
-    eligible = eligible[choices[eligible] == choices[eligible].min()]
-    return int(eligible[0] if len(eligible) == 1 else rng.choice(eligible))

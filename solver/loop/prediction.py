@@ -1,8 +1,9 @@
 """Predictions: one call of the denoiser for a batch of canvases, read out cell by cell.
 
-A :class:`DenoiseRequest` goes in, a :class:`Prediction` comes out. Between the logits and the probabilities, tokens that a
-cell cannot hold are removed: tokens in conflict with settled cells (:class:`~solver.tasks.task.Eliminates`), tokens excluded
-for this cell for now, or everything outside of the task's language (:class:`~solver.tasks.task.Projects`).
+A :class:`DenoiseRequest` goes in, a :class:`Prediction` comes out. Between the logits and the probabilities,
+tokens that a cell cannot hold are removed: tokens in conflict with settled cells
+(:class:`~solver.tasks.task.Eliminates`), tokens excluded for this cell for now, or everything outside of the
+task's language (:class:`~solver.tasks.task.Projects`).
 
 Shapes: B canvases in the batch, L cells, V tokens, W words of a packed bitmask over the tokens.
 """
@@ -45,7 +46,8 @@ class DenoiseRequest:
         settled: pinned, decided and implied cells; elimination starts from these alone.
         carry: the denoiser's state after the last forward of this search node, None at its first.
         uniform: numbers in [0, 1) to draw a sample with, None if none is wanted.
-        excluded: tokens that a cell may not draft now, one array for each forward that excluded some; -1 for no token.
+        excluded: tokens that a cell may not draft now, one array for each forward that excluded some; -1 for
+            no token.
     """
 
     problem: Any
@@ -69,7 +71,8 @@ class Prediction:
         sample: a drawn token, or the best if no sample was asked for.
         choices: how many tokens are allowed.
         belief: probability of the token that the cell holds now, among the allowed ones.
-        distribution: returns the allowed tokens of a cell and their probabilities. Keeps the forward's logits alive.
+        distribution: returns the allowed tokens of a cell and their probabilities. Keeps the forward's logits
+            alive.
         loops, flops: what the forward cost.
         carry: the denoiser's state, for the next forward of the same search node.
         constraint_cost: nats that conditioning on the language cost.
@@ -104,8 +107,8 @@ class Predictor:
         self.projects = task if checks and isinstance(task, Projects) else None
 
     def predict(self, rows: Any, requests: Sequence[DenoiseRequest]) -> Iterator[Prediction]:
-        """Yield the predictions in the order of ``requests``; ``rows`` is the prefilled state, a row for each request."""
-        tokens, known, settled = map(torch.from_numpy, stacked(requests))
+        """Yield a prediction for each of ``requests``; ``rows`` is the prefilled state, a row for each."""
+        tokens, known, settled = map(torch.from_numpy, stack_requests(requests))
         logits, aux = self.denoiser.denoise(rows, tokens, known, settled, self._carried(rows, requests))
         logits = exclude(finite(logits), [request.excluded for request in requests])
         costs = zip(*self.denoiser.cost(rows, aux), strict=True)
@@ -134,11 +137,11 @@ class Predictor:
             rng = None if uniform is None else np.random.default_rng(uniform.view(np.uint32))
             row_logits = logits[row].cpu().numpy()
             joint = self.projects.project(request.problem, row_logits, request.tokens, request.settled, rng)
-            yield impossible(len(request.tokens)) if joint is None else conditioned(joint, request)
+            yield read_impossible(len(request.tokens)) if joint is None else read_projection(joint, request)
 
     def _factorised(self, requests: Sequence[DenoiseRequest], logits: Tensor) -> Iterator[dict[str, Any]]:
         """Yield what a prediction says of the cells, each by itself."""
-        tokens, known, settled = stacked(requests)
+        tokens, known, settled = stack_requests(requests)
         # statistics are taken on the device of the logits: only a few numbers for each cell come back
         device, vocab = logits.device, logits.shape[-1]
         canvases = [request.canvas for request in requests]
@@ -159,7 +162,7 @@ class Predictor:
             }
 
 
-def stacked(requests: Sequence[DenoiseRequest]) -> tuple[Tokens, Mask, Mask]:
+def stack_requests(requests: Sequence[DenoiseRequest]) -> tuple[Tokens, Mask, Mask]:
     """Return tokens, known and settled cells of all requests, each (B, L)."""
     tokens = np.stack([request.tokens for request in requests])
     known = np.stack([request.known for request in requests])
@@ -167,7 +170,7 @@ def stacked(requests: Sequence[DenoiseRequest]) -> tuple[Tokens, Mask, Mask]:
 
 
 def distribution_of(logits: Tensor, allowed: Tensor | None, cell: int) -> tuple[Tokens, Probabilities]:
-    """Return the allowed tokens of ``cell`` and their probabilities, from ``logits`` (L, V) and a bitmask (L, W)."""
+    """Return the tokens ``cell`` may hold and their probabilities, from logits (L, V) and bitmask (L, W)."""
     vocab = logits.shape[-1]
     mask = torch.ones(vocab) if allowed is None else reference.unpack(allowed[cell], vocab)
     tokens = mask.nonzero()[:, 0]
@@ -175,8 +178,8 @@ def distribution_of(logits: Tensor, allowed: Tensor | None, cell: int) -> tuple[
     return tokens.cpu().numpy(), p.numpy()
 
 
-def impossible(cells: int) -> dict[str, Any]:
-    """Return the prediction for a canvas that no text of the language can complete: no cell may hold anything."""
+def read_impossible(cells: int) -> dict[str, Any]:
+    """Return the prediction for a canvas that no text of the language completes: no token is allowed."""
     no_token, zero = np.full(cells, -1), np.zeros(cells, np.float32)
     return {
         "best": no_token,
@@ -188,7 +191,7 @@ def impossible(cells: int) -> dict[str, Any]:
     }
 
 
-def conditioned(joint: Conditioned, request: DenoiseRequest) -> dict[str, Any]:
+def read_projection(joint: Conditioned, request: DenoiseRequest) -> dict[str, Any]:
     """Return the prediction for cells that are valid together.
 
     Values come from one valid canvas; the marginals are only their confidences.
@@ -227,7 +230,8 @@ def conditioned(joint: Conditioned, request: DenoiseRequest) -> dict[str, Any]:
 def finite(logits: Tensor) -> Tensor:
     """Return fp32 ``logits`` without infinities and NaN, changed in place if they are fp32.
 
-    Only the task may forbid a token: the search could not tell a token with an infinite logit from a refuted one.
+    Only the task may forbid a token: the search could not tell a token with an infinite logit from a refuted
+    one.
     """
     logits = logits.float()
     return torch.nan_to_num(logits, nan=0.0, posinf=INFINITE_LOGIT, neginf=-INFINITE_LOGIT, out=logits)

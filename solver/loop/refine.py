@@ -1,9 +1,9 @@
 """The loop: draft the canvas, check the draft, re-mask what violates, repeat. Read this module first.
 
-The denoiser drafts the whole canvas. Cells that it is confident of become *visible* to it; cells that a violation blames are
-masked again. When the drafts of a canvas stop improving, the search (search.py) makes a *decision*: it sets one cell to each of
-its possible tokens, each in a new node of the tree. Nothing is called solved unless the task's ``verify`` accepts it, and nothing
-unsatisfiable without a proof.
+The denoiser drafts the whole canvas. Cells that it is confident of become *visible* to it; cells that a
+violation blames are masked again. When the drafts of a canvas stop improving, the search (search.py) makes a
+*decision*: it sets one cell to each of its possible tokens, each in a new node of the tree. Nothing is called
+solved unless the task's ``verify`` accepts it, and nothing unsatisfiable without a proof.
 
 >>> from solver.models import controls
 >>> from solver.tasks.sudoku import layout
@@ -13,32 +13,33 @@ unsatisfiable without a proof.
 >>> outcome.status, (outcome.tokens + 1).tolist()
 ('solved', [1, 2, 3, 4, 3, 4, 1, 2, 2, 1, 4, 3, 4, 3, 2, 1])
 
-An :class:`Episode` solves one problem and never calls the model itself: it states what it wants denoised and is given the
-predictions. That lets the engine (engine.py) put the canvases of many problems into one forward.
+An :class:`Episode` solves one problem and never calls the model itself: it states what it wants denoised and
+is given the predictions. That lets the engine (engine.py) put the canvases of many problems into one forward.
 
 All arrays have shape (L,): one entry per cell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from solver.loop.policy import Floats, Policy, choose_cell
+from solver.loop.decision import choose_decision, find_implications
+from solver.loop.policy import Policy
 from solver.loop.prediction import DenoiseRequest, Prediction, Predictor
-from solver.loop.search import Choice, Implications, Node, Tree
+from solver.loop.search import Node, Tree
 from solver.loop.trace import Budget, Counters, Outcome, Status, Step
+from solver.loop.verdict import BestDraft, Turn, check_draft, unchecked
 from solver.models.protocol import Denoiser
 from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.task import Infers, Task, Violation
+from solver.tasks.task import Implied, Infers, Task, Violation
 
-# Score penalty, in nats, for a node whose settled cells are blamed without a reason. Such a node may still lead to a solution,
-# so it is postponed and not closed.
+# Score penalty, in nats, for a node whose settled cells are blamed without a reason. Such a node may still
+# lead to a solution, so it is postponed and not closed.
 DEMOTION_COST = 10.0
-UNCHECKED_COUNT = 1 << 29  # number of violating cells that an unchecked draft counts as
 
 
 def refine(
@@ -72,73 +73,9 @@ def refine(
     yield episode.outcome
 
 
-@dataclass(frozen=True, eq=False)
-class Verdict:
-    """Result of checking one draft.
-
-    Attributes:
-        is_solution: the task's verifier accepts the draft. Nothing else makes a solution.
-        violations: what the task's checks found; empty for a solution.
-        blamed: cells named by a violation.
-        excluded: blamed cells whose token should not come again soon.
-        refutation: a violation with a reason among the settled cells alone. It closes the node.
-        is_checked: False if the draft was not checked at all.
-    """
-
-    is_solution: bool
-    violations: tuple[Violation, ...]
-    blamed: Mask
-    excluded: Mask
-    refutation: Violation | None
-    is_checked: bool = True
-
-
-@dataclass(frozen=True, eq=False)
-class Turn:
-    """One forward of one node, worked out: its draft, the verdict, and what the denoiser will see next.
-
-    Attributes:
-        node: the search node, as it was during the forward.
-        prediction: of the denoiser.
-        draft: settled cells, and the likeliest token everywhere else.
-        verdict: of the draft.
-        visible: drafted cells that the denoiser will see as known.
-        withdrawn: visible cells of the node that it will not see again.
-    """
-
-    node: Node
-    prediction: Prediction
-    draft: Tokens
-    verdict: Verdict
-    visible: Mask
-    withdrawn: Mask
-
-    @property
-    def is_repeat(self) -> bool:
-        """Whether the draft is that of the node's last forward."""
-        return self.node.draft is not None and bool((self.node.draft == self.draft).all())
-
-    @property
-    def blamed_open(self) -> Mask:
-        """Blamed cells that are not settled."""
-        return self.verdict.blamed & ~self.node.settled
-
-
-@dataclass(frozen=True, eq=False)
-class BestDraft:
-    """The best draft so far: a solution, else the one that violates the fewest cells, else the latest."""
-
-    tokens: Tokens
-    confidence: Floats
-    violations: tuple[Violation, ...] = ()
-    num_blamed: int = 1 << 30
-    is_solution: bool = False
-    constraint_cost: float = 0.0
-
-
 @dataclass(eq=False)
 class Episode:
-    """Solves one problem: ask ``requests``, pass their predictions to :meth:`advance`, until there is an ``outcome``.
+    """Solves one problem: denoise ``requests`` and call :meth:`advance`, until there is an ``outcome``.
 
     Args:
         task: checks the drafts.
@@ -205,9 +142,9 @@ class Episode:
         )
 
     def _process(self, node: Node, prediction: Prediction) -> Step:
-        """Draft, check, accept and re-mask; then solve, refute, decide, or queue the node for another round."""
+        """Draft, check, accept and re-mask; then solve, refute, decide, or queue another round."""
         turn = self._work_out(node, prediction)
-        self._update_best(turn)
+        self._best = self._best.or_better(turn)
         stalled = self.policy.checks != "none" and self._has_stalled(turn)
         stable = self.policy.stop == "valid" or self._is_stable(turn)
         solved = (turn.verdict.is_solution and stable) or (stalled and self._best.is_solution)
@@ -230,32 +167,16 @@ class Episode:
         return step
 
     def _work_out(self, node: Node, prediction: Prediction) -> Turn:
-        """Draft the canvas, check the draft where the policy wants it checked, and select the visible cells."""
+        """Draft the canvas, check the draft if the policy asks for it, and select the visible cells."""
         draft = np.where(node.settled | (prediction.best < 0), node.tokens, prediction.best)
-        nothing = np.zeros_like(node.settled)
-        verdict, selection = Verdict(False, (), nothing, nothing, None, is_checked=False), None
+        verdict, selection = unchecked(len(draft)), None
         if self.policy.checks == "complete":
-            selection = self._select_visible(node, prediction, nothing)
+            selection = self._select_visible(node, prediction, verdict.blamed)
         if self.policy.checks == "every" or (selection and (node.settled | selection[0]).all()):
-            verdict = self._check(node, draft)
+            verdict = check_draft(self.task, self.problem, node, draft)
         if selection is None or verdict.blamed.any():
             selection = self._select_visible(node, prediction, verdict.blamed)
         return Turn(node, prediction, draft, verdict, *selection)
-
-    def _check(self, node: Node, draft: Tokens) -> Verdict:
-        """Check the full draft; if it is no solution, check the settled cells by themselves to find a refutation."""
-        every_cell = np.ones_like(node.settled)
-        if self.task.verify(self.problem, draft):
-            return Verdict(True, (), ~every_cell, ~every_cell, None)
-        violations = tuple(self.task.check(self.problem, draft, every_cell))
-        settled_violations = self.task.check(self.problem, node.tokens, node.settled)
-        return Verdict(
-            is_solution=False,
-            violations=violations,
-            blamed=mask_of((v.cells for v in violations), len(draft)),
-            excluded=mask_of((v.cells if v.excluded is None else v.excluded for v in violations), len(draft)),
-            refutation=next((v for v in settled_violations if v.reason is not None), None),
-        )
 
     def _select_visible(self, node: Node, prediction: Prediction, blamed: Mask) -> tuple[Mask, Mask]:
         """Return the drafted cells that become or stay visible, and the visible ones that do not."""
@@ -285,31 +206,13 @@ class Episode:
         return search.leave_on_repeat and turn.is_repeat and bool((node.visible == turn.visible).all())
 
     def _is_stable(self, turn: Turn) -> bool:
-        """Whether another forward is unlikely to improve a valid draft: every cell is known, or, if the visible cells are
-        chosen anew each time, the draft is a repeat and its open cells have low entropy."""
+        """Whether another forward is unlikely to improve a valid draft: every cell is known, or, if the
+        visible cells are chosen anew each time, the draft is a repeat and its open cells have low entropy."""
         node = turn.node
         if self.policy.remask.keep_visible:
             return bool((node.settled | turn.visible).all())
         entropy = turn.prediction.entropy[~node.settled]
         return turn.is_repeat and (not len(entropy) or float(entropy.mean()) < self.policy.stable_entropy)
-
-    def _update_best(self, turn: Turn) -> None:
-        """Keep the draft if it is the best so far."""
-        verdict, count = turn.verdict, UNCHECKED_COUNT
-        if verdict.is_checked:  # a violation without a place counts as every cell
-            unlocated = sum(not violation.cells for violation in verdict.violations)
-            count = int(verdict.blamed.sum()) + unlocated * len(turn.draft)
-        better = count < self._best.num_blamed or count == self._best.num_blamed == UNCHECKED_COUNT
-        if verdict.is_solution or (better and not self._best.is_solution):
-            prediction = turn.prediction
-            self._best = BestDraft(
-                turn.draft,
-                prediction.top1,
-                verdict.violations,
-                count,
-                verdict.is_solution,
-                prediction.constraint_cost,
-            )
 
     def _record(self, turn: Turn, solved: bool) -> Step:
         """Return the step for the trace and add its cost to the counters."""
@@ -361,51 +264,33 @@ class Episode:
         return turn.prediction.carry.reset(reset[None]) if reset.any() else turn.prediction.carry
 
     def _decide(self, turn: Turn) -> None:
-        """Extend the tree below a node: implied cells are settled, and one open cell gets each of its tokens.
+        """Extend the tree below a node: settle implied cells, and give one open cell each of its tokens.
 
-        The decision is based on the node's first prediction, before any draft was visible (or on the last, by policy). Its
-        children start from settled cells alone: a state that has settled on another answer is slow to leave it
-        (docs/LOG.md has the figures).
+        The decision is based on the node's first prediction, before any draft was visible (or on the last, by
+        policy). Its children start from settled cells alone: a state that has settled on another answer is
+        slow to leave it (docs/LOG.md has the figures).
         """
-        node, search, violations = turn.node, self.policy.search, turn.verdict.violations
+        node, verdict, search = turn.node, turn.verdict, self.policy.search
         prediction = node.first_prediction or turn.prediction
-        without_reason = all(violation.reason is None for violation in violations)
-        if (
-            violations
-            and without_reason
-            and all(node.settled[list(v.cells)].all() and v.cells for v in violations)
-        ):
+        only_settled = all(v.cells and node.settled[list(v.cells)].all() for v in verdict.violations)
+        if verdict.violations and only_settled and not verdict.has_reason:
             node.score -= DEMOTION_COST
 
-        implied = self._implications(node, prediction)
-        if implied is None:
+        facts: Sequence[Implied | Violation] = ()
+        if search.inference == "singles" and isinstance(self.task, Infers):
+            facts = self.task.infer(self.problem, node.tokens, node.settled)
+        contradiction = next((fact for fact in facts if isinstance(fact, Violation)), None)
+        if contradiction is not None:
+            self._tree.refute(node, contradiction)
             return
+        implied = find_implications(prediction, node.settled, [f for f in facts if isinstance(f, Implied)])
+
         # where no violation has a reason, nothing will ever be refuted: decide on a blamed cell
         undecided = ~node.settled & ~implied.cells
-        if without_reason and (undecided & turn.verdict.blamed).any():
-            undecided &= turn.verdict.blamed
-        margin = np.where(implied.cells, 1.0, prediction.top1 - prediction.top2).astype(np.float32)
-        cell = choose_cell(margin, prediction.choices, undecided, self._rng)
-
-        choice = None
-        if cell is not None and not (search.propagate_first and implied.cells.any()):
-            tokens, probabilities = prediction.distribution(cell)
-            choice = Choice(cell, tokens, search.smooth(probabilities))
-        self._tree.extend(node, implied, choice, node.visible if search.keep_visible_in_children else None)
-
-    def _implications(self, node: Node, prediction: Prediction) -> Implications | None:
-        """Return the cells that can hold just one token. None if inference refutes the node, which closes it."""
-        implied = Implications(~node.settled & (prediction.choices == 1), prediction.best.copy(), {})
-        if self.policy.search.inference == "direct" or not isinstance(self.task, Infers):
-            return implied
-        for fact in self.task.infer(self.problem, node.tokens, node.settled):
-            if isinstance(fact, Violation):
-                self._tree.refute(node, fact)
-                return None
-            if not implied.cells[fact.cell]:
-                implied.cells[fact.cell], implied.tokens[fact.cell] = True, fact.token
-                implied.reasons[fact.cell] = fact.reason
-        return implied
+        if not verdict.has_reason and (undecided & verdict.blamed).any():
+            undecided &= verdict.blamed
+        options = choose_decision(prediction, implied, undecided, search, self._rng)
+        self._tree.extend(node, implied, options, node.visible if search.keep_visible_in_children else None)
 
     def _finish(self, status: Status) -> None:
         """Set the outcome and stop the clock."""
@@ -419,10 +304,3 @@ class Episode:
             proof=self._tree.num_refuted if status == "unsatisfiable" else None,
             constraint_cost=self._best.constraint_cost,
         )
-
-
-def mask_of(groups: Iterable[Iterable[int]], cells: int) -> Mask:
-    """Return which of ``cells`` cells are in any of the groups."""
-    mask = np.zeros(cells, bool)
-    mask[[cell for group in groups for cell in group]] = True
-    return mask

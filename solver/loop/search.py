@@ -1,10 +1,10 @@
 """The search tree: which node is next, what a refuted node proves, and when nothing is left.
 
-A node is its parent plus one decision (a token in an open cell) and the cells that this implies. A violation with a reason
-refutes a node. Its reason is traced back to the decisions it follows from, the *blame*; if the node's own decision is not among
-them, the parent is refuted as well (backjumping). A parent is refuted when every token of the cell that it branched on is. Sets
-of decisions that cannot all hold are kept as nogoods. When the root is refuted, the problem has no solution, and the refuted
-nodes are the proof.
+A node is its parent plus one decision (a token in an open cell) and the cells that this implies. A violation
+with a reason refutes a node. Its reason is traced back to the decisions it follows from, the *blame*; if the
+node's own decision is not among them, the parent is refuted as well (backjumping). A parent is refuted when
+every token of the cell that it branched on is. Sets of decisions that cannot all hold are kept as nogoods.
+When the root is refuted, the problem has no solution, and the refuted nodes are the proof.
 
 >>> from solver.tasks.sudoku import layout
 >>> from solver.tasks.sudoku.task import Sudoku, SudokuTask
@@ -12,7 +12,7 @@ nodes are the proof.
 >>> tree = Tree(task, problem, task.encode(problem), "best")
 >>> (root,) = tree.next_nodes(1)
 >>> nothing_implied = Implications(np.zeros(16, bool), root.tokens, {})
->>> tree.extend(root, nothing_implied, Choice(0, np.array([0, 1]), np.log([0.25, 0.75])))
+>>> tree.extend(root, nothing_implied, DecisionOptions(0, np.array([0, 1]), np.log([0.25, 0.75])))
 >>> [node.decision for node in tree.next_nodes(2)]
 [(0, 1), (0, 0)]
 """
@@ -21,60 +21,19 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.loop.decision import DecisionOptions, Implications
 from solver.loop.prediction import Prediction
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.task import Explains, Task, Violation
 
 MAX_NOGOODS = 512  # the shortest are kept
 MAX_OPEN_CHILDREN = 64  # a decision with more tokens gets its next child only when the one before it is taken
-
-
-@dataclass(frozen=True, eq=False)
-class Implications:
-    """Cells that can hold just one token.
-
-    Attributes:
-        cells: (L,) which.
-        tokens: (L,) their tokens; the other cells do not count.
-        reasons: the known cells that force a cell, where the task's inference names them.
-    """
-
-    cells: Mask
-    tokens: Tokens
-    reasons: dict[int, frozenset[int]]
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """A decision to be made: the tokens that ``cell`` may hold, and their log-probabilities."""
-
-    cell: int
-    tokens: Tokens
-    log_p: NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Branch:
-    """A node's children to be. Each adds a token of ``choice`` to the same canvas.
-
-    Attributes:
-        choice: its tokens are tried in the order given.
-        tokens, settled_at: (L,) the canvas without the decision.
-        reasons: of implied cells.
-        visible: (L,) cells that stay visible in the children.
-    """
-
-    choice: Choice
-    tokens: Tokens
-    settled_at: NDArray[np.int64]
-    reasons: dict[int, frozenset[int]]
-    visible: Mask
 
 
 @dataclass(eq=False)
@@ -98,10 +57,12 @@ class Node:
         carry: the denoiser's state after the last draft.
         first_prediction: for this canvas before any draft of it was visible.
         draft: the last.
-        excluded: tokens that a cell may not hold in the next draft, an array for each past forward; -1 for none.
-        branch: the children to be.
-        num_expanded: tokens of the branch that have become nodes.
-        num_open_children: tokens of the branch that are not refuted.
+        excluded: tokens that a cell may not hold in the next draft, an array for each past forward; -1 for
+            none.
+        options: the decision that its children make, in the order in which they are made.
+        base: a child without the decision, from which all children are made.
+        num_expanded: tokens of the options that have become nodes.
+        num_open_children: tokens of the options that are not refuted.
         blame: bitmask of the decided cells that the refutations of the children follow from.
     """
 
@@ -122,7 +83,8 @@ class Node:
     first_prediction: Prediction | None = None
     draft: Tokens | None = None
     excluded: tuple[Tokens, ...] = ()
-    branch: Branch | None = None
+    options: DecisionOptions | None = None
+    base: Node | None = None
     num_expanded: int = 0
     num_open_children: int = 0
     blame: int = 0
@@ -187,7 +149,7 @@ class Tree:
         while self._heap and len(nodes) < count and not self.root.closed:
             node = heapq.heappop(self._heap)[-1]
             parent = node.parent if node.round == 0 else None
-            if parent is not None and parent.branch is not None and not parent.closed:
+            if parent is not None and parent.options is not None and not parent.closed:
                 self._expand(parent)  # its next sibling, if it has one left
             if node.is_dead() or (parent is not None and self._is_nogood(node)):
                 continue
@@ -198,7 +160,7 @@ class Tree:
         self,
         node: Node,
         implied: Implications,
-        choice: Choice | None,
+        options: DecisionOptions | None,
         visible: Mask | None = None,
     ) -> None:
         """Make the children of ``node``.
@@ -206,61 +168,57 @@ class Tree:
         Args:
             node: its canvas is where they start.
             implied: cells that are settled in all children.
-            choice: a child for each of its tokens; None for a single child without a decision.
+            options: a child for each of its tokens; None for a single child without a decision.
             visible: (L,) drafted cells that stay visible in the children, None for none.
         """
-        tokens = np.where(implied.cells, implied.tokens, node.tokens)
         settled_at = np.where(implied.cells & (node.settled_at < 0), node.level + 1, node.settled_at)
-        reasons = {**node.reasons, **implied.reasons}
-        kept = np.zeros_like(node.visible) if visible is None else visible & (settled_at < 0)
+        base = Node(
+            number=self.num_nodes,
+            parent=node,
+            decision=None,
+            tokens=np.where(implied.cells, implied.tokens, node.tokens),
+            settled_at=settled_at,
+            visible=np.zeros_like(node.visible) if visible is None else visible & (settled_at < 0),
+            depth=node.depth,
+            score=node.score,
+            decided=node.decided,
+            level=node.level + 1,
+            reasons={**node.reasons, **implied.reasons},
+        )
         node.blame, node.num_expanded = 0, 0
-        if choice is None:
-            node.num_open_children = 1
-            child = Node(
-                self.num_nodes,
-                node,
-                None,
-                tokens,
-                settled_at,
-                kept,
-                node.depth,
-                node.score,
-                node.decided,
-                node.level + 1,
-                reasons,
-            )
-            self._add(child)
+        node.num_open_children = 1 if options is None else len(options.tokens)
+        if options is None:
+            self._add(base)
             return
-        node.num_open_children = len(choice.tokens)
-        at_once = len(choice.tokens) <= MAX_OPEN_CHILDREN
-        ranked = np.argsort(choice.log_p if at_once else -choice.log_p, kind="stable")
-        choice = Choice(choice.cell, choice.tokens[ranked], choice.log_p[ranked])
-        node.branch = Branch(choice, tokens, settled_at, reasons, kept)
-        for _ in range(len(choice.tokens) if at_once else 1):
+        at_once = len(options.tokens) <= MAX_OPEN_CHILDREN
+        ranked = np.argsort(options.log_p if at_once else -options.log_p, kind="stable")
+        node.base, node.options = (
+            base,
+            DecisionOptions(options.cell, options.tokens[ranked], options.log_p[ranked]),
+        )
+        for _ in range(len(options.tokens) if at_once else 1):
             self._expand(node)
 
     def _expand(self, node: Node) -> None:
-        """Make a node of the next token of a branch, if one is left."""
-        assert node.branch is not None
-        branch, index = node.branch, node.num_expanded
-        if index == len(branch.choice.tokens):
+        """Make a node of the next token of a options, if one is left."""
+        base, options, index = node.base, node.options, node.num_expanded
+        assert base is not None
+        assert options is not None
+        if index == len(options.tokens):
             return
-        cell, token = branch.choice.cell, int(branch.choice.tokens[index])
-        tokens, settled_at, visible = branch.tokens.copy(), branch.settled_at.copy(), branch.visible.copy()
-        tokens[cell], settled_at[cell], visible[cell] = token, node.level + 2, False
         node.num_expanded += 1
-        child = Node(
+        decided_cell = np.arange(len(base.tokens)) == options.cell
+        child = replace(
+            base,
             number=self.num_nodes,
-            parent=node,
-            decision=(cell, token),
-            tokens=tokens,
-            settled_at=settled_at,
-            visible=visible,
-            depth=node.depth + 1,
-            score=node.score + float(branch.choice.log_p[index]),
-            decided=node.decided | 1 << cell,
-            level=node.level + 2,
-            reasons=branch.reasons,
+            decision=(options.cell, int(options.tokens[index])),
+            tokens=np.where(decided_cell, options.tokens[index], base.tokens),
+            settled_at=np.where(decided_cell, base.level + 1, base.settled_at),
+            visible=base.visible & ~decided_cell,
+            depth=base.depth + 1,
+            score=base.score + float(options.log_p[index]),
+            decided=base.decided | 1 << options.cell,
+            level=base.level + 1,
         )
         self._add(child)
 
@@ -270,12 +228,12 @@ class Tree:
         self.push(child)
 
     def refute(self, node: Node, violation: Violation) -> None:
-        """Close ``node`` for a violation whose reason is among its settled cells, and all nodes that fall with it."""
+        """Close ``node``, whose settled cells are the violation's reason, and all nodes that fall with it."""
         assert violation.reason is not None
         self._close(node, self._decisions_behind(node, violation.reason))
 
     def _close(self, node: Node, blame: int) -> None:
-        """Close a node that is impossible because of the decisions in ``blame``, and climb as far as that carries."""
+        """Close a node that the decisions in ``blame`` make impossible, and climb as far as that carries."""
         while True:
             node.closed = True
             self.num_refuted += 1
@@ -295,20 +253,20 @@ class Tree:
 
     def _blame_for_excluded(self, child: Node, parent: Node) -> int:
         """Return the decisions that kept the other tokens out of the cell that the parent branched on."""
-        assert parent.branch is not None
-        cell = parent.branch.choice.cell
-        # the choice was made on the child's canvas without its decision
+        assert parent.options is not None
+        cell = parent.options.cell
+        # the options was made on the child's canvas without its decision
         known = child.settled & (child.settled_at < child.level)
         known[cell] = False
         blame = 0
-        for token in self._possible(cell) - set(parent.branch.choice.tokens.tolist()):
+        for token in self._possible(cell) - set(parent.options.tokens.tolist()):
             reason = self._explain(child.tokens, known, cell, token)
             if reason is not None:
                 blame |= self._decisions_behind(child, reason)
         return blame
 
     def _decisions_behind(self, node: Node, cells: Iterable[int]) -> int:
-        """Return the bitmask of the decided cells from which the tokens in ``cells`` follow on the node's canvas."""
+        """Return the bitmask of the decided cells from which the node's tokens in ``cells`` follow."""
         blame, seen, remaining = 0, set[int](), list(cells)
         while remaining:
             cell = remaining.pop()
@@ -328,7 +286,7 @@ class Tree:
         return blame
 
     def _explain(self, tokens: Tokens, known: Mask, cell: int, token: int) -> frozenset[int] | None:
-        """Return known cells that by themselves keep ``token`` out of ``cell``, asking the task or else its check."""
+        """Return known cells that by themselves keep ``token`` out of ``cell``."""
         if self._explains is not None:
             return self._explains.explain(self.problem, tokens, known, cell, token)
         return explain(self.task, self.problem, tokens, known, cell, token)
@@ -376,7 +334,7 @@ def explain(
     cell: int,
     token: int,
 ) -> frozenset[int] | None:
-    """Return known cells that by themselves keep ``token`` out of ``cell``, found by the task's check; None if there are none.
+    """Return known cells that by themselves keep ``token`` out of ``cell``, or None, by the task's check.
 
     Args:
         task: its check is run on the canvas with ``token`` in ``cell``.

@@ -1,6 +1,7 @@
-"""Limits, costs and records of a run. The command line, notebooks, evaluation and pictures read these and nothing else.
+"""Limits, costs and records of a run: all that commands, notebooks, evaluation and pictures read.
 
-A :class:`Budget` limits one problem and :class:`Counters` say what it has cost. A budget is divided here and nowhere else:
+A :class:`Budget` limits one problem and :class:`Counters` say what it has cost. A budget is divided here and
+nowhere else:
 
 >>> budget = Budget(forwards=100, seconds=10.0)
 >>> spent = Counters(forwards=20, seconds=4.0)
@@ -9,7 +10,8 @@ Budget(forwards=80, seconds=6.0, decisions=None)
 >>> budget.remaining(spent).split(2)
 (Budget(forwards=40, seconds=3.0, decisions=None), Budget(forwards=40, seconds=3.0, decisions=None))
 
-A :class:`Step` records one forward of one canvas, an :class:`Outcome` how the run ended. All arrays have shape (L,).
+A :class:`Step` records one forward of one canvas, an :class:`Outcome` how the run ended. All arrays have
+shape (L,).
 """
 
 from __future__ import annotations
@@ -73,8 +75,8 @@ class Budget:
     def remaining(self, spent: Counters, parallel: int = 1) -> Budget:
         """Return what is left after ``spent``, never less than zero.
 
-        With ``parallel`` above 1 it is the budget of each of so many attempts that run side by side: they share the
-        forwards and decisions, and each has all of the time.
+        With ``parallel`` above 1 it is the budget of each of so many attempts that run side by side: they
+        share the forwards and decisions, and each has all of the time.
         """
         return replace(
             self,
@@ -86,7 +88,7 @@ class Budget:
         )
 
     def split(self, parts: int) -> tuple[Budget, ...]:
-        """Divide the budget among ``parts`` attempts, one after another. Later ones get what does not divide evenly."""
+        """Divide the budget among ``parts`` attempts, one after another. Later ones get the remainder."""
         return tuple(
             replace(
                 self,
@@ -145,7 +147,8 @@ class Step:
         number: of the step, from 0.
         canvas: number of the search node.
         parent: number of its parent, -1 for the first.
-        decision: (cell, token) that distinguishes the node from its parent; None for the first node and for later rounds.
+        decision: (cell, token) that distinguishes the node from its parent; None for the first node and for
+            later rounds.
         draft: the full canvas that was checked.
         confidence: probability of each cell's token; 1 for settled cells.
         pinned: cells that never change.
@@ -204,8 +207,8 @@ class Outcome:
         confidence: probability of each cell's token.
         counters: what the run cost.
         proof: if unsatisfiable, how many nodes were refuted, each by a violation with a reason.
-        constraint_cost: nats that validity cost the best draft, minus the log-probability that a draft of the denoiser
-            is in the language; 0 without a language.
+        constraint_cost: nats that validity cost the best draft, minus the log-probability that a draft of the
+            denoiser is in the language; 0 without a language.
     """
 
     status: Status

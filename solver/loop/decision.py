@@ -1,0 +1,109 @@
+"""Decisions: which cells are implied, which cell to decide, and with what probabilities.
+
+>>> margin, choices = np.array([0.9, 0.2, 0.205]), np.array([2, 3, 2])
+>>> choose_cell(margin, choices, np.ones(3, bool), np.random.default_rng(0))  # equal margins: fewer choices
+2
+
+All arrays have shape (L,): one entry per cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.loop.policy import Floats, Ints, SearchPolicy
+from solver.loop.prediction import Prediction
+from solver.tasks.canvas import Mask, Tokens
+from solver.tasks.task import Implied
+
+MARGIN_STEP = 0.01  # margins closer than this count as equal
+MIN_PROBABILITY = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Implications:
+    """Cells that can hold just one token.
+
+    Attributes:
+        cells: which.
+        tokens: their tokens; the entries of other cells mean nothing.
+        reasons: the known cells that force a cell, where the task's inference names them.
+    """
+
+    cells: Mask
+    tokens: Tokens
+    reasons: dict[int, frozenset[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class DecisionOptions:
+    """The tokens that ``cell`` may hold, and their log-probabilities, in the same order."""
+
+    cell: int
+    tokens: Tokens
+    log_p: NDArray[np.float64]
+
+
+def find_implications(prediction: Prediction, settled: Mask, facts: Iterable[Implied]) -> Implications:
+    """Return the open cells with one allowed token, and those that the task's own inference found."""
+    implied = Implications(~settled & (prediction.choices == 1), prediction.best.copy(), {})
+    for fact in facts:
+        if not implied.cells[fact.cell]:
+            implied.cells[fact.cell], implied.tokens[fact.cell] = True, fact.token
+            implied.reasons[fact.cell] = fact.reason
+    return implied
+
+
+def choose_decision(
+    prediction: Prediction,
+    implied: Implications,
+    undecided: Mask,
+    search: SearchPolicy,
+    rng: np.random.Generator,
+) -> DecisionOptions | None:
+    """Choose a cell and smooth the distribution over its tokens.
+
+    Args:
+        prediction: what the decision is based on.
+        implied: cells that need no decision.
+        undecided: the cells to choose from.
+        search: settings.
+        rng: breaks ties between cells.
+
+    Returns:
+        None if there is no cell with a choice, or if implied cells are to be followed first.
+    """
+    margin = np.where(implied.cells, 1.0, prediction.top1 - prediction.top2).astype(np.float32)
+    cell = choose_cell(margin, prediction.choices, undecided, rng)
+    if cell is None or (search.propagate_first and implied.cells.any()):
+        return None
+    tokens, p = prediction.distribution(cell)
+    share = search.decision_smoothing
+    return DecisionOptions(
+        cell, tokens, np.log(np.maximum((1 - share) * p + share / len(p), MIN_PROBABILITY))
+    )
+
+
+def choose_cell(margin: Floats, choices: Ints, undecided: Mask, rng: np.random.Generator) -> int | None:
+    """Return the undecided cell with the smallest margin, then the fewest choices, then by chance.
+
+    Args:
+        margin: probability of each cell's best token minus that of the second.
+        choices: how many tokens each cell may hold.
+        undecided: the cells to choose from.
+        rng: breaks ties.
+
+    Returns:
+        None if no cell has a choice.
+    """
+    eligible = np.flatnonzero(undecided & (choices > 1))
+    if not len(eligible):
+        return None
+    steps = np.floor(margin[eligible] / MARGIN_STEP)
+    eligible = eligible[steps == steps.min()]
+    eligible = eligible[choices[eligible] == choices[eligible].min()]
+    return int(eligible[0] if len(eligible) == 1 else rng.choice(eligible))

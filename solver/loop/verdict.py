@@ -1,0 +1,145 @@
+"""Checking drafts, and remembering the best of them. All arrays have shape (L,): one entry per cell.
+
+A draft is a solution only if the task's ``verify`` accepts it. Otherwise ``check`` says which cells to blame,
+and a second ``check`` of the settled cells alone may find a refutation: a violation that no other draft of
+this node could avoid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from solver.loop.policy import Floats
+from solver.loop.prediction import Prediction
+from solver.loop.search import Node
+from solver.tasks.canvas import Mask, Tokens
+from solver.tasks.task import Task, Violation
+
+UNCHECKED_COUNT = 1 << 29  # violating cells that an unchecked draft counts as: more than any checked one
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Result of checking one draft.
+
+    Attributes:
+        is_solution: the task's verifier accepts the draft. Nothing else makes a solution.
+        violations: what the task's checks found; empty for a solution.
+        blamed: cells named by a violation.
+        excluded: blamed cells whose token should not be drafted again soon.
+        refutation: a violation with a reason among the settled cells alone. It closes the node.
+        is_checked: False if the draft was not checked at all.
+    """
+
+    is_solution: bool
+    violations: tuple[Violation, ...]
+    blamed: Mask
+    excluded: Mask
+    refutation: Violation | None = None
+    is_checked: bool = True
+
+    @property
+    def has_reason(self) -> bool:
+        """Whether a violation has a reason, so that some decision may come to be refuted."""
+        return any(violation.reason is not None for violation in self.violations)
+
+    @property
+    def num_blamed(self) -> int:
+        """The number of blamed cells; a violation without a location counts as all of them."""
+        unlocated = sum(not violation.cells for violation in self.violations)
+        return int(self.blamed.sum()) + unlocated * len(self.blamed) if self.is_checked else UNCHECKED_COUNT
+
+
+def unchecked(cells: int) -> Verdict:
+    """Return the verdict on a draft that is not checked."""
+    nothing = np.zeros(cells, bool)
+    return Verdict(False, (), nothing, nothing, is_checked=False)
+
+
+def check_draft(task: Task, problem: Any, node: Node, draft: Tokens) -> Verdict:
+    """Verify and check a full draft of ``node``."""
+    cells = len(draft)
+    if task.verify(problem, draft):
+        return Verdict(True, (), np.zeros(cells, bool), np.zeros(cells, bool))
+    violations = tuple(task.check(problem, draft, np.ones(cells, bool)))
+    among_settled = task.check(problem, node.tokens, node.settled)
+    return Verdict(
+        is_solution=False,
+        violations=violations,
+        blamed=mask_of((v.cells for v in violations), cells),
+        excluded=mask_of((v.cells if v.excluded is None else v.excluded for v in violations), cells),
+        refutation=next((v for v in among_settled if v.reason is not None), None),
+    )
+
+
+def mask_of(groups: Iterable[Iterable[int]], cells: int) -> Mask:
+    """Return which of ``cells`` cells are in any of the groups."""
+    mask = np.zeros(cells, bool)
+    mask[[cell for group in groups for cell in group]] = True
+    return mask
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """One forward of one node: its draft, the verdict, and what the denoiser will see next.
+
+    Attributes:
+        node: the search node, as it was during the forward.
+        prediction: the denoiser's.
+        draft: settled cells, and the likeliest token everywhere else.
+        verdict: on the draft.
+        visible: drafted cells that the denoiser will see as known.
+        withdrawn: visible cells of the node that it will not see again.
+    """
+
+    node: Node
+    prediction: Prediction
+    draft: Tokens
+    verdict: Verdict
+    visible: Mask
+    withdrawn: Mask
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether the draft is that of the node's last forward."""
+        return self.node.draft is not None and bool((self.node.draft == self.draft).all())
+
+    @property
+    def blamed_open(self) -> Mask:
+        """Blamed cells that are not settled."""
+        return self.verdict.blamed & ~self.node.settled
+
+
+@dataclass(frozen=True, eq=False)
+class BestDraft:
+    """The best draft so far: the latest solution, else the draft with the fewest blamed cells."""
+
+    tokens: Tokens
+    confidence: Floats
+    violations: tuple[Violation, ...] = ()
+    num_blamed: int = 1 << 30
+    is_solution: bool = False
+    constraint_cost: float = 0.0
+
+    def or_better(self, turn: Turn) -> BestDraft:
+        """Return the draft of ``turn`` if it is better than this one, otherwise this one.
+
+        Of unchecked drafts the latest is the best.
+        """
+        verdict, prediction = turn.verdict, turn.prediction
+        count = verdict.num_blamed
+        better = count < self.num_blamed or count == self.num_blamed == UNCHECKED_COUNT
+        if not verdict.is_solution and (self.is_solution or not better):
+            return self
+        return BestDraft(
+            tokens=turn.draft,
+            confidence=prediction.top1,
+            violations=verdict.violations,
+            num_blamed=count,
+            is_solution=verdict.is_solution,
+            constraint_cost=prediction.constraint_cost,
+        )
