@@ -88,7 +88,7 @@ def json_schema(case: Case) -> Result:
     settings = {"text": case["text"], "length": case["length"], "seed": case["seed"]}
     budget = Budget(forwards=case["forwards"])
     found = solver.fill(case["schema"], denoiser=denoiser, budget=budget, **settings)
-    return "solved", found.text, found.forwards
+    return "solved", found.text, found.counters.forwards
 
 
 def code(case: Case) -> Result:
@@ -99,16 +99,17 @@ def code(case: Case) -> Result:
         found = solver.edit(case["source"], [(a, b) for a, b in case["spans"]], **settings)
     else:
         found = solver.repair(case["source"], **settings)
-    status = "solved" if found[0].error is None else "broken"
-    return status, "\f".join(one.text for one in found), found[0].counters.forwards
+    status = "solved" if found.status == "solved" else "broken"
+    return status, "\f".join(one.text for one in (found, *found.alternatives)), found.counters.forwards
 
 
 def text(case: Case) -> Result:
     settings = {**generations()[case["call"]], "prompt": "the count is", "seed": case["seed"]}
     budget, tokenizer = Budget(forwards=case["forwards"]), tiny_models.tokenizer()
     found = solver.generate(model(case["model"]), tokenizer, budget=budget, **settings)
-    forwards = sum(one.counters.forwards for one in found.candidates)
-    return found.status, "\f".join(one.text for one in found.candidates), forwards
+    candidates = (found, *found.alternatives)
+    forwards = sum(one.counters.forwards for one in candidates)
+    return found.status, "\f".join(one.text for one in candidates), forwards
 
 
 def attempted(run: Callable[[Case], Result], case: Case) -> Result:

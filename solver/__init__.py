@@ -15,11 +15,13 @@ _here = os.path.dirname(os.path.abspath(__file__))
 if os.path.isfile(os.path.join(_here, "tasks")) or os.path.isfile(os.path.join(_here, "kernels")):
     __path__.append(os.path.dirname(_here))
 
-_LAZY = {name: "api.generate" for name in ("generate", "Candidate", "Generation")}
-_LAZY |= {name: "tasks.text" for name in ("Hole", "Draft")}
-_LAZY["Violation"] = "tasks.task"
-_LAZY |= {"edit": "api.edit", "Edited": "api.edit", "repair": "api.repair"}
-_LAZY |= {"fill": "api.fill", "Filled": "api.fill"}
+_LAZY = {name: f"api.{name}" for name in ("generate", "edit", "repair", "fill")}
+_LAZY |= {
+    "Candidate": "api.candidate",
+    "Hole": "tasks.text",
+    "Draft": "tasks.text",
+    "Violation": "tasks.task",
+}
 
 
 def __getattr__(name: str) -> Any:

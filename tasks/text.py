@@ -50,6 +50,7 @@ class Text:
         known: pinned cells and those of a draft that may be revised (L,).
         before: the answer's text on earlier canvases.
         complete: whether this canvas is the last one.
+        holes: (first cell, cells) of each hole of a template.
     """
 
     prompt: Tokens
@@ -58,6 +59,7 @@ class Text:
     known: Mask
     before: str = ""
     complete: bool = True
+    holes: tuple[tuple[int, int], ...] = ()
 
 
 class TextTask:
@@ -258,12 +260,20 @@ def lay_out(
     tokens: list[int] = []
     pinned: list[bool] = []
     known: list[bool] = []
+    placed: list[tuple[int, int]] = []
     for part, text, ids in zip(parts, texts, spelled, strict=True):
         size = next(sizes) if isinstance(part, Hole) else len(ids)
         if len(ids) > size:
             raise InvalidArgument(f"the start {text!r} has {len(ids)} tokens, its hole {size}")
+        if isinstance(part, Hole):
+            placed.append((len(tokens), size))
         tokens += ids + [0] * (size - len(ids))
         known += [True] * len(ids) + [False] * (size - len(ids))
         pinned += [isinstance(part, str)] * size
-    no_prompt = np.zeros(0, np.int64)
-    return Text(no_prompt, np.array(tokens, np.int64), np.array(pinned, bool), np.array(known, bool))
+    return Text(
+        np.zeros(0, np.int64),
+        np.array(tokens, np.int64),
+        np.array(pinned, bool),
+        np.array(known, bool),
+        holes=tuple(placed),
+    )

@@ -18,6 +18,7 @@ from torch import Tensor
 from solver.kernels import reference
 from solver.llm import prompts
 from solver.llm.diffusion_gemma import DiffusionGemma, Prefix
+from solver.llm.tokenizer import end_tokens
 
 
 @torch.inference_mode()
@@ -25,7 +26,7 @@ def sample(denoiser: DiffusionGemma, ids: Tensor, mask: Tensor | None = None, ca
     """Prompts ``ids`` (B, P), padded on the left where ``mask`` (B, P) says so, and up to ``canvases`` canvases after them,
     (B, P + n L). After a row's end-of-sequence token stands the padding token, as the model's configuration has them."""
     config = denoiser.model.generation_config
-    ends = torch.tensor(prompts.ends(denoiser.model), dtype=torch.long, device=ids.device)
+    ends = torch.tensor(end_tokens(denoiser.model), dtype=torch.long, device=ids.device)
     finished = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
     fresh, prefix = ids, None
     every = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
@@ -60,7 +61,7 @@ def one_canvas(denoiser: DiffusionGemma, prefix: Prefix) -> Tensor:
             decoder_input_ids=canvas,
             decoder_attention_mask=every,
             self_conditioning_logits=said,
-            **prompts.cached(denoiser.model, prefix.cache),
+            **prompts.cache_keyword(denoiser.model, prefix.cache),
         ).logits
         logits = logits / schedule.temperature(step)
         p = logits.softmax(-1, dtype=torch.float32)

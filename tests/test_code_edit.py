@@ -23,8 +23,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver.api import edit as edits
+from solver.api import proposals, scoring
 from solver.api import repair as repairs
-from solver.api import scoring as reading
+from solver.api.candidate import Candidate
 from solver.baseline.code import Order, document, spelled, write
 from solver.cli import edit as edit_command
 from solver.cli import source
@@ -32,7 +33,7 @@ from solver.cli.main import UsageError, main
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.refine import refine
-from solver.loop.trace import Budget, Counters, Outcome
+from solver.loop.trace import Budget, Outcome
 from solver.models import checkpoint, controls
 from solver.models.code_denoiser import CodeDenoiser, slot_offsets
 from solver.models.code_network import CodeConfig, CodeNetwork
@@ -43,6 +44,7 @@ from solver.tasks.code_edit.diagnostics import compiles
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import Page, PageError, spliced
+from solver.tasks.task import Violation
 
 SOURCE = Path(random.__file__).read_text(encoding="utf-8")
 FUNCTION = '''def mean(values):
@@ -225,28 +227,34 @@ def test_the_loop_takes_what_compiles_and_keeps_the_pins() -> None:
     assert not set(outcome.tokens[~edit.page.pinned].tolist()) & set(Vocabulary.load().sentinels)
 
 
+def every_candidate(best: Candidate) -> tuple[Candidate, ...]:
+    return best, *best.alternatives
+
+
 def test_candidates_are_ranked_and_honest() -> None:
     random_ = controls.random(2048)
-    found = edits.edit(FUNCTION, [at("0")], random_, candidates=5, budget=Budget(forwards=8))
-    assert 1 <= len(found) <= 5
-    assert [one.rank for one in found] == sorted(one.rank for one in found)
-    for one in found:
-        assert one.error == compiles(one.text)
+    found = edits.edit(FUNCTION, [at("0")], denoiser=random_, candidates=5, budget=Budget(forwards=8))
+    every = (found, *found.alternatives)
+    assert len(every) <= 5
+    keys = [edits.by_violations(one) for one in every]
+    assert keys == sorted(keys)
+    for one in every:
+        assert (one.status == "solved") == (compiles(one.text) is None)
         assert one.text == FUNCTION.replace("0", one.fills[0], 1)
         assert one.counters.forwards > 0
-    same = edits.edit(FUNCTION, [at("0")], random_, candidates=5, budget=Budget(forwards=8))
-    assert [one.text for one in same] == [one.text for one in found]
+    same = edits.edit(FUNCTION, [at("0")], denoiser=random_, candidates=5, budget=Budget(forwards=8))
+    assert [one.text for one in (same, *same.alternatives)] == [one.text for one in every]
 
 
 # Lengths
 
 
 def test_a_slots_blanks_say_how_long_its_text_is() -> None:
-    found = np.exp(reading.of(np.array([0.0, 0.1, 0.7, 0.6, 1.0])))
+    found = np.exp(scoring.length_log_probs(np.array([0.0, 0.1, 0.7, 0.6, 1.0])))
     assert found.argmax() == 1  # two tokens: the third cell is BLANK with 0.7, the second with 0.1
     np.testing.assert_allclose(found[:4], [0.1, 0.6, 1e-6, 0.3], atol=1e-4)
     assert found.sum() == pytest.approx(1)
-    assert np.exp(reading.of(np.zeros(3))).argmax() == 2  # never BLANK: it fills the slot
+    assert np.exp(scoring.length_log_probs(np.zeros(3))).argmax() == 2  # never BLANK: it fills the slot
 
 
 @given(
@@ -256,16 +264,16 @@ def test_a_slots_blanks_say_how_long_its_text_is() -> None:
 @settings(deadline=None)
 def test_the_likeliest_combinations_of_lengths(weights: list[list[int]], count: int) -> None:
     likely = [np.log(np.array(some) / sum(some)) for some in weights]
-    found = reading.choices(likely, count)
+    found = scoring.likely_lengths(likely, count)
     every = [
         sum(float(log_p[n]) for log_p, n in zip(likely, one, strict=True))
         for one in product(*map(range, map(len, likely)))
     ]
-    np.testing.assert_allclose([one.log_p for one in found], sorted(every, reverse=True)[:count])
+    np.testing.assert_allclose([one.log_prob for one in found], sorted(every, reverse=True)[:count])
     assert len({one.lengths for one in found}) == len(found)
     for one in found:
         marks = [log_p[n - 1] for log_p, n in zip(likely, one.lengths, strict=True)]
-        assert one.log_p == pytest.approx(sum(map(float, marks)))
+        assert one.log_prob == pytest.approx(sum(map(float, marks)))
 
 
 def test_the_probe_is_one_forward() -> None:
@@ -273,11 +281,11 @@ def test_the_probe_is_one_forward() -> None:
     answer = edit.page.tokens.copy()
     for (start, _), size in zip(edit.page.slots, (3, 1), strict=True):
         answer[start : start + size] = 0
-    read = reading.Reading(CodeTask(), edit, controls.oracle(2048, answer))
-    assert [len(one) for one in read.lengths] == [8, 5]
-    assert reading.choices(read.lengths, 1)[0].lengths == (3, 1)
-    assert read.counters.forwards == 1
-    assert reading.Reading(CodeTask(), edit, CodeDenoiser(network())).counters.flops > 0
+    scorer = scoring.CandidateScorer(CodeTask(), edit, controls.oracle(2048, answer))
+    assert [len(one) for one in scorer.length_log_probs] == [8, 5]
+    assert scoring.likely_lengths(scorer.length_log_probs, 1)[0].lengths == (3, 1)
+    assert scorer.counters.forwards == 1
+    assert scoring.CandidateScorer(CodeTask(), edit, CodeDenoiser(network())).counters.flops > 0
 
 
 def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> None:
@@ -286,7 +294,7 @@ def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> Non
     edit, net = Edit.of(FUNCTION, [at("not values"), at("0")], [8, 5], 96), network()
     model, blank = CodeDenoiser(net), Vocabulary.load().blank
     model.network = net  # fp32
-    read = reading.Reading(CodeTask(), edit, model)
+    scorer = scoring.CandidateScorer(CodeTask(), edit, model)
     fills = ("values", "total")
     tokens, cells = torch.from_numpy(edit.page.tokens.copy()), list[list[int]]()
     for hole, (start, _) in enumerate(edit.page.slots):
@@ -300,7 +308,9 @@ def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> Non
         alone = model.even(net(tokens[None], torch.where(pinned, PINNED, OPEN)[None], offset, around=around))[
             0
         ]
-        expected += reading.ALONE * sum(float(alone[cell, tokens[cell]]) for cell in (*cells[0], *cells[1]))
+        expected += scoring.OPEN_WEIGHT * sum(
+            float(alone[cell, tokens[cell]]) for cell in (*cells[0], *cells[1])
+        )
         for turn in (0, 1):
             mine = [*cells[0][turn::2], *cells[1][1 - turn :: 2]]
             status = torch.where(pinned, PINNED, OPEN)
@@ -311,13 +321,13 @@ def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> Non
             where = {int(cell): number for number, cell in enumerate((~pinned).nonzero()[:, 0])}
             expected += sum(float(said[where[cell], tokens[cell]]) for cell in mine)
     assert blank in tokens[[*cells[0], *cells[1]]]
-    found = read.likelihoods([fills, ("a_much_longer_text_than_that_slot_has_cells",) * 2, fills])
+    found = scorer.log_likelihoods([fills, ("a_much_longer_text_than_that_slot_has_cells",) * 2, fills])
     assert found[0] == pytest.approx(expected, abs=1e-3)
     assert found[1] == -np.inf
     assert found[2] == pytest.approx(found[0])
-    one = reading.Reading(CodeTask(), Edit.of(FUNCTION, [at("not values")], [8], 96), model)
-    one.alone[:] = -1000.0  # of a single hole nothing is added
-    assert one.likelihoods([("values",)])[0] > -1000
+    one = scoring.CandidateScorer(CodeTask(), Edit.of(FUNCTION, [at("not values")], [8], 96), model)
+    one.open_log_probs[:] = -1000.0  # of a single hole nothing is added
+    assert one.log_likelihoods([("values",)])[0] > -1000
 
 
 @pytest.mark.parametrize(("holes", "cells"), [(["not values"], 96), (["not values", "0"], 160)])
@@ -328,24 +338,22 @@ def test_other_ways_are_written_beside_the_first_and_the_budget_bounds_all(
     model = controls.oracle(2048, np.full(cells, Vocabulary.load().encode("return ")[0][0]))
     spans, rows = [at(text) for text in holes], set[int]()
     found = edits.edit(
-        FUNCTION, spans, model, budget=Budget(forwards=40), watch=lambda number, *_: rows.add(number)
+        FUNCTION, spans, denoiser=model, budget=Budget(forwards=40), watch=lambda number, *_: rows.add(number)
     )
-    assert found[0].error == compiles(found[0].text)
-    others = edits.LENGTHS if len(holes) == 1 else edits.DRAWS
+    assert (found.status == "solved") == (compiles(found.text) is None)
+    others = edits.NUM_LENGTHS if len(holes) == 1 else edits.NUM_SAMPLES
     assert rows == set(range(1 + others))
-    assert (
-        20 + 1 < found[0].counters.forwards <= 40 + 1 + 2 * (1 + others)
-    )  # and what reads and compares them
+    assert 20 + 1 < found.counters.forwards <= 40 + 1 + 2 * (1 + others)  # and what reads and compares them
 
 
 def test_lengths_belong_to_the_holes_that_they_are_given_with() -> None:
     first, second = at("not values"), at("0")
     model = CodeDenoiser(network())
-    one = edits.edit(FUNCTION, [first, second], model, lengths=[4, 1])
-    other = edits.edit(FUNCTION, [second, first], model, lengths=[1, 4])
-    assert one[0].fills == other[0].fills
+    one = edits.edit(FUNCTION, [first, second], denoiser=model, lengths=[4, 1])
+    other = edits.edit(FUNCTION, [second, first], denoiser=model, lengths=[1, 4])
+    assert one.fills == other.fills
     page = Page.of(FUNCTION, [second, first], [1, 1])
-    assert [len(page.encoded(number, fill)) for number, fill in enumerate(one[0].fills)] == [1, 4]
+    assert [len(page.encoded(number, fill)) for number, fill in enumerate(one.fills)] == [1, 4]
 
 
 def test_what_is_likely_enough_needs_no_other_ways() -> None:
@@ -355,13 +363,19 @@ def test_what_is_likely_enough_needs_no_other_ways() -> None:
     def rows(text: str, holes: list[tuple[int, int]], candidates: int) -> set[int]:
         answer, found = np.full(160, v.blank), set[int]()
         page = Page.of(
-            FUNCTION, holes, [24] * len(holes), edits.page_size(FUNCTION, holes, [24] * len(holes))
+            FUNCTION, holes, [24] * len(holes), edits.window_size(FUNCTION, holes, [24] * len(holes))
         )
         for start, _ in page.slots:
             ids = page.encoded(0, text)
             answer[start : start + len(ids)] = ids
         model = controls.oracle(2048, answer[: len(page.tokens)])
-        edits.edit(FUNCTION, holes, model, candidates, watch=lambda number, *_: found.add(number))
+        edits.edit(
+            FUNCTION,
+            holes,
+            denoiser=model,
+            candidates=candidates,
+            watch=lambda number, *_: found.add(number),
+        )
         return found
 
     assert rows("not values", spans[:1], 1) == {0}
@@ -370,26 +384,29 @@ def test_what_is_likely_enough_needs_no_other_ways() -> None:
     assert len(rows("0", spans, 1)) > 1
 
 
-@pytest.mark.parametrize(("nats", "ways"), [(-2.9, 1), (-3.1, 1 + edits.LENGTHS)])
+@pytest.mark.parametrize(("nats", "ways"), [(-2.9, 1), (-3.1, 1 + edits.NUM_LENGTHS)])
 def test_a_text_of_three_nats_is_likely_enough(
     nats: float, ways: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def likelihoods(self: reading.Reading, fills: list[tuple[str, ...]]) -> list[float]:
+    def likelihoods(self: scoring.CandidateScorer, fills: list[tuple[str, ...]]) -> list[float]:
         return [nats] * len(fills)
 
-    monkeypatch.setattr(reading.Reading, "likelihoods", likelihoods)
+    monkeypatch.setattr(scoring.CandidateScorer, "log_likelihoods", likelihoods)
     answer, rows = np.full(96, Vocabulary.load().blank), set[int]()
     page = Page.of(FUNCTION, [at("0")], [24], 96)
     answer[page.slots[0][0]] = page.encoded(0, "1")[0]
     model = controls.oracle(2048, answer)
-    edits.edit(FUNCTION, [at("0")], model, watch=lambda number, *_: rows.add(number))
+    edits.edit(FUNCTION, [at("0")], denoiser=model, watch=lambda number, *_: rows.add(number))
     assert rows == set(range(ways))
 
 
 def test_what_nothing_fits_gets_a_fifth_more_rounds_than_the_first_that_is_written() -> None:
     """And one more, and the one that is under way: after ten rounds of one edit the other ends at fourteen."""
     lengths = 10, 20
-    fits, never = edits.fitting(FUNCTION, [at("0")], [[length] for length in lengths])
+    session = edits.EditSession(
+        FUNCTION, (at("0"),), "random", None, frozenset(), Budget(40), seed=0, watch=None
+    )
+    fits, never = session.exact_problems([[length] for length in lengths])
     ids = fits.page.encoded(0, "[1, 2, 3, -4]")
     assert len(ids) == lengths[0]
     hopeless = Vocabulary.load().encode("(")[0][0]
@@ -404,8 +421,9 @@ def test_what_nothing_fits_gets_a_fifth_more_rounds_than_the_first_that_is_writt
     policy = Policy(checks="complete").with_(
         confidence_threshold=1.0, min_per_step=1, rounds=100, on_stall="restart", doubt_threshold=0.0
     )
-    both = edits.written(CodeTask(), model, [fits, never], policy, Budget(40), 0, 0, None)
-    rounds = {edited.error is None: edited.counters.forwards for edited in both}
+    session.model = model
+    both = session.outcomes([fits, never], Budget(40), policy)
+    rounds = {outcome.status == "solved": outcome.counters.forwards for _, outcome in both}
     assert rounds == {True: 10, False: 14}
 
 
@@ -425,13 +443,13 @@ def test_slots_that_are_filled_hold_no_blank_and_are_known_as_such() -> None:
 
 
 def test_what_is_wrong_comes_after_what_is_unlikely() -> None:
-    one = edits.Edited("", (), None, (), -30.0, Counters())
-    better, wrong, unknown = (
-        replace(one, score=-2.0),
-        replace(one, error="no", score=0.0),
-        replace(one, unknown=("x",), score=0.0),
-    )
-    assert sorted([wrong, unknown, one, better], key=lambda x: x.rank) == [better, one, unknown, wrong]
+    one = Candidate("", status="solved", score=-30.0)
+    better = replace(one, score=-2.0)
+    unknown = replace(one, violations=(Violation("x", rule="name"),), score=0.0)
+    failing = replace(one, status="exhausted", violations=(Violation("no"),), score=0.0)
+    wrong = replace(failing, violations=(Violation("no", rule="syntax"),))
+    ranked = sorted([wrong, failing, unknown, one, better], key=edits.by_violations)
+    assert ranked == [better, one, unknown, failing, wrong]
 
 
 @torch.inference_mode()
@@ -565,12 +583,12 @@ def test_what_is_written_side_by_side_has_the_likelihood_of_the_whole(order: Ord
 )
 def test_small_damages_have_a_repair_of_one_edit(broken: str, whole: str) -> None:
     """What the model may choose from has the right one in it, and what comes back compiles with one edit."""
-    assert repairs.distance(broken, whole) == 1
+    assert repairs.edit_distance(broken, whole) == 1
     known = controls.oracle(2048, np.full(96, Vocabulary.load().encode(")")[0][0]))
-    found = repairs.repair(broken, known, candidates=50)
-    assert all(one.error is None and compiles(one.text) is None for one in found)
-    assert repairs.distance(broken, found[0].text) == 1
-    assert whole in [one.text for one in found]
+    found = repairs.repair(broken, denoiser=known, candidates=50)
+    assert all(one.status == "solved" and compiles(one.text) is None for one in every_candidate(found))
+    assert repairs.edit_distance(broken, found.text) == 1
+    assert whole in [one.text for one in every_candidate(found)]
 
 
 @pytest.mark.parametrize(
@@ -586,12 +604,12 @@ def test_a_piece_that_stands_twice_goes_and_its_spaces_with_it(broken: str, whol
     """Whatever the model thinks of it: here, that a comma or a name is missing. Of what differs by spaces alone there is one."""
     comma = controls.oracle(2048, np.full(96, Vocabulary.load().encode(",")[0][0]))
     for model in (comma, controls.random(2048)):
-        found = repairs.repair(broken, model, candidates=50)
-        assert found[0].text == whole
-        kinds = [tuple(repairs.tokens_of(one.text)) for one in found]
+        found = repairs.repair(broken, denoiser=model, candidates=50)
+        assert found.text == whole
+        kinds = [tuple(repairs.token_texts(one.text)) for one in every_candidate(found)]
         assert len(set(kinds)) == len(kinds)
     assert (
-        repairs.repair("x = f(a, size size=None)\n", comma, candidates=50)[1].text
+        repairs.repair("x = f(a, size size=None)\n", denoiser=comma, candidates=50).alternatives[0].text
         == "x = f(a, size, size=None)\n"
     )
 
@@ -606,36 +624,38 @@ def test_a_line_may_be_as_deep_as_those_behind_it() -> None:
             "def f(a):\n    x = a\n    y = x\n    return y\n",
         ),
     ):
-        assert whole in [one.text for one in repairs.repair(broken, random_, candidates=50)]
+        assert whole in [
+            one.text for one in every_candidate(repairs.repair(broken, denoiser=random_, candidates=50))
+        ]
     text = "a\n\n b\n"
-    assert repairs.lines_about(text, 2) == [0, 2, 3]
-    assert repairs.lines_about("a", 0) == [0]
+    assert proposals.nearby_lines(text, 2) == [0, 2, 3]
+    assert proposals.nearby_lines("a", 0) == [0]
 
 
 @pytest.mark.parametrize("broken", [")", "(", '"', "x y", "(" * 300])
 def test_of_the_smallest_sources_there_is_a_repair_or_an_error(broken: str) -> None:
-    (found,) = repairs.repair(broken, controls.random(2048))
-    assert found.error == compiles(found.text)
+    found = repairs.repair(broken, denoiser=controls.random(2048))
+    assert (found.status == "solved") == (compiles(found.text) is None)
 
 
 def test_budgets_bound_a_repair() -> None:
     """Forwards are the model's, of what is put in and of what compares."""
     broken, random_ = FUNCTION.replace("(values)", "(values", 1), controls.random(2048)
-    free = repairs.repair(broken, random_)[0].counters.forwards
+    free = repairs.repair(broken, denoiser=random_).counters.forwards
     for forwards in (4, 10, 30):
-        limited = repairs.repair(broken, random_, budget=Budget(forwards=forwards))
-        assert limited[0].counters.forwards <= forwards + 1 < free
+        limited = repairs.repair(broken, denoiser=random_, budget=Budget(forwards=forwards))
+        assert limited.counters.forwards <= forwards + 1 < free
 
 
 def test_a_repair_looks_at_the_clock_between_any_two_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     broken, random_ = FUNCTION.replace("(values)", "(values", 1), controls.random(2048)
-    attempts, compiled = repairs.attempts, list[str]()
+    rewrites, compiled = repairs.RepairSearch.rewrites, list[str]()
     made = list[str]()
 
-    def counted(*arguments: Any) -> Iterator[tuple[str, tuple[int, int]]]:
-        for text, span in attempts(*arguments):
-            made.append(text)
-            yield text, span
+    def counted(*arguments: Any) -> Iterator[proposals.Rewrite]:
+        for one in rewrites(*arguments):
+            made.append(one.text)
+            yield one
 
     def watched(text: str) -> str | None:
         compiled.append(text)
@@ -647,15 +667,15 @@ def test_a_repair_looks_at_the_clock_between_any_two_attempts(monkeypatch: pytes
         compiled.clear()
         ticks = count(time.perf_counter())
         monkeypatch.setattr(repairs, "time", SimpleNamespace(perf_counter=partial(next, ticks)))
-        repairs.repair(broken, random_, budget=Budget(None, seconds=seconds))
+        repairs.repair(broken, denoiser=random_, budget=Budget(None, seconds=seconds))
 
-    monkeypatch.setattr(repairs, "attempts", counted)
+    monkeypatch.setattr(repairs.RepairSearch, "rewrites", counted)
     monkeypatch.setattr(repairs, "compiles", watched)
     within(1e9)
     assert min(len(made), len(compiled)) > 100
     within(30)
-    assert len(made) <= 30 + repairs.ROUNDS
-    monkeypatch.setattr(repairs, "attempts", lambda *arguments: islice(counted(*arguments), 60))
+    assert len(made) <= 30 + repairs.MAX_ROUNDS
+    monkeypatch.setattr(repairs.RepairSearch, "rewrites", lambda *arguments: islice(counted(*arguments), 60))
     within(80)  # which leaves twenty to compile what was made
     assert len(made) >= 60
     assert len(compiled) < 30
@@ -663,16 +683,18 @@ def test_a_repair_looks_at_the_clock_between_any_two_attempts(monkeypatch: pytes
 
 def test_a_repair_says_which_names_nobody_defines() -> None:
     name = controls.oracle(2048, np.full(96, Vocabulary.load().encode("a")[0][0]))
-    (found,) = repairs.repair("x = 1 +\n", name)
-    assert "undefined name 'a" in " ".join(found.unknown) or found.text == "x = 1 \n"
-    assert repairs.unknown("x = f(1, y)\n", (4, 5)) == ("undefined name 'f'",)
-    assert repairs.unknown("x = f(1, y)\n", (9, 10)) == ("undefined name 'y'",)
-    assert repairs.unknown("x = f(1, y)\n", (6, 7)) == ()
+    found = repairs.repair("x = 1 +\n", denoiser=name)
+    assert (
+        any("undefined name 'a" in violation.message for violation in found.violations)
+        or found.text == "x = 1 \n"
+    )
+    for span, messages in (((4, 5), ["undefined name 'f'"]), ((9, 10), ["undefined name 'y'"]), ((6, 7), [])):
+        assert [one.message for one in repairs.undefined_names("x = f(1, y)\n", span)] == messages
 
 
 def test_repairing_what_is_whole_is_an_error() -> None:
     with pytest.raises(ValueError, match="compiles already"):
-        repairs.repair("x = 1\n", controls.random(2048))
+        repairs.repair("x = 1\n", denoiser=controls.random(2048))
 
 
 # The command line
@@ -817,7 +839,9 @@ def test_repairing_a_whole_file_is_bad_input(tmp_path: Path, capsys: pytest.Capt
 def test_the_seconds_are_those_of_the_clock() -> None:
     started = time.perf_counter()
     random_ = controls.random(2048)
-    found = edits.edit(FUNCTION, [at("0")], random_, candidates=5, budget=Budget(forwards=4))
-    found += repairs.repair(FUNCTION.replace("(values)", "(values", 1), random_)
+    found = edits.edit(FUNCTION, [at("0")], denoiser=random_, candidates=5, budget=Budget(forwards=4))
+    repaired = repairs.repair(FUNCTION.replace("(values)", "(values", 1), denoiser=random_)
     passed = time.perf_counter() - started
-    assert all(0 < one.counters.seconds <= passed for one in found)
+    assert all(
+        0 < one.counters.seconds <= passed for one in every_candidate(found) + every_candidate(repaired)
+    )

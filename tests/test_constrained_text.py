@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import solver
-from solver.llm import prompts
-from solver.models.protocol import ModelError
+from solver.llm.tokenizer import token_bytes
+from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.errors import CanvasTooSmall, UnsatisfiableSchema
 from solver.tasks.text import Draft, Hole
 from tests import tiny_models
@@ -41,8 +41,9 @@ def model(request: pytest.FixtureRequest) -> Any:
 
 
 def texts(found: Any) -> list[str]:
-    assert all(one.status == "solved" for one in found.candidates), [one.faults for one in found.candidates]
-    return [one.text for one in found.candidates]
+    candidates = (found, *found.alternatives)
+    assert all(one.status == "solved" for one in candidates), candidates
+    return [one.text for one in candidates]
 
 
 def test_schema(model: Any) -> None:
@@ -88,11 +89,11 @@ def test_failures() -> None:
     assert 8 <= caught.value.minimum <= 40
     with pytest.raises(UnsatisfiableSchema):
         solver.generate(model, TOKENIZER, prompt="x", schema=False, length=8)
-    with pytest.raises(ModelError, match="either a schema or a regex"):
+    with pytest.raises(InvalidArgument, match="either a schema or a regex"):
         solver.generate(model, TOKENIZER, prompt="x", schema=True, regex="a", length=8)
-    with pytest.raises(ModelError, match="matches"):
+    with pytest.raises(InvalidArgument, match="matches"):
         solver.generate(model, TOKENIZER, prompt="x", regex="a(?!.)b", length=8)
-    with pytest.raises(ModelError, match="fits one canvas"):
+    with pytest.raises(InvalidArgument, match="fits one canvas"):
         solver.generate(
             tiny_models.gemma(canvas=16, vocab=len(TOKENIZER)), TOKENIZER, prompt="x", schema=True, length=64
         )
@@ -101,7 +102,7 @@ def test_failures() -> None:
 @pytest.mark.parametrize("tokenizer", [TOKENIZER, tiny_models.tokenizer()], ids=["byte-level", "characters"])
 def test_bytes_of_tokens(tokenizer: Any) -> None:
     """A text's tokens, one after another, are the text."""
-    found = prompts.token_bytes(tokenizer)
+    found = token_bytes(tokenizer)
     for text in ('{"name": "ada"}', "the count is 12", "a b\nc"):
         ids = tokenizer.encode(text, add_special_tokens=False)
         assert b"".join(found[token] for token in ids).decode() == text

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from solver.llm.diffusion_gemma import DiffusionGemma
-from solver.llm.prompts import cached
+from solver.llm.prompts import cache_keyword
 from solver.tasks.canvas import Canvas
 from tests import tiny_models
 from tests.gemma_sampler import sample
@@ -99,7 +99,7 @@ def test_expected_embeddings_stand_in_for_the_logits_they_come_from() -> None:
         decoder_input_ids=torch.tensor(tokens),
         decoder_attention_mask=torch.nn.functional.pad(mask, (0, CANVAS), value=True),
         self_conditioning_logits=logits,
-        **cached(model, cache),
+        **cache_keyword(model, cache),
     ).logits / denoiser.schedule.temperature(1)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(found, logits, atol=1e-2)  # it matters

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solver.api.fill import Filled, fill
+from solver.api.candidate import Candidate
+from solver.api.fill import fill
 from solver.loop.refine import refine
 from solver.loop.trace import Budget, Outcome, Step
 from solver.models.controls import REDRAW
@@ -215,7 +216,7 @@ def test_numbers(one: Any, other: Any, numeral: str) -> None:
 @pytest.mark.parametrize("name", sorted(formats.PATTERNS))
 def test_formats_are_asserted_when_generating(name: str) -> None:
     found = fill({"type": "string", "format": name}, denoiser="random", length=64)
-    assert isinstance(found, Filled)
+    assert isinstance(found, Candidate)
     term = formats.term(name)
     assert term is not None
     assert matches(term, found.value)
@@ -332,7 +333,7 @@ def test_template_stands_byte_for_byte() -> None:
     }
     parts = ['{ "b" : "'.replace(" :", ":"), Hole(5), '",\n  "a": ', Hole(3), " }\n"]
     found = fill(schema, template=parts, denoiser="random")
-    assert isinstance(found, Filled)
+    assert isinstance(found, Candidate)
     assert found.text.startswith('{ "b": "')
     assert '",\n  "a": ' in found.text
     assert found.text.endswith(" }\n")
@@ -370,7 +371,7 @@ def test_what_stood_in_the_gaps_of_a_template_is_possible(schema: Any, value: An
 def test_names_of_a_template_stand_in_any_order(template: list[str | Hole]) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {}}, "required": ["a", "b"]}
     found = fill(schema, template=template, denoiser="random")
-    assert isinstance(found, Filled)
+    assert isinstance(found, Candidate)
     assert set(found.value) == {"a", "b"}
 
 
@@ -449,7 +450,7 @@ def test_pydantic_like_models() -> None:
             }
 
     found = fill(Model, denoiser="random", length=16)
-    assert isinstance(found, Filled)
+    assert isinstance(found, Candidate)
     assert found.value in ({"x": True}, {"x": False})
 
 
@@ -457,7 +458,7 @@ def test_white_space_stands_anywhere_in_a_template() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     template = ['{ "a" :\t', Hole(2), ' ,\n "other"  : ', Hole(4), " } "]
     found = fill(schema, template=template, denoiser="random")
-    assert isinstance(found, Filled)
+    assert isinstance(found, Candidate)
     assert found.text.startswith('{ "a" :\t')
     assert set(found.value) == {"a", "other"}
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from solver.api import fill as structured
+from solver.api.candidate import Candidate
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.loop.trace import Budget
@@ -99,16 +100,16 @@ def test_every_kind_of_object_is_laid_out() -> None:
 
 def test_of_several_kinds_the_likeliest_is_filled_in() -> None:
     form = JsonProblem.of(KINDS, length=64)
-    laid, (spent,) = structured.laid_out(JsonTask(), [form], numerate(), numerate().policy)
+    laid, (spent,) = structured.FillRun(JsonTask(), numerate(), numerate().policy).choose_layouts([form])
     assert literals(laid[0]) == literals(form.layouts()[1])
     assert spent.forwards == 2
-    ((_, done),) = structured.forms([form], numerate(), Budget(forwards=40))
-    assert isinstance(done, structured.Filled)
+    ((_, done),) = structured.fill_many([form], numerate(), Budget(forwards=40))
+    assert isinstance(done, Candidate)
     assert done.value["kind"] == "n"
-    assert 3 <= done.forwards <= 40
-    ((_, done),) = structured.forms([form], numerate(), Budget(forwards=2))  # too few to choose with
-    assert isinstance(done, structured.Filled)
-    assert done.forwards <= 2
+    assert 3 <= done.counters.forwards <= 40
+    ((_, done),) = structured.fill_many([form], numerate(), Budget(forwards=2))  # too few to choose with
+    assert isinstance(done, Candidate)
+    assert done.counters.forwards <= 2
 
 
 def fits(text: bytes, parts: list[bytes | None]) -> bool:

@@ -19,11 +19,12 @@ from solver.llm.diffusion_gemma import DiffusionGemma
 from solver.llm.embedded import Embedded
 from solver.llm.masked_lm import MaskedLM
 from solver.llm.pretrained import adapt, open_model
-from solver.llm.prompts import cached
+from solver.llm.prompts import cache_keyword
 from solver.loop.engine import solve
 from solver.loop.refine import refine
 from solver.loop.trace import Budget, Outcome
 from solver.models.protocol import Denoiser, ModelError
+from solver.tasks.errors import InvalidArgument
 from solver.tasks.sudoku import layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 from solver.tasks.task import Violation
@@ -180,15 +181,14 @@ def test_a_template_stands_byte_for_byte_and_the_check_holds(denoiser: Denoiser)
         seed=4,
     )
     assert found.status == "solved"
-    for one in found.candidates:
+    every = (found, *found.alternatives)
+    for one in every:
         assert (one.text[:7], one.text[10:]) == ('{"a": "', '"}')
         assert one.status == "solved"
         assert one.text[9] in "02468"
         assert len(one.text) == 12
-    assert [one.score for one in found.candidates] == sorted(
-        (one.score for one in found.candidates), reverse=True
-    )
-    assert len({one.text for one in found.candidates}) > (
+    assert [one.score for one in every] == sorted((one.score for one in every), reverse=True)
+    assert len({one.text for one in every}) > (
         denoiser.kind == "uniform"
     )  # a sure mask kind may repeat itself
 
@@ -205,7 +205,7 @@ def test_messages_are_a_prompt_and_every_draft_is_shown(denoiser: Denoiser) -> N
     drafts: list[tuple[int, int, str]] = []
     messages = [{"role": "user", "content": "say"}]
     found = solver.generate(denoiser, TOKENIZER, messages, length=8, watch=lambda *seen: drafts.append(seen))
-    assert len(drafts) == found.best.counters.forwards
+    assert len(drafts) == found.counters.forwards
     assert drafts[-1] == (0, 0, found.text)
 
 
@@ -219,9 +219,9 @@ def test_an_impossible_check_ends_with_the_best_draft_and_what_is_wrong_with_it(
         budget=Budget(forwards=20),
         candidates=2,
     )
-    assert {one.status for one in found.candidates} == {"exhausted"}
-    assert found.best.faults == ("never",)
-    assert found.best.counters.forwards == 20
+    assert {one.status for one in (found, *found.alternatives)} == {"exhausted"}
+    assert [violation.message for violation in found.violations] == ["never"]
+    assert found.counters.forwards == 20
 
 
 def test_a_long_text_is_written_canvas_by_canvas() -> None:
@@ -233,7 +233,7 @@ def test_a_long_text_is_written_canvas_by_canvas() -> None:
         return []
 
     found = solver.generate(model, TOKENIZER, prompt="long", length=24, check=check, stop="stable")
-    written = len(found.best.tokens)
+    written = len(found.tokens)
     assert written in (8, 16, 24)
     assert any(not draft.complete for draft in seen) or written == 8
     assert found.text.startswith(next(draft.text for draft in reversed(seen) if len(draft.text) <= 8)[:4])
@@ -245,7 +245,7 @@ def test_settled_waits_for_a_calm_draft_and_valid_does_not(denoiser: Denoiser) -
     valid, settled = (
         solver.generate(
             denoiser, TOKENIZER, prompt="go", length=10, check=lambda draft: [], stop=stop
-        ).best.counters.forwards
+        ).counters.forwards
         for stop in ("valid", "stable")
     )
     assert valid == 1
@@ -335,7 +335,7 @@ class BlockCausal:
             mask += torch.full((own, own), float("-inf")).triu(1)
         return self.inner(
             input_ids=input_ids,
-            **cached(self.inner, past_key_values),
+            **cache_keyword(self.inner, past_key_values),
             use_cache=use_cache,
             attention_mask=mask,
             position_ids=torch.arange(before, before + own)[None],
@@ -379,7 +379,7 @@ def test_a_prefix_cache_reads_the_prompt_once_and_stays_as_it_was(shift: bool) -
         ({}, "either messages or a prompt"),
         ({"prompt": "x", "messages": [{"role": "user", "content": "x"}]}, "either messages or a prompt"),
         ({"messages": []}, "no messages"),
-        ({"prompt": "x", "candidates": 0}, "candidates must be at least 1"),
+        ({"prompt": "x", "candidates": 0}, "candidates must be a whole number of at least 1"),
         (
             {"prompt": "x", "template": [Hole(30)]},
             "template takes 31 tokens, its end included, and the canvas has 16",
@@ -389,7 +389,7 @@ def test_a_prefix_cache_reads_the_prompt_once_and_stays_as_it_was(shift: bool) -
     ],
 )
 def test_generate_says_in_one_line_what_cannot_be(settings: dict, message: str) -> None:
-    with pytest.raises(ModelError, match=message) as caught:
+    with pytest.raises((InvalidArgument, ModelError), match=message) as caught:
         solver.generate(tiny_models.gemma(canvas=16), TOKENIZER, **settings)
     assert "\n" not in str(caught.value)
 
@@ -397,7 +397,7 @@ def test_generate_says_in_one_line_what_cannot_be(settings: dict, message: str) 
 def test_a_tokenizer_of_another_model_is_refused() -> None:
     with pytest.raises(ModelError, match="the tokenizer has 63 tokens, the model 40"):
         solver.generate(tiny_models.gemma(canvas=16, vocab=40), TOKENIZER, prompt="x")
-    with pytest.raises(ModelError, match="a tokenizer is needed"):
+    with pytest.raises(InvalidArgument, match="a tokenizer is needed"):
         solver.generate(tiny_models.gemma(canvas=16), prompt="x")
 
 

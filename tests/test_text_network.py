@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from solver.api import fill as structured
+from solver.api.candidate import Candidate
 from solver.baseline.json import Page, write
 from solver.cli.main import main
 from solver.loop.refine import refine
@@ -214,8 +215,8 @@ def test_denoiser_of_forms() -> None:
     rng, pool = np.random.default_rng(3), records.english_words(reserved=True)
     some = [records.make_record(rng, pool) for _ in range(5)]
     forms = [JsonProblem.of(record.schema, record.text) for record in some]
-    for number, done in structured.forms(forms, JsonDenoiser(network())):
-        assert isinstance(done, structured.Filled)
+    for number, done in structured.fill_many(forms, JsonDenoiser(network())):
+        assert isinstance(done, Candidate)
         jsonschema.Draft202012Validator(some[number].schema).validate(done.value)
 
 
@@ -270,8 +271,8 @@ def test_slots_that_are_too_small_are_given_up() -> None:
     (laid,) = form.layouts()
     assert [part for part in laid.parts if isinstance(part, bytes)] == [b'{"a":', b',"b":', b"}"]
     assert max(part for part in laid.parts if isinstance(part, int)) < 62
-    ((_, done),) = structured.forms([form], JsonDenoiser(network()))
-    assert isinstance(done, structured.Filled)
+    ((_, done),) = structured.fill_many([form], JsonDenoiser(network()))
+    assert isinstance(done, Candidate)
     assert len(done.value["a"]) >= 60
 
 

@@ -1,134 +1,146 @@
-"""Code edits: ``solver.edit`` fills holes in a Python source, ``solver.repair`` makes a broken one compile again.
+"""``solver.edit``: fill holes in Python source; every character outside of them stays as it is.
 
-    import solver
-    best, *others = solver.edit(source, [(120, 134)])     # character spans; candidates, the best first
-    best.text, best.fills                                 # the new source, and what stands in the holes
+>>> source = "def area(width, height):\\n    return\\n"
+>>> candidate = edit(source, [(35, 35)], denoiser="random", budget=Budget(forwards=20))
+>>> candidate.text.startswith("def area(width, height):\\n    return")
+True
 
-How long a hole's text is nobody says: it is written in a roomy slot, and what is behind its end is BLANK. Beside that way others
-are written: of one hole, unless the first is likely enough, the likeliest lengths, each in a slot that fits it; of several, which
-have to agree, draws in the same slots. All are compared by how likely the denoiser finds them on one page (reading.py). Every
-character outside of the holes stays as it is, and a candidate that does not compile is never called one that does.
+Hole lengths are unknown. The first candidate is drafted in an oversized slot and ends at the first BLANK. Unless
+it is confident enough, alternatives follow: for one hole the likeliest lengths, each in a slot that fits it
+exactly; for several holes, which must agree with each other, samples in the same slots. All are compared by
+their likelihood on one window (scoring.py).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from solver.api.scoring import Reading, choices
+from solver.api.arguments import (
+    expect,
+    expect_callable,
+    expect_integer,
+    expect_search,
+    expect_strings,
+    invalid,
+)
+from solver.api.candidate import Candidate, rank
+from solver.api.scoring import CandidateScorer, likely_lengths
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
-from solver.loop.trace import Budget, Counters, Step
+from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.protocol import Denoiser
 from solver.models.registry import load
+from solver.tasks.checks import Check, run_check
 from solver.tasks.code_edit.diagnostics import compiles
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import PAGES, Page, PageError, Span, checked, roomy
+from solver.tasks.task import Violation
 
-FORWARDS = 64, 80  # row-forwards of one hole, of several together, where nobody says
-PATIENCE = 1.2  # times the rounds of the first other way that is written, for the rest of them
-SURE = -3.0  # nats of a hole's text, the first that is written: from here on others were never the better ones (docs/LOG.md)
-LENGTHS, DRAWS = 5, 4  # other ways that are written side by side, of one hole and of several
+ONE_HOLE_FORWARDS, MORE_HOLES_FORWARDS = 64, 80  # default budgets
+# A batch of alternatives is stopped after this many times the rounds that its first solved one took.
+PATIENCE = 1.2
+# Log-likelihood (nats) of a first draft above which alternatives were never better (docs/LOG.md).
+CONFIDENT = -3.0
+NUM_LENGTHS, NUM_SAMPLES = 5, 4  # alternatives for one hole, and for several
 
 Watch = Callable[[int, Edit, Step], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Edited:
-    """A candidate. text: the new source.  fills: of the holes.  error: of the compiler, None where it compiles.  unknown: names
-    that it brings in and nobody defines.  score: how likely the denoiser finds its tokens, in nats.  counters: what all of them
-    together have cost."""
-
-    text: str
-    fills: tuple[str, ...]
-    error: str | None
-    unknown: tuple[str, ...]
-    score: float
-    counters: Counters
-
-    @property
-    def rank(self) -> tuple[bool, int, float]:
-        """Sorts candidates, the best first: by what is wrong with them, then by score."""
-        return self.error is not None, len(self.unknown), -self.score
 
 
 def edit(
     source: str,
     holes: Sequence[Span],
+    *,
     denoiser: str | Denoiser = "compact",
+    check: Check[str] | None = None,
     candidates: int = 1,
     lengths: Sequence[int] | None = None,
     budget: Budget | None = None,
     seed: int = 0,
     watch: Watch | None = None,
     defined: Iterable[str] = (),
-) -> list[Edited]:
-    """At most ``candidates`` ways to fill the holes, character spans of ``source``, the best first; those that do not compile
-    last.
+) -> Candidate:
+    """Fill the ``holes`` of ``source``, and return the best of the candidates that were written.
 
-    lengths: of the holes in tokens, where they are known (an oracle's).
-    budget: of seconds and row-forwards, for all that is written; beside that the page is read once, and two row-forwards
-    compare each candidate.
-    defined: names that are defined elsewhere, where the source is a part of a program (a function, a notebook's cell).
+    Args:
+        source: Python source.
+        holes: character spans (start, end) of ``source`` to replace.
+        denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a denoiser.
+        check: called with each new source that compiles; solver.tasks.checks says what it may return.
+        candidates: number of candidates to return, the best one included; fewer if fewer differ.
+        lengths: lengths of the holes in tokens, if they are known.
+        budget: limits of all that is written, by default 64 forwards for one hole and 80 for several. Beyond it, the
+            window is read once, and comparing takes two forwards per candidate.
+        seed: seed of all randomness.
+        watch: called with (row, problem, step) after every forward.
+        defined: names that are defined elsewhere, if the source is a part of a program.
 
-    Raises PageError where the holes overlap, are outside of the source or do not fit a page.
+    Returns:
+        The best candidate: "solved" if it compiles and passes the check. Those that do not compile come last.
+
+    Raises:
+        InvalidArgument: an argument has the wrong type or value.
+        PageError: the holes overlap, are outside of the source, or do not fit a window.
     """
-    spent, spans = Counters(), checked(source, holes)
-    lengths = lengths and [length for _, length in sorted(zip(holes, lengths, strict=True))]
-    task, budget = CodeTask(), budget or usual(len(spans))
-    model = load(denoiser, task)
-    found, rows = dict[str, Edited](), 0
-    room = (roomy(len(spans)),) * len(spans)
-    page = Edit.of(source, spans, room, page_size(source, spans, room), defined=defined)
-
-    def write(edits: Sequence[Edit], budget: Budget, policy: Policy | None = None) -> None:
-        nonlocal rows, spent
-        spent.stop_clock()
-        share = budget.remaining(spent, parallel=len(edits))
-        for one in written(task, model, edits, policy, share, seed + rows, rows, watch):
-            spent += one.counters
-            found.setdefault(one.text, one)
-        rows += len(edits)
-
-    def over() -> bool:
-        spent.stop_clock()
-        more = budget.remaining(spent)
-        return budget.cancelled() or 0 in (more.forwards, more.seconds)
-
+    expect("source", source, str, "a string")
+    spans = checked(source, as_spans(holes))
+    expect_search(denoiser, check, candidates, budget, seed)
+    expect_callable("watch", watch)
+    expect_strings("defined", defined)
     if lengths is not None:
-        write(fitting(source, spans, [lengths], defined), budget)
+        lengths = sorted_lengths(holes, lengths)
+    budget = budget or default_budget(len(spans))
+    session = EditSession(source, spans, denoiser, check, frozenset(defined), budget, seed, watch)
+
+    # The first candidate: in slots of the given lengths, or in oversized ones with half of the budget.
+    if lengths is not None:
+        session.write(session.exact_problems([lengths]), budget)
     else:
-        write([page], budget.split(2)[0])
-    reading = Reading(task, page, model, seed)
+        session.write([session.window], budget.split(2)[0])
+    scorer = CandidateScorer(session.task, session.window, session.model, seed)
 
-    def sure() -> bool:
-        (first,) = found.values()
-        alone = len(spans) == candidates == 1 and first.error is None and not first.unknown
-        return alone and reading.likelihoods([first.fills])[0] > SURE
-
-    if lengths is None and not over() and not sure():
+    # Alternatives, unless the first one is good enough.
+    if lengths is None and not session.is_over() and not (candidates == 1 and session.is_confident(scorer)):
         if len(spans) == 1:
-            likely = choices(reading.lengths, max(LENGTHS, candidates))
-            write(fitting(source, spans, [one.lengths for one in likely], defined), budget)
+            choices = likely_lengths(scorer.length_log_probs, max(NUM_LENGTHS, candidates))
+            session.write(session.exact_problems([choice.lengths for choice in choices]), budget)
         else:
-            write([page] * max(DRAWS, candidates), budget, model.policy.with_(sample=True))
-    some = list(found.values())
-    scores = reading.likelihoods([one.fills for one in some])
-    spent += reading.counters
-    spent.stop_clock()  # the seconds are not to be added up: attempts ran side by side
-    some = [replace(one, score=score, counters=spent) for one, score in zip(some, scores, strict=True)]
-    return sorted(some, key=lambda one: one.rank)[:candidates]
+            policy = session.model.policy.with_(sample=True)
+            session.write([session.window] * max(NUM_SAMPLES, candidates), budget, policy)
+    return session.ranked(scorer, candidates)
 
 
-def usual(holes: int) -> Budget:
-    """What a problem of so many holes may take."""
-    return Budget(forwards=FORWARDS[min(holes, 2) - 1])
+def as_spans(holes: Any) -> list[Span]:
+    """``holes`` as a list of spans. Raises InvalidArgument where it is none."""
+    if isinstance(holes, str) or not isinstance(holes, Sequence):
+        raise invalid("holes", "a list of spans (start, end)", holes)
+    for span in holes:
+        if isinstance(span, str) or not isinstance(span, Sequence) or len(span) != 2:
+            raise invalid("each hole", "a span (start, end)", span)
+        for place in span:
+            expect_integer("the start and end of a hole", place)
+    return [(int(start), int(end)) for start, end in holes]
 
 
-def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> int:
-    """The shortest page on which nothing has to be left out, else the longest. Raises PageError."""
+def sorted_lengths(holes: Sequence[Span], lengths: Any) -> list[int]:
+    """The holes' lengths in the order of the text. Raises InvalidArgument where they are not one number per hole."""
+    if isinstance(lengths, str) or not isinstance(lengths, Sequence) or len(lengths) != len(holes):
+        raise invalid("lengths", f"a list of {len(holes)} whole numbers", lengths)
+    for length in lengths:
+        expect_integer("each length", length, minimum=1)
+    return [length for _, length in sorted(zip(holes, lengths, strict=True))]
+
+
+def default_budget(holes: int) -> Budget:
+    """The budget for so many holes."""
+    return Budget(forwards=ONE_HOLE_FORWARDS if holes == 1 else MORE_HOLES_FORWARDS)
+
+
+def window_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> int:
+    """Cells of the shortest window that shows the whole source, else of the longest. Raises PageError."""
     gap = Vocabulary.load().special("GAP")
     for cells in PAGES[:-1]:
         if sum(capacities) < cells // 2 and gap not in Page.of(source, spans, capacities, cells).tokens:
@@ -136,55 +148,157 @@ def page_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> 
     return PAGES[-1]
 
 
-def fitting(
-    source: str, spans: Sequence[Span], some: Sequence[Sequence[int]], defined: Iterable[str] = ()
-) -> list[Edit]:
-    """Edits whose holes have texts of these lengths, all of one page length; what fits no page is left out. Raises PageError
-    where nothing fits."""
-    found, error = list[Edit](), PageError("no holes")
-    cells = max(page_size(source, spans, lengths) for lengths in some)
-    for lengths in some:
-        try:
-            found.append(Edit.of(source, spans, lengths, cells, defined=defined, exact=True))
-        except PageError as problem:
-            error = problem
-    if not found:
-        raise error
-    return found
+@dataclass
+class EditSession:
+    """One call of :func:`edit`: what is asked for, and the candidates written so far.
 
+    Attributes:
+        source: the source.
+        spans: its holes, in order.
+        denoiser: name or denoiser, as given.
+        check: the user's check, or None.
+        defined: names that are defined elsewhere.
+        budget: limits of all attempts together.
+        seed: row number n uses seed + n.
+        watch: called with (row, problem, step).
+        task: the code task.
+        model: the loaded denoiser.
+        window: the problem with an oversized slot for every hole.
+        written: candidates by text, without scores.
+        num_rows: rows that were written so far.
+        spent: the cost so far.
+    """
 
-def written(
-    task: CodeTask,
-    model: Denoiser,
-    edits: Sequence[Edit],
-    policy: Policy | None,
-    budget: Budget,
-    seed: int,
-    first: int,
-    watch: Watch | None,
-) -> Iterator[Edited]:
-    """Edits of one source, written as one batch, each with its own costs and no score yet. ``watch`` counts them from ``first``.
+    source: str
+    spans: tuple[Span, ...]
+    denoiser: str | Denoiser
+    check: Check[str] | None
+    defined: frozenset[str]
+    budget: Budget
+    seed: int
+    watch: Watch | None
+    task: CodeTask = field(default_factory=CodeTask)
+    written: dict[str, Candidate] = field(default_factory=dict)
+    num_rows: int = 0
+    spent: Counters = field(default_factory=Counters)
 
-    Lengths that nothing fits would go on to the end of their budget: not once another is written (``PATIENCE``)."""
-    rounds, enough = 0, math.inf
+    def __post_init__(self) -> None:
+        self.model = load(self.denoiser, self.task)
+        room = (roomy(len(self.spans)),) * len(self.spans)
+        cells = window_size(self.source, self.spans, room)
+        self.window = self.problem(room, cells)
 
-    def late() -> bool:
-        return budget.cancelled() or rounds >= enough
-
-    limits, seeds = replace(budget, cancelled=late), [seed + number for number in range(len(edits))]
-    for number, event in solve(task, edits, model, policy, limits, seeds, len(edits)):
-        edit = edits[number]
-        if isinstance(event, Step):
-            rounds = max(rounds, event.number + 1)
-            enough = min(enough, PATIENCE * rounds + 1) if event.solved else enough
-            if watch is not None:
-                watch(first + number, edit, event)
-            continue
-        text, spans = edit.filled(event.tokens)
-        error = compiles(text)
-        unknown = (
-            ()
-            if error
-            else tuple(fault.message for fault in edit.finder.faults(text, spans) if fault.rule != "syntax")
+    def problem(self, capacities: Sequence[int], cells: int, exact: bool = False) -> Edit:
+        """The problem with slots of these ``capacities`` on a window of ``cells``. Raises PageError."""
+        return Edit.of(
+            self.source,
+            self.spans,
+            capacities,
+            cells,
+            defined=self.defined,
+            exact=exact,
+            check=self.check,
         )
-        yield Edited(text, edit.page.written(event.tokens), error, unknown, -math.inf, event.counters)
+
+    def exact_problems(self, choices: Sequence[Sequence[int]]) -> list[Edit]:
+        """Problems whose slots have exactly these lengths, all with windows of one size.
+
+        Lengths that do not fit a window are left out. Raises PageError where none fits.
+        """
+        problems, error = list[Edit](), PageError("no holes")
+        cells = max(window_size(self.source, self.spans, lengths) for lengths in choices)
+        for lengths in choices:
+            try:
+                problems.append(self.problem(lengths, cells, exact=True))
+            except PageError as problem:
+                error = problem
+        if not problems:
+            raise error
+        return problems
+
+    def write(self, problems: Sequence[Edit], budget: Budget, policy: Policy | None = None) -> None:
+        """Solve ``problems`` side by side within ``budget``, and keep the candidates whose texts are new."""
+        self.spent.stop_clock()
+        share = budget.remaining(self.spent, parallel=len(problems))
+        for problem, outcome in self.outcomes(problems, share, policy):
+            candidate = as_candidate(problem, outcome)
+            self.spent += candidate.counters
+            self.written.setdefault(candidate.text, candidate)
+        self.num_rows += len(problems)
+
+    def outcomes(
+        self, problems: Sequence[Edit], budget: Budget, policy: Policy | None
+    ) -> Iterator[tuple[Edit, Outcome]]:
+        """Run the loop on ``problems`` as one batch.
+
+        Lengths that no text fits would use up the budget, so all rows stop soon after the first solved one.
+        """
+        rounds, max_rounds = 0, math.inf
+
+        def cancelled() -> bool:
+            return budget.cancelled() or rounds >= max_rounds
+
+        limits = replace(budget, cancelled=cancelled)
+        seeds = [self.seed + self.num_rows + n for n in range(len(problems))]
+        for n, event in solve(self.task, problems, self.model, policy, limits, seeds, len(problems)):
+            if isinstance(event, Outcome):
+                yield problems[n], event
+                continue
+            rounds = max(rounds, event.number + 1)
+            if event.solved:
+                max_rounds = min(max_rounds, PATIENCE * rounds + 1)
+            if self.watch is not None:
+                self.watch(self.num_rows + n, problems[n], event)
+
+    def is_over(self) -> bool:
+        """Whether the budget is used up."""
+        self.spent.stop_clock()
+        left = self.budget.remaining(self.spent)
+        return self.budget.cancelled() or 0 in (left.forwards, left.seconds)
+
+    def is_confident(self, scorer: CandidateScorer) -> bool:
+        """Whether the only candidate, for one hole, has no violation and is likely enough."""
+        (first,) = self.written.values()
+        if len(self.spans) > 1 or first.violations:
+            return False
+        return scorer.log_likelihoods([first.fills])[0] > CONFIDENT
+
+    def ranked(self, scorer: CandidateScorer, count: int) -> Candidate:
+        """The best ``count`` candidates, with their scores and the cost of all together."""
+        scores = scorer.log_likelihoods([candidate.fills for candidate in self.written.values()])
+        self.spent += scorer.counters
+        self.spent.stop_clock()  # not the sum: attempts ran side by side
+        scored = [
+            replace(candidate, score=score, counters=self.spent)
+            for candidate, score in zip(self.written.values(), scores, strict=True)
+        ]
+        best = rank(scored, by_violations)
+        return replace(best, alternatives=best.alternatives[: count - 1])
+
+
+def as_candidate(problem: Edit, outcome: Outcome) -> Candidate:
+    """An outcome as a candidate without a score. Undefined names are violations, but leave it solved."""
+    text, spans = problem.filled(outcome.tokens)
+    error = compiles(text)
+    if error is not None:
+        reported: tuple[Violation, ...] = (Violation(error, rule="syntax"),)
+        names: tuple[Violation, ...] = ()
+    else:
+        reported = run_check(problem.check, text)
+        diagnostics = problem.finder.faults(text, spans)
+        names = tuple(Violation(item.message, rule=item.rule, span=item.span) for item in diagnostics)
+    return Candidate(
+        text,
+        status="exhausted" if reported else "solved",
+        confidence=outcome.confidence,
+        tokens=outcome.tokens,
+        violations=reported + names,
+        fills=problem.page.written(outcome.tokens),
+        counters=outcome.counters,
+    )
+
+
+def by_violations(candidate: Candidate) -> tuple[bool, bool, int, float]:
+    """Sort key of sources: solved ones first, those that do not compile last, then fewer violations, then the score."""
+    broken = any(violation.rule == "syntax" for violation in candidate.violations)
+    return candidate.status != "solved", broken, len(candidate.violations), -candidate.score

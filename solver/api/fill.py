@@ -1,22 +1,33 @@
-"""JSON that satisfies a schema, drawn from a text: ``solver.fill``.
+"""``solver.fill``: JSON that satisfies a schema, its values taken from a text.
 
-    import solver
-    found = solver.fill({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}, text="name: Ada")
-    found.text, found.value              # the exact text, and what it says
+>>> candidate = fill({"enum": ["red", "green"]}, text="a green field", length=16)
+>>> candidate.value, candidate.status
+('green', 'solved')
 
-The loop is ``refine.py``'s. Every draft is a text of the schema's language, the validator has the last word, and what it
-refuses is re-masked. No instance is a typed error (:mod:`solver.tasks.json_schema.errors`), never an unverified text.
+Every draft is a text of the schema's language, the validator has the last word, and the parts that it rejects
+are re-masked. A schema without a result raises a :class:`~solver.tasks.json_schema.errors.FillError`; an
+unverified text is never returned.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from solver.api.arguments import (
+    as_schema,
+    expect,
+    expect_integer,
+    expect_registry,
+    expect_search,
+    expect_template,
+)
+from solver.api.candidate import Candidate, mean_log_probability, rank
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
@@ -25,167 +36,19 @@ from solver.models.registry import load
 from solver.tasks.checks import Check
 from solver.tasks.json_schema.errors import BudgetExhausted, FillError, UnsatisfiableSchema, UnsupportedSchema
 from solver.tasks.json_schema.task import LENGTH, JsonProblem, JsonTask
-from solver.tasks.languages import projection as language
+from solver.tasks.languages import projection
 from solver.tasks.languages.projection import BLANK
 from solver.tasks.text import Hole
 
-FORWARDS = 1000
+FORWARDS = 1000  # default budget of one candidate
 
-
-@dataclass(frozen=True, eq=False)
-class Filled:
-    """An instance. text: exactly as it was written.  confidence (L,): of each cell, given that the text is valid.  score: the
-    mean log-probability of the open cells.  counters: what it cost."""
-
-    text: str
-    confidence: np.ndarray
-    score: float
-    counters: Counters
-
-    @property
-    def forwards(self) -> int:
-        return self.counters.forwards
-
-    @property
-    def seconds(self) -> float:
-        return self.counters.seconds
-
-    @property
-    def value(self) -> Any:
-        return json.loads(self.text)
-
-
-def as_schema(schema: Any) -> Any:
-    """A JSON schema, from one or from a pydantic model."""
-    return schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema
-
-
-def forms(
-    forms: Sequence[JsonProblem],
-    denoiser: str | Denoiser = "compact",
-    budget: Budget | None = None,
-    seed: int = 0,
-    batch: int = 64,
-    watch: Callable[[int, Step], None] | None = None,
-    loops: int | None = None,
-) -> Iterator[tuple[int, Filled | FillError]]:
-    """Fill many forms, and give each with its number as soon as it is done. Those of one length go together."""
-    task, budget = JsonTask(), budget or Budget(forwards=FORWARDS)
-    model = load(denoiser, task, loops)
-    policy = model.policy
-    slotted = set[int]()
-    if model.lays_out:  # first in slots of their own; what fails there, in the block as it is
-        laid, spent = laid_out(task, forms, model, policy, seed, batch, budget.forwards)
-        slotted = {n for n, (one, form) in enumerate(zip(laid, forms, strict=True)) if one is not form}
-        for chosen in sorted(
-            {spent[n].forwards for n in slotted}
-        ):  # forwards that the choice of a layout took
-            some = sorted(n for n in slotted if spent[n].forwards == chosen)
-            first, second = budget.remaining(Counters(forwards=chosen)).split(2)
-            failed = list[int]()
-            for n, outcome in outcomes(task, laid, some, model, policy, first, seed, batch, watch):
-                spent[n] += outcome.counters
-                if outcome.status == "solved":
-                    yield n, result(task, laid[n], outcome, spent[n])
-                else:
-                    failed.append(n)
-            for n, outcome in outcomes(task, forms, failed, model, policy, second, seed, batch, watch):
-                yield n, result(task, forms[n], outcome, spent[n] + outcome.counters)
-    plain = sorted(set(range(len(forms))) - slotted)
-    for n, outcome in outcomes(task, forms, plain, model, policy, budget, seed, batch, watch):
-        yield n, result(task, forms[n], outcome, outcome.counters)
-
-
-def laid_out(
-    task: JsonTask,
-    forms: Sequence[JsonProblem],
-    model: Denoiser,
-    policy: Policy,
-    seed: int = 0,
-    batch: int = 64,
-    most: int | None = None,
-) -> tuple[list[JsonProblem], list[Counters]]:
-    """Lay each problem out in slots of its own (:meth:`JsonProblem.layouts`), or keep it where it has no layout.
-
-    Of several layouts (an object of several kinds) the one is chosen whose first draft the denoiser is most confident
-    of: the mean log-probability of the bytes that it wrote. Also returns the cost: one forward per layout, and no
-    choice if that exceeds half of ``most``.
-    """
-    choices = [form.layouts() or (form,) for form in forms]
-    if most is not None:
-        choices = [
-            some if len(some) <= max(1, most // 2) else (form,)
-            for some, form in zip(choices, forms, strict=True)
-        ]
-    asked = [(n, one) for n, several in enumerate(choices) if len(several) > 1 for one in several]
-    drafts = [one for _, one in asked]
-    laid, sure, spent = [several[0] for several in choices], dict[int, float](), [Counters() for _ in forms]
-    for at, outcome in outcomes(
-        task, drafts, range(len(drafts)), model, policy, Budget(forwards=1), seed, batch, None
-    ):
-        n, one = asked[at]
-        spent[n] += outcome.counters
-        score = sureness(one, outcome)
-        if score > sure.get(n, -np.inf):
-            laid[n], sure[n] = one, score
-    return laid, spent
-
-
-def sureness(form: JsonProblem, outcome: Outcome) -> float:
-    """The mean log-probability of the bytes in a draft's holes; 0 where it wrote none."""
-    wrote = ~form.given[1] & (outcome.tokens != BLANK)
-    return float(np.log(np.maximum(outcome.confidence[wrote], 1e-9)).mean()) if wrote.any() else 0.0
-
-
-def outcomes(
-    task: JsonTask,
-    forms: Sequence[JsonProblem],
-    numbers: Sequence[int],
-    model: Denoiser,
-    policy: Policy,
-    budget: Budget,
-    seed: int,
-    batch: int,
-    watch: Callable[[int, Step], None] | None,
-) -> Iterator[tuple[int, Outcome]]:
-    """The loop over the forms with these numbers."""
-    for cells in sorted({forms[n].cells for n in numbers}):
-        some = [n for n in numbers if forms[n].cells == cells]
-        for at, event in solve(
-            task, [forms[n] for n in some], model, policy, budget, [seed + n for n in some], batch
-        ):
-            if isinstance(event, Outcome):
-                yield some[at], event
-            elif watch is not None:
-                watch(some[at], event)
-
-
-def result(task: JsonTask, form: JsonProblem, outcome: Outcome, counters: Counters) -> Filled | FillError:
-    """An outcome as an instance or as what kept it from being one. counters: what it cost in all."""
-    if outcome.status == "solved":
-        sure = outcome.confidence[~form.given[1]]
-        score = float(np.log(np.maximum(sure, 1e-9)).mean()) if len(sure) else 0.0
-        return Filled(task.decode(form, outcome.tokens), outcome.confidence, score, counters)
-    error: FillError
-    if outcome.status == "unsatisfiable":
-        error = UnsatisfiableSchema(
-            "no value of this schema fits the template (proven); change one or the other"
-        )
-    else:
-        best = task.decode(form, outcome.tokens)
-        unmet = form.unmet(best)
-        wrong = tuple(v.message for v in outcome.violations)
-        if not language.is_possible(form.unrolled, form.slots, *form.given):
-            wrong = ("nothing fits the template in the orders of names that were tried, which is no proof",)
-        error = BudgetExhausted(best, wrong)
-        error = UnsupportedSchema(*unmet, best) if unmet is not None else error
-    error.forwards, error.seconds = counters.forwards, counters.seconds
-    return error
+Watch = Callable[[int, Step], None]
 
 
 def fill(
     schema: Any,
     text: str = "",
+    *,
     template: Sequence[str | Hole] | None = None,
     check: Check[Any] | None = None,
     length: int = LENGTH,
@@ -195,29 +58,210 @@ def fill(
     candidates: int = 1,
     formats: bool = True,
     registry: Mapping[str, Any] | None = None,
-) -> Filled | list[Filled]:
-    """An instance of ``schema`` (a JSON schema, or a pydantic model), its values drawn from ``text``.
+) -> Candidate:
+    """Write an instance of ``schema``, its values taken from ``text``.
 
-    template: literals, which stand in the instance byte for byte, and :class:`Hole` for what is to be written.
-    check: called with the instance (solver.tasks.checks has what it may return). Only the parts it names are re-masked.
-    length: bytes of the block.  candidates: above 1 a list, the best first.  formats: whether ``format`` is asserted.
-    registry: other schemas by URI. Nothing is ever fetched.
+    Args:
+        schema: a JSON schema or a pydantic model.
+        text: what the values are taken from.
+        template: literals, which appear in the instance byte for byte, and holes (sizes in bytes).
+        check: called with the instance; solver.tasks.checks says what it may return. Violations with a path or a
+            span re-mask only that part.
+        length: size of the canvas in bytes, without a template.
+        denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a denoiser.
+        budget: limits of each candidate, by default 1,000 forwards.
+        seed: seed of all randomness.
+        candidates: number of instances to write; those that fail are left out.
+        formats: whether ``format`` is asserted.
+        registry: further schemas by URI. Nothing is ever fetched.
 
-    Raises SchemaError for what is no schema, and a :class:`~solver.tasks.json_schema.errors.FillError` where there is no
-    instance.
+    Returns:
+        The best instance. Its ``value`` is the JSON value, ``alternatives`` are the other instances.
+
+    Raises:
+        InvalidArgument: an argument has the wrong type or value.
+        SchemaError: ``schema`` is not a JSON schema, or the template is not usable.
+        UnsatisfiableSchema: no value satisfies the schema or fits the template, which is proven.
+        CanvasTooSmall: values exist, but none as short as the canvas.
+        UnsupportedSchema: only keywords failed that the language leaves to the validator.
+        BudgetExhausted: the budget ended first; it carries the best text.
     """
+    expect("text", text, str, "a string")
+    expect_template(template)
+    expect_integer("length", length, minimum=1)
+    expect_search(denoiser, check, candidates, budget, seed)
+    expect("formats", formats, bool, "True or False")
+    expect_registry(registry)
     checks = () if check is None else (check,)
-    form = JsonProblem.of(as_schema(schema), text, template, length, checks, formats, registry)
-    found = [
-        done
-        for _, done in sorted(
-            forms([replace(form) for _ in range(candidates)], denoiser, budget, seed),
-            key=lambda pair: pair[0],
-        )
-    ]
-    good = sorted((one for one in found if isinstance(one, Filled)), key=lambda one: -one.score)
-    if not good:
-        error = found[0]
+    problem = JsonProblem.of(as_schema(schema), text, template, length, checks, formats, registry)
+    # Each candidate gets a copy, because the task remembers rejected drafts per problem.
+    results = dict(fill_many([replace(problem) for _ in range(candidates)], denoiser, budget, seed))
+    instances = [result for _, result in sorted(results.items()) if isinstance(result, Candidate)]
+    if not instances:
+        error = results[0]
         assert isinstance(error, FillError)
         raise error
-    return good if candidates > 1 else good[0]
+    return rank(instances)
+
+
+def fill_many(
+    problems: Sequence[JsonProblem],
+    denoiser: str | Denoiser = "compact",
+    budget: Budget | None = None,
+    seed: int = 0,
+    batch: int = 64,
+    watch: Watch | None = None,
+    loops: int | None = None,
+) -> Iterator[tuple[int, Candidate | FillError]]:
+    """Fill many problems, those of one length together, and yield (index, result) as soon as one is done.
+
+    Args:
+        problems: what to fill.
+        denoiser: a name, a checkpoint folder or a denoiser.
+        budget: limits of each problem, by default 1,000 forwards.
+        seed: problem number n uses seed + n.
+        batch: canvases per forward.
+        watch: called with (index, step) after every forward.
+        loops: inner loops of a looped network, None for the checkpoint's number.
+    """
+    task = JsonTask()
+    model, budget = load(denoiser, task, loops), budget or Budget(forwards=FORWARDS)
+    run = FillRun(task, model, model.policy, seed, batch, watch)
+    if not model.lays_out:
+        yield from run.fill_plain(problems, range(len(problems)), budget)
+        return
+    layouts, spent = run.choose_layouts(problems, budget.forwards)
+    with_layout = defaultdict(list)  # number of forwards that the choice of a layout took -> problems
+    for index, (layout, problem) in enumerate(zip(layouts, problems, strict=True)):
+        if layout is not problem:
+            with_layout[spent[index].forwards].append(index)
+    for forwards, indices in sorted(with_layout.items()):
+        first, second = budget.remaining(Counters(forwards=forwards)).split(2)
+        failed = list[int]()
+        # First try the layout, in which each value has a slot of its own ...
+        for index, outcome in run.outcomes(layouts, indices, first):
+            spent[index] += outcome.counters
+            if outcome.status == "solved":
+                yield index, run.result(layouts[index], outcome, spent[index])
+            else:
+                failed.append(index)
+        # ... then the plain canvas, because a slot may have been too small.
+        for index, outcome in run.outcomes(problems, failed, second):
+            yield index, run.result(problems[index], outcome, spent[index] + outcome.counters)
+    plain = [index for index, problem in enumerate(problems) if layouts[index] is problem]
+    yield from run.fill_plain(problems, plain, budget)
+
+
+@dataclass(frozen=True)
+class FillRun:
+    """The settings that all problems of one call share.
+
+    Attributes:
+        task: the JSON task.
+        model: the denoiser.
+        policy: the loop's policy.
+        seed: problem number n uses seed + n.
+        batch: canvases per forward.
+        watch: called with (index, step) after every forward, or None.
+    """
+
+    task: JsonTask
+    model: Denoiser
+    policy: Policy
+    seed: int = 0
+    batch: int = 64
+    watch: Watch | None = None
+
+    def fill_plain(
+        self, problems: Sequence[JsonProblem], indices: Sequence[int], budget: Budget
+    ) -> Iterator[tuple[int, Candidate | FillError]]:
+        """Fill the problems at ``indices`` on the canvas that they describe."""
+        for index, outcome in self.outcomes(problems, indices, budget):
+            yield index, self.result(problems[index], outcome, outcome.counters)
+
+    def choose_layouts(
+        self, problems: Sequence[JsonProblem], max_forwards: int | None = None
+    ) -> tuple[list[JsonProblem], list[Counters]]:
+        """Choose a layout (:meth:`JsonProblem.layouts`) for each problem, and return the layouts and what choosing cost.
+
+        Where there are several, as for a union of objects, each is drafted once and the one with the most confident
+        draft is taken. A problem without a layout, or with more than half of ``max_forwards``, stays as it is.
+        """
+        options = [problem.layouts() or (problem,) for problem in problems]
+        if max_forwards is not None:
+            most = max(1, max_forwards // 2)
+            pairs = zip(options, problems, strict=True)
+            options = [layouts if len(layouts) <= most else (problem,) for layouts, problem in pairs]
+        chosen, spent = [layouts[0] for layouts in options], [Counters() for _ in problems]
+        contested = [
+            (n, layout) for n, layouts in enumerate(options) if len(layouts) > 1 for layout in layouts
+        ]
+        drafted = [layout for _, layout in contested]
+        best = dict[int, float]()
+        unwatched = replace(self, watch=None)
+        for index, outcome in unwatched.outcomes(drafted, range(len(drafted)), Budget(forwards=1)):
+            n, layout = contested[index]
+            spent[n] += outcome.counters
+            score = draft_score(layout, outcome)
+            if score > best.get(n, -np.inf):
+                chosen[n], best[n] = layout, score
+        return chosen, spent
+
+    def outcomes(
+        self, problems: Sequence[JsonProblem], indices: Sequence[int], budget: Budget
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Run the loop on the problems at ``indices``, those of one length together."""
+        by_length = defaultdict(list)
+        for index in indices:
+            by_length[problems[index].cells].append(index)
+        for _, group in sorted(by_length.items()):
+            seeds, chosen = [self.seed + index for index in group], [problems[index] for index in group]
+            for n, event in solve(self.task, chosen, self.model, self.policy, budget, seeds, self.batch):
+                if isinstance(event, Outcome):
+                    yield group[n], event
+                elif self.watch is not None:
+                    self.watch(group[n], event)
+
+    def result(self, problem: JsonProblem, outcome: Outcome, counters: Counters) -> Candidate | FillError:
+        """An outcome as a candidate, or as the error that says why there is none."""
+        text = self.task.decode(problem, outcome.tokens)
+        error: FillError
+        match outcome.status:
+            case "solved":
+                return Candidate(
+                    text,
+                    value=json.loads(text),
+                    status="solved",
+                    score=mean_log_probability(outcome.confidence[~problem.given[1]]),
+                    confidence=outcome.confidence,
+                    tokens=outcome.tokens,
+                    fills=fills_of(problem, outcome),
+                    counters=counters,
+                )
+            case "unsatisfiable":
+                error = UnsatisfiableSchema(
+                    "no value of this schema fits the template (proven); change one or the other"
+                )
+            case _:
+                messages = tuple(violation.message for violation in outcome.violations)
+                if not projection.is_possible(problem.unrolled, problem.slots, *problem.given):
+                    messages = (
+                        "nothing fits the template in the orders of names that were tried, which is no proof",
+                    )
+                unmet = problem.unmet(text)
+                error = BudgetExhausted(text, messages) if unmet is None else UnsupportedSchema(*unmet, text)
+        error.forwards, error.seconds = counters.forwards, counters.seconds
+        return error
+
+
+def fills_of(problem: JsonProblem, outcome: Outcome) -> tuple[str, ...]:
+    """The text of each hole."""
+    holes = (outcome.tokens[start : start + capacity] for start, capacity in problem.holes)
+
+    return tuple(bytes(cells[cells != BLANK].astype(np.uint8)).decode(errors="replace") for cells in holes)
+
+
+def draft_score(problem: JsonProblem, outcome: Outcome) -> float:
+    """The mean log-probability of the bytes drafted in open cells; 0 where there are none."""
+    written = ~problem.given[1] & (outcome.tokens != BLANK)
+    return mean_log_probability(outcome.confidence[written])

@@ -1,12 +1,12 @@
-"""What a denoiser makes of holes before they are filled, and of texts that may fill them.
+"""Scores texts for the holes of a source, and predicts the holes' lengths.
 
-    reading = Reading(task, edit, denoiser)              # edit: with roomy slots
-    choices(reading.lengths, 3)                          # the three likeliest combinations of lengths
-    reading.likelihoods([("values",), ("len(values)",)])
+    scorer = CandidateScorer(task, problem, denoiser)          # problem: slots larger than the texts
+    likely_lengths(scorer.length_log_probs, 3)                 # the three likeliest combinations of lengths
+    scorer.log_likelihoods([("values",), ("len(values)",)])
 
-One forward over slots with room to spare, nothing written in them: cell k of a slot is BLANK exactly where the text has fewer
-than k tokens, so that what the denoiser gives BLANK along a slot is the distribution of the text's length. Texts that fill the
-holes, however they came about, are compared on that same page: every second cell of a text is masked in turn.
+One forward with all slots open gives the lengths: cell k of a slot holds BLANK exactly where the text has fewer
+than k tokens, so the probabilities of BLANK along a slot are the distribution of the text's length. All texts
+are compared on this one window, with every second cell masked in turn.
 """
 
 from __future__ import annotations
@@ -24,106 +24,175 @@ from solver.models.protocol import Denoiser
 from solver.tasks.canvas import Mask, Tokens
 from solver.tasks.code_edit.task import CodeTask, Edit
 
-LEAST = 1e-6  # probability of a length that a denoiser thinks impossible
-ALONE = 0.5  # share of what tokens are likely by themselves, in the likelihood of several holes (docs/LOG.md has the figures)
+MIN_LENGTH_PROBABILITY = 1e-6  # lower bound of the probability of a length
+# Weight of the tokens' log-probabilities on the open canvas, for several holes (docs/LOG.md has the figures).
+OPEN_WEIGHT = 0.5
 
 
-class Choice(NamedTuple):
-    """Lengths of all holes, in tokens, and their log-probability."""
+class LengthChoice(NamedTuple):
+    """Lengths of all holes in tokens, and their log-probability."""
 
-    log_p: float
+    log_prob: float
     lengths: tuple[int, ...]
 
 
-class Reading:
-    """A page whose holes are open, as a denoiser reads it. lengths: for each hole the log-probability of 1, 2, ... tokens, up to
-    its slot's cells.  counters: what was asked of the denoiser so far."""
+class MaskedHalf(NamedTuple):
+    """A canvas in which every second token of the texts is masked.
 
-    def __init__(self, task: CodeTask, edit: Edit, denoiser: Denoiser, seed: int = 0) -> None:
-        canvas = task.encode(edit)
-        self.edit, self.denoiser, self.blank, self.counters = edit, denoiser, task.vocab - 1, Counters()
+    Attributes:
+        tokens: (L,).
+        known: (L,), False in the masked cells and in the BLANKs after a text.
+        cells: the masked cells whose tokens are scored.
+    """
+
+    tokens: Tokens
+    known: Mask
+    cells: list[int]
+
+
+def denoise_once(
+    denoiser: Denoiser,
+    state: Any,
+    aux: Any,
+    canvases: tuple[Tokens, Mask, Mask],
+    counters: Counters,
+) -> tuple[torch.Tensor, Any]:
+    """Run one forward outside of the loop, and add its cost to ``counters``.
+
+    Args:
+        denoiser: the denoiser.
+        state: its prefilled state of B rows.
+        aux: what it carries, of B rows.
+        canvases: tokens, known and settled cells, each (B, L).
+        counters: costs so far.
+
+    Returns:
+        Logits (B, L, V) and the next aux.
+    """
+    tokens, known, settled = (torch.from_numpy(array) for array in canvases)
+    logits, aux = denoiser.denoise(state, tokens, known, settled, aux)
+    loops, flops = denoiser.cost(state, aux)
+    counters.calls += 1
+    counters.forwards += len(tokens)
+    counters.loops += sum(loops)
+    counters.flops += sum(flops)
+    return logits, aux
+
+
+class CandidateScorer:
+    """Reads a window with open holes once, then scores texts for them.
+
+    Args:
+        task: the code task.
+        problem: the window, with slots that have room to spare.
+        denoiser: the denoiser.
+        seed: seed of the noise in open cells.
+
+    Attributes:
+        length_log_probs: per hole, log-probabilities (C,) of a text of 1 to C tokens.
+        counters: the cost so far.
+    """
+
+    def __init__(self, task: CodeTask, problem: Edit, denoiser: Denoiser, seed: int = 0) -> None:
+        canvas = task.encode(problem)
+        assert canvas.blank is not None
+        self.problem, self.denoiser, self.blank, self.counters = problem, denoiser, canvas.blank, Counters()
         noise = denoiser.noise(~canvas.pinned, task.vocab, np.random.default_rng(seed))
         self.state, self.pinned = denoiser.prefill([canvas], [seed]), canvas.pinned.copy()
         self.tokens: Tokens = np.where(canvas.pinned, canvas.tokens, noise)
         self.aux = denoiser.start(self.state)
-        open_ = np.flatnonzero(~self.pinned)
-        said, self.aux = self.asked(self.tokens[None], self.pinned[None], np.zeros_like(open_), open_)
-        self.alone = np.zeros(
-            (len(self.tokens), task.vocab)
-        )  # log-probabilities of each cell, where nothing is written
-        self.alone[open_] = said.numpy()
-        blank = np.exp(self.alone[:, self.blank])
-        self.lengths = [of(blank[start : start + capacity]) for start, capacity in edit.page.slots]
+        open_cells = np.flatnonzero(~self.pinned)
+        rows = np.zeros_like(open_cells)
+        log_probs, self.aux = self.log_probs_at(self.tokens[None], self.pinned[None], rows, open_cells)
+        self.open_log_probs = np.zeros((len(self.tokens), task.vocab))  # with nothing written in the holes
+        self.open_log_probs[open_cells] = log_probs.numpy()
+        blank = np.exp(self.open_log_probs[:, self.blank])
+        slots = problem.page.slots
+        self.length_log_probs = [length_log_probs(blank[start : start + size]) for start, size in slots]
 
-    def asked(self, tokens: Tokens, known: Mask, row: Tokens, cell: Tokens) -> tuple[torch.Tensor, Any]:
-        """Log-probabilities (K, V) of these cells of canvases (B, L) of this page, each a row (K,) and a cell (K,); and what the
-        denoiser carries."""
-        rows = [0] * len(tokens)
-        state, pinned = self.state.select(rows), torch.from_numpy(self.pinned).expand(len(rows), -1)
-        said, aux = self.denoiser.denoise(
-            state, torch.from_numpy(tokens), torch.from_numpy(known), pinned, self.aux.select(rows)
+    def log_probs_at(
+        self, tokens: Tokens, known: Mask, rows: Tokens, cells: Tokens
+    ) -> tuple[torch.Tensor, Any]:
+        """Log-probabilities (K, V) at K positions; ``rows`` and ``cells`` (K,) index into ``tokens`` (B, L).
+
+        Also returns the denoiser's aux.
+        """
+        first = [0] * len(tokens)
+        settled = np.repeat(self.pinned[None], len(tokens), 0)
+        logits, aux = denoise_once(
+            self.denoiser,
+            self.state.select(first),
+            self.aux.select(first),
+            (tokens, known, settled),
+            self.counters,
         )
-        loops, flops = self.denoiser.cost(state, aux)
-        self.counters.calls += 1
-        self.counters.forwards += len(rows)
-        self.counters.loops += sum(loops)
-        self.counters.flops += sum(flops)
-        return finite(said[torch.from_numpy(row), torch.from_numpy(cell)]).cpu().double().log_softmax(-1), aux
+        picked = finite(logits[torch.from_numpy(rows), torch.from_numpy(cells)])
+        return picked.cpu().double().log_softmax(-1), aux
 
-    def likelihoods(self, fills: Sequence[tuple[str, ...]]) -> list[float]:
-        """For each text of all holes the log-probability of its tokens and of its end: of every second one given the others, and
-        of those given these. Where there are several holes any name that stands in all of them is likely so; ``ALONE`` times the
-        log-probability of each token by itself is added. Minus infinity where a text is longer than its slot."""
-        asks = [(owner, *ask) for owner, texts in enumerate(fills) for ask in self.halves(texts)]
-        found = np.full(len(fills), -np.inf)
-        found[[owner for owner, *_ in asks]] = 0.0
-        if asks:
-            tokens, known = np.stack([ask[1] for ask in asks]), np.stack([ask[2] for ask in asks])
-            row = np.array([number for number, ask in enumerate(asks) for _ in ask[3]])
-            cell = np.array([cell for ask in asks for cell in ask[3]])
-            said, _ = self.asked(tokens, known, row, cell)
-            log_p = said.gather(-1, torch.from_numpy(tokens[row, cell])[:, None])[:, 0].numpy()
-            alone = ALONE * self.alone[cell, tokens[row, cell]] if len(self.edit.page.slots) > 1 else 0.0
-            np.add.at(found, [asks[number][0] for number in row], log_p + alone)
-        return [float(one) for one in found]
+    def log_likelihoods(self, fills: Sequence[tuple[str, ...]]) -> list[float]:
+        """Score each tuple of texts, one text per hole: the log-probability of their tokens and ends.
 
-    def halves(self, texts: Sequence[str]) -> list[tuple[Tokens, Mask, list[int]]]:
-        """Twice a canvas with these texts, half of whose cells are not known, and those cells; of the BLANKs behind a text only
-        the first is one of them, the others are never known. They alternate from hole to hole too, so that a name that stands in
-        two holes is to be seen in one. Nothing where a text does not fit."""
+        Every second token is scored given the others, and the others given these. With several holes, any name that
+        is used in all of them is likely given itself, so ``OPEN_WEIGHT`` times the log-probability of each token on
+        the open canvas is added. The score is minus infinity where a text is longer than its slot.
+        """
+        halves = [(index, half) for index, texts in enumerate(fills) for half in self.masked_halves(texts)]
+        scores = np.full(len(fills), -np.inf)
+        scores[[index for index, _ in halves]] = 0.0
+        if halves:
+            tokens = np.stack([half.tokens for _, half in halves])
+            known = np.stack([half.known for _, half in halves])
+            rows = np.array([row for row, (_, half) in enumerate(halves) for _ in half.cells])
+            cells = np.array([cell for _, half in halves for cell in half.cells])
+            predicted, _ = self.log_probs_at(tokens, known, rows, cells)
+            written = tokens[rows, cells]
+            log_probs = predicted.gather(-1, torch.from_numpy(written)[:, None])[:, 0].numpy()
+            if len(self.problem.page.slots) > 1:
+                log_probs = log_probs + OPEN_WEIGHT * self.open_log_probs[cells, written]
+            np.add.at(scores, [halves[row][0] for row in rows], log_probs)
+        return scores.tolist()
+
+    def masked_halves(self, texts: Sequence[str]) -> list[MaskedHalf]:
+        """Two canvases with these texts, each with half of their cells masked; none where a text does not fit.
+
+        Of the BLANKs after a text only the first is scored, the others are never known. The masked half alternates
+        from hole to hole, so that a name that is used in two holes is visible in one of them.
+        """
         tokens, known = self.tokens.copy(), self.pinned.copy()
-        turns: tuple[list[int], list[int]] = [], []
-        for hole, ((start, capacity), text) in enumerate(zip(self.edit.page.slots, texts, strict=True)):
-            ids = self.edit.page.encoded(hole, text)
+        halves: tuple[list[int], list[int]] = [], []
+        for hole, ((start, capacity), text) in enumerate(zip(self.problem.page.slots, texts, strict=True)):
+            ids = self.problem.page.encoded(hole, text)
             if len(ids) > capacity:
                 return []
             tokens[start : start + capacity] = [*ids, *[self.blank] * (capacity - len(ids))]
-            for number in range(min(len(ids) + 1, capacity)):
-                turns[(number + hole) % 2].append(start + number)
-        known[[*turns[0], *turns[1]]] = True
-        found = list[tuple[Tokens, Mask, list[int]]]()
-        for cells in filter(None, turns):
-            seen = known.copy()
-            seen[cells] = False
-            found.append((tokens, seen, cells))
-        return found
+            for offset in range(min(len(ids) + 1, capacity)):
+                halves[(offset + hole) % 2].append(start + offset)
+        known[[*halves[0], *halves[1]]] = True
+        masked = list[MaskedHalf]()
+        for cells in filter(None, halves):
+            visible = known.copy()
+            visible[cells] = False
+            masked.append(MaskedHalf(tokens, visible, cells))
+        return masked
 
 
-def of(blank: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log-probabilities (C,) of 1 to C tokens, from the probabilities (C,) that a slot's cells are BLANK."""
-    at_most = np.append(np.maximum.accumulate(blank), 1.0)  # 0, 1, ... C tokens
-    exactly = np.maximum(np.diff(at_most), LEAST)
-    found: NDArray[np.float64] = np.log(exactly / exactly.sum())
-    return found
+def length_log_probs(blank: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-probabilities (C,) of 1 to C tokens, from the probability of BLANK in each cell (C,) of a slot."""
+    at_most = np.append(np.maximum.accumulate(blank), 1.0)  # cumulative: 0, 1, ... C tokens
+    exactly = np.maximum(np.diff(at_most), MIN_LENGTH_PROBABILITY)
+    log_probs: NDArray[np.float64] = np.log(exactly / exactly.sum())
+    return log_probs
 
 
-def choices(likely: Sequence[NDArray[np.float64]], count: int) -> list[Choice]:
-    """The ``count`` likeliest combinations, the likeliest first, of holes that say nothing about each other's lengths."""
-    found = [Choice(0.0, ())]
-    for log_p in likely:
-        best = np.argsort(-log_p, kind="stable")[:count]
-        more = (
-            Choice(one.log_p + float(log_p[at]), (*one.lengths, int(at) + 1)) for one in found for at in best
+def likely_lengths(log_probs: Sequence[NDArray[np.float64]], count: int) -> list[LengthChoice]:
+    """The ``count`` likeliest combinations of the holes' lengths, best first, taken as independent."""
+    choices = [LengthChoice(0.0, ())]
+    for log_prob in log_probs:
+        best = np.argsort(-log_prob, kind="stable")[:count]
+        extended = (
+            LengthChoice(choice.log_prob + float(log_prob[k]), (*choice.lengths, int(k) + 1))
+            for choice in choices
+            for k in best
         )
-        found = sorted(more, key=lambda one: -one.log_p)[:count]
-    return found
+        choices = sorted(extended, key=lambda choice: -choice.log_prob)[:count]
+    return choices

@@ -17,7 +17,7 @@ from solver.cli.main import UsageError
 from solver.cli.source import read, replace_file, span
 
 if TYPE_CHECKING:
-    from solver.api.edit import Edited
+    from solver.api.candidate import Candidate
     from solver.loop.trace import Step
     from solver.tasks.code_edit.task import Edit
 
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     options.limit_threads()
     usual = (
-        edits.usual(len(holes)).forwards if holes else None
+        edits.default_budget(len(holes)).forwards if holes else None
     )  # a repair asks as often as it has places to ask about
     budget = Budget(arguments.forwards or usual, arguments.seconds)
     if arguments.action == "repair" and compiles(text) is None:
@@ -82,39 +82,52 @@ def run(arguments: argparse.Namespace) -> int:
 
         try:
             if arguments.action == "fill":
-                found = edits.edit(
-                    text, holes, arguments.denoiser, arguments.n, None, budget, arguments.seed, step
+                best = edits.edit(
+                    text,
+                    holes,
+                    denoiser=arguments.denoiser,
+                    candidates=arguments.n,
+                    budget=budget,
+                    seed=arguments.seed,
+                    watch=step,
                 )
             else:
-                found = repairs.repair(text, arguments.denoiser, arguments.n, budget, arguments.seed)
+                best = repairs.repair(
+                    text,
+                    denoiser=arguments.denoiser,
+                    candidates=arguments.n,
+                    budget=budget,
+                    seed=arguments.seed,
+                )
         except PageError as error:
             raise UsageError(f"{arguments.source}: {error}") from None
         except ValueError as error:  # CheckpointError
             raise UsageError(str(error)) from error
-    good = [one for one in found if one.error is None]
-    report(arguments, text, good or found[:1], colour)
+    good = [one for one in (best, *best.alternatives) if one.status == "solved"]
+    report(arguments, text, good or [best], colour)
     if good and arguments.write:
         replace_file(source, good[0].text)
         print(f"{arguments.source}: written", file=sys.stderr)
     return 0 if good else 1
 
 
-def report(arguments: argparse.Namespace, before: str, found: list[Edited], colour: bool) -> None:
+def report(arguments: argparse.Namespace, before: str, found: list[Candidate], colour: bool) -> None:
     """The candidates: an object with --json, else a diff each on stdout; one that does not compile on stderr, and called so."""
     if arguments.json:
         print(
             json.dumps(
                 {
-                    "status": "compiles" if found[0].error is None else "invalid",
+                    "status": "compiles" if found[0].status == "solved" else "invalid",
                     "candidates": [as_json(one) for one in found],
                 }
             )
         )
         return
     for number, one in enumerate(found, 1):
-        out = sys.stdout if one.error is None else sys.stderr
-        said = "compiles" if one.error is None else f"invalid: {one.error}"
-        unknown = f"; {'; '.join(one.unknown)}" if one.unknown else ""
+        error, names = problems_of(one)
+        out = sys.stdout if error is None else sys.stderr
+        said = "compiles" if error is None else f"invalid: {error}"
+        unknown = f"; {'; '.join(names)}" if names else ""
         c = one.counters
         print(
             f"{number}. {said}{unknown}   score {one.score:.2f}, {c.forwards} forwards, {c.seconds:.2f} s",
@@ -123,12 +136,19 @@ def report(arguments: argparse.Namespace, before: str, found: list[Edited], colo
         print(diff(before, one.text, arguments.source, colour), file=out)
 
 
-def as_json(one: Edited) -> dict[str, Any]:
+def problems_of(candidate: Candidate) -> tuple[str | None, list[str]]:
+    """The compiler's error, or None, and the messages of the other violations."""
+    error = next((item.message for item in candidate.violations if item.rule == "syntax"), None)
+    return error, [item.message for item in candidate.violations if item.rule != "syntax"]
+
+
+def as_json(one: Candidate) -> dict[str, Any]:
+    error, names = problems_of(one)
     return {
         "fills": list(one.fills),
         "text": one.text,
-        "error": one.error,
-        "unknown": list(one.unknown),
+        "error": error,
+        "unknown": names,
         "score": round(one.score, 4) if math.isfinite(one.score) else None,
         **one.counters.summary(),
     }

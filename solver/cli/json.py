@@ -20,7 +20,7 @@ from solver.cli import board, options
 from solver.cli.main import UsageError
 
 if TYPE_CHECKING:
-    from solver.api.fill import Filled
+    from solver.api.candidate import Candidate
     from solver.loop.trace import Step
     from solver.tasks.json_schema.errors import FillError
     from solver.tasks.json_schema.task import JsonProblem
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--template", metavar="F", help="the instance's text with holes: {{12}} is one of at most 12 bytes"
     )
     parser.add_argument(
-        "--check", metavar="MODULE:FUNCTION", help="called with the instance; yields (JSON path, message)"
+        "--check", metavar="MODULE:FUNCTION", help="called with the instance; returns or yields violations"
     )
     parser.add_argument("--length", type=options.whole(1), metavar="N", help="bytes of the block (256)")
     parser.add_argument(
@@ -65,7 +65,7 @@ class Job:
     form: JsonProblem | None = None
     bad: str | None = None
     error: FillError | None = None
-    found: list[Filled] = field(default_factory=list)
+    found: list[Candidate] = field(default_factory=list)
     forwards: int = 0
     seconds: float = 0.0
 
@@ -236,7 +236,7 @@ def fill(arguments: argparse.Namespace) -> int:
 
         flush()
         try:
-            run = structured.forms(
+            run = structured.fill_many(
                 [
                     replace(job.form) for job in asked if job.form is not None
                 ],  # each candidate has a memory of its own
@@ -249,8 +249,9 @@ def fill(arguments: argparse.Namespace) -> int:
             )
             for number, done in run:
                 job = asked[number]
-                job.forwards += done.forwards
-                job.seconds += done.seconds
+                cost = done if isinstance(done, FillError) else done.counters
+                job.forwards += cost.forwards
+                job.seconds += cost.seconds
                 if isinstance(done, FillError):
                     job.error = done
                 else:

@@ -197,11 +197,11 @@ def repairs(functions: Sequence[Function], models: dict[str, Denoiser], count: i
         marks = list[dict[str, Any]]()
         for broken in some:
             started = time.perf_counter()
-            found = repair(broken.source, model)[0]
+            found = repair(broken.source, denoiser=model)
             marks.append(
                 {
                     "kind": broken.kind,
-                    "compiles": found.error is None,
+                    "compiles": found.status == "solved",
                     "restored": found.text == broken.original,
                     "alike": words(found.text) == words(broken.original),
                     "edits": edited(broken.source, found.text)

@@ -73,7 +73,15 @@ def looped(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
                 judged.append(all(violation.rule != "syntax" for violation in step.violations))
 
         started = time.perf_counter()
-        found, *_ = edits.edit(asked.source, asked.spans, model, 1, lengths, None, seed, watch, asked.defined)
+        found = edits.edit(
+            asked.source,
+            asked.spans,
+            denoiser=model,
+            lengths=lengths,
+            seed=seed,
+            watch=watch,
+            defined=asked.defined,
+        )
         seconds = time.perf_counter() - started
         cost = found.counters
         return Answer(found.fills, any(judged[:1]), cost.forwards, cost.flops / 1e9, seconds)
@@ -89,7 +97,11 @@ def one_shot(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
         sizes, asked = hole.lengths if oracle else [roomy(len(hole.spans))] * len(hole.spans), hole.posed
         started = time.perf_counter()
         edit = Edit.of(
-            asked.source, asked.spans, sizes, edits.page_size(asked.source, asked.spans, sizes), exact=oracle
+            asked.source,
+            asked.spans,
+            sizes,
+            edits.window_size(asked.source, asked.spans, sizes),
+            exact=oracle,
         )
         outcome = next(
             e

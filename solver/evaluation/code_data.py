@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from solver.api import edit as edits
-from solver.api.scoring import Reading
+from solver.api.scoring import CandidateScorer
 from solver.baseline.code import spelled
 from solver.evaluation.code_arms import Arm
 from solver.evaluation.code_benchmarks import BENCHMARKS, Problem, passed, problems, sample
@@ -91,18 +91,20 @@ def by_denoiser(network: CodeNetwork) -> Choose:
     def choose(one: Converted) -> str:
         assert one.span is not None
         room = [roomy(1)]
-        reading = Reading(
-            task, Edit.of(one.source, [one.span], room, edits.page_size(one.source, [one.span], room)), model
+        scorer = CandidateScorer(
+            task,
+            Edit.of(one.source, [one.span], room, edits.window_size(one.source, [one.span], room)),
+            model,
         )
-        page = reading.edit.page
-        names = [(*page.encoded(0, name).tolist(), reading.blank) for name in one.candidates]
+        page = scorer.problem.page
+        names = [(*page.encoded(0, name).tolist(), scorer.blank) for name in one.candidates]
         begun = list(dict.fromkeys(name[:at] for name in names for at in range(len(name))))
         (start, _), rows = page.slots[0], np.repeat(page.tokens[None], len(begun), 0)
         known = np.repeat(page.pinned[None], len(begun), 0)
         for row, tokens in enumerate(begun):
             rows[row, start : start + len(tokens)] = tokens
             known[row, start : start + len(tokens)] = True
-        said, _ = reading.asked(
+        said, _ = scorer.log_probs_at(
             rows, known, np.arange(len(begun)), np.array([start + len(tokens) for tokens in begun])
         )
         log_p = {tokens: said[row] for row, tokens in enumerate(begun)}

@@ -56,9 +56,9 @@ def in_the_loop(model: JsonNetwork | str, forwards: int, seed: int = SEED, **cha
         denoiser = load(model if isinstance(model, str) else JsonDenoiser(model), task)
         mine = denoiser.policy.with_(**changes)
         found: dict[int, Answer] = {}
-        laid, spent = structured.laid_out(task, forms, denoiser, mine, seed, BATCH)
-        every, budget = range(len(forms)), Budget(forwards)
-        for n, done in structured.outcomes(task, laid, every, denoiser, mine, budget, seed, BATCH, None):
+        run = structured.FillRun(task, denoiser, mine, seed, BATCH)
+        laid, spent = run.choose_layouts(forms)
+        for n, done in run.outcomes(laid, range(len(forms)), Budget(forwards)):
             reading = 0 if isinstance(model, str) else model.reading_flops(len(forms[n].prompt))
             cost = spent[n] + done.counters
             text = task.decode(laid[n], done.tokens)

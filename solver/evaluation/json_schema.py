@@ -25,6 +25,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import specification_with
 
 from solver.api import fill as structured
+from solver.api.candidate import Candidate
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.loop.trace import Budget
@@ -145,16 +146,17 @@ def guarantee(
         for problem in fitting:
             counts["schemas" if problem.shortest is not None else "without a known instance"] += 1
             started = time.perf_counter()
+            done: Candidate | FillError | SchemaError
             try:
                 form = form_of(problem, remotes)
                 counts["fully compiled"] += not form.compiler.declined
-                ((_, done),) = structured.forms([form], denoiser, budget, seed)
+                ((_, done),) = structured.fill_many([form], denoiser, budget, seed)
             except (FillError, SchemaError) as error:
-                done = error  # type: ignore[assignment]
+                done = error
             seconds.append(time.perf_counter() - started)
-            kind = "solved" if isinstance(done, structured.Filled) else type(done).__name__
+            kind = "solved" if isinstance(done, Candidate) else type(done).__name__
             counts[kind if problem.shortest is not None else f"{kind}, no instance known"] += 1
-            if isinstance(done, structured.Filled):
+            if isinstance(done, Candidate):
                 forwards.append(done.counters.forwards)
                 verdict = grade(problem, done.value, remotes)
                 if verdict is None:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from solver.kernels import reference
-from solver.llm.prompts import cached, different
+from solver.llm.prompts import cache_keyword, distinct
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
@@ -161,7 +161,7 @@ class DiffusionGemma:
             raise ValueError(
                 "a prompt needs at least one token: this model's canvas always follows something"
             )
-        prompts, index = different(canvases)
+        prompts, index = distinct(canvases)
         longest = max(map(len, prompts))
         ids = torch.zeros(len(prompts), longest, dtype=torch.long)
         mask = torch.zeros(len(prompts), longest, dtype=torch.bool)
@@ -191,9 +191,9 @@ class DiffusionGemma:
             inputs_embeds=torch.empty((*ids.shape, 0), dtype=self.model.dtype, device=ids.device),
             attention_mask=every,
             position_ids=places,
-            **cached(encoder.create_masks_for_generate, cache),
+            **cache_keyword(encoder.create_masks_for_generate, cache),
         )
-        encoder(input_ids=ids, attention_mask=masks, position_ids=places, **cached(encoder, cache))
+        encoder(input_ids=ids, attention_mask=masks, position_ids=places, **cache_keyword(encoder, cache))
         return Prefix(cache, every)
 
     def extend(self, state: GemmaState, block: Tensor) -> GemmaState:
@@ -227,7 +227,7 @@ class DiffusionGemma:
         every = torch.nn.functional.pad(mask, (0, tokens.shape[1]), value=True)
         with conditioned(self.model, aux.soft):
             output = self.model(
-                decoder_input_ids=tokens, decoder_attention_mask=every, **cached(self.model, cache)
+                decoder_input_ids=tokens, decoder_attention_mask=every, **cache_keyword(self.model, cache)
             )
         logits: Tensor = output.logits
         return logits

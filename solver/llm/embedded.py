@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from solver.kernels import reference
-from solver.llm.prompts import chat, fits
+from solver.llm.prompts import chat, check_fit
 from solver.loop.policy import Policy
 from solver.models.protocol import ModelError, TextDenoiser
 from solver.tasks.canvas import Canvas, Mask, Tokens
@@ -100,7 +100,7 @@ class Embedded:
             pinned = np.ones(len(tokens), bool)
             pinned[places] = canvas.pinned
             ids = np.array(chat(self.tokenizer, [{"role": "user", "content": prompt}]), np.int64)
-            fits(self.inner, len(ids), len(fixed))
+            check_fit(self.inner, len(ids), len(fixed))
             wide.append(Canvas(tokens, pinned, pinned.copy(), self.inner.vocab, allowed, ids))
         return EmbeddedState(self.inner.prefill(wide, seeds), torch.tensor(fixed), torch.tensor(places))
 

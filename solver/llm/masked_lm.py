@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from solver.llm.diffusion_gemma import shallow
-from solver.llm.prompts import cached, different
+from solver.llm.prompts import cache_keyword, distinct
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.models.protocol import Stateless
 from solver.tasks.canvas import Canvas, Mask, Tokens
@@ -96,7 +96,7 @@ class MaskedLM:
             raise ValueError(
                 "a prompt needs at least one token: this model's first cell is predicted by the token before it"
             )
-        found, index = different(canvases)
+        found, index = distinct(canvases)
         prompts = tuple(torch.tensor(prompt, device=self.model.device) for prompt in found)
         caches = tuple(map(self.read, prompts)) if self.prefix_cache else ()
         return MaskedState(prompts, index, caches, canvases[0].cells)
@@ -146,7 +146,7 @@ class MaskedLM:
             cache, last = state.caches[index[0]]
             own = shallow(cache)  # the model writes to the cache that it is given
             own.batch_repeat_interleave(len(index))
-            logits = self.model(input_ids=canvas, use_cache=True, **cached(self.model, own)).logits
+            logits = self.model(input_ids=canvas, use_cache=True, **cache_keyword(self.model, own)).logits
             return torch.cat([last.expand(len(index), -1, -1), logits[:, :-1]], 1) if self.shift else logits
         prompt = torch.stack([state.prompts[i] for i in index])
         logits = self.model(input_ids=torch.cat([prompt, canvas], 1)).logits

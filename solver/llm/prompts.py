@@ -1,10 +1,15 @@
-"""What stands before a canvas: prompts as tokens, each different one once, whether they fit, and their cache."""
+"""Prompts of language models: as tokens, without duplicates, and whether they fit.
+
+>>> from solver.tasks.canvas import Canvas
+>>> open_cell = np.zeros(1, bool)
+>>> canvases = [Canvas(np.zeros(1, int), open_cell, open_cell, 9, prompt=np.array(ids)) for ids in ([1], [2], [1])]
+>>> [ids.tolist() for ids in distinct(canvases)[0]], distinct(canvases)[1]
+([[1], [2]], (0, 1, 0))
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from functools import cache
 from inspect import signature
 from typing import Any
 
@@ -12,98 +17,40 @@ from solver.models.protocol import ModelError, TextDenoiser
 from solver.tasks.canvas import Canvas, Tokens
 
 
-def different(canvases: Sequence[Canvas]) -> tuple[list[Tokens], tuple[int, ...]]:
-    """The different prompts of some canvases, and the number of each canvas's own among them."""
-    number: dict[bytes, int] = {}
+def distinct(canvases: Sequence[Canvas]) -> tuple[list[Tokens], tuple[int, ...]]:
+    """The distinct prompts, and for each canvas the index of its own."""
+    index: dict[bytes, int] = {}
     prompts: list[Tokens] = []
     for canvas in canvases:
-        if number.setdefault(canvas.prompt.tobytes(), len(prompts)) == len(prompts):
+        if index.setdefault(canvas.prompt.tobytes(), len(prompts)) == len(prompts):
             prompts.append(canvas.prompt)
-    return prompts, tuple(number[canvas.prompt.tobytes()] for canvas in canvases)
+    return prompts, tuple(index[canvas.prompt.tobytes()] for canvas in canvases)
 
 
 def chat(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
-    """Messages as token ids: by the tokenizer's chat template, or where it has none, their contents in a row."""
+    """Token ids of a conversation: by the tokenizer's chat template, else its contents, one per line."""
     if getattr(tokenizer, "chat_template", None):
-        return list(
-            tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
-        )
+        rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        return list(rendered["input_ids"])
     text = "\n".join(message["content"] for message in messages) + "\n"
     ids = list(tokenizer.encode(text))
     first = tokenizer.bos_token_id
     return ids if first is None or ids[:1] == [first] else [first, *ids]
 
 
-def fits(denoiser: TextDenoiser, prompt: int, cells: int) -> None:
-    """Raises ModelError where ``prompt`` tokens and ``cells`` to write are more than the model has positions for."""
-    most = denoiser.context
-    if most is not None and prompt + cells > most:
+def check_fit(denoiser: TextDenoiser, prompt: int, cells: int) -> None:
+    """Raise ModelError if ``prompt`` tokens and ``cells`` to write exceed the model's context."""
+    limit = denoiser.context
+    if limit is not None and prompt + cells > limit:
         raise ModelError(
-            f"a prompt of {prompt} tokens and {cells} to write are over the model's context of {most}"
+            f"a prompt of {prompt} tokens and {cells} to write are over the model's context of {limit}"
         )
 
 
-def cached(function: Callable[..., Any], found: Any) -> dict[str, Any]:
-    """The keyword argument that gives ``function`` (a model, one of its methods) a cache: ``cache`` from transformers 5.24 on,
-    before that and in models of others' code ``past_key_values``."""
+def cache_keyword(function: Callable[..., Any], cache: Any) -> dict[str, Any]:
+    """The keyword argument that passes ``cache`` to ``function``, a model or one of its methods.
+
+    It is ``cache`` from transformers 5.24 on; before that, and in remote code, ``past_key_values``.
+    """
     names = signature(getattr(function, "forward", function)).parameters
-    return {"cache" if "cache" in names else "past_key_values": found}
-
-
-def ends(model: Any) -> list[int]:
-    """The tokens that end a text, as a model's generation config has them: one, several, or none."""
-    said = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    return [said] if isinstance(said, int) else list(said or [])
-
-
-def token_bytes(tokenizer: Any) -> list[bytes]:
-    """The bytes of every token, as they stand in a text; b"" for special ones. Raises ModelError for a tokenizer whose tokens
-    do not simply follow one another."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise ModelError("a schema or a pattern needs a tokenizer of the tokenizers library (a fast one)")
-    decoder = json.dumps(json.loads(backend.to_str()).get("decoder"))
-    special = set(tokenizer.all_special_ids)
-    texts = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    added = {number: token.content for number, token in tokenizer.added_tokens_decoder.items()}
-    if '"ByteLevel"' in decoder:
-        table = {symbol: byte for byte, symbol in byte_symbols().items()}
-
-        def plain(text: str) -> bytes:
-            return (
-                bytes(table[symbol] for symbol in text)
-                if all(symbol in table for symbol in text)
-                else text.encode()
-            )
-
-    elif '"ByteFallback"' in decoder or "\u2581" in decoder or '"Metaspace"' in decoder:
-
-        def plain(text: str) -> bytes:
-            if len(text) == 6 and text.startswith("<0x") and text.endswith(">"):
-                return bytes([int(text[3:5], 16)])
-            return text.replace("\u2581", " ").encode()
-
-    elif decoder in ("null", '{"type": "Fuse"}'):
-
-        def plain(text: str) -> bytes:
-            return text.encode()
-
-    else:
-        raise ModelError(
-            "a schema or a pattern needs a tokenizer whose tokens simply follow one another (byte-level, SentencePiece)"
-        )
-    found = []
-    for number, text in enumerate(texts):
-        if number in special or text is None:
-            found.append(b"")
-        else:
-            found.append(added[number].encode() if number in added else plain(text))
-    return found
-
-
-@cache
-def byte_symbols() -> dict[int, str]:
-    """The printable symbol that stands for each byte in a byte-level vocabulary (GPT-2's table)."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in plain]
-    return {byte: chr(byte) for byte in plain} | {byte: chr(256 + at) for at, byte in enumerate(others)}
+    return {"cache" if "cache" in names else "past_key_values": cache}

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from solver.kernels import reference
 from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.code_edit.diagnostics import Fault, Finder, compiles
+from solver.tasks.checks import Check, run_check
+from solver.tasks.code_edit.diagnostics import Fault, Finder
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import CELLS, Page, Span, spliced
 from solver.tasks.task import Violation
@@ -35,12 +36,14 @@ WIDER = (
 @dataclass(frozen=True, eq=False)
 class Edit:
     """A source with holes to be filled. page: what is on the canvas.  names: whether undefined names are a fault too.  defined:
-    names that are defined elsewhere.  exact: each hole's text is as long as its slot."""
+    names that are defined elsewhere.  exact: each hole's text is as long as its slot.  check: the user's, called with each new
+    source that compiles."""
 
     page: Page
     names: bool = True
     defined: frozenset[str] = frozenset()
     exact: bool = False
+    check: Check[str] | None = None
     finder: Finder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,9 +58,10 @@ class Edit:
         names: bool = True,
         defined: Iterable[str] = (),
         exact: bool = False,
+        check: Check[str] | None = None,
     ) -> Edit:
         """Raises :class:`~solver.tasks.code_edit.window.PageError` in one line."""
-        return Edit(Page.of(source, spans, capacities, cells), names, frozenset(defined), exact)
+        return Edit(Page.of(source, spans, capacities, cells), names, frozenset(defined), exact, check)
 
     @cached_property
     def allowed(self) -> NDArray[np.int32]:
@@ -73,6 +77,20 @@ class Edit:
         """The new source, and where its holes' texts stand in it."""
         return spliced(self.page.source, self.page.spans, self.page.written(tokens))
 
+    def faults(self, text: str, spans: Sequence[Span]) -> list[Fault]:
+        """What is wrong with a new source whose holes are at ``spans``: by the compiler, then by names, then by the check.
+
+        A violation of the check without a span is a fault of every hole.
+        """
+        faults = self.finder.faults(text, spans, self.names)
+        if faults:
+            return faults
+        return [
+            Fault(span, violation.rule, violation.message, elsewhere=violation.span is None)
+            for violation in run_check(self.check, text)
+            for span in (spans if violation.span is None else [violation.span])
+        ]
+
 
 class CodeTask:
     """Problems are :class:`Edit`; tokens are the vocabulary's, BLANK behind what fills a hole."""
@@ -82,6 +100,7 @@ class CodeTask:
     def __init__(self) -> None:
         self.vocab = Vocabulary.load().size
         self.blamed: WeakKeyDictionary[Edit, list[int]] = WeakKeyDictionary()  # how often each hole was
+        self._last_report: tuple[Edit | None, str, list[Fault]] = (None, "", [])
 
     def encode(self, problem: Edit) -> Canvas:
         page = problem.page
@@ -102,9 +121,7 @@ class CodeTask:
         text, spans = problem.filled(tokens)
         counts = self.blamed.setdefault(problem, [0] * len(spans))
         pieces, found, before = problem.page.pieces(tokens), list[Violation](), counts.copy()
-        for fault in problem.finder.faults(text, spans):
-            if fault.rule != "syntax" and not problem.names:
-                continue
+        for fault in self.report(problem, text, spans):
             a, b = fault.span
             hole = min(range(len(spans)), key=lambda n: max(0, spans[n][0] - b, a - spans[n][1]))
             counts[hole] = before[hole] + 1
@@ -122,9 +139,13 @@ class CodeTask:
         if not (tokens[page.pinned] == page.tokens[page.pinned]).all():
             return False
         text, spans = problem.filled(tokens)
-        if compiles(text) is not None:
-            return False
-        return not problem.names or not problem.finder.faults(text, spans)
+        return not self.report(problem, text, spans)
+
+    def report(self, problem: Edit, text: str, spans: Sequence[Span]) -> list[Fault]:
+        """``problem.faults``, with the result for the latest text kept: the loop asks twice about each draft."""
+        if self._last_report[:2] != (problem, text):
+            self._last_report = problem, text, problem.faults(text, spans)
+        return self._last_report[2]
 
     def decode(self, problem: Edit, tokens: Tokens) -> str:
         """The new source."""

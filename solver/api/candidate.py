@@ -1,0 +1,82 @@
+"""The result of ``solver.fill``, ``solver.edit``, ``solver.repair`` and ``solver.generate``.
+
+>>> worse = Candidate("[1]", value=[1], status="solved", score=-2.0)
+>>> best = rank([worse, Candidate("[2]", value=[2], status="solved", score=-0.5)])
+>>> best
+Candidate('[2]', solved, score=-0.50, 0 forwards, 1 alternative)
+>>> best.alternatives[0].value
+[1]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.loop.trace import Counters
+from solver.tasks.canvas import EMPTY, Tokens
+from solver.tasks.task import Violation
+
+SHOWN = 60  # characters of the text in the repr
+TINY = 1e-9  # probabilities below are raised to this before a logarithm is taken
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Candidate:
+    """One answer; the public functions return the best one, with the others as its alternatives.
+
+    Attributes:
+        text: the answer. For edit and repair, the new source.
+        value: the JSON value of the text (fill, and generate with a schema), else None.
+        status: "solved" if the checks accepted the text, else "exhausted".
+        score: log-probability in nats by which candidates are ordered: the mean over the open cells for fill,
+            generate and repair; for edit, whose candidates differ in length, the sum over the holes' tokens.
+        confidence: probability of the token in each cell (L,), 1 where the cell is pinned. Empty for repair.
+        tokens: the canvas (L,), or all canvases of a long text one after another. Empty for repair.
+        violations: what is wrong with the text. For edit and repair, undefined names are listed but do not
+            make the status "exhausted".
+        fills: the texts of the holes, in the order of the text.
+        counters: the cost: of this candidate for fill and generate, of all together for edit and repair.
+        alternatives: the other candidates, best first.
+    """
+
+    text: str
+    value: Any = None
+    status: Literal["solved", "exhausted"] = "exhausted"
+    score: float = -np.inf
+    confidence: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    tokens: Tokens = field(default_factory=EMPTY.copy)
+    violations: tuple[Violation, ...] = ()
+    fills: tuple[str, ...] = ()
+    counters: Counters = field(default_factory=Counters)
+    alternatives: tuple[Candidate, ...] = ()
+
+    def __repr__(self) -> str:
+        text = self.text if len(self.text) <= SHOWN else self.text[: SHOWN - 3] + "..."
+        parts = [repr(text), self.status, f"score={self.score:.2f}", f"{self.counters.forwards} forwards"]
+        if self.violations:
+            parts.append(f"violations: {'; '.join(violation.message for violation in self.violations[:3])}")
+        if self.alternatives:
+            count = len(self.alternatives)
+            parts.append(f"{count} alternative{'s' * (count > 1)}")
+        return f"Candidate({', '.join(parts)})"
+
+
+def by_status_and_score(candidate: Candidate) -> tuple[bool, float]:
+    """Sort key: solved candidates first, then by score, highest first."""
+    return candidate.status != "solved", -candidate.score
+
+
+def rank(candidates: Sequence[Candidate], key: Callable[[Candidate], Any] = by_status_and_score) -> Candidate:
+    """The best candidate by ``key``, with the others as its alternatives; equal ones keep their order."""
+    best, *others = sorted(candidates, key=key)
+    return replace(best, alternatives=tuple(others))
+
+
+def mean_log_probability(probabilities: NDArray[Any]) -> float:
+    """The mean logarithm of ``probabilities`` (N,); 0 where there are none."""
+    return float(np.log(np.maximum(probabilities, TINY)).mean()) if len(probabilities) else 0.0

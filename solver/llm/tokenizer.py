@@ -1,0 +1,148 @@
+"""What the loop needs of a tokenizer: text to tokens and back, the bytes of every token, and the tokens that end a text.
+
+>>> byte_symbols()[ord("a")], byte_symbols()[ord(" ")]
+('a', '\u0120')
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from solver.kernels import reference
+from solver.models.protocol import ModelError, TextDenoiser
+from solver.tasks.languages.token_automaton import TokenBytes
+from solver.tasks.text import Hole, Text
+
+
+class TokenizerBridge:
+    """Connects a tokenizer with the denoiser of the same vocabulary.
+
+    Args:
+        denoiser: the model.
+        tokenizer: a transformers tokenizer.
+
+    Attributes:
+        end: the token that ends a text, or None.
+        ends: all tokens that end a text.
+
+    Raises:
+        ModelError: the tokenizer has more tokens than the model.
+    """
+
+    def __init__(self, denoiser: TextDenoiser, tokenizer: Any) -> None:
+        self.denoiser, self.tokenizer = denoiser, tokenizer
+        if len(tokenizer) > denoiser.vocab:
+            raise ModelError(
+                f"the tokenizer has {len(tokenizer)} tokens, the model {denoiser.vocab}: not a pair"
+            )
+        ends = end_tokens(getattr(denoiser, "model", None))
+        eos: int | None = tokenizer.eos_token_id
+        self.end = next(iter(ends), None) if eos is None else eos
+        self.ends = frozenset({*ends, self.end, tokenizer.pad_token_id} - {None})
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of ``text``, without special tokens around it."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of token ids, special tokens included."""
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text
+
+    def token_bytes(self) -> TokenBytes:
+        """The bytes of every token; none for tokens that may not be part of a text."""
+        texts = token_bytes(self.tokenizer)
+        texts += [b""] * (self.denoiser.vocab - len(texts))
+        for token in (*self.denoiser.forbidden, *self.ends):
+            texts[token] = b""
+        return TokenBytes(tuple(texts))
+
+    def pieces(self, problem: Text, bytes_per_token: int) -> list[str | Hole]:
+        """The template of ``problem`` for a grammar of bytes: runs of pinned cells as literals, others as holes."""
+        parts: list[str | Hole] = []
+        runs = np.flatnonzero(np.diff(problem.pinned.astype(int))) + 1
+        for cells in np.split(np.arange(len(problem.tokens)), runs):
+            if problem.pinned[cells[0]]:
+                ids = [int(token) for token in problem.tokens[cells] if token not in self.ends]
+                parts.append(self.decode(ids))
+            else:
+                parts.append(Hole(bytes_per_token * len(cells)))
+        return parts
+
+    def allowed(self, is_free: bool) -> NDArray[np.int32]:
+        """Bitmask (W,) of the tokens for open cells: no special tokens, except the ends in ``is_free`` text."""
+        is_allowed = torch.zeros(self.denoiser.vocab, dtype=torch.bool)
+        is_allowed[: len(self.tokenizer)] = True
+        is_allowed[list(self.tokenizer.all_special_ids)] = False
+        if is_free and self.ends:
+            is_allowed[sorted(self.ends)] = True
+        is_allowed[list(self.denoiser.forbidden)] = False
+        packed: NDArray[np.int32] = reference.pack(is_allowed).numpy()
+        return packed
+
+
+def end_tokens(model: Any) -> list[int]:
+    """The tokens that end a text by the model's generation config, if it has one."""
+    ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return [ids] if isinstance(ids, int) else list(ids or [])
+
+
+def token_bytes(tokenizer: Any) -> list[bytes]:
+    """The bytes of every token in a text; none for special tokens.
+
+    Raises:
+        ModelError: the bytes of a text are not the concatenated bytes of its tokens.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ModelError("a schema or a pattern needs a tokenizer of the tokenizers library (a fast one)")
+    to_bytes = byte_decoder(json.dumps(json.loads(backend.to_str()).get("decoder")))
+    special = set(tokenizer.all_special_ids)
+    added = {token: entry.content for token, entry in tokenizer.added_tokens_decoder.items()}
+    symbols = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    texts = []
+    for token, symbol in enumerate(symbols):
+        if token in special or symbol is None:
+            texts.append(b"")
+        else:
+            texts.append(added[token].encode() if token in added else to_bytes(symbol))
+    return texts
+
+
+def byte_decoder(decoder: str) -> Callable[[str], bytes]:
+    """A function from a vocabulary's symbol to bytes, for the JSON of a tokenizer's ``decoder``. Raises ModelError."""
+    table = {symbol: byte for byte, symbol in byte_symbols().items()}
+
+    def byte_level(symbol: str) -> bytes:
+        is_plain = all(character in table for character in symbol)
+        return bytes(table[character] for character in symbol) if is_plain else symbol.encode()
+
+    def sentence_piece(symbol: str) -> bytes:
+        if len(symbol) == 6 and symbol.startswith("<0x") and symbol.endswith(">"):
+            return bytes([int(symbol[3:5], 16)])
+        return symbol.replace("\u2581", " ").encode()
+
+    if '"ByteLevel"' in decoder:
+        return byte_level
+    if '"ByteFallback"' in decoder or "\u2581" in decoder or '"Metaspace"' in decoder:
+        return sentence_piece
+    if decoder in ("null", '{"type": "Fuse"}'):
+        return str.encode
+    raise ModelError(
+        "a schema or a pattern needs a tokenizer whose tokens simply follow one another (byte-level, SentencePiece)"
+    )
+
+
+@cache
+def byte_symbols() -> dict[int, str]:
+    """The printable symbol of each byte in a byte-level vocabulary (GPT-2's table)."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + k) for k, byte in enumerate(rest)}
