@@ -21,7 +21,8 @@ from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.models.looped_denoiser import LoopedDenoiser
 from solver.models.protocol import Denoiser, TextDenoiser
 from solver.tasks.code_edit.task import CodeTask, Edit
-from solver.tasks.json_schema.task import JsonProblem, JsonTask
+from solver.tasks.json_schema.problem import JsonProblem
+from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages.projection import BLANK
 from solver.tasks.sudoku import exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask

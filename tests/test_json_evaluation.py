@@ -26,8 +26,9 @@ from solver.evaluation import (
 from solver.evaluation.json_arms import Answer, left_to_right, masked, raw
 from solver.models.json_network import JsonConfig, JsonNetwork
 from solver.tasks.json_schema import data
+from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.synthetic import Record, english_words
-from solver.tasks.json_schema.task import JsonProblem, JsonTask
+from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages.projection import BLANK
 from solver.tasks.text import Hole
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -33,9 +35,10 @@ from solver.tasks.json_schema.errors import (
 from solver.tasks.json_schema.formula import and_, leaf, not_, or_
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.numbers import number_fragment
+from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.serialize import accepts_bytes, serialize
 from solver.tasks.json_schema.source_map import byte_spans
-from solver.tasks.json_schema.task import JsonProblem, JsonTask
+from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages import projection as language
 from solver.tasks.languages.grammar import recognise
 from solver.tasks.languages.regex import matches
@@ -472,3 +475,9 @@ def test_nothing_is_proven_of_names_that_are_spelled_in_another_way() -> None:
     }
     with pytest.raises(BudgetExhausted):
         fill(schema, template=['{"\\u0061":', Hole(2), "}"], denoiser="random", budget=Budget(20))
+
+
+def test_validation_imports_neither_torch_nor_numpy() -> None:
+    code = "import sys, solver.tasks.json_schema.validator; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "numpy", "numba"} & set(done.stdout.split())

@@ -24,9 +24,10 @@ from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.objects import merge_orders
+from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.serialize import serialize
 from solver.tasks.json_schema.source_map import duplicate_items
-from solver.tasks.json_schema.task import BLAME, JsonProblem, JsonTask
+from solver.tasks.json_schema.task import BLAME_PENALTY, JsonTask
 from solver.tasks.languages import projection as language
 from solver.tasks.languages import unroll as automata
 from solver.tasks.languages.grammar import PatternGrammar
@@ -216,7 +217,7 @@ def test_only_what_stands_twice_is_blamed_and_the_next_draft_is_another() -> Non
     violations = task.check(form, tokens, np.ones(len(text), bool))
     assert {cell for violation in violations for cell in violation.cells} == {5, 6, 7}
     logits = np.zeros((len(text), 257), np.float32)
-    logits[np.arange(len(text)), tokens] = BLAME + 1
+    logits[np.arange(len(text)), tokens] = BLAME_PENALTY + 1
     before, after = (one.project(form, logits, *form.given) for one in (JsonTask(), task))
     assert before is not None
     assert after is not None

@@ -26,8 +26,9 @@ from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import UnsupportedSchema
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.layout import SchemaLayout
-from solver.tasks.json_schema.source_map import left_offsets
-from solver.tasks.json_schema.task import JsonProblem, JsonTask
+from solver.tasks.json_schema.offsets import left_offsets
+from solver.tasks.json_schema.problem import JsonProblem
+from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages.projection import BLANK
 from solver.training.texts import Texts, example, lay_out
 

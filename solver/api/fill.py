@@ -35,7 +35,8 @@ from solver.models.protocol import Denoiser
 from solver.models.registry import load
 from solver.tasks.checks import Check
 from solver.tasks.json_schema.errors import BudgetExhausted, FillError, UnsatisfiableSchema, UnsupportedSchema
-from solver.tasks.json_schema.task import LENGTH, JsonProblem, JsonTask
+from solver.tasks.json_schema.problem import LENGTH, JsonProblem
+from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages import projection
 from solver.tasks.languages.projection import BLANK
 from solver.tasks.text import Hole

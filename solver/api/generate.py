@@ -47,7 +47,7 @@ from solver.models.protocol import TextDenoiser
 from solver.tasks.canvas import Tokens
 from solver.tasks.checks import Check
 from solver.tasks.errors import InvalidArgument
-from solver.tasks.json_schema.task import JsonProblem
+from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.languages.constrained_text import ConstrainedText, pattern_check, schema_check
 from solver.tasks.languages.grammar import PatternGrammar
 from solver.tasks.languages.unroll import unroll

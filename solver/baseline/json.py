@@ -22,8 +22,8 @@ from solver.models.json_denoiser import PROMPT, padded
 from solver.models.json_network import JsonNetwork, Read
 from solver.models.kv_cache import KVCache
 from solver.models.layers import KNOWN
-from solver.tasks.json_schema.source_map import Cursor, left_offsets
-from solver.tasks.json_schema.task import JsonProblem
+from solver.tasks.json_schema.offsets import Cursor, left_offsets
+from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.languages.projection import BLANK
 
 SIDE = 96  # bytes of each side that the baseline sees of a hole

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from solver.api.candidate import Candidate
     from solver.loop.trace import Step
     from solver.tasks.json_schema.errors import FillError
-    from solver.tasks.json_schema.task import JsonProblem
+    from solver.tasks.json_schema.problem import JsonProblem
 
 LARGEST = 4_000_000  # bytes of an input file
 HOLE = re.compile(r"\{\{(\d{1,5})\}\}")
@@ -180,7 +180,7 @@ def make(
 ) -> Job:
     """The job with its form, or with what is wrong. Bad input alone raises UsageError."""
     from solver.tasks.json_schema.errors import FillError, SchemaError
-    from solver.tasks.json_schema.task import LENGTH, JsonProblem
+    from solver.tasks.json_schema.problem import LENGTH, JsonProblem
 
     where = "" if arguments.file is None else f"line {job.number + 1}: "
     shapes = {"text": (str, "a string"), "template": (str, "a string"), "length": (int, "a whole number")}

@@ -24,7 +24,8 @@ from solver.models.json_denoiser import JsonDenoiser
 from solver.models.json_network import JsonNetwork
 from solver.models.registry import load
 from solver.tasks.checks import run_check
-from solver.tasks.json_schema.task import JsonProblem, JsonTask
+from solver.tasks.json_schema.problem import JsonProblem
+from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages.projection import BLANK
 
 SEED = 990_002

@@ -34,8 +34,8 @@ from solver.evaluation.json_arms import (
 )  # fmt: skip
 from solver.evaluation.statistics import interval, ratio_interval
 from solver.models.json_network import JsonNetwork
+from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.synthetic import Record, english_words, make_record
-from solver.tasks.json_schema.task import JsonProblem
 
 Row = dict[str, Any]
 WITH, WITHOUT = "diffusion", "diffusion, no language"

@@ -22,8 +22,8 @@ from solver.evaluation.json_content import share
 from solver.evaluation.statistics import solved_within
 from solver.models.json_network import JsonNetwork
 from solver.tasks.checks import Check
+from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.synthetic import TOTALS, closed_object, english_words, pick
-from solver.tasks.json_schema.task import JsonProblem
 from solver.tasks.task import Violation
 from solver.tasks.text import Hole
 

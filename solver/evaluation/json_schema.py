@@ -33,8 +33,9 @@ from solver.models.registry import load
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.grammar import SchemaGrammar
+from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.serialize import serialize
-from solver.tasks.json_schema.task import JsonProblem, JsonTask
+from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.json_schema.validator import DRAFTS, build_validator, draft_of
 from solver.tasks.languages import projection as language
 from solver.tasks.languages import unroll as automata

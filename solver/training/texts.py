@@ -24,9 +24,10 @@ from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.layout import SchemaLayout
-from solver.tasks.json_schema.source_map import leaf_spans, left_offsets
+from solver.tasks.json_schema.offsets import left_offsets
+from solver.tasks.json_schema.problem import JsonProblem
+from solver.tasks.json_schema.source_map import leaf_spans
 from solver.tasks.json_schema.synthetic import Record, english_words, make_record
-from solver.tasks.json_schema.task import JsonProblem
 from solver.tasks.languages.projection import BLANK
 
 Ints = NDArray[np.int64]

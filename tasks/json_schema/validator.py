@@ -19,6 +19,7 @@ from typing import Any
 import jsonschema_rs
 
 from solver.tasks.json_schema.errors import SchemaError
+from solver.tasks.json_schema.source_map import JsonPath, duplicate_items
 
 DRAFTS = {
     "http://json-schema.org/draft-04/schema": 4,
@@ -94,7 +95,7 @@ def build_validator(
         raise SchemaError("not a schema: " + str(error).splitlines()[0][:200]) from error
 
 
-def repeated_names(text: bytes | str) -> list[tuple[str | int, ...]]:
+def repeated_names(text: bytes | str) -> list[JsonPath]:
     """Return the path of the root if any object of a JSON text has a name twice, which no validator sees."""
     is_repeated: list[bool] = []
 
@@ -105,3 +106,13 @@ def repeated_names(text: bytes | str) -> list[tuple[str | int, ...]]:
 
     json.loads(text, object_pairs_hook=note)
     return [()] if any(is_repeated) else []
+
+
+def error_paths(error: Any, instance: Any) -> list[JsonPath]:
+    """Return the paths of the values to blame for a validator's error: for ``uniqueItems`` the duplicates, not the array."""
+    path = tuple(error.instance_path)
+    if not error.schema_path or error.schema_path[-1] != "uniqueItems":
+        return [path]
+    for part in path:
+        instance = instance[part]
+    return [(*path, index) for index in duplicate_items(instance)]

@@ -1,0 +1,200 @@
+"""A JSON problem: a schema, what its values are to be drawn from, and the block to be filled.
+
+>>> problem = JsonProblem.of({"type": "array", "items": {"type": "integer"}}, length=64)
+>>> problem.cells, problem.holes, problem.unrolled.complete
+(64, ((0, 64),), True)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from solver.kernels.lattice import Slots
+from solver.tasks.canvas import Mask, Tokens
+from solver.tasks.checks import Check
+from solver.tasks.json_schema.compiler import Compiler
+from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
+from solver.tasks.json_schema.grammar import SchemaGrammar
+from solver.tasks.json_schema.layout import SchemaLayout
+from solver.tasks.json_schema.synthetic import outline_schema
+from solver.tasks.json_schema.template import (
+    fit_template,
+    given_bytes,
+    hole_slots,
+    hole_spans,
+    part_size,
+    template_parts,
+)
+from solver.tasks.json_schema.validator import build_validator
+from solver.tasks.languages.grammar import shortest_lengths
+from solver.tasks.languages.unroll import Unrolled, unroll
+from solver.tasks.text import Hole
+
+LENGTH = 256  # default number of cells
+MAX_SCHEMA_DEPTH = 200
+MAX_INSTANCE_BYTES = 1 << 14  # of the search for the shortest instance
+
+
+@dataclass(frozen=True, eq=False)
+class JsonProblem:
+    """A schema ready to be filled; create one with :meth:`of`.
+
+    Attributes:
+        schema: the JSON Schema.
+        text: what the values are to be drawn from.
+        parts: the block: literals as bytes, holes as their size.
+        checks: the user's checks, called with the JSON value.
+        formats: whether ``format`` is asserted.
+        compiler: the schema's formulas.
+        unrolled: automaton of the texts that fit the block.
+        validator: the ``jsonschema_rs`` validator.
+    """
+
+    schema: Any
+    text: str
+    parts: tuple[bytes | int, ...]
+    checks: tuple[Check[Any], ...]
+    formats: bool
+    compiler: Compiler
+    unrolled: Unrolled
+    validator: Any
+
+    @staticmethod
+    def of(
+        schema: Any,
+        text: str = "",
+        template: Sequence[str | Hole] | None = None,
+        length: int = LENGTH,
+        checks: Sequence[Check[Any]] = (),
+        formats: bool = True,
+        registry: Mapping[str, Any] | None = None,
+        draft: int | None = None,
+    ) -> JsonProblem:
+        """Compile a schema for a block.
+
+        Args:
+            schema: a JSON Schema.
+            text: what the values are to be drawn from.
+            template: literals and holes; None is one hole of ``length`` bytes.
+            length: cells of the block, shared by the holes without a size.
+            checks: called with the JSON value (solver.tasks.checks).
+            formats: whether ``format`` is asserted.
+            registry: other schemas by URI. Nothing is fetched.
+            draft: the schema's draft; None reads it from ``$schema``.
+
+        Raises:
+            SchemaError: schema or template is malformed.
+            UnsatisfiableSchema: no value satisfies the schema, which is proven.
+            CanvasTooSmall: all values are longer than the block.
+        """
+        if length < 1:
+            raise SchemaError(f"the length must be at least 1, not {length}")
+        check_depth(schema)
+        compiler = Compiler(schema, formats, registry, draft)
+        validator = build_validator(schema, compiler.draft, formats, registry)
+        parts = (length,) if template is None else template_parts(template, length)
+        cells = sum(map(part_size, parts))
+        if template is None:
+            grammar = SchemaGrammar(compiler, cells)
+            unrolled = unroll(grammar, cells)
+            is_exact = not grammar.is_narrow
+        else:
+            grammar, unrolled = fit_template(compiler, parts, cells)
+            # The grammar writes names in one order and without escapes; the template's author need not.
+            has_escapes = any(b"\\" in part for part in parts if isinstance(part, bytes))
+            is_exact = not (grammar.is_narrow or grammar.has_order or has_escapes)
+        if unrolled.is_empty:
+            # Either no text is so short, or the states ran out before one text was complete: look for the shortest.
+            is_exact = False
+            costs = shortest_lengths(grammar)
+            if costs and costs.get(grammar.start, np.inf) <= cells:
+                unrolled = unroll(grammar, cells, costs=costs)
+            if unrolled.is_empty:
+                raise explain_empty(compiler, cells)
+        unrolled = replace(unrolled, complete=unrolled.complete and is_exact)
+        return JsonProblem(schema, text, parts, tuple(checks), formats, compiler, unrolled, validator)
+
+    def layouts(self) -> tuple[JsonProblem, ...]:
+        """Return the same problem in literals and slots, once for each layout of the schema (layout.py).
+
+        A solution of one is a solution of this problem. That one has none only means that a slot is too small.
+        Empty if the schema has no layout, there is no room, or the problem has a template.
+        """
+        if len(self.parts) != 1:
+            return ()
+        layouts = SchemaLayout.all(SchemaGrammar(self.compiler, self.cells))
+        parts = [layout.parts(self.cells) for layout in layouts]
+        return tuple(replace(self, parts=part) for part in parts if part)
+
+    def unmet(self, text: str) -> tuple[str, str] | None:
+        """Return pointer and keyword of a text's first error, if all its errors are of keywords left to the validator."""
+        try:
+            errors = list(self.validator.iter_errors(json.loads(text)))
+        except (ValueError, RecursionError):
+            return None
+        paths = [tuple(map(str, error.schema_path)) for error in errors]
+        declined = {keyword.split()[0] for keyword in self.compiler.declined}
+        if not paths or not all(path and path[-1] in declined for path in paths):
+            return None
+        return "".join(f"/{part}" for part in paths[0]), paths[0][-1]
+
+    @property
+    def cells(self) -> int:
+        """Cells of the block."""
+        return sum(map(part_size, self.parts))
+
+    @cached_property
+    def given(self) -> tuple[Tokens, Mask]:
+        """The template's bytes (L,), and which cells (L,) hold one."""
+        return given_bytes(self.parts)
+
+    @property
+    def prompt(self) -> bytes:
+        """What a denoiser reads before the block."""
+        return self.prompt_of(self.schema, self.text)
+
+    @staticmethod
+    def prompt_of(schema: Any, text: str) -> bytes:
+        """The outline of the schema, a line break, the text."""
+        return f"{outline_schema(schema)}\n{text}".encode()
+
+    @property
+    def holes(self) -> tuple[tuple[int, int], ...]:
+        """First cell and number of cells of each hole."""
+        return hole_spans(self.parts)
+
+    @cached_property
+    def slots(self) -> Slots:
+        """The holes as slots of the lattice."""
+        return hole_slots(self.parts)
+
+
+def explain_empty(compiler: Compiler, cells: int) -> FillError:
+    """Return the error for a block without texts: the schema has none at all, or only longer ones."""
+    grammar = SchemaGrammar(compiler, MAX_INSTANCE_BYTES)
+    costs = shortest_lengths(grammar)
+    if costs is not None and grammar.start not in costs and not grammar.is_narrow:
+        return UnsatisfiableSchema()
+    shortest = int(costs.get(grammar.start, 0)) if costs else 0
+    return CanvasTooSmall(max(cells + 1, shortest), cells)
+
+
+def check_depth(schema: Any) -> None:
+    """Raise SchemaError if the schema is nested so deeply that recursion would fail."""
+    level = [schema]
+    for _ in range(MAX_SCHEMA_DEPTH):
+        containers = [
+            list(value.values()) if isinstance(value, dict) else value
+            for value in level
+            if isinstance(value, dict | list)
+        ]
+        level = [inner for container in containers for inner in container]
+        if not level:
+            return
+    raise SchemaError(f"the schema is nested deeper than {MAX_SCHEMA_DEPTH} levels")
