@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -88,8 +89,7 @@ class Automaton:
 
     def label_members(self) -> list[list[int]]:
         """The symbols of each label."""
-        bounds = zip(self.member_first, self.member_first[1:], strict=False)
-        return [self.members[start:end].tolist() for start, end in bounds]
+        return [self.members[start:end].tolist() for start, end in pairwise(self.member_first)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,8 @@ def plus(x: Tensor, y: Tensor, semiring: Semiring) -> Tensor:
 
 
 def partition(automaton: Automaton, weights: Tensor, slots: Slots, semiring: Semiring = "sum") -> Tensor:
-    """The log of the total weight of the language's blocks, or with "max" that of the best; -inf if it has none."""
+    """The log of the total weight of the language's blocks, or with "max" that of the best; -inf if it has
+    none."""
     cells, symbols = weights.shape
     weights = weights.double()
     src, dst, label = (

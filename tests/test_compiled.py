@@ -101,7 +101,7 @@ def test_settling_leaves_when_the_plain_loop_would(monkeypatch: pytest.MonkeyPat
         board = compiled.GroupLayout.from_relations(relations, net.config.vocab)
         rows = [t.transpose(0, 1).contiguous() for t in (x, x, state)]
         found, logits, taken = compiled.settle(
-            packed, board, pinned, pinned, *rows, loops=24, chunk=4, settled=0.2
+            packed, board, pinned, pinned, *rows, loops=24, chunk=4, confidence=0.2
         )
         monkeypatch.setenv("REMASK_KERNELS", "reference")
         geometry, before = net.geometry(relations), torch.full(tokens.shape, -1)

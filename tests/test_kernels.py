@@ -35,8 +35,7 @@ def test_token_statistics_agree(shape: tuple[int, int, int, int]) -> None:
     for mask in (None, reference.pack(allowed)):
         expected = reference.token_statistics(logits, mask, uniform, held)
         found = cpu.token_statistics(logits, mask, uniform, held)
-        for name in ("best", "second"):
-            assert torch.equal(getattr(found, name), getattr(expected, name)), name
+        assert torch.equal(found.best, expected.best)
         for name in ("top1", "top2", "entropy", "belief"):
             torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=2e-5, rtol=2e-4)
         # the sums of the two are rounded apart: where a draw falls on a boundary they may differ by one allowed token
@@ -72,20 +71,19 @@ def test_statistics_mean_what_they_say(shape: tuple[int, int, int, int]) -> None
         tokens = possible[row, cell].nonzero()[:, 0]
         got = [field[row, cell].item() for field in found]
         if not len(tokens):
-            assert got == [-1, -1, 0, 0, 0, -1, 0]
+            assert got == [-1, 0, 0, 0, -1, 0]
             continue
         p = logits[row, cell, tokens].double().softmax(-1)
         order = sorted(
             range(len(tokens)), key=lambda k: (-float(logits[row, cell, tokens[k]]), int(tokens[k]))
         )
         assert got[0] == tokens[order[0]]
-        assert got[1] == (tokens[order[1]] if len(order) > 1 else -1)
-        assert got[2] == pytest.approx(float(p[order[0]]), abs=1e-5)
-        assert got[3] == pytest.approx(float(p[order[1]]) if len(order) > 1 else 0.0, abs=1e-5)
-        assert got[4] == pytest.approx(float(-(p * p.log()).nan_to_num(0).sum()), abs=1e-4)
-        assert got[5] in tokens
+        assert got[1] == pytest.approx(float(p[order[0]]), abs=1e-5)
+        assert got[2] == pytest.approx(float(p[order[1]]) if len(order) > 1 else 0.0, abs=1e-5)
+        assert got[3] == pytest.approx(float(-(p * p.log()).nan_to_num(0).sum()), abs=1e-4)
+        assert got[4] in tokens
         there = (tokens == held[row, cell]).nonzero()[:, 0]
-        assert got[6] == pytest.approx(float(p[there[0]]) if len(there) else 0.0, abs=1e-5)
+        assert got[5] == pytest.approx(float(p[there[0]]) if len(there) else 0.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("path", [reference, cpu])
@@ -126,14 +124,12 @@ def test_all_different_agrees_with_reference_and_brute_force(seed: int, vocab: i
     relations = torch.from_numpy(rng.integers(-1, 3, (kinds, cells)))
     expected = reference.all_different(tokens, known, relations, vocab)
     found = cpu.all_different(tokens, known, relations, vocab)
-    assert torch.equal(found.clash, expected.clash)
-    assert torch.equal(found.free, expected.free)
-    free = reference.unpack(expected.free, vocab)
+    assert torch.equal(found, expected)
+    free = reference.unpack(expected, vocab)
     for row, cell in np.ndindex(rows, cells):
         peers = {o for r in relations for o in range(cells) if o != cell and r[o] == r[cell] and r[cell] >= 0}
         taken = {int(tokens[row, o]) for o in peers if known[row, o]}
         assert {t for t in range(vocab) if not free[row, cell, t]} == taken
-        assert bool(expected.clash[row, cell]) == (bool(known[row, cell]) and int(tokens[row, cell]) in taken)
 
 
 def test_dispatch_follows_size_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ class Slots:
     pinned: Tensor
     order: Tensor
     relations: Tensor
-    cache: compiled.Prefix | None
+    cache: compiled.PrefixCache | None
 
 
 class LoopedDecoder:
@@ -48,7 +48,7 @@ class LoopedDecoder:
         cache = None
         if self.network.compiles(torch.device("cpu")):
             packed = compiled.Network(self.network.parameters_in_order())
-            cache = compiled.Prefix(
+            cache = compiled.PrefixCache(
                 packed,
                 compiled.GroupLayout.from_relations(relations, like.vocab, causal=True),
                 slots,
@@ -102,7 +102,7 @@ class LoopedDecoder:
         state.tokens[slots, cells] = tokens
         state.order[slots, cells] = places - state.pinned[slots].sum(1) + 1
         if state.cache is not None:
-            state.cache.say(slots, cells, self.input(tokens, PINNED))
+            state.cache.write(slots, cells, self.input(tokens, PINNED))
 
     @torch.inference_mode()
     def from_scratch(self, state: Slots, slots: Tensor, known: Tensor) -> Tensor:

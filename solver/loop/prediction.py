@@ -274,8 +274,8 @@ def statistics(
     """
     if logits.shape[-1] < LARGE_VOCABULARY or open_cells.all():
         return dispatch.token_statistics(logits, allowed, uniform, current)
-    one, zero = torch.ones_like(current, dtype=torch.float32), torch.zeros_like(current)
-    settled = reference.Statistics(current, zero - 1, one, 0 * one, 0 * one, current, one)
+    one = torch.ones_like(current, dtype=torch.float32)
+    settled = reference.Statistics(current, one, 0 * one, 0 * one, current, one)
     if not open_cells.any():
         return settled
     mask, draw = (None if column is None else column[open_cells][None] for column in (allowed, uniform))

@@ -120,10 +120,9 @@ class SudokuTask:
 
     def eliminate(self, canvases: Sequence[Canvas], tokens: Tokens, known: Mask) -> NDArray[np.int32]:
         """Bitmask (B, L, 1) of the digits that no known peer holds."""
-        conflicts = dispatch.all_different(
+        free: NDArray[np.int32] = dispatch.all_different(
             torch.from_numpy(tokens), torch.from_numpy(known), self._relations, self.vocab
-        )
-        free: NDArray[np.int32] = conflicts.free.numpy()
+        ).numpy()
         return free
 
     def explain(
