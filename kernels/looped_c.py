@@ -1,4 +1,4 @@
-"""The looped network's iterations in C (compact.c), with gradients: the fast path of models/looped.py on a CPU.
+"""The looped network's iterations in C (compact.c), with gradients: the fast path of looped.py on a CPU.
 
 Available where setup.py found a C compiler and the CPU has AVX2; see :func:`available`.
 ``REMASK_KERNELS=reference`` switches it off. Shapes: B rows, L cells, V tokens, D width, H hidden, R
