@@ -32,43 +32,71 @@ from importlib.metadata import version
 from itertools import zip_longest
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.evaluation.json_arms import LLGuidance, bits_of
-from solver.evaluation.json_schema import LENGTH, Problem, grade, known_to, problems, with_gaps
+from solver.evaluation.json_arms import LLGuidance, mask_bits
+from solver.evaluation.json_cases import LENGTH, Parts, SchemaCase, by_group, load_schemas, pinned_instances
+from solver.evaluation.json_cases import SHARES as PINNED_SHARES
 from solver.evaluation.rows import ResultsFile, Row
-from solver.tasks.json_schema.compiler import Compiler
-from solver.tasks.json_schema.errors import SchemaError
-from solver.tasks.json_schema.grammar import SchemaGrammar
-from solver.tasks.json_schema.serialize import serialize
 from solver.tasks.json_schema.validator import DRAFTS
 from solver.tasks.text import Hole
 
-END = 256  # behind the bytes: the text may end
+END = 256  # index of the end of the text in a mask
 CLOSING = (b'"]}', b",")
 MEMORY = 8 << 30  # bytes that a worker may map
-Parts = list[str | Hole]
-Answer = tuple[str, bytes | None]  # what became of it, and the text where there is one
+LISTED = 40  # failures that a row names
+
+
+class EngineAnswer(NamedTuple):
+    """How an engine ended ("ended", "none", "refused", "crashed", "timeout"), and its text if there is one."""
+
+    status: str
+    text: bytes | None = None
+
+
+class Question(NamedTuple):
+    """A schema for an engine.
+
+    Args:
+        schema: as JSON.
+        seed: of the walks.
+        template: to be filled; empty for a whole instance.
+        early: whether a hole may end before its last byte.
+        attempts: walks at most.
+        seconds: limit of time.
+    """
+
+    schema: Any
+    seed: tuple[int, ...]
+    template: Parts
+    early: bool = False
+    attempts: int = 20
+    seconds: float = 5.0
 
 
 class Grammar(Protocol):
-    """A schema as an engine compiled it, at a place in a text of it. allowed: which of the bytes and END may come next (257,)."""
+    """A schema as an engine compiled it, at a position in a text."""
 
-    def begin(self) -> None: ...
-    def allowed(self) -> NDArray[np.bool_]: ...
-    def take(self, byte: int) -> None: ...
+    def begin(self) -> None:
+        """Go back to the beginning of a text."""
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """Return which bytes may come next, and whether the text may end (257,)."""
+
+    def take(self, byte: int) -> None:
+        """Append a byte."""
 
 
 class XGrammar:
+    """A schema as xgrammar compiles it."""
+
     def __init__(self, schema: Any) -> None:
         self.library = importlib.import_module("xgrammar")
-        bytes_and_end = [bytes([byte]) for byte in range(END)] + [b"<end>"]
-        vocabulary = self.library.TokenizerInfo(
-            bytes_and_end, self.library.VocabType.RAW, stop_token_ids=[END]
-        )
+        tokens = [bytes([byte]) for byte in range(END)] + [b"<end>"]
+        vocabulary = self.library.TokenizerInfo(tokens, self.library.VocabType.RAW, stop_token_ids=[END])
         compiler = self.library.GrammarCompiler(vocabulary, max_threads=1, cache_enabled=False)
         self.compiled = compiler.compile_json_schema(
             json.dumps(schema), any_whitespace=False, separators=(",", ":"), strict_mode=False
@@ -77,24 +105,25 @@ class XGrammar:
         self.begin()
 
     def begin(self) -> None:
-        self.at = self.library.GrammarMatcher(self.compiled)
+        self.matcher = self.library.GrammarMatcher(self.compiled)
 
     def allowed(self) -> NDArray[np.bool_]:
-        self.at.fill_next_token_bitmask(self.mask)
-        return bits_of(self.mask[0].view(np.uint8))[: END + 1]
+        self.matcher.fill_next_token_bitmask(self.mask)
+        return mask_bits(self.mask[0].view(np.uint8))[: END + 1]
 
     def take(self, byte: int) -> None:
-        if not self.at.accept_token(byte):
+        if not self.matcher.accept_token(byte):
             raise ValueError("a byte that was allowed is refused")
 
 
 class Outlines:
+    """A schema as outlines-core compiles it."""
+
     def __init__(self, schema: Any) -> None:
         library = importlib.import_module("outlines_core")
         pattern = library.json_schema.build_regex_from_schema(json.dumps(schema), whitespace_pattern="")
-        self.index = library.Index(
-            pattern, library.Vocabulary(END, {bytes([byte]): [byte] for byte in range(END)})
-        )
+        vocabulary = library.Vocabulary(END, {bytes([byte]): [byte] for byte in range(END)})
+        self.index = library.Index(pattern, vocabulary)
         self.begin()
 
     def begin(self) -> None:
@@ -110,109 +139,6 @@ class Outlines:
         self.state = self.index.get_next_state(self.state, byte)
 
 
-def choose(allowed: NDArray[np.bool_], eager: bool, rng: np.random.Generator) -> int | None:
-    """The next byte, by the policy above. None: there is none."""
-    options = np.flatnonzero(allowed[:END])
-    if eager and rng.random() < 0.75:
-        closing = [np.array([byte for byte in some if allowed[byte]]) for some in CLOSING]
-        options = next((some for some in closing if len(some)), options)
-    return int(options[rng.integers(len(options))]) if len(options) else None
-
-
-def walk(grammar: Grammar, eager: int, rng: np.random.Generator) -> bytes | None:
-    """A random text that may end where it does, or None."""
-    text = bytearray()
-    grammar.begin()
-    while True:
-        allowed = grammar.allowed()
-        if allowed[END] and (len(text) >= eager or rng.random() < 0.5):
-            return bytes(text)
-        byte = choose(allowed, len(text) >= eager, rng)
-        if byte is None or len(text) == LENGTH:
-            return None
-        grammar.take(byte)
-        text.append(byte)
-
-
-def fill(grammar: LLGuidance, parts: Parts, early: bool, rng: np.random.Generator) -> bytes | None:
-    """The parts from left to right, an open byte uniform among the allowed. early: a hole may end, with probability 1/2, wherever
-    what stands behind it may come next; else its last cell is its end."""
-    text = bytearray()
-
-    def take(byte: int) -> None:
-        grammar.take(byte)
-        text.append(byte)
-
-    def possible(part: str | Hole | None) -> bool:
-        return grammar.fits(part.encode()) if isinstance(part, str) else bool(grammar.allowed()[END])
-
-    grammar.begin()
-    for part, behind in zip_longest(parts, parts[1:]):
-        if isinstance(part, str):
-            if not possible(part):
-                return None
-            for given in part.encode():
-                take(given)
-            continue
-        for _ in range(part.size or 0):
-            if early and rng.random() < 0.5 and possible(behind):
-                break
-            byte = choose(grammar.allowed(), False, rng)
-            if byte is None:
-                return None
-            take(byte)
-    return bytes(text) if grammar.allowed()[END] else None
-
-
-def attempted(one: Callable[[int], bytes | None], attempts: int, seconds: float) -> Answer:
-    """The first walk that ends. An engine that gives up halfway, for its limits, did not end."""
-    started = time.perf_counter()
-    for number in range(attempts):
-        with contextlib.suppress(Exception):
-            if (text := one(number)) is not None:
-                return "ended", text
-        if time.perf_counter() - started > seconds:
-            break
-    return "none", None
-
-
-def answer(
-    name: str, schema: Any, parts: Parts, early: bool, attempts: int, seconds: float, seed: Sequence[int]
-) -> Answer:
-    """The worker's job: an instance; the parts filled, where there are any."""
-    if name == HYPOTHESIS:
-        return drawn(schema, seed[-1])
-    rng = np.random.default_rng(seed)
-    try:
-        grammar = GRAMMARS[name](schema)
-    except Exception:
-        return "refused", None
-    if isinstance(grammar, LLGuidance) and parts:
-        return attempted(lambda number: fill(grammar, parts, early, rng), attempts, seconds)
-    return attempted(lambda number: walk(grammar, LENGTH // 2 >> number, rng), attempts, seconds)
-
-
-def drawn(schema: Any, seed: int) -> Answer:
-    """The first instance that Hypothesis draws; it begins with about the simplest that it has."""
-    hypothesis = importlib.import_module("hypothesis")
-    found: list[Any] = []
-    try:
-        given = hypothesis.given(importlib.import_module("hypothesis_jsonschema").from_schema(schema))
-        every = list(hypothesis.HealthCheck)
-        generate = [hypothesis.Phase.generate]
-        once = hypothesis.settings(
-            max_examples=1, database=None, deadline=None, suppress_health_check=every, phases=generate
-        )
-        hypothesis.seed(seed)(once(given(lambda value: found.append(value))))()
-    except hypothesis.errors.Unsatisfiable:
-        return "none", None
-    except Exception:
-        return "refused", None
-    return "ended", json.dumps(found[0], ensure_ascii=False, separators=(",", ":")).encode(
-        errors="surrogatepass"
-    )
-
-
 HYPOTHESIS = "hypothesis-jsonschema"
 GRAMMARS: dict[str, Callable[[Any], Grammar]] = {
     "llguidance": LLGuidance,
@@ -220,32 +146,139 @@ GRAMMARS: dict[str, Callable[[Any], Grammar]] = {
     "outlines-core": Outlines,
 }
 NAMES = (*GRAMMARS, HYPOTHESIS)
-KINDS = ("solved", "invalid", "refused", "none", "crashed", "timeout")
+STATUS = ("solved", "invalid", "refused", "none", "crashed", "timeout")
 
 
-def usable(name: str) -> str:
-    """Why an engine cannot be used here, or nothing. Runs in the worker, and imports it."""
+def choose_byte(allowed: NDArray[np.bool_], eager: bool, rng: np.random.Generator) -> int | None:
+    """Choose the next byte by the policy above; None if no byte is allowed."""
+    options = np.flatnonzero(allowed[:END])
+    if eager and rng.random() < 0.75:
+        closing = [np.array([byte for byte in group if allowed[byte]]) for group in CLOSING]
+        options = next((group for group in closing if len(group)), options)
+    return int(options[rng.integers(len(options))]) if len(options) else None
+
+
+def walk(grammar: Grammar, eager: int, rng: np.random.Generator) -> bytes | None:
+    """Walk at random; return the text if it ends within the block."""
+    text = bytearray()
+    grammar.begin()
+    while True:
+        allowed = grammar.allowed()
+        if allowed[END] and (len(text) >= eager or rng.random() < 0.5):
+            return bytes(text)
+        byte = choose_byte(allowed, len(text) >= eager, rng)
+        if byte is None or len(text) == LENGTH:
+            return None
+        grammar.take(byte)
+        text.append(byte)
+
+
+def fill_left_to_right(
+    grammar: LLGuidance,
+    template: Parts,
+    early: bool,
+    rng: np.random.Generator,
+) -> bytes | None:
+    """Fill a template from left to right, open bytes uniform among the allowed ones; None for a dead end.
+
+    ``early``: wherever the part after a hole may come next, the hole ends with probability 1/2; else it ends with its
+    last byte.
+    """
+    text = bytearray()
+
+    def may_follow(part: str | Hole | None) -> bool:
+        return grammar.fits(part.encode()) if isinstance(part, str) else bool(grammar.allowed()[END])
+
+    def take(byte: int) -> None:
+        grammar.take(byte)
+        text.append(byte)
+
+    grammar.begin()
+    for part, successor in zip_longest(template, template[1:]):
+        if isinstance(part, str):
+            if not may_follow(part):
+                return None
+            for byte in part.encode():
+                take(byte)
+            continue
+        for _ in range(part.size or 0):
+            if early and rng.random() < 0.5 and may_follow(successor):
+                break
+            chosen = choose_byte(grammar.allowed(), False, rng)
+            if chosen is None:
+                return None
+            take(chosen)
+    return bytes(text) if grammar.allowed()[END] else None
+
+
+def answer_question(name: str, question: Question) -> EngineAnswer:
+    """Walk until a text ends. Runs in the worker."""
+    if name == HYPOTHESIS:
+        return draw_instance(question.schema, question.seed[-1])
+    rng, started = np.random.default_rng(question.seed), time.perf_counter()
+    try:
+        grammar = GRAMMARS[name](question.schema)
+    except Exception:  # each engine has its own errors for schemas that it does not support
+        return EngineAnswer("refused")
+    for attempt in range(question.attempts):
+        # an engine that gives up halfway, for its own limits, has not ended
+        with contextlib.suppress(Exception):
+            if isinstance(grammar, LLGuidance) and question.template:
+                text = fill_left_to_right(grammar, question.template, question.early, rng)
+            else:
+                text = walk(grammar, LENGTH // 2 >> attempt, rng)
+            if text is not None:
+                return EngineAnswer("ended", text)
+        if time.perf_counter() - started > question.seconds:
+            break
+    return EngineAnswer("none")
+
+
+def draw_instance(schema: Any, seed: int) -> EngineAnswer:
+    """Return the first instance that Hypothesis draws, which is about the simplest one."""
+    hypothesis = importlib.import_module("hypothesis")
+    values: list[Any] = []
+    try:
+        given = hypothesis.given(importlib.import_module("hypothesis_jsonschema").from_schema(schema))
+        settings = hypothesis.settings(
+            max_examples=1,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+            phases=[hypothesis.Phase.generate],
+        )
+        hypothesis.seed(seed)(settings(given(lambda value: values.append(value))))()
+    except hypothesis.errors.Unsatisfiable:
+        return EngineAnswer("none")
+    except Exception:  # schemas that it does not support
+        return EngineAnswer("refused")
+    text = json.dumps(values[0], ensure_ascii=False, separators=(",", ":"))
+    return EngineAnswer("ended", text.encode(errors="surrogatepass"))
+
+
+def why_missing(name: str) -> str:
+    """Return why an engine cannot be used here, or an empty text. Runs in the worker, and imports the engine."""
     try:
         importlib.import_module(name.replace("-", "_"))
     except ImportError as error:
         return str(error)
-    if name == HYPOTHESIS and drawn({"type": "object", "required": ["a"]}, 0)[0] != "ended":
-        # It reaches into Hypothesis, which has changed there: no object can be drawn, which says nothing about the engine.
+    if name == HYPOTHESIS and draw_instance({"type": "object", "required": ["a"]}, 0).status != "ended":
+        # It uses internals of Hypothesis that have changed: no object can be drawn, whatever the schema.
         return f"it does not work with hypothesis {version('hypothesis')}; an older one does (6.140)"
     return ""
 
 
-def work(connection: Connection, name: str) -> None:
-    """The worker: questions in, answers out."""
+def run_worker(connection: Connection, name: str) -> None:
+    """Answer questions until the process is killed."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     warnings.simplefilter("ignore")
-    connection.send(usable(name))
+    connection.send(why_missing(name))
     while True:
-        connection.send(answer(name, *connection.recv()))
+        connection.send(answer_question(name, connection.recv()))
 
 
 class Worker:
-    """An engine in a process of its own: it may die, or never come back. missing: why it cannot be used."""
+    """An engine in a process of its own, which may die or hang. ``missing``: why it cannot be used."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -254,167 +287,122 @@ class Worker:
             print(f"{name} is left out: {self.missing}", file=sys.stderr, flush=True)
 
     def start(self) -> str:
+        """Start the process; return why the engine cannot be used."""
         context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=work, args=(theirs, self.name), daemon=True)
+        self.connection, remote = context.Pipe()
+        self.process = context.Process(target=run_worker, args=(remote, self.name), daemon=True)
         self.process.start()
-        theirs.close()
+        remote.close()
         return str(self.connection.recv())
 
     def close(self) -> None:
+        """Kill the process."""
         self.process.kill()
         self.process.join()
         self.connection.close()
 
-    def ask(
-        self, schema: Any, parts: Parts, early: bool, attempts: int, seconds: float, seed: Sequence[int]
-    ) -> Answer:
-        """The answer; or that there was none in three times the seconds, or that the worker died."""
-        kind = "timeout"
+    def ask(self, question: Question) -> EngineAnswer:
+        """Return the answer; "timeout" after three times its seconds, "crashed" if the process died."""
+        status = "timeout"
         try:
-            self.connection.send((schema, parts, early, attempts, seconds, seed))
-            if self.connection.poll(3 * seconds):
-                found: Answer = self.connection.recv()
-                return found
+            self.connection.send(question)
+            if self.connection.poll(3 * question.seconds):
+                answer: EngineAnswer = self.connection.recv()
+                return answer
         except (EOFError, ConnectionError):
-            kind = "crashed"
+            status = "crashed"
         self.close()
         self.start()
-        return kind, None
+        return EngineAnswer(status)
 
 
-def told(problem: Problem) -> Any:
-    """The schema as an engine gets it: it says which draft it is of, where the suite does; and {} is for true, which some do not
-    take."""
-    if not isinstance(problem.schema, dict):
-        return {} if problem.schema is True else problem.schema
-    uri = next((uri for uri, draft in DRAFTS.items() if draft == problem.draft), None)
-    return {"$schema": uri, **problem.schema} if uri else problem.schema
+def engine_schema(case: SchemaCase) -> Any:
+    """The schema with the suite's draft as ``$schema``; {} for true, which some engines do not accept."""
+    if not isinstance(case.schema, dict):
+        return {} if case.schema is True else case.schema
+    uri = next((uri for uri, draft in DRAFTS.items() if draft == case.draft), None)
+    return {"$schema": uri, **case.schema} if uri else case.schema
 
 
-def graded(problem: Problem, answer: Answer, remotes: dict[str, Any]) -> str:
-    """What became of it; of a text that ended, whether it is valid."""
-    kind, text = answer
-    if text is None:
-        return kind
+def grade_text(case: SchemaCase, answer: EngineAnswer) -> str:
+    """Return the status of an answer; for a text that ended, whether it is valid."""
+    if answer.text is None:
+        return answer.status
     try:
-        valid = grade(problem, json.loads(text), remotes)
+        valid = case.grade(json.loads(answer.text))
     except (ValueError, RecursionError):
-        valid = False  # no JSON
+        valid = False  # not JSON
     if valid is None:
         return "cannot be graded"
-    return ("solved" if len(text) <= LENGTH else "valid, but longer") if valid else "invalid"
+    return ("solved" if len(answer.text) <= LENGTH else "valid, but longer") if valid else "invalid"
 
 
-def engines(
-    some: Sequence[Problem],
-    remotes: dict[str, Any],
-    names: Sequence[str],
-    attempts: int = 20,
-    seconds: float = 5,
-    seed: int = 0,
-) -> Iterator[Row]:
-    """By engine and group of schemas with a short valid instance: solved, invalid (it let an invalid text end), refused (the
-    schema), none (no walk ended), crashed, timeout."""
-    for name in names:
-        with contextlib.closing(Worker(name)) as worker:
-            for group in () if worker.missing else dict.fromkeys(problem.group for problem in some):
-                counts = Counter(dict.fromkeys(KINDS, 0))
-                failed: list[str] = []
-                fitting = [
-                    p for p in some if p.group == group and p.shortest is not None and p.shortest <= LENGTH
-                ]
-                for number, problem in enumerate(fitting):
-                    found = worker.ask(told(problem), [], False, attempts, seconds, (seed, number))
-                    kind = graded(problem, found, remotes)
-                    counts[kind] += 1
-                    if kind != "solved":
-                        failed.append(
-                            f"{problem.name}: {kind} {(found[1] or b'')[:60].decode(errors='replace')}".rstrip()
-                        )
-                figures = {
-                    "schemas": len(fitting),
-                    **counts,
-                    "share": round(counts["solved"] / max(1, len(fitting)), 4),
-                    "failed": failed[:40],
-                }
-                yield Row("engines", group, f"{name} {version(name)}", figures, seed)
+def measure_engine(name: str, cases: Sequence[SchemaCase], seed: int = 0) -> Iterator[Row]:
+    """One engine on the schemas with a short valid instance, by group.
+
+    invalid: it let an invalid text end. refused: the schema. none: no walk ended.
+    """
+    with contextlib.closing(Worker(name)) as worker:
+        for group, members in {} if worker.missing else by_group(cases).items():
+            counts, failed = Counter(dict.fromkeys(STATUS, 0)), list[str]()
+            fitting = [case for case in members if case.shortest is not None and case.fits]
+            for n, case in enumerate(fitting):
+                answer = worker.ask(Question(engine_schema(case), (seed, n), []))
+                status = grade_text(case, answer)
+                counts[status] += 1
+                if status != "solved":
+                    begin = (answer.text or b"")[:60].decode(errors="replace")
+                    failed.append(f"{case.name}: {status} {begin}".rstrip())
+            share = round(counts["solved"] / max(1, len(fitting)), 4)
+            figures = {"schemas": len(fitting), **counts, "share": share, "failed": failed[:LISTED]}
+            yield Row("engines", group, f"{name} {version(name)}", figures, seed)
 
 
-def pinned_left_to_right(
-    some: Sequence[Problem],
-    remotes: dict[str, Any],
-    share: float,
-    seed: int,
-    attempts: int = 20,
-    seconds: float = 5.0,
-) -> Iterator[Row]:
-    """``pinned`` of json_schema.py, its instances and its pins, by llguidance from left to right: with holes of exactly their
-    length, and with holes that may end early, as ours may. whole: the engine takes the instance as it was. none: dead ends."""
+def measure_templates(cases: Sequence[SchemaCase], share: float, seed: int = 0) -> Iterator[Row]:
+    """The section ``pinned`` by llguidance from left to right, with the same instances and pins.
+
+    Holes have exactly their length, or may end early, as ours may. whole: the engine accepts the original instance.
+    none: dead ends.
+    """
     with contextlib.closing(Worker("llguidance")) as worker:
-        for group in (
-            () if worker.missing else dict.fromkeys(p.group for p in some if not p.group.startswith("suite"))
-        ):
-            rows = {
-                early: Counter(dict.fromkeys(("instances", "whole", *KINDS), 0)) for early in (False, True)
+        groups = by_group(case for case in cases if not case.in_suite)
+        for group, members in {} if worker.missing else groups.items():
+            tallies = {
+                early: Counter(dict.fromkeys(("instances", "whole", *STATUS), 0)) for early in (False, True)
             }
-            for number, (problem, text, parts) in enumerate(
-                cut_out([p for p in some if p.group == group], remotes, share, seed)
-            ):
-                whole, _ = worker.ask(told(problem), [text.decode()], False, 1, seconds, (seed, number))
-                for early, counts in rows.items():
-                    found = worker.ask(told(problem), parts, early, attempts, seconds, (seed, number))
-                    counts.update(
-                        (
-                            "instances",
-                            graded(problem, found, remotes),
-                            *(["whole"] if whole == "ended" else []),
-                        )
-                    )
-            for early, counts in rows.items():
-                arm = f"llguidance {version('llguidance')}, left to right{', holes may end early' if early else ''}"
+            for n, (case, text, template) in enumerate(pinned_instances(members, share, seed)):
+                question = Question(engine_schema(case), (seed, n), [text.decode()], attempts=1)
+                whole = worker.ask(question).status == "ended"
+                for early, counts in tallies.items():
+                    question = Question(engine_schema(case), (seed, n), template, early)
+                    counts["instances"] += 1
+                    counts["whole"] += whole
+                    counts[grade_text(case, worker.ask(question))] += 1
+            for early, counts in tallies.items():
+                suffix = ", holes may end early" if early else ""
+                arm = f"llguidance {version('llguidance')}, left to right{suffix}"
                 yield Row("pinned", group, arm, dict(counts), seed, pinned=share)
-
-
-def cut_out(
-    some: Sequence[Problem], remotes: dict[str, Any], share: float, seed: int
-) -> Iterator[tuple[Problem, bytes, Parts]]:
-    """The instances of a group, and their parts, in the order of ``pinned``: its random numbers are the same."""
-    rng = np.random.default_rng(seed)
-    for problem in some:
-        for value in [value for value, valid in problem.tests[:6] if valid]:
-            try:
-                text = serialize(
-                    SchemaGrammar(
-                        Compiler(problem.schema, True, known_to(problem, remotes), problem.draft), LENGTH
-                    ),
-                    value,
-                )
-            except SchemaError:
-                continue
-            if text is not None and len(text) <= LENGTH:
-                yield problem, text, with_gaps(text, rng.random(len(text)) < share)
 
 
 def main() -> None:
     """Measure the engines and write their rows."""
     parser = argparse.ArgumentParser(description="Compare other engines for JSON schemas.")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with jsonschema/")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="json.json is written there")
-    parser.add_argument(
-        "--engines", default=",".join(NAMES), metavar="A,B", help=f"of {', '.join(NAMES)} (all)"
-    )
-    parser.add_argument("--limit", type=int, metavar="N", help="schemas per file at most (all)")
+    add = parser.add_argument
+    add("--data", type=Path, required=True, metavar="DIR", help="folder with jsonschema/")
+    add("--out", type=Path, required=True, metavar="DIR", help="json.json is written there")
+    add("--engines", default=",".join(NAMES), metavar="A,B", help=f"of {', '.join(NAMES)} (all)")
+    add("--limit", type=int, metavar="N", help="schemas per file at most (all)")
     options = parser.parse_args()
     names = options.engines.split(",")
     if unknown := set(names) - set(NAMES):
         parser.error(f"unknown engine {min(unknown)!r}; there are {', '.join(NAMES)}")
-    schemas, remotes = problems(options.data / "jsonschema", options.limit)
+    cases = load_schemas(options.data / "jsonschema", options.limit)
     results = ResultsFile(options.out / "json.json")
-    for row in engines(schemas, remotes, names):
-        results.add(row)
-    for share in (0.25, 0.5) if "llguidance" in names else ():
-        for row in pinned_left_to_right(schemas, remotes, share, 0):
+    for name in names:
+        for row in measure_engine(name, cases):
+            results.add(row)
+    for share in PINNED_SHARES if "llguidance" in names else ():
+        for row in measure_templates(cases, share):
             results.add(row)
 
 

@@ -12,11 +12,13 @@ import pytest
 import torch
 
 from solver.baseline.code import Writing
-from solver.evaluation import code, code_arms, code_data, code_holes, code_plots, code_tables, plots
-from solver.evaluation.code_arms import Answer
-from solver.evaluation.code_benchmarks import Call, Problem
-from solver.evaluation.code_holes import Hole, bound, compared, holes
-from solver.models import controls
+from solver.evaluation import code_arms, code_holes, code_infill, code_misuse, code_repair, code_tables, plots
+from solver.evaluation.code_arms import CodeModels
+from solver.evaluation.code_benchmarks import CodeTest, Program
+from solver.evaluation.code_holes import HoleCase, collect_holes, module_names, with_overlap
+from solver.evaluation.code_programs import next_indentation, pose_program
+from solver.evaluation.harness import Answer, Arm
+from solver.evaluation.rows import ResultsFile, Row
 from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeNetwork
 from solver.models.layers import KNOWN, OPEN, PINNED
@@ -41,13 +43,18 @@ def network(model: str) -> CodeNetwork:
     return CodeNetwork(config).eval()  # type: ignore[arg-type]
 
 
-def marks(hole: Hole, *fills: str) -> dict[str, bool]:
-    return code.graded(hole, Answer(fills, True, 1, 0.0, 0.0))
+def marks(case: HoleCase, *fills: str) -> dict[str, bool]:
+    return code_infill.grade_fills(case, Answer(fills))
 
 
-def test_marks() -> None:
+def fill(arm: Arm[HoleCase], case: HoleCase) -> Answer:
+    (answer,) = arm.answer([case])
+    return answer
+
+
+def test_answers_are_graded_by_text_and_by_syntax_tree() -> None:
     at = SOURCE.index("width * height")
-    one = Hole("right", SOURCE, ((at, at + len("width * height")),))
+    one = HoleCase("right", SOURCE, ((at, at + len("width * height")),))
     assert marks(one, "width * height") == {
         "exact": True,
         "renamed": True,
@@ -59,85 +66,94 @@ def test_marks() -> None:
     assert marks(one, "wide * height")["unknown"] is True
     assert marks(one, "width *")["compiles"] is False
     assert marks(one, "width * height\n    return size")["doubled"] is True
-    assert not any(code.graded(one, Answer(None, False, 1, 0.0, 0.0)).values())
+    assert not any(code_infill.grade_fills(one, Answer(None)).values())
     first, second = SOURCE.index("size ="), SOURCE.index("return size") + len("return ")
-    both = Hole("variable", SOURCE, ((first, first + 4), (second, second + 4)))
+    both = HoleCase("variable", SOURCE, ((first, first + 4), (second, second + 4)))
     assert marks(both, "product", "product")["renamed"] is True
     assert marks(both, "product", "product")["exact"] is False
     assert marks(both, "product", "size")["renamed"] is False
     assert marks(both, "width", "width")["renamed"] is False  # the argument's name is taken
 
 
-def test_arms_tables_and_plots(tmp_path: Path) -> None:
+def test_arms_give_rows_tables_and_plots(tmp_path: Path) -> None:
     some = functions(12)
-    random = controls.random(Vocabulary.load().size)
-    arms = code_arms.arms(network("diffusion"), network("ar"), some)
+    arms = code_arms.code_arms(CodeModels(network("diffusion"), network("ar")), some)
     assert {name.split(",")[0].split("-")[0] for name in arms} == {"diffusion", "ar", "n", "prior", "random"}
-    (one, *_), (other, *_) = holes(some, cuts, 1), holes(some, dependent, 1)
-    few = {
-        name: arms[name]
-        for name in (
-            "diffusion",
-            "diffusion-oneshot",
-            "ar-fim",
-            "n-gram with cache, true length",
-            "random",
-            "prior",
-        )
-    }
-    fast = {name: arms[name] for name in ("diffusion-oneshot", "n-gram with cache, true length")}
-    rows = [*code.infill([one], few), *code.infill([other], fast, "code-dependent")]
-    rows += code.repairs(some, {"random": random}, 1)
-    rows.append(code.speed([one], arms["n-gram with cache, true length"]))
+    (single, *_), (several, *_) = collect_holes(some, cuts, 1), collect_holes(some, dependent, 1)
+    ngram = arms["n-gram with cache, true length"]
+    few = ("diffusion", "diffusion-oneshot", "ar-fim", ngram.name, "random", "prior")
+    results = ResultsFile(tmp_path / "code.json")
+    for section, names, case in (
+        ("code-infill", few, single),
+        ("code-dependent", ("diffusion-oneshot", ngram.name), several),
+    ):
+        for name in names:
+            for row in code_infill.measure_holes(Row(section, "all", name), arms[name], [case]):
+                results.add(row)
+        for name in names:
+            results.rows += code_infill.measure_leads(Row(f"{section}-lead", "all", name), results, [case])
+    corrupted = code_repair.corrupt_functions(some, 1)
+    random = code_arms.random_denoiser()
+    results.rows += code_repair.measure_code_repair(Row("code-repair", "all", "random"), random, corrupted)
+    results.rows += code_repair.measure_localisation(Row("code-localisation", "all", "suspects"), corrupted)
+    results.rows += code_infill.measure_edit_speed(Row("code-speed", "all", ngram.name), ngram, [single])
+    rows = results.rows
     for row in rows:
-        if row["section"] in ("code-infill", "code-dependent"):
-            shares = np.array(list(row["within_gflop"].values()))
+        if row.section in ("code-infill", "code-dependent"):
+            shares = np.array(list(row.get("within_gflop").values()))
             assert (np.diff(shares) >= 0).all()
-            assert not row["arm"].startswith(("diffusion", "ar")) or row["gflop_mean"] > 0
-            assert row["exact"] <= row["renamed"] <= row["compiles"]
-    assert {row["arm"] for row in rows if row["section"] == "code-infill-lead"} == set(few) - {"diffusion"}
-    everywhere = {row["file"] for row in rows if row["section"] == "code-infill-lead"}
-    assert (
-        everywhere
-        == {row["file"] for row in rows if row["section"] == "code-infill"}
-        > {"all", "new", one.kind}
-    )
-    sections = {row["section"] for row in rows}
+            assert not row.arm.startswith(("diffusion", "ar")) or row.get("gflop_mean") > 0
+            assert row.get("exact") <= row.get("renamed") <= row.get("compiles")
+    leads = [row for row in rows if row.section == "code-infill-lead"]
+    assert {row.arm for row in leads} == set(few)
+    assert all(row.get("lead") == 0 for row in leads if row.arm == "diffusion")
+    assert {row.file for row in leads} == {row.file for row in rows if row.section == "code-infill"}
+    assert {row.file for row in leads} > {"all", "new", single.kind}
+    sections = {row.section for row in rows}
     for name, table in code_tables.TABLES.items():
         section = name.removesuffix("-by-kind")
         assert (table(rows).count("\n") > 2) == (section in sections), name
-    assert set(plots.draw(rows, tmp_path, code_plots.PLOTS)) == {"code_infill.png", "code_dependent.png"}
+    assert set(plots.draw_plots(rows, tmp_path)) == {"code_infill.png", "code_dependent.png"}
+
+
+def test_a_lead_needs_the_answers_of_both_arms_to_these_holes(tmp_path: Path) -> None:
+    results = ResultsFile(tmp_path / "code.json")
+    cases = collect_holes(functions(12), cuts, 1)[:2]
+    first = Row("code-infill-lead", "all", "random")
+    for arm, right in (("diffusion", "11"), ("random", "1")):
+        results.add(Row("code-infill", "all", arm, {"each": {"right": right}}))
+        assert list(code_infill.measure_leads(first, results, cases)) == []
+    results.add(Row("code-infill", "all", "random", {"each": {"right": "01"}}))
+    row, *_ = code_infill.measure_leads(first, results, cases)
+    assert (row.file, row.get("lead"), row.get("holes")) == ("all", 0.5, 2)
 
 
 def test_the_same_holes_every_time() -> None:
     some = functions(20)
     first, second = (
-        [(hole.kind, hole.source, hole.spans) for hole in holes(some, cuts, 2)] for _ in range(2)
+        [(hole.kind, hole.source, hole.spans) for hole in collect_holes(some, cuts, 2)] for _ in range(2)
     )
     assert first == second
     assert len(first) > 4
 
 
 def test_benchmarks_are_posed_without_their_truth() -> None:
-    call = (Call("assert f(3) == 3"),)
-    one = Problem("a", "def f(x):\n    if x:\n", "        return x\n", "    return 0\n", call)
-    hole, head, tail = code_data.asked("humaneval-single-line")(one)
-    assert (head, tail) == (" " * 8, "\n")
-    assert hole.source == f"def f(x):\n    if x:\n        {code_holes.DUMMY}\n    return 0\n"
-    assert hole.truth == (code_holes.DUMMY,)
-    assert one.whole(head + "return x" + tail) == one.whole(one.truth)
-    other = Problem("b", "def f(x):\n\tif ", "x > 0:", "\n\t\treturn x\n", call)
-    hole, head, tail = code_data.asked("safim-control")(other)
-    assert one.truth not in hole.source
-    assert other.whole(head + "x > 0" + tail) == other.whole(other.truth)
-    hole, head, tail = code_data.asked("humaneval-random-span")(other)
-    assert (hole.source, head, tail) == (other.before + code_holes.DUMMY + other.after, "", "")
-    assert [code_data.indentation(text) for text in ("a:\n", "  a\n\n", "\tif b:\n", "")] == [
-        "    ",
-        "  ",
-        "\t\t",
-        "",
-    ]
+    test = (CodeTest("assert f(3) == 3"),)
+    line = Program("a", "def f(x):\n    if x:\n", "        return x\n", "    return 0\n", test)
+    posed = pose_program("humaneval-single-line", line)
+    assert (posed.head, posed.tail) == (" " * 8, "\n")
+    assert posed.case.source == f"def f(x):\n    if x:\n        {code_holes.PLACEHOLDER}\n    return 0\n"
+    assert posed.case.truth == (code_holes.PLACEHOLDER,)
+    assert line.complete(posed.head + "return x" + posed.tail) == line.complete(line.truth)
+    condition = Program("b", "def f(x):\n\tif ", "x > 0:", "\n\t\treturn x\n", test)
+    posed = pose_program("safim-control", condition)
+    assert condition.truth not in posed.case.source
+    assert condition.complete(posed.head + "x > 0" + posed.tail) == condition.complete(condition.truth)
+    posed = pose_program("humaneval-random-span", condition)
+    assert posed.case.source == condition.before + code_holes.PLACEHOLDER + condition.after
+    assert (posed.head, posed.tail) == ("", "")
+    indentations = [next_indentation(text) for text in ("a:\n", "  a\n\n", "\tif b:\n", "")]
+    assert indentations == ["    ", "  ", "\t\t", ""]
 
 
 def test_of_the_candidates_for_a_name_the_likeliest_is_chosen_token_by_token() -> None:
@@ -160,12 +176,12 @@ def test_of_the_candidates_for_a_name_the_likeliest_is_chosen_token_by_token() -
                 mark += float(net(tokens, status, offset)[0, cell, token])
             tokens[0, cell], status[0, cell] = token, KNOWN
         marks.append(mark)
-    assert code_data.by_denoiser(net)(one) == names[int(np.argmax(marks))]
+    assert code_misuse.denoiser_chooser(net)(one) == names[int(np.argmax(marks))]
 
 
 def test_a_function_may_use_what_its_file_binds() -> None:
     file = "import os\nfrom a import b as c\nlimit = 3\n\n\ndef f(x):\n    y = other + x\n    return y\n"
-    assert bound(file) == {"os", "c", "limit", "f"}
+    assert module_names(file) == {"os", "c", "limit", "f"}
 
 
 def test_functions_that_are_nearly_copies_are_told_from_new_ones() -> None:
@@ -178,30 +194,30 @@ def test_functions_that_are_nearly_copies_are_told_from_new_ones() -> None:
         f"def h(found):\n{other}",
     ]
     known = Function("b.py", whole := sources[0].replace("def size", "def volume"), (0, len(whole)))
-    found = compared([Hole("right", source, ((0, 3),)) for source in sources], [known])
-    a, b, c = (hole.known for hole in found)
+    found = with_overlap([HoleCase("right", source, ((0, 3),)) for source in sources], [known])
+    a, b, c = (case.overlap for case in found)
     assert a > 0.6 > b > 0.2 > c == 0
     assert [hole.source for hole in found] == sources
 
 
 def test_no_arm_sees_the_truth() -> None:
     """What stands in a hole changes nothing, though it binds a name that is used behind it, or does not."""
-    v = Vocabulary.load()
-    arms = {
-        "diffusion": code_arms.looped(CodeDenoiser(network("diffusion"))),
-        "oneshot": code_arms.one_shot(CodeDenoiser(network("diffusion"))),
-        "random": code_arms.looped(controls.random(v.size)),
-        "ar": code_arms.left_to_right(network("ar"), "fim", 4, temperature=1.0),
-    }
+    denoiser = CodeDenoiser(network("diffusion"))
+    arms = [
+        code_arms.make_edit_arm("diffusion", denoiser),
+        code_arms.make_one_shot_arm("oneshot", denoiser),
+        code_arms.make_edit_arm("random", code_arms.random_denoiser()),
+        code_arms.make_left_to_right_arm("ar", network("ar"), "fim", 4, temperature=1.0),
+    ]
     at = SOURCE.index("size =")
-    for name, arm in arms.items():
+    for arm in arms:
         found = set()
         for truth in ("size = width * height", "pass", "size = (", "x\ny"):
-            hole = Hole("line", SOURCE.replace("size = width * height", truth), ((at, at + len(truth)),))
+            hole = HoleCase("line", SOURCE.replace("size = width * height", truth), ((at, at + len(truth)),))
             assert hole.truth == (truth,)
-            assert hole.posed.truth == (code_holes.DUMMY,)
-            found.add(arm(hole).fills)
-        assert len(found) == 1, name
+            assert hole.posed.truth == (code_holes.PLACEHOLDER,)
+            found.add(fill(arm, hole).texts)
+        assert len(found) == 1, arm.name
 
 
 def test_of_what_is_all_wrong_the_least_wrong_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,13 +228,15 @@ def test_of_what_is_all_wrong_the_least_wrong_is_taken(monkeypatch: pytest.Monke
         return [Writing((v.encode(text)[0],), -float(number), 1, 1) for number, text in enumerate(some)]
 
     monkeypatch.setattr(code_arms, "write", write)
-    hole = Hole("right", SOURCE, ((at, at + len("width * height")),))
+    hole = HoleCase("right", SOURCE, ((at, at + len("width * height")),))
     for likeliest in (False, True):
-        answer = code_arms.left_to_right(network("ar"), "fim", 3, likeliest)(hole)
-        assert (answer.fills, answer.first) == (("unknown * height",), False)
+        answer = fill(code_arms.make_left_to_right_arm("ar", network("ar"), "fim", 3, likeliest), hole)
+        assert (answer.texts, answer.first_valid) == (("unknown * height",), False)
     some.append("width + height")
-    assert code_arms.left_to_right(network("ar"), "fim", 4)(hole).fills == ("width + height",)
-    assert code_arms.left_to_right(network("ar"), "fim")(hole).fills == ("width *",)
+    assert fill(code_arms.make_left_to_right_arm("ar", network("ar"), "fim", 4), hole).texts == (
+        "width + height",
+    )
+    assert fill(code_arms.make_left_to_right_arm("ar", network("ar"), "fim"), hole).texts == ("width *",)
 
 
 @pytest.mark.parametrize(
@@ -235,8 +253,8 @@ def test_of_what_is_all_wrong_the_least_wrong_is_taken(monkeypatch: pytest.Monke
     ],
 )
 def test_edits_of_a_repair(before: str, after: str, edits: int) -> None:
-    assert code.edited(before, after) == code.edited(after, before) == edits
-    assert (code.words(before) == code.words(after)) == (edits == 0)
+    assert code_repair.word_edits(before, after) == code_repair.word_edits(after, before) == edits
+    assert (code_repair.source_words(before) == code_repair.source_words(after)) == (edits == 0)
 
 
 def test_holes_in_functions_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,18 +290,18 @@ def test_holes_in_functions_of_others(tmp_path: Path, monkeypatch: pytest.Monkey
     data = "\n".join(json.dumps(one) for one in rows).encode()
     (tmp_path / "great_varmisuse_dev.jsonl.gz").write_bytes(gzip.compress(data))
     lines = [
-        Problem(
-            "A/1/a", "def area(w, h):\n", "    size = w * h\n", "    return size or -size\n", (Call("1"),)
+        Program(
+            "A/1/a", "def area(w, h):\n", "    size = w * h\n", "    return size or -size\n", (CodeTest("1"),)
         ),
-        Problem(
-            "A/1/b", "def area(w, h):\n    size = w * h\n", "    return size or -size\n", "", (Call("1"),)
+        Program(
+            "A/1/b", "def area(w, h):\n    size = w * h\n", "    return size or -size\n", "", (CodeTest("1"),)
         ),
     ]
-    monkeypatch.setattr(code_data, "problems", lambda *_: lines)
-    found = code_data.others(tmp_path, None)
+    monkeypatch.setattr(code_holes, "load_programs", lambda *_: lines)
+    found = code_holes.holes_in_foreign_functions(tmp_path, None)
     assert {hole.path for hole in found} == {"A/1", "GREAT/0"}
     (one,) = (hole for hole in found if hole.path == "GREAT/0")
     assert (one.kind, one.defined) == ("variable", {"f", "outside"})
     assert len(set(one.truth)) == 1
     a = one.source.index("outside(items)")
-    assert code_data.used(replace(one, spans=((a, a + 14),))) == set()
+    assert code_holes.undefined_names(replace(one, spans=((a, a + 14),))) == set()

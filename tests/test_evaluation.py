@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from solver.cli.main import main
-from solver.evaluation import grade, sudoku
-from solver.evaluation.arms import ARMS, DECODERS, Attempt, Settings
-from solver.evaluation.report import merged, report
+from solver.evaluation import sudoku
+from solver.evaluation.grade import is_solved_sudoku
+from solver.evaluation.harness import Answer, Attempt
+from solver.evaluation.rows import Row, read_rows, select
 from solver.evaluation.statistics import calibration, interval, solved_within
+from solver.evaluation.sudoku_arms import DECODERS, SPECS, Settings
+from solver.evaluation.tables import read_results, report
 from solver.loop.trace import Counters, Outcome
 from solver.tasks.sudoku import exact, layout
 
@@ -56,18 +59,22 @@ def test_calibration_is_zero_for_honest_confidence() -> None:
     assert calibration(np.ones(10), np.zeros(10)) == ([(1.0, 0.0, 10)], 1.0)
 
 
-def outcome(status, tokens: np.ndarray, forwards: int) -> Outcome:
-    return Outcome(
-        status, tokens, (), np.ones(81, np.float32), Counters(forwards=forwards, flops=forwards * 10**6)
-    )
+def answered(status, tokens: np.ndarray, forwards: int, path=()) -> Answer:
+    counters = Counters(forwards=forwards, flops=forwards * 10**6)
+    outcome = Outcome(status, tokens, (), np.ones(81, np.float32), counters)
+    return Answer((sudoku.grid_text(tokens + 1),), status, counters, outcome=outcome, path=path)
 
 
 def test_a_row_believes_the_grader_and_not_the_arm() -> None:
     grids, answers, _ = exact.generate(layout.standard(9), 3, 4)
     good, bad = answers.astype(np.int64) - 1, answers.astype(np.int64) - 1
     bad[1, 0] = (bad[1, 0] + 1) % 9
-    outcomes = [outcome("solved", good[0], 1), outcome("solved", bad[1], 2), outcome("exhausted", good[2], 3)]
-    row = sudoku.row("contest", ARMS["diffusion"], "x", grids, Attempt(outcomes, [()] * 3, 1.5), Settings())
+    answers = [
+        answered("solved", good[0], 1),
+        answered("solved", bad[1], 2),
+        answered("exhausted", good[2], 3),
+    ]
+    row = sudoku.sudoku_figures(grids, Attempt(answers, 1.5))
     assert (row["solved"], row["wrong"], row["exhausted"], row["puzzles"]) == (1, 1, 1, 3)
     assert row["each"] == {"solved": "100", "forwards": [1, 2, 3], "mflop": [1, 2, 3]}
     assert row["forwards_mean"] == 2
@@ -83,23 +90,23 @@ def test_the_first_mistake_is_where_the_path_leaves_the_only_solution(
         paths.append([(int(c), int(answer[c]) - 1) for c in np.flatnonzero(grid == 0)])
     cell, token = paths[1][10]
     paths[1][10] = (cell, (token + 1) % 9)
-    done = Attempt(
-        [outcome("exhausted", answers[0].astype(np.int64) - 1, 1)] * 2, [tuple(p) for p in paths], 1.0
-    )
-    monkeypatch.setattr(sudoku, "attempt", lambda *_: done)
-    (row,) = sudoku.first_mistakes(ARMS["ar"], "x", grids, Settings())
-    assert row["where"] == [1.0, round(10 / len(paths[1]), 4)]
-    assert row["never"] == 1
+    draft = answers[0].astype(np.int64) - 1
+    attempt = Attempt([answered("exhausted", draft, 1, tuple(path)) for path in paths], 1.0)
+    monkeypatch.setattr(sudoku, "attempt_sudoku", lambda *_: attempt)
+    first = Row("mistakes", "x", "ar")
+    (row,) = sudoku.measure_mistakes(first, SPECS["ar"], grids, Settings())
+    assert row.figures["where"] == [1.0, round(10 / len(paths[1]), 4)]
+    assert row.figures["never"] == 1
 
 
 def test_the_grader_knows_a_grid_from_a_wrong_one() -> None:
     grids, answers, _ = exact.generate(layout.standard(9), 1, 9)
-    puzzle, answer = sudoku.text(grids[0]), sudoku.text(answers[0])
-    assert grade.sudoku(puzzle, answer)
+    puzzle, answer = sudoku.grid_text(grids[0]), sudoku.grid_text(answers[0])
+    assert is_solved_sudoku(puzzle, answer)
     swapped = answer.translate(str.maketrans("12", "21"))
-    assert not grade.sudoku(puzzle, swapped)
-    assert grade.sudoku(puzzle, swapped, clues=False)
-    assert not grade.sudoku(puzzle, answer[:-1] + ("1" if answer[-1] != "1" else "2"), clues=False)
+    assert not is_solved_sudoku(puzzle, swapped)
+    assert is_solved_sudoku(puzzle, swapped, clues=False)
+    assert not is_solved_sudoku(puzzle, answer[:-1] + ("1" if answer[-1] != "1" else "2"), clues=False)
 
 
 def test_a_small_contest_is_reported_and_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +120,7 @@ def test_a_small_contest_is_reported_and_resumed(tmp_path: Path, capsys: pytest.
         ("contest", "random", 0),
         ("repair", "random", 0),
     ]
-    assert (tmp_path / "report.md").read_text() == report(rows)
+    assert (tmp_path / "report.md").read_text() == report(read_results(tmp_path))
     capsys.readouterr()
     assert main([*command, *options, "--count", "2", "--seeds", "1", "--resume"]) == 0
     assert capsys.readouterr().err == ""  # nothing was measured again
@@ -159,12 +166,12 @@ def test_the_command_measures_every_arm_and_resumes(
     ]
     assert main(command(runs, tmp_path, *options)) == 0
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
-    contest = merged(rows)
-    assert {arm for arm, _ in contest} == set(ARMS)
-    assert all(row["seeds"] == 2 and row["wrong"] == 0 for row in contest.values())
+    contest = select(read_rows(tmp_path / "results.json"), "contest")
+    assert {row.arm for row in contest} == set(SPECS)
+    assert all(row.figures["seeds"] == 2 and row.figures["wrong"] == 0 for row in contest)
     assert {row["section"] for row in rows} == set(sections.split(","))
     text = (tmp_path / "report.md").read_text()
-    assert text == report(rows)
+    assert text == report(read_results(tmp_path))
     for picture in (
         "accuracy",
         "flops",
@@ -193,6 +200,9 @@ def test_the_command_measures_every_arm_and_resumes(
         (["--checkpoint", "nonsense"], "not MODEL=DIR"),
         (["--sections", "training"], "--runs"),
         (["--batches", "1,x", "--sections", "throughput"], "--batches"),
+        (["--batches", "1,2"], "--batches concerns only the sections throughput"),
+        (["--rounds", "3", "--sections", "contest"], "--rounds concerns only the sections remasking"),
+        (["--quick", "--data", "."], "without --data"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(

@@ -17,13 +17,14 @@ from solver.baseline.json import Page, log_likelihood, write
 from solver.cli.main import main
 from solver.evaluation import (
     json_content,
-    json_cross,
+    json_dependent,
     json_infill,
-    json_plots,
     json_tables,
     plots,
 )
-from solver.evaluation.json_arms import Answer, left_to_right, masked, raw
+from solver.evaluation.harness import Answer
+from solver.evaluation.json_arms import JsonCase, JsonModels, make_retry_arm, masked_page, raw_page
+from solver.evaluation.rows import Row
 from solver.models.json_network import JsonConfig, JsonNetwork
 from solver.tasks.json_schema import data
 from solver.tasks.json_schema.problem import JsonProblem
@@ -41,12 +42,12 @@ def network(causal: bool) -> JsonNetwork:
     return JsonNetwork(JsonConfig(**{**SMALL.__dict__, "causal": causal})).eval()
 
 
-def cut(value: str, room: int) -> json_infill.Cut:
+def cut(value: str, room: int) -> JsonCase:
     before, after = '{"a":', "}"
-    form = JsonProblem.of(
+    problem = JsonProblem.of(
         {"properties": {"a": {"enum": ["x", 77, 421]}}}, template=[before, Hole(room), after]
     )
-    return json_infill.Cut(form, before.encode(), value.encode(), after.encode())
+    return JsonCase(problem, before.encode(), after.encode(), value.encode(), room + 1)
 
 
 @pytest.mark.parametrize("projected", [False, True])
@@ -54,12 +55,12 @@ def test_a_likelihood_in_random_order_is_one(projected: bool) -> None:
     """Over everything that a hole may hold the probabilities add up to one; with the language over what it allows."""
     net = network(causal=False)
     if projected:
-        total = sum(math.exp(-json_infill.in_random_order(net, cut(value, 3), True)) for value in SPELLED)
+        total = sum(math.exp(-json_infill.random_order_nats(net, cut(value, 3), True)) for value in SPELLED)
         assert total == pytest.approx(1, abs=1e-6)
         return
-    one = sum(math.exp(-json_infill.in_random_order(net, cut(chr(byte), 1), False)) for byte in range(128))
+    one = sum(math.exp(-json_infill.random_order_nats(net, cut(chr(byte), 1), False)) for byte in range(128))
     assert 0 < one <= 1 + 1e-6
-    blank = math.exp(-json_infill.in_random_order(net, cut("", 1), False))
+    blank = math.exp(-json_infill.random_order_nats(net, cut("", 1), False))
     assert one + blank < 1 + 1e-6
 
 
@@ -83,63 +84,88 @@ def test_reserved_lines_are_kept_apart(tmp_path: Path) -> None:
     assert not {text for _, text in ours} & {text for _, text in theirs}
 
 
-@pytest.mark.parametrize("kind", json_cross.KINDS)
+@pytest.mark.parametrize("kind", json_dependent.MAKERS)
 def test_cross_field_puzzles(kind: str) -> None:
     """Each has an answer, and most of what fits the hole is none."""
     rng, pool = np.random.default_rng(0), english_words(reserved=True)
     for _ in range(5):
-        puzzle = json_cross.KINDS[kind](rng, pool)
-        schema = puzzle.form.schema["properties"]
+        case = json_dependent.MAKERS[kind](rng, pool)
+        schema = case.problem.schema["properties"]
         if kind == "invoice":
-            lines = json.loads("{" + puzzle.after[1:])
+            lines = json.loads("{" + case.after.decode()[1:])
             right, wrong = str(sum(*lines.values())), str(sum(*lines.values()) + 1)
         elif kind == "check digit":
-            digits = puzzle.before.split('"')[-1]
+            digits = case.before.decode().split('"')[-1]
             right, wrong = str(sum(map(int, digits)) % 10), str((sum(map(int, digits)) + 1) % 10)
         else:
             (listed,) = schema.values()
-            among, given = listed["items"]["enum"], json.loads("[" + puzzle.after[1:-1])
+            among, given = listed["items"]["enum"], json.loads("[" + case.after.decode()[1:-1])
             rest = [word for word in among if word not in given]
             right, wrong = (",".join(map(json.dumps, some)) for some in (rest, rest[:2] + rest[:1]))
         for middle, valid in ((right, True), (wrong, False)):
-            tokens = np.full(puzzle.form.cells, BLANK)
-            text = puzzle.whole(middle.ljust(puzzle.cells, "\0")).encode()[: puzzle.form.cells]
+            tokens = np.full(case.problem.cells, BLANK)
+            text = case.fill(middle.ljust(case.cells, "\0")).encode()[: case.problem.cells]
             tokens[: len(text)] = [BLANK if byte == 0 else byte for byte in text]
-            if len(middle) <= puzzle.cells:
-                assert JsonTask().verify(puzzle.form, tokens) == valid
+            if len(middle) <= case.cells:
+                assert JsonTask().verify(case.problem, tokens) == valid
 
 
-def test_marks() -> None:
+def test_answers_are_compared_with_the_instance_that_was_meant() -> None:
     record = Record({"type": "object"}, "", {"a": 1, "b": {"c": "x"}, "total": 3}, "total", "last")
-    form = JsonProblem.of(record.schema)
-    marks = json_content.graded(record, form, Answer('{"a":true,"b":{"c":"x"},"total":3}', True, 1, 0.0))
-    assert (marks["valid"], marks["exact"], marks["copied"], marks["of"], marks["derived"]) == (
-        True,
-        False,
-        1,
-        2,
-        True,
+    problem = JsonProblem.of(record.schema)
+    answer = Answer(('{"a":true,"b":{"c":"x"},"total":3}',), "solved")
+    assert json_content.grade_record(record, problem, answer) == json_content.RecordGrade(
+        True, False, 1, 2, True
     )
-    marks = json_content.graded(record, form, Answer("{", False, 1, 0.0))
-    assert (marks["valid"], marks["copied"], marks["derived"]) == (False, 0, False)
+    assert json_content.grade_record(record, problem, Answer(("{",))) == json_content.RecordGrade(
+        False, False, 0, 2, False
+    )
 
 
 def test_retries_end_with_the_first_valid_text() -> None:
-    form = JsonProblem.of({"type": "integer", "minimum": 0, "maximum": 9}, length=2)
-    (one,) = left_to_right(network(causal=True), masked)([form])
+    case = JsonCase(JsonProblem.of({"type": "integer", "minimum": 0, "maximum": 9}, length=2))
+    (masked,) = make_retry_arm("ar-masked", network(causal=True), masked_page).answer([case])
+    assert masked.solved
+    (retried,) = make_retry_arm("ar", network(causal=True), raw_page, tries=3).answer([case])
+    assert retried.counters.forwards > masked.counters.forwards or retried.solved
+
+
+def test_every_seed_draws_anew_and_the_same_seed_the_same() -> None:
+    case = JsonCase(JsonProblem.of({"type": "string", "minLength": 8, "maxLength": 8}, length=12))
+    texts = [JsonModels(seed=seed).controls(1)[0].answer([case])[0].text for seed in (0, 0, 1000)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_the_likeliest_valid_text_costs_the_sum_of_its_draws() -> None:
+    case = JsonCase(JsonProblem.of({"type": "integer", "minimum": 0, "maximum": 9}, length=2))
+    models = JsonModels(baseline=network(causal=True))
+    (one,), (three,) = (models.best_of_arm("best", masked_page, n)[0].answer([case]) for n in (1, 3))
     assert one.solved
-    (other,) = left_to_right(network(causal=True), raw, tries=3)([form])
-    assert other.forwards > one.forwards or other.solved
+    assert three.solved
+    assert three.counters.forwards > one.counters.forwards
+    assert three.gflop > one.gflop
 
 
-def test_content_without_a_model_tables_and_plots(tmp_path: Path) -> None:
-    rows = [*json_content.content(None, None, 4), *json_cross.cross(None, None, 2, forwards=2)]
-    assert {row["arm"] for row in rows} == {"random", "prior"}
-    assert all(row["valid"] == 1 for row in rows if row["section"] == "content")
+def test_a_text_that_continues_ends_where_the_hole_does() -> None:
+    problem = JsonProblem.of({"type": "object"})
+    for trim, written, middle in (("all", "1}", "1}"), ("value", "12,34", "12"), ("after", "12,34", "12")):
+        case = JsonCase(problem, b'{"a":', b',"b":2}', trim=trim)  # type: ignore[arg-type]  # a literal
+        assert case.continued('{"a":' + written) == '{"a":' + middle + ',"b":2}'
+
+
+def test_content_without_a_model_gives_tables_and_plots(tmp_path: Path) -> None:
+    models = JsonModels()
+    rows = []
+    for arm in json_content.content_arms(models):
+        rows += json_content.measure_content(Row("content", "records", arm.name), arm, 4)
+    cases = json_dependent.make_cases("unique", 2)
+    for arm in json_dependent.dependent_arms(models, forwards=2):
+        rows += json_dependent.measure_dependent_fields(Row("cross", "unique", arm.name), arm, cases)
+    assert {row.arm for row in rows} == {"random", "prior"}
+    assert all(row.get("valid") == 1 for row in rows if row.section == "content")
     for name, table in json_tables.TABLES.items():
-        text = table(rows)
-        assert ("random" in text) == (name in ("json-content", "json-cross"))
-    assert set(plots.draw(rows, tmp_path, json_plots.PLOTS)) == {"json_content.png", "json_cross.png"}
+        assert ("random" in table(rows)) == (name in ("json-content", "json-cross"))
+    assert set(plots.draw_plots(rows, tmp_path)) == {"json_content.png", "json_cross.png"}
 
 
 class Even(json_engines.Grammar):
@@ -192,5 +218,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main([*arguments, "--sections", "content", "--checkpoint", f"compact={tmp_path}"]) == 2
     assert main([*arguments, "--sections", "content", "--checkpoint", "nonsense"]) == 2
     assert main([*arguments, "--sections", "content", "--arms", "nonsense"]) == 2
-    assert main([*arguments, "--sections", "guarantee", "--arms", "nonsense"]) == 2
+    assert main([*arguments, "--sections", "guarantee", "--denoisers", "nonsense"]) == 2
+    assert main([*arguments, "--sections", "guarantee", "--arms", "random"]) == 2
+    assert "--arms concerns only the sections content, infill, cross" in capsys.readouterr().err
     assert main(["evaluate", "code", "--out", str(out), "--sections", "infill", "--arms", "nonsense"]) == 2

@@ -18,8 +18,8 @@ from typing import IO, Any
 import pytest
 
 from solver.evaluation import code_benchmarks, jail, sandbox
-from solver.evaluation.code_benchmarks import Call, Output, Problem, passed
-from solver.evaluation.sandbox import LAYERS, Ran, RefusedError, SandboxError, run
+from solver.evaluation.code_benchmarks import CodeTest, OutputTest, Program, run_tests
+from solver.evaluation.sandbox import LAYERS, Ran, RefusedError, SandboxError, run_program
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "code"
 SYSCALLS = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
@@ -146,13 +146,13 @@ def is_stopped(ran: Ran) -> None:
 
 
 def test_a_good_program_passes() -> None:
-    ran = run("assert __name__ == '__main__'\nprint(1 + 1)")
+    ran = run_program("assert __name__ == '__main__'\nprint(1 + 1)")
     assert (ran.status, ran.stdout, ran.stderr_tail, ran.ok) == ("passed", "2\n", "", True)
     assert ran.seconds > 0
 
 
 def test_it_reads_stdin_as_a_file() -> None:
-    ran = run(
+    ran = run_program(
         "import os, sys\nsize = os.fstat(0).st_size\nprint(input(), size, sys.stdin.read())", stdin="ä\nb\nc"
     )
     assert (ran.status, ran.stdout) == ("passed", "ä 6 b\nc\n")
@@ -173,7 +173,7 @@ said, sys.stdout = sys.stdout, io.StringIO()
 atexit.register(lambda: os.write(1, sys.stdout.getvalue().encode()))
 threading.Thread(target=lambda: print(depth(20_000), Point(3))).start()
 """
-    ran = run(code)
+    ran = run_program(code)
     assert (ran.status, ran.stdout) == ("passed", "20000 Point(x=3)\n"), ran
 
 
@@ -181,7 +181,8 @@ def test_several_at_once_do_not_meet() -> None:
     with ThreadPoolExecutor(4) as pool:
         rans = list(
             pool.map(
-                lambda n: run("open('a', 'x').write(input()); print(open('a').read())", str(n)), range(8)
+                lambda n: run_program("open('a', 'x').write(input()); print(open('a').read())", str(n)),
+                range(8),
             )
         )
     assert [ran.stdout for ran in rans] == [f"{n}\n" for n in range(8)]
@@ -189,7 +190,7 @@ def test_several_at_once_do_not_meet() -> None:
 
 def test_runs_repeat_themselves() -> None:
     code = "print(list({'a', 'b', 'c', 'd', 'e', 'f'}), hash('x'))"
-    assert run(code).stdout == run(code).stdout
+    assert run_program(code).stdout == run_program(code).stdout
 
 
 @pytest.mark.parametrize(
@@ -219,7 +220,7 @@ def test_runs_repeat_themselves() -> None:
     ],
 )
 def test_how_it_ended(code: str, status: str, said: str) -> None:
-    ran = run(code, seconds=60, memory=128 << 20)
+    ran = run_program(code, seconds=60, memory=128 << 20)
     assert ran.status == status, ran
     assert said in ran.stderr_tail
 
@@ -243,7 +244,7 @@ SLOW = [
 )
 def test_time_is_limited(code: str, outer: bool) -> None:
     within = sandbox.layers() if outer else tuple(each for each in sandbox.layers() if each != "namespaces")
-    ran = run(code, seconds=0.3, within=within)
+    ran = run_program(code, seconds=0.3, within=within)
     assert ran.status == "timeout"
     assert 0.3 <= ran.seconds < 60  # it did not end by itself, however late a busy machine is
 
@@ -252,12 +253,12 @@ def test_processor_time_is_limited_by_itself(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(
         "solver.evaluation.sandbox.time.monotonic", lambda: 0.0
     )  # the sandbox's own clock stands
-    assert run("while True: pass", seconds=0.5, within=("rlimits",)).status == "timeout"
+    assert run_program("while True: pass", seconds=0.5, within=("rlimits",)).status == "timeout"
 
 
 @pytest.mark.parametrize("stream", ["out", "err"])
 def test_output_is_limited(stream: str) -> None:
-    ran = run(f"import sys\nwhile True: print('x' * 100_000, file=sys.std{stream})")
+    ran = run_program(f"import sys\nwhile True: print('x' * 100_000, file=sys.std{stream})")
     assert ran.status == "output"
     assert len(ran.stdout) <= sandbox.OUTPUT
     assert len(ran.stderr_tail) <= sandbox.TAIL
@@ -275,7 +276,7 @@ FILLS = {
 @pytest.mark.parametrize("outer", [True, False])
 def test_the_disk_is_not_filled(how: str, outer: bool) -> None:
     within = granted(*LAYERS) if outer else tuple(each for each in sandbox.layers() if each != "namespaces")
-    ran = run(FILLS[how], within=within)
+    ran = run_program(FILLS[how], within=within)
     assert ran.status == ("failed" if outer or how == "one file" else "disk"), ran
     assert ran.status == "disk" or "OSError" in ran.stderr_tail
 
@@ -284,7 +285,7 @@ def test_a_folder_that_hides_what_it_holds_counts_as_full() -> None:
     if os.getuid() == 0:
         pytest.skip("nothing is hidden from root")
     within = tuple(each for each in sandbox.layers() if each != "namespaces")
-    ran = run(
+    ran = run_program(
         "import os, time; os.umask(0o477); os.mkdir('a'); open('a/b', 'w'); time.sleep(3)", within=within
     )
     assert ran.status == "disk"
@@ -299,34 +300,34 @@ def test_nothing_is_written_outside(layers: tuple[str, ...], outside: Path) -> N
     table = (
         WRITES if layers == ("privileges", "landlock") else WRITES | MODE
     )  # Landlock does not look at modes
-    is_stopped(run(attempts(table, outside=outside), within=granted(*layers)))
+    is_stopped(run_program(attempts(table, outside=outside), within=granted(*layers)))
     assert outside.read_text() == "as it was"
     assert outside.stat().st_mode & 0o777 == 0o666
     assert list(outside.parent.iterdir()) == [outside]
 
 
 def test_modes_are_not_changed_where_seccomp_is_by_itself(outside: Path) -> None:
-    is_stopped(run(attempts(MODE, outside=outside), within=granted("seccomp")))
+    is_stopped(run_program(attempts(MODE, outside=outside), within=granted("seccomp")))
 
 
 @pytest.mark.parametrize("layers", [LAYERS, ("rlimits", "audit")], ids="+".join)
 def test_the_audit_hook_refuses_to_start_processes(layers: tuple[str, ...]) -> None:
-    is_stopped(run(attempts(STARTS), within=granted(*layers)))
-    assert run(STARTS["subprocess"], within=granted(*layers)).status == "forbidden"
+    is_stopped(run_program(attempts(STARTS), within=granted(*layers)))
+    assert run_program(STARTS["subprocess"], within=granted(*layers)).status == "forbidden"
 
 
 @pytest.mark.parametrize(
     "code", [*STARTS.values(), *BENEATH.values()], ids=[*STARTS, *(f"libc {name}" for name in BENEATH)]
 )
 def test_a_system_call_that_starts_something_is_the_last(code: str) -> None:
-    ran = run(code, within=granted("privileges", "seccomp"))
+    ran = run_program(code, within=granted("privileges", "seccomp"))
     assert (ran.status, ran.stdout) == ("forbidden", ""), ran
 
 
 def test_beneath_the_audit_hook_the_kernel_waits() -> None:
     granted("seccomp")
     for code in (BENEATH["fork"], KILLS["libc kill"].format(victim=os.getpid())):
-        ran = run(code)
+        ran = run_program(code)
         assert (ran.status, ran.stdout) == ("forbidden", ""), ran
 
 
@@ -334,7 +335,9 @@ def test_without_seccomp_a_limit_keeps_it_from_forking() -> None:
     within = (
         granted("rlimits", "privileges") if os.getuid() == 0 else granted("rlimits")
     )  # the limit does not bind root
-    is_stopped(run(attempts({name: BENEATH[name] for name in ("fork", "clone", "system")}), within=within))
+    is_stopped(
+        run_program(attempts({name: BENEATH[name] for name in ("fork", "clone", "system")}), within=within)
+    )
 
 
 @pytest.mark.parametrize(
@@ -346,10 +349,10 @@ def test_no_network(layers: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         if "seccomp" not in layers:
-            is_stopped(run(attempts(NETWORK, port=port), within=granted(*layers)))
+            is_stopped(run_program(attempts(NETWORK, port=port), within=granted(*layers)))
             return
         for code in NETWORK.values():
-            assert run(code.format(port=port), within=granted(*layers)).status == "forbidden"
+            assert run_program(code.format(port=port), within=granted(*layers)).status == "forbidden"
 
 
 @pytest.mark.parametrize(
@@ -361,26 +364,26 @@ def test_no_other_process_is_killed_or_traced(
     layers: tuple[str, ...], victim: subprocess.Popen[bytes]
 ) -> None:
     if "seccomp" not in layers:
-        is_stopped(run(attempts(KILLS, victim=victim.pid), within=granted(*layers)))
+        is_stopped(run_program(attempts(KILLS, victim=victim.pid), within=granted(*layers)))
     else:
         for name, code in KILLS.items():
             if name == "memory" and os.getuid() and "landlock" not in layers:
                 continue  # the kernel lets a person's processes write in each other
-            assert "DONE" not in run(code.format(victim=victim.pid), within=granted(*layers)).stdout
-        run(BY_A_PIPE.format(victim=victim.pid), within=granted(*layers))
+            assert "DONE" not in run_program(code.format(victim=victim.pid), within=granted(*layers)).stdout
+        run_program(BY_A_PIPE.format(victim=victim.pid), within=granted(*layers))
     assert victim.poll() is None
 
 
 def test_in_its_root_it_sees_python_and_nothing_else() -> None:
     granted("namespaces")
-    ran = run(
+    ran = run_program(
         "import os; print(os.getcwd(), os.getpid(), os.path.exists('/proc/self'), os.path.exists('/etc/passwd'), os.listdir())"
     )
     assert ran.stdout == f"{jail.BOX} 1 False False []\n"
 
 
 def test_landlock_keeps_it_from_reading(outside: Path) -> None:
-    ran = run(f"open({str(outside)!r}).read()", within=granted("privileges", "landlock"))
+    ran = run_program(f"open({str(outside)!r}).read()", within=granted("privileges", "landlock"))
     assert ran.status == "failed"
     assert "PermissionError" in ran.stderr_tail
 
@@ -389,7 +392,7 @@ def test_root_becomes_nobody() -> None:
     if os.getuid():
         pytest.skip("not root")
     for layers in (granted("privileges"), granted("namespaces", "privileges")):
-        ran = run(
+        ran = run_program(
             "import os; print(os.getresuid(), os.getresgid(), os.getgroups()); os.setuid(0)", within=layers
         )
         assert ran.stdout == f"{(jail.NOBODY,) * 3} {(jail.NOBODY,) * 3} []\n", ran
@@ -409,7 +412,7 @@ def test_what_is_refused_is_left_out_and_what_was_granted_is_demanded(
             raise RefusedError(min(refused), "not here")
         return Ran("passed", "", "", 0.0)
 
-    monkeypatch.setattr(sandbox, "run", poor)
+    monkeypatch.setattr(sandbox, "run_program", poor)
     assert sandbox.layers.__wrapped__() == ("rlimits", "privileges", "seccomp", "audit")
 
 
@@ -420,20 +423,20 @@ def test_a_layer_that_is_refused_runs_nothing(tmp_path: Path, monkeypatch: pytes
     assert other.read_text() != text
     monkeypatch.setattr(sandbox, "JAIL", other)
     with pytest.raises(RefusedError, match=r"landlock: .*not implemented"):
-        run("print(1)", within=("rlimits", "landlock"))
+        run_program("print(1)", within=("rlimits", "landlock"))
 
 
 def test_wrong_limits_and_a_python_that_does_not_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ValueError, match="positive"):
-        run("", seconds=0)
+        run_program("", seconds=0)
     with pytest.raises(ValueError, match="no such layers: \\['moat'\\]"):
-        run("", within=("moat",))
+        run_program("", within=("moat",))
     (tmp_path / "jail.py").write_text("raise RuntimeError('no jail')")
     monkeypatch.setattr(sandbox, "JAIL", tmp_path / "jail.py")
     with pytest.raises(SandboxError, match=r"(?s)did not start.*no jail"):
-        run("")
+        run_program("")
 
 
 # Benchmarks
@@ -467,7 +470,7 @@ CONTROL: dict[str, Any] = {
     ],
 )
 def test_a_fill_is_graded_by_asserts(completion: str, status: str) -> None:
-    ran = passed(code_benchmarks.humaneval(INFILLING), completion, seconds=0.5)
+    ran = run_tests(code_benchmarks.humaneval_program(INFILLING), completion, seconds=0.5)
     assert (ran.status, ran.ok) == (status, status == "passed"), ran
 
 
@@ -476,17 +479,21 @@ def test_a_fill_is_graded_by_asserts(completion: str, status: str) -> None:
     [("k % 2:", "passed"), ("k & 1:", "passed"), ("k:", "wrong"), ("1 / k:", "failed"), ("k % 2", "failed")],
 )
 def test_a_fill_is_graded_by_its_output(completion: str, status: str) -> None:
-    ran = passed(code_benchmarks.safim(CONTROL), completion)
+    ran = run_tests(code_benchmarks.safim_program(CONTROL), completion)
     assert (ran.status, ran.ok) == (status, status == "passed"), ran
 
 
 def test_every_test_counts() -> None:
-    problem = Problem(
-        "p", "print(", "input()", ")", (Output("a", ("A",)), Output("b c", ("B   c\n",)), Output("d", ("e",)))
+    problem = Program(
+        "p",
+        "print(",
+        "input()",
+        ")",
+        (OutputTest("a", ("A",)), OutputTest("b c", ("B   c\n",)), OutputTest("d", ("e",))),
     )
-    assert passed(problem, "input()").status == "wrong"
-    assert passed(replace(problem, tests=problem.tests[:2]), "input()").ok
-    assert not passed(replace(problem, tests=(Call("raise ValueError"),)), "input()").ok
+    assert run_tests(problem, "input()").status == "wrong"
+    assert run_tests(replace(problem, tests=problem.tests[:2]), "input()").ok
+    assert not run_tests(replace(problem, tests=(CodeTest("raise ValueError"),)), "input()").ok
     with pytest.raises(ValueError, match="p: no tests"):
         replace(problem, tests=())
 
@@ -498,28 +505,28 @@ def test_rows_become_problems(tmp_path: Path) -> None:
         with gzip.open(tmp_path / file, "wt") as lines:
             lines.writelines(json.dumps({**row, "task_id": f"row {n}"}) + "\n" for n in range(5))
     for name in code_benchmarks.BENCHMARKS:
-        some = code_benchmarks.problems(tmp_path, name)
+        some = code_benchmarks.load_programs(tmp_path, name)
         assert [each.name for each in some] == [f"row {n}" for n in range(5)]
-        chosen = code_benchmarks.sample(some, 3)
+        chosen = code_benchmarks.sample_programs(some, 3)
         assert len(set(chosen)) == 3
-        assert chosen == code_benchmarks.sample(some, 3)
-        assert code_benchmarks.sample(some, 9) == some
-        (_, ran), *_ = code_benchmarks.with_truth(some[:1])
+        assert chosen == code_benchmarks.sample_programs(some, 3)
+        assert code_benchmarks.sample_programs(some, 9) == some
+        ran = run_tests(some[0], some[0].truth)
         assert ran.ok
-    whole = code_benchmarks.problems(tmp_path, "safim-control")[0].whole("k % 2:")
+    whole = code_benchmarks.load_programs(tmp_path, "safim-control")[0].complete("k % 2:")
     assert whole == CONTROL["eval_prompt"].replace("{{completion}}", "k % 2:")
     with pytest.raises(ValueError, match="2 holes"):
-        code_benchmarks.safim(CONTROL | {"eval_prompt": "{{completion}} {{completion}}"})
+        code_benchmarks.safim_program(CONTROL | {"eval_prompt": "{{completion}} {{completion}}"})
 
 
 @pytest.mark.parametrize("name", code_benchmarks.BENCHMARKS)
 def test_true_middles_pass(name: str) -> None:
     if not DATA.is_dir():
         pytest.skip(f"no benchmark rows in {DATA}")
-    some = code_benchmarks.sample(code_benchmarks.problems(DATA, name), 3)
-    assert [(problem.name, ran.status) for problem, ran in code_benchmarks.with_truth(some)] == [
-        (each.name, "passed") for each in some
-    ]
+    some = code_benchmarks.sample_programs(code_benchmarks.load_programs(DATA, name), 3)
+    assert [
+        (problem.name, ran.status) for problem, ran in ((each, run_tests(each, each.truth)) for each in some)
+    ] == [(each.name, "passed") for each in some]
 
 
 @pytest.mark.slow
@@ -527,7 +534,9 @@ def test_true_middles_pass(name: str) -> None:
 def test_forty_true_middles_pass(name: str) -> None:
     if not DATA.is_dir():
         pytest.skip(f"no benchmark rows in {DATA}")
-    some = code_benchmarks.sample(code_benchmarks.problems(DATA, name), 40)
+    some = code_benchmarks.sample_programs(code_benchmarks.load_programs(DATA, name), 40)
     assert [
-        (problem.name, ran.status) for problem, ran in code_benchmarks.with_truth(some) if not ran.ok
+        (problem.name, ran.status)
+        for problem, ran in ((each, run_tests(each, each.truth)) for each in some)
+        if not ran.ok
     ] == []

@@ -1,117 +1,186 @@
-"""``python -m solver evaluate code``: holes, repairs and variable misuse on functions that no training saw, as rows of
-code.json."""
+"""Options and measurements of ``python -m solver evaluate code``."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from solver.cli.main import UsageError
+from solver.cli.options import whole
 
-Row = dict[str, Any]
-OWN = ("infill", "dependent", "repair", "speed")  # on functions of the corpus's development half
-DATA = ("misuse", "others", "benchmarks")  # on the development files of --data
-SECTIONS = OWN + DATA
-SEVERAL = 250  # sets of dependent holes of each kind; there are fewer calls and imports
+if TYPE_CHECKING:
+    from solver.evaluation.code_arms import CodeModels
+    from solver.evaluation.code_holes import HoleCase
+    from solver.evaluation.harness import Arm, Job
+    from solver.evaluation.rows import ResultsFile, Row
+    from solver.tasks.code_edit.corpus import Corpus
+
+RESULTS, DEFAULT = "code.json", "infill"
+LIMIT = "problems of each kind at most"
+SECTIONS = {
+    "infill": "single holes in functions that no training saw",
+    "dependent": "several holes that depend on each other",
+    "repair": "functions with one small corruption",
+    "speed": "milliseconds per hole",
+    "misuse": "which variable belongs in a given place",
+    "others": "dependent holes in functions of others",
+    "benchmarks": "pass@1 of HumanEval-Infilling and SAFIM",
+}
+MODELS = ("compact", "ar")
+DATA = "misuse others benchmarks"
+HOLES = {"infill": "code-infill", "dependent": "code-dependent", "others": "code-others"}
+OPTIONS = {
+    "data": DATA,
+    "arms": "infill dependent others benchmarks",
+    "seeds": "infill dependent others benchmarks",
+}
+MANY = 250  # sets of dependent holes of each kind; there are fewer calls and imports
 
 
-def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
-    """The rows of the sections that were asked for. Raises UsageError."""
-    if unknown := set(sections) - set(SECTIONS):
-        raise UsageError(f"unknown section {min(unknown)!r}; there are {', '.join(SECTIONS)}")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--arms", metavar="A;B", help="which arms (all that have a checkpoint)")
+    add("--seeds", type=whole(1), metavar="N", help="seeds of the arms (1)")
+
+
+def plan_code(arguments: argparse.Namespace, sections: Sequence[str], results: ResultsFile) -> Iterator[Job]:
+    """Yield the measurements that were asked for, in order. Raises UsageError."""
     data = arguments.data or os.environ.get("REMASK_DATA")
     folder = Path(data or "") / "code"
-    if set(sections) & set(DATA) and (not data or not folder.is_dir()):
+    if set(sections) & set(DATA.split()) and (not data or not folder.is_dir()):
         raise UsageError("these sections need --data DIR (or REMASK_DATA) with a code folder in it")
-    if wrong := [
-        option
-        for option in arguments.checkpoint
-        if option.split("=")[0] not in ("compact", "ar") or "=" not in option
-    ]:
-        raise UsageError(f"--checkpoint {wrong[0]}: not compact=DIR or ar=DIR")
 
-    from solver.evaluation import code, code_arms
-    from solver.evaluation.code_holes import compared, holes
-    from solver.models import controls
-    from solver.models.code_denoiser import CodeDenoiser
-    from solver.models.protocol import Denoiser
+    from solver.evaluation.code_arms import CodeModels, code_arms
+    from solver.evaluation.harness import load_pair
+    from solver.models.code_network import CodeNetwork
     from solver.tasks.code_edit.corpus import Corpus
-    from solver.tasks.code_edit.holes import cuts, dependent
-    from solver.tasks.code_edit.vocabulary import Vocabulary
 
-    chosen = {name: Path(path) for name, path in (option.split("=", 1) for option in arguments.checkpoint)}
-    try:
-        network, baseline = code_arms.networks(chosen.get("compact"), chosen.get("ar"))
-    except ValueError as error:  # CheckpointError
-        raise UsageError(str(error)) from error
-    random = controls.random(Vocabulary.load().size)
-    names = list(code_arms.arms(network, baseline, ()))
-    wanted = arguments.arms.split(";") if arguments.arms else names
-    if unknown := set(wanted) - set(names):
+    pair = load_pair("code", CodeNetwork, arguments.checkpoint)
+    names = list(code_arms(CodeModels(**vars(pair)), ()))
+    chosen = arguments.arms.split(";") if arguments.arms else names
+    if unknown := set(chosen) - set(names):
         raise UsageError(f"unknown arm {min(unknown)!r}; there are {'; '.join(names)}")
     corpus = Corpus.build()  # a minute
-    arms = {
-        name: arm for name, arm in code_arms.arms(network, baseline, corpus.train).items() if name in wanted
-    }
-    limit = arguments.limit or (20 if arguments.quick else 100)
-    several = arguments.limit or (20 if arguments.quick else SEVERAL)
+    if set(sections) & {*HOLES, "benchmarks"}:
+        cases = collect_cases(arguments, sections, corpus, folder)
+        for seed in range(arguments.seeds or 1):
+            arms = code_arms(CodeModels(**vars(pair), seed=1000 * seed), corpus.train)
+            arms = {name: arm for name, arm in arms.items() if name in chosen}
+            for section, holes in cases.items():
+                yield from hole_jobs(section, arms, holes, results, seed)
+            if "benchmarks" in sections:
+                yield from benchmark_jobs(folder, arms, arguments.limit or 100, seed)
+    yield from other_jobs(arguments, sections, CodeModels(**vars(pair)), corpus, folder)
+
+
+def collect_cases(
+    arguments: argparse.Namespace,
+    sections: Sequence[str],
+    corpus: Corpus,
+    folder: Path,
+) -> dict[str, list[HoleCase]]:
+    """The holes of the sections that were asked for, by the section of their rows."""
+    from solver.evaluation.code_holes import collect_holes, holes_in_foreign_functions, with_overlap
+    from solver.tasks.code_edit.holes import cuts, dependent
+
+    cases = {}
+    quick = 20 if arguments.quick else None
     if "infill" in sections:
-        yield from code.infill(compared(holes(corpus.development, cuts, limit), corpus.train), arms)
+        cases["code-infill"] = collect_holes(corpus.development, cuts, arguments.limit or quick or 100)
     if "dependent" in sections:
-        some = compared(holes(corpus.development, dependent, several), corpus.train)
-        yield from code.infill(some, arms, "code-dependent")
-    models: dict[str, Denoiser] = {"random": random}
-    if network is not None:
-        models["diffusion"] = CodeDenoiser(network)
+        count = arguments.limit or quick or MANY
+        cases["code-dependent"] = collect_holes(corpus.development, dependent, count)
+    if "others" in sections:
+        cases["code-others"] = holes_in_foreign_functions(folder, arguments.limit or quick)
+    return {section: with_overlap(holes, corpus.train) for section, holes in cases.items()}
+
+
+def hole_jobs(
+    section: str,
+    arms: Mapping[str, Arm[HoleCase]],
+    cases: Sequence[HoleCase],
+    results: ResultsFile,
+    seed: int,
+) -> Iterator[Job]:
+    """Every arm on the same holes; then how far the denoiser is ahead of each."""
+    from solver.evaluation.code_arms import OURS
+    from solver.evaluation.code_infill import measure_holes, measure_leads
+    from solver.evaluation.harness import Job
+    from solver.evaluation.rows import Row
+
+    def measure(first: Row, arm: Arm[HoleCase]) -> Iterator[Row]:
+        if arm.name == OURS:
+            results.drop(f"{section}-lead")  # leads of the denoiser measured before
+        yield from measure_holes(first, arm, cases)
+
+    for arm in arms.values():
+        first = Row(section, "all", arm.name, seed=seed, weights=arm.weights)
+        yield Job(first, partial(measure, first, arm))
+    for arm in arms.values() if seed == 0 else ():
+        if arm.name != OURS:
+            first = Row(f"{section}-lead", "all", arm.name, weights=arm.weights)
+            yield Job(first, partial(measure_leads, first, results, cases))
+
+
+def benchmark_jobs(
+    folder: Path,
+    arms: Mapping[str, Arm[HoleCase]],
+    count: int,
+    seed: int,
+) -> Iterator[Job]:
+    """Every arm that needs no oracle, on the public benchmarks."""
+    from solver.evaluation.code_arms import ORACLE
+    from solver.evaluation.code_benchmarks import BENCHMARKS, load_programs, sample_programs
+    from solver.evaluation.code_programs import measure_benchmark, measure_truth
+    from solver.evaluation.harness import Job
+    from solver.evaluation.rows import Row
+
+    for name in BENCHMARKS:
+        programs = sample_programs(load_programs(folder, name), count)
+        first = Row("code-benchmarks", name, "the truth", seed=seed)
+        yield Job(first, partial(measure_truth, first, programs))
+        for arm in arms.values():
+            if not arm.name.endswith(ORACLE):
+                first = Row("code-benchmarks", name, arm.name, seed=seed, weights=arm.weights)
+                yield Job(first, partial(measure_benchmark, first, arm, programs))
+
+
+def other_jobs(
+    arguments: argparse.Namespace,
+    sections: Sequence[str],
+    models: CodeModels,
+    corpus: Corpus,
+    folder: Path,
+) -> Iterator[Job]:
+    """The sections with arms of their own: repair, speed and misuse."""
+    from solver.evaluation import code_misuse, code_repair
+    from solver.evaluation.code_arms import OURS, make_edit_arm, random_denoiser
+    from solver.evaluation.code_holes import collect_holes
+    from solver.evaluation.code_infill import measure_edit_speed
+    from solver.evaluation.harness import Job
+    from solver.evaluation.rows import Row
+    from solver.tasks.code_edit.holes import cuts
+
+    limit, denoiser = arguments.limit or (20 if arguments.quick else 100), models.denoiser
     if "repair" in sections:
-        yield from code.repairs(corpus.development, models, limit)
-    if "speed" in sections and network is not None:
-        yield code.speed(holes(corpus.development, cuts, limit), code_arms.looped(models["diffusion"]))
-    if set(sections) & set(DATA):
-        from solver.evaluation import code_data
-
-        if "misuse" in sections:
-            yield from code_data.misuse(folder, network, baseline, arguments.limit)
-        if "others" in sections:
-            yield from code.infill(
-                compared(code_data.others(folder, arguments.limit), corpus.train), arms, "code-others"
-            )
-        if "benchmarks" in sections:
-            yield from code_data.benchmarks(folder, arms, arguments.limit)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    sections = ["infill"] if arguments.sections == "contest" else arguments.sections.split(",")
-    out = Path(arguments.out)
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file, not a folder")
-    out.mkdir(parents=True, exist_ok=True)
-    results = out / "code.json"
-    found: list[Row] = json.loads(results.read_text())["rows"] if results.exists() else []
-    for row in rows(arguments, sections):
-        key = [row.get(name) for name in ("section", "file", "arm", "seed")]
-        found = [
-            old for old in found if [old.get(name) for name in ("section", "file", "arm", "seed")] != key
-        ]
-        if (
-            row["arm"] == "diffusion" and row["file"] == "all"
-        ):  # how far the one before was ahead of others is of no more use
-            found = [old for old in found if old["section"] != f"{row['section']}-lead"]
-        found.append(row)
-        results.write_text(json.dumps({"rows": found}, indent=1) + "\n")
-        print(
-            {name: value for name, value in row.items() if not name.startswith("within")},
-            file=sys.stderr,
-            flush=True,
-        )
-    from solver.evaluation import plots
-    from solver.evaluation.code_plots import PLOTS
-
-    plots.draw(found, out, PLOTS)
-    print(results)
-    return 0
+        corrupted = code_repair.corrupt_functions(corpus.development, limit)
+        denoisers = [("random", random_denoiser(), "random")]
+        denoisers += [(OURS, denoiser, models.weights or "")] if denoiser is not None else []
+        for name, model, weights in denoisers:
+            first = Row("code-repair", "all", name, weights=weights)
+            yield Job(first, partial(code_repair.measure_code_repair, first, model, corrupted))
+        first = Row("code-localisation", corrupted[0][0].kind, "suspects")
+        yield Job(first, partial(code_repair.measure_localisation, first, corrupted))
+    if "speed" in sections and denoiser is not None:
+        cases = collect_holes(corpus.development, cuts, limit)
+        first = Row("code-speed", "all", OURS, weights=models.weights)
+        yield Job(first, partial(measure_edit_speed, first, make_edit_arm(OURS, denoiser), cases))
+    if "misuse" in sections:
+        bugs, reasons = code_misuse.load_bugs(folder, arguments.limit)
+        for name, (choose, hashed) in code_misuse.choosers(models).items():
+            first = Row("code-misuse", "great_varmisuse_dev", name, weights=hashed)
+            yield Job(first, partial(code_misuse.measure_misuse, first, choose, bugs, reasons))

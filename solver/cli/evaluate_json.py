@@ -1,125 +1,150 @@
-"""``python -m solver evaluate json``: what the engine guarantees on the development schemas, as rows of json.json, and plots."""
+"""Options and measurements of ``python -m solver evaluate json``."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from solver.cli.main import UsageError
+from solver.cli.options import positive, whole
 
-Row = dict[str, Any]
-ENGINE = (
-    "guarantee",
-    "membership",
-    "pinned",
-    "speed",
-)  # of the engine, with any model: on the development files
-MODEL = ("content", "infill", "cross")  # of what the trained models add
-SECTIONS = ENGINE + MODEL
+if TYPE_CHECKING:
+    from solver.evaluation.harness import Arm, Job
+    from solver.evaluation.json_arms import JsonCase
+    from solver.evaluation.rows import ResultsFile, Row
+
+RESULTS, DEFAULT = "json.json", "guarantee"
+LIMIT = "problems per file or kind at most"
+SECTIONS = {
+    "guarantee": "every development schema, with any denoiser",
+    "membership": "which instances the language contains",
+    "pinned": "real instances of which a share is given",
+    "speed": "milliseconds to compile and to project",
+    "content": "generated records, copied from a text",
+    "infill": "real values cut out, and their likelihood",
+    "cross": "fields that depend on each other",
+}
+MODELS = ("compact", "ar")
+ENGINE = ("guarantee", "membership", "pinned", "speed")
+TRAINED = "content infill cross"
+OPTIONS = {
+    "data": "guarantee membership pinned speed infill",
+    "denoisers": "guarantee pinned",
+    "forwards": "guarantee",
+    "seconds": "guarantee",
+    "seeds": "guarantee pinned content infill cross",
+    "arms": TRAINED,
+    "checkpoint": TRAINED,
+}
 
 
-def rows(arguments: argparse.Namespace, sections: list[str]) -> Iterator[Row]:
-    """The rows of the sections that were asked for. Raises UsageError."""
-    from solver.evaluation import json_schema as evaluation
-    from solver.loop.trace import Budget
-    from solver.models.registry import load
-    from solver.tasks.json_schema.task import JsonTask
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--denoisers", metavar="A,B", help="for guarantee and pinned (random)")
+    add("--arms", metavar="A;B", help="for content, infill and cross (all that have a checkpoint)")
+    add("--seeds", type=whole(1), metavar="N", help="seeds of the arms (1)")
+    add("--forwards", type=whole(1), metavar="N", help="budget per schema (1000)")
+    add("--seconds", type=positive, metavar="S", help="budget per schema in seconds (20)")
 
-    if unknown := set(sections) - set(SECTIONS):
-        raise UsageError(f"unknown section {min(unknown)!r}; there are {', '.join(SECTIONS)}")
+
+def plan_json(arguments: argparse.Namespace, sections: Sequence[str], results: ResultsFile) -> Iterator[Job]:
+    """Yield the measurements that were asked for, in order. Raises UsageError."""
     data = arguments.data or os.environ.get("REMASK_DATA")
     folder = Path(data or "") / "jsonschema"
     if not set(sections) <= {"content", "cross"} and (not data or not folder.is_dir()):
         raise UsageError("evaluate json needs --data DIR (or REMASK_DATA) with a jsonschema folder in it")
-    if set(sections) & set(MODEL):
-        yield from model_rows(arguments, sections, folder)
-        sections = [section for section in sections if section in ENGINE]
-        if not sections:
-            return
-    limit = arguments.limit or (100 if arguments.quick else None)
-    some, remotes = evaluation.problems(folder, limit)
-    budget = Budget(min(arguments.forwards or 1000, 1000), arguments.seconds or 20.0)
-    denoisers = (arguments.arms or "random").split(",")
-    if set(sections) & {"guarantee", "pinned"}:
-        for name in denoisers:
-            try:
-                load(name, JsonTask())
-            except ValueError as error:  # CheckpointError
-                raise UsageError(str(error)) from error
-    for section in sections:
-        if section == "speed":
-            yield from evaluation.speed(some, remotes)
-        elif section == "membership":
-            yield from evaluation.membership(some, remotes)
-        for arm in denoisers if section in ("guarantee", "pinned") else ():
-            for seed in range(arguments.seeds or 1):
-                if section == "guarantee":
-                    yield from evaluation.guarantee(some, remotes, arm, budget, seed)
-                else:
-                    for share in (0.25, 0.5):
-                        yield from evaluation.pinned(some, remotes, arm, share, seed)
+    if set(sections) & set(TRAINED.split()):
+        for seed in range(arguments.seeds or 1):
+            yield from trained_jobs(arguments, sections, folder, seed)
+    if set(sections) & set(ENGINE):
+        yield from engine_jobs(arguments, sections, folder)
 
 
-def model_rows(arguments: argparse.Namespace, sections: list[str], folder: Path) -> Iterator[Row]:
-    """What the trained models add."""
-    from solver.evaluation.json_arms import networks
-    from solver.evaluation.json_content import arms, content
-    from solver.evaluation.json_cross import cross
-    from solver.evaluation.json_infill import infill
+def engine_jobs(arguments: argparse.Namespace, sections: Sequence[str], folder: Path) -> Iterator[Job]:
+    """The sections that concern the engine, with any denoiser."""
+    from solver.evaluation import json_cases, json_guarantee, json_language
+    from solver.evaluation.harness import Job, weights_hash
+    from solver.evaluation.rows import Row
+    from solver.loop.trace import Budget
+    from solver.models.registry import load
+    from solver.tasks.json_schema.task import JsonTask
 
-    if wrong := [
-        option
-        for option in arguments.checkpoint
-        if option.split("=")[0] not in ("compact", "ar") or "=" not in option
-    ]:
-        raise UsageError(f"--checkpoint {wrong[0]}: not compact=DIR or ar=DIR")
-    chosen = {name: Path(path) for name, path in (option.split("=", 1) for option in arguments.checkpoint)}
-    try:
-        network, baseline = networks(chosen.get("compact"), chosen.get("ar"))
-    except ValueError as error:  # CheckpointError
-        raise UsageError(str(error)) from error
+    cases = json_cases.load_schemas(folder, arguments.limit or (100 if arguments.quick else None))
+    budget = Budget(arguments.forwards or 1000, arguments.seconds or 20.0)
+    for denoiser in (arguments.denoisers or "random").split(","):
+        load(denoiser, JsonTask())  # raises CheckpointError before anything is measured
+        weights = weights_hash(denoiser)
+        for seed in range(arguments.seeds or 1):
+            for group, members in json_cases.by_group(cases).items():
+                if "guarantee" in sections:
+                    first = Row("guarantee", group, denoiser, seed=seed, weights=weights)
+                    yield Job(first, partial(json_guarantee.measure_guarantee, first, members, budget))
+                for share in json_cases.SHARES if "pinned" in sections and not members[0].in_suite else ():
+                    first = Row("pinned", group, denoiser, seed=seed, weights=weights, pinned=share)
+                    yield Job(first, partial(json_guarantee.measure_pinned, first, members))
+    for group, members in json_cases.by_group(cases).items() if "membership" in sections else ():
+        first = Row("membership", group, "language")
+        yield Job(first, partial(json_language.measure_membership, first, members))
+    if "speed" in sections:
+        first = Row("speed", cases[0].group, "language")
+        yield Job(first, partial(json_language.measure_language_speed, first, cases))
+
+
+def trained_jobs(
+    arguments: argparse.Namespace,
+    sections: Sequence[str],
+    folder: Path,
+    seed: int,
+) -> Iterator[Job]:
+    """The sections that concern the trained models."""
+    from solver.evaluation import json_content, json_dependent, json_infill
+    from solver.evaluation.harness import Job, load_pair
+    from solver.evaluation.json_arms import JsonModels
+    from solver.evaluation.rows import Row
+    from solver.models.json_network import JsonNetwork
+
+    pair = load_pair("json", JsonNetwork, arguments.checkpoint)
+    models = JsonModels(**vars(pair), seed=1000 * seed)
+    chosen = arguments.arms.split(";") if arguments.arms else None
+    by_section = {
+        "content": json_content.content_arms(models),
+        "infill": json_infill.infill_arms(models),
+        "cross": json_dependent.dependent_arms(models),
+    }
+    measured = [arms for section, arms in by_section.items() if section in sections]
+    names = dict.fromkeys(arm.name for arms in measured for arm in arms)
+    if unknown := set(chosen or ()) - set(names):
+        raise UsageError(f"unknown arm {min(unknown)!r}; there are {'; '.join(names)}")
+
+    def firsts(section: str, file: str) -> Iterator[tuple[Row, Arm[JsonCase]]]:
+        for arm in by_section[section]:
+            if chosen is None or arm.name in chosen:
+                yield Row(section, file, arm.name, seed=seed, weights=arm.weights), arm
+
+    def count(quick: int, usual: int) -> int:
+        return arguments.limit or (quick if arguments.quick else usual)
+
     if "content" in sections:  # records are generated: no data is needed
-        only = arguments.arms.split(";") if arguments.arms else None
-        names = list(arms(network, baseline))
-        if unknown := set(only or ()) - set(names):
-            raise UsageError(f"unknown arm {min(unknown)!r}; there are {'; '.join(names)}")
-        yield from content(network, baseline, arguments.limit or (60 if arguments.quick else 400), only)
+        for first, arm in firsts("content", "records"):
+            yield Job(first, partial(json_content.measure_content, first, arm, count(60, 400)))
+        arms = {arm.name: arm for _, arm in firsts("content", "records")}
+        if {json_content.WITH_LANGUAGE, json_content.WITHOUT_LANGUAGE} <= set(arms):
+            both = arms[json_content.WITH_LANGUAGE], arms[json_content.WITHOUT_LANGUAGE]
+            first = Row("tax", "records", json_content.WITH_LANGUAGE, seed=seed, weights=models.weights)
+            yield Job(first, partial(json_content.measure_tax, first, *both, count(60, 400)))
     if "infill" in sections:
-        yield from infill(folder, network, baseline, arguments.limit or (40 if arguments.quick else 200))
-    if "cross" in sections:
-        yield from cross(network, baseline, arguments.limit or (20 if arguments.quick else 100))
-
-
-def run(arguments: argparse.Namespace) -> int:
-    from solver.evaluation.json_plots import PLOTS
-    from solver.evaluation.plots import draw
-
-    sections = ["guarantee"] if arguments.sections == "contest" else arguments.sections.split(",")
-    out = Path(arguments.out)
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file, not a folder")
-    out.mkdir(parents=True, exist_ok=True)
-    results = out / "json.json"
-    found: list[Row] = json.loads(results.read_text())["rows"] if results.exists() else []
-    for row in rows(arguments, sections):
-        key = [row.get(name) for name in ("section", "file", "arm", "seed", "pinned")]
-        found = [
-            old
-            for old in found
-            if [old.get(name) for name in ("section", "file", "arm", "seed", "pinned")] != key
-        ]
-        found.append(row)
-        results.write_text(json.dumps({"rows": found}, indent=1) + "\n")
-        short = {
-            name: value
-            for name, value in row.items()
-            if name not in ("failed", "missed") and not name.endswith("_all")
-        }
-        print(short, file=sys.stderr, flush=True)
-    print("\n".join(str(out / name) for name in (results.name, *draw(found, out, PLOTS))))
-    return 0
+        cases = json_infill.cut_values(folder, count(40, 200))
+        for first, arm in firsts("infill", "reserved instances"):
+            yield Job(first, partial(json_infill.measure_json_infill, first, arm, cases))
+        likelihoods = json_infill.likelihoods(models) if chosen is None and seed == 0 else {}
+        for name, (likelihood, weights) in likelihoods.items():
+            first = Row("bits", "reserved instances", name, weights=weights)
+            yield Job(first, partial(json_infill.measure_bits, first, likelihood, cases))
+    for kind in json_dependent.MAKERS if "cross" in sections else ():
+        cases = json_dependent.make_cases(kind, count(20, 100))
+        for first, arm in firsts("cross", kind):
+            yield Job(first, partial(json_dependent.measure_dependent_fields, first, arm, cases))

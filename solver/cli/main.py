@@ -56,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module = import_module(f"solver.cli.{command}")
         parser = Parser(prog=f"python -m solver {command}", description=COMMANDS[command])
         module.add_arguments(parser)
-        code: int = module.run(parser.parse_intermixed_args(arguments[1:]))
+        # options may stand anywhere, except that argparse cannot mix them with the positionals of a subcommand
+        parse = parser.parse_args if parser._subparsers else parser.parse_intermixed_args
+        code: int = module.run(parse(arguments[1:]))
         return code
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)

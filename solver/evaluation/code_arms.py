@@ -1,8 +1,10 @@
-"""Who fills holes in the code evaluation: the denoiser in the loop, the causal network left to right, and two that know nothing.
+"""The arms of the code evaluation: the denoiser in the loop, the causal network left to right, and the controls.
 
-Every arm takes a :class:`Hole` and gives an :class:`Answer`: what it put there, and what that cost. It looks at the hole as it
-is posed, without the truth; only those that say so are told its length. Checks and retries are the same for all: an answer is
-taken once it compiles and brings in no unknown name, else the one with the least wrong.
+    answers = make_edit_arm("random", denoiser).answer(holes)
+
+An arm sees a case as it is posed, without the true texts; only arms whose name says so are told their length. Checks
+and retries are the same for all: an answer is accepted once it compiles and uses no unknown name, else the answer with
+the fewest violations is.
 """
 
 from __future__ import annotations
@@ -10,234 +12,266 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.api import edit as edits
 from solver.baseline.code import Order, write
-from solver.evaluation.code_holes import SEED, Hole
+from solver.evaluation.code_holes import CODE_SEED, HoleCase
+from solver.evaluation.harness import Answer, Arm, ModelPair
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
-from solver.loop.trace import Budget, Outcome, Step
-from solver.models import checkpoint, controls
-from solver.models.checkpoint import SHIPPED
+from solver.loop.trace import Budget, Counters, Outcome, Step
+from solver.models import controls
 from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeNetwork
 from solver.models.protocol import Denoiser
+from solver.models.registry import load
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.diagnostics import Finder, compiles
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import Page, roomy, spliced
+from solver.tasks.code_edit.window import Page, PageError, roomy, spliced
 
-TRIES = 8
-MANY = (16, 256)  # draws; the latter cost about as many operations as the denoiser's ways
-
-
-@dataclass(frozen=True)
-class Answer:
-    """fills: what was put into the holes; None where the arm gave up.  first: whether the first whole draft compiled.
-    forwards, gflop, seconds: in all."""
-
-    fills: tuple[str, ...] | None
-    first: bool
-    forwards: int
-    gflop: float
-    seconds: float
+CODE_TRIES = 8
+DRAWS = (16, 256)  # the latter cost about as many operations as the denoiser's attempts
+ORACLE = "true length"
+OURS = "diffusion"
+COMMON = 30  # continuations that the n-gram model looks through
+CACHE_WEIGHT = 20  # of a continuation seen in the same window
+NGram = tuple[int, ...]
+AnswerCase = Callable[[HoleCase], Answer]
 
 
-Arm = Callable[[Hole], Answer]
+def make_hole_arm(name: str, answer: AnswerCase, weights: str | None = None) -> Arm[HoleCase]:
+    """Make an arm that answers case by case, with the seconds of each; it gives up where no window fits."""
+
+    def timed(case: HoleCase) -> Answer:
+        started = time.perf_counter()
+        try:
+            result = answer(case)
+        except PageError:
+            result = Answer(None)
+        return replace(result, seconds=time.perf_counter() - started)
+
+    return Arm(name, lambda cases: [timed(case) for case in cases], weights)
 
 
-def wrong(finder: Finder, fills: Sequence[str]) -> tuple[bool, int]:
-    """The checks that every arm may use: whether it does not compile, and how many faults it has (names that nobody defines)."""
+def violations(finder: Finder, fills: Sequence[str]) -> tuple[bool, int]:
+    """Return whether the filled source fails to compile, and how many faults it has."""
     text, spans = spliced(finder.source, finder.spans, fills)
     return compiles(text) is not None, len(finder.faults(text, spans))
 
 
-def ok(hole: Hole, fills: Sequence[str]) -> bool:
-    return compiles(spliced(hole.source, hole.spans, fills)[0]) is None
+def compiles_with(case: HoleCase, fills: Sequence[str]) -> bool:
+    """Whether the source compiles with these texts in its holes."""
+    return compiles(spliced(case.source, case.spans, fills)[0]) is None
 
 
-def looped(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
-    """``solver.edit``: one way and others beside it, checks."""
+def make_edit_arm(
+    name: str,
+    denoiser: Denoiser,
+    weights: str | None = None,
+    oracle: bool = False,
+    seed: int = CODE_SEED,
+) -> Arm[HoleCase]:
+    """Make the arm that calls ``solver.edit``; with ``oracle`` it is told the lengths."""
 
-    def run(hole: Hole) -> Answer:
-        lengths, asked, judged = hole.lengths if oracle else None, hole.posed, list[bool]()
+    def answer(case: HoleCase) -> Answer:
+        lengths, posed, compiled = case.lengths if oracle else None, case.posed, list[bool]()
 
         def watch(row: int, _: Edit, step: Step) -> None:
             if step.solved or step.violations:  # a whole draft, which was compiled
-                judged.append(all(violation.rule != "syntax" for violation in step.violations))
+                compiled.append(all(violation.rule != "syntax" for violation in step.violations))
 
-        started = time.perf_counter()
-        found = edits.edit(
-            asked.source,
-            asked.spans,
-            denoiser=model,
+        best = edits.edit(
+            posed.source,
+            posed.spans,
+            denoiser=denoiser,
             lengths=lengths,
             seed=seed,
             watch=watch,
-            defined=asked.defined,
+            defined=posed.defined,
         )
-        seconds = time.perf_counter() - started
-        cost = found.counters
-        return Answer(found.fills, any(judged[:1]), cost.forwards, cost.flops / 1e9, seconds)
+        return Answer(best.fills, counters=best.counters, first_valid=any(compiled[:1]))
 
-    return run
+    return make_hole_arm(name, answer, weights)
 
 
-def one_shot(model: Denoiser, oracle: bool = False, seed: int = SEED) -> Arm:
-    """The likeliest tokens of one forward, unchecked: an ordinary masked model."""
+def make_one_shot_arm(
+    name: str,
+    denoiser: Denoiser,
+    weights: str | None = None,
+    oracle: bool = False,
+    seed: int = CODE_SEED,
+) -> Arm[HoleCase]:
+    """Make the arm that takes the likeliest tokens of one forward, unchecked: an ordinary masked model."""
     task, policy = CodeTask(), Policy(checks="none")
 
-    def run(hole: Hole) -> Answer:
-        sizes, asked = hole.lengths if oracle else [roomy(len(hole.spans))] * len(hole.spans), hole.posed
-        started = time.perf_counter()
-        edit = Edit.of(
-            asked.source,
-            asked.spans,
-            sizes,
-            edits.window_size(asked.source, asked.spans, sizes),
-            exact=oracle,
-        )
-        outcome = next(
-            e
-            for _, e in solve(task, [edit], model, policy, Budget(forwards=1), seed, 1)
-            if isinstance(e, Outcome)
-        )
+    def answer(case: HoleCase) -> Answer:
+        posed, count = case.posed, len(case.spans)
+        sizes = case.lengths if oracle else [roomy(count)] * count
+        cells = edits.window_size(posed.source, posed.spans, sizes)
+        edit = Edit.of(posed.source, posed.spans, sizes, cells, exact=oracle)
+        events = solve(task, [edit], denoiser, policy, Budget(forwards=1), seed, 1)
+        (outcome,) = (event for _, event in events if isinstance(event, Outcome))
         fills = edit.page.written(outcome.tokens)
-        cost = outcome.counters
-        return Answer(fills, ok(hole, fills), cost.forwards, cost.flops / 1e9, time.perf_counter() - started)
+        return Answer(fills, counters=outcome.counters, first_valid=compiles_with(case, fills))
 
-    return run
+    return make_hole_arm(name, answer, weights)
 
 
-def left_to_right(
+def make_left_to_right_arm(
+    name: str,
     network: CodeNetwork,
     order: Order,
     tries: int = 1,
     likeliest: bool = False,
     temperature: float = 0.6,
-    seed: int = SEED,
-) -> Arm:
-    """The likeliest tokens and ``tries`` - 1 draws, written side by side. The first that passes the checks is taken, or with
-    ``likeliest``, of all that pass, the one it finds likeliest. Its page shows 256 tokens, and what it writes comes behind them,
-    further on than in training: pages that leave room for it show less, and are worse (docs/LOG.md)."""
+    weights: str | None = None,
+    seed: int = CODE_SEED,
+) -> Arm[HoleCase]:
+    """Make the baseline: the likeliest tokens and ``tries`` - 1 draws, written side by side.
+
+    Its window shows 256 tokens, and what it writes comes after them, further on than in training: windows that leave
+    room for it show less, and are worse (docs/LOG.md).
+
+    Args:
+        name: in tables.
+        network: the causal network.
+        order: whether it reads the text before the hole or on both sides.
+        tries: texts per case.
+        likeliest: take the likeliest text that passes the checks; else the first one.
+        temperature: of the draws.
+        weights: hash of the network's checkpoint.
+        seed: of the draws.
+    """
     temperatures = (0.0, *[temperature] * (tries - 1))
 
-    def run(hole: Hole) -> Answer:
-        asked, started = hole.posed, time.perf_counter()
-        page, finder = Page.of(asked.source, asked.spans, [1] * len(asked.spans)), asked.finder
-        some = write(network, page, order, temperatures, seed)
-        texts = dict[tuple[str, ...], float]()  # in order, each once
-        for one in some:
-            fills = tuple(
-                Vocabulary.load().decode(tokens, at)
-                for tokens, at in zip(one.fills, page.indents, strict=True)
-            )
-            texts.setdefault(fills, one.log_p)
-        first, *_ = ways = [*texts]
+    def answer(case: HoleCase) -> Answer:
+        posed = case.posed
+        page, finder = Page.of(posed.source, posed.spans, [1] * len(posed.spans)), posed.finder
+        writings = write(network, page, order, temperatures, seed)
+        log_p = dict[tuple[str, ...], float]()  # in order, without duplicates
+        for writing in writings:
+            pairs = zip(writing.fills, page.indents, strict=True)
+            fills = tuple(Vocabulary.load().decode(tokens, indent) for tokens, indent in pairs)
+            log_p.setdefault(fills, writing.log_p)
+        best, *_ = candidates = list(log_p)
+        first_valid = compiles_with(case, best)
         if likeliest:
-            ways.sort(key=texts.__getitem__, reverse=True)
-        best = first
+            candidates.sort(key=log_p.__getitem__, reverse=True)
         if tries > 1:
-            good = next((fills for fills in ways if wrong(finder, fills) == (False, 0)), None)
-            best = good or min(ways, key=lambda fills: wrong(finder, fills))
-        steps, gflop = sum(one.steps for one in some), sum(one.flops for one in some) / 1e9
-        return Answer(best, ok(hole, first), steps, gflop, time.perf_counter() - started)
+            passing = [fills for fills in candidates if violations(finder, fills) == (False, 0)]
+            best = passing[0] if passing else min(candidates, key=lambda fills: violations(finder, fills))
+        steps, flops = (sum(getattr(writing, cost) for writing in writings) for cost in ("steps", "flops"))
+        return Answer(best, counters=Counters(forwards=steps, flops=flops), first_valid=first_valid)
 
-    return run
+    return make_hole_arm(name, answer, weights)
 
 
-class NGram:
-    """Token trigrams of the corpus, backed off, with a cache: what stood behind the same two tokens on the page counts most
-    (Hellendoorn & Devanbu 2017). Is told how many tokens a hole has."""
+class NGramModel:
+    """Token trigrams of the corpus, backed off, with a cache of the window (Hellendoorn & Devanbu 2017).
+
+    What followed the same two tokens in the window counts most.
+    """
 
     def __init__(self, functions: Sequence[Function]) -> None:
-        self.after: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
-        v = Vocabulary.load()
+        self.following: dict[NGram, Counter[int]] = defaultdict(Counter)
+        self.vocabulary = Vocabulary.load()
         for function in functions:
-            a, b = function.span
-            self.count(self.after, v.encode(function.source[a:b])[0].tolist(), 1)
+            self._count(self.following, self.vocabulary.encode(function.text)[0].tolist())
 
     @staticmethod
-    def count(after: dict[tuple[int, ...], Counter[int]], ids: list[int], weight: int) -> None:
-        for at, token in enumerate(ids):
-            for order in range(3):
-                if at >= order:
-                    after[tuple(ids[at - order : at])][token] += weight
+    def _count(following: dict[NGram, Counter[int]], ids: Sequence[int]) -> None:
+        """Count the tokens that follow every context of up to two tokens."""
+        for k, token in enumerate(ids):
+            for order in range(min(k, 2) + 1):
+                following[tuple(ids[k - order : k])][token] += 1
 
-    def __call__(self, hole: Hole) -> Answer:
-        asked, lengths, started = hole.posed, hole.lengths, time.perf_counter()
-        v, page = Vocabulary.load(), Page.of(asked.source, asked.spans, lengths)
-        cache: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
-        inside = ~page.pinned
-        for part in np.split(page.tokens, np.flatnonzero(np.diff(inside.astype(int))) + 1):
-            if len(part) and part[0] != v.blank:
-                self.count(cache, part.tolist(), 1)
-        tokens, banned = page.tokens.tolist(), {*v.sentinels, v.blank}
+    def answer(self, case: HoleCase) -> Answer:
+        """Fill holes whose lengths in tokens are told."""
+        posed, blank = case.posed, self.vocabulary.blank
+        page = Page.of(posed.source, posed.spans, case.lengths)
+        cache: dict[NGram, Counter[int]] = defaultdict(Counter)
+        for part in np.split(page.tokens, np.flatnonzero(np.diff(page.pinned.astype(int))) + 1):
+            if len(part) and part[0] != blank:
+                self._count(cache, part.tolist())
+        tokens, banned = page.tokens.tolist(), {*self.vocabulary.sentinels, blank}
         for start, capacity in page.slots:
             for cell in range(start, start + capacity):
-                tokens[cell] = self.next(cache, tokens[max(0, cell - 2) : cell], banned)
+                tokens[cell] = self._next_token(cache, tokens[max(0, cell - 2) : cell], banned)
         fills = page.written(np.array(tokens))
-        return Answer(fills, ok(hole, fills), 0, 0.0, time.perf_counter() - started)
+        return Answer(fills, first_valid=compiles_with(case, fills))
 
     def frequencies(self) -> NDArray[np.float64]:
-        """(V,) how often each token stands in the corpus, plus one."""
-        found = np.ones(Vocabulary.load().size)
-        for token, count in self.after[()].items():
-            found[token] += count
-        return found
+        """Return how often the corpus has each token, plus one (V,)."""
+        counts = np.ones(self.vocabulary.size)
+        for token, count in self.following[()].items():
+            counts[token] += count
+        return counts
 
-    def next(self, cache: dict[tuple[int, ...], Counter[int]], before: list[int], banned: set[int]) -> int:
-        """The likeliest token: the longest context that anything followed, on the page before in the corpus."""
+    def _next_token(self, cache: dict[NGram, Counter[int]], before: list[int], banned: set[int]) -> int:
+        """Return the likeliest token after the longest known context, first in the window, then in the corpus."""
         for order in range(len(before), -1, -1):
             context = tuple(before[len(before) - order :])
-            total = Counter({token: 20 * count for token, count in cache.get(context, {}).items()})
-            total.update(self.after.get(context, {}))
-            for token, _ in total.most_common(30):
+            total = Counter({token: CACHE_WEIGHT * count for token, count in cache.get(context, {}).items()})
+            total.update(self.following.get(context, {}))
+            for token, _ in total.most_common(COMMON):
                 if token not in banned:
                     return token
         return 0
 
 
-def arms(
-    network: CodeNetwork | None, baseline: CodeNetwork | None, functions: Sequence[Function]
-) -> dict[str, Arm]:
-    """All arms whose checkpoint is there; the controls always."""
-    found, v = dict[str, Arm](), Vocabulary.load()
-    if network is not None:
-        model = CodeDenoiser(network)
-        found["diffusion"] = looped(model)
-        found["diffusion-oneshot"] = one_shot(model)
-        found["diffusion, true length"] = looped(model, oracle=True)
-        found["diffusion-oneshot, true length"] = one_shot(model, oracle=True)
-    if baseline is not None:
-        for order in ("prefix", "fim"):
-            found[f"ar-{order}"] = left_to_right(baseline, order)
-            found[f"ar-{order}, {TRIES} tries"] = left_to_right(baseline, order, TRIES)
-        for many in MANY:
-            found[f"ar-fim, likeliest of {many}"] = left_to_right(baseline, "fim", many, likeliest=True)
-    found["n-gram with cache, true length"] = ngram = NGram(functions)
-    found["prior"] = looped(controls.prior(v.size, ngram.frequencies(), v.blank))
-    found["random"] = looped(controls.random(v.size))
-    return found
+@dataclass(frozen=True)
+class CodeModels(ModelPair[CodeNetwork]):
+    """The trained models under test, and the seed of the evaluation."""
+
+    seed: int = 0
+
+    @property
+    def denoiser(self) -> Denoiser | None:
+        """The trained denoiser, if there is one."""
+        return None if self.network is None else CodeDenoiser(self.network)
 
 
-def networks(
-    folder: Path | None = None, baseline: Path | None = None
-) -> tuple[CodeNetwork | None, CodeNetwork | None]:
-    """The denoiser and the baseline, from folders or as shipped; None for one that is not shipped. Raises CheckpointError."""
-    found = list[CodeNetwork | None]()
-    for chosen, name in ((folder, "code"), (baseline, "code-ar")):
-        path = chosen or SHIPPED / name
-        if chosen is None and not (path / "config.json").is_file():
-            found.append(None)
-            continue
-        network, _ = checkpoint.load(path, "code")
-        assert isinstance(network, CodeNetwork)
-        found.append(network)
-    return found[0], found[1]
+def random_denoiser() -> Denoiser:
+    """The control that draws tokens at random."""
+    return load("random", CodeTask())
+
+
+def code_arms(models: CodeModels, functions: Sequence[Function]) -> dict[str, Arm[HoleCase]]:
+    """Make all arms whose checkpoint is there, and the controls.
+
+    Args:
+        models: the trained models.
+        functions: the training corpus, for the n-gram model and the token frequencies.
+    """
+    arms, seed = list[Arm[HoleCase]](), CODE_SEED + models.seed
+    vocabulary, ngram = Vocabulary.load(), NGramModel(functions)
+    if models.denoiser is not None:
+        for suffix, oracle in (("", False), (f", {ORACLE}", True)):
+            options = models.denoiser, models.weights, oracle, seed
+            arms.append(make_edit_arm(f"{OURS}{suffix}", *options))
+            arms.append(make_one_shot_arm(f"{OURS}-oneshot{suffix}", *options))
+    if models.baseline is not None:
+
+        def baseline(name: str, order: Order, tries: int = 1, likeliest: bool = False) -> Arm[HoleCase]:
+            assert models.baseline is not None
+            temperature, weights = 0.6, models.baseline_weights
+            return make_left_to_right_arm(
+                name, models.baseline, order, tries, likeliest, temperature, weights, seed
+            )
+
+        orders: tuple[Order, ...] = ("prefix", "fim")
+        for order in orders:
+            arms.append(baseline(f"ar-{order}", order))
+            arms.append(baseline(f"ar-{order}, {CODE_TRIES} tries", order, CODE_TRIES))
+        arms += [baseline(f"ar-fim, likeliest of {draws}", "fim", draws, True) for draws in DRAWS]
+    prior = controls.prior(vocabulary.size, ngram.frequencies(), vocabulary.blank)
+    arms.append(make_hole_arm(f"n-gram with cache, {ORACLE}", ngram.answer, "n-gram"))
+    arms.append(make_edit_arm("prior", prior, "prior", seed=seed))
+    arms.append(make_edit_arm("random", random_denoiser(), "random", seed=seed))
+    return {arm.name: arm for arm in arms}

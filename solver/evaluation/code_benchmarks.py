@@ -1,4 +1,4 @@
-"""Holes in other people's programs whose fills are graded by running the program's tests, and nothing else.
+"""Holes in programs of public benchmarks. The fills are graded by the programs' tests alone.
 
     python -m solver.evaluation.code_benchmarks ../shared/data/code     # the true fills of 40 rows of each file
 
@@ -10,8 +10,8 @@ humaneval-random-span     any characters of them                             the
 safim-control             Python's control expressions of Codeforces         every test's output is the expected one
 ========================  =================================================  ========================================
 
-Sources: Bavarian et al. 2022 (human-eval-infilling), Gong et al. 2024 (SAFIM); the problems of the latter are codeforces.com's.
-Programs run in ``solver.evaluation.sandbox``. Nothing is ever trained on these rows.
+Sources: Bavarian et al. 2022 (human-eval-infilling), Gong et al. 2024 (SAFIM); the latter's problems are from
+codeforces.com. Programs run in ``solver.evaluation.sandbox``. Nothing is ever trained on these rows.
 """
 
 from __future__ import annotations
@@ -19,141 +19,151 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from solver.evaluation.sandbox import Ran, run
+from solver.evaluation.sandbox import Ran, run_program
 
-SECONDS, MEMORY = (
-    10.0,
-    1 << 30,
-)  # for one program, or one test of it: Codeforces gives 1 to 5 s and 256 MB to C++
-HOLE = "{{completion}}"
-Row = Mapping[str, Any]
+SECONDS = 10.0  # per program, or per test of it; Codeforces gives C++ 1 to 5 s
+MEMORY = 1 << 30  # bytes; Codeforces gives 256 MB
+COMPLETION = "{{completion}}"  # SAFIM's mark of the hole
 
 
 @dataclass(frozen=True)
-class Call:
-    """Graded by code that is put behind the program: it raises where the program is wrong."""
+class CodeTest:
+    """A test by code that is appended to the program and raises if the program is wrong."""
 
     code: str
 
 
 @dataclass(frozen=True)
-class Output:
-    """Graded by what it prints when it reads ``stdin``: the ``words`` of one of ``expected``."""
+class OutputTest:
+    """A test by output: given ``stdin``, the program prints the words of one of ``expected``."""
 
     stdin: str
     expected: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Problem:
+class Program:
     """A program with a hole.
 
-    name: unique in its benchmark. before, truth, after: the program in three parts, as it stands in the data, CRLF included.
-    tests: all must pass.
+    Args:
+        name: unique in its benchmark.
+        before: the text before the hole, as in the data, CRLF included.
+        truth: the text of the hole.
+        after: the text after the hole.
+        tests: all must pass.
     """
 
     name: str
     before: str
     truth: str
     after: str
-    tests: tuple[Call, ...] | tuple[Output, ...]
+    tests: tuple[CodeTest, ...] | tuple[OutputTest, ...]
 
     def __post_init__(self) -> None:
         if not self.tests:
             raise ValueError(f"{self.name}: no tests")
 
-    def whole(self, completion: str) -> str:
-        return self.before + completion + self.after
+    def complete(self, fill: str) -> str:
+        """The program with ``fill`` in its hole."""
+        return self.before + fill + self.after
 
 
-def passed(problem: Problem, completion: str, seconds: float = SECONDS, memory: int = MEMORY) -> Ran:
-    """How the first test that it fails ended, or the last one; ``.ok`` if there was none.
+def run_tests(program: Program, fill: str, seconds: float = SECONDS, memory: int = MEMORY) -> Ran:
+    """Run a filled program's tests until one fails.
 
-    A wrong output has status "wrong". A program that stops itself before its asserts are through has not passed ("exited"); one
-    that is graded by its output may. seconds, memory: for each test. Raises SandboxError where nothing could be run.
+    Args:
+        program: with a hole.
+        fill: the text in its hole.
+        seconds: limit of each test.
+        memory: limit of each test in bytes.
+
+    Returns:
+        How the first failed test ended, or the last one; ``.ok`` if all passed. A wrong output has the status
+        "wrong". A program that stops itself before its asserts has not passed ("exited"); one that is graded by its
+        output may have.
+
+    Raises:
+        SandboxError: nothing could be run.
     """
     ran = Ran("failed", "", "", 0.0)
-    for test in problem.tests:
-        if isinstance(test, Call):
-            ran = run(f"{problem.whole(completion)}\n{test.code}", seconds=seconds, memory=memory)
-        else:
-            ran = run(problem.whole(completion), test.stdin, seconds, memory)
-            if ran.status in ("passed", "exited"):
-                right = any(words(ran.stdout) == words(each) for each in test.expected)
-                ran = replace(ran, status="passed" if right else "wrong")
+    for test in program.tests:
+        match test:
+            case CodeTest(code):
+                ran = run_program(f"{program.complete(fill)}\n{code}", seconds=seconds, memory=memory)
+            case OutputTest(stdin, expected):
+                ran = run_program(program.complete(fill), stdin, seconds, memory)
+                if ran.status in ("passed", "exited"):
+                    correct = any(output_words(ran.stdout) == output_words(text) for text in expected)
+                    ran = replace(ran, status="passed" if correct else "wrong")
         if not ran.ok:
             break
     return ran
 
 
-def words(text: str) -> list[str]:
-    """What is compared of an output. Codeforces' own checkers overlook white space, and the case of YES and NO, so that 24 of the
-    393 true programs of SAFIM would fail an exact comparison of lines."""
+def output_words(text: str) -> list[str]:
+    """Return the words of an output, as Codeforces' checkers compare them: without case and white space.
+
+    An exact comparison of lines would fail 24 of the 393 true programs of SAFIM.
+    """
     return text.casefold().split()
 
 
-def humaneval(row: Row) -> Problem:
-    """A row of human-eval-infilling: task_id, prompt, canonical_solution, suffix, test, entry_point."""
-    test = Call(f"{row['test']}\ncheck({row['entry_point']})\n")
-    return Problem(row["task_id"], row["prompt"], row["canonical_solution"], row["suffix"], (test,))
+def humaneval_program(row: Mapping[str, Any]) -> Program:
+    """Return a row of human-eval-infilling: task_id, prompt, canonical_solution, suffix, test, entry_point."""
+    test = CodeTest(f"{row['test']}\ncheck({row['entry_point']})\n")
+    return Program(row["task_id"], row["prompt"], row["canonical_solution"], row["suffix"], (test,))
 
 
-def safim(row: Row) -> Problem:
-    """A row of SAFIM: task_id, eval_prompt with one HOLE, ground_truth, unit_tests. Raises ValueError but for one HOLE."""
-    parts = row["eval_prompt"].split(HOLE)
+def safim_program(row: Mapping[str, Any]) -> Program:
+    """Return a row of SAFIM: task_id, eval_prompt, ground_truth, unit_tests. Raises ValueError without one hole."""
+    parts = row["eval_prompt"].split(COMPLETION)
     if len(parts) != 2:
         raise ValueError(f"{row['task_id']}: {len(parts) - 1} holes")
-    tests = tuple(Output(test["input"], tuple(test["output"])) for test in row["unit_tests"])
-    return Problem(row["task_id"], parts[0], row["ground_truth"], parts[1], tests)
+    tests = tuple(OutputTest(test["input"], tuple(test["output"])) for test in row["unit_tests"])
+    return Program(row["task_id"], parts[0], row["ground_truth"], parts[1], tests)
 
 
-BENCHMARKS: dict[str, tuple[str, Callable[[Row], Problem]]] = {
-    "humaneval-single-line": ("humaneval_infilling_single_line.jsonl.gz", humaneval),
-    "humaneval-random-span": ("humaneval_infilling_random_span.jsonl.gz", humaneval),
-    "safim-control": ("safim_control_python.jsonl.gz", safim),
+BENCHMARKS: dict[str, tuple[str, Callable[[Mapping[str, Any]], Program]]] = {
+    "humaneval-single-line": ("humaneval_infilling_single_line.jsonl.gz", humaneval_program),
+    "humaneval-random-span": ("humaneval_infilling_random_span.jsonl.gz", humaneval_program),
+    "safim-control": ("safim_control_python.jsonl.gz", safim_program),
 }
 
 
-def problems(folder: Path, name: str) -> tuple[Problem, ...]:
-    """All of a benchmark, in the file's order. Raises KeyError for a name not in BENCHMARKS, FileNotFoundError, ValueError."""
+def load_programs(folder: Path, name: str) -> tuple[Program, ...]:
+    """Return a benchmark in the file's order. Raises KeyError, FileNotFoundError or ValueError."""
     file, read = BENCHMARKS[name]
     with gzip.open(folder / file, "rt", encoding="utf-8") as lines:
         return tuple(read(json.loads(line)) for line in lines if line.strip())
 
 
-def sample(some: tuple[Problem, ...], count: int, seed: int = 0) -> tuple[Problem, ...]:
-    """``count`` of them, or all, in their order: the same for the same seed."""
-    chosen = np.random.default_rng(seed).permutation(len(some))[:count]
-    return tuple(some[int(at)] for at in sorted(chosen))
+def sample_programs(programs: tuple[Program, ...], count: int, seed: int = 0) -> tuple[Program, ...]:
+    """Return ``count`` programs in their order, or all; the same ones for the same seed."""
+    chosen = np.random.default_rng(seed).permutation(len(programs))[:count]
+    return tuple(programs[int(index)] for index in sorted(chosen))
 
 
-def with_truth(some: tuple[Problem, ...]) -> Iterator[tuple[Problem, Ran]]:
-    """How each ends with its true middle: what no method can be expected to beat."""
-    for problem in some:
-        yield problem, passed(problem, problem.truth)
-
-
-def main(folder: Path, count: int = 40) -> None:
+def print_true_fills(folder: Path, count: int = 40) -> None:
+    """Print how the true fills fare: no arm can be expected to do better."""
     for name in BENCHMARKS:
-        found = list(with_truth(sample(problems(folder, name), count)))
-        spent = sorted(ran.seconds for _, ran in found)
-        right = sum(ran.ok for _, ran in found)
-        print(
-            f"{name}: {right} of {len(found)}; seconds: median {spent[len(spent) // 2]:.2f}, most {spent[-1]:.2f}"
-        )
-        for problem, ran in found:
+        programs = sample_programs(load_programs(folder, name), count)
+        results = [(program, run_tests(program, program.truth)) for program in programs]
+        seconds = sorted(ran.seconds for _, ran in results)
+        passed = sum(ran.ok for _, ran in results)
+        times = f"median {seconds[len(seconds) // 2]:.2f}, max {seconds[-1]:.2f}"
+        print(f"{name}: {passed} of {len(results)}; seconds: {times}")
+        for program, ran in results:
             if not ran.ok:
-                print(
-                    f"  {problem.name}: {ran.status} {ran.stderr_tail.strip().splitlines()[-1:]} {ran.stdout[:60]!r}"
-                )
+                error = ran.stderr_tail.strip().splitlines()[-1:]
+                print(f"  {program.name}: {ran.status} {error} {ran.stdout[:60]!r}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    print_true_fills(Path(sys.argv[1]))

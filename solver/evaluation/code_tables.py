@@ -1,176 +1,173 @@
-"""The code tables that README and docs quote, made from docs/results/code.json (see tables.py)."""
+"""The code tables of README, docs and report.md."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from solver.evaluation.json_tables import chosen, share
-from solver.evaluation.report import table
-
-Row = dict[str, Any]
-
-
-def cost(row: Row) -> list[str]:
-    """Forwards, GFLOP, ms of the median and of the 95th percentile."""
-    return [
-        f"{row['forwards_mean']:g}",
-        f"{row['gflop_mean']:.3g}",
-        f"{row['ms']['p50']:.3g} / {row['ms']['p95']:.3g}",
-    ]
+from solver.evaluation.markdown import (
+    Cell,
+    Table,
+    interval_cell,
+    markdown_table,
+    number_cell,
+    percent_cell,
+    pivot,
+    share_cell,
+)
+from solver.evaluation.rows import Row, select
 
 
-def infill(rows: Sequence[Row]) -> str:
-    """Every arm on all single holes."""
-    keys, leads = ("exact", "compiles", "unknown", "doubled"), ahead(rows, "code-infill")
-    lines = [
-        [
-            row["arm"],
-            row["holes"],
-            share(row, keys[0]),
-            leads.get(row["arm"], ""),
-            f"{100 * row['first_compiles']:.1f} %",
-            *(share(row, key) for key in keys[1:]),
-            *cost(row),
+def milliseconds_cell(row: Row) -> str:
+    """Median and 95th percentile; empty where it was not measured."""
+    times = row.get("ms")
+    return f"{times['p50']:.3g} / {times['p95']:.3g}" if times else ""
+
+
+def point_cell(point: str) -> Cell:
+    """One quantile of the milliseconds."""
+    return lambda row: f"{row.get('ms')[point]:g}"
+
+
+HOLE_COST: Mapping[str, Cell] = {
+    "forwards": number_cell("forwards_mean", "g"),
+    "GFLOP": number_cell("gflop_mean", ".3g"),
+    "ms p50 / p95": milliseconds_cell,
+}
+
+
+@dataclass(frozen=True)
+class HoleTable:
+    """Every arm on all holes of a section, with the denoiser's lead over it.
+
+    Args:
+        section: of the rows.
+        count: heading of the number of holes.
+        figures: columns before and after the lead.
+        budgets: whether to show the shares within budgets too.
+    """
+
+    section: str
+    count: str
+    figures: tuple[Mapping[str, Cell], Mapping[str, Cell]]
+    budgets: bool
+
+    def __call__(self, rows: Sequence[Row]) -> str:
+        """Return the table of ``rows``."""
+        arms = select(rows, self.section, file="all")
+        lead_cell = interval_cell("lead", ".1f", 100)
+        leads = {row.arm: lead_cell(row) for row in select(rows, f"{self.section}-lead", file="all")}
+        within = [
+            (cost, budget)
+            for cost in ("gflop", "seconds")
+            for budget in (arms[0].get(f"within_{cost}") if arms and self.budgets else ())
         ]
-        for row in chosen(rows, "code-infill")
-        if row["file"] == "all"
-    ]
-    header = [
-        "arm",
-        "holes",
-        "exact",
-        "diffusion ahead by",
-        "compiles, first try",
-        "compiles",
-        "brings in an unknown name",
-        "repeats what follows",
-    ]
-    return table([*header, "forwards", "GFLOP", "ms p50 / p95"], lines)
-
-
-def ahead(rows: Sequence[Row], section: str) -> dict[str, str]:
-    """By arm: how many points the denoiser is ahead of it."""
-    return {
-        row[
-            "arm"
-        ]: f"{100 * row['lead']:+.1f} [{100 * row['lead_interval'][0]:.1f}, {100 * row['lead_interval'][1]:.1f}]"
-        for row in chosen(rows, f"{section}-lead")
-        if row["file"] == "all"
-    }
-
-
-def by_file(rows: Sequence[Row], section: str, key: str) -> str:
-    """Arms down, kinds and lengths across: one figure, with its interval."""
-    found = {(row["arm"], row["file"]): row for row in chosen(rows, section)}
-    files = list(dict.fromkeys(file for _, file in found if file != "all"))
-    sizes = {file: next(row["holes"] for (_, name), row in found.items() if name == file) for file in files}
-
-    def cell(arm: str, file: str) -> str:
-        row = found.get((arm, file))
-        if row is None:
-            return ""
-        return share(row, key) + ("" if row["holes"] == sizes[file] else f" of {row['holes']}")
-
-    lines = [[arm, *(cell(arm, file) for file in files)] for arm in dict.fromkeys(arm for arm, _ in found)]
-    return table(["arm", *(f"{file} ({sizes[file]})" for file in files)], lines)
-
-
-def dependent(rows: Sequence[Row], section: str = "code-dependent") -> str:
-    """Every arm on holes that depend on each other: all right up to renaming, at most so many GFLOP or seconds each."""
-    found, leads = [row for row in chosen(rows, section) if row["file"] == "all"], ahead(rows, section)
-    budgets = [
-        (name, b) for name in ("gflop", "seconds") for b in (found[0][f"within_{name}"] if found else {})
-    ]
-    lines = [
-        [
-            row["arm"],
-            row["holes"],
-            share(row, "renamed"),
-            leads.get(row["arm"], ""),
-            share(row, "compiles"),
-            *(f"{100 * row[f'within_{name}'][b]:.0f} %" for name, b in budgets),
-            *cost(row),
+        before, after = self.figures
+        lines = [
+            [
+                row.arm,
+                row.get("holes"),
+                *(cell(row) for cell in before.values()),
+                leads.get(row.arm, ""),
+                *(cell(row) for cell in after.values()),
+                *(f"{100 * row.get(f'within_{cost}')[budget]:.0f} %" for cost, budget in within),
+                *(cell(row) for cell in HOLE_COST.values()),
+            ]
+            for row in arms
         ]
-        for row in found
-    ]
-    header = [f"in {b} {'GFLOP' if name == 'gflop' else 's'}" for name, b in budgets]
-    first = ["arm", "sets", "right up to renaming", "diffusion ahead by", "compiles"]
-    return table([*first, *header, "forwards", "GFLOP", "ms p50 / p95"], lines)
+        budgets = [f"in {budget} {'GFLOP' if cost == 'gflop' else 's'}" for cost, budget in within]
+        header = ["arm", self.count, *before, "diffusion ahead by", *after, *budgets, *HOLE_COST]
+        return markdown_table(header, lines)
 
 
-def repair(rows: Sequence[Row]) -> str:
-    """Functions with one small damage, by kind of damage."""
-    lines = [
-        [
-            row["arm"],
-            row["file"],
-            row["functions"],
-            *(share(row, key) for key in ("compiles", "alike", "restored")),
-            "" if row["edits_median"] is None else f"{row['edits_median']:g}",
-            f"{row['forwards_mean']:g}",
-            f"{row['ms']['p50']:.3g} / {row['ms']['p95']:.3g}",
-        ]
-        for row in chosen(rows, "code-repair")
-    ]
-    header = ["denoiser", "damage", "functions", "parses again", "the same tokens as before", "the same text"]
-    return table([*header, "edits over the damage's, median", "forwards", "ms p50 / p95"], lines)
+@dataclass(frozen=True)
+class KindTable:
+    """One share with its interval: arms down, kinds and lengths of holes across."""
+
+    section: str
+    figure: str
+
+    def __call__(self, rows: Sequence[Row]) -> str:
+        """Return the table of ``rows``."""
+        holes = [row for row in select(rows, self.section) if row.file != "all"]
+        sizes = {row.file: row.get("holes") for row in reversed(holes)}
+        files = {row.file: f"{row.file} ({sizes[row.file]})" for row in holes}
+
+        def cell(row: Row) -> str:
+            count = row.get("holes")
+            return share_cell(self.figure)(row) + ("" if count == sizes[row.file] else f" of {count}")
+
+        return markdown_table(*pivot(holes, files, cell))
 
 
-def localisation(rows: Sequence[Row]) -> str:
-    """How often the place that is suspected first, or one of the first three, is the damaged one."""
-    lines = [
-        [row["file"], row["functions"], f"{100 * row['first']:.1f} %", f"{100 * row['first_three']:.1f} %"]
-        for row in chosen(rows, "code-localisation")
-    ]
-    return table(["damage", "functions", "first place suspected", "one of three"], lines)
-
-
-def misuse(rows: Sequence[Row]) -> str:
-    """Which variable belongs in a place that is given."""
-    lines = [
-        [row["arm"], row["functions"], f"{row['candidates_mean']:g}", share(row, "right"), f"{row['ms']:.3g}"]
-        for row in chosen(rows, "code-misuse")
-    ]
-    return table(["arm", "functions", "candidates, mean", "right", "ms"], lines)
-
-
-def benchmarks(rows: Sequence[Row]) -> str:
-    """pass@1 in the sandbox."""
-    lines = [
-        [
-            row["file"],
-            row["arm"],
-            row["problems"],
-            share(row, "pass_1"),
-            f"{100 * row['compiles']:.1f} %",
-            f"{row['ms']['p50']:.3g} / {row['ms']['p95']:.3g}" if "ms" in row else "",
-        ]
-        for row in chosen(rows, "code-benchmarks")
-    ]
-    return table(["benchmark", "arm", "problems", "pass@1", "compiles", "ms p50 / p95"], lines)
-
-
-def speed(rows: Sequence[Row]) -> str:
-    """One hole at a time, warm."""
-    points = ("p10", "p50", "p90", "p95", "p99", "p100")
-    lines = [
-        [row["arm"], row["holes"], *(f"{row['ms'][p]:g}" for p in points)]
-        for row in chosen(rows, "code-speed")
-    ]
-    return table(["arm", "holes", *(f"ms, {'max' if p == 'p100' else p}" for p in points)], lines)
-
-
+INFILL = (
+    {"exact": share_cell("exact")},
+    {
+        "compiles, first try": percent_cell("first_compiles"),
+        "compiles": share_cell("compiles"),
+        "brings in an unknown name": share_cell("unknown"),
+        "repeats what follows": share_cell("doubled"),
+    },
+)
+DEPENDENT = ({"right up to renaming": share_cell("renamed")}, {"compiles": share_cell("compiles")})
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
-    "code-infill": infill,
-    "code-infill-by-kind": lambda rows: by_file(rows, "code-infill", "exact"),
-    "code-dependent": dependent,
-    "code-dependent-by-kind": lambda rows: by_file(rows, "code-dependent", "renamed"),
-    "code-others": lambda rows: dependent(rows, "code-others"),
-    "code-others-by-kind": lambda rows: by_file(rows, "code-others", "renamed"),
-    "code-repair": repair,
-    "code-localisation": localisation,
-    "code-misuse": misuse,
-    "code-benchmarks": benchmarks,
-    "code-speed": speed,
+    "code-infill": HoleTable("code-infill", "holes", INFILL, budgets=False),
+    "code-infill-by-kind": KindTable("code-infill", "exact"),
+    "code-dependent": HoleTable("code-dependent", "sets", DEPENDENT, budgets=True),
+    "code-dependent-by-kind": KindTable("code-dependent", "renamed"),
+    "code-others": HoleTable("code-others", "sets", DEPENDENT, budgets=True),
+    "code-others-by-kind": KindTable("code-others", "renamed"),
+    "code-repair": Table(
+        "code-repair",
+        {
+            "denoiser": "arm",
+            "damage": "file",
+            "functions": "functions",
+            "parses again": share_cell("compiles"),
+            "the same tokens as before": share_cell("alike"),
+            "the same text": share_cell("restored"),
+            "edits over the damage's, median": number_cell("edits_median", "g"),
+            "forwards": number_cell("forwards_mean", "g"),
+            "ms p50 / p95": milliseconds_cell,
+        },
+    ),
+    "code-localisation": Table(
+        "code-localisation",
+        {
+            "damage": "file",
+            "functions": "functions",
+            "first place suspected": percent_cell("first"),
+            "one of three": percent_cell("first_three"),
+        },
+    ),
+    "code-misuse": Table(
+        "code-misuse",
+        {
+            "arm": "arm",
+            "functions": "functions",
+            "candidates, mean": number_cell("candidates_mean", "g"),
+            "right": share_cell("right"),
+            "ms": number_cell("ms", ".3g"),
+        },
+    ),
+    "code-benchmarks": Table(
+        "code-benchmarks",
+        {
+            "benchmark": "file",
+            "arm": "arm",
+            "problems": "problems",
+            "pass@1": share_cell("pass_1"),
+            "compiles": percent_cell("compiles"),
+            "ms p50 / p95": milliseconds_cell,
+        },
+    ),
+    "code-speed": Table(
+        "code-speed",
+        {
+            "arm": "arm",
+            "holes": "holes",
+            **{f"ms, {point}": point_cell(point) for point in ("p10", "p50", "p90", "p95", "p99")},
+            "ms, max": point_cell("p100"),
+        },
+    ),
 }

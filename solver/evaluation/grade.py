@@ -1,21 +1,29 @@
-"""The evaluator's own judgement of an answer. Shares no code with the task's checks: it must not mark its own homework."""
+"""The evaluator's own grading of Sudoku. It shares no code with the task's checks, which help the arms.
+
+>>> is_solved_sudoku("1...............", "1234341221434321")
+True
+>>> is_solved_sudoku("2...............", "1234341221434321")
+False
+"""
 
 from __future__ import annotations
 
 from math import isqrt
 
 
-def sudoku(puzzle: str, answer: str, clues: bool = True) -> bool:
-    """Whether ``answer`` (a string of digits) fills rows, columns and boxes, and keeps the ``puzzle``'s ``clues``."""
-    n = isqrt(len(answer))
-    box = isqrt(n)
-    digits = set("123456789"[:n])
-    rows = [answer[r * n : r * n + n] for r in range(n)]
-    columns = ["".join(row[c] for row in rows) for c in range(n)]
+def is_solved_sudoku(puzzle: str, answer: str, clues: bool = True) -> bool:
+    """Whether ``answer`` (digits) fills rows, columns and boxes; with ``clues``, whether it keeps the puzzle's."""
+    size = isqrt(len(answer))
+    box = isqrt(size)
+    digits = set("123456789"[:size])
+    rows = [answer[row * size : row * size + size] for row in range(size)]
+    columns = ["".join(row[column] for row in rows) for column in range(size)]
     boxes = [
-        "".join(rows[r + i][c : c + box] for i in range(box))
-        for r in range(0, n, box)
-        for c in range(0, n, box)
+        "".join(rows[top + row][left : left + box] for row in range(box))
+        for top in range(0, size, box)
+        for left in range(0, size, box)
     ]
-    filled = len(answer) == n * n and all(set(group) == digits for group in rows + columns + boxes)
-    return filled and (not clues or all(p in ".0" or p == a for p, a in zip(puzzle, answer, strict=True)))
+    filled = len(answer) == size * size and all(set(group) == digits for group in rows + columns + boxes)
+    if not filled or not clues:
+        return filled
+    return all(given in ".0" or given == digit for given, digit in zip(puzzle, answer, strict=True))

@@ -1,25 +1,25 @@
-"""Who fills forms in the JSON evaluation: denoisers and controls in the loop, and the causal network left to right.
+"""The arms of the JSON evaluation: denoisers and controls in the loop, and the causal network left to right.
 
-Every arm takes forms and gives an :class:`Answer` for each: the text it wrote, whatever it is, and what that cost.
+    answers = make_loop_arm("random", "random", forwards=20).answer([JsonCase(JsonProblem.of({"type": "integer"}))])
+
+Every arm answers a case with the whole text of an instance, valid or not.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.api import fill as structured
-from solver.baseline.json import Page, write
-from solver.loop.trace import Budget
-from solver.models import checkpoint
-from solver.models.checkpoint import SHIPPED
+from solver.api import fill
+from solver.baseline.json import Page, Writing, middle_prompt, write
+from solver.evaluation.harness import Answer, Arm, ModelPair
+from solver.loop.trace import Budget, Counters
 from solver.models.json_denoiser import JsonDenoiser
 from solver.models.json_network import JsonNetwork
 from solver.models.registry import load
@@ -28,195 +28,302 @@ from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages.projection import BLANK
 
-SEED = 990_002
+JSON_SEED = 990_002
 BATCH = 32
 TRIES = 8  # of a baseline that may try again
-MANY = 12  # texts out of which a baseline may choose: about two thirds of the FLOPs of a refined draft
+MANY = 12  # texts among which a baseline may choose: about two thirds of the FLOPs of a refined draft
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What an arm made of a form. text: whatever it wrote.  solved: whether it says that this is an instance.  gflop, forwards:
-    what it cost.  constraint_cost: nats that validity cost the last draft."""
+@dataclass(frozen=True, eq=False)
+class JsonCase:
+    """A problem as it is put to the arms, with the text around its hole if there is one.
 
-    text: str
-    solved: bool
-    forwards: int
-    gflop: float
-    constraint_cost: float = 0.0
+    Args:
+        problem: schema, prompt and template.
+        before: text before the hole.
+        after: text after the hole.
+        truth: the bytes that were cut out.
+        cells: bytes that a left-to-right arm may write into the hole.
+        trim: where a text that continues ``before`` ends: after "all" of it, after its first JSON "value", or
+            before the first character of "after".
+    """
 
+    problem: JsonProblem
+    before: bytes = b""
+    after: bytes = b""
+    truth: bytes = b""
+    cells: int = 0
+    trim: Literal["all", "value", "after"] = "all"
 
-Arm = Callable[[Sequence[JsonProblem]], list[Answer]]
+    def fill(self, middle: str) -> str:
+        """The whole text with ``middle`` in the hole."""
+        return self.before.decode() + middle + self.after.decode()
 
-
-def in_the_loop(model: JsonNetwork | str, forwards: int, seed: int = SEED, **changes: Any) -> Arm:
-    """An arm that drafts blocks: a trained network, or a control by name. changes: of its policy."""
-
-    def run(forms: Sequence[JsonProblem]) -> list[Answer]:
-        task = JsonTask()
-        denoiser = load(model if isinstance(model, str) else JsonDenoiser(model), task)
-        mine = denoiser.policy.with_(**changes)
-        found: dict[int, Answer] = {}
-        run = structured.FillRun(task, denoiser, mine, seed, BATCH)
-        laid, spent = run.choose_layouts(forms)
-        for n, done in run.outcomes(laid, range(len(forms)), Budget(forwards)):
-            reading = 0 if isinstance(model, str) else model.reading_flops(len(forms[n].prompt))
-            cost = spent[n] + done.counters
-            text = task.decode(laid[n], done.tokens)
-            found[n] = Answer(
-                text,
-                done.status == "solved",
-                cost.forwards,
-                (cost.flops + reading) / 1e9,
-                done.constraint_cost,
-            )
-        return [found[number] for number in range(len(forms))]
-
-    return run
+    def continued(self, text: str) -> str:
+        """The whole text if a left-to-right arm wrote ``text``, which begins with ``before``."""
+        written = text[len(self.before.decode()) :]
+        match self.trim:
+            case "value":
+                return self.fill(first_value(written))
+            case "after":
+                return self.fill(written.split(self.after.decode()[:1], 1)[0])
+            case "all":
+                return self.fill(written)
 
 
-def left_to_right(network: JsonNetwork, page: Callable[[JsonProblem], Page], tries: int = 1) -> Arm:
-    """The baseline: the likeliest bytes, and where the text is not valid up to ``tries`` - 1 draws after that."""
-
-    def run(forms: Sequence[JsonProblem]) -> list[Answer]:
-        return again(network, forms, page, lambda form, text: text, tries)
-
-    return run
+Pages = Callable[[JsonCase], Page]  # what a left-to-right arm reads and may write
+Placing = Callable[[JsonCase, str], str]  # the whole text, from what it wrote
 
 
-def raw(form: JsonProblem) -> Page:
-    return Page.of(form, masked=False)
-
-
-def masked(form: JsonProblem) -> Page:
-    return Page.of(form, masked=True)
-
-
-def guided(form: JsonProblem) -> Page:
-    """By llguidance's masks; raw where it refuses the schema."""
+def first_value(text: str) -> str:
+    """Return the JSON value at the beginning of a text; all of it if there is none."""
     try:
-        return replace(raw(form), guide=LLGuidance(form.schema))
-    except ValueError:
-        return raw(form)
+        _, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return text
+    return text[:end]
 
 
-class LLGuidance:
-    """A schema as llguidance compiles it, at a position in a text. Raises ValueError for an error of the engine."""
-
-    def __init__(self, schema: Any) -> None:
-        library = importlib.import_module("llguidance")
-        self.tokens = library.LLTokenizer("byte")  # the bytes are its first tokens
-        compact = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
-        grammar = library.LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=compact)
-        self.fresh = self.at = library.LLMatcher(self.tokens, grammar, log_level=0)
-        self.sound()
-
-    def sound(self) -> None:
-        """It raises nothing itself: an error is a state that it stays in."""
-        if self.at.is_error():
-            raise ValueError(self.at.get_error())
-
-    def begin(self) -> None:
-        self.at = self.fresh.deep_copy()
-
-    def allowed(self) -> NDArray[np.bool_]:
-        bits = bits_of(np.frombuffer(self.at.compute_bitmask(), np.uint8))
-        self.sound()
-        return np.append(bits[:BLANK], bits[self.tokens.eos_token])
-
-    def take(self, byte: int) -> None:
-        self.at.consume_token(byte)
-        self.sound()
-
-    def fits(self, text: bytes) -> bool:
-        """Whether all of a text may come next."""
-        return bool(self.at.validate_tokens(list(text)) == len(text))
-
-
-def bits_of(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """The bits of a mask, lowest first."""
-    return np.unpackbits(mask, bitorder="little").astype(bool)
-
-
-def again(
-    network: JsonNetwork,
-    forms: Sequence[JsonProblem],
-    page: Callable[[JsonProblem], Page],
-    whole: Callable[[JsonProblem, str], str],
-    tries: int,
-    temperature: float = 0.7,
-) -> list[Answer]:
-    """Texts of pages, ``whole`` as they stand in their forms, written again where they are not valid."""
-    found: list[Answer | None] = [None] * len(forms)
-    for attempt in range(tries):
-        left = [n for n, answer in enumerate(found) if answer is None or not answer.solved]
-        for at in range(0, len(left), BATCH):
-            some = left[at : at + BATCH]
-            pages = [page(forms[n]) for n in some]
-            texts = write(network, pages, temperature if attempt else 0.0, SEED + attempt)
-            for n, one, written in zip(some, pages, texts, strict=True):
-                text = whole(forms[n], bytes(written.bytes).decode(errors="replace"))
-                before = found[n]
-                steps = len(written.bytes) + 1
-                gflop = (network.flops(steps, len(one.prompt)) + network.reading_flops(len(one.prompt))) / 1e9
-                total = before.gflop if before is not None else 0.0
-                count = before.forwards if before is not None else 0
-                found[n] = Answer(text, valid(forms[n], text), count + steps, total + gflop)
-    return [answer for answer in found if answer is not None]
-
-
-def likeliest(
-    network: JsonNetwork, page: Callable[[JsonProblem], Page], count: int, temperature: float = 0.7
-) -> Arm:
-    """The baseline's likeliest bytes and ``count`` - 1 draws: of the valid ones (of all, where none is) the text that it finds
-    likeliest."""
-
-    def run(forms: Sequence[JsonProblem]) -> list[Answer]:
-        best: dict[int, tuple[bool, float, str]] = {}
-        steps, gflop = [0] * len(forms), [0.0] * len(forms)
-        for attempt in range(count):
-            for at in range(0, len(forms), BATCH):
-                pages = [page(form) for form in forms[at : at + BATCH]]
-                for n, one in enumerate(
-                    write(network, pages, temperature if attempt else 0.0, SEED + attempt), at
-                ):
-                    text = bytes(one.bytes).decode(errors="replace")
-                    best[n] = max(best.get(n, (False, -np.inf, "")), (valid(forms[n], text), one.log_p, text))
-                    steps[n] += len(one.bytes) + 1
-                    gflop[n] += network.flops(len(one.bytes) + 1, len(pages[n - at].prompt)) / 1e9
-        reading = [network.reading_flops(len(form.prompt)) / 1e9 for form in forms]
-        return [Answer(best[n][2], best[n][0], steps[n], gflop[n] + reading[n]) for n in range(len(forms))]
-
-    return run
-
-
-def valid(form: JsonProblem, text: str) -> bool:
-    """By the loop's own validator and checks, so that a baseline knows when to try again."""
-    value = parsed(text)
-    if value is None and text != "null":
-        return False
-    return bool(form.validator.is_valid(value)) and not any(run_check(check, value) for check in form.checks)
-
-
-def parsed(text: str) -> Any:
-    """The JSON of a text, or None where it is none."""
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text, None if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
 
 
-def networks(
-    folder: Path | None = None, baseline: Path | None = None
-) -> tuple[JsonNetwork | None, JsonNetwork | None]:
-    """The denoiser and the baseline, from folders or as shipped; None for one that is not shipped. Raises CheckpointError."""
-    found = list[JsonNetwork | None]()
-    for chosen, name in ((folder, "json"), (baseline, "json-ar")):
-        path = chosen or SHIPPED / name
-        if chosen is None and not (path / "config.json").is_file():
-            found.append(None)
-            continue
-        network, _ = checkpoint.load(path, "json")
-        assert isinstance(network, JsonNetwork)
-        found.append(network)
-    return found[0], found[1]
+def is_valid_json(problem: JsonProblem, text: str) -> bool:
+    """Whether the loop's own validator and checks accept a text; a baseline tries again where they do not."""
+    value = parse_json(text)
+    if value is None and text != "null":
+        return False
+    return bool(problem.validator.is_valid(value)) and not any(
+        run_check(check, value) for check in problem.checks
+    )
+
+
+def raw_page(case: JsonCase) -> Page:
+    """A whole text, without a mask."""
+    return Page.of(case.problem, masked=False)
+
+
+def masked_page(case: JsonCase) -> Page:
+    """A whole text, with the automaton of the schema as a mask."""
+    return Page.of(case.problem, masked=True)
+
+
+def guided_page(case: JsonCase) -> Page:
+    """A whole text, with llguidance's masks; without a mask where llguidance refuses the schema."""
+    try:
+        return replace(raw_page(case), guide=LLGuidance(case.problem.schema))
+    except ValueError:
+        return raw_page(case)
+
+
+def left_page(case: JsonCase) -> Page:
+    """The text before the hole is read."""
+    return Page(case.problem.prompt, len(case.before) + case.cells, case.before)
+
+
+def middle_page(case: JsonCase) -> Page:
+    """The texts on both sides of the hole are read."""
+    return Page(middle_prompt(case.problem.prompt, case.before, case.after), case.cells)
+
+
+class LLGuidance:
+    """A schema as llguidance compiles it, at a position in a text. Raises ValueError for the engine's errors."""
+
+    def __init__(self, schema: Any) -> None:
+        library = importlib.import_module("llguidance")
+        self.tokens = library.LLTokenizer("byte")  # the bytes are its first tokens
+        compact = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+        grammar = library.LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=compact)
+        self.initial = self.matcher = library.LLMatcher(self.tokens, grammar, log_level=0)
+        self._raise_error()
+
+    def _raise_error(self) -> None:
+        """The engine raises nothing itself: an error is a state that it stays in."""
+        if self.matcher.is_error():
+            raise ValueError(self.matcher.get_error())
+
+    def begin(self) -> None:
+        """Go back to the beginning of a text."""
+        self.matcher = self.initial.deep_copy()
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """Return which bytes may come next, and whether the text may end (257,)."""
+        bits = mask_bits(np.frombuffer(self.matcher.compute_bitmask(), np.uint8))
+        self._raise_error()
+        return np.append(bits[:BLANK], bits[self.tokens.eos_token])
+
+    def take(self, byte: int) -> None:
+        """Append a byte."""
+        self.matcher.consume_token(byte)
+        self._raise_error()
+
+    def fits(self, text: bytes) -> bool:
+        """Whether all of a text may come next."""
+        return bool(self.matcher.validate_tokens(list(text)) == len(text))
+
+
+def mask_bits(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return the bits of a mask, lowest first."""
+    return np.unpackbits(mask, bitorder="little").astype(bool)
+
+
+def make_loop_arm(
+    name: str,
+    model: JsonNetwork | str,
+    forwards: int,
+    weights: str | None = None,
+    seed: int = 0,
+    **changes: Any,
+) -> Arm[JsonCase]:
+    """Make an arm that drafts whole blocks.
+
+    Args:
+        name: in tables.
+        model: a network, or the name of a control.
+        forwards: budget per problem.
+        weights: hash of the network's checkpoint.
+        seed: of the evaluation.
+        changes: of the denoiser's policy.
+    """
+    task = JsonTask()
+    denoiser = load(model if isinstance(model, str) else JsonDenoiser(model), task)
+    policy = denoiser.policy.with_(**changes)
+
+    def answer(cases: Sequence[JsonCase]) -> list[Answer]:
+        problems = [case.problem for case in cases]
+        run = fill.FillRun(task, denoiser, policy, JSON_SEED + seed, BATCH)
+        laid, spent = run.choose_layouts(problems)
+        answers: dict[int, Answer] = {}
+        for n, outcome in run.outcomes(laid, range(len(problems)), Budget(forwards)):
+            reading = 0 if isinstance(model, str) else model.reading_flops(len(problems[n].prompt))
+            cost = spent[n] + outcome.counters + Counters(flops=reading)
+            text = task.decode(laid[n], outcome.tokens)
+            answers[n] = Answer((text,), outcome.status, cost, constraint_cost=outcome.constraint_cost)
+        return [answers[n] for n in range(len(cases))]
+
+    return Arm(name, answer, model if isinstance(model, str) else weights)
+
+
+def _write_all(
+    network: JsonNetwork,
+    cases: Sequence[JsonCase],
+    page: Pages,
+    temperature: float,
+    seed: int,
+) -> Iterator[tuple[Page, Writing, str]]:
+    """Write one text per case: its page, what was written, and as text."""
+    for start in range(0, len(cases), BATCH):
+        pages = [page(case) for case in cases[start : start + BATCH]]
+        for read, written in zip(pages, write(network, pages, temperature, seed), strict=True):
+            yield read, written, bytes(written.bytes).decode(errors="replace")
+
+
+def make_retry_arm(
+    name: str,
+    network: JsonNetwork,
+    page: Pages,
+    tries: int = 1,
+    place: Placing = lambda case, text: text,
+    temperature: float = 0.7,
+    weights: str | None = None,
+    seed: int = 0,
+) -> Arm[JsonCase]:
+    """Make a left-to-right arm: the likeliest bytes; while the text is not valid, up to ``tries`` - 1 draws.
+
+    Args:
+        name: in tables.
+        network: the causal network.
+        page: what it reads.
+        tries: texts per case at most.
+        place: puts what was written into the whole text.
+        temperature: of the draws.
+        weights: hash of the network's checkpoint.
+        seed: of the evaluation.
+    """
+
+    def answer(cases: Sequence[JsonCase]) -> list[Answer]:
+        answers = [Answer(None)] * len(cases)
+        for attempt in range(tries):
+            open_cases = [n for n, answer in enumerate(answers) if not answer.solved]
+            texts = _write_all(
+                network,
+                [cases[n] for n in open_cases],
+                page,
+                temperature if attempt else 0.0,
+                JSON_SEED + seed + attempt,
+            )
+            for n, (read, written, text) in zip(open_cases, texts, strict=True):
+                steps, whole_text = len(written.bytes) + 1, place(cases[n], text)
+                flops = network.flops(steps, len(read.prompt)) + network.reading_flops(len(read.prompt))
+                cost = answers[n].counters + Counters(forwards=steps, flops=flops)
+                valid = is_valid_json(cases[n].problem, whole_text)
+                answers[n] = Answer((whole_text,), "solved" if valid else "exhausted", cost)
+        return answers
+
+    return Arm(name, answer, weights)
+
+
+def make_best_of_arm(
+    name: str,
+    network: JsonNetwork,
+    page: Pages,
+    count: int,
+    temperature: float = 0.7,
+    weights: str | None = None,
+    seed: int = 0,
+) -> Arm[JsonCase]:
+    """Make a left-to-right arm that writes the likeliest bytes and ``count`` - 1 draws.
+
+    It answers with the likeliest of the valid texts, or of all if none is valid. The prompt is read once.
+    """
+
+    def answer(cases: Sequence[JsonCase]) -> list[Answer]:
+        best = [(False, -np.inf, "")] * len(cases)
+        costs = [Counters(flops=network.reading_flops(len(case.problem.prompt))) for case in cases]
+        for attempt in range(count):
+            heat, draw_seed = temperature if attempt else 0.0, JSON_SEED + seed + attempt
+            for n, (read, written, text) in enumerate(_write_all(network, cases, page, heat, draw_seed)):
+                best[n] = max(best[n], (is_valid_json(cases[n].problem, text), written.log_p, text))
+                steps = len(written.bytes) + 1
+                costs[n] += Counters(forwards=steps, flops=network.flops(steps, len(read.prompt)))
+        return [
+            Answer((text,), "solved" if valid else "exhausted", cost)
+            for (valid, _, text), cost in zip(best, costs, strict=True)
+        ]
+
+    return Arm(name, answer, weights)
+
+
+@dataclass(frozen=True)
+class JsonModels(ModelPair[JsonNetwork]):
+    """The trained models under test, and the seed of the evaluation."""
+
+    seed: int = 0
+
+    def loop_arm(self, name: str, forwards: int, **changes: Any) -> list[Arm[JsonCase]]:
+        """The denoiser in the loop, if there is one; see :func:`make_loop_arm`."""
+        if self.network is None:
+            return []
+        return [make_loop_arm(name, self.network, forwards, self.weights, self.seed, **changes)]
+
+    def retry_arm(self, name: str, page: Pages, tries: int = 1, **options: Any) -> list[Arm[JsonCase]]:
+        """The baseline, if there is one; see :func:`make_retry_arm`."""
+        if self.baseline is None:
+            return []
+        options |= {"weights": self.baseline_weights, "seed": self.seed}
+        return [make_retry_arm(name, self.baseline, page, tries, **options)]
+
+    def best_of_arm(self, name: str, page: Pages, count: int) -> list[Arm[JsonCase]]:
+        """The baseline choosing among texts, if there is one; see :func:`make_best_of_arm`."""
+        if self.baseline is None:
+            return []
+        weights, seed = self.baseline_weights, self.seed
+        return [make_best_of_arm(name, self.baseline, page, count, weights=weights, seed=seed)]
+
+    def controls(self, forwards: int) -> list[Arm[JsonCase]]:
+        """Random bytes, and byte frequencies."""
+        return [make_loop_arm(name, name, forwards, seed=self.seed) for name in ("random", "prior")]

@@ -1,183 +1,187 @@
-"""What a trained model adds to valid JSON: values copied from a text into schemas and keys that no training saw.
+"""The trained JSON models on generated records, whose keys no training saw: are values copied from a text?
 
-    python -m solver evaluate json --sections content --data ../shared/data --out results
+    python -m solver evaluate json --sections content --out results
 
-Records are generated from words that training never used as keys. Fields that are in the text are *copied*; one that is not is
-*derived* (a total, a count, the kind that goes with the fields) and stands first or last. Arms: the denoiser in one forward and
-refined, with the language and without; the same network left to right, raw, with the language as a mask, with retries, and as
-the likeliest valid one of many; random, and byte frequencies.
+Fields that are in the text are *copied*. A field that is not is *derived* (a total, a count, or the kind that goes with
+the fields) and stands first or last. Arms: the denoiser in one forward and refined, with the language and without; the
+same network left to right, raw, with a mask, with retries, and as the likeliest valid text of several; the controls.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from solver.evaluation.harness import Answer, Arm, Attempt, run_arm
 from solver.evaluation.json_arms import (
+    JSON_SEED,
     MANY,
-    SEED,
     TRIES,
-    Answer,
-    Arm,
-    guided,
-    in_the_loop,
-    left_to_right,
-    likeliest,
-    masked,
-    parsed,
-    raw,
-)  # fmt: skip
-from solver.evaluation.statistics import interval, ratio_interval
-from solver.models.json_network import JsonNetwork
+    JsonCase,
+    JsonModels,
+    guided_page,
+    masked_page,
+    parse_json,
+    raw_page,
+)
+from solver.evaluation.rows import Row
+from solver.evaluation.statistics import Figures, quantiles, ratio, rounded, share
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.synthetic import Record, english_words, make_record
 
-Row = dict[str, Any]
-WITH, WITHOUT = "diffusion", "diffusion, no language"
+WITH_LANGUAGE, WITHOUT_LANGUAGE = "diffusion", "diffusion, no language"
 
 
-def records(count: int) -> list[Record]:
-    """Test records, their keys out of reserved words only."""
-    rng, pool = np.random.default_rng(SEED), english_words(reserved=True)
+def make_records(count: int) -> list[Record]:
+    """Make test records, with keys of reserved words only."""
+    rng, pool = np.random.default_rng(JSON_SEED), english_words(reserved=True)
     return [make_record(rng, pool) for _ in range(count)]
 
 
-def flat(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """An instance's fields by path; lists are fields."""
+def flat_fields(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Return an instance's fields by path; a list is one field."""
     if not isinstance(value, dict):
         return {path: value}
-    found: dict[tuple[str, ...], Any] = {}
+    fields: dict[tuple[str, ...], Any] = {}
     for name, inner in value.items():
-        found |= flat(inner, (*path, name))
-    return found
+        fields |= flat_fields(inner, (*path, name))
+    return fields
 
 
-def graded(record: Record, form: JsonProblem, answer: Answer) -> dict[str, Any]:
-    """valid: by the schema.  exact: the instance that was meant.  copied: of the fields that are in the text, how many are right,
-    and of how many.  derived: whether the one that is not is right."""
-    value = parsed(answer.text)
-    meant, said = flat(record.instance), flat(value) if isinstance(value, dict) else {}
+@dataclass(frozen=True)
+class RecordGrade:
+    """The grade of an answer to a record.
+
+    Args:
+        valid: by the schema.
+        exact: the instance that was meant.
+        copied: correct fields among those in the text.
+        fields: number of fields in the text.
+        derived: whether the derived field is correct; None without one.
+    """
+
+    valid: bool
+    exact: bool
+    copied: int
+    fields: int
+    derived: bool | None
+
+
+def grade_record(record: Record, problem: JsonProblem, answer: Answer) -> RecordGrade:
+    """Compare an answer with the record's instance."""
+    value = parse_json(answer.text)
+    meant, given = flat_fields(record.instance), flat_fields(value) if isinstance(value, dict) else {}
     derived = (record.derived,) if record.derived is not None else None
     copied = [path for path in meant if path != derived]
-    same = [
-        path in said and type(said[path]) is type(meant[path]) and said[path] == meant[path]
+    correct = [
+        path in given and type(given[path]) is type(meant[path]) and given[path] == meant[path]
         for path in copied
     ]
-    return {
-        "valid": value is not None and bool(form.validator.is_valid(value)),
-        "exact": json.dumps(value, sort_keys=True)
-        == json.dumps(record.instance, sort_keys=True),  # 1 is not true
-        "copied": sum(same),
-        "of": len(copied),
-        "derived": None if derived is None else said.get(derived) == meant[derived],
+    # as texts, because 1 == True in Python
+    exact = json.dumps(value, sort_keys=True) == json.dumps(record.instance, sort_keys=True)
+    return RecordGrade(
+        value is not None and bool(problem.validator.is_valid(value)),
+        exact,
+        sum(correct),
+        len(copied),
+        None if derived is None else given.get(derived) == meant[derived],
+    )
+
+
+def content_arms(models: JsonModels) -> list[Arm[JsonCase]]:
+    """All arms whose checkpoint is there, and the controls."""
+    guided = importlib.util.find_spec("llguidance") is not None
+    return [
+        *models.loop_arm("diffusion-oneshot", 1),
+        *models.loop_arm(WITH_LANGUAGE, 64, stop="stable"),
+        *models.loop_arm("diffusion-oneshot, no language", 1, checks="none"),
+        *models.loop_arm(WITHOUT_LANGUAGE, 16, checks="none"),
+        *models.retry_arm("ar", raw_page),
+        *models.retry_arm("ar-masked", masked_page),
+        *(models.retry_arm("ar, llguidance", guided_page) if guided else ()),
+        *models.retry_arm(f"ar, {TRIES} tries", raw_page, TRIES),
+        *models.best_of_arm(f"ar, best of {MANY}", raw_page, MANY),
+        *models.controls(20),
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class ContentRun:
+    """One arm's attempt at the records, and its grades."""
+
+    attempt: Attempt
+    grades: Sequence[RecordGrade]
+
+
+def attempt_records(arm: Arm[JsonCase], records: Sequence[Record]) -> ContentRun:
+    """Run an arm on records and grade its answers."""
+    cases = [JsonCase(JsonProblem.of(record.schema, record.text)) for record in records]
+    attempt = run_arm(arm, cases, warm_up=True)
+    return ContentRun(
+        attempt,
+        [
+            grade_record(record, case.problem, answer)
+            for record, case, answer in zip(records, cases, attempt.answers, strict=True)
+        ],
+    )
+
+
+def content_figures(records: Sequence[Record], run: ContentRun) -> Figures:
+    """Return the shares of an arm, each with its interval, and its cost."""
+    grades, attempt = run.grades, run.attempt
+    fields = [grade.fields for grade in grades]
+    figures: Figures = {
+        "records": len(records),
+        **share("valid", [grade.valid for grade in grades]),
+        **share("exact", [grade.exact for grade in grades]),
+        **ratio("copied", [grade.copied for grade in grades], fields),
+        "fields": sum(fields),
     }
-
-
-def arms(network: JsonNetwork | None, baseline: JsonNetwork | None) -> dict[str, Arm]:
-    """All arms whose checkpoint is there; the controls always."""
-    found: dict[str, Arm] = {}
-    if network is not None:
-        found["diffusion-oneshot"] = in_the_loop(network, 1)
-        found[WITH] = in_the_loop(network, 64, stop="settled")
-        found["diffusion-oneshot, no language"] = in_the_loop(network, 1, checks=False)
-        found[WITHOUT] = in_the_loop(network, 16, checks=False)
-    if baseline is not None:
-        found["ar"] = left_to_right(baseline, raw)
-        found["ar-masked"] = left_to_right(baseline, masked)
-        if importlib.util.find_spec("llguidance"):
-            found["ar, llguidance"] = left_to_right(baseline, guided)
-        found[f"ar, {TRIES} tries"] = left_to_right(baseline, raw, TRIES)
-        found[f"ar, best of {MANY}"] = likeliest(baseline, raw, MANY)
-    found["random"] = in_the_loop("random", 20)
-    found["prior"] = in_the_loop("prior", 20)
-    return found
-
-
-def content(
-    network: JsonNetwork | None, baseline: JsonNetwork | None, count: int, only: Sequence[str] | None = None
-) -> Iterator[Row]:
-    """Every arm, or ``only`` some, on the same records, then what the language costs."""
-    some = records(count)
-    marks: dict[str, list[dict[str, Any]]] = {}
-    taxes = np.zeros(0)
-    for name, run in arms(network, baseline).items():
-        if only is not None and name not in only:
-            continue
-        forms = [JsonProblem.of(record.schema, record.text) for record in some]
-        run([forms[0]])  # whatever is loaded or compiled at first use
-        started = time.perf_counter()
-        answers = run(forms)
-        seconds = time.perf_counter() - started
-        marks[name] = [
-            graded(record, form, answer) for record, form, answer in zip(some, forms, answers, strict=True)
-        ]
-        yield {
-            "section": "content",
-            "file": "records",
-            "arm": name,
-            "seed": 0,
-            "records": count,
-            **shares(some, marks[name]),
-            "forwards_mean": round(float(np.mean([answer.forwards for answer in answers])), 2),
-            "gflop_mean": round(float(np.mean([answer.gflop for answer in answers])), 4),
-            "ms": round(1e3 * seconds / count, 2),
-        }
-        if name == WITH:
-            taxes = np.array([answer.constraint_cost for answer in answers])
-    if {WITH, WITHOUT} <= marks.keys():
-        yield tax(marks[WITH], marks[WITHOUT], taxes)
-
-
-def shares(some: Sequence[Record], marks: Sequence[dict[str, Any]]) -> Row:
-    """The shares of an arm, each with its interval."""
-    row: Row = {}
-    for key in ("valid", "exact"):
-        row |= share(key, np.array([mark[key] for mark in marks]))
-    copied, fields = [mark["copied"] for mark in marks], [mark["of"] for mark in marks]
-    row |= {"copied": round(sum(copied) / sum(fields), 4), "fields": sum(fields)}
-    row["copied_interval"] = [round(x, 4) for x in ratio_interval(copied, fields)]
     for order in ("first", "last"):
+        pairs = [
+            ("kind" if "oneOf" in record.schema else "total", grade.derived)
+            for record, grade in zip(records, grades, strict=True)
+            if record.order == order
+        ]
         for kind in ("kind", "total"):
-            of = [r.order == order and kind == ("kind" if "oneOf" in r.schema else "total") for r in some]
-            row |= share(
-                f"{kind}_{order}",
-                np.array([mark["derived"] for mark, here in zip(marks, of, strict=True) if here]),
-            )
-        row |= share(
-            f"derived_{order}",
-            np.array([m["derived"] for m, r in zip(marks, some, strict=True) if r.order == order]),
-        )
-    return row
+            figures |= share(f"{kind}_{order}", [bool(hit) for derived, hit in pairs if derived == kind])
+        figures |= share(f"derived_{order}", [bool(hit) for _, hit in pairs])
+    return {**figures, **attempt.cost()}
 
 
-def share(name: str, hits: np.ndarray) -> Row:
-    """A mean with its interval."""
-    if not len(hits):
-        return {}
-    return {name: round(float(hits.mean()), 4), f"{name}_interval": [round(x, 4) for x in interval(hits)]}
+def measure_content(first: Row, arm: Arm[JsonCase], count: int) -> Iterator[Row]:
+    """One arm on the records."""
+    records = make_records(count)
+    yield replace(first, figures=content_figures(records, attempt_records(arm, records)))
 
 
-def tax(conditioned: Sequence[dict[str, Any]], free: Sequence[dict[str, Any]], nats: np.ndarray) -> Row:
-    """What the language costs: fields right with it and without it on the records that both get valid, and the nats."""
-    both = [(a, b) for a, b in zip(conditioned, free, strict=True) if a["valid"] and b["valid"] and a["of"]]
-    ahead = np.array([(a["copied"] - b["copied"]) / a["of"] for a, b in both])
-    fields = sum(a["of"] for a, _ in both)
-    finite = nats[np.isfinite(nats)]
-    return {
-        "section": "tax",
-        "file": "records",
-        "arm": WITH,
-        "seed": 0,
-        "records": len(conditioned),
-        "both_valid": len(both),
-        "copied_with": round(sum(a["copied"] for a, _ in both) / max(1, fields), 4),
-        "copied_without": round(sum(b["copied"] for _, b in both) / max(1, fields), 4),
-        "ahead": round(float(ahead.mean()), 4) if len(ahead) else None,
-        "ahead_interval": [round(x, 4) for x in interval(ahead)] if len(ahead) else None,
-        "nats": {f"p{p}": round(float(np.percentile(finite, p)), 4) for p in (50, 90, 95, 99)},
-    }
+def measure_tax(
+    first: Row,
+    conditioned: Arm[JsonCase],
+    free: Arm[JsonCase],
+    count: int,
+) -> Iterator[Row]:
+    """The cost of the language: correct fields with and without it, on records that both arms get valid."""
+    records = make_records(count)
+    runs = [attempt_records(arm, records) for arm in (conditioned, free)]
+    costs = np.array([answer.constraint_cost for answer in runs[0].attempt.answers])
+    grades = zip(runs[0].grades, runs[1].grades, strict=True)
+    both = [(a, b) for a, b in grades if a.valid and b.valid and a.fields]
+    total = max(1, sum(a.fields for a, _ in both))
+    shares = rounded([sum(a.copied for a, _ in both) / total, sum(b.copied for _, b in both) / total])
+    yield replace(
+        first,
+        figures={
+            "records": count,
+            "both_valid": len(both),
+            "copied_with": shares[0],
+            "copied_without": shares[1],
+            **share("ahead", [(a.copied - b.copied) / a.fields for a, b in both]),
+            "nats": quantiles(costs[np.isfinite(costs)], (50, 90, 95, 99), 4),
+        },
+    )

@@ -1,322 +1,248 @@
-"""The comparison's plots, from results.json and nothing else.
+"""The evaluation's plots, made from rows alone.
 
-Blue is diffusion, orange and red left to right, grey a control; every line has its own marker too.
-
-    draw(rows, Path("docs/results"))       # writes what the rows allow, returns the names
+draw_plots(read_results(), Path("docs/results"))       # writes what the rows allow, returns the file names
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
-from solver.evaluation.report import merged, spent
-from solver.pictures.marks import BLUE, DEEP_BLUE, DEEP_ORANGE, GREY, INK, ORANGE
+from solver.evaluation.charts import Points, add_legend, arm_style, draw_curves, draw_shares, make_panels
+from solver.evaluation.rows import Row, select
+from solver.evaluation.sudoku_tables import HARD, solved_mask, spent
+from solver.pictures.marks import BLUE, GREY, INK, ORANGE
 
-Row = dict[str, Any]
-RED = "#cc3d6e"  # told from blue and orange with any kind of colour vision, and by its marker
-DASH = {"diffusion": "-", "alone": "-", "oneshot": ":", "backtracking": "-", "masked": "--"}
-SHOWN = ("generated_minimal", "royle17_first_half", "sepb_diabolical_rated", "forum_hardest_1905_first_half")
-NAMES = {
-    "generated_minimal": "generated",
-    "royle17_first_half": "17-clue",
-    "sepb_diabolical_rated": "diabolical",
+CONTENT = {
+    "copied": "fields copied",
+    "kind_first": "kind, standing first",
+    "total_first": "total, standing first",
+    "exact": "whole record",
 }
-NAMES |= {"sepb_easy150_rated+sepb_medium150_rated+sepb_hard150_rated": "sepb easy to hard"}
-NAMES |= {
-    "csi4900_easy10k": "csi4900 easy",
-    "forum_hardest_1905_first_half": "forum hardest",
-    "magictour_top1465": "magictour",
-}
+CODE_COSTS = {"gflop": "GFLOP a canvas", "seconds": "seconds a canvas"}
+SPEEDS = {"compile_ms_all": "from a schema to its automaton", "project_ms_all": "projection of 256 cells"}
+
+Plot = Callable[[Sequence[Row]], Figure | None]
 
 
-def look(arm: str) -> dict[str, Any]:
-    """Colour, dash and marker of an arm."""
-    family = arm.split(",")[0].split("-")[0]
-    plain, other = (
-        "plain" in arm,
-        "easiest" in arm or "fim" in arm,
-    )  # other: not from the first cell to the last
-    colours = {
-        "diffusion": DEEP_BLUE if arm == "diffusion" else BLUE,
-        "ar": ORANGE if plain else RED if other else DEEP_ORANGE,
-    }
-    markers = {
-        "diffusion": "o",
-        "ar": ("P" if other else "^") if plain else "D" if other else "s",
-        "random": "x",
-        "prior": "+",
-    }
-    dash = DASH.get(
-        arm.split(",")[0].rpartition("-")[2], ":" if family == "ar" and "tries" not in arm else "-"
-    )
-    marker = markers.get(family, "v")
+def curves_of(
+    rows: Iterable[Row],
+    points: Callable[[Row], Points | None],
+    files: Sequence[str] | None = None,
+) -> dict[str, dict[str, Points]]:
+    """Collect one curve per row, by file (in the order of ``files``, or of the rows) and arm."""
+    curves: dict[str, dict[str, Points]] = {file: {} for file in files or ()}
+    for row in rows:
+        if files is None or row.file in curves:
+            curve = points(row)
+            if curve is not None:
+                curves.setdefault(row.file, {})[row.arm] = curve
+    return {file: arms for file, arms in curves.items() if arms}
+
+
+def shares_of(rows: Iterable[Row], figure: str) -> dict[str, tuple[float, float, float]]:
+    """A share with its interval, by arm."""
     return {
-        "color": colours.get(family, GREY),
-        "linestyle": dash,
-        "marker": marker,
-        "markersize": 4.5,
-        "linewidth": 1.6,
+        row.arm: (row.get(figure), *row.get(f"{figure}_interval"))
+        for row in rows
+        if row.get(figure) is not None
     }
 
 
-def tidy(axes: Axes) -> None:
-    """No box, a light grid."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
-    axes.set_axisbelow(True)
+def accuracy_plot(rows: Sequence[Row]) -> Figure | None:
+    """Every arm on the hard files."""
+    panels = {file: shares_of(select(rows, "contest", file=file), "share") for file in HARD}
+    return draw_shares({file: dots for file, dots in panels.items() if dots}, "solved, %", (1.2, 2.1))
 
 
-def panels(names: Sequence[str], height: float = 3.1) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel a name, side by side, one scale."""
-    figure = Figure(figsize=(max(5.5, 3.3 * len(names) + 0.6), height + 0.9), layout="constrained")
-    found = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-    for axes, name in zip(found, names, strict=True):
-        axes.set_title(NAMES.get(name, name), fontsize=10.5)
-        tidy(axes)
-    return figure, list(found)
+def content_plot(rows: Sequence[Row]) -> Figure | None:
+    """Every arm on the reserved records."""
+    content = select(rows, "content")
+    panels = {title: shares_of(content, figure) for figure, title in CONTENT.items()} if content else {}
+    return draw_shares(panels, "right, %", (1.8, 2.1))
 
 
-def legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend for all panels, below them."""
-    handles: dict[str, Any] = {}
-    for one in axes:
-        for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    fitting = int(
-        figure.get_figwidth() / (0.5 + 0.075 * max(map(len, handles), default=1))
-    )  # inches of a line, and of a letter
-    columns = max(1, min(5, len(handles), fitting))
-    figure.legend(
-        handles.values(), handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5
-    )
+def code_infill_plot(rows: Sequence[Row]) -> Figure | None:
+    """Exact matches of every arm by kind of hole."""
+    infill = [row for row in select(rows, "code-infill") if "tokens" not in row.file and row.file != "new"]
+    kinds = sorted(dict.fromkeys(row.file for row in infill), key=lambda kind: kind != "all")
+    panels = {kind: shares_of([row for row in infill if row.file == kind], "exact") for kind in kinds}
+    return draw_shares(panels, "exact, %", (2.4, 1.7), limit=40)
 
 
-def accuracy(rows: Sequence[Row]) -> Figure | None:
-    """Every arm on every shown file, with its interval."""
-    contest = merged(rows)
-    files = [file for file in SHOWN if any(name == file for _, name in contest)]
-    arms = list(dict.fromkeys(arm for arm, name in contest if name in files))
-    if not files:
-        return None
-    dots = {
-        NAMES.get(file, file): {
-            arm: (row["share"], row["low"], row["high"])
-            for (arm, name), row in contest.items()
-            if name == file
-        }
-        for file in files
-    }
-    return dotted(dots, arms, "solved, %", (1.2, 2.1))
+def cost_plot(cost: str, xlabel: str) -> Plot:
+    """A plot of shares solved against the cost of a puzzle."""
 
-
-def dotted(
-    shares: Mapping[str, Mapping[str, tuple[float, float, float]]],
-    arms: Sequence[str],
-    label: str,
-    inches: tuple[float, float],
-    most: float = 100,
-) -> Figure:
-    """A panel a title, a line an arm: a share with its interval (share, low, high). inches: for the arms' names, and a panel."""
-    figure = Figure(
-        figsize=(inches[0] + inches[1] * len(shares), 1.0 + 0.3 * len(arms)), layout="constrained"
-    )
-    for axes, (title, dots) in zip(
-        figure.subplots(1, len(shares), sharey=True, squeeze=False)[0], shares.items(), strict=True
-    ):
-        for arm, (share, low, high) in dots.items():
-            at, style = arms.index(arm), look(arm)
-            axes.plot(
-                [100 * low, 100 * high], [at, at], color=style["color"], linewidth=2.2, solid_capstyle="butt"
-            )
-            axes.plot(100 * share, at, style["marker"], color=style["color"], markersize=6.5)
-        axes.set_title(title, fontsize=10.5)
-        axes.set(xlim=(-4, most + 4), yticks=range(len(arms)), yticklabels=arms, xlabel=label)
-        axes.yaxis.set_inverted(True)
-        axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.tick_params(axis="y", length=0)
-    return figure
-
-
-def against(cost: str) -> Callable[[Sequence[Row]], Figure | None]:
-    """Solved against what a puzzle may cost ("gflop" or "ms")."""
-
-    def draw_it(rows: Sequence[Row]) -> Figure | None:
-        contest = {key: row for key, row in merged(rows).items() if "each" in row}
-        files = [file for file in SHOWN if any(name == file for _, name in contest)]
-        if not files:
+    def points(row: Row) -> Points | None:
+        if "each" not in row.figures or row.get("solved") == 0:
             return None
-        figure, found = panels(files)
-        for axes, file in zip(found, files, strict=True):
-            for (arm, name), row in contest.items():
-                if name != file or row["solved"] == 0:
-                    continue
-                costs, solved = spent(row, cost), np.array([c == "1" for c in row["each"]["solved"]])
-                if not costs.max():
-                    continue
-                order = np.sort(costs[solved])
-                share = 100 * np.arange(1, len(order) + 1) / len(costs)
-                axes.step(order, share, where="post", label=arm, **{**look(arm), "markevery": [-1]})
-            axes.set(xscale="log")
-            axes.xaxis.set_minor_formatter(
-                NullFormatter()
-            )  # labels between the powers of ten run into each other
-            axes.set(ylim=(0, 103), xlabel="GFLOP a puzzle" if cost == "gflop" else "ms a puzzle, batch 64")
-        found[0].set_ylabel("solved, %")
-        legend(figure, found)
-        return figure
+        costs = spent(row, cost)
+        order = np.sort(costs[solved_mask(row)])
+        return (list(order), list(100 * np.arange(1, len(order) + 1) / len(costs))) if costs.max() else None
 
-    return draw_it
+    def style(arm: str) -> dict[str, Any]:
+        return {**arm_style(arm), "markevery": [-1], "where": "post"}
+
+    def plot(rows: Sequence[Row]) -> Figure | None:
+        curves = curves_of(select(rows, "contest"), points, HARD)
+        return draw_curves(curves, "solved, %", style, "step", xscale="log", ylim=(0, 103), xlabel=xlabel)
+
+    return plot
 
 
-def reliability(rows: Sequence[Row]) -> Figure | None:
-    """Share of right tokens by the model's confidence."""
-    chosen = [row for row in rows if row["section"] == "calibration" and row["file"] in SHOWN]
-    files = [file for file in SHOWN if any(row["file"] == file for row in chosen)]
-    if not files:
-        return None
-    figure, found = panels(files)
-    for axes, file in zip(found, files, strict=True):
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (2, 2)))
-        for row in (row for row in chosen if row["file"] == file):
-            sure, right, _ = zip(*row["bins"], strict=True)
-            axes.plot(sure, right, label=row["arm"], **look(row["arm"]))
-        axes.set(xlim=(0, 1.02), ylim=(0, 1.03), xlabel="confidence")
-    found[0].set_ylabel("share of tokens right")
-    legend(figure, found)
+def calibration_plot(rows: Sequence[Row]) -> Figure | None:
+    """Share of correct tokens by the model's confidence."""
+
+    def points(row: Row) -> Points:
+        confidence, correct, _ = zip(*row.get("bins"), strict=True)
+        return confidence, correct
+
+    curves = curves_of(select(rows, "calibration"), points, HARD)
+    axis: dict[str, Any] = {"xlim": (0, 1.02), "ylim": (0, 1.03), "xlabel": "confidence"}
+    figure = draw_curves(curves, "share of tokens right", **axis)
+    for axes in figure.axes if figure is not None else ():
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
     return figure
 
 
-def mistakes(rows: Sequence[Row]) -> Figure | None:
-    """Share of left-to-right runs still without a mistake, along the puzzle."""
-    chosen = [row for row in rows if row["section"] == "mistakes" and row["file"] in SHOWN]
-    files = [file for file in SHOWN if any(row["file"] == file for row in chosen)]
-    if not files:
-        return None
-    figure, found = panels(files)
-    for axes, file in zip(found, files, strict=True):
-        for row in (row for row in chosen if row["file"] == file):
-            where = np.array(row["where"])
-            at = np.linspace(0, 1, 41)
-            alive = [100 * (where > a).mean() if a < 1 else 100 * (where >= 1).mean() for a in at]
-            axes.plot(100 * at, alive, label=row["arm"], **{**look(row["arm"]), "markevery": 8})
-        axes.set(xlim=(0, 100), ylim=(0, 103), xlabel="share of the cells filled, %")
-    found[0].set_ylabel("runs that can still be right, %")
-    legend(figure, found)
-    return figure
+def mistakes_plot(rows: Sequence[Row]) -> Figure | None:
+    """Share of left-to-right runs without a mistake so far, along the puzzle."""
+
+    def points(row: Row) -> Points:
+        mistakes, grid = np.array(row.get("where")), np.linspace(0, 1, 41)
+        alive = [100 * (mistakes > x).mean() if x < 1 else 100 * (mistakes >= 1).mean() for x in grid]
+        return list(100 * grid), alive
+
+    def style(arm: str) -> dict[str, Any]:
+        return {**arm_style(arm), "markevery": 8}
+
+    curves = curves_of(select(rows, "mistakes"), points, HARD)
+    axis: dict[str, Any] = {"xlim": (0, 100), "ylim": (0, 103), "xlabel": "share of the cells filled, %"}
+    return draw_curves(curves, "runs that can still be right, %", style, **axis)
 
 
-def remasking(rows: Sequence[Row]) -> Figure | None:
-    """Solved without decisions, by what may take a cell back."""
-    chosen = [row for row in rows if row["section"] == "remasking" and row["file"] in SHOWN]
-    files = [file for file in SHOWN if any(row["file"] == file for row in chosen)]
-    if not files:
+def remasking_plot(rows: Sequence[Row]) -> Figure | None:
+    """Shares solved without decisions, by what re-masks accepted cells."""
+    measured = [row for row in select(rows, "remasking") if row.file in HARD]
+    if not measured:
         return None
-    figure, found = panels(files, 2.4)
-    for axes, file in zip(found, files, strict=True):
-        some = [row for row in chosen if row["file"] == file]
-        for number, accept in enumerate(dict.fromkeys(row["accept"] for row in some)):
-            one = [row for row in some if row["accept"] == accept]
-            share = [100 * row["share"] for row in one]
-            spread = [
-                [100 * (row["share"] - row["low"]) for row in one],
-                [100 * (row["high"] - row["share"]) for row in one],
-            ]
-            where = [at + 0.38 * number - 0.19 for at in range(len(one))]
-            error = {"ecolor": INK, "elinewidth": 1}
+    files = [file for file in HARD if any(row.file == file for row in measured)]
+    figure, panels = make_panels(files, 2.4)
+    for axes, file in zip(panels, files, strict=True):
+        bars = [row for row in measured if row.file == file]
+        for k, accept in enumerate(dict.fromkeys(row.accept for row in bars)):
+            group = [row for row in bars if row.accept == accept]
+            shares = np.array([row.get("share") for row in group])
+            low, high = np.array([row.get("share_interval") for row in group]).T
             axes.bar(
-                where,
-                share,
+                np.arange(len(group)) + 0.38 * k - 0.19,
+                100 * shares,
                 0.36,
-                color=(BLUE, ORANGE)[number],
-                yerr=spread,
-                error_kw=error,
+                color=(BLUE, ORANGE)[k],
+                yerr=100 * np.array([shares - low, high - shares]),
+                error_kw={"ecolor": INK, "elinewidth": 1},
                 label=f"accepted from {accept:g}",
             )
-        axes.set_xticks(range(len(one)), [row["remask"] for row in one])
+            axes.set_xticks(range(len(group)), [row.remask or "" for row in group])
         axes.set(ylim=(0, 103))
         axes.tick_params(axis="x", labelsize=8.5)
-    found[0].set_ylabel(f"solved in {chosen[0]['rounds']} drafts, %")
-    legend(figure, found)
+    panels[0].set_ylabel(f"solved in {measured[0].rounds} drafts, %")
+    add_legend(figure, panels)
     return figure
 
 
-def throughput(rows: Sequence[Row]) -> Figure | None:
-    """Puzzles a second by batch size."""
-    chosen = [row for row in rows if row["section"] == "throughput"]
-    if not chosen:
-        return None
-    figure, (axes,) = panels([chosen[0]["file"]])
-    for arm in dict.fromkeys(row["arm"] for row in chosen):
-        some = sorted(
-            (row["batch"], row["per_second"])
-            for row in chosen
-            if row["arm"] == arm and row["file"] == chosen[0]["file"]
-        )
-        axes.plot(*zip(*some, strict=True), label=arm, **look(arm))
-    batches = sorted({row["batch"] for row in chosen})
-    axes.set(
+def series_plot(section: str, x: str, y: Callable[[Row], float], ylabel: str, **axis: Any) -> Plot:
+    """A plot of several rows per arm: one point per row, sorted by ``x``."""
+
+    def plot(rows: Sequence[Row]) -> Figure | None:
+        curves: dict[str, dict[str, Points]] = {}
+        for row in sorted(select(rows, section), key=lambda row: row.get(x)):
+            xs, ys = curves.setdefault(row.file, {}).setdefault(row.arm, ([], []))
+            xs.append(row.get(x))  # type: ignore[attr-defined]  # the lists of the line above
+            ys.append(y(row))  # type: ignore[attr-defined]
+        return draw_curves(curves, ylabel, **axis)
+
+    return plot
+
+
+def within(row: Row, cost: str) -> Points:
+    """The shares solved within budgets, as a curve."""
+    shares = row.get(f"within_{cost}")
+    return [float(budget) for budget in shares], [100 * share for share in shares.values()]
+
+
+def dependent_fields_plot(rows: Sequence[Row]) -> Figure | None:
+    """Shares solved against GFLOP, one panel per task. Controls cost no FLOPs: a horizontal line."""
+    curves = curves_of(select(rows, "cross"), lambda row: within(row, "gflop"))
+    return draw_curves(curves, "solved, %", xscale="log", ylim=(-3, 103), xlabel="GFLOP a problem")
+
+
+def dependent_holes_plot(rows: Sequence[Row]) -> Figure | None:
+    """Dependent holes: shares right up to renaming within a number of GFLOP, and of seconds."""
+    holes = select(rows, "code-dependent", file="all")
+    curves = {
+        title: {row.arm: within(row, cost) for row in holes} for cost, title in CODE_COSTS.items() if holes
+    }
+    return draw_curves(curves, "sets of holes right, %", xscale="log")
+
+
+def json_speed_plot(rows: Sequence[Row]) -> Figure | None:
+    """Distributions of the time for a schema and for a projection."""
+    speeds = select(rows, "speed")
+    curves = {
+        title: {row.file: (row.get(key), list(np.linspace(0, 100, len(row.get(key))))) for row in speeds}
+        for key, title in SPEEDS.items()
+        if speeds
+    }
+    colors = {row.file: f"C{k}" for k, row in enumerate(speeds)}
+
+    def style(file: str) -> dict[str, Any]:
+        return {"color": colors[file], "linewidth": 1.6}
+
+    return draw_curves(curves, "schemas done within, %", style, xscale="log", xlabel="ms, one core")
+
+
+PLOTS: dict[str, Plot] = {
+    "accuracy": accuracy_plot,
+    "flops": cost_plot("gflop", "GFLOP a puzzle"),
+    "seconds": cost_plot("ms", "ms a puzzle, batch 64"),
+    "calibration": calibration_plot,
+    "mistakes": mistakes_plot,
+    "remasking": remasking_plot,
+    "throughput": series_plot(
+        "throughput",
+        "batch",
+        lambda row: float(row.get("per_second")),
+        "puzzles a second",
         xscale="log",
         yscale="log",
         xlabel="batch",
-        ylabel="puzzles a second",
-        xticks=batches,
-        xticklabels=batches,
-    )
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    legend(figure, [axes])
-    return figure
-
-
-def training(rows: Sequence[Row]) -> Figure | None:
-    """Solved against training compute."""
-    chosen = [row for row in rows if row["section"] == "training"]
-    files = list(dict.fromkeys(row["file"] for row in chosen))[:4]
-    if not files:
-        return None
-    figure, found = panels(files)
-    for axes, file in zip(found, files, strict=True):
-        for arm in dict.fromkeys(row["arm"] for row in chosen):
-            some = sorted(
-                (row["pflop"], 100 * row["share"])
-                for row in chosen
-                if row["arm"] == arm and row["file"] == file
-            )
-            if some:
-                axes.plot(*zip(*some, strict=True), label=arm, **look(arm))
-        axes.set(xscale="log", ylim=(-2, 103), xlabel="training PFLOP")
-    found[0].set_ylabel("solved, %")
-    legend(figure, found)
-    return figure
-
-
-PLOTS: dict[str, Callable[[Sequence[Row]], Figure | None]] = {
-    "accuracy": accuracy,
-    "flops": against("gflop"),
-    "seconds": against("ms"),
-    "calibration": reliability,
-    "mistakes": mistakes,
-    "remasking": remasking,
-    "throughput": throughput,
-    "training": training,
+    ),
+    "training": series_plot(
+        "training",
+        "pflop",
+        lambda row: float(100 * row.get("share")),
+        "solved, %",
+        xscale="log",
+        ylim=(-2, 103),
+        xlabel="training PFLOP",
+    ),
+    "json_content": content_plot,
+    "json_cross": dependent_fields_plot,
+    "json_speed": json_speed_plot,
+    "code_infill": code_infill_plot,
+    "code_dependent": dependent_holes_plot,
 }
 
 
-def draw(
-    rows: Sequence[Row], folder: Path, plots: Mapping[str, Callable[[Sequence[Row]], Figure | None]] = PLOTS
-) -> list[str]:
-    """Write every plot that the rows allow as a PNG into ``folder``; their names."""
+def draw_plots(rows: Sequence[Row], folder: Path) -> list[str]:
+    """Write every plot that the rows allow as a PNG into ``folder``; return the file names."""
     names = []
-    for name, make in plots.items():
+    for name, make in PLOTS.items():
         figure = make(rows)
         if figure is not None:
             figure.savefig(folder / f"{name}.png", dpi=130)

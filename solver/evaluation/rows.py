@@ -13,10 +13,16 @@ after every row, so that an interrupted run leaves a complete file behind.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from solver.evaluation.statistics import interval
+
+KEY = ("section", "file", "arm", "seed", "loops", "remask", "accept", "rounds", "batch", "step", "pinned")
 
 
 @dataclass(frozen=True)
@@ -57,9 +63,9 @@ class Row:
     pinned: float | None = None
 
     @property
-    def key(self) -> Row:
-        """The row without its figures and weights."""
-        return replace(self, figures={}, weights=None)
+    def key(self) -> tuple[Any, ...]:
+        """The fields named in ``KEY``."""
+        return tuple(getattr(self, name) for name in KEY)
 
     def get(self, name: str, default: Any = None) -> Any:
         """A figure or an identity field; ``default`` where it is missing or None."""
@@ -95,14 +101,18 @@ class ResultsFile:
                     f"{path}: not a results file; move it away or choose another --out"
                 ) from error
 
-    def find(self, key: Row) -> Row | None:
+    def find(self, key: tuple[Any, ...]) -> Row | None:
         """The row with the same key, whatever its weights."""
-        return next((row for row in self.rows if row.key == key.key), None)
+        return next((row for row in self.rows if row.key == key), None)
 
     def add(self, row: Row) -> None:
         """Append a row in place of the one with its key, and replace the file."""
         self.rows = [*(old for old in self.rows if old.key != row.key), row]
         self.write()
+
+    def drop(self, section: str) -> None:
+        """Remove a section's rows."""
+        self.rows = [row for row in self.rows if row.section != section]
 
     def write(self) -> None:
         """Replace the file atomically."""
@@ -117,10 +127,41 @@ def read_rows(path: Path) -> list[Row]:
     return [Row.of(values) for values in json.loads(path.read_text())["rows"]]
 
 
-def select(rows: Sequence[Row], section: str, **values: Any) -> list[Row]:
-    """The rows of a section whose fields have the given values."""
-    return [
-        row
-        for row in rows
-        if row.section == section and all(row.get(name) == value for name, value in values.items())
-    ]
+def select(rows: Iterable[Row], section: str, **values: Any) -> list[Row]:
+    """Return a section's rows that have the given values, with all seeds of a measurement merged into one row."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row.section == section and all(row.get(name) == value for name, value in values.items()):
+            groups.setdefault(replace(row, seed=0).key, []).append(row)
+    return [merge_seeds(group) for group in groups.values()]
+
+
+def merge_seeds(rows: Sequence[Row]) -> Row:
+    """Merge the rows of several seeds: means of all figures; the interval is over problems, their seeds together."""
+    first, figures = rows[0], merge_values([row.figures for row in rows])
+    figures["seeds"] = len(rows)
+    if "wrong" in figures:
+        figures["wrong"] = sum(row.figures["wrong"] for row in rows)
+    if "forwards_max" in figures:
+        figures["forwards_max"] = max(row.figures["forwards_max"] for row in rows)
+    solved = [row.figures.get("each", {}).get("solved", "") for row in rows]
+    if "share" in figures and solved[0] and len(set(map(len, solved))) == 1:
+        figures["share_interval"] = interval(np.array([[hit == "1" for hit in line] for line in solved]).T)
+    return replace(first, figures=figures)
+
+
+def merge_values(values: Sequence[Any]) -> Any:
+    """Return the mean of numbers, by entry in objects and intervals; of anything else, the first value."""
+    match values[0]:
+        case value if len(values) == 1:
+            return dict(value) if isinstance(value, Mapping) else value
+        case Mapping() as first:
+            return {name: merge_values([value[name] for value in values if name in value]) for name in first}
+        case [float(), float()]:
+            return [float(np.mean(ends)) for ends in zip(*values, strict=True)]
+        case bool() | str() | list() | None:
+            return values[0]
+        case int() if len(set(values)) == 1:
+            return values[0]
+        case _:
+            return float(np.mean(values))

@@ -20,10 +20,10 @@ What stops what (besides ``audit``, which anybody with ctypes gets around, and w
 * writing outside: namespaces; landlock; as root also privileges (nobody's files are few)
 * fork, exec: seccomp; without it a limit of no processes, which also forbids threads
 * network: namespaces; seccomp. Killing, tracing the parent: namespaces; seccomp and landlock; as root also privileges
-* time: ``run`` itself kills the group; ``rlimits`` as well. Sleeping counts. Memory: rlimits
-* disk, files left behind: namespaces; without them ``run`` looks every 50 ms, ends what has more than ``DISK`` bytes
-  or 256 files there, and removes the folder (64 open files without a name escape it). Output: ``run`` ends what prints more
-  than ``OUTPUT`` bytes
+* time: ``run_program`` itself kills the group; ``rlimits`` as well. Sleeping counts. Memory: rlimits
+* disk, files left behind: namespaces; without them ``run_program`` looks every 50 ms, ends what has more than ``DISK`` bytes
+  or 256 files there, and removes the folder (64 open files without a name escape it). Output: ``run_program`` ends what
+  prints more than ``OUTPUT`` bytes
 
 ``layers()`` finds out once which of them this machine grants; those it refuses are left out, those that it granted once are
 demanded from then on. Off Linux there are audit and at best rlimits, so that only accidents are stopped; Windows has none.
@@ -92,7 +92,7 @@ class Ran:
         return self.status == "passed"
 
 
-def run(
+def run_program(
     code: str,
     stdin: str = "",
     seconds: float = 5.0,
@@ -142,7 +142,7 @@ def layers() -> tuple[str, ...]:
     wanted: tuple[str, ...] = LAYERS
     while True:
         try:
-            run("", within=wanted)
+            run_program("", within=wanted)
         except RefusedError as error:
             wanted = tuple(each for each in wanted if each != error.layer)
         else:
@@ -298,7 +298,7 @@ def _full(folder: str) -> bool:
 
 
 if __name__ == "__main__":
-    ended = run(Path(sys.argv[1]).read_text(), stdin="" if sys.stdin.isatty() else sys.stdin.read())
+    ended = run_program(Path(sys.argv[1]).read_text(), stdin="" if sys.stdin.isatty() else sys.stdin.read())
     print(
         f"{ended.status} in {ended.seconds:.2f} s within {', '.join(layers())}\n{ended.stdout}{ended.stderr_tail}",
         end="",

@@ -1,15 +1,14 @@
-"""Sections of the Sudoku evaluation: each yields rows for results.json.
+"""Sections of the Sudoku evaluation. Each function measures one arm and yields rows.
 
-    python -m solver evaluate sudoku --data ../shared/data --out results
+    python -m solver evaluate sudoku --data FOLDER --out results
 
-Measured on the reserved tenth of each file (at most ``limit`` lines) and on puzzles from the generator, whose seed no training
-uses. Every answer is graded by grade.py. Seconds are wall clock of the whole batch, on whatever else the machine was doing.
+Measured on the reserved tenth of each file and on generated puzzles, whose seed no training uses. grade.py grades
+every answer. Seconds are wall clock of the whole batch, whatever else the machine was doing.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,137 +17,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.evaluation import grade
-from solver.evaluation.arms import ARMS, Arm, Attempt, Grids, Settings, attempt, denoiser, gather
-from solver.evaluation.statistics import calibration, interval
-from solver.loop.engine import solve
+from solver.evaluation.grade import is_solved_sudoku
+from solver.evaluation.harness import Attempt, run_arm
+from solver.evaluation.rows import Row
+from solver.evaluation.statistics import Figures, calibration, rounded, share
+from solver.evaluation.sudoku_arms import SPECS, Settings, Spec, load_denoiser, make_arm
 from solver.loop.policy import Policy, RemaskPolicy
 from solver.tasks.sudoku import data, exact, layout
-from solver.tasks.sudoku.task import Sudoku, SudokuTask
+from solver.tasks.sudoku.task import Sudoku
 
+Grids = NDArray[np.int8]
 GENERATED = "generated_minimal"
 SEED = 990_001  # of the evaluation's own puzzles
-Row = dict[str, Any]
-
-
-def puzzles(folder: Path | None, limit: int) -> dict[str, Grids]:
-    """Test puzzles by name: the reserved lines of every file in ``folder``, and generated ones."""
-    found = {}
-    for path in sorted(folder.glob("*.txt")) if folder else []:
-        lines = [line for line in data.read_lines(path) if data.is_reserved(line)]
-        if lines:
-            found[path.stem] = data.to_grid(lines[:limit])
-    found[GENERATED] = exact.generate(layout.standard(9), limit, SEED)[0]
-    return found
-
-
-def text(grid: NDArray[Any]) -> str:
-    """A grid as 81 characters."""
-    return "".join(".123456789"[value] for value in grid)
-
-
-def row(
-    section: str, arm: Arm, file: str, grids: Grids, done: Attempt, settings: Settings, clues: bool = True
-) -> Row:
-    """One line of a table. solved: the arm says so and the grader agrees; without checks, the grader alone.  wrong: called
-    solved, and the grader says it is not.  each: per puzzle, for curves and intervals."""
-    outcomes = done.outcomes
-    right = np.array(
-        [grade.sudoku(text(g), text(o.tokens + 1), clues) for g, o in zip(grids, outcomes, strict=True)]
-    )
-    called = np.array([o.status == "solved" for o in outcomes])
-    status = [o.status for o in outcomes]
-    forwards = np.array([o.counters.forwards for o in outcomes])
-    mflop = np.array([o.counters.flops for o in outcomes]) / 1e6
-    low, high = interval(right & called)
-    return {
-        "section": section,
-        "file": file,
-        "arm": arm.name,
-        "seed": settings.seed,
-        "loops": settings.loops,
-        "puzzles": len(grids),
-        "solved": int((right & called).sum()),
-        "share": round(float((right & called).mean()), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "wrong": int((called & ~right).sum()),
-        "unsatisfiable": status.count("unsatisfiable"),
-        "exhausted": status.count("exhausted"),
-        "calls_mean": round(float(np.mean([o.counters.calls for o in outcomes])), 2),
-        "forwards_mean": round(float(forwards.mean()), 3),
-        "forwards_median": float(np.median(forwards)),
-        "forwards_max": int(forwards.max()),
-        "decisions_mean": round(float(np.mean([o.counters.decisions for o in outcomes])), 3),
-        "remasked_mean": round(float(np.mean([o.counters.remasked for o in outcomes])), 2),
-        "loops_mean": round(float(np.mean([o.counters.loops for o in outcomes])), 1),
-        "gflop_mean": round(float(mflop.mean()) / 1e3, 4),
-        "seconds": round(done.seconds, 2),
-        "per_second": round(len(grids) / done.seconds, 1),
-        "each": {
-            "solved": "".join("01"[int(ok)] for ok in right & called),
-            "forwards": forwards.tolist(),
-            "mflop": [round(float(m)) for m in mflop],
-        },
-    }
-
-
-def unsatisfiable_boards(count: int, seed: int = SEED) -> Grids:
-    """Boards without a solution, no direct conflict among their givens; at least half survive naked and hidden singles.
-
-    Made from generated puzzles by adding a wrong digit that no given forbids.
-    """
-    grid, rng = layout.standard(9), np.random.default_rng(seed)
-    survivors: list[Grids] = []
-    others: list[Grids] = []
-    while len(survivors) < (count + 1) // 2 or len(survivors) + len(others) < count:
-        made, solutions, _ = exact.generate(grid, 64, int(rng.integers(2**31)))
-        for puzzle, solution in zip(made, solutions, strict=True):
-            cell = int(rng.choice(np.flatnonzero(puzzle == 0)))
-            peers = {int(puzzle[p]) for p in grid.peers[cell] if p >= 0}
-            free = [d for d in range(1, 10) if d not in peers and d != solution[cell]]
-            if free:
-                puzzle[cell] = rng.choice(free)
-                found = exact.count_solutions(grid, puzzle, 1)
-                (survivors if found.guesses else others).append(puzzle) if not found.solutions else None
-    half = survivors[: (count + 1) // 2]
-    rest = (others + survivors[len(half) :])[: count - len(half)]
-    return np.stack(half + rest)
-
-
-def corrupted_grids(count: int, cells: int = 5, seed: int = SEED) -> tuple[Grids, Grids]:
-    """Solved grids with ``cells`` cells set to another digit, and the grids they were (N, 81)."""
-    rng = np.random.default_rng(seed)
-    solutions = exact.generate(layout.standard(9), count, seed + 1)[1]
-    broken = solutions.copy()
-    for grid in broken:
-        where = rng.permutation(81)[:cells]
-        grid[where] = (grid[where] - 1 + rng.integers(1, 9, cells)) % 9 + 1
-    return broken, solutions
-
-
-def proofs(arm: Arm, count: int, settings: Settings, inference: Literal["direct", "singles"]) -> list[Row]:
-    """Boards without a solution, to be proven so."""
-    grids, model = unsatisfiable_boards(count), denoiser(arm, settings)
-    done = attempt(arm, grids, settings, model.policy.with_(inference=inference))
-    nodes = [o.proof for o in done.outcomes if o.proof is not None]
-    result = row("proofs", arm, f"unsatisfiable, inference {inference}", grids, done, settings)
-    mean = round(float(np.mean(nodes)), 1) if nodes else None
-    return [{**result, "nodes_mean": mean, "nodes_max": max(nodes, default=None)}]
-
-
-def repairs(arm: Arm, count: int, settings: Settings) -> list[Row]:
-    """Solved grids with five errors, no clue known: valid again, and the original again?"""
-    broken, originals = corrupted_grids(count)
-    task, model, started = SudokuTask(layout.standard(9)), denoiser(arm, settings), time.perf_counter()
-    problems = [Sudoku(grid, repair=True) for grid in broken]
-    done = gather(
-        solve(task, problems, model, None, settings.budget, settings.seed, settings.batch), count, started
-    )
-    restored = sum((o.tokens + 1 == g).all() for o, g in zip(done.outcomes, originals, strict=True))
-    return [{**row("repair", arm, "repair", broken, done, settings, clues=False), "restored": int(restored)}]
-
-
+SMALL_BATCH = 16  # puzzles for the throughput of smaller batches
 REMASKING = {
     "off": RemaskPolicy(on_violation="none", doubt_threshold=0.0),
     "confidence": RemaskPolicy(on_violation="none"),
@@ -157,89 +38,229 @@ REMASKING = {
 }
 
 
-def remasking(file: str, grids: Grids, rounds: int, settings: Settings) -> Iterator[Row]:
-    """What re-masking adds where nothing is decided: ``rounds`` drafts of the first canvas, four ways to take a cell back, with
-    cells accepted as the loop does it, and loosely, so that more of what is shown is wrong."""
-    arm = ARMS["diffusion"]
-    for accept in (Policy().accept.confidence_threshold, 0.5):
-        for how, remask in REMASKING.items():
-            policy = Policy(remask=remask).with_(rounds=rounds + 1, confidence_threshold=accept)
-            now = replace(settings, forwards=rounds)
-            found = row("remasking", arm, file, grids, attempt(arm, grids, now, policy), now)
-            yield {**found, "remask": how, "rounds": rounds, "accept": accept}
+def evaluation_puzzles(folder: Path | None, limit: int) -> dict[str, Grids]:
+    """Return at most ``limit`` reserved lines of every file in ``folder``, and generated puzzles, by name."""
+    puzzles = {}
+    for path in sorted(folder.glob("*.txt")) if folder else []:
+        lines = [line for line in data.read_lines(path) if data.is_reserved(line)]
+        if lines:
+            puzzles[path.stem] = data.to_grid(lines[:limit])
+    puzzles[GENERATED] = exact.generate(layout.standard(9), limit, SEED)[0]
+    return puzzles
 
 
-def contest(arm: Arm, file: str, grids: Grids, settings: Settings) -> list[Row]:
-    """One arm on one file with one seed."""
-    return [row("contest", arm, file, grids, attempt(arm, grids, settings), settings)]
+def grid_text(grid: NDArray[Any]) -> str:
+    """Return a grid as 81 characters, points for blanks."""
+    return "".join(".123456789"[value] for value in grid)
 
 
-def confidence(arm: Arm, file: str, grids: Grids, settings: Settings) -> list[Row]:
-    """How often a token is right by how sure the model was of it: one-shot drafts, or the tokens of a raw left-to-right run."""
-    _, answers, _ = exact.count_many(layout.standard(9), grids)
-    done = attempt(arm, grids, settings)
-    sure, correct = [], []
-    for grid, answer, outcome in zip(grids, answers, done.outcomes, strict=True):
-        blank = grid == 0
-        sure += outcome.confidence[blank].tolist()
-        correct += (outcome.tokens + 1 == answer)[blank].tolist()
-    bins, error = calibration(sure, correct)
-    plain = {
-        "section": "calibration",
-        "file": file,
-        "arm": arm.name,
-        "seed": settings.seed,
-        "loops": settings.loops,
+def attempt_sudoku(
+    spec: Spec,
+    grids: Grids,
+    settings: Settings,
+    policy: Policy | None = None,
+    repair: bool = False,
+) -> Attempt:
+    """Run an arm on grids; with ``repair`` their digits are drafts, not clues. Raises CheckpointError."""
+    return run_arm(make_arm(spec, settings, policy), [Sudoku(grid, repair) for grid in grids])
+
+
+def sudoku_figures(grids: Grids, attempt: Attempt, clues: bool = True) -> Figures:
+    """Return the figures of an attempt.
+
+    ``solved``: the arm claims it and the grader agrees. ``wrong``: claimed, and the grader disagrees. ``each``: per
+    puzzle, for curves and intervals.
+    """
+    answers = attempt.answers
+    correct = np.array(
+        [
+            is_solved_sudoku(grid_text(grid), answer.text, clues)
+            for grid, answer in zip(grids, answers, strict=True)
+        ]
+    )
+    claimed = np.array([answer.solved for answer in answers])
+    status = [answer.status for answer in answers]
+    forwards = np.array([answer.counters.forwards for answer in answers])
+    mflop = np.array([answer.counters.flops for answer in answers]) / 1e6
+    return {
+        "puzzles": len(grids),
+        "solved": int((correct & claimed).sum()),
+        **share("share", correct & claimed),
+        "wrong": int((claimed & ~correct).sum()),
+        "unsatisfiable": status.count("unsatisfiable"),
+        "exhausted": status.count("exhausted"),
+        "calls_mean": attempt.mean("calls"),
+        "forwards_mean": attempt.mean("forwards", 3),
+        "forwards_median": float(np.median(forwards)),
+        "forwards_max": int(forwards.max()),
+        "decisions_mean": attempt.mean("decisions", 3),
+        "remasked_mean": attempt.mean("remasked"),
+        "loops_mean": attempt.mean("loops", 1),
+        "gflop_mean": round(float(mflop.mean()) / 1e3, 4),
+        "seconds": round(attempt.seconds, 2),
+        "per_second": round(len(grids) / attempt.seconds, 1),
+        "each": {
+            "solved": "".join("01"[int(hit)] for hit in correct & claimed),
+            "forwards": forwards.tolist(),
+            "mflop": [round(float(cost)) for cost in mflop],
+        },
     }
-    rounded = [[round(c, 4), round(a, 4), n] for c, a, n in bins]
-    accuracy = round(float(np.mean(correct)), 4)
-    about = {"puzzles": len(grids), "cells": len(sure), "accuracy": accuracy, "error": round(error, 4)}
-    return [{**plain, **about, "bins": rounded}]
 
 
-def first_mistakes(arm: Arm, file: str, grids: Grids, settings: Settings) -> list[Row]:
+def without_each(figures: Figures) -> Figures:
+    """The figures without those per puzzle."""
+    return {name: value for name, value in figures.items() if name != "each"}
+
+
+def measure_contest(first: Row, spec: Spec, grids: Grids, settings: Settings) -> Iterator[Row]:
+    """One arm on one file with one seed."""
+    yield replace(first, figures=sudoku_figures(grids, attempt_sudoku(spec, grids, settings)))
+
+
+def unsatisfiable_boards(count: int, seed: int = SEED) -> Grids:
+    """Make boards without a solution whose givens do not conflict directly.
+
+    Each is a generated puzzle with a wrong digit that no given forbids. At least half are not refuted by naked and
+    hidden singles.
+    """
+    board, rng = layout.standard(9), np.random.default_rng(seed)
+    hard: list[Grids] = []
+    easy: list[Grids] = []
+    while len(hard) < (count + 1) // 2 or len(hard) + len(easy) < count:
+        puzzles, solutions, _ = exact.generate(board, 64, int(rng.integers(2**31)))
+        for puzzle, solution in zip(puzzles, solutions, strict=True):
+            cell = int(rng.choice(np.flatnonzero(puzzle == 0)))
+            peers = {int(puzzle[peer]) for peer in board.peers[cell] if peer >= 0}
+            free = [digit for digit in range(1, 10) if digit not in peers and digit != solution[cell]]
+            if not free:
+                continue
+            puzzle[cell] = rng.choice(free)
+            search = exact.count_solutions(board, puzzle, 1)
+            if not search.solutions:
+                (hard if search.guesses else easy).append(puzzle)
+    half = (count + 1) // 2
+    return np.stack([*hard[:half], *(easy + hard[half:])[: count - half]])
+
+
+def corrupted_grids(count: int, cells: int = 5, seed: int = SEED) -> tuple[Grids, Grids]:
+    """Return solved grids with ``cells`` digits replaced, and the original grids, both (N, 81)."""
+    rng = np.random.default_rng(seed)
+    solutions = exact.generate(layout.standard(9), count, seed + 1)[1]
+    corrupted = solutions.copy()
+    for grid in corrupted:
+        index = rng.permutation(81)[:cells]
+        grid[index] = (grid[index] - 1 + rng.integers(1, 9, cells)) % 9 + 1
+    return corrupted, solutions
+
+
+def measure_proofs(
+    first: Row,
+    spec: Spec,
+    count: int,
+    settings: Settings,
+    inference: Literal["direct", "singles"],
+) -> Iterator[Row]:
+    """Boards without a solution: how many are proven so, and how large the proofs are."""
+    grids, policy = unsatisfiable_boards(count), load_denoiser(spec, settings).policy
+    attempt = attempt_sudoku(spec, grids, settings, policy.with_(inference=inference))
+    outcomes = [answer.outcome for answer in attempt.answers]
+    nodes = [outcome.proof for outcome in outcomes if outcome is not None and outcome.proof is not None]
+    size = {
+        "nodes_mean": round(float(np.mean(nodes)), 1) if nodes else None,
+        "nodes_max": max(nodes, default=None),
+    }
+    yield replace(first, figures={**sudoku_figures(grids, attempt), **size})
+
+
+def measure_repair(first: Row, spec: Spec, count: int, settings: Settings) -> Iterator[Row]:
+    """Solved grids with five errors and no clue: are they valid again, and the originals?"""
+    corrupted, originals = corrupted_grids(count)
+    attempt = attempt_sudoku(spec, corrupted, settings, repair=True)
+    restored = sum(
+        answer.text == grid_text(original)
+        for answer, original in zip(attempt.answers, originals, strict=True)
+    )
+    figures = sudoku_figures(corrupted, attempt, clues=False)
+    yield replace(first, figures={**figures, "restored": restored})
+
+
+def measure_remasking(first: Row, grids: Grids, rounds: int, settings: Settings) -> Iterator[Row]:
+    """The effect of re-masking without decisions: ``rounds`` drafts of the first node.
+
+    Cells are accepted as usual, and from a confidence of 0.5, so that more of the visible cells are wrong.
+    """
+    limited = replace(settings, forwards=rounds)
+    for accept in (Policy().accept.confidence_threshold, 0.5):
+        for name, remask in REMASKING.items():
+            policy = Policy(remask=remask).with_(rounds=rounds + 1, confidence_threshold=accept)
+            attempt = attempt_sudoku(SPECS["diffusion"], grids, limited, policy)
+            yield replace(first, remask=name, accept=accept, figures=sudoku_figures(grids, attempt))
+
+
+def measure_calibration(first: Row, spec: Spec, grids: Grids, settings: Settings) -> Iterator[Row]:
+    """How often a token is right, by confidence: in one-shot drafts, or in raw left-to-right runs."""
+    _, solutions, _ = exact.count_many(layout.standard(9), grids)
+    confidence, correct = list[float](), list[bool]()
+    for grid, solution, answer in zip(
+        grids, solutions, attempt_sudoku(spec, grids, settings).answers, strict=True
+    ):
+        assert answer.outcome is not None
+        blank = grid == 0
+        confidence += answer.outcome.confidence[blank].tolist()
+        correct += (answer.outcome.tokens + 1 == solution)[blank].tolist()
+    bins, error = calibration(confidence, correct)
+    accuracy, error = rounded([float(np.mean(correct)), error])
+    figures = {"puzzles": len(grids), "cells": len(correct), "accuracy": accuracy, "error": error}
+    yield replace(first, figures={**figures, "bins": [[*rounded(pair), count] for *pair, count in bins]})
+
+
+def measure_mistakes(first: Row, spec: Spec, grids: Grids, settings: Settings) -> Iterator[Row]:
     """Where a left-to-right run first chooses a token after which no solution is left, as a share of its cells.
 
-    The puzzles have one solution, so that is the first token which differs from it; the exact solver says it, to the judge only.
+    The puzzles have one solution, so this is the first token that differs from it.
     """
-    _, answers, _ = exact.count_many(layout.standard(9), grids)
-    done = attempt(arm, grids, settings)
-    where = []
-    for answer, path in zip(answers, done.paths, strict=True):
-        wrong = [at for at, (cell, token) in enumerate(path) if answer[cell] != token + 1]
-        where.append(round(wrong[0] / len(path), 4) if wrong else 1.0)
-    plain = {
-        "section": "mistakes",
-        "file": file,
-        "arm": arm.name,
-        "seed": settings.seed,
-        "loops": settings.loops,
-    }
-    never = sum(w == 1.0 for w in where)
-    median = float(np.median([w for w in where if w < 1.0])) if never < len(where) else None
-    return [{**plain, "puzzles": len(grids), "never": never, "median": median, "where": where}]
+    _, solutions, _ = exact.count_many(layout.standard(9), grids)
+    shares = []
+    for solution, answer in zip(solutions, attempt_sudoku(spec, grids, settings).answers, strict=True):
+        wrong = [k for k, (cell, token) in enumerate(answer.path) if solution[cell] != token + 1]
+        shares.append(round(wrong[0] / len(answer.path), 4) if wrong else 1.0)
+    mistakes = [value for value in shares if value < 1.0]
+    median = float(np.median(mistakes)) if mistakes else None
+    figures = {"puzzles": len(grids), "never": len(shares) - len(mistakes), "median": median}
+    yield replace(first, figures={**figures, "where": shares})
 
 
-def throughput(
-    arm: Arm, file: str, grids: Grids, batches: Sequence[int], settings: Settings
+def measure_throughput(
+    first: Row,
+    spec: Spec,
+    grids: Grids,
+    batches: Sequence[int],
+    settings: Settings,
 ) -> Iterator[Row]:
-    """Puzzles a second and milliseconds a puzzle at several batch sizes; small batches get fewer puzzles, at least one batch."""
-    attempt(arm, grids[:2], settings)  # whatever is loaded or compiled at first use
+    """Puzzles per second and milliseconds per batch at several batch sizes.
+
+    Small batches get fewer puzzles, at least one batch; large ones get the grids repeated.
+    """
+    attempt_sudoku(spec, grids[:2], settings)  # loads and compiles what the first use needs
     for batch in batches:
-        count = min(len(grids), max(batch, 16))
-        some = np.concatenate([grids] * -(-batch // len(grids)))[: max(batch, count)]
-        now = replace(settings, batch=batch)
-        result = row("throughput", arm, file, some, attempt(arm, some, now), now)
-        del result["each"]
-        yield {**result, "batch": batch, "latency_ms": round(1e3 * batch * result["seconds"] / len(some), 2)}
+        count = max(batch, min(len(grids), SMALL_BATCH))
+        repeated = np.concatenate([grids] * -(-count // len(grids)))[:count]
+        attempt = attempt_sudoku(spec, repeated, replace(settings, batch=batch))
+        latency = {"latency_ms": round(1e3 * batch * attempt.seconds / count, 2)}
+        figures = without_each(sudoku_figures(repeated, attempt))
+        yield replace(first, batch=batch, figures={**figures, **latency})
 
 
-def snapshot(arm: Arm, file: str, grids: Grids, settings: Settings, folder: Path) -> list[Row]:
-    """An arm with the weights that a training run had at some step."""
-    summary = json.loads((folder / "config.json").read_text())["training"]
-    now = replace(settings, checkpoints=(*settings.checkpoints, (arm.model, str(folder))))
-    result = row("training", arm, file, grids, attempt(arm, grids, now), now)
-    del result["each"]
-    return [
-        {**result, "model": arm.model, "step": summary["steps"], "pflop": round(summary["flops"] / 1e15, 5)}
-    ]
+def measure_snapshot(
+    first: Row,
+    spec: Spec,
+    grids: Grids,
+    settings: Settings,
+    folder: Path,
+) -> Iterator[Row]:
+    """An arm with the weights of one step of a training run."""
+    training = json.loads((folder / "config.json").read_text())["training"]
+    then = replace(settings, checkpoints={**settings.checkpoints, spec.model: folder})
+    figures = without_each(sudoku_figures(grids, attempt_sudoku(spec, grids, then)))
+    compute = {"model": spec.model, "pflop": round(training["flops"] / 1e15, 5)}
+    yield replace(first, figures={**figures, **compute})

@@ -1,0 +1,135 @@
+"""Holes in functions that no training saw: single ones, and several that depend on each other.
+
+    python -m solver evaluate code --out results --sections infill,dependent,speed
+
+The functions are of the corpus's development half (5 % of the files, by hash), each in a source of its own. Graded by
+text and by syntax tree, which no arm sees.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from solver.evaluation.code_arms import OURS
+from solver.evaluation.code_holes import HoleCase
+from solver.evaluation.harness import Answer, Arm, run_arm
+from solver.evaluation.rows import ResultsFile, Row
+from solver.evaluation.statistics import Figures, quantiles, rounded, share, shares_within
+from solver.tasks.code_edit.diagnostics import compiles
+from solver.tasks.code_edit.holes import same_up_to_renaming
+from solver.tasks.code_edit.window import spliced
+
+STRATA = ((1, 2), (3, 5), (6, 10), (11, 40))  # tokens of a hole
+BUDGETS = {"gflop": (0.3, 1.0, 3.0, 10.0, 30.0), "seconds": (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)}
+RIGHT = {"code-infill": "exact", "code-dependent": "renamed", "code-others": "renamed"}  # what counts
+NEW = 0.5  # greatest overlap of a function that counts as new
+LEAST_REPEAT = 4  # characters
+WARM_UP = 5  # holes before the time is taken
+GRADES = ("exact", "renamed", "compiles", "unknown", "doubled")
+
+
+def grade_fills(case: HoleCase, answer: Answer) -> dict[str, bool]:
+    """Grade an answer.
+
+    Returns:
+        exact: the true text. renamed: up to a renaming of local names. compiles. unknown: uses a name that nobody
+        defines. doubled: a hole ends with the text after it.
+    """
+    if answer.texts is None:
+        return dict.fromkeys(GRADES, False)
+    text, spans = spliced(case.source, case.spans, answer.texts)
+    valid = compiles(text) is None
+    return {
+        "exact": answer.texts == case.truth,
+        "renamed": valid and same_up_to_renaming(case.source, text),
+        "compiles": valid,
+        "unknown": valid and any(fault.rule != "syntax" for fault in case.finder.faults(text, spans)),
+        "doubled": any(
+            repeats_text_after(fill, case.source[end:])
+            for fill, (_, end) in zip(answer.texts, case.spans, strict=True)
+        ),
+    }
+
+
+def repeats_text_after(fill: str, after: str) -> bool:
+    """Whether a fill ends with at least LEAST_REPEAT characters that follow it, apart from white space."""
+    end, begin = "".join(fill.split()), "".join(after[:80].split())
+    return any(end.endswith(begin[:size]) for size in range(LEAST_REPEAT, len(begin) + 1))
+
+
+def hole_groups(section: str, cases: Sequence[HoleCase]) -> dict[str, list[int]]:
+    """Return the cases of each group by index: all, by kind, by length (single holes only), and new functions."""
+    groups = {"all": list(range(len(cases)))}
+    for kind in sorted({case.kind for case in cases}):
+        groups[kind] = [n for n, case in enumerate(cases) if case.kind == kind]
+    lengths = [max(case.lengths) for case in cases] if section == "code-infill" else []
+    for low, high in STRATA if lengths else ():
+        groups[f"{low} to {high} tokens"] = [n for n, size in enumerate(lengths) if low <= size <= high]
+    groups["new"] = [n for n, case in enumerate(cases) if case.overlap < NEW]
+    return {name: members for name, members in groups.items() if members}
+
+
+def hole_figures(
+    section: str,
+    cases: Sequence[HoleCase],
+    answers: Sequence[Answer],
+    grades: Sequence[Mapping[str, bool]],
+) -> Figures:
+    """Return an arm's figures; the intervals resample files, because functions of one file are alike."""
+    paths = [case.path for case in cases]
+    figures: Figures = {"holes": len(cases), "files": len(set(paths))}
+    for name in GRADES:
+        figures |= share(name, [grade[name] for grade in grades], paths)
+    gflop, seconds = ([getattr(answer, cost) for answer in answers] for cost in ("gflop", "seconds"))
+    right = [grade[RIGHT[section]] for grade in grades]
+    return {
+        **figures,
+        "first_compiles": rounded([float(np.mean([answer.first_valid for answer in answers]))])[0],
+        **shares_within({"gflop": gflop, "seconds": seconds}, right, BUDGETS),
+        "forwards_mean": round(float(np.mean([answer.counters.forwards for answer in answers])), 2),
+        "gflop_mean": round(float(np.mean(gflop)), 3),
+        "ms": quantiles(1e3 * np.array(seconds), (50, 90, 95, 99)),
+        "each": {"right": "".join("01"[hit] for hit in right)},
+    }
+
+
+def measure_holes(first: Row, arm: Arm[HoleCase], cases: Sequence[HoleCase]) -> Iterator[Row]:
+    """One arm on holes: all together, and each group."""
+    answers = run_arm(arm, cases, warm_up=True).answers
+    grades = [grade_fills(case, answer) for case, answer in zip(cases, answers, strict=True)]
+    for file, members in hole_groups(first.section, cases).items():
+        parts = ([values[n] for n in members] for values in (cases, answers, grades))
+        yield replace(first, file=file, figures=hole_figures(first.section, *parts))  # type: ignore[arg-type]
+
+
+def measure_leads(first: Row, results: ResultsFile, cases: Sequence[HoleCase]) -> Iterator[Row]:
+    """How many more holes (of 1) the denoiser has right than an arm, with the interval of the paired difference.
+
+    Both must have been measured on these cases; otherwise there are no rows.
+    """
+    section = first.section.removesuffix("-lead")
+    rows = [results.find(replace(first, section=section, arm=arm).key) for arm in (OURS, first.arm)]
+    hits = [np.array([hit == "1" for hit in row.get("each", {}).get("right", "")]) for row in rows if row]
+    if [len(hit) for hit in hits] != [len(cases)] * 2:
+        return
+    ahead = hits[0].astype(int) - hits[1].astype(int)
+    for file, members in hole_groups(section, cases).items():
+        paths = [cases[n].path for n in members]
+        figures = {"holes": len(members), **share("lead", ahead[members], paths)}
+        yield replace(first, file=file, figures=figures)
+
+
+def measure_edit_speed(first: Row, arm: Arm[HoleCase], cases: Sequence[HoleCase]) -> Iterator[Row]:
+    """Milliseconds per hole, one at a time in a warm process, checks included."""
+    arm.answer(cases[:WARM_UP])
+    milliseconds = []
+    for case in cases:
+        started = time.perf_counter()
+        arm.answer([case])
+        milliseconds.append(1e3 * (time.perf_counter() - started))
+    points = (10, 50, 90, 95, 99, 100)
+    yield replace(first, figures={"holes": len(cases), "ms": quantiles(milliseconds, points, 1)})
