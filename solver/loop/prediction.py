@@ -164,9 +164,9 @@ class Predictor:
 
 def stack_requests(requests: Sequence[DenoiseRequest]) -> tuple[Tokens, Mask, Mask]:
     """Return tokens, known and settled cells of all requests, each (B, L)."""
-    tokens = np.stack([request.tokens for request in requests])
-    known = np.stack([request.known for request in requests])
-    return tokens, known, np.stack([request.settled for request in requests])
+    columns = zip(*((request.tokens, request.known, request.settled) for request in requests), strict=True)
+    tokens, known, settled = map(np.stack, columns)
+    return tokens, known, settled
 
 
 def distribution_of(logits: Tensor, allowed: Tensor | None, cell: int) -> tuple[Tokens, Probabilities]:
@@ -274,8 +274,8 @@ def statistics(
     """
     if logits.shape[-1] < LARGE_VOCABULARY or open_cells.all():
         return dispatch.token_statistics(logits, allowed, uniform, current)
-    one = torch.ones_like(current, dtype=torch.float32)
-    settled = reference.Statistics(current, one, 0 * one, 0 * one, current, one)
+    ones = torch.ones_like(current, dtype=torch.float32)
+    settled = reference.Statistics(current, ones, 0 * ones, 0 * ones, current, ones)
     if not open_cells.any():
         return settled
     mask, draw = (None if column is None else column[open_cells][None] for column in (allowed, uniform))
@@ -302,10 +302,10 @@ def allow(
     """
     static = None
     if any(canvas.allowed is not None for canvas in canvases):
-        every_token = reference.pack(torch.ones(vocab, dtype=torch.bool)).numpy()
-        static = np.empty((*tokens.shape, len(every_token)), np.int32)
+        all_tokens = reference.pack(torch.ones(vocab, dtype=torch.bool)).numpy()
+        static = np.empty((*tokens.shape, len(all_tokens)), np.int32)
         for row, canvas in enumerate(canvases):
-            static[row] = every_token if canvas.allowed is None else canvas.allowed
+            static[row] = all_tokens if canvas.allowed is None else canvas.allowed
     if task is None:
         return static
     free = task.eliminate(canvases, tokens, settled)

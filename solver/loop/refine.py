@@ -32,7 +32,7 @@ from solver.loop.policy import Policy
 from solver.loop.prediction import DenoiseRequest, Prediction, Predictor
 from solver.loop.search import Node, Tree
 from solver.loop.trace import Budget, Counters, Outcome, Status, Step
-from solver.loop.verdict import BestDraft, Turn, check_draft, unchecked
+from solver.loop.verdict import BestDraft, Turn, Verdict, check_draft
 from solver.models.protocol import Denoiser
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.task import Implied, Infers, Task, Violation
@@ -169,9 +169,10 @@ class Episode:
     def _work_out(self, node: Node, prediction: Prediction) -> Turn:
         """Draft the canvas, check the draft if the policy asks for it, and select the visible cells."""
         draft = np.where(node.settled | (prediction.best < 0), node.tokens, prediction.best)
-        verdict, selection = unchecked(len(draft)), None
+        nothing, selection = np.zeros_like(node.settled), None
+        verdict = Verdict(False, (), nothing, nothing, is_checked=False)
         if self.policy.checks == "complete":
-            selection = self._select_visible(node, prediction, verdict.blamed)
+            selection = self._select_visible(node, prediction, nothing)
         if self.policy.checks == "every" or (selection and (node.settled | selection[0]).all()):
             verdict = check_draft(self.task, self.problem, node, draft)
         if selection is None or verdict.blamed.any():

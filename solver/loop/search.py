@@ -49,7 +49,7 @@ class Node:
         visible: drafted cells that the denoiser sees as known.
         depth: number of decisions.
         score: log-probability of the decisions, each as it was when it was made.
-        decided: bitmask of the decided cells.
+        decided: the decided cells.
         level: of the cells settled last; rises along each path.
         reasons: of implied cells, where the task's inference named them.
         closed: refuted.
@@ -63,7 +63,7 @@ class Node:
         base: a child without the decision, from which all children are made.
         num_expanded: tokens of the options that have become nodes.
         num_open_children: tokens of the options that are not refuted.
-        blame: bitmask of the decided cells that the refutations of the children follow from.
+        blame: the decided cells that the refutations of the children follow from.
     """
 
     number: int
@@ -74,7 +74,7 @@ class Node:
     visible: Mask
     depth: int = 0
     score: float = 0.0
-    decided: int = 0
+    decided: frozenset[int] = frozenset()
     level: int = 0
     reasons: dict[int, frozenset[int]] = field(default_factory=dict)
     closed: bool = False
@@ -87,7 +87,7 @@ class Node:
     base: Node | None = None
     num_expanded: int = 0
     num_open_children: int = 0
-    blame: int = 0
+    blame: frozenset[int] = frozenset()
 
     @property
     def settled(self) -> Mask:
@@ -131,7 +131,7 @@ class Tree:
             visible=canvas.known & ~canvas.pinned,
         )
         self.num_nodes, self.num_refuted = 1, 0
-        self.nogoods: list[int] = []  # bit cell * vocab + token
+        self.nogoods: list[frozenset[int]] = []  # of cell * vocab + token
         self._heap: list[tuple[float, float, int, Node]] = []
         self._num_pushed = 0
         self.push(self.root)
@@ -185,7 +185,7 @@ class Tree:
             level=node.level + 1,
             reasons={**node.reasons, **implied.reasons},
         )
-        node.blame, node.num_expanded = 0, 0
+        node.blame, node.num_expanded = frozenset(), 0
         node.num_open_children = 1 if options is None else len(options.tokens)
         if options is None:
             self._add(base)
@@ -217,7 +217,7 @@ class Tree:
             visible=base.visible & ~decided_cell,
             depth=base.depth + 1,
             score=base.score + float(options.log_p[index]),
-            decided=base.decided | 1 << options.cell,
+            decided=base.decided | {options.cell},
             level=base.level + 1,
         )
         self._add(child)
@@ -232,7 +232,7 @@ class Tree:
         assert violation.reason is not None
         self._close(node, self._decisions_behind(node, violation.reason))
 
-    def _close(self, node: Node, blame: int) -> None:
+    def _close(self, node: Node, blame: frozenset[int]) -> None:
         """Close a node that the decisions in ``blame`` make impossible, and climb as far as that carries."""
         while True:
             node.closed = True
@@ -241,41 +241,41 @@ class Tree:
             parent = node.parent
             if parent is None or parent.closed:
                 return
-            if node.decision is None or not blame >> node.decision[0] & 1:
+            if node.decision is None or node.decision[0] not in blame:
                 node = parent  # impossible without this decision too: so is the parent
                 continue
-            parent.blame |= blame & ~(1 << node.decision[0])
+            parent.blame |= blame - {node.decision[0]}
             parent.num_open_children -= 1
             if parent.num_open_children:
                 return
             blame = parent.blame | self._blame_for_excluded(node, parent)
             node = parent
 
-    def _blame_for_excluded(self, child: Node, parent: Node) -> int:
+    def _blame_for_excluded(self, child: Node, parent: Node) -> frozenset[int]:
         """Return the decisions that kept the other tokens out of the cell that the parent branched on."""
         assert parent.options is not None
         cell = parent.options.cell
         # the options was made on the child's canvas without its decision
         known = child.settled & (child.settled_at < child.level)
         known[cell] = False
-        blame = 0
+        blame: frozenset[int] = frozenset()
         for token in self._possible(cell) - set(parent.options.tokens.tolist()):
             reason = self._explain(child.tokens, known, cell, token)
             if reason is not None:
                 blame |= self._decisions_behind(child, reason)
         return blame
 
-    def _decisions_behind(self, node: Node, cells: Iterable[int]) -> int:
-        """Return the bitmask of the decided cells from which the node's tokens in ``cells`` follow."""
-        blame, seen, remaining = 0, set[int](), list(cells)
+    def _decisions_behind(self, node: Node, cells: Iterable[int]) -> frozenset[int]:
+        """Return the decided cells from which the node's tokens in ``cells`` follow."""
+        seen, remaining = set[int](), list(cells)
         while remaining:
             cell = remaining.pop()
             if cell in seen or node.settled_at[cell] <= 0:
                 continue
             seen.add(cell)
-            if node.decided >> cell & 1:
-                blame |= 1 << cell
-            elif cell in node.reasons:
+            if cell in node.decided:
+                continue
+            if cell in node.reasons:
                 remaining.extend(node.reasons[cell])
             else:  # implied: something settled earlier excludes each of its other tokens
                 earlier = node.settled & (node.settled_at < node.settled_at[cell])
@@ -283,7 +283,7 @@ class Tree:
                     reason = self._explain(node.tokens, earlier, cell, token)
                     assert reason is not None, "an implied cell must have a reason against every other token"
                     remaining.extend(reason)
-        return blame
+        return node.decided & seen
 
     def _explain(self, tokens: Tokens, known: Mask, cell: int, token: int) -> frozenset[int] | None:
         """Return known cells that by themselves keep ``token`` out of ``cell``."""
@@ -298,32 +298,33 @@ class Tree:
         words = self.canvas.allowed[cell]
         return {t for t in range(self.task.vocab) if int(words[t // 32]) >> (t % 32) & 1}
 
-    def _learn(self, node: Node, blame: int) -> None:
+    def _learn(self, node: Node, blame: frozenset[int]) -> None:
         """Keep the decisions in ``blame`` as a nogood, if it is short enough."""
-        vocab, bits = self.task.vocab, 0
-        for cell in range(len(node.tokens)):
-            if blame >> cell & 1:
-                bits |= 1 << (cell * vocab + int(node.tokens[cell]))
-        if bits and len(self.nogoods) < MAX_NOGOODS:
-            self.nogoods.append(bits)
-        elif bits:
-            longest = max(range(MAX_NOGOODS), key=lambda i: self.nogoods[i].bit_count())
-            if self.nogoods[longest].bit_count() > bits.bit_count():
-                self.nogoods[longest] = bits
+        nogood = self._literals(node, blame)
+        if not nogood:
+            return
+        if len(self.nogoods) < MAX_NOGOODS:
+            self.nogoods.append(nogood)
+            return
+        longest = max(range(MAX_NOGOODS), key=lambda index: len(self.nogoods[index]))
+        if len(self.nogoods[longest]) > len(nogood):
+            self.nogoods[longest] = nogood
 
     def _is_nogood(self, node: Node) -> bool:
         """Return whether a new node repeats a nogood, which closes it."""
         if not self.nogoods:
             return False
-        vocab, settled_bits = self.task.vocab, 0
-        for cell in np.flatnonzero(node.settled_at > 0):
-            settled_bits |= 1 << (int(cell) * vocab + int(node.tokens[cell]))
-        for bits in self.nogoods:
-            if bits & settled_bits == bits:
-                cells = {bit // vocab for bit in range(bits.bit_length()) if bits >> bit & 1}
+        settled = self._literals(node, np.flatnonzero(node.settled_at > 0).tolist())
+        for nogood in self.nogoods:
+            if nogood <= settled:
+                cells = [literal // self.task.vocab for literal in nogood]
                 self._close(node, self._decisions_behind(node, cells))
                 return True
         return False
+
+    def _literals(self, node: Node, cells: Iterable[int]) -> frozenset[int]:
+        """Return the tokens of the node in ``cells``, each with its cell: cell * vocab + token."""
+        return frozenset(cell * self.task.vocab + int(node.tokens[cell]) for cell in cells)
 
 
 def explain(

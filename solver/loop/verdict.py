@@ -54,12 +54,6 @@ class Verdict:
         return int(self.blamed.sum()) + unlocated * len(self.blamed) if self.is_checked else UNCHECKED_COUNT
 
 
-def unchecked(cells: int) -> Verdict:
-    """Return the verdict on a draft that is not checked."""
-    nothing = np.zeros(cells, bool)
-    return Verdict(False, (), nothing, nothing, is_checked=False)
-
-
 def check_draft(task: Task, problem: Any, node: Node, draft: Tokens) -> Verdict:
     """Verify and check a full draft of ``node``."""
     cells = len(draft)
