@@ -12,6 +12,9 @@ import torch
 from solver.llm.diffusion_gemma import DiffusionGemma
 from solver.llm.embedded import Embedded
 from solver.llm.masked_lm import MaskedLM
+from solver.loop.policy import Policy
+from solver.loop.refine import refine
+from solver.loop.trace import Budget, Outcome, Step
 from solver.models import controls
 from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeConfig, CodeNetwork
@@ -150,3 +153,20 @@ def suited(task: Task, name: str) -> bool:
 def pairs() -> list[tuple[Example, str]]:
     """Every task with every denoiser that is for it."""
     return [(example, name) for example in examples() for name in DENOISERS if suited(example.task, name)]
+
+
+FOUR = SudokuTask(layout.standard(4))
+
+
+def run_loop(
+    task: Task,
+    problem: Any,
+    denoiser: Denoiser,
+    policy: Policy | None = None,
+    budget: Budget | None = None,
+    seed: int = 0,
+) -> tuple[list[Step], Outcome]:
+    """The steps of a problem, and its outcome."""
+    *steps, outcome = refine(task, problem, denoiser, policy, budget, seed)
+    assert isinstance(outcome, Outcome)
+    return steps, outcome  # type: ignore[return-value]  # only the last event is an outcome

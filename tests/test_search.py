@@ -1,133 +1,117 @@
-"""The constants of the search, each by what it changes: what is tried next, what is kept, what waits."""
+"""The search: complete without a budget, with a proof where there is no solution, and bounded in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from functools import cache
 
 import numpy as np
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from solver.loop.policy import Policy, SearchPolicy, choose_cell
-from solver.loop.prediction import Prediction
-from solver.loop.refine import Episode
-from solver.loop.search import Choice, Implications, Node, Tree
-from solver.loop.trace import Budget
-from solver.tasks.canvas import Canvas
-from solver.tasks.task import Violation
-
-CELLS = 40
-
-
-class NoZero:
-    """A task that blames the first cell while it holds token 0, gives no reason, and is never solved."""
-
-    name, vocab = "no zero", 100
-
-    def check(self, problem: None, tokens: np.ndarray, known: np.ndarray) -> list[Violation]:
-        return [Violation("zero", cells=(0,))] if known[0] and tokens[0] == 0 else []
-
-    def verify(self, problem: None, tokens: np.ndarray) -> bool:
-        return False
+from solver.loop.decision import DecisionOptions, Implications
+from solver.loop.engine import solve
+from solver.loop.policy import Policy
+from solver.loop.search import MAX_NOGOODS, MAX_OPEN_CHILDREN, Tree
+from solver.loop.trace import Budget, Outcome
+from solver.models import controls
+from solver.tasks.sudoku import exact, layout
+from solver.tasks.sudoku.task import Sudoku, SudokuTask
+from tests.examples import DENOISERS, FOUR, run_loop
 
 
-def empty_canvas() -> Canvas:
-    nothing = np.zeros(CELLS, bool)
-    return Canvas(np.zeros(CELLS, np.int64), nothing, nothing, NoZero.vocab)
+@cache
+def solved_grids() -> np.ndarray:
+    """All 288 solved 4x4 grids, as (288, 16) digits: every filling of the rows by permutations."""
+    rows = list(itertools.permutations(range(1, 5)))
+    grids = [
+        grid.reshape(-1)
+        for grid in map(np.array, itertools.product(rows, repeat=4))
+        if all(len(set(grid[:, column])) == 4 for column in range(4))
+        and all(
+            len(set(grid[row : row + 2, column : column + 2].flat)) == 4
+            for row in (0, 2)
+            for column in (0, 2)
+        )
+    ]
+    assert len(grids) == 288
+    return np.array(grids)
 
 
-def new_tree() -> Tree:
-    tree = Tree(NoZero(), None, empty_canvas(), "best")
-    assert tree.next_nodes(1) == [tree.root]
-    return tree
+def brute_force(grid: np.ndarray) -> int:
+    """The number of solutions of a 4x4 grid. Shares no code with the solver."""
+    return int(((grid == solved_grids()) | (grid == 0)).all(1).sum())
 
 
-def test_a_token_that_seems_impossible_keeps_its_share_of_a_fifth() -> None:
-    assert np.exp(SearchPolicy().smooth(np.array([1.0, 0.0]))) == pytest.approx([0.9, 0.1])
-    assert np.exp(SearchPolicy(decision_smoothing=0.0).smooth(np.array([0.7, 0.3]))) == pytest.approx(
-        [0.7, 0.3]
-    )
+@given(
+    st.lists(st.sampled_from([0, 0, 0, 1, 2, 3, 4]), min_size=16, max_size=16),
+    st.sampled_from(["random", "prior", "compact", "adversary", "random uniform"]),
+    st.sampled_from(["best", "depth"]),
+    st.sampled_from(["direct", "singles"]),
+)
+def test_the_search_is_complete_on_4x4(cells, name, order, inference) -> None:
+    """Without a budget: a solution where brute force has one, a proof where it has none."""
+    grid = np.array(cells, np.int8)
+    denoiser = DENOISERS[name](FOUR, np.zeros(16, np.int64))
+    policy = Policy().with_(order=order, inference=inference, propagate_first=order == "depth")
+    _, outcome = run_loop(FOUR, Sudoku(grid), denoiser, policy, Budget(forwards=None))
+    assert (outcome.status == "solved") == (brute_force(grid) > 0)
+    assert (outcome.status == "unsatisfiable") == (brute_force(grid) == 0)
 
 
-@pytest.mark.parametrize(("nats", "next_token"), [(8.0, 1), (12.0, 0)])
-def test_a_canvas_blamed_for_its_settled_cells_falls_back_by_ten_nats(nats: float, next_token: int) -> None:
-    """Its children come after a sibling that is eight nats less likely, and before one that is twelve."""
-    zero, tokens = np.zeros(CELLS, np.float32), np.zeros(CELLS, np.int64)
-    choices = np.full(CELLS, 2)
-
-    def distribution(cell: int) -> tuple[np.ndarray, np.ndarray]:
-        unlikely = np.exp(-nats) if cell == 0 else 0.5
-        return np.arange(2), np.array([1 - unlikely, unlikely])
-
-    prediction = Prediction(tokens, zero, zero, zero, tokens, choices, zero, distribution, 1, 1, None)
-    policy = Policy().with_(rounds=1, decision_smoothing=0.0)
-    episode = Episode(
-        NoZero(), None, empty_canvas(), policy, Budget(), 0, lambda cells, vocab, rng: np.zeros_like(tokens)
-    )
-    settled = list[list[int]]()
-    for _ in range(3):
-        (request,) = episode.requests
-        settled.append(request.tokens[request.settled].tolist())
-        episode.advance([prediction])
-    (request,) = episode.requests
-    assert settled[:2] == [[], [0]]
-    assert settled[2][0] == next_token
+def test_unsatisfiable_needs_a_proof_and_no_row_is_lost() -> None:
+    """A board without direct conflict but without solution, beside solvable ones, in one batch."""
+    none = np.array(
+        [int(c) for c in "1230000000000004"], np.int8
+    )  # the fourth cell sees 1, 2, 3 in its row and 4 in its column
+    puzzles, _, _ = exact.generate(FOUR.layout, 3, 1)
+    problems = [Sudoku(puzzles[0]), Sudoku(none), Sudoku(puzzles[1]), Sudoku(puzzles[2])]
+    outcomes = {n: e for n, e in solve(FOUR, problems, controls.random(4), batch=2) if isinstance(e, Outcome)}
+    assert [outcomes[n].status for n in range(4)] == ["solved", "unsatisfiable", "solved", "solved"]
+    assert outcomes[1].proof == 1
 
 
-def test_of_more_than_64_tokens_each_waits_until_the_one_before_it_is_taken() -> None:
-    for count, children in ((64, 64), (65, 1)):
-        tree, nothing = new_tree(), np.zeros(CELLS, bool)
-        p = np.random.default_rng(0).dirichlet(np.ones(count))
-        choice = Choice(0, np.arange(count), np.log(p))
-        tree.extend(tree.root, Implications(nothing, tree.root.tokens, {}), choice)
-        assert tree.num_nodes == 1 + children
-        taken = [node for _ in range(count) for node in tree.next_nodes(1)]
-        assert [node.decision for node in taken] == [(0, int(token)) for token in np.argsort(-p)]
-        assert tree.next_nodes(1) == []
+def test_controls_search_depth_first() -> None:
+    assert controls.random(4).policy.search.order == "depth"
+    assert DENOISERS["compact"](FOUR, np.zeros(16)).policy.search.order == "best"
 
 
-def decided(tree: Tree, parent: Node | None, cells: Iterable[int], token: int) -> Node:
-    """A canvas on which cells were decided to be this token."""
-    where = np.isin(np.arange(CELLS), list(cells))
-    return Node(
-        number=tree.num_nodes,
-        parent=parent,
-        decision=None,
-        tokens=np.where(where, token, 0),
-        settled_at=np.where(where, 1, -1),
-        visible=np.zeros(CELLS, bool),
-        decided=sum(1 << cell for cell in cells),
-    )
+class Wide(SudokuTask):
+    """A task of which only the number of tokens counts."""
+
+    def __init__(self) -> None:
+        super().__init__(layout.standard(4))
+        self.vocab = 100
 
 
-def test_512_nogoods_are_kept_and_a_shorter_one_takes_the_place_of_the_longest() -> None:
-    tree = new_tree()
-
-    def refute(cells: tuple[int, ...], token: int) -> None:
-        node = decided(tree, None, cells, token)
-        tree.refute(node, Violation("no", cells=cells, reason=frozenset(cells)))
-
-    def is_pruned(cells: tuple[int, ...], token: int) -> bool:
-        tree.push(decided(tree, tree.root, cells, token))
-        pruned = tree.next_nodes(1) == []
-        tree.root.closed = False  # as if it had another child
-        return pruned
-
-    refute((0, 1, 2, 3), 0)
-    for number in range(1, 512):
-        refute((0, 1, 2), 1 + number % 90)
-    assert len(tree.nogoods) == 512
-    refute((4, 5, 6, 7, 8), 1)  # longer than all
-    assert len(tree.nogoods) == 512
-    assert is_pruned((0, 1, 2, 3), 0)
-    assert not is_pruned((4, 5, 6, 7, 8), 1)
-    refute((4, 5), 1)
-    assert len(tree.nogoods) == 512
-    assert is_pruned((4, 5), 1)
-    assert not is_pruned((0, 1, 2, 3), 0)
+def branch(tree: Tree, tokens: int) -> None:
+    """Decide cell 0 of the root among so many tokens, the higher the likelier."""
+    (root,) = tree.next_nodes(1)
+    implied = Implications(np.zeros(16, bool), root.tokens, {})
+    tree.extend(root, implied, DecisionOptions(0, np.arange(tokens), np.log(np.arange(tokens) + 1.0)))
 
 
-def test_margins_closer_than_a_hundredth_are_equal_and_the_fewest_choices_decide() -> None:
-    rng, undecided = np.random.default_rng(0), np.ones(2, bool)
-    choices = np.array([4, 2])
-    assert choose_cell(np.array([0.301, 0.309], np.float32), choices, undecided, rng) == 1
-    assert choose_cell(np.array([0.301, 0.312], np.float32), choices, undecided, rng) == 0
+def test_a_decision_among_many_tokens_makes_one_node_at_a_time() -> None:
+    task = Wide()
+    tree = Tree(task, None, task.encode(Sudoku(np.zeros(16, np.int8))), "best")
+    branch(tree, MAX_OPEN_CHILDREN + 1)
+    assert tree.num_nodes == 2
+    for taken in range(MAX_OPEN_CHILDREN + 1):
+        (node,) = tree.next_nodes(1)
+        assert node.decision == (0, MAX_OPEN_CHILDREN - taken)
+        assert tree.num_nodes == min(taken + 3, MAX_OPEN_CHILDREN + 2)
+    assert tree.next_nodes(1) == []
+
+
+def test_a_decision_among_few_tokens_makes_all_nodes_at_once() -> None:
+    tree = Tree(FOUR, None, FOUR.encode(Sudoku(np.zeros(16, np.int8))), "best")
+    branch(tree, 4)
+    assert tree.num_nodes == 5
+    assert [node.decision for node in tree.next_nodes(9)] == [(0, 3), (0, 2), (0, 1), (0, 0)]
+
+
+def test_of_too_many_nogoods_the_shortest_are_kept() -> None:
+    tree = Tree(FOUR, None, FOUR.encode(Sudoku(np.zeros(16, np.int8))), "best")
+    for length in [3] * (MAX_NOGOODS // 2) + [2] * MAX_NOGOODS + [1, 4]:
+        tree._learn(tree.root, frozenset(range(length)))
+    assert sorted(map(len, tree.nogoods)) == [1] + [2] * (MAX_NOGOODS - 1)
