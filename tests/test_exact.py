@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from solver.tasks.data import is_reserved
 from solver.tasks.sudoku import data, exact, layout
 from solver.tasks.sudoku.layout import Layout
 
@@ -283,7 +284,7 @@ def test_signatures_tell_puzzles_apart() -> None:
 def test_a_tenth_of_the_lines_is_reserved() -> None:
     lines = ["".join(map(str, puzzle)) for puzzle in exact.generate(FOUR, count=1000, seed=13, extra=2)[0]]
     lines = [f"{line} {number}" for number, line in enumerate(lines * 5)]
-    reserved = [data.is_reserved(line) for line in lines]
+    reserved = [is_reserved(line) for line in lines]
     assert 0.08 < np.mean(reserved) < 0.12
     assert reserved[:50] == [int(sha256(line.encode()).hexdigest(), 16) % 10 == 0 for line in lines[:50]]
 
@@ -321,10 +322,10 @@ def test_near_neighbours() -> None:
 def test_training_lines_leave_the_reserved_and_their_neighbours_out(tmp_path: Path) -> None:
     puzzles = exact.generate(NINE, count=200, seed=16)[0]
     lines = ["".join(map(str, puzzle)) for puzzle in puzzles]
-    kept_away = np.array([data.is_reserved(line) for line in lines])
+    kept_away = np.array([is_reserved(line) for line in lines])
     near = changed(puzzles[kept_away], 3)
     twins = [line + " twin" for line in ("".join(map(str, puzzle)) for puzzle in near)]
-    twins = [line for line in twins if not data.is_reserved(line)]
+    twins = [line for line in twins if not is_reserved(line)]
     assert twins
     (tmp_path / "one.txt").write_text("\n".join(lines) + "\n")
     (tmp_path / "two.txt").write_text("\n".join(twins) + "\n")

@@ -23,6 +23,7 @@ from solver.evaluation.rows import Row
 from solver.evaluation.statistics import Figures, calibration, rounded, share
 from solver.evaluation.sudoku_arms import SPECS, Settings, Spec, load_denoiser, make_arm
 from solver.loop.policy import Policy, RemaskPolicy
+from solver.tasks.data import is_reserved
 from solver.tasks.sudoku import data, exact, layout
 from solver.tasks.sudoku.task import Sudoku
 
@@ -42,7 +43,7 @@ def evaluation_puzzles(folder: Path | None, limit: int) -> dict[str, Grids]:
     """Return at most ``limit`` reserved lines of every file in ``folder``, and generated puzzles, by name."""
     puzzles = {}
     for path in sorted(folder.glob("*.txt")) if folder else []:
-        lines = [line for line in data.read_lines(path) if data.is_reserved(line)]
+        lines = [line for line in data.read_lines(path) if is_reserved(line)]
         if lines:
             puzzles[path.stem] = data.to_grid(lines[:limit])
     puzzles[GENERATED] = exact.generate(layout.standard(9), limit, SEED)[0]

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from solver.tasks.data import is_reserved
+
 Span = tuple[int, int]
 PACKAGES = ("torch", "transformers", "numpy", "matplotlib", "hypothesis", "pytest", "_pytest", "jsonschema")
 LARGEST = 200_000  # bytes
@@ -200,4 +202,4 @@ def digest(text: str) -> bytes:
 
 def is_development(text: str) -> bool:
     """Whether a file is for development, by its text."""
-    return int.from_bytes(digest(text)[:8], "big") % SHARE == 0
+    return is_reserved(text, SHARE, digest_bytes=8)

@@ -15,10 +15,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from hashlib import sha256
 from typing import Any, Literal
 
 import numpy as np
+
+from solver.tasks.data import is_reserved
 
 Rng = np.random.Generator
 ORDERS = ("first", "last")
@@ -41,9 +42,7 @@ def english_words(reserved: bool) -> tuple[str, ...]:
     from pydoc_data.topics import topics
 
     found = set(re.findall(r"\b[a-z]{3,9}\b", " ".join(topics.values())))
-    return tuple(
-        sorted(word for word in found if (int(sha256(word.encode()).hexdigest(), 16) % 10 == 0) == reserved)
-    )
+    return tuple(sorted(word for word in found if is_reserved(word) == reserved))
 
 
 def pick(rng: Rng, among: Any) -> Any:

@@ -6,19 +6,15 @@ nor on its near neighbours (equal to it up to a symmetry, or within six clues of
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.tasks.data import is_reserved
+
 Int8 = NDArray[np.int8]
 NEAR = 6  # clues
-
-
-def is_reserved(line: str) -> bool:
-    """Whether a line of a development file is kept for testing. The whole line, as it stands in the file, is hashed."""
-    return int.from_bytes(sha256(line.encode()).digest(), "big") % 10 == 0
 
 
 def read_lines(path: Path) -> list[str]:
