@@ -1,33 +1,112 @@
-"""Remask: a bidirectional denoiser drafts a whole block, the task's checks re-mask what is wrong, round and round.
+"""Remask: text from diffusion language models that is guaranteed to satisfy your constraints.
 
-This file imports no torch and no numpy, so that the command line answers ``--help`` at once. Read ``loop/refine.py`` first.
+>>> import solver
+>>> solver.fill({"enum": ["red", "green"]}, text="a green field", length=16).value
+'green'
+
+The public names are imported when they are first used: importing this package imports neither torch nor numpy.
 """
 
 import os
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from solver.api.candidate import Candidate
+    from solver.api.edit import edit
+    from solver.api.fill import fill
+    from solver.api.generate import generate
+    from solver.api.repair import repair
+    from solver.errors import CheckpointError, InvalidArgument, ModelError, SolverError
+    from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
+    from solver.loop.refine import refine
+    from solver.loop.trace import Budget, Counters, Outcome, Step
+    from solver.tasks.code_edit.window import WindowError
+    from solver.tasks.json_schema.errors import (
+        BudgetExhausted,
+        CanvasTooSmall,
+        FillError,
+        SchemaError,
+        UnsatisfiableSchema,
+        UnsupportedSchema,
+    )
+    from solver.tasks.languages.regex_parser import PatternError
+    from solver.tasks.sudoku.text import PuzzleError
+    from solver.tasks.task import Violation
+    from solver.tasks.text import Draft, Hole
 
 __version__ = "0.1.0"
 
-# ``solver/tasks`` and ``solver/kernels`` are symbolic links to the folders beside ``solver``. Windows checkouts and many zip
-# tools write a link as a small text file; the search path then also takes the checkout's root, where the real folders lie.
-# An installed wheel has real folders here and never gets this far.
-_here = os.path.dirname(os.path.abspath(__file__))
-if os.path.isfile(os.path.join(_here, "tasks")) or os.path.isfile(os.path.join(_here, "kernels")):
-    __path__.append(os.path.dirname(_here))
+__all__ = [
+    "AcceptPolicy",
+    "Budget",
+    "BudgetExhausted",
+    "Candidate",
+    "CanvasTooSmall",
+    "CheckpointError",
+    "Counters",
+    "Draft",
+    "FillError",
+    "Hole",
+    "InvalidArgument",
+    "ModelError",
+    "Outcome",
+    "PatternError",
+    "Policy",
+    "PuzzleError",
+    "RemaskPolicy",
+    "SchemaError",
+    "SearchPolicy",
+    "SolverError",
+    "Step",
+    "UnsatisfiableSchema",
+    "UnsupportedSchema",
+    "Violation",
+    "WindowError",
+    "edit",
+    "fill",
+    "generate",
+    "refine",
+    "repair",
+]
 
-_LAZY = {name: f"api.{name}" for name in ("generate", "edit", "repair", "fill")}
-_LAZY |= {
-    "Candidate": "api.candidate",
-    "Hole": "tasks.text",
-    "Draft": "tasks.text",
-    "Violation": "tasks.task",
-}
+# The module of each public name. A test compares them with the imports above.
+_MODULES = {name: f"api.{name}" for name in ("edit", "fill", "generate", "repair")}
+_MODULES |= {"Candidate": "api.candidate", "refine": "loop.refine"}
+_MODULES |= dict.fromkeys(("CheckpointError", "InvalidArgument", "ModelError", "SolverError"), "errors")
+_MODULES |= dict.fromkeys(("AcceptPolicy", "Policy", "RemaskPolicy", "SearchPolicy"), "loop.policy")
+_MODULES |= dict.fromkeys(("Budget", "Counters", "Outcome", "Step"), "loop.trace")
+_MODULES |= dict.fromkeys(
+    (
+        "BudgetExhausted",
+        "CanvasTooSmall",
+        "FillError",
+        "SchemaError",
+        "UnsatisfiableSchema",
+        "UnsupportedSchema",
+    ),
+    "tasks.json_schema.errors",
+)
+_MODULES |= {"PatternError": "tasks.languages.regex_parser", "PuzzleError": "tasks.sudoku.text"}
+_MODULES |= {"WindowError": "tasks.code_edit.window", "Violation": "tasks.task"}
+_MODULES |= {"Draft": "tasks.text", "Hole": "tasks.text"}
+
+# ``solver/tasks`` and ``solver/kernels`` are symbolic links to the folders beside ``solver``. Windows checkouts and
+# many zip tools write a link as a small text file; the search path then also takes the root of the checkout, where
+# the real folders are. An installed wheel has real folders.
+_folder = os.path.dirname(os.path.abspath(__file__))
+if os.path.isfile(os.path.join(_folder, "tasks")) or os.path.isfile(os.path.join(_folder, "kernels")):
+    __path__.append(os.path.dirname(_folder))
+
+if not TYPE_CHECKING:  # or every misspelt name would have the type Any
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first used."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return value
 
 
-def __getattr__(name: str) -> Any:
-    """``solver.generate``, ``solver.fill``, ``solver.edit`` and what goes with them, imported when they are asked for."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+def __dir__() -> list[str]:
+    return __all__

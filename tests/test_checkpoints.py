@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from solver.errors import CheckpointError
 from solver.models import checkpoint
 from solver.models.kinds import KINDS, build
 from solver.models.looped import LoopedConfig, LoopedNetwork
@@ -73,7 +74,7 @@ SPOILERS = {
 @pytest.mark.parametrize("how", SPOILERS)
 def test_a_damaged_checkpoint_is_refused_in_one_line(folder: Path, how: str) -> None:
     SPOILERS[how](folder)
-    with pytest.raises(checkpoint.CheckpointError) as caught:
+    with pytest.raises(CheckpointError) as caught:
         checkpoint.load(folder, "sudoku")
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
@@ -82,7 +83,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(folder: Path, how: str) -> 
 def test_an_unknown_setting_is_refused_by_name(folder: Path) -> None:
     network = json.loads((folder / "config.json").read_text())["network"]
     edit(folder, network={**network, "mixers": ["relations"]})
-    with pytest.raises(checkpoint.CheckpointError, match="unknown setting 'mixers' of a looped network"):
+    with pytest.raises(CheckpointError, match="unknown setting 'mixers' of a looped network"):
         checkpoint.load(folder, "sudoku")
 
 
@@ -96,15 +97,15 @@ def test_shipped_checkpoints_load_as_denoisers_or_decoders(config: Path) -> None
     causal = getattr(network.config, "causal", True)
     if not causal:
         assert load(str(config.parent), TASKS[facts["task"]]).vocab == network.config.vocab
-        with pytest.raises(checkpoint.CheckpointError, match="not a left-to-right model"):
+        with pytest.raises(CheckpointError, match="not a left-to-right model"):
             load_decoder(config.parent, facts["task"], "ar")
         return
-    with pytest.raises(checkpoint.CheckpointError, match="a left-to-right model, not a denoiser"):
+    with pytest.raises(CheckpointError, match="a left-to-right model, not a denoiser"):
         load(str(config.parent), TASKS[facts["task"]])
     if KINDS[facts["kind"]].decoder is not None:
         assert load_decoder(config.parent, facts["task"], "ar").name == "ar"
 
 
 def test_an_unknown_denoiser_is_refused() -> None:
-    with pytest.raises(checkpoint.CheckpointError, match="unknown denoiser 'nonsense'"):
+    with pytest.raises(CheckpointError, match="unknown denoiser 'nonsense'"):
         load("nonsense", NINE)

@@ -43,7 +43,7 @@ from solver.tasks.canvas import Canvas
 from solver.tasks.code_edit.diagnostics import compiles
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import Page, PageError, spliced
+from solver.tasks.code_edit.window import Page, WindowError, spliced
 from solver.tasks.task import Violation
 
 SOURCE = Path(random.__file__).read_text(encoding="utf-8")
@@ -179,7 +179,7 @@ def test_ten_thousand_of_them() -> None:
     ],
 )
 def test_bad_holes(spans: list[tuple[int, int]], capacities: list[int], message: str) -> None:
-    with pytest.raises(PageError, match=message):
+    with pytest.raises(WindowError, match=message):
         Page.of(FUNCTION, spans, capacities)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import solver
 from solver.cli.main import main
+from solver.errors import ModelError
 from solver.kernels import reference
 from solver.llm.diffusion_gemma import DiffusionGemma
 from solver.llm.embedded import Embedded
@@ -23,7 +24,7 @@ from solver.llm.prompts import cache_keyword
 from solver.loop.engine import solve
 from solver.loop.refine import refine
 from solver.loop.trace import Budget, Outcome
-from solver.models.protocol import Denoiser, ModelError
+from solver.models.protocol import Denoiser
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.sudoku import layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask

@@ -1,40 +1,21 @@
-"""Checks of the arguments of the public functions: wrong ones raise InvalidArgument with a message of one line.
+"""Checks of the arguments that several public functions have in common. Wrong ones raise InvalidArgument.
 
->>> expect_integer("candidates", 3, minimum=1)
->>> expect_integer("candidates", "3", minimum=1)
+>>> expect_template(["a", 3])
 Traceback (most recent call last):
     ...
-solver.tasks.errors.InvalidArgument: candidates must be a whole number of at least 1, not '3'
+solver.tasks.errors.InvalidArgument: each part of the template must be a string or a Hole, not 3
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget
 from solver.models.protocol import Denoiser
-from solver.tasks.errors import InvalidArgument
+from solver.tasks.errors import expect, expect_integer, invalid
 from solver.tasks.text import Hole
-
-
-def invalid(name: str, expected: str, value: object) -> InvalidArgument:
-    """The error for an argument: "``name`` must be ``expected``, not ``value``"."""
-    return InvalidArgument(f"{name} must be {expected}, not {' '.join(repr(value).split())[:80]}")
-
-
-def expect(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
-    """Raise InvalidArgument unless ``value`` is an instance of ``kind``, which ``expected`` describes."""
-    if not isinstance(value, kind):
-        raise invalid(name, expected, value)
-
-
-def expect_integer(name: str, value: object, minimum: int = 0) -> None:
-    """Raise InvalidArgument unless ``value`` is an integer of at least ``minimum``; True and False are none."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
-        raise invalid(name, f"a whole number of at least {minimum}", value)
 
 
 def expect_callable(name: str, value: object) -> None:

@@ -18,14 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from solver.api.arguments import (
-    expect,
-    expect_callable,
-    expect_integer,
-    expect_search,
-    expect_strings,
-    invalid,
-)
+from solver.api.arguments import expect_callable, expect_search, expect_strings
 from solver.api.candidate import Candidate, rank
 from solver.api.scoring import CandidateScorer, likely_lengths
 from solver.loop.engine import solve
@@ -37,7 +30,8 @@ from solver.tasks.checks import Check, run_check
 from solver.tasks.code_edit.diagnostics import compiles
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import PAGES, Page, PageError, Span, checked, roomy
+from solver.tasks.code_edit.window import PAGES, Page, Span, WindowError, checked, roomy
+from solver.tasks.errors import expect, expect_integer, invalid
 from solver.tasks.task import Violation
 
 ONE_HOLE_FORWARDS, MORE_HOLES_FORWARDS = 64, 80  # default budgets
@@ -83,7 +77,7 @@ def edit(
 
     Raises:
         InvalidArgument: an argument has the wrong type or value.
-        PageError: the holes overlap, are outside of the source, or do not fit a window.
+        WindowError: the holes overlap, are outside of the source, or do not fit a window.
     """
     expect("source", source, str, "a string")
     spans = checked(source, as_spans(holes))
@@ -140,7 +134,7 @@ def default_budget(holes: int) -> Budget:
 
 
 def window_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> int:
-    """Cells of the shortest window that shows the whole source, else of the longest. Raises PageError."""
+    """Cells of the shortest window that shows the whole source, else of the longest. Raises WindowError."""
     gap = Vocabulary.load().special("GAP")
     for cells in PAGES[:-1]:
         if sum(capacities) < cells // 2 and gap not in Page.of(source, spans, capacities, cells).tokens:
@@ -189,7 +183,7 @@ class EditSession:
         self.window = self.problem(room, cells)
 
     def problem(self, capacities: Sequence[int], cells: int, exact: bool = False) -> Edit:
-        """The problem with slots of these ``capacities`` on a window of ``cells``. Raises PageError."""
+        """The problem with slots of these ``capacities`` on a window of ``cells``. Raises WindowError."""
         return Edit.of(
             self.source,
             self.spans,
@@ -203,14 +197,14 @@ class EditSession:
     def exact_problems(self, choices: Sequence[Sequence[int]]) -> list[Edit]:
         """Problems whose slots have exactly these lengths, all with windows of one size.
 
-        Lengths that do not fit a window are left out. Raises PageError where none fits.
+        Lengths that do not fit a window are left out. Raises WindowError where none fits.
         """
-        problems, error = list[Edit](), PageError("no holes")
+        problems, error = list[Edit](), WindowError("no holes")
         cells = max(window_size(self.source, self.spans, lengths) for lengths in choices)
         for lengths in choices:
             try:
                 problems.append(self.problem(lengths, cells, exact=True))
-            except PageError as problem:
+            except WindowError as problem:
                 error = problem
         if not problems:
             raise error

@@ -19,14 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from solver.api.arguments import (
-    as_schema,
-    expect,
-    expect_integer,
-    expect_registry,
-    expect_search,
-    expect_template,
-)
+from solver.api.arguments import as_schema, expect_registry, expect_search, expect_template
 from solver.api.candidate import Candidate, mean_log_probability, rank
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
@@ -34,6 +27,7 @@ from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.protocol import Denoiser
 from solver.models.registry import load
 from solver.tasks.checks import Check
+from solver.tasks.errors import expect, expect_integer
 from solver.tasks.json_schema.errors import BudgetExhausted, FillError, UnsatisfiableSchema, UnsupportedSchema
 from solver.tasks.json_schema.problem import LENGTH, JsonProblem
 from solver.tasks.json_schema.task import JsonTask

@@ -26,15 +26,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from solver.api.arguments import (
-    as_schema,
-    expect,
-    expect_callable,
-    expect_integer,
-    expect_policy,
-    expect_template,
-    invalid,
-)
+from solver.api.arguments import as_schema, expect_callable, expect_policy, expect_template
 from solver.api.candidate import Candidate, mean_log_probability, rank
 from solver.kernels.lattice import Slots
 from solver.llm import prompts
@@ -46,7 +38,7 @@ from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.protocol import TextDenoiser
 from solver.tasks.canvas import Tokens
 from solver.tasks.checks import Check
-from solver.tasks.errors import InvalidArgument
+from solver.tasks.errors import InvalidArgument, expect, expect_integer, invalid
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.languages.constrained_text import ConstrainedText, pattern_check, schema_check
 from solver.tasks.languages.grammar import PatternGrammar
@@ -194,6 +186,8 @@ def encode_prompts(messages: Any, prompt: Any, tokenizer: Any) -> tuple[list[Tok
         is_single = isinstance(prompt, str)
         expect("prompt", prompt, (str, Sequence), "a string or a list of strings")
         texts = [prompt] if is_single else list(prompt)
+        if not texts:
+            raise InvalidArgument("there are no prompts")
         for text in texts:
             expect("each prompt", text, str, "a string")
         encoded = [list(tokenizer.encode(text)) for text in texts]

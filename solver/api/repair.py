@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from solver.api.arguments import expect, expect_search
+from solver.api.arguments import expect_search
 from solver.api.candidate import Candidate
 from solver.api.proposals import Rewrite, propose, repeated_pieces, rewrite
 from solver.api.scoring import denoise_once
@@ -35,8 +35,8 @@ from solver.tasks.code_edit.localize import refusal, white
 from solver.tasks.code_edit.positions import pieces
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import PAGES, Page, PageError, Span
-from solver.tasks.errors import InvalidArgument
+from solver.tasks.code_edit.window import PAGES, Page, Span, WindowError
+from solver.tasks.errors import InvalidArgument, expect
 from solver.tasks.task import Violation
 
 CAPACITY = 3  # cells of an insertion
@@ -242,7 +242,7 @@ def smallest_problem(source: str, span: Span, capacity: int = CAPACITY) -> Edit 
     for cells in PAGES[:-1]:
         try:
             return Edit.of(source, [span], [capacity], cells)
-        except PageError:
+        except WindowError:
             continue
     return None
 

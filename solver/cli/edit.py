@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from solver.api import repair as repairs
     from solver.loop.trace import Budget, dump
     from solver.tasks.code_edit.diagnostics import compiles
-    from solver.tasks.code_edit.window import PageError
+    from solver.tasks.code_edit.window import WindowError
 
     options.limit_threads()
     usual = (
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
                     budget=budget,
                     seed=arguments.seed,
                 )
-        except PageError as error:
+        except WindowError as error:
             raise UsageError(f"{arguments.source}: {error}") from None
         except ValueError as error:  # CheckpointError
             raise UsageError(str(error)) from error

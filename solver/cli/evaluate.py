@@ -64,10 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
+    from solver.errors import CheckpointError
     from solver.evaluation.harness import run_jobs
     from solver.evaluation.rows import ResultsFile
     from solver.evaluation.tables import read_results, report
-    from solver.models.checkpoint import CheckpointError
 
     limit_threads()
     try:

@@ -188,9 +188,9 @@ def outcomes(
 ) -> Iterator[Job]:
     """Jobs in the order in which they are done. Grids of different sizes go in batches of their own."""
 
+    from solver.errors import ModelError
     from solver.loop import engine as drive
     from solver.loop.trace import Budget, Outcome, dump
-    from solver.models.protocol import ModelError
     from solver.tasks.sudoku.task import Sudoku
 
     options.limit_threads()

@@ -33,7 +33,7 @@ from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.diagnostics import Finder, compiles
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import Page, PageError, roomy, spliced
+from solver.tasks.code_edit.window import Page, WindowError, roomy, spliced
 
 CODE_TRIES = 8
 DRAWS = (16, 256)  # the latter cost about as many operations as the denoiser's attempts
@@ -52,7 +52,7 @@ def make_hole_arm(name: str, answer: AnswerCase, weights: str | None = None) -> 
         started = time.perf_counter()
         try:
             result = answer(case)
-        except PageError:
+        except WindowError:
             result = Answer(None)
         return replace(result, seconds=time.perf_counter() - started)
 

@@ -23,7 +23,7 @@ from solver.tasks.code_edit.diagnostics import Finder, compiles, remarks
 from solver.tasks.code_edit.holes import Cut, dependent
 from solver.tasks.code_edit.varmisuse import varmisuse
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import Page, PageError, Span, spliced
+from solver.tasks.code_edit.window import Page, Span, WindowError, spliced
 from solver.training.code_pages import alone
 
 CODE_SEED = 990_003
@@ -80,7 +80,7 @@ class HoleCase:
         """Whether the holes fit a window, and are neither too long nor too many."""
         try:
             return max(self.lengths) <= MAX_TOKENS and len(self.spans) <= MAX_HOLES
-        except PageError:
+        except WindowError:
             return False
 
 

@@ -31,7 +31,7 @@ from solver.models.code_network import CodeNetwork
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.varmisuse import Converted, varmisuse
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import Page, PageError, roomy
+from solver.tasks.code_edit.window import Page, WindowError, roomy
 
 Chooser = Callable[[Converted], str]  # the name that belongs in the place
 
@@ -122,7 +122,7 @@ def measure_misuse(
     for bug in bugs:
         try:
             hits.append(choose(bug) in bug.targets)
-        except PageError:
+        except WindowError:
             hits.append(False)
     milliseconds = 1e3 * (time.perf_counter() - started) / max(1, len(bugs))
     figures = {

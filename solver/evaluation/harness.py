@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from solver.errors import CheckpointError
 from solver.evaluation.rows import ResultsFile, Row
 from solver.evaluation.statistics import Figures
 from solver.loop.trace import Counters, Outcome, Status
@@ -181,7 +182,7 @@ def load_pair(task: str, kind: type[Network], folders: Mapping[str, Path]) -> Mo
         if model in folders or (folder / "config.json").is_file():
             network, _ = checkpoint.load(folder, task)
             if not isinstance(network, kind):
-                raise checkpoint.CheckpointError(f"{folder}: not a model of {task}")
+                raise CheckpointError(f"{folder}: not a model of {task}")
         networks.append(network)
         hashes.append(weights_hash(folder))
     return ModelPair(networks[0], networks[1], hashes[0], hashes[1])

@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from solver.errors import ModelError
 from solver.kernels import reference
 from solver.llm.prompts import chat, check_fit
 from solver.loop.policy import Policy
-from solver.models.protocol import ModelError, TextDenoiser
+from solver.models.protocol import TextDenoiser
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.task import Wording
 

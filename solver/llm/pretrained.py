@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 from safetensors import SafetensorError
 
+from solver.errors import ModelError
 from solver.llm.diffusion_gemma import DiffusionGemma
 from solver.llm.masked_lm import MaskedLM
-from solver.models.protocol import ModelError, TextDenoiser
+from solver.models.protocol import TextDenoiser
 
 SHIFTED = ("dream",)  # model types whose logits at a place are about the next one
 BLOCK_CAUSAL = ("sdar", "bd3lm")  # model types whose prompt never sees the canvas

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any
 
-from solver.models.protocol import ModelError, TextDenoiser
+from solver.errors import ModelError
+from solver.models.protocol import TextDenoiser
 from solver.tasks.canvas import Canvas, Tokens
 
 

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from solver.errors import ModelError
 from solver.kernels import reference
-from solver.models.protocol import ModelError, TextDenoiser
+from solver.models.protocol import TextDenoiser
 from solver.tasks.languages.token_automaton import TokenBytes
 from solver.tasks.text import Hole, Text
 

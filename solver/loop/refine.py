@@ -35,6 +35,7 @@ from solver.loop.trace import Budget, Counters, Outcome, Status, Step
 from solver.loop.verdict import BestDraft, Turn, Verdict, check_draft
 from solver.models.protocol import Denoiser
 from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.errors import expect, expect_integer, invalid
 from solver.tasks.task import Implied, Infers, Task, Violation
 
 # Score penalty, in nats, for a node whose settled cells are blamed without a reason. Such a node may still
@@ -61,12 +62,34 @@ def refine(
         seed: of all randomness.
 
     Raises:
+        InvalidArgument: an argument has the wrong type, or the problem is not one of the task.
         ValueError: the task cannot encode the problem.
     """
-    policy, canvas = policy or denoiser.policy, task.encode(problem)
+    expect("task", task, Task, "a task")
+    expect("denoiser", denoiser, Denoiser, "a denoiser")
+    expect("policy", policy, (Policy, type(None)), "a Policy or None")
+    expect("budget", budget, (Budget, type(None)), "a Budget or None")
+    expect_integer("seed", seed)
+    try:
+        canvas = task.encode(problem)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise invalid("problem", f"a problem of the task {task.name!r}", problem) from error
+    return _events(task, problem, canvas, denoiser, policy or denoiser.policy, budget or Budget(), seed)
+
+
+def _events(
+    task: Task,
+    problem: Any,
+    canvas: Canvas,
+    denoiser: Denoiser,
+    policy: Policy,
+    budget: Budget,
+    seed: int,
+) -> Iterator[Step | Outcome]:
+    """The steps and the outcome of one encoded problem."""
     predictor = Predictor(task, denoiser, policy.checks != "none")
     state = denoiser.prefill([canvas], [seed])
-    episode = Episode(task, problem, canvas, policy, budget or Budget(), seed, denoiser.noise)
+    episode = Episode(task, problem, canvas, policy, budget, seed, denoiser.noise)
     while episode.outcome is None:
         rows = state.select([0] * len(episode.requests))
         yield from episode.advance(list(predictor.predict(rows, episode.requests)))

@@ -20,15 +20,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from solver.errors import CheckpointError
 from solver.models.kinds import Config, Network, build, kind_of
-from solver.tasks.errors import SolverError
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 FORMAT = 2
-
-
-class CheckpointError(SolverError, ValueError):
-    """A checkpoint that cannot be used. The message is one line and names the file."""
 
 
 def save(

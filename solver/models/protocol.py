@@ -16,11 +16,6 @@ from torch import Tensor
 
 from solver.loop.policy import Policy
 from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.errors import SolverError
-
-
-class ModelError(SolverError, ValueError):
-    """A model that cannot be used in this way. The message is one line."""
 
 
 class State(Protocol):

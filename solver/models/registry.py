@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.baseline.decode import Decoder
+from solver.errors import CheckpointError
 from solver.models import checkpoint, controls
-from solver.models.checkpoint import CheckpointError
 from solver.models.kinds import KINDS
 from solver.models.protocol import Denoiser
 from solver.tasks.languages.projection import BLANK

@@ -24,7 +24,7 @@ from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.holes import DEPENDENT, MOST, Cut, all_cuts, all_dependent
 from solver.tasks.code_edit.positions import Span
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import PAGES, Page, PageError, roomy
+from solver.tasks.code_edit.window import PAGES, Page, WindowError, roomy
 
 Ints = NDArray[np.int64]
 PLAIN = 0.2  # of the examples
@@ -178,7 +178,7 @@ def with_holes(
         filled, count = rng.random() < FILLED, len(spans)
         sizes = [len(fill) if filled else max(len(fill), roomy(count)) for fill in fills]
         page = Page.of(text, spans, sizes, length)
-    except PageError:
+    except WindowError:
         return None
     truth, offset = page.tokens.copy(), np.zeros(length, np.int64)
     for (start, capacity), fill in zip(page.slots, fills, strict=True):

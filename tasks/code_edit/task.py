@@ -60,7 +60,7 @@ class Edit:
         exact: bool = False,
         check: Check[str] | None = None,
     ) -> Edit:
-        """Raises :class:`~solver.tasks.code_edit.window.PageError` in one line."""
+        """Raises :class:`~solver.tasks.code_edit.window.WindowError` in one line."""
         return Edit(Page.of(source, spans, capacities, cells), names, frozenset(defined), exact, check)
 
     @cached_property

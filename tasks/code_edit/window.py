@@ -34,23 +34,23 @@ def roomy(holes: int) -> int:
     return min(PROBE, max(4, CELLS // 3 // holes))
 
 
-class PageError(SolverError, ValueError):
+class WindowError(SolverError, ValueError):
     """Holes that fit no page; one line."""
 
 
 def checked(source: str, spans: Sequence[Span]) -> tuple[Span, ...]:
-    """The spans in order. Raises PageError where one is outside of the source or two overlap."""
+    """The spans in order. Raises WindowError where one is outside of the source or two overlap."""
     found = tuple(sorted(spans))
     if not found:
-        raise PageError("no holes")
+        raise WindowError("no holes")
     for a, b in found:
         if not 0 <= a <= b <= len(source):
-            raise PageError(
+            raise WindowError(
                 f"a hole from character {a} to {b} is outside of the source, which has {len(source)}"
             )
     for (a, b), (c, d) in pairwise(found):
         if c < b or (a, b) == (c, d):
-            raise PageError(f"two holes overlap, from character {a} to {b} and from {c} to {d}")
+            raise WindowError(f"two holes overlap, from character {a} to {b} and from {c} to {d}")
     return found
 
 
@@ -78,13 +78,13 @@ class Page:
 
     @staticmethod
     def of(source: str, spans: Sequence[Span], capacities: Sequence[int], cells: int = CELLS) -> Page:
-        """A page of exactly ``cells`` cells, filled up with BLANKs that are pinned. Raises PageError."""
+        """A page of exactly ``cells`` cells, filled up with BLANKs that are pinned. Raises WindowError."""
         vocabulary, spans = Vocabulary.load(), checked(source, spans)
         free = cells - sum(capacities)
         if len(capacities) != len(spans) or min(capacities) < 1:
-            raise PageError("a capacity of at least 1 is needed for every hole")
+            raise WindowError("a capacity of at least 1 is needed for every hole")
         if free < 4 * len(spans):
-            raise PageError(
+            raise WindowError(
                 f"{len(spans)} holes of {sum(capacities)} cells leave too little of {cells} for what stands around them"
             )
         unit = guess_unit(source)
@@ -176,7 +176,7 @@ def around(
         low, high = (middle, high) if sum(map(len, kept(sides, middle, gap))) <= room else (low, middle - 1)
     found = kept(sides, low, gap)
     if sum(map(len, found)) > room:
-        raise PageError("too many holes for a page")
+        raise WindowError("too many holes for a page")
     return found
 
 
