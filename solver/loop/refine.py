@@ -168,12 +168,16 @@ class Episode:
         """Draft, check, accept and re-mask; then solve, refute, decide, or queue another round."""
         turn = self._work_out(node, prediction)
         self._best = self._best.or_better(turn)
+
+        # a valid draft may still improve, unless this node has no rounds left
         stalled = self.policy.checks != "none" and self._has_stalled(turn)
         stable = self.policy.stop == "valid" or self._is_stable(turn)
         solved = (turn.verdict.is_solution and stable) or (stalled and self._best.is_solution)
         step = self._record(turn, solved)
         if solved:
             return step
+
+        # decide where the search goes next: the node is closed, gets children, or another round
         if turn.verdict.refutation is not None:
             self._tree.refute(node, turn.verdict.refutation)
             self.counters.nodes = self._tree.num_refuted
@@ -230,8 +234,11 @@ class Episode:
         return search.leave_on_repeat and turn.is_repeat and bool((node.visible == turn.visible).all())
 
     def _is_stable(self, turn: Turn) -> bool:
-        """Whether another forward is unlikely to improve a valid draft: every cell is known, or, if the
-        visible cells are chosen anew each time, the draft is a repeat and its open cells have low entropy."""
+        """Whether another forward is unlikely to improve a valid draft.
+
+        Every cell is known; or, if the visible cells are chosen anew at each forward, the draft is a repeat
+        and its open cells have low entropy.
+        """
         node = turn.node
         if self.policy.remask.keep_visible:
             return bool((node.settled | turn.visible).all())
@@ -296,10 +303,10 @@ class Episode:
         """
         node, verdict, search = turn.node, turn.verdict, self.policy.search
         prediction = node.first_prediction or turn.prediction
-        only_settled = all(v.cells and node.settled[list(v.cells)].all() for v in verdict.violations)
-        if verdict.violations and only_settled and not verdict.has_reason:
+        if turn.blames_only_settled and not verdict.has_reason:
             node.score -= DEMOTION_COST
 
+        # inference that refutes the node closes it
         facts: Sequence[Implied | Violation] = ()
         if search.inference == "singles" and isinstance(self.task, Infers):
             facts = self.task.infer(self.problem, node.tokens, node.settled)
@@ -307,9 +314,9 @@ class Episode:
         if contradiction is not None:
             self._tree.refute(node, contradiction)
             return
-        implied = find_implications(prediction, node.settled, [f for f in facts if isinstance(f, Implied)])
 
         # where no violation has a reason, nothing will ever be refuted: decide on a blamed cell
+        implied = find_implications(prediction, node.settled, [f for f in facts if isinstance(f, Implied)])
         undecided = ~node.settled & ~implied.cells
         if not verdict.has_reason and (undecided & verdict.blamed).any():
             undecided &= verdict.blamed

@@ -103,6 +103,12 @@ class Turn:
         return self.node.draft is not None and bool((self.node.draft == self.draft).all())
 
     @property
+    def blames_only_settled(self) -> bool:
+        """Whether there are violations, and each blames settled cells and no others."""
+        violations, settled = self.verdict.violations, self.node.settled
+        return bool(violations) and all(v.cells and settled[list(v.cells)].all() for v in violations)
+
+    @property
     def blamed_open(self) -> Mask:
         """Blamed cells that are not settled."""
         return self.verdict.blamed & ~self.node.settled
