@@ -51,9 +51,9 @@ KINDS = ("ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
 def test_the_compact_cache_says_what_decoding_from_scratch_says(kind: str) -> None:
     decoder = make(kind)
     canvases = [TASK.encode(problem) for problem in PROBLEMS[:3]]
-    state = decoder.allocate(3, canvases[0])
-    for slot, canvas in enumerate(canvases):
-        decoder.begin(state, slot, canvas, 0)
+    state = decoder.allocate(3, canvases)
+    for slot in range(len(canvases)):
+        decoder.begin(state, slot, slot, 0)
     known = torch.stack([torch.tensor(canvas.pinned) for canvas in canvases])
     slots, last = torch.arange(3), torch.zeros(3, dtype=torch.long)
     for turn in range(5):
@@ -65,15 +65,15 @@ def test_the_compact_cache_says_what_decoding_from_scratch_says(kind: str) -> No
         torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)
         if turn == 3:  # taken back: another token into the cell before
             cells, known = last, known.scatter(1, last[:, None], False)
-        decoder.say(state, slots, cells, (cells + turn) % 4, known.sum(1))
+        decoder.put(state, slots, cells, (cells + turn) % 4, known.sum(1))
         last, known = cells, known.scatter(1, cells[:, None], True)
 
 
 @pytest.mark.parametrize("kind", ["ar-plain", "ar-plain-easiest"])
 def test_the_plain_cache_says_what_the_whole_sequence_says(kind: str) -> None:
     decoder, canvas = make(kind), TASK.encode(PROBLEMS[0])
-    state = decoder.allocate(2, canvas)
-    decoder.begin(state, 1, canvas, 0)
+    state = decoder.allocate(2, [canvas])
+    decoder.begin(state, 1, 0, 0)
     given = np.flatnonzero(canvas.pinned).tolist()
     pairs = [(cell, int(canvas.tokens[cell])) for cell in given]
     known = torch.from_numpy(canvas.pinned.copy())[None]
@@ -88,7 +88,7 @@ def test_the_plain_cache_says_what_the_whole_sequence_says(kind: str) -> None:
             assert int(whole.view(16, 4).masked_fill(known[0, :, None], -1e9).argmax()) // 4 == cell
             whole = whole.view(16, 4)[cell]
         torch.testing.assert_close(logits[0], whole, rtol=1e-4, atol=1e-4)
-        decoder.say(state, torch.tensor([1]), cells, torch.tensor([2]), known.sum(1))
+        decoder.put(state, torch.tensor([1]), cells, torch.tensor([2]), known.sum(1))
         pairs.append((cell, 2))
         known[0, cell] = True
 

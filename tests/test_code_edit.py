@@ -26,7 +26,7 @@ from solver.api import edit as edits
 from solver.api import proposals, scoring
 from solver.api import repair as repairs
 from solver.api.candidate import Candidate
-from solver.baseline.code import Order, document, spelled, write
+from solver.baseline.code import Order, document, spelled, write_fills
 from solver.cli import edit as edit_command
 from solver.cli import source
 from solver.cli.main import UsageError, main
@@ -34,10 +34,10 @@ from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.refine import refine
 from solver.loop.trace import Budget, Outcome
-from solver.models import checkpoint, controls
-from solver.models.code_denoiser import CodeDenoiser, slot_offsets
+from solver.models import checkpoint, code_denoiser, controls
+from solver.models.code_denoiser import CodeDenoiser, window_offsets
 from solver.models.code_network import CodeConfig, CodeNetwork
-from solver.models.kv_cache import KVCache, StaleContext
+from solver.models.context import KVCache, StaleContext
 from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.tasks.canvas import Canvas
 from solver.tasks.code_edit.diagnostics import compiles
@@ -77,9 +77,31 @@ def test_some_at_a_time_is_the_whole_at_once() -> None:
     net = network(True, 50)
     tokens = torch.randint(0, 50, (2, 9))
     before = torch.cat([torch.full((2, 1), 50), tokens[:, :-1]], 1)
-    whole, past = net(before, before, before), KVCache()
-    steps = [net.step(before[:, :4], past), *(net.step(before[:, n : n + 1], past) for n in range(4, 9))]
-    torch.testing.assert_close(torch.stack(steps, 1), whole[:, 3:], atol=1e-4, rtol=1e-4)
+    whole, cache, slots = net(before, before, before), KVCache(2), torch.arange(2)
+    steps = []
+    for part in (range(4), *([n] for n in range(4, 9))):
+        tokens, places = before[:, part], torch.tensor([part, part])
+        steps.append(net(tokens, tokens, tokens, context=cache.at(slots, places)))
+    torch.testing.assert_close(torch.cat(steps, 1), whole, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_a_shared_prefix_is_what_each_row_would_have_read_itself() -> None:
+    net, cache, slots = network(True, 50), KVCache(), torch.arange(3)
+    prefix, rows = torch.randint(0, 50, (1, 6)), torch.randint(0, 50, (3, 4))
+    tokens = torch.cat([prefix.expand(3, -1), rows], 1)
+    whole = net(tokens, tokens, tokens)
+    net(prefix, prefix, prefix, context=cache.at(slots[:1], torch.arange(6)[None]))
+    cache.share(6, 3)
+    for n in range(4):
+        left = slots[n % 2 :]  # rows may pause or leave
+        last = rows[:, n : n + 1]
+        if n % 2:
+            first = last[:1]
+            net(first, first, first, context=cache.at(slots[:1], torch.tensor([[6 + n]])))
+        part = last[left]
+        log_p = net(part, part, part, context=cache.at(left, torch.full((len(left), 1), 6 + n)))
+        torch.testing.assert_close(log_p[:, 0], whole[left, 6 + n], atol=1e-4, rtol=1e-4)
 
 
 @torch.inference_mode()
@@ -302,12 +324,12 @@ def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> Non
         tokens[start : start + len(ids)] = torch.from_numpy(ids)
         cells.append(list(range(start, start + len(ids) + 1)))
     pinned = torch.from_numpy(edit.page.pinned)
-    offset, expected = torch.from_numpy(slot_offsets(CodeTask().encode(edit)))[None], 0.0
+    offset, expected = torch.from_numpy(window_offsets(CodeTask().encode(edit)))[None], 0.0
     around = StaleContext()
     with torch.inference_mode():
-        alone = model.even(net(tokens[None], torch.where(pinned, PINNED, OPEN)[None], offset, around=around))[
-            0
-        ]
+        alone = model.unweighted(
+            net(tokens[None], torch.where(pinned, PINNED, OPEN)[None], offset, context=around)
+        )[0]
         expected += scoring.OPEN_WEIGHT * sum(
             float(alone[cell, tokens[cell]]) for cell in (*cells[0], *cells[1])
         )
@@ -316,8 +338,8 @@ def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> Non
             status = torch.where(pinned, PINNED, OPEN)
             status[[*cells[0], *cells[1]]] = KNOWN
             status[mine] = OPEN
-            again = StaleContext(around.kept, (~pinned).nonzero()[None, :, 0])
-            said = model.even(net(tokens[None], status[None], offset, around=again))[0]
+            again = StaleContext(around.states, (~pinned).nonzero()[None, :, 0])
+            said = model.unweighted(net(tokens[None], status[None], offset, context=again))[0]
             where = {int(cell): number for number, cell in enumerate((~pinned).nonzero()[:, 0])}
             expected += sum(float(said[where[cell], tokens[cell]]) for cell in mine)
     assert blank in tokens[[*cells[0], *cells[1]]]
@@ -432,7 +454,7 @@ def test_slots_that_are_filled_hold_no_blank_and_are_known_as_such() -> None:
     for exact in (False, True):
         edit = Edit.of(FUNCTION, spans, [8, 3], 96, exact=exact)
         canvas = CodeTask().encode(edit)
-        found = slot_offsets(canvas)
+        found = window_offsets(canvas)
         for start, capacity in canvas.slots:
             expected = range(-capacity, 0) if exact else range(1, capacity + 1)
             assert found[start : start + capacity].tolist() == list(expected)
@@ -462,12 +484,12 @@ def test_cells_that_are_read_again_see_the_page_as_it_was() -> None:
     cells = torch.tensor([[3, 4, 5, 20, 21], [0, 1, 38, 39, 39]])  # at both ends; one is named twice
     status[torch.arange(2)[:, None], cells] = OPEN
     around = StaleContext()
-    whole = net(tokens, status, offset, around=around)
-    again = net(tokens, status, offset, around=StaleContext(around.kept, cells))
+    whole = net(tokens, status, offset, context=around)
+    again = net(tokens, status, offset, context=StaleContext(around.states, cells))
     torch.testing.assert_close(again, whole[torch.arange(2)[:, None], cells], atol=1e-4, rtol=1e-4)
     status[0, 3] = KNOWN
     changed, other = (
-        net(tokens, status, offset, around=StaleContext(around.kept, cells)),
+        net(tokens, status, offset, context=StaleContext(around.states, cells)),
         net(tokens, status, offset)[0, cells[0]],
     )
     assert not torch.allclose(changed[0], again[0], atol=1e-4)
@@ -475,9 +497,14 @@ def test_cells_that_are_read_again_see_the_page_as_it_was() -> None:
     assert (changed[0] - other).abs().mean() < (again[0] - other).abs().mean()
 
 
-def test_a_page_says_the_same_beside_others() -> None:
-    """Alone or in a batch, some rows new and some under way, with more or fewer open cells."""
-    task, model = CodeTask(), CodeDenoiser(network())
+def test_a_page_says_the_same_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone or in a batch, some rows new and some under way, with more or fewer open cells.
+
+    Each run has a task of its own, because a task remembers the drafts that it refused. In fp32, because in bf16
+    products of other sizes round differently, and random weights have near ties.
+    """
+    monkeypatch.setattr(code_denoiser, "fast_bf16", lambda: False)
+    model = CodeDenoiser(network())
     some = [
         Edit.of(FUNCTION, [at(text)], [size], 96)
         for text, size in (("not values", 8), ("0", 3), ("total += value", 5))
@@ -485,14 +512,14 @@ def test_a_page_says_the_same_beside_others() -> None:
     alone = [
         [
             e.tokens.tolist()
-            for e in refine(task, one, model, budget=Budget(forwards=6))
+            for e in refine(CodeTask(), one, model, budget=Budget(forwards=6))
             if isinstance(e, Outcome)
         ]
         for one in some
     ]
     both = {
         n: e.tokens.tolist()
-        for n, e in solve(task, some, model, None, Budget(forwards=6), 0, 2)
+        for n, e in solve(CodeTask(), some, model, None, Budget(forwards=6), 0, 2)
         if isinstance(e, Outcome)
     }
     assert [[both[n]] for n in range(3)] == alone
@@ -500,14 +527,15 @@ def test_a_page_says_the_same_beside_others() -> None:
 
 def test_a_page_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model, sizes = CodeDenoiser(network()), list[int]()
-    read = CodeNetwork.read
+    forward = CodeNetwork.forward
 
-    def counted(self: CodeNetwork, *given: Any) -> Any:
-        found = read(self, *given)
-        sizes.append(found.state.shape[1])
-        return found
+    def counted(
+        self: CodeNetwork, tokens: Any, status: Any, offset: Any, asked: Any = None, context: Any = None
+    ) -> Any:
+        sizes.append(tokens.shape[1] if context.cells is None else context.cells.shape[1])
+        return forward(self, tokens, status, offset, asked, context)
 
-    monkeypatch.setattr(CodeNetwork, "read", counted)
+    monkeypatch.setattr(CodeNetwork, "forward", counted)
     edit = Edit.of(FUNCTION, [at("not values")], [8], 96)
     *_, outcome = refine(CodeTask(), edit, model, budget=Budget(forwards=4))
     assert isinstance(outcome, Outcome)
@@ -535,10 +563,10 @@ def test_documents_of_a_page() -> None:
 
 def test_writing_draws_from_the_network() -> None:
     page, net = Page.of(FUNCTION, [at("total = 0"), at("not values")], [1, 1], 96), network(causal=True)
-    greedy = write(net, page, "fim", (0.0, 0.0), most=3)
+    greedy = write_fills(net, page, "fim", (0.0, 0.0), most=3)
     assert [fill.tolist() for fill in greedy[0].fills] == [fill.tolist() for fill in greedy[1].fills]
     assert greedy[0].steps == greedy[1].steps + 1  # the page is read once
-    drawn = write(net, page, "prefix", (1.0, 1.0, 1.0), seed=1, most=3)
+    drawn = write_fills(net, page, "prefix", (1.0, 1.0, 1.0), seed=1, most=3)
     assert len({tuple(one.fills[0].tolist()) for one in drawn}) > 1
     banned = {*Vocabulary.load().sentinels, Vocabulary.load().blank}
     assert not banned & {int(token) for one in [*greedy, *drawn] for fill in one.fills for token in fill}
@@ -554,7 +582,7 @@ def test_what_is_written_side_by_side_has_the_likelihood_of_the_whole(order: Ord
     )
     end, lengths_ = Vocabulary.load().special("END"), set()
     net.bias[end] = 7.0  # or nothing would end before ``most``
-    for one in write(net, page, order, (0.0, *[1.0] * 7), seed=2, most=30):
+    for one in write_fills(net, page, order, (0.0, *[1.0] * 7), seed=2, most=30):
         if max(map(len, one.fills)) == 30:
             continue
         ids, wanted = spelled(page, order, one.fills)

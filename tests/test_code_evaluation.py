@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from solver.baseline.code import Writing
+from solver.baseline.code import WrittenFills
 from solver.evaluation import code_arms, code_holes, code_infill, code_misuse, code_repair, code_tables, plots
 from solver.evaluation.code_arms import CodeModels
 from solver.evaluation.code_benchmarks import CodeTest, Program
@@ -224,10 +224,10 @@ def test_of_what_is_all_wrong_the_least_wrong_is_taken(monkeypatch: pytest.Monke
     v, at = Vocabulary.load(), SOURCE.index("width * height")
     some = ["width *", "unknown * other", "unknown * height"]
 
-    def write(*_: object) -> list[Writing]:
-        return [Writing((v.encode(text)[0],), -float(number), 1, 1) for number, text in enumerate(some)]
+    def write(*_: object) -> list[WrittenFills]:
+        return [WrittenFills((v.encode(text)[0],), -float(number), 1, 1) for number, text in enumerate(some)]
 
-    monkeypatch.setattr(code_arms, "write", write)
+    monkeypatch.setattr(code_arms, "write_fills", write)
     hole = HoleCase("right", SOURCE, ((at, at + len("width * height")),))
     for likeliest in (False, True):
         answer = fill(code_arms.make_left_to_right_arm("ar", network("ar"), "fim", 3, likeliest), hole)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import json_engines
-from solver.baseline.json import Page, log_likelihood, write
+from solver.baseline.json import TextRequest, log_likelihood, write_texts
 from solver.cli.main import main
 from solver.evaluation import (
     json_content,
@@ -66,9 +66,9 @@ def test_a_likelihood_in_random_order_is_one(projected: bool) -> None:
 
 def test_the_left_likelihood_is_that_of_writing() -> None:
     net = network(causal=True)
-    (text,) = write(net, [Page(b"p", 12, b'{"a":')], temperature=1.0, seed=3)
-    assert bytes(text.bytes).startswith(b'{"a":')
-    tokens = [*text.bytes, BLANK] if len(text.bytes) < 12 else list(text.bytes)
+    (text,) = write_texts(net, [TextRequest(b"p", 12, b'{"a":')], temperature=1.0, seed=3)
+    assert bytes(text.text).startswith(b'{"a":')
+    tokens = [*text.text, BLANK] if len(text.text) < 12 else list(text.text)
     assert log_likelihood(net, b"p", torch.tensor(tokens), 5) == pytest.approx(text.log_p, abs=1e-3)
 
 

@@ -12,15 +12,16 @@ import torch
 
 from solver.api import fill as structured
 from solver.api.candidate import Candidate
-from solver.baseline.json import Page, write
+from solver.baseline.json import TextRequest, write_texts
 from solver.cli.main import main
 from solver.loop.refine import refine
 from solver.loop.trace import Budget, Outcome
 from solver.models import checkpoint
+from solver.models.context import KVCache
 from solver.models.json_denoiser import JsonDenoiser
-from solver.models.json_network import JsonConfig, JsonNetwork, item_offsets, word_codes
-from solver.models.kv_cache import KVCache
+from solver.models.json_network import JsonConfig, JsonNetwork
 from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.models.words import item_offsets, word_codes
 from solver.tasks.json_schema import synthetic as records
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import UnsupportedSchema
@@ -51,9 +52,33 @@ def test_one_step_at_a_time() -> None:
     read = net.read(prompt, lengths)
     before = torch.cat([torch.full((rows, 1), 257), tokens[:, :-1]], 1)
     whole = net(read, before, torch.full_like(before, KNOWN), offset)
-    past = KVCache()
-    steps = torch.stack([net.step(read, before[:, t], offset[:, t], past) for t in range(cells)], 1)
-    torch.testing.assert_close(steps, whole, atol=1e-4, rtol=1e-4)
+    cache, slots, known = KVCache(rows + 1), torch.tensor([2, 0, 3]), torch.full((rows, 1), KNOWN)
+    steps = []
+    for cell in range(cells):
+        column = slice(cell, cell + 1)
+        step = cache.at(slots, torch.full((rows, 1), cell))
+        steps.append(net(read, before[:, column], known, offset[:, column], step))
+    torch.testing.assert_close(torch.cat(steps, 1), whole, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_slots_may_be_at_different_positions_and_are_used_again() -> None:
+    net, cache = network(causal=True), KVCache(2)
+    read = net.read(torch.randint(0, 256, (2, 5)), torch.tensor([5, 5]))
+    texts = [torch.randint(0, 257, (2, size)) for size in (3, 6)]
+    for start, text in (
+        (0, texts[0]),
+        (2, texts[1]),
+    ):  # the second text takes the slots over; its rows start apart
+        for turn in range(text.shape[1] + start):
+            places = torch.tensor([turn, turn - start])
+            running = ((places >= 0) & (places < text.shape[1])).nonzero()[:, 0]
+            tokens = text[running, places[running]][:, None]
+            zeros, prompt = torch.zeros_like(tokens), type(read)(*(part[running] for part in read))
+            step = cache.at(running, places[running][:, None])
+            log_p = net(prompt, tokens, torch.full_like(tokens, KNOWN), zeros, step)[:, 0]
+            whole = net(read, text, torch.full_like(text, KNOWN), torch.zeros_like(text))
+            torch.testing.assert_close(log_p, whole[running, places[running]], atol=1e-4, rtol=1e-4)
 
 
 @torch.inference_mode()
@@ -204,11 +229,11 @@ def test_writing_left_to_right(masked: bool) -> None:
     forms = [
         JsonProblem.of(record.schema, record.text, length=96 + 32 * at) for at, record in enumerate(some)
     ]
-    pages = [Page.of(form, masked) for form in forms]
-    for form, text in zip(forms, write(network(causal=True), pages, temperature=1.0), strict=True):
-        assert len(text.bytes) <= form.cells
+    pages = [TextRequest.of(form, masked) for form in forms]
+    for form, text in zip(forms, write_texts(network(causal=True), pages, temperature=1.0), strict=True):
+        assert len(text.text) <= form.cells
         if masked:
-            assert form.validator.is_valid(json.loads(text.bytes))
+            assert form.validator.is_valid(json.loads(text.text))
 
 
 def test_denoiser_of_forms() -> None:
@@ -231,7 +256,7 @@ def test_training(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     found, config = checkpoint.load(tmp_path / "run" / "checkpoint", "json")
     assert isinstance(found, JsonNetwork)
     assert found.config.causal == (model == "ar")
-    assert config["kind"] == "text"
+    assert config["kind"] == "json"
 
 
 def test_example_without_room() -> None:

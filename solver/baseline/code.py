@@ -1,63 +1,74 @@
-"""Code left to right: what the baseline reads, and how it writes.
+"""Code left to right: how the baseline lays out a window as one sequence, and how it writes the holes.
 
-    for writing in write(network, page, "fim", temperatures=(0.0, 0.7, 0.7)): writing.fills, writing.log_p
+    >>> from solver.models.code_network import CodeConfig
+    >>> window = Page.of("x = y\\n", [(4, 5)], [1])
+    >>> network = CodeNetwork(CodeConfig(width=16, hidden=16, layers=1, causal=True))
+    >>> (written,) = write_fills(network, window, "fim", most=2)
+    >>> len(written.fills)
+    1
 
-Two ways to lay out the same page as one sequence. *prefix*: what stands before each hole, and then the hole, from the left to
-the right. *fim*: the whole page with a sentinel for every hole, then every sentinel again with what belongs there (Bavarian et
-al. 2022; Fried et al. 2023 for several holes). A hole ends with END.
+Two orders. *prefix*: the text before each hole and then the hole, from left to right. *fim* (fill in the middle): the
+whole window with a sentinel for every hole, then each sentinel again followed by the hole's text (Bavarian et al. 2022;
+Fried et al. 2023 for several holes). A hole ends with END.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from solver.baseline.decode import Choice, Row, decode_rows
 from solver.models.code_network import CodeNetwork
-from solver.models.kv_cache import KVCache
+from solver.models.context import KVCache
 from solver.tasks.canvas import Tokens
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import Page
 
 Order = Literal["prefix", "fim"]
-COMMON = ("key", "value", "pointed")  # of what was read once; looked at there by all rows
 
 
 def document(page: Page, order: Order) -> list[Tokens]:
-    """What is given before each hole is written, in turn: the last of each is the hole's sentinel."""
-    v = Vocabulary.load()
+    """The tokens that are given before each hole, in turn. The last of each is the hole's sentinel."""
+    vocabulary = Vocabulary.load()
     ends = [start for start, _ in page.slots]
-    begins = [0, *(start + capacity for start, capacity in page.slots)]
-    parts = [page.tokens[a:b] for a, b in zip(begins, [*ends, len(page.tokens)], strict=True)]
-    parts[-1] = parts[-1][parts[-1] != v.blank]  # what fills the page up
-    holes = [np.array([v.special(f"HOLE{number}")]) for number in range(len(page.slots))]
-    start = np.array([v.special("START")])
+    starts = [0, *(start + capacity for start, capacity in page.slots)]
+    parts = [page.tokens[a:b] for a, b in zip(starts, [*ends, len(page.tokens)], strict=True)]
+    parts[-1] = parts[-1][parts[-1] != vocabulary.blank]  # what fills the window up
+    holes = [np.array([vocabulary.special(f"HOLE{number}")]) for number in range(len(page.slots))]
+    first = np.array([vocabulary.special("START")])
     if order == "prefix":
         given = [np.concatenate([part, hole]) for part, hole in zip(parts, holes, strict=False)]
-        return [np.concatenate([start, given[0]]), *given[1:]]
-    whole = [start]
+        return [np.concatenate([first, given[0]]), *given[1:]]
+    whole = [first]
     for part, hole in zip(parts, [*holes, np.zeros(0, np.int64)], strict=True):
         whole += [part, hole]
-    return [np.concatenate([*whole, start, holes[0]]), *holes[1:]]
+    return [np.concatenate([*whole, first, holes[0]]), *holes[1:]]
 
 
 def spelled(page: Page, order: Order, fills: Sequence[Tokens]) -> tuple[Tokens, np.ndarray]:
-    """A page with its holes filled as one sequence (N,), and which of it (N,) is to be written."""
-    v = Vocabulary.load()
-    tokens, wanted = list[int](), list[bool]()
+    """A window with its holes filled as one sequence (N,), and which tokens (N,) of it the baseline writes."""
+    end = Vocabulary.load().special("END")
+    tokens, is_written = list[int](), list[bool]()
     for given, fill in zip(document(page, order), fills, strict=True):
-        tokens += [*given.tolist(), *fill.tolist(), v.special("END")]
-        wanted += [False] * len(given) + [True] * (len(fill) + 1)
-    return np.array(tokens, np.int64), np.array(wanted)
+        tokens += [*given.tolist(), *fill.tolist(), end]
+        is_written += [False] * len(given) + [True] * (len(fill) + 1)
+    return np.array(tokens, np.int64), np.array(is_written)
 
 
 @dataclass(frozen=True, eq=False)
-class Writing:
-    """fills: the tokens of every hole.  log_p: of all of them and their ends.  steps: tokens that were fed.  flops: what they
-    cost."""
+class WrittenFills:
+    """Texts for the holes of a window.
+
+    fills: the tokens of every hole.
+    log_p: of all of them and their ends.
+    steps: tokens that were fed to the network.
+    flops: their cost.
+    """
 
     fills: tuple[Tokens, ...]
     log_p: float
@@ -65,72 +76,156 @@ class Writing:
     flops: int
 
 
-class Row:
-    """One way to fill a page, under way. given: what is read before each further hole.  END: ends a hole, as does ``most``."""
+@dataclass(eq=False, kw_only=True)
+class FillRow(Row):
+    """The holes of a window under way.
 
-    def __init__(self, given: Sequence[Tokens], end: int, most: int) -> None:
-        self.given, self.end, self.most = [one.tolist() for one in given], end, most
-        self.fills: list[list[int]] = [[]]
-        self.queue, self.done, self.log_p, self.steps, self.flops = list[int](), False, 0.0, 0, 0
+    given: tokens to read before each further hole.
+    temperature: of the draw; 0 for the likeliest tokens.
+    queue: tokens to feed before the next one is chosen.
+    fed: how many tokens were fed, those that all rows share included.
+    """
 
-    def next(self, chosen: int, log_p: float) -> int:
-        """What to feed: what is given while there is any, else the token that was ``chosen``; END where all is written."""
-        if not self.queue and not self.done:
-            self.log_p += log_p
-            fill, ended = self.fills[-1], chosen == self.end
-            if not ended:
-                fill.append(chosen)
-                self.queue.append(chosen)
-            if ended or len(fill) == self.most:
-                self.done = len(self.fills) > len(self.given)
-                if not self.done:
-                    self.queue += [self.end, *self.given[len(self.fills) - 1]]
-                    self.fills.append([])
-        return self.queue.pop(0) if self.queue else self.end
+    given: list[list[int]]
+    temperature: float
+    fed: int
+    fills: list[list[int]] = field(default_factory=lambda: [[]])
+    queue: list[int] = field(default_factory=list)
+    log_p: float = 0.0
 
 
-@torch.inference_mode()
-def write(
+@dataclass(frozen=True, eq=False)
+class FillGuide:
+    """Chooses the tokens of holes, and feeds what is given between them.
+
+    most: tokens of a hole, at most.
+    generator: of the draws.
+    """
+
+    most: int
+    generator: torch.Generator
+
+    def choose(self, rows: Sequence[FillRow], cells: Tensor, logits: Tensor) -> list[Choice | None]:
+        vocabulary = Vocabulary.load()
+        end = vocabulary.special("END")
+        mask = torch.zeros(vocabulary.size)
+        mask[[token for token in (*vocabulary.sentinels, vocabulary.blank) if token != end]] = -torch.inf
+        scores, temperature = logits + mask, torch.tensor([[row.temperature] for row in rows])
+        shares = (scores / temperature.clamp_min(1e-3)).softmax(-1)
+        drawn = torch.multinomial(shares, 1, generator=self.generator)
+        chosen = torch.where(temperature > 0, drawn, scores.argmax(-1, keepdim=True))
+        log_p = logits.gather(-1, chosen)[:, 0].tolist()
+        parts = zip(rows, chosen[:, 0].tolist(), log_p, strict=True)
+        return [self.extend(row, token, token_log_p, end) for row, token, token_log_p in parts]
+
+    def extend(self, row: FillRow, token: int, log_p: float, end: int) -> Choice | None:
+        """The token to feed: of the queue, where there is any, else the chosen ``token``."""
+        if not row.queue:
+            row.log_p += log_p
+            fill, is_end = row.fills[-1], token == end
+            if not is_end:
+                fill.append(token)
+                row.queue.append(token)
+            if is_end or len(fill) == self.most:
+                row.done = len(row.fills) > len(row.given)
+                if row.done:
+                    return None
+                row.queue += [end, *row.given[len(row.fills) - 1]]
+                row.fills.append([])
+        row.fed += 1
+        return Choice(row.fed - 1, row.queue.pop(0), row.fed - 1)
+
+
+@dataclass(eq=False)
+class FillSlots:
+    """The state of a :class:`CodeDecoder`.
+
+    first: (1, V), the log-probabilities after the shared tokens.
+    last, place: (S,), the token to feed and its position.
+    """
+
+    cache: KVCache
+    first: Tensor
+    last: Tensor
+    place: Tensor
+
+
+class CodeDecoder:
+    """A :class:`~solver.baseline.decode.Decoder` over a causal :class:`CodeNetwork`.
+
+    Its problems are sequences of tokens that all start alike: the first is read once, and shared by all slots.
+    """
+
+    def __init__(self, network: CodeNetwork, name: str = "ar") -> None:
+        self.network, self.name = network, name
+
+    @torch.inference_mode()
+    def allocate(self, slots: int, problems: Sequence[Tokens]) -> FillSlots:
+        tokens, cache = torch.from_numpy(problems[0])[None], KVCache()
+        size = tokens.shape[1]
+        first = self.log_p(tokens, cache, torch.zeros(1, dtype=torch.long), torch.arange(size)[None])
+        cache.share(size, slots)
+        last = torch.zeros(slots, dtype=torch.long)
+        return FillSlots(cache, first, last, torch.full_like(last, size - 1))
+
+    @torch.inference_mode()
+    def begin(self, state: FillSlots, slot: int, number: int, seed: int) -> int:
+        """As of the protocol; the cost of the shared tokens is that of the first problem."""
+        state.place[slot] = state.cache.prefix - 1
+        return self.network.flops(state.cache.prefix, 0, 1) if number == 0 else 0
+
+    @torch.inference_mode()
+    def next(self, state: FillSlots, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+        places = state.place[slots]
+        if (places < state.cache.prefix).all():  # nothing was fed after the shared tokens
+            return places + 1, state.first.expand(len(slots), -1), [0] * len(slots)
+        log_p = self.log_p(state.last[slots][:, None], state.cache, slots, places[:, None])
+        return places + 1, log_p, [self.network.flops(1, place, 1) for place in places.tolist()]
+
+    @torch.inference_mode()
+    def put(self, state: FillSlots, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
+        state.last[slots], state.place[slots] = tokens, places
+
+    def log_p(self, tokens: Tensor, cache: KVCache, slots: Tensor, places: Tensor) -> Tensor:
+        """Log-probabilities (N, V) after the last of ``tokens`` (N, T) at ``places`` (N, T)."""
+        is_last = torch.zeros_like(tokens, dtype=torch.bool)
+        is_last[:, -1] = True
+        log_p: Tensor = self.network(tokens, tokens, tokens, is_last, cache.at(slots, places))
+        return log_p
+
+
+def write_fills(
     network: CodeNetwork,
     page: Page,
     order: Order,
     temperatures: Sequence[float] = (0.0,),
     seed: int = 0,
     most: int = 48,
-) -> list[Writing]:
-    """Ways to fill a page, side by side, of at most ``most`` tokens a hole: one a temperature, of 0 the likeliest tokens.
+) -> list[WrittenFills]:
+    """Fill the holes of a window in several ways, side by side.
 
-    The given text is read once for all of them, and counted with the first."""
-    v, generator, past = Vocabulary.load(), torch.Generator().manual_seed(seed), KVCache()
-    end, count = v.special("END"), len(temperatures)
-    never = torch.zeros(v.size)
-    never[[token for token in (*v.sentinels, v.blank) if token != end]] = -torch.inf
+    order: of the given text and the holes.
+    temperatures: one for each way; 0 for the likeliest tokens.
+    seed: of the draws.
+    most: tokens of a hole, at most.
+
+    The given text is read once for all ways, and its cost counts for the first.
+    """
     given = document(page, order)
-    begin = [network.config.vocab, *given[0].tolist()]
-    said = network.step(torch.tensor([begin]), past).expand(count, -1)
-    past.split(count, COMMON)
-    rows = [Row(given[1:], end, most) for _ in range(count)]
-    rows[0].steps, rows[0].flops = 1, network.flops(len(begin), 0, 1)
-    heat, going = torch.tensor(temperatures)[:, None], rows
-    while True:
-        score = said + never
-        drawn = torch.multinomial((score / heat.clamp_min(1e-3)).softmax(-1), 1, generator=generator)
-        chosen = torch.where(heat > 0, drawn, score.argmax(-1, keepdim=True))
-        log_p = said.gather(-1, chosen)[:, 0].tolist()
-        fed = [
-            row.next(*one)
-            for row, one in zip(going, zip(chosen[:, 0].tolist(), log_p, strict=True), strict=True)
-        ]
-        left = [number for number, row in enumerate(going) if not row.done]
-        if not left:
-            break
-        if len(left) < len(going):
-            past.select(left)
-            going, heat, fed = [going[n] for n in left], heat[left], [fed[n] for n in left]
-        for row in going:
-            row.steps, row.flops = row.steps + 1, row.flops + network.flops(1, past.cells, 1)
-        said = network.step(torch.tensor(fed)[:, None], past)
+    begin = np.concatenate([[network.config.vocab], given[0]])
+    count, between = len(temperatures), [tokens.tolist() for tokens in given[1:]]
+    rows = [
+        FillRow(number=number, given=between, temperature=temperature, fed=len(begin))
+        for number, temperature in enumerate(temperatures)
+    ]
+    decoder, guide = CodeDecoder(network), FillGuide(most, torch.Generator().manual_seed(seed))
+    list(decode_rows(decoder, decoder.allocate(count, [begin]), guide, rows, count))
     return [
-        Writing(tuple(np.array(fill, np.int64) for fill in row.fills), row.log_p, row.steps, row.flops)
+        WrittenFills(
+            tuple(np.array(fill, np.int64) for fill in row.fills),
+            row.log_p,
+            row.counters.forwards - (row.number > 0),  # the shared tokens are one step, of the first
+            row.counters.flops,
+        )
         for row in rows
     ]

@@ -1,18 +1,30 @@
-"""The left-to-right baseline: one token at a time, each from what stands before it, under the same task and the same judge.
+"""The left-to-right loop of all baselines, and its use for a task's canvases.
 
-    for number, decoded in decode(task, problems, decoder, checks="backtrack"):
-        ...
+:func:`decode_rows` is the loop. A *decoder* adapts a network: it keeps a cache of several slots and gives the logits of
+each slot's next cell. A *guide* chooses the next token of each row, under its rules: a task's elimination (here), an
+automaton or nothing (json.py), the holes of a code window (code.py). A *forward* is one token, with a cache.
 
-checks: "none", the likeliest token each time; "mask", the likeliest that does not conflict directly with what stands (where
-nothing is left, the likeliest all the same); "backtrack", where nothing is left the last choice is taken back and its next
-likeliest token tried: complete, like the search of the denoiser. A *forward* is one token, with a cache.
+:func:`decode` runs it for the problems of a task, under the same checks and verifier as the denoisers:
+
+    >>> from solver.baseline.looped import LoopedDecoder
+    >>> from solver.models.looped import LoopedConfig, LoopedNetwork
+    >>> from solver.tasks.sudoku import layout
+    >>> from solver.tasks.sudoku.task import Sudoku, SudokuTask
+    >>> task, network = SudokuTask(layout.standard(4)), LoopedNetwork(LoopedConfig(vocab=4, causal=True))
+    >>> problem = Sudoku(np.array([1, 2, 3, 4, 3, 4, 1, 2, 2, 1, 4, 3, 4, 3, 2, 0]))
+    >>> ((_, decoded),) = decode(task, [problem], LoopedDecoder(network), checks="mask")
+    >>> decoded.outcome.status, decoded.path
+    ('solved', ((15, 0),))
+
+Shapes: N rows of a call, L cells, V tokens, W words of a bitmask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +32,7 @@ from torch import Tensor
 
 from solver.kernels import reference
 from solver.loop.prediction import allow
-from solver.loop.trace import Budget, Counters, Outcome
+from solver.loop.trace import Budget, Counters, Outcome, Status
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.task import Eliminates, Task
 
@@ -28,68 +40,225 @@ Checks = Literal["none", "mask", "backtrack"]
 
 
 class Decoder(Protocol):
-    """A left-to-right model with a cache of several slots, one a problem. Shapes: N slots of a call, L cells, V tokens."""
+    """A left-to-right model with a cache of several slots, each for one problem at a time."""
 
     name: str
 
-    def allocate(self, slots: int, like: Canvas) -> Any:
-        """Caches for ``slots`` canvases of one shape."""
+    def allocate(self, slots: int, problems: Sequence[Any]) -> Any:
+        """The state: caches for ``slots`` of the ``problems``, which are of one shape."""
 
-    def begin(self, state: Any, slot: int, canvas: Canvas, seed: int) -> int:
-        """Read a canvas's pinned cells into a slot, whatever it held before; the FLOPs that took."""
+    def begin(self, state: Any, slot: int, number: int, seed: int) -> int:
+        """Read what is given in problem ``number`` into a slot, replacing its contents; returns the FLOPs."""
 
     def next(self, state: Any, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-        """The cells (N,) that come next after the ``known`` (N, L), fp32 logits (N, V) there, and the FLOPs of each slot."""
+        """The cells (N,) that come next after the ``known`` (N, L), fp32 logits (N, V) there, and FLOPs per row.
 
-    def say(self, state: Any, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
-        """Put ``tokens`` (N,) into ``cells`` (N,); ``places`` (N,) of them were known before, pinned ones included."""
+        Decoders of texts, whose next cell is the one after the last, ignore ``known``.
+        """
+
+    def put(self, state: Any, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
+        """Put ``tokens`` (N,) into ``cells`` (N,), after ``places`` (N,) earlier ones, given cells included."""
+
+
+class Choice(NamedTuple):
+    """A token for a cell, and how many cells were known before it."""
+
+    cell: int
+    token: int
+    place: int
+
+
+@dataclass(eq=False, kw_only=True)
+class Row:
+    """A problem under way.
+
+    number: of the problem.
+    known: (L,), of the cells, where a decoder needs them.
+    slot: in the decoder's state.
+    done: set by the guide; the row leaves the batch.
+    """
+
+    number: int
+    known: Mask = field(default_factory=lambda: np.zeros(0, bool))
+    slot: int = -1
+    done: bool = False
+    counters: Counters = field(default_factory=Counters)
+
+
+R = TypeVar("R", bound=Row)
+Guided = TypeVar("Guided", bound=Row, contravariant=True)
+
+
+class Guide(Protocol[Guided]):
+    """Chooses tokens, and decides when a row is done."""
+
+    def choose(self, rows: Sequence[Guided], cells: Tensor, logits: Tensor) -> Sequence[Choice | None]:
+        """For each row a choice to feed to the decoder, or None for a row that is done.
+
+        cells: (N,), proposed by the decoder; a guide that backtracks may choose for another.
+        logits: (N, V).
+        """
+
+
+def decode_rows(
+    decoder: Decoder,
+    state: Any,
+    guide: Guide[R],
+    rows: Iterable[R],
+    slots: int,
+    seed: int = 0,
+) -> Iterator[R]:
+    """Decode ``rows``, at most ``slots`` at a time; yields each when it is done.
+
+    state: from ``decoder.allocate``.
+    seed: of noise in the decoder.
+    """
+    waiting, free = iter(rows), list(range(slots))
+    running: list[R] = []
+    while True:
+        # rows that were done before they started take no slot
+        while free and (row := next(waiting, None)) is not None:
+            if not row.done:
+                row.slot = free.pop()
+                row.counters.flops += decoder.begin(state, row.slot, row.number, seed)
+                row.counters.calls += 1
+            running.append(row)
+        if not running:
+            return
+        if asked := [row for row in running if not row.done]:
+            step(decoder, state, guide, asked)
+        for row in running:
+            if row.done:
+                if row.slot >= 0:
+                    free.append(row.slot)
+                yield row
+        running = [row for row in running if not row.done]
+
+
+def step(decoder: Decoder, state: Any, guide: Guide[R], rows: Sequence[R]) -> None:
+    """One token for each row."""
+    slots = torch.tensor([row.slot for row in rows])
+    known = torch.from_numpy(np.stack([row.known for row in rows]))
+    cells, logits, flops = decoder.next(state, slots, known)
+    for row, cost in zip(rows, flops, strict=True):
+        row.counters.forwards += 1
+        row.counters.calls += 1
+        row.counters.flops += cost
+    choices = guide.choose(rows, cells, logits)
+    if fed := [(row.slot, *choice) for row, choice in zip(rows, choices, strict=True) if choice is not None]:
+        decoder.put(state, *(torch.tensor(column) for column in zip(*fed, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """An outcome, and the choices that stand at its end, in order: (cell, token)."""
+    """An outcome, and the choices that hold at its end, in order: (cell, token)."""
 
     outcome: Outcome
     path: tuple[tuple[int, int], ...]
 
 
-@dataclass(eq=False)
-class Row:
-    """A problem under way. rest: for each choice on the path, the tokens not tried yet, the likeliest first."""
+@dataclass(eq=False, kw_only=True)
+class CanvasRow(Row):
+    """A canvas under way.
 
-    number: int
-    slot: int
+    tokens, confidence: (L,), of the known cells.
+    path: cells in the order of their choices.
+    untried: for each choice on the path, the other tokens, the likeliest first.
+    """
+
     canvas: Canvas
-    known: Mask
     tokens: Tokens
     confidence: np.ndarray
+    status: Status | None = None
     path: list[int] = field(default_factory=list)
-    rest: list[list[int]] = field(default_factory=list)
-    counters: Counters = field(default_factory=Counters)
+    untried: list[list[int]] = field(default_factory=list)
 
-    def put(self, cell: int, token: int, rest: list[int]) -> None:
-        """Choose ``token`` for ``cell``, keeping the ``rest`` for later."""
+    @staticmethod
+    def of(number: int, canvas: Canvas) -> CanvasRow:
+        known = canvas.pinned.copy()
+        tokens, confidence = np.where(known, canvas.tokens, 0), np.zeros(canvas.cells, np.float32)
+        return CanvasRow(number=number, known=known, canvas=canvas, tokens=tokens, confidence=confidence)
+
+    def put(self, cell: int, token: int, untried: list[int]) -> None:
+        """Choose ``token`` for ``cell``."""
         self.tokens[cell], self.known[cell] = token, True
         self.path.append(cell)
-        self.rest.append(rest)
+        self.untried.append(untried)
 
     def take_back(self) -> bool:
         """Replace the last choice that has another token left; False where none has."""
         while self.path:
-            cell, rest = self.path.pop(), self.rest.pop()
+            cell, untried = self.path.pop(), self.untried.pop()
             self.known[cell] = False
             self.counters.remasked += 1
-            if rest:
+            if untried:
                 self.counters.decisions += 1
-                self.put(cell, rest[0], rest[1:])
+                self.put(cell, untried[0], untried[1:])
                 return True
         return False
 
-    def outcome(self, status: Any) -> Decoded:
-        self.counters.stop_clock()
-        proof = self.counters.decisions + 1 if status == "unsatisfiable" else None
+    def end(self, status: Status) -> None:
+        """Set the outcome's status."""
+        self.status, self.done = status, True
+
+    def decoded(self) -> Decoded:
+        assert self.status is not None
+        self.counters.seconds = time.perf_counter() - self.counters.started
+        proof = self.counters.decisions + 1 if self.status == "unsatisfiable" else None
         path = tuple((cell, int(self.tokens[cell])) for cell in self.path)
-        return Decoded(Outcome(status, self.tokens, (), self.confidence, self.counters, proof), path)
+        return Decoded(Outcome(self.status, self.tokens, (), self.confidence, self.counters, proof), path)
+
+
+@dataclass(frozen=True, eq=False)
+class CanvasGuide:
+    """Chooses the likeliest tokens of canvases, under a task's checks."""
+
+    task: Task
+    problems: Sequence[Any]
+    checks: Checks
+    budget: Budget
+
+    def choose(self, rows: Sequence[CanvasRow], cells: Tensor, logits: Tensor) -> list[Choice | None]:
+        allowed = self.allowed(rows, cells, logits.shape[-1])
+        probabilities = logits.float().softmax(-1)
+        ranked = probabilities.sort(stable=True, dim=-1, descending=True).indices.tolist()
+        for n, (row, cell) in enumerate(zip(rows, cells.tolist(), strict=True)):
+            tokens = [token for token in ranked[n] if allowed[n, token]]
+            if tokens or self.checks != "backtrack":
+                best = (tokens or ranked[n])[0]
+                row.put(cell, best, tokens[1:])
+                row.confidence[cell] = float(probabilities[n, best])
+            elif not row.take_back():
+                row.end("unsatisfiable")
+                continue
+            self.conclude(row)
+        return [
+            None
+            if row.done
+            else Choice(cell := row.path[-1], int(row.tokens[cell]), int(row.known.sum()) - 1)
+            for row in rows
+        ]
+
+    def allowed(self, rows: Sequence[CanvasRow], cells: Tensor, vocab: int) -> Tensor:
+        """Which tokens (N, V) the ``cells`` (N,) may hold."""
+        eliminates = self.task if self.checks != "none" and isinstance(self.task, Eliminates) else None
+        tokens, known = (np.stack([getattr(row, name) for row in rows]) for name in ("tokens", "known"))
+        packed = allow(eliminates, [row.canvas for row in rows], tokens, known, vocab)
+        if packed is None:
+            return torch.ones(len(rows), vocab, dtype=torch.bool)
+        return reference.unpack(torch.from_numpy(packed[np.arange(len(rows)), cells.numpy()]), vocab)
+
+    def conclude(self, row: CanvasRow) -> None:
+        """End a row whose canvas is full and verified, whose alternatives are used up, or whose budget is spent."""
+        if row.known.all():
+            if self.task.verify(self.problems[row.number], row.tokens):
+                row.end("solved")
+            elif self.checks != "backtrack":
+                row.end("exhausted")
+            elif not row.take_back():  # full, without a direct conflict, and no solution
+                row.end("unsatisfiable")
+        if not row.done and self.budget.is_spent(row.counters):
+            row.end("exhausted")
 
 
 def decode(
@@ -101,88 +270,23 @@ def decode(
     seed: int = 0,
     batch: int = 64,
 ) -> Iterator[tuple[int, Decoded]]:
-    """Outcomes of many problems, each with the problem's number, in the order in which they are done."""
-    budget, canvases = budget or Budget(), [task.encode(problem) for problem in problems]
+    """Decode the canvases of ``problems``; yields (number, outcome) in the order in which they are done.
+
+    checks: "none", the likeliest token each time; "mask", the likeliest without a direct conflict with the known cells
+        (where there is none, the likeliest); "backtrack", where there is none the last choice is taken back and its next
+        likeliest token tried. The last is complete, like the search of the denoisers.
+    budget: of each problem.
+    seed: of noise in the decoder.
+    batch: problems decoded together.
+    """
+    canvases = [task.encode(problem) for problem in problems]
     if not canvases:
         return
-    state = decoder.allocate(min(batch, len(canvases)), canvases[0])
-    waiting, free = iter(range(len(canvases))), list(range(min(batch, len(canvases))))
-    running: list[Row] = []
-    while True:
-        while free and (number := next(waiting, None)) is not None:
-            canvas = canvases[number]
-            known, blank = canvas.pinned.copy(), np.zeros(canvas.cells, np.float32)
-            row = Row(number, free.pop(), canvas, known, np.where(known, canvas.tokens, 0), blank)
-            row.counters.flops += decoder.begin(state, row.slot, canvas, seed)
-            row.counters.calls += 1
-            running.append(row)
-        if not running:
-            return
-        still: list[Row] = []
-        asking = [row for row in running if not row.known.all()]
-        over = dict(turn(task, decoder, state, asking, checks)) if asking else {}
-        for row in running:
-            status = over.get(row.number)
-            if row.known.all():
-                if task.verify(problems[row.number], row.tokens):
-                    status = "solved"
-                elif checks != "backtrack":
-                    status = "exhausted"
-                elif row.take_back():  # full, no direct conflict, and yet no answer
-                    tell(decoder, state, [row])
-                else:
-                    status = "unsatisfiable"
-            if status is None and budget.is_spent(row.counters):
-                status = "exhausted"
-            if status is None:
-                still.append(row)
-            else:
-                free.append(row.slot)
-                yield row.number, row.outcome(status)
-        running = still
-
-
-def turn(task: Task, decoder: Decoder, state: Any, rows: list[Row], checks: Checks) -> list[tuple[int, str]]:
-    """One token for every row; the rows that came to an end without an answer, with their status."""
-    known = np.stack([row.known for row in rows])
-    slots = torch.tensor([row.slot for row in rows])
-    cells, logits, flops = decoder.next(state, slots, torch.from_numpy(known))
-    eliminates = task if checks != "none" and isinstance(task, Eliminates) else None
-    packed = allow(
-        eliminates,
-        [row.canvas for row in rows],
-        np.stack([row.tokens for row in rows]),
-        known,
-        logits.shape[-1],
-    )
-    allowed = torch.ones(logits.shape, dtype=torch.bool)
-    if packed is not None:
-        at = packed[np.arange(len(rows)), cells.numpy()]
-        allowed = reference.unpack(torch.from_numpy(at), logits.shape[-1])
-    probabilities = logits.float().softmax(-1)
-    ranked = probabilities.sort(stable=True, dim=-1, descending=True).indices.tolist()
-    over, said = [], []
-    for n, row in enumerate(rows):
-        row.counters.forwards += 1
-        row.counters.calls += 1
-        row.counters.flops += flops[n]
-        cell, choices = int(cells[n]), [token for token in ranked[n] if allowed[n, token]]
-        if choices or checks != "backtrack":
-            best = (choices or ranked[n])[0]
-            row.put(cell, best, choices[1:])
-            row.confidence[cell] = float(probabilities[n, best])
-        elif not row.take_back():
-            over.append((row.number, "unsatisfiable"))
-            continue
-        said.append(row)
-    tell(decoder, state, said)
-    return over
-
-
-def tell(decoder: Decoder, state: Any, rows: list[Row]) -> None:
-    """Let the decoder know each row's last choice."""
-    if rows:
-        cells = [row.path[-1] for row in rows]
-        tokens = [int(row.tokens[cell]) for row, cell in zip(rows, cells, strict=True)]
-        places = [int(row.known.sum()) - 1 for row in rows]
-        decoder.say(state, *map(torch.tensor, ([row.slot for row in rows], cells, tokens, places)))
+    guide = CanvasGuide(task, problems, checks, budget or Budget())
+    rows = [CanvasRow.of(number, canvas) for number, canvas in enumerate(canvases)]
+    for row in rows:
+        if row.known.all():
+            guide.conclude(row)
+    slots = min(batch, len(canvases))
+    for row in decode_rows(decoder, decoder.allocate(slots, canvases), guide, rows, slots, seed):
+        yield row.number, row.decoded()

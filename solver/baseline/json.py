@@ -1,9 +1,14 @@
-"""Bytes left to right: the causal network for texts, raw or with a mask on what may come next.
+"""JSON left to right: the causal JSON network, one byte at a time, raw or under a mask of what may come next.
 
-    for written in write(network, [Page.of(form, masked=True) for form in forms]): ...
+    >>> from solver.models.json_network import JsonConfig
+    >>> network = JsonNetwork(JsonConfig(width=16, hidden=16, causal=True))
+    >>> (text,) = write_texts(network, [TextRequest(b"a prompt", cells=3, forced=b"[1")])
+    >>> bytes(text.text[:2])
+    b'[1'
 
-The mask is the same automaton that the denoiser's drafts are conditioned on: a byte may be written if a text of the schema goes
-on with it and still fits the block. So a masked text is always in the language; what it cannot do is to look ahead.
+The mask is the automaton that also conditions the drafts of the denoiser: a byte is allowed if some text of the schema
+continues with it and still fits the block. So a masked text is always in the language; looking ahead further than
+that is what it cannot do.
 """
 
 from __future__ import annotations
@@ -17,162 +22,220 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from solver.baseline.decode import Choice, Row, decode_rows
 from solver.kernels.lattice import Automaton
-from solver.models.json_denoiser import PROMPT, padded
-from solver.models.json_network import JsonNetwork, Read
-from solver.models.kv_cache import KVCache
+from solver.models.context import KVCache
+from solver.models.json_denoiser import PROMPT, read_prompts
+from solver.models.json_network import JsonNetwork, Prompt
 from solver.models.layers import KNOWN
 from solver.tasks.json_schema.offsets import Cursor, left_offsets
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.languages.projection import BLANK
 
-SIDE = 96  # bytes of each side that the baseline sees of a hole
+SIDE = 96  # bytes of each side of a hole that the baseline reads
 
 
 def middle_prompt(prompt: bytes, before: bytes, after: bytes) -> bytes:
-    """What the baseline reads to fill in a middle: the prompt, and what stands on both sides."""
+    """The prompt for filling in a middle: the original one, and what comes before and after."""
     return prompt[: PROMPT - 2 * SIDE - 2] + b"\x1e" + before[-SIDE:] + b"\x1f" + after[:SIDE]
 
 
-class Guide(Protocol):
-    """Says what may come next."""
+class ByteGuide(Protocol):
+    """Masks what may come next in one text."""
 
     def allowed(self) -> NDArray[np.bool_]:
-        """(257,): bytes, and BLANK for an end here."""
+        """(257,): bytes, and BLANK where the text may end."""
 
-    def take(self, byte: int) -> None: ...
+    def take(self, byte: int) -> None:
+        """Continue after ``byte``."""
 
 
-class Prefix:
-    """Where an automaton can be after the bytes so far."""
+class AutomatonGuide:
+    """The states in which an automaton can be after the bytes so far, with at most ``cells`` bytes in all."""
 
     def __init__(self, automaton: Automaton, cells: int) -> None:
-        self.automaton, self.left = automaton, cells
+        self.automaton, self.cells_left = automaton, cells
         self.skips: dict[int, list[int]] = {}
         for source, target in zip(automaton.skip_src.tolist(), automaton.skip_dst.tolist(), strict=True):
             self.skips.setdefault(source, []).append(target)
-        self.states = self.close({0})
+        self.states = self.closure({0})
 
-    def close(self, states: set[int]) -> set[int]:
-        """With what skips lead to."""
+    def closure(self, states: set[int]) -> set[int]:
+        """``states`` and those that edges without a symbol lead to."""
         todo = list(states)
         while todo:
-            for target in self.skips.get(todo.pop(), ()):
-                if target not in states:
-                    states.add(target)
-                    todo.append(target)
+            new = set(self.skips.get(todo.pop(), ())) - states
+            states |= new
+            todo += new
         return states
 
-    def ways(self) -> dict[int, set[int]]:
-        """The bytes that may follow, and where each leads."""
-        a, found = self.automaton, dict[int, set[int]]()
+    def edges(self) -> dict[int, set[int]]:
+        """By symbol that may follow, the states it leads to from which the text can still be completed."""
+        automaton, targets = self.automaton, dict[int, set[int]]()
         for state in self.states:
-            for edge in range(a.first[state], a.first[state + 1]):
-                target = int(a.dst[edge])
-                if a.rest[target] <= self.left - 1:
-                    for symbol in a.members[
-                        a.member_first[a.label[edge]] : a.member_first[a.label[edge] + 1]
-                    ].tolist():
-                        found.setdefault(symbol, set()).add(target)
-        return found
+            for edge in range(automaton.first[state], automaton.first[state + 1]):
+                target, label = int(automaton.dst[edge]), automaton.label[edge]
+                if automaton.rest[target] < self.cells_left:
+                    members = slice(automaton.member_first[label], automaton.member_first[label + 1])
+                    for symbol in automaton.members[members].tolist():
+                        targets.setdefault(symbol, set()).add(target)
+        return targets
 
     def allowed(self) -> NDArray[np.bool_]:
-        may = np.zeros(257, bool)
-        may[[symbol for symbol in self.ways() if symbol < 256]] = True
-        may[BLANK] = any(self.automaton.accept[state] for state in self.states)
-        return may
+        mask = np.zeros(257, bool)
+        mask[[symbol for symbol in self.edges() if symbol < 256]] = True
+        mask[BLANK] = any(self.automaton.accept[state] for state in self.states)
+        return mask
 
     def take(self, byte: int) -> None:
-        self.states, self.left = self.close(self.ways().get(byte, set())), self.left - 1
+        self.states, self.cells_left = self.closure(self.edges().get(byte, set())), self.cells_left - 1
 
 
 @dataclass(frozen=True, eq=False)
-class Page:
-    """What is to be written. cells: bytes at most.  forced: what stands at its beginning already.  guide: what may be written."""
+class TextRequest:
+    """A text to write.
+
+    prompt: what the network reads first.
+    cells: bytes at most.
+    forced: bytes that the text begins with.
+    guide: masks what may be written; None for anything.
+    """
 
     prompt: bytes
     cells: int
     forced: bytes = b""
-    guide: Guide | None = None
+    guide: ByteGuide | None = None
 
     @staticmethod
-    def of(form: JsonProblem, masked: bool) -> Page:
-        """A form's text."""
-        return Page(
-            form.prompt, form.cells, guide=Prefix(form.unrolled.automaton, form.cells) if masked else None
-        )
+    def of(problem: JsonProblem, masked: bool) -> TextRequest:
+        """For an instance of a problem's schema, ``masked`` by its automaton or not."""
+        guide = AutomatonGuide(problem.unrolled.automaton, problem.cells) if masked else None
+        return TextRequest(problem.prompt, problem.cells, guide=guide)
 
 
-@dataclass
-class Writing:
-    """One text as it is written."""
+@dataclass(eq=False, kw_only=True)
+class TextRow(Row):
+    """A text under way: its bytes, and the log-probability of those that were not forced, and of its end."""
 
-    bytes: bytearray
-    cursor: Cursor = field(default_factory=Cursor)
-    ended: bool = False
+    request: TextRequest
+    text: bytearray = field(default_factory=bytearray)
     log_p: float = 0.0
 
-    def add(self, byte: int) -> None:
-        self.bytes.append(byte)
-        self.cursor.advance(byte)
+
+@dataclass(frozen=True, eq=False)
+class TextGuide:
+    """Chooses bytes: the likeliest, or drawn at a ``temperature``. A text ends where its guide allows nothing."""
+
+    temperature: float
+    rng: np.random.Generator
+
+    def choose(self, rows: Sequence[TextRow], cells: Tensor, logits: Tensor) -> list[Choice | None]:
+        scores = logits.numpy().astype(np.float64)
+        return [self.extend(row, row_scores) for row, row_scores in zip(rows, scores, strict=True)]
+
+    def extend(self, row: TextRow, log_p: NDArray[np.float64]) -> Choice | None:
+        """Write the next byte, given the log-probabilities (V,)."""
+        request, cell = row.request, len(row.text)
+        is_forced = cell < len(request.forced)
+        symbol = request.forced[cell] if is_forced else self.pick(log_p, request.guide)
+        if symbol is not None and not is_forced:
+            row.log_p += float(log_p[symbol])
+        if symbol is None or symbol == BLANK:
+            row.done = True
+            return None
+        row.text.append(symbol)
+        if request.guide is not None:
+            request.guide.take(symbol)
+        row.done = len(row.text) >= request.cells
+        return None if row.done else Choice(cell, symbol, cell)
+
+    def pick(self, log_p: NDArray[np.float64], guide: ByteGuide | None) -> int | None:
+        """The next symbol, None where none is allowed."""
+        scores = log_p if guide is None else np.where(guide.allowed(), log_p, -np.inf)
+        if scores.max() == -np.inf:
+            return None
+        if not self.temperature:
+            return int(scores.argmax())
+        p = np.exp((scores - scores.max()) / self.temperature)
+        return int(self.rng.choice(len(p), p=p / p.sum()))
 
 
-def reading(network: JsonNetwork, prompts: Sequence[bytes]) -> Read:
-    """Prompts, read together."""
-    return network.read(*padded([np.frombuffer(prompt, np.uint8).astype(np.int64) for prompt in prompts]))
+@dataclass(eq=False)
+class TextSlots:
+    """The state of a :class:`JsonDecoder`.
+
+    prompt: of all problems.
+    number: (S,), the problem in each slot.
+    last, place: (S,), the last token and how many there are.
+    cursors: offsets within the text's values.
+    """
+
+    prompt: Prompt
+    cache: KVCache
+    number: Tensor
+    last: Tensor
+    place: Tensor
+    cursors: list[Cursor]
 
 
-@torch.inference_mode()
-def write(
-    network: JsonNetwork, pages: Sequence[Page], temperature: float = 0.0, seed: int = 0
-) -> list[Writing]:
-    """The texts of a batch of pages, all of them at once; the likeliest byte each time, or drawn at a ``temperature``. Where a
-    guide allows nothing, the text ends."""
-    read, past = reading(network, [page.prompt for page in pages]), KVCache()
-    rng = np.random.default_rng(seed)
-    texts = [Writing(bytearray()) for _ in pages]
-    previous = torch.full((len(pages),), network.config.vocab)
-    for at in range(max(page.cells for page in pages)):
-        offset = torch.tensor([text.cursor.offset for text in texts])
-        said = network.step(read, previous, offset, past).numpy().astype(np.float64)
-        for row, (page, text) in enumerate(zip(pages, texts, strict=True)):
-            if text.ended or at >= page.cells:
-                text.ended = True
-                continue
-            symbol = (
-                page.forced[at] if at < len(page.forced) else chosen(said[row], page.guide, temperature, rng)
-            )
-            text.log_p += float(said[row, symbol]) if at >= len(page.forced) and symbol is not None else 0.0
-            if symbol is None or symbol == BLANK:
-                text.ended = True
-                continue
-            text.add(symbol)
-            previous[row] = symbol
-            if page.guide is not None:
-                page.guide.take(symbol)
-        if all(text.ended for text in texts):
-            break
-    return texts
+class JsonDecoder:
+    """A :class:`~solver.baseline.decode.Decoder` over a causal :class:`JsonNetwork`."""
+
+    def __init__(self, network: JsonNetwork, name: str = "ar") -> None:
+        self.network, self.name = network, name
+
+    @torch.inference_mode()
+    def allocate(self, slots: int, problems: Sequence[TextRequest]) -> TextSlots:
+        prompt = read_all(self.network, [problem.prompt for problem in problems])
+        number, last, place = torch.zeros(3, slots, dtype=torch.long)
+        return TextSlots(prompt, KVCache(slots), number, last, place, [Cursor() for _ in range(slots)])
+
+    @torch.inference_mode()
+    def begin(self, state: TextSlots, slot: int, number: int, seed: int) -> int:
+        state.number[slot], state.last[slot], state.place[slot] = number, self.network.config.vocab, 0
+        state.cursors[slot] = Cursor()
+        return self.network.reading_flops(int(state.prompt.present[number].sum()))
+
+    @torch.inference_mode()
+    def next(self, state: TextSlots, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+        prompt = Prompt(*(part[state.number[slots]] for part in state.prompt))
+        cells, tokens = state.place[slots], state.last[slots][:, None]
+        offset = torch.tensor([[state.cursors[slot].offset] for slot in slots.tolist()])
+        context = state.cache.at(slots, cells[:, None])
+        log_p = self.network(prompt, tokens, torch.full_like(tokens, KNOWN), offset, context)[:, 0]
+        return cells, log_p, [self.network.flops(1, prompt.tokens.shape[1])] * len(slots)
+
+    @torch.inference_mode()
+    def put(self, state: TextSlots, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
+        state.last[slots], state.place[slots] = tokens, places + 1
+        for slot, token in zip(slots.tolist(), tokens.tolist(), strict=True):
+            state.cursors[slot].advance(token)
 
 
-def chosen(
-    said: NDArray[np.float64], guide: Guide | None, temperature: float, rng: np.random.Generator
-) -> int | None:
-    """The next symbol of log-probabilities (V,), None where none is allowed."""
-    scores = said if guide is None else np.where(guide.allowed(), said, -np.inf)
-    if scores.max() == -np.inf:
-        return None
-    if not temperature:
-        return int(scores.argmax())
-    p = np.exp((scores - scores.max()) / temperature)
-    return int(rng.choice(len(p), p=p / p.sum()))
+def write_texts(
+    network: JsonNetwork,
+    requests: Sequence[TextRequest],
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[TextRow]:
+    """Write all texts of a batch together, in order: the likeliest byte each time, or drawn at a ``temperature``."""
+    if not requests:
+        return []
+    decoder, guide = JsonDecoder(network), TextGuide(temperature, np.random.default_rng(seed))
+    rows = [TextRow(number=number, request=request) for number, request in enumerate(requests)]
+    state = decoder.allocate(len(rows), requests)
+    return sorted(decode_rows(decoder, state, guide, rows, len(rows)), key=lambda row: row.number)
+
+
+def read_all(network: JsonNetwork, prompts: Sequence[bytes]) -> Prompt:
+    """Prompts, read."""
+    return read_prompts(network, [np.frombuffer(prompt, np.uint8).astype(np.int64) for prompt in prompts])
 
 
 @torch.inference_mode()
 def log_likelihood(network: JsonNetwork, prompt: bytes, text: Tensor, first: int) -> float:
-    """Log-probability of the tokens of ``text`` (L,) from ``first`` on, given those before, in nats."""
-    before = torch.cat([torch.tensor([network.config.vocab]), text[:-1]])
-    offset = torch.from_numpy(left_offsets(text.numpy()))
-    status = torch.full_like(text, KNOWN)
-    said = network(reading(network, [prompt]), before[None], status[None], offset[None])[0]
-    return float(said.gather(1, text[:, None])[first:].sum())
+    """Log-probability, in nats, of the tokens of ``text`` (L,) from index ``first`` on, given those before."""
+    before = torch.cat([torch.tensor([network.config.vocab]), text[:-1]])[None]
+    offset = torch.from_numpy(left_offsets(text.numpy()))[None]
+    log_p = network(read_all(network, [prompt]), before, torch.full_like(before, KNOWN), offset)[0]
+    return float(log_p.gather(1, text[:, None])[first:].sum())

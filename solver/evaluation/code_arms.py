@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.api import edit as edits
-from solver.baseline.code import Order, write
+from solver.baseline.code import Order, write_fills
 from solver.evaluation.code_holes import CODE_SEED, HoleCase
 from solver.evaluation.harness import Answer, Arm, ModelPair
 from solver.loop.engine import solve
@@ -153,7 +153,7 @@ def make_left_to_right_arm(
     def answer(case: HoleCase) -> Answer:
         posed = case.posed
         page, finder = Page.of(posed.source, posed.spans, [1] * len(posed.spans)), posed.finder
-        writings = write(network, page, order, temperatures, seed)
+        writings = write_fills(network, page, order, temperatures, seed)
         log_p = dict[tuple[str, ...], float]()  # in order, without duplicates
         for writing in writings:
             pairs = zip(writing.fills, page.indents, strict=True)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.api import fill
-from solver.baseline.json import Page, Writing, middle_prompt, write
+from solver.baseline.json import TextRequest, TextRow, middle_prompt, write_texts
 from solver.evaluation.harness import Answer, Arm, ModelPair
 from solver.loop.trace import Budget, Counters
 from solver.models.json_denoiser import JsonDenoiser
@@ -71,7 +71,7 @@ class JsonCase:
                 return self.fill(written)
 
 
-Pages = Callable[[JsonCase], Page]  # what a left-to-right arm reads and may write
+Pages = Callable[[JsonCase], TextRequest]  # what a left-to-right arm reads and may write
 Placing = Callable[[JsonCase, str], str]  # the whole text, from what it wrote
 
 
@@ -102,17 +102,17 @@ def is_valid_json(problem: JsonProblem, text: str) -> bool:
     )
 
 
-def raw_page(case: JsonCase) -> Page:
+def raw_page(case: JsonCase) -> TextRequest:
     """A whole text, without a mask."""
-    return Page.of(case.problem, masked=False)
+    return TextRequest.of(case.problem, masked=False)
 
 
-def masked_page(case: JsonCase) -> Page:
+def masked_page(case: JsonCase) -> TextRequest:
     """A whole text, with the automaton of the schema as a mask."""
-    return Page.of(case.problem, masked=True)
+    return TextRequest.of(case.problem, masked=True)
 
 
-def guided_page(case: JsonCase) -> Page:
+def guided_page(case: JsonCase) -> TextRequest:
     """A whole text, with llguidance's masks; without a mask where llguidance refuses the schema."""
     try:
         return replace(raw_page(case), guide=LLGuidance(case.problem.schema))
@@ -120,14 +120,14 @@ def guided_page(case: JsonCase) -> Page:
         return raw_page(case)
 
 
-def left_page(case: JsonCase) -> Page:
+def left_page(case: JsonCase) -> TextRequest:
     """The text before the hole is read."""
-    return Page(case.problem.prompt, len(case.before) + case.cells, case.before)
+    return TextRequest(case.problem.prompt, len(case.before) + case.cells, case.before)
 
 
-def middle_page(case: JsonCase) -> Page:
+def middle_page(case: JsonCase) -> TextRequest:
     """The texts on both sides of the hole are read."""
-    return Page(middle_prompt(case.problem.prompt, case.before, case.after), case.cells)
+    return TextRequest(middle_prompt(case.problem.prompt, case.before, case.after), case.cells)
 
 
 class LLGuidance:
@@ -214,12 +214,12 @@ def _write_all(
     page: Pages,
     temperature: float,
     seed: int,
-) -> Iterator[tuple[Page, Writing, str]]:
+) -> Iterator[tuple[TextRequest, TextRow, str]]:
     """Write one text per case: its page, what was written, and as text."""
     for start in range(0, len(cases), BATCH):
         pages = [page(case) for case in cases[start : start + BATCH]]
-        for read, written in zip(pages, write(network, pages, temperature, seed), strict=True):
-            yield read, written, bytes(written.bytes).decode(errors="replace")
+        for read, written in zip(pages, write_texts(network, pages, temperature, seed), strict=True):
+            yield read, written, bytes(written.text).decode(errors="replace")
 
 
 def make_retry_arm(
@@ -257,7 +257,7 @@ def make_retry_arm(
                 JSON_SEED + seed + attempt,
             )
             for n, (read, written, text) in zip(open_cases, texts, strict=True):
-                steps, whole_text = len(written.bytes) + 1, place(cases[n], text)
+                steps, whole_text = len(written.text) + 1, place(cases[n], text)
                 flops = network.flops(steps, len(read.prompt)) + network.reading_flops(len(read.prompt))
                 cost = answers[n].counters + Counters(forwards=steps, flops=flops)
                 valid = is_valid_json(cases[n].problem, whole_text)
@@ -288,7 +288,7 @@ def make_best_of_arm(
             heat, draw_seed = temperature if attempt else 0.0, JSON_SEED + seed + attempt
             for n, (read, written, text) in enumerate(_write_all(network, cases, page, heat, draw_seed)):
                 best[n] = max(best[n], (is_valid_json(cases[n].problem, text), written.log_p, text))
-                steps = len(written.bytes) + 1
+                steps = len(written.text) + 1
                 costs[n] += Counters(forwards=steps, flops=network.flops(steps, len(read.prompt)))
         return [
             Answer((text,), "solved" if valid else "exhausted", cost)

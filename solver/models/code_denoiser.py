@@ -1,15 +1,18 @@
-"""The network for code as a denoiser of pages: every forward looks at the whole page.
+"""The code network as a denoiser: the first forward reads the whole window, later ones its cells that are not pinned.
 
-denoiser = CodeDenoiser(CodeNetwork(CodeConfig()))
-*steps, outcome = refine(CodeTask(), Edit.of(source, spans, capacities), denoiser)
+    >>> from solver.models.code_network import CodeConfig
+    >>> CodeDenoiser(CodeNetwork(CodeConfig(width=16, hidden=16, layers=1))).vocab
+    2048
+
+Shapes: B rows, L cells, N cells that are not pinned, V tokens.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -17,30 +20,22 @@ from torch import Tensor
 
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.models.code_network import CodeNetwork
-from solver.models.kv_cache import Kept, StaleContext
-from solver.models.layers import KNOWN, OPEN, PINNED, converted, fast_bf16
+from solver.models.context import StaleContext, States
+from solver.models.layers import converted, fast_bf16
+from solver.models.mask_denoiser import MaskDenoiser, batches, slot_offsets
 from solver.tasks.canvas import Canvas, Mask, Tokens
 
-ROWS = 32  # rows that go through the network together
-SURE = -20.0  # nats, of what a given cell does not hold
-BLANKS = 0.3  # a BLANK's weight in training, where most cells are one: it is thought less likely than it is, which is put right
-
-
-def slot_offsets(canvas: Canvas) -> Tokens:
-    """Which cell of its slot each cell (L,) is: from 1 on, or, where none may be BLANK, so that a text is known to fill it, up to
-    -1; 0 outside."""
-    found = np.zeros(canvas.cells, np.int64)
-    blank = canvas.vocab - 1
-    for start, capacity in canvas.slots:
-        filled = canvas.allowed is not None and not canvas.allowed[start, blank // 32] >> blank % 32 & 1
-        found[start : start + capacity] = np.arange(-capacity, 0) if filled else np.arange(1, capacity + 1)
-    return found
+GIVEN = -20.0  # log-probability of a token that a pinned cell does not hold
+BLANKS = 0.3  # weight of a BLANK in training, where most cells are one; the denoiser corrects for it
 
 
 @dataclass(frozen=True)
-class PageState:
-    """offset (B, L): which cell of its slot each cell is.  cells (B, N): those that are not pinned, the last one again where a
-    row has fewer."""
+class CodeState:
+    """Offsets and open cells of the windows.
+
+    offset: (B, L), as the network reads it.
+    cells: (B, N), the cells that are not pinned; the last is repeated where a row has fewer.
+    """
 
     offset: Tensor
     cells: Tensor
@@ -50,33 +45,28 @@ class PageState:
 
 
 @dataclass(frozen=True)
-class Read:
-    """For each row what the network made of its page when it read the whole of it, and whether that was at the last forward."""
+class CodeAux:
+    """Per row, the states of the forward that read its whole window, and whether that was the last forward."""
 
-    kept: tuple[Kept | None, ...]
+    states: tuple[States | None, ...]
     whole: tuple[bool, ...]
 
     def select(self, rows: Sequence[int]) -> Self:
-        return replace(
-            self, kept=tuple(self.kept[row] for row in rows), whole=tuple(self.whole[row] for row in rows)
-        )
+        states = tuple(self.states[row] for row in rows)
+        return replace(self, states=states, whole=tuple(self.whole[row] for row in rows))
 
     def reset(self, cells: Mask) -> Self:
         return self
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        return cls(
-            tuple(one for part in parts for one in part.kept),
-            tuple(one for part in parts for one in part.whole),
-        )
+        states = tuple(states for part in parts for states in part.states)
+        return cls(states, tuple(whole for part in parts for whole in part.whole))
 
 
-class CodeDenoiser:
-    """A :class:`~solver.models.protocol.Denoiser` over a :class:`CodeNetwork`. A page is read once, at its first forward; from
-    then on only what is not pinned is read again."""
+class CodeDenoiser(MaskDenoiser):
+    """A :class:`~solver.models.protocol.Denoiser` over a :class:`CodeNetwork`, of which it may run a copy in bf16."""
 
-    kind: Literal["mask", "uniform"] = "mask"
     lays_out = False
     policy = Policy(
         accept=AcceptPolicy(confidence_threshold=0.7, min_per_step=2),
@@ -87,80 +77,82 @@ class CodeDenoiser:
     )
 
     def __init__(self, network: CodeNetwork, name: str = "compact") -> None:
-        if network.config.causal:
-            raise ValueError("a left-to-right model, not a denoiser")
-        self.name, self.vocab = name, network.config.vocab
+        super().__init__(name, network.config.vocab, network.config.causal)
         self.network = converted(network, torch.bfloat16) if fast_bf16() else network
 
-    def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> PageState:
-        free = [
+    def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> CodeState:
+        open_cells = [
             np.flatnonzero(~canvas.pinned) if not canvas.pinned.all() else np.array([0])
             for canvas in canvases
         ]
-        cells = np.stack([np.pad(one, (0, max(map(len, free)) - len(one)), mode="edge") for one in free])
-        offset = np.stack([slot_offsets(canvas) for canvas in canvases])
-        return PageState(torch.from_numpy(offset), torch.from_numpy(cells))
+        most = max(map(len, open_cells))
+        cells = np.stack([np.pad(row, (0, most - len(row)), mode="edge") for row in open_cells])
+        offset = np.stack([window_offsets(canvas) for canvas in canvases])
+        return CodeState(torch.from_numpy(offset), torch.from_numpy(cells))
 
-    def start(self, state: PageState) -> Read:
-        return Read((None,) * len(state.offset), (False,) * len(state.offset))
+    def start(self, state: CodeState) -> CodeAux:
+        return CodeAux((None,) * len(state.offset), (False,) * len(state.offset))
 
     @torch.inference_mode()
     def denoise(
-        self, state: PageState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Read
-    ) -> tuple[Tensor, Read]:
-        status = torch.where(settled, PINNED, torch.where(known, KNOWN, OPEN))
-        held, kept = torch.where(known, tokens, 0), list(aux.kept)
-        said = torch.full((*tokens.shape, self.vocab), SURE).scatter_(
-            -1, tokens[..., None], 0.0
-        )  # of what is given, itself
-        whole = [row for row, one in enumerate(aux.kept) if one is None]
-        like = first_alike(
-            torch.cat([held, status, state.offset], 1), whole
-        )  # draws begin with the same page: read once
-        for some in batches([row for row in whole if like[row] == row]):
-            around = StaleContext()
-            found = self.network(held[some], status[some], state.offset[some], ~settled[some], around)
-            for number, row in enumerate(some):
-                kept[row] = {key: x[number] for key, x in around.kept.items()}
-            said[some] = said[some].masked_scatter(~settled[some][..., None], self.even(found))
-        for row in whole:
-            kept[row], said[row] = kept[like[row]], said[like[row]]
-        for some in batches([row for row, one in enumerate(aux.kept) if one is not None]):
-            cells, rows = state.cells[some], torch.tensor(some)[:, None]
-            around = StaleContext(stacked([one for row in some if (one := kept[row]) is not None]), cells)
-            found = self.even(self.network(held[some], status[some], state.offset[some], around=around))
-            said[rows, cells] = torch.where(settled[rows, cells][..., None], said[rows, cells], found)
-        return said, Read(tuple(kept), tuple(like.get(row) == row for row in range(len(tokens))))
+        self, state: CodeState, tokens: Tensor, known: Tensor, settled: Tensor, aux: CodeAux
+    ) -> tuple[Tensor, CodeAux]:
+        inputs = *self.inputs(tokens, known, settled), state.offset
+        states = list(aux.states)
+        logits = torch.full((*tokens.shape, self.vocab), GIVEN).scatter_(-1, tokens[..., None], 0.0)
+        # whole windows first; rows that are draws for the same window are read once
+        unread = [row for row, kept in enumerate(states) if kept is None]
+        same_as = first_equal(torch.cat(inputs, 1), unread)
+        for rows in batches([row for row in unread if same_as[row] == row]):
+            context = StaleContext()
+            log_p = self.network(*(part[rows] for part in inputs), ~settled[rows], context)
+            for number, row in enumerate(rows):
+                states[row] = {key: x[number] for key, x in context.states.items()}
+            logits[rows] = logits[rows].masked_scatter(~settled[rows][..., None], self.unweighted(log_p))
+        for row in unread:
+            states[row], logits[row] = states[same_as[row]], logits[same_as[row]]
+        # of windows that were read before, only the open cells
+        for rows in batches([row for row, kept in enumerate(aux.states) if kept is not None]):
+            cells, index = state.cells[rows], torch.tensor(rows)[:, None]
+            context = StaleContext(
+                stacked([kept for row in rows if (kept := states[row]) is not None]), cells
+            )
+            log_p = self.unweighted(self.network(*(part[rows] for part in inputs), context=context))
+            logits[index, cells] = torch.where(settled[index, cells][..., None], logits[index, cells], log_p)
+        return logits, CodeAux(tuple(states), tuple(same_as.get(row) == row for row in range(len(tokens))))
 
-    def even(self, found: Tensor) -> Tensor:
-        """Log-probabilities (..., V) of a BLANK as training would have them without its weight. ``found`` is changed."""
-        found[..., -1] -= math.log(BLANKS)
-        return found.log_softmax(-1)
+    def unweighted(self, log_p: Tensor) -> Tensor:
+        """Log-probabilities (..., V) corrected for the weight of BLANK in training; ``log_p`` is changed in place."""
+        log_p[..., -1] -= math.log(BLANKS)
+        return log_p.log_softmax(-1)
 
-    def cost(self, state: PageState, aux: Read) -> tuple[list[int], list[int]]:
+    def cost(self, state: CodeState, aux: CodeAux) -> tuple[list[int], list[int]]:
         size, cells = state.offset.shape[1], state.cells.shape[1]
         flops = {True: self.network.flops(size, 0, cells), False: self.network.flops(cells, size - cells)}
         return [1] * len(aux.whole), [flops[whole] for whole in aux.whole]
 
-    def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
-        return np.zeros(len(where), np.int64)
+
+def window_offsets(canvas: Canvas) -> Tokens:
+    """The index of each cell (L,) in its slot: from 1 on, or up to -1 where the text fills the slot; 0 outside.
+
+    A text fills its slot where no cell of the slot may be BLANK.
+    """
+    offsets, blank = slot_offsets(canvas, first=1), canvas.vocab - 1
+    for start, capacity in canvas.slots:
+        if canvas.allowed is not None and not canvas.allowed[start, blank // 32] >> blank % 32 & 1:
+            offsets[start : start + capacity] -= capacity + 1
+    return offsets
 
 
-def first_alike(rows: Tensor, some: Sequence[int]) -> dict[int, int]:
-    """For each of some rows (B, ...) the first of them that holds the same."""
+def first_equal(x: Tensor, rows: Sequence[int]) -> dict[int, int]:
+    """For each of ``rows`` of ``x`` (B, ...), the first of them with the same contents."""
     first = dict[bytes, int]()
-    return {row: first.setdefault(rows[row].numpy().tobytes(), row) for row in some}
+    return {row: first.setdefault(x[row].numpy().tobytes(), row) for row in rows}
 
 
-def batches(rows: Sequence[int]) -> Iterator[list[int]]:
-    """In parts of at most ``ROWS``."""
-    for at in range(0, len(rows), ROWS):
-        yield list(rows[at : at + ROWS])
-
-
-def stacked(some: Sequence[Kept]) -> Kept:
-    """Of all rows together."""
+def stacked(rows: Sequence[States]) -> States:
+    """The states of all rows together."""
     return {
-        key: torch.stack([one[key] for one in some]) if len(some) > 1 else x[None]
-        for key, x in some[0].items()
+        key: torch.stack([states[key] for states in rows]) if len(rows) > 1 else x[None]
+        for key, x in rows[0].items()
     }

@@ -1,20 +1,22 @@
-"""The compact network for code: one stack over the whole canvas, and a pointer at what stands in it already.
+"""The network for code: one stack over a whole window of tokens, and a pointer at the tokens in it.
 
-    net = CodeNetwork(CodeConfig())
-    log_p_BLV = net(tokens_BL, status_BL, offset_BL)        # a forward; some cells of it again: ``around``
-    log_p_BV = net.step(tokens_BL, past)                    # the causal form, some tokens further
+    >>> network = CodeNetwork(CodeConfig(vocab=20, width=16, hidden=16, layers=1))
+    >>> tokens, status, offset = torch.zeros(3, 2, 9, dtype=torch.long)
+    >>> network(tokens, status, offset).shape
+    torch.Size([2, 9, 20])
 
-Cells mix with their neighbours, look at the whole canvas, think. What a cell says is a mixture of a token of its own and of one
-that it points to elsewhere on the canvas (a pointer network; Merity et al. 2016, Li et al. 2018 for code): half of the names in
-a hole stand around it. ``causal=True`` is the left-to-right baseline, with the same parts: position i is given the tokens before
-it and predicts its own.
+A cell's distribution is a mixture of a generated token and one that is copied from elsewhere in the window (a pointer
+network; Merity et al. 2016, Li et al. 2018 for code): half of the names in a hole occur around it. Later forwards of the
+same window may read some cells again and reuse the states of the others (:class:`StaleContext`).
 
-Shapes: B rows, L cells, V tokens, D width, H heads.
+``causal=True`` is the left-to-right baseline with the same parts: position i is given the tokens before it and predicts
+its own.
+
+Shapes: B rows, L cells, N cells of a forward, C cells asked for, M tokens pointed at, V tokens, D width.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,15 +24,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solver.models.kv_cache import KVCache, StaleContext, scores, weighed
-from solver.models.layers import OPEN
+from solver.models.blocks import Block, PointerHead, make_norm
+from solver.models.context import HIDDEN, Context, StaleContext
+from solver.models.layers import OPEN, check_sizes
 
 
 @dataclass(frozen=True)
 class CodeConfig:
-    """Sizes; checks itself, raising ValueError with the field's name.
+    """Sizes. Raises ValueError naming the field where a value is impossible.
 
-    vocab: tokens a cell may hold, the mask not counted.  radius: of the local mixing.  offsets: cells of a slot told apart.
+    vocab: tokens a cell may hold, the mask not counted.
+    width, hidden, heads, layers: of the stack.
+    radius: of the local mixing.
+    offsets: cells of a slot that are told apart.
+    causal: the left-to-right form.
     """
 
     vocab: int = 2048
@@ -43,72 +50,18 @@ class CodeConfig:
     causal: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("vocab", "width", "hidden", "heads", "layers", "radius", "offsets"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive whole number, not {value!r}")
+        check_sizes(self, "vocab", "width", "hidden", "heads", "layers", "radius", "offsets")
         if self.width % (2 * self.heads):
             raise ValueError(f"width {self.width} is not a multiple of twice the heads {self.heads}")
 
 
-class Layer(nn.Module):
-    """Mix neighbours, look everywhere, think. No canvas is padded, so attention needs no mask."""
+class Readout(NamedTuple):
+    """The two parts of the distribution of C cells.
 
-    def __init__(self, c: CodeConfig) -> None:
-        super().__init__()
-        d = c.width
-        self.heads, self.radius, self.causal = c.heads, c.radius, c.causal
-        self.normed = nn.ModuleList([nn.LayerNorm(d, bias=False) for _ in range(3)])
-        taps = c.radius + 1 if c.causal else 2 * c.radius + 1
-        self.near = nn.Linear(taps * d, d)  # a convolution, as one product
-        self.query_key_value = nn.Linear(d, 3 * d, bias=False)
-        self.mixed = nn.Linear(d, d, bias=False)
-        self.wide, self.narrow = nn.Linear(d, c.hidden), nn.Linear(c.hidden, d)
-        for last in (self.near, self.mixed, self.narrow):
-            nn.init.normal_(last.weight, std=0.02)
-
-    def forward(self, x: Tensor, memory: KVCache | StaleContext, number: int) -> Tensor:
-        """``x`` (B, N, D) after this layer, the ``number``-th, in what is remembered; ``x`` is added to that."""
-        x = x + F.gelu(self.near(memory.near(number, self.normed[0](x), self.radius)))
-        x = x + self.mixed(self.heard(self.normed[1](x), memory, number))
-        found: Tensor = x + self.narrow(F.gelu(self.wide(self.normed[2](x))))
-        return found
-
-    def heard(self, x: Tensor, memory: KVCache | StaleContext, number: int) -> Tensor:
-        """Attention (B, N, D), spelled out: on a CPU the fused one's backward in bf16 takes 2.5 times as long."""
-        rows, size, width = x.shape
-        heads = self.query_key_value(x).view(rows, size, 3 * self.heads, -1)
-        turned = memory.rotary(heads[:, :, : 2 * self.heads].transpose(1, 2))
-        query = turned[:, : self.heads] * turned.shape[-1] ** -0.5
-        key = memory.add("key", number, turned[:, self.heads :].transpose(1, 2))
-        value = memory.add("value", number, heads[:, :, 2 * self.heads :])
-        score = scores(query, key, memory.common.get(("key", number)))
-        if self.causal and size > 1:
-            score = score + later(size, score.shape[-1], x)
-        if memory.hidden is not None:
-            score = score + memory.hidden[:, None, None]
-        heard = weighed(score.softmax(-1), value, memory.common.get(("value", number)))
-        return heard.transpose(1, 2).reshape(rows, size, width)
-
-
-def later(size: int, there: int, like: Tensor) -> Tensor:
-    """(size, there): minus infinity where the last ``size`` of ``there`` cells would look ahead."""
-    return torch.full((size, there), -torch.inf, device=like.device, dtype=like.dtype).triu(there - size + 1)
-
-
-class States(NamedTuple):
-    """What the layers made of N cells. state (B, N, D).  score (B, N, L): how much each points at those with ``tokens`` (B, L).
-    hidden (B, 1 or N, L): very low where it may not."""
-
-    state: Tensor
-    score: Tensor
-    tokens: Tensor
-    hidden: Tensor
-
-
-class View(NamedTuple):
-    """What C of the cells say. own (C, V): logits of a token of their own.  pointed (C, N): shares of the ``tokens`` (C, N).
-    gate (C,): the logit of pointing."""
+    own: (C, V), logits of a generated token.
+    pointed: (C, M), probabilities of copying the ``tokens`` (C, M).
+    gate: (C, 1), logit of copying.
+    """
 
     own: Tensor
     pointed: Tensor
@@ -117,25 +70,24 @@ class View(NamedTuple):
 
 
 class CodeNetwork(nn.Module):
-    """See the module."""
+    """The network; see the module."""
 
     def __init__(self, config: CodeConfig) -> None:
         super().__init__()
         self.config = c = config
         d = c.width
-        self.token = nn.Embedding(c.vocab + 1, d)  # the last: nothing is there
-        tables = [self.token]
+        self.token = nn.Embedding(c.vocab + 1, d)  # the last: an open cell
         if not c.causal:
             self.status = nn.Embedding(3, d)
             self.offset = nn.Embedding(2 * c.offsets + 1, d)  # the middle: outside of slots
-            tables += [self.status, self.offset]
-        self.layers = nn.ModuleList([Layer(c) for _ in range(c.layers)])
-        self.normed = nn.LayerNorm(d, bias=False)
-        self.query, self.key = nn.Linear(d, d, bias=False), nn.Linear(d, d, bias=False)
-        self.gate = nn.Linear(d, 1)
+        blocks = [Block(d, c.hidden, c.heads, c.radius, c.causal, "layer") for _ in range(c.layers)]
+        self.layers = nn.ModuleList(blocks)
+        self.norm = make_norm(d, "layer")
+        self.pointer = PointerHead(d)
         self.bias = nn.Parameter(torch.zeros(c.vocab))
-        for table in tables:
-            nn.init.normal_(table.weight, std=0.05)
+        for module in self.children():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=0.05)
 
     def forward(
         self,
@@ -143,98 +95,93 @@ class CodeNetwork(nn.Module):
         status: Tensor,
         offset: Tensor,
         asked: Tensor | None = None,
-        around: StaleContext | None = None,
+        context: Context | None = None,
     ) -> Tensor:
-        """fp32 log-probabilities (B, L, V), or (C, V) of the cells ``asked`` for (B, L), in order, or (B, N, V) of the cells of
-        ``around``, which alone are read again. offset (B, L): 1, 2, ... in a slot whose text may end before it does, ..., -2, -1
-        in one that its text fills, 0 outside. In the causal form ``tokens`` are those before each cell (the first: vocab), and
-        status and offset are not looked at."""
-        read = self.read(tokens, status, offset, around)
+        """fp32 log-probabilities (B, N, V), or (C, V) of the cells ``asked`` for (B, N), in order.
+
+        tokens: (B, L); in the causal form the ones before each cell, ``vocab`` for the first.
+        status: (B, L), OPEN, PINNED or KNOWN; ignored in the causal form.
+        offset: (B, L), 1, 2, ... in a slot whose text may end before it does; ..., -2, -1 in a slot that its text
+            fills; 0 outside. Ignored in the causal form.
+        asked: (B, N) bool, None for all cells.
+        context: a stale context whose cells alone are read again (N of them), or a step of a cache; None for whole
+            windows.
+        """
         if asked is not None:
-            return self.mixture(self.view(read, asked))
-        size = read.state.shape[:2]
-        return self.mixture(self.view(read, torch.ones(size, dtype=torch.bool))).view(*size, -1)
+            return self.mixture(self.readout(tokens, status, offset, asked, context))
+        rows, size = tokens.shape
+        if isinstance(context, StaleContext) and context.cells is not None:
+            size = context.cells.shape[1]
+        asked = torch.ones(rows, size, dtype=torch.bool, device=tokens.device)
+        return self.mixture(self.readout(tokens, status, offset, asked, context)).view(rows, size, -1)
 
     def log_likelihood(
         self, tokens: Tensor, status: Tensor, offset: Tensor, truth: Tensor, asked: Tensor
     ) -> Tensor:
-        """(C,) of ``truth`` (B, L) at the cells ``asked`` for (B, L), without the mixture over all tokens: for training."""
-        view, wanted = self.view(self.read(tokens, status, offset), asked), truth[asked]
-        own = -F.cross_entropy(view.own.float(), wanted, reduction="none")
-        there = ((view.tokens == wanted[:, None]) * view.pointed).sum(-1)
-        return torch.logaddexp(
-            F.logsigmoid(-view.gate) + own, F.logsigmoid(view.gate) + there.clamp_min(1e-9).log()
-        )
+        """Log-probabilities (C,) of ``truth`` (B, L) in the cells ``asked`` for; for training, not over all tokens."""
+        parts, wanted = self.readout(tokens, status, offset, asked), truth[asked]
+        own = -F.cross_entropy(parts.own.float(), wanted, reduction="none")
+        copied = ((parts.tokens == wanted[:, None]) * parts.pointed).sum(-1).clamp_min(1e-9).log()
+        gate = parts.gate[:, 0].float()
+        return torch.logaddexp(F.logsigmoid(-gate) + own, F.logsigmoid(gate) + copied)
 
-    def read(
-        self, tokens: Tensor, status: Tensor, offset: Tensor, around: StaleContext | None = None
-    ) -> States:
-        """What the layers make of pages (B, L), or of the cells of ``around`` alone."""
-        c, around = self.config, around or StaleContext()
-        if c.causal:
-            return self.advance(tokens, KVCache())
-        tokens = torch.where(status == OPEN, c.vocab, tokens)
-        some, their_status, their_offset = map(around.of, (tokens, status, offset))
-        x = (
-            self.token(some)
-            + self.status(their_status)
-            + self.offset(their_offset.clamp(-c.offsets, c.offsets) + c.offsets)
-        )
+    def readout(
+        self,
+        tokens: Tensor,
+        status: Tensor,
+        offset: Tensor,
+        asked: Tensor,
+        context: Context | None = None,
+    ) -> Readout:
+        """The parts of the distribution of the cells ``asked`` for; arguments as of :meth:`forward`."""
+        x, visible, mask, context = self.embed(tokens, status, offset, context)
         for number, layer in enumerate(self.layers):
-            x = layer(x, around, number)
-        x = self.normed(x)
-        score = self.query(x) @ around.add("pointed", 0, self.key(x)).transpose(-1, -2)
-        hidden = torch.where(status == OPEN, -1e4, 0.0)
-        if around.hidden is not None:
-            tokens = torch.cat([some, tokens], 1)
-            hidden = torch.cat([around.of(hidden), hidden], 1) + around.hidden.float()
-        return States(x, score, tokens, hidden[:, None])
-
-    def advance(self, tokens: Tensor, past: KVCache) -> States:
-        """The causal form: what is behind ``tokens`` (B, L), which follow those of the past; ``past`` is brought forward. Several
-        tokens at once only where nothing came before."""
-        x = self.token(tokens)
-        for number, layer in enumerate(self.layers):
-            x = layer(x, past, number)
-        x = self.normed(x)
-        key, there = past.add("pointed", 0, self.key(x)[:, :, None]), past.add("token", 0, tokens)
-        past.cells += tokens.shape[1]
-        score = scores(self.query(x)[:, None], key, past.common.get(("pointed", 0)))[:, 0]
-        hidden = (
-            later(x.shape[1], there.shape[1], x).float()
-            + torch.where(there == self.config.vocab, -1e4, 0.0)[:, None]
-        )
-        return States(x, score, there, hidden)
-
-    def step(self, tokens: Tensor, past: KVCache) -> Tensor:
-        """Log-probabilities (B, V) of what follows the last of ``tokens`` (B, L)."""
-        last = torch.zeros_like(tokens, dtype=torch.bool)
-        last[:, -1] = True
-        return self.mixture(self.view(self.advance(tokens, past), last))
-
-    def view(self, read: States, asked: Tensor) -> View:
-        """What the C cells ``asked`` for (B, N) say."""
+            x = layer(x, context, number)
+        x = self.norm(x)
+        key = context.extend("pointed", 0, self.pointer.key(x))
+        score = self.pointer.score(x, key, context.shared.get(("pointed", 0)))
+        attention_mask = context.mask(score[:, None])
+        if attention_mask is not None:
+            mask = mask + attention_mask[:, 0].float()
         rows, cells = asked.nonzero(as_tuple=True)
-        x = read.state[rows, cells]
+        pointed = (score[rows, cells] + mask.expand_as(score)[rows, cells]).softmax(-1)
+        x = x[rows, cells]
         own = F.linear(x, self.token.weight[:-1], self.bias)
-        score = read.score[rows, cells].float() / math.sqrt(x.shape[-1])
-        hidden = read.hidden.expand(-1, asked.shape[1], -1)[rows, cells]
-        return View(own, (score + hidden).softmax(-1), self.gate(x)[..., 0].float(), read.tokens[rows])
+        return Readout(own, pointed, self.pointer.gate(x), visible[rows])
 
-    def mixture(self, view: View) -> Tensor:
+    def embed(
+        self, tokens: Tensor, status: Tensor, offset: Tensor, context: Context | None
+    ) -> tuple[Tensor, Tensor, Tensor, Context]:
+        """Features (B, N, D), the tokens (B, M) to point at, their mask (B, 1, M), and the context to use."""
+        c = self.config
+        if c.causal:
+            context = context or Context(causal=True)
+            visible, shared = context.extend("token", 0, tokens), context.shared.get(("token", 0))
+            if shared is not None:
+                visible = torch.cat([shared.expand(len(visible), -1), visible], 1)
+            return self.token(tokens), visible, torch.where(visible == c.vocab, HIDDEN, 0.0)[:, None], context
+        context = context if isinstance(context, StaleContext) else StaleContext()
+        mask = torch.where(status == OPEN, HIDDEN, 0.0)
+        tokens = visible = torch.where(status == OPEN, c.vocab, tokens)
+        if context.cells is not None:
+            tokens, status, offset = map(context.select, (tokens, status, offset))
+            visible, mask = torch.cat([tokens, visible], 1), torch.cat([context.select(mask), mask], 1)
+        place = offset.clamp(-c.offsets, c.offsets) + c.offsets
+        return self.token(tokens) + self.status(status) + self.offset(place), visible, mask[:, None], context
+
+    def mixture(self, parts: Readout) -> Tensor:
         """fp32 log-probabilities (C, V)."""
-        copies = torch.sigmoid(view.gate)[..., None]
-        index = view.tokens.clamp_max(self.config.vocab - 1)
-        found: Tensor = ((1 - copies) * view.own.float().softmax(-1)).scatter_add(
-            -1, index, copies * view.pointed
-        )
-        return found.clamp_min(1e-9).log()
+        return self.pointer.mixture(parts.own, parts.pointed, parts.gate, parts.tokens)
 
     def flops(self, cells: int, before: int = 0, asked: float | None = None) -> int:
-        """Floating-point operations of one row's forward over ``cells``, with ``before`` more in the cache, and so many of them
-        ``asked`` for what they say (all): matrix products."""
-        c = self.config
-        d, taps = c.width, c.radius + 1 if c.causal else 2 * c.radius + 1
-        a_layer = 2 * cells * (taps * d * d + 4 * d * d + 2 * d * c.hidden) + 4 * cells * (cells + before) * d
-        own = 2 * (cells if asked is None else asked) * d * c.vocab
-        return round(c.layers * a_layer + 2 * cells * d * (2 * d + cells + before) + own)
+        """Floating-point operations of one row's forward: matrix products.
+
+        cells: of the forward.
+        before: cells in the cache.
+        asked: cells whose distribution is computed, all where None.
+        """
+        block, d = self.layers[0], self.config.width
+        assert isinstance(block, Block)
+        own = 2 * (cells if asked is None else asked) * d * self.config.vocab
+        layers = self.config.layers * block.flops(cells, cells * (cells + before))
+        return round(layers + 2 * cells * d * (2 * d + cells + before) + own)

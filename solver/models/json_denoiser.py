@@ -1,54 +1,47 @@
-"""The network for texts as a denoiser of forms: the prompt is read once, then every forward looks at the whole block.
+"""The JSON network as a denoiser: the prompt is read once, then every forward reads the whole block.
 
-denoiser = JsonDenoiser(JsonNetwork(JsonConfig()))
-*steps, outcome = refine(JsonTask(), JsonProblem.of(schema, text).layouts()[0], denoiser)
+    >>> from solver.models.json_network import JsonConfig
+    >>> JsonDenoiser(JsonNetwork(JsonConfig(width=16, hidden=16))).lays_out
+    True
+
+Shapes: B rows, L cells, P prompt bytes, V tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
-from solver.models.json_network import JsonNetwork, Read
-from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.models.json_network import JsonNetwork, Prompt
+from solver.models.mask_denoiser import MaskDenoiser, batches, slot_offsets
 from solver.models.protocol import Stateless
-from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.canvas import Canvas, Tokens
 
-ROWS = 32  # rows that go through the network together
-PROMPT = 448  # bytes of a prompt that are read, the first and the last half of them
+PROMPT = 448  # bytes of a prompt that are read: the first and the last half of them
 
 
 @dataclass(frozen=True)
-class FormState:
-    """The prompts, read, and the offsets (B, L) of the cells behind the beginnings of their slots."""
+class JsonState:
+    """The prompts, read, and the offsets (B, L) of the cells in their slots."""
 
-    read: Read
+    prompt: Prompt
     offset: Tensor
 
     def select(self, rows: Sequence[int]) -> Self:
-        at = list(rows)
-        return replace(self, read=Read(*(part[at] for part in self.read)), offset=self.offset[at])
+        index = list(rows)
+        return replace(self, prompt=Prompt(*(part[index] for part in self.prompt)), offset=self.offset[index])
 
 
-def offsets(canvas: Canvas) -> Tokens:
-    """How far each cell (L,) is behind the beginning of its slot; 0 outside."""
-    found = np.zeros(canvas.cells, np.int64)
-    for start, capacity in canvas.slots:
-        found[start : start + capacity] = np.arange(capacity)
-    return found
-
-
-class JsonDenoiser:
+class JsonDenoiser(MaskDenoiser):
     """A :class:`~solver.models.protocol.Denoiser` over a :class:`JsonNetwork`."""
 
-    kind: Literal["mask", "uniform"] = "mask"
-    lays_out = True  # it was trained on blocks in slots
+    lays_out = True
     policy = Policy(
         accept=AcceptPolicy(confidence_threshold=0.97, min_per_step=1),
         remask=RemaskPolicy(doubt_threshold=0.3),
@@ -56,54 +49,49 @@ class JsonDenoiser:
     )
 
     def __init__(self, network: JsonNetwork, name: str = "compact") -> None:
-        self.network, self.name, self.vocab = network, name, network.config.vocab
+        super().__init__(name, network.config.vocab, network.config.causal)
+        self.network = network
 
     @torch.inference_mode()
-    def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> FormState:
-        prompts, lengths = padded([canvas.prompt for canvas in canvases])
-        parts = [
-            self.network.read(prompts[at : at + ROWS], lengths[at : at + ROWS])
-            for at in range(0, len(prompts), ROWS)
-        ]
-        read = Read(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
-        return FormState(read, torch.from_numpy(np.stack([offsets(canvas) for canvas in canvases])))
+    def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> JsonState:
+        prompt = read_prompts(self.network, [canvas.prompt for canvas in canvases])
+        return JsonState(prompt, torch.from_numpy(np.stack([slot_offsets(canvas) for canvas in canvases])))
 
-    def start(self, state: FormState) -> Stateless:
+    def start(self, state: JsonState) -> Stateless:
         return Stateless((0,) * len(state.offset))
 
     @torch.inference_mode()
     def denoise(
-        self, state: FormState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Stateless
+        self, state: JsonState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Stateless
     ) -> tuple[Tensor, Stateless]:
-        status = torch.where(settled, PINNED, torch.where(known, KNOWN, OPEN))
-        held = torch.where(known, tokens, 0)
+        tokens, status = self.inputs(tokens, known, settled)
         parts = []
-        for at in range(0, len(tokens), ROWS):
-            rows = slice(at, at + ROWS)
-            read = Read(*(part[rows] for part in state.read))
-            parts.append(self.network(read, held[rows], status[rows], state.offset[rows]))
+        for rows in batches(range(len(tokens))):
+            part = state.select(rows)
+            parts.append(self.network(part.prompt, tokens[rows], status[rows], part.offset))
         return torch.cat(parts), aux
 
-    def cost(self, state: FormState, aux: Stateless) -> tuple[list[int], list[int]]:
-        cells, prompt = state.offset.shape[1], state.read.tokens.shape[1]
-        return [1] * len(aux.numbers), [self.network.flops(cells, prompt)] * len(aux.numbers)
+    def cost(self, state: JsonState, aux: Stateless) -> tuple[list[int], list[int]]:
+        rows, cells = state.offset.shape
+        return [1] * rows, [self.network.flops(cells, state.prompt.tokens.shape[1])] * rows
 
-    def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
-        return np.zeros(len(where), np.int64)
+
+def read_prompts(network: JsonNetwork, prompts: Sequence[Tokens]) -> Prompt:
+    """Read prompts, each padded to the longest and without its middle where it is longer than ``PROMPT``."""
+    tokens, lengths = padded(prompts)
+    parts = [network.read(tokens[rows], lengths[rows]) for rows in batches(range(len(prompts)))]
+    return Prompt(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
 def padded(prompts: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
-    """Prompts as (B, P), shortened, and the length of each."""
-    short = [shortened(prompt) for prompt in prompts]
+    """Prompts as (B, P), shortened, and the length of each (B,)."""
+    half = PROMPT // 2
+    short = [
+        prompt if len(prompt) <= PROMPT else np.concatenate([prompt[:half], prompt[-half:]])
+        for prompt in prompts
+    ]
     lengths = torch.tensor([len(prompt) for prompt in short])
-    found = np.zeros((len(short), max(1, int(lengths.max()))), np.int64)
+    tokens = np.zeros((len(short), max(1, int(lengths.max()))), np.int64)
     for row, prompt in enumerate(short):
-        found[row, : len(prompt)] = prompt
-    return torch.from_numpy(found), lengths
-
-
-def shortened(prompt: Tokens) -> Tokens:
-    """A prompt that is too long, without its middle."""
-    return (
-        prompt if len(prompt) <= PROMPT else np.concatenate([prompt[: PROMPT // 2], prompt[-PROMPT // 2 :]])
-    )
+        tokens[row, : len(prompt)] = prompt
+    return torch.from_numpy(tokens), lengths

@@ -34,23 +34,16 @@ def converted(network: Network, dtype: torch.dtype) -> Network:
     return deepcopy(network).to(dtype)
 
 
-def rotary(x: Tensor, first: int = 0) -> Tensor:
-    """Rotary positions (Su et al. 2021) on (B, H, N, D), from ``first`` on."""
-    return turned(x, *turns(first, x.shape[2], x.shape[-1] // 2, x.dtype, x.device))
-
-
 def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """(B, H, N, D), by cosines and signed sines (N, D) or (B, 1, N, D)."""
+    """``x`` (B, H, N, D) rotated by cosines and signed sines (N, D) or (B, 1, N, D)."""
     return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
 
 
 @lru_cache(maxsize=64)
-def turns(
-    first: int, size: int, half: int, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Cosines and signed sines (N, D) of ``size`` positions from ``first`` on."""
-    with torch.inference_mode(False):  # they are kept, and may be wanted in training
+def rotation(size: int, half: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and signed sines (``size``, 2 * ``half``) of rotary positions (Su et al. 2021)."""
+    with torch.inference_mode(False):  # the table is cached, and may be needed in training
         rate = 10_000.0 ** (-torch.arange(half, device=device) / half)
-        angle = (first + torch.arange(size, device=device))[:, None] * rate
+        angle = torch.arange(size, device=device)[:, None] * rate
         cos, sin = angle.cos().to(dtype), angle.sin().to(dtype)
         return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
