@@ -24,7 +24,7 @@ def best_path(graph, high, blank, inside, last):  # type: ignore[no-untyped-def]
     cells, states = high.shape[0], len(reach)
     came = np.full((cells + 1, states), START, np.int32)  # back-pointers
     tail_continues = np.zeros((cells + 1, states), np.bool_)
-    now = np.full(
+    arrived = np.full(
         states, -np.inf
     )  # best scores on arrival at cell t, at cell t + 1, and inside a tail of BLANKs
     arriving = np.full(states, -np.inf)
@@ -38,13 +38,13 @@ def best_path(graph, high, blank, inside, last):  # type: ignore[no-untyped-def]
             end = t
         cells_after[t] = cells - 1 - end
 
-    now[0] = 0.0
+    arrived[0] = 0.0
     for t in range(cells + 1):
         live = np.searchsorted(reach, t, side="right")
         # BLANK: a tail begins before skips, so that one text has one path
         if t < cells and inside[t]:
             for i in range(live):
-                x, y = now[i], tail[i]
+                x, y = arrived[i], tail[i]
                 if x > y and rest[i] <= cells_after[t]:
                     tail[i] = x + blank[t]
                     tail_continues[t + 1, i] = False
@@ -53,14 +53,14 @@ def best_path(graph, high, blank, inside, last):  # type: ignore[no-untyped-def]
                     tail_continues[t + 1, i] = True
         for k in range(len(skip_src)):
             i, j = skip_src[k], skip_dst[k]
-            if now[i] > now[j]:
-                now[j] = now[i]
+            if arrived[i] > arrived[j]:
+                arrived[j] = arrived[i]
                 came[t, j] = -2 - k
         if t == cells:
             break
         arriving[:] = -np.inf
         for i in range(live):
-            x = now[i]
+            x = arrived[i]
             if x == -np.inf:
                 continue
             for edge in range(first[i], first[i + 1]):
@@ -75,14 +75,14 @@ def best_path(graph, high, blank, inside, last):  # type: ignore[no-untyped-def]
                     arriving[i] = tail[i]
                     came[t + 1, i] = TAIL_ENDS
                 tail[i] = -np.inf
-        now, arriving = arriving, now
+        arrived, arriving = arriving, arrived
 
     # the best accepting state, and back along the pointers
     path = np.full(cells, -1, np.int64)
     score, state = -np.inf, -1
     for i in range(states):
-        if accept[i] and now[i] > score:
-            score, state = now[i], i
+        if accept[i] and arrived[i] > score:
+            score, state = arrived[i], i
     if state < 0:
         return path, score
     t, in_tail = cells, False

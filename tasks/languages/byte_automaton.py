@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.tasks.errors import SolverError
-from solver.tasks.languages.regex import Ranges, Term, accepts, transitions
+from solver.tasks.languages.code_points import Ranges
+from solver.tasks.languages.regex import Term, accepts, transitions
 from solver.tasks.languages.utf8 import (
     Items,
     byte_range,

@@ -13,19 +13,15 @@ states are the same object. Anchors are two extra symbols, START and END, placed
 
 from __future__ import annotations
 
-import sys
-from bisect import bisect_right
-from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any, ClassVar, TypeVar
 
 from solver.tasks.languages.boolean import BooleanAlgebra
+from solver.tasks.languages.code_points import LAST, Ranges, in_ranges, is_single, single, union
 
-LAST = 0x10FFFF
 START, END = LAST + 1, LAST + 2  # the anchors' symbols
-Ranges = tuple[tuple[int, int], ...]  # disjoint, ascending, inclusive
 
 
 class Term:
@@ -100,28 +96,32 @@ class Repeat(Term):
     high: int | None
 
 
-class And(Term):
-    """Intersection of ``parts``."""
+class Boolean(Term):
+    """A Boolean combination of ``parts``; ``op`` is the connective."""
 
     __slots__ = __match_args__ = ("parts",)
+    parts: tuple[Term, ...]
+
+
+class And(Boolean):
+    """Intersection."""
+
+    __slots__ = ()
     op = "and"
-    parts: tuple[Term, ...]
 
 
-class Or(Term):
-    """Union of ``parts``."""
+class Or(Boolean):
+    """Union."""
 
-    __slots__ = __match_args__ = ("parts",)
+    __slots__ = ()
     op = "or"
-    parts: tuple[Term, ...]
 
 
-class Not(Term):
-    """Complement of ``parts[0]`` among all sequences."""
+class Not(Boolean):
+    """Complement of the only part among all sequences."""
 
-    __slots__ = __match_args__ = ("parts",)
+    __slots__ = ()
     op = "not"
-    parts: tuple[Term]
 
 
 T = TypeVar("T", bound=Term)
@@ -172,6 +172,7 @@ def symbols(ranges: Ranges) -> Term:
 _SYMBOL = symbols(((0, END),))
 EVERYTHING: Term = _intern(Repeat, True, _SYMBOL.firsts, (_SYMBOL,), _SYMBOL, 0, None)
 ANY = symbols(((0, LAST),))  # any one code point
+AT_START, AT_END = symbols(single(START)), symbols(single(END))
 
 _ALGEBRA = BooleanAlgebra(EVERYTHING, NEVER, _intern_boolean, _arrange)
 and_, or_, not_ = _ALGEBRA.and_, _ALGEBRA.or_, _ALGEBRA.not_
@@ -215,13 +216,13 @@ def literal(text: str) -> Term:
     """The one string ``text``."""
     term = EMPTY
     for char in reversed(text):
-        term = concat(symbols(((ord(char), ord(char)),)), term)
+        term = concat(symbols(single(ord(char))), term)
     return term
 
 
 def anchored(term: Term) -> Term:
     """The subjects that are as a whole in ``term``: START and END around it."""
-    return concat(symbols(((START, START),)), concat(term, symbols(((END, END),))))
+    return concat(AT_START, concat(term, AT_END))
 
 
 @lru_cache(maxsize=1 << 17)
@@ -285,7 +286,7 @@ def under_approximation(term: Term) -> Term:
     """A subset of ``term`` with far fewer states: an unanchored pattern is anchored at the start."""
     match term:
         case Concat() if term.first is EVERYTHING:
-            return concat(repeat(symbols(((START, START),)), 0, 1), term.rest)
+            return concat(repeat(AT_START, 0, 1), term.rest)
         case And():
             return and_(map(under_approximation, term.parts))
         case Or():
@@ -303,44 +304,9 @@ def as_literals(term: Term, limit: int) -> list[str] | None:
         return [text for texts in lists for text in texts or ()]
     chars: list[str] = []
     while isinstance(term, Concat):
-        if not isinstance(term.first, Symbols) or len(term.first.ranges) != 1:
+        if not isinstance(term.first, Symbols) or not is_single(term.first.ranges):
             return None
-        ((low, high),) = term.first.ranges
-        if low != high:
-            return None
-        chars.append(chr(low) if low <= LAST else "")  # an anchor has no character
+        code = term.first.ranges[0][0]
+        chars.append(chr(code) if code <= LAST else "")  # an anchor has no character
         term = term.rest
-    is_end = isinstance(term, Symbols) and term.ranges == ((END, END),)
-    return ["".join(chars)] if is_end and chars and chars[0] == "" else None
-
-
-# Ranges
-
-
-def in_ranges(ranges: Ranges, symbol: int) -> bool:
-    """Whether ``symbol`` is in one of the ranges."""
-    index = bisect_right(ranges, (symbol, sys.maxsize)) - 1
-    return index >= 0 and symbol <= ranges[index][1]
-
-
-def union(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Ranges in any order, overlapping or not, as disjoint ascending ones."""
-    disjoint: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if disjoint and low <= disjoint[-1][1] + 1:
-            disjoint[-1] = (disjoint[-1][0], max(disjoint[-1][1], high))
-        else:
-            disjoint.append((low, high))
-    return tuple(disjoint)
-
-
-def inverse(ranges: Ranges) -> Ranges:
-    """All code points that are not in ``ranges``."""
-    gaps, start = [], 0
-    for low, high in ranges:
-        if low > start:
-            gaps.append((start, low - 1))
-        start = high + 1
-    if start <= LAST:
-        gaps.append((start, LAST))
-    return tuple(gaps)
+    return ["".join(chars)] if term is AT_END and chars and chars[0] == "" else None

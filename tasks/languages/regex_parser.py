@@ -10,30 +10,37 @@ backreferences and word boundaries raise PatternError.
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NoReturn
 
 from solver.tasks.errors import SolverError
+from solver.tasks.languages.code_points import (
+    CLASSES,
+    DOT,
+    LAST,
+    Ranges,
+    general_category,
+    inverse,
+    is_single,
+    single,
+    union,
+)
 from solver.tasks.languages.regex import (
     ANY,
+    AT_END,
+    AT_START,
     EMPTY,
-    END,
     EVERYTHING,
-    LAST,
-    START,
-    Ranges,
     Term,
     anchored,
     and_,
     concat,
-    inverse,
     not_,
     or_,
     repeat,
     symbols,
-    union,
 )
 
 MAX_DEPTH = 100  # nested groups
@@ -43,43 +50,11 @@ class PatternError(SolverError, ValueError):
     """A malformed pattern, or one that no automaton expresses (lookbehind, backreference, word boundary)."""
 
 
-DIGIT: Ranges = ((48, 57),)
-WORD: Ranges = ((48, 57), (65, 90), (95, 95), (97, 122))
-SPACE: Ranges = union(
-    (code, code)
-    for code in (
-        *range(9, 14),
-        *map(ord, " \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff"),
-        *range(0x2000, 0x200B),
-    )
-)
-DOT: Ranges = inverse(((10, 10), (13, 13), (0x2028, 0x2029)))
-CLASSES = {"d": DIGIT, "w": WORD, "s": SPACE, "D": inverse(DIGIT), "W": inverse(WORD), "S": inverse(SPACE)}
 CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "0": 0}
-CATEGORIES = {
-    "letter": "L", "alphabetic": "L", "lowercase_letter": "Ll", "uppercase_letter": "Lu", "number": "N",
-    "decimal_number": "Nd", "digit": "Nd", "punctuation": "P", "mark": "M", "symbol": "S", "separator": "Z",
-    "other": "C",
-}  # fmt: skip
 QUANTIFIERS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
-AT_START, AT_END = symbols(((START, START),)), symbols(((END, END),))
-
-
-@cache
-def category(name: str) -> Ranges:
-    """The code points of a general category, by its short or long name.
-
-    Raises:
-        PatternError: for any other Unicode property.
-    """
-    name = name.split("=", 1)[1] if name.lower().startswith(("general_category=", "gc=")) else name
-    short = CATEGORIES.get(name.lower(), name)
-    ranges: Ranges = ()
-    if len(short) < 3:
-        ranges = union((c, c) for c in range(LAST + 1) if unicodedata.category(chr(c)).startswith(short))
-    if not ranges:
-        raise PatternError(f"the property {name} is not supported; general categories are (L, Lu, Nd, ...)")
-    return ranges
+GROUP_PREFIX = re.compile(r"\((\?(?:[:=!]|<[=!]|P?<[^>]*>))?")
+BRACES = re.compile(r"\{([0-9]+)(?:(,)([0-9]*))?\}")
+PROPERTY = re.compile(r"\{([^}]*)\}")
 
 
 @lru_cache(maxsize=4096)
@@ -123,10 +98,7 @@ class Group:
 
 
 class RegexParser:
-    """A recursive-descent parser.
-
-    Parsing methods take ``after``, the term for what follows, because a lookahead constrains it.
-    """
+    """A recursive-descent parser. Methods take ``after``, what follows, because a lookahead constrains it."""
 
     def __init__(self, pattern: str) -> None:
         self.text, self.pos = pattern, 0
@@ -147,7 +119,7 @@ class RegexParser:
         return False
 
     def alternatives(self, after: Term, depth: int, last: bool = False) -> Term:
-        """Parse sequences separated by ``|``. ``last``: the pattern has to end after them."""
+        """Parse sequences separated by ``|``. With ``last``, the pattern has to end after them."""
         if depth > MAX_DEPTH:
             self.fail("more than 100 groups in each other")
         terms = [self.sequence(after, depth)]
@@ -158,8 +130,7 @@ class RegexParser:
         return or_(terms)
 
     def sequence(self, after: Term, depth: int) -> Term:
-        """Parse atoms up to ``|``, ``)`` or the end, then join them from the last, so that each knows what
-        follows it."""
+        """Parse atoms up to ``|`` or ``)``, then join them from the last, so that each knows what follows."""
         atoms: list[Term | Group] = []
         while self.pos < len(self.text) and self.peek() not in "|)":
             atom = self.atom(depth)
@@ -209,7 +180,7 @@ class RegexParser:
             case "*" | "+" | "?":
                 self.pos -= 1
                 self.fail("nothing to repeat")
-        return self.quantified(symbols(((ord(char), ord(char)),)))
+        return self.quantified(symbols(single(ord(char))))
 
     def anchor(self, char: str, term: Term) -> Term | None:
         """The anchor ``char``, of which repetitions are one; None if it is optional."""
@@ -221,25 +192,19 @@ class RegexParser:
         return term
 
     def group(self, depth: int) -> Term | Group | None:
-        """Parse a group up to its closing parenthesis. A repeated group is parsed now, any other once its
-        context is known."""
+        """Skip a group, which is parsed when its context is known; a repeated group is parsed now."""
         opening = self.pos
-        kind = "group"
-        self.pos += 1
-        if self.take("?"):
-            if self.take("="):
-                kind = "ahead"
-            elif self.take("!"):
-                kind = "not"
-            elif self.take("<=") or self.take("<!"):
+        prefix = GROUP_PREFIX.match(self.text, opening)
+        assert prefix is not None
+        self.pos = prefix.end()
+        match prefix[1]:
+            case "?<=" | "?<!":
                 self.fail("a lookbehind")
-            elif self.take("<") or self.take("P<"):
-                end = self.text.find(">", self.pos)
-                if end < 0:
-                    self.fail("a group's name without an end")
-                self.pos = end + 1
-            elif not self.take(":"):
+            case None if self.take("?<") or self.take("?P<"):
+                self.fail("a group's name without an end")
+            case None if self.take("?"):
                 self.fail("a kind of group that is not supported")
+        kind = {"?=": "ahead", "?!": "not"}.get(prefix[1], "group")
         if kind != "group" and not self.flat:
             self.fail("a lookahead inside a repetition")
         start, flat = self.pos, self.flat
@@ -289,15 +254,15 @@ class RegexParser:
 
     def braces(self) -> tuple[int, int | None] | None:
         """Parse ``{m}``, ``{m,}`` or ``{m,n}``; None if the brace is an ordinary character."""
-        end = self.text.find("}", self.pos)
-        inside = self.text[self.pos + 1 : end] if end > 0 else ""
-        low, comma, high = inside.partition(",")
-        if not (low.isascii() and low.isdigit() and (high == "" or (high.isascii() and high.isdigit()))):
+        match = BRACES.match(self.text, self.pos)
+        if match is None:
             return None
-        if len(low) > 9 or len(high) > 9:
+        low, comma, high = match.groups()
+        if len(low) > 9 or len(high or "") > 9:
             self.fail("a count of more than nine digits")
-        self.pos = end + 1
-        least, most = int(low), (int(high) if high else None) if comma else int(low)
+        self.pos = match.end()
+        least = int(low)
+        most = (int(high) if high else None) if comma else least
         if most is not None and most < least:
             self.fail("counts the wrong way round")
         return least, most
@@ -326,7 +291,7 @@ class RegexParser:
         """Parse one character or escape of a character class."""
         char = self.text[self.pos]
         self.pos += 1
-        return self.escape(inside=True) if char == "\\" else ((ord(char), ord(char)),)
+        return self.escape(inside=True) if char == "\\" else single(ord(char))
 
     def escape(self, inside: bool) -> Ranges:
         """Parse what follows a backslash. ``inside``: of a character class."""
@@ -337,26 +302,30 @@ class RegexParser:
         if char in CLASSES:
             return CLASSES[char]
         if char in CONTROLS and not (char == "0" and self.peek().isdigit()):
-            return ((CONTROLS[char], CONTROLS[char]),)
+            return single(CONTROLS[char])
         if char in "pP":
-            end = self.text.find("}", self.pos)
-            if not self.take("{") or end < 0:
+            match = PROPERTY.match(self.text, self.pos)
+            if match is None:
                 self.fail("\\p without {}")
-            name, self.pos = self.text[self.pos : end], end + 1
-            return category(name) if char == "p" else inverse(category(name))
+            self.pos = match.end()
+            ranges = general_category(match[1])
+            if not ranges:
+                raise PatternError(
+                    f"the property {match[1]} is not supported; general categories are (L, Lu, Nd, ...)"
+                )
+            return ranges if char == "p" else inverse(ranges)
         if char in "xu":
             return self.hexadecimal(2 if char == "x" else 4)
         if char == "c" and self.peek().isalpha():
             self.pos += 1
-            code = ord(self.text[self.pos - 1]) % 32
-            return ((code, code),)
+            return single(ord(self.text[self.pos - 1]) % 32)
         if char == "b" and inside:
-            return ((8, 8),)
+            return single(8)
         if char.isdigit():
             self.fail("a backreference")
         if char in "bBkG":
             self.fail(f"\\{char}, which no automaton has,")
-        return ((ord(char), ord(char)),)
+        return single(ord(char))
 
     def hexadecimal(self, digits: int) -> Ranges:
         """Parse the digits of ``\\x``, ``\\u`` or ``\\u{}``; a surrogate pair is one code point."""
@@ -377,9 +346,4 @@ class RegexParser:
             self.fail("a \\x or \\u without its digits")
         if value > LAST:
             self.fail("a code point beyond Unicode")
-        return ((value, value),)
-
-
-def is_single(ranges: Ranges) -> bool:
-    """Whether ``ranges`` holds exactly one code point."""
-    return len(ranges) == 1 and ranges[0][0] == ranges[0][1]
+        return single(value)
