@@ -1,4 +1,4 @@
-"""``solver.generate(..., schema=, regex=)``: random language models of each family, whose text is valid all the same."""
+"""``solver.generate(..., schema=, regex=)``: random models of each family produce valid text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def texts(found: Any) -> list[str]:
     return [one.text for one in candidates]
 
 
-def test_schema(model: Any) -> None:
+def test_texts_satisfy_the_schema(model: Any) -> None:
     found = solver.generate(
         model, TOKENIZER, prompt="Ada, born 1815", schema=SCHEMA, length=48, candidates=3, seed=1
     )
@@ -56,7 +56,7 @@ def test_schema(model: Any) -> None:
         assert list(instance) == ["name", "born", "tags"]
 
 
-def test_schema_in_a_template(model: Any) -> None:
+def test_texts_satisfy_the_schema_inside_a_template(model: Any) -> None:
     template = ['{ "name": ', Hole(8), ',\n  "born": 18', Hole(2), ', "tags": [] }']
     found = solver.generate(model, TOKENIZER, prompt="x", schema=SCHEMA, template=template)
     (text,) = texts(found)
@@ -65,7 +65,7 @@ def test_schema_in_a_template(model: Any) -> None:
     jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(text))
 
 
-def test_regex(model: Any) -> None:
+def test_texts_match_the_pattern(model: Any) -> None:
     found = solver.generate(
         model, TOKENIZER, prompt="x", regex=r"(Grüße|日本), [a-z]{3,9}!", length=24, candidates=2
     )
@@ -73,7 +73,7 @@ def test_regex(model: Any) -> None:
         assert re.fullmatch(r"(Grüße|日本), [a-z]{3,9}!", text)
 
 
-def test_check_beside_a_schema(model: Any) -> None:
+def test_a_user_check_runs_after_the_schema(model: Any) -> None:
     def even(draft: Draft) -> Iterator[str]:
         if json.loads(draft.text)["born"] % 2:
             yield "born is odd"
@@ -82,7 +82,7 @@ def test_check_beside_a_schema(model: Any) -> None:
     assert json.loads(texts(found)[0])["born"] % 2 == 0
 
 
-def test_failures() -> None:
+def test_impossible_requests_raise_one_line_errors() -> None:
     model = tiny_models.remote_model("tiny_llada", vocab=len(TOKENIZER))
     with pytest.raises(CanvasTooSmall, match="tokens and the canvas 4") as caught:
         solver.generate(model, TOKENIZER, prompt="x", schema=SCHEMA, length=4)
@@ -100,7 +100,7 @@ def test_failures() -> None:
 
 
 @pytest.mark.parametrize("tokenizer", [TOKENIZER, tiny_models.tokenizer()], ids=["byte-level", "characters"])
-def test_bytes_of_tokens(tokenizer: Any) -> None:
+def test_the_bytes_of_tokens_spell_the_text(tokenizer: Any) -> None:
     """A text's tokens, one after another, are the text."""
     found = token_bytes(tokenizer)
     for text in ('{"name": "ada"}', "the count is 12", "a b\nc"):

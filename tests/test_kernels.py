@@ -1,4 +1,4 @@
-"""The fast path against the reference, and the reference against the plain words of its specification."""
+"""The fast path against the reference, and the reference against brute force."""
 
 from __future__ import annotations
 

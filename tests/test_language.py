@@ -1,4 +1,4 @@
-"""Conditioning on a language: brute force over every block, the reference, and the compiled path say the same."""
+"""Projection onto a language: brute force, the reference lattice and the compiled one agree."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_samples_have_the_conditioned_distribution() -> None:
     assert statistic < freedom + 5 * np.sqrt(2 * freedom) + 25
 
 
-def test_improbable_is_not_impossible() -> None:
+def test_very_improbable_texts_do_not_underflow() -> None:
     """Sixty cells that the model gives 1e-13 each, and the only text there is."""
     cells = 60
     w = np.full((cells, 258), -np.inf)
@@ -144,7 +144,7 @@ def test_best_blocks_are_in_the_language(pattern: str, seed: int) -> None:
         np.testing.assert_allclose(found.marginals.sum(1), 1.0, atol=1e-6)
 
 
-def test_recognise_and_shortest() -> None:
+def test_recognise_and_shortest_lengths_agree_with_the_pattern() -> None:
     grammar = PatternGrammar("^(ab|c)d{3,}$")
     assert recognise(grammar, b"abddd")
     assert not recognise(grammar, b"abdd")
@@ -158,7 +158,7 @@ def test_recognise_and_shortest() -> None:
 
 @pytest.mark.parametrize("layout", ["sssse", "seese"])
 @pytest.mark.parametrize("pattern", ["^a+b?$", "^(a|b)*a$", "^(ab)*$"])
-def test_next_best(pattern: str, layout: str) -> None:
+def test_next_best_lists_all_blocks_in_order(pattern: str, layout: str) -> None:
     """Asked again and again without what was given, all blocks come out in order."""
     slots, w = slots_of(layout), weights(np.random.default_rng(7), len(layout), "ab", {})
     blocks = enumerate_blocks(pattern, w, "ab", slots)
@@ -188,7 +188,7 @@ ENDS = (5,)
 
 @pytest.mark.parametrize("pattern", ["^a+b?$", "^(ab)*$", "a|bb", "^$", "^(?!.*aa).*$"])
 @pytest.mark.parametrize("pins", [{}, {1: 2}])
-def test_lifted_projection_is_exact(pattern: str, pins: dict[int, int]) -> None:
+def test_projection_over_tokens_is_exact(pattern: str, pins: dict[int, int]) -> None:
     """Token by token over every block of three cells; the second cell is pinned, at times, to a token of two bytes."""
     cells, vocab = 3, len(TEXTS)
     rng = np.random.default_rng(len(pattern))

@@ -128,7 +128,7 @@ def fits(text: bytes, parts: list[bytes | None]) -> bool:
     st.lists(st.sampled_from([b"a", b"b", b"ab", None]), max_size=5),
     st.text("ab", max_size=6).map(str.encode),
 )
-def test_places_are_those_of_all_ways_to_fit(parts: list[bytes | None], text: bytes) -> None:
+def test_template_positions_are_those_of_every_way_to_fit(parts: list[bytes | None], text: bytes) -> None:
     frame = TemplateFilter.from_parts([part or 1 for part in parts])
     assert bool(frame.advance(frame.start, text) & frame.end) == fits(text, parts)
     every = TemplateFilter([None])
@@ -139,7 +139,9 @@ def test_places_are_those_of_all_ways_to_fit(parts: list[bytes | None], text: by
 
 @settings(max_examples=60, deadline=None)
 @given(schemas, values, st.data())
-def test_a_frame_leaves_out_only_what_does_not_fit(schema: Any, value: Any, data: st.DataObject) -> None:
+def test_a_template_filter_removes_only_texts_that_do_not_fit(
+    schema: Any, value: Any, data: st.DataObject
+) -> None:
     """Whatever the holes are, the text itself is still there, and so is every other that was."""
     cells = 48
     plain = SchemaGrammar(Compiler(schema), cells)
@@ -186,7 +188,7 @@ def test_a_template_that_nothing_fits_is_still_a_template() -> None:
         JsonProblem.of(closed(a=NUMBER), template=[])
 
 
-def test_what_is_possible_is_never_given_up() -> None:
+def test_marginals_of_possible_symbols_are_positive() -> None:
     """A way that is 2**-2000 as likely as the other is still one of two."""
     cells = 4
     w = np.full((cells, 258), -np.inf)
@@ -205,7 +207,7 @@ def test_what_is_possible_is_never_given_up() -> None:
         ([[], []], [0, 1]),
     ],
 )
-def test_repetitions(items: list[Any], again: list[int]) -> None:
+def test_repeated_items_are_found(items: list[Any], again: list[int]) -> None:
     assert duplicate_items(items) == again
 
 

@@ -1,4 +1,4 @@
-"""Patterns as derivatives, against Python's re; what no automaton can say is refused in one line."""
+"""Terms and derivatives against Python's re; byte automata; patterns that are refused."""
 
 from __future__ import annotations
 
@@ -40,14 +40,31 @@ def test_search_agrees_with_re(pattern: str, subject: str) -> None:
 
 
 @given(patterns, patterns, subjects)
-def test_intersection_and_complement(one: str, other: str, subject: str) -> None:
+def test_and_or_not_of_terms_are_those_of_their_subjects(one: str, other: str, subject: str) -> None:
     first, second = search(one), search(other)
     assert matches(first & ~second, subject) == (matches(first, subject) and not matches(second, subject))
     assert matches(first | second, subject) == (matches(first, subject) or matches(second, subject))
 
 
+@given(anchored_patterns, subjects)
+def test_an_under_approximation_is_a_subset(pattern: str, subject: str) -> None:
+    term = search(pattern)
+    if matches(regex.under_approximation(term), subject):
+        assert matches(term, subject)
+
+
+@given(patterns, patterns, patterns)
+def test_connectives_have_one_normal_form(first: str, second: str, third: str) -> None:
+    x, y, z = search(first), search(second), search(third)
+    assert x & (y & z) is z & y & x
+    assert x | (y | z) is z | y | x
+    assert ~~x is x
+    assert x & ~x is regex.NEVER
+    assert x | ~x is regex.EVERYTHING
+
+
 @given(patterns, subjects)
-def test_fullmatch(pattern: str, subject: str) -> None:
+def test_fullmatch_agrees_with_re(pattern: str, subject: str) -> None:
     assert matches(fullmatch(pattern), subject) == (re.fullmatch(pattern, subject, re.ASCII) is not None)
 
 
@@ -70,7 +87,7 @@ def test_fullmatch(pattern: str, subject: str) -> None:
         ("^(?!ab).+", "ab", False),
     ],
 )
-def test_dialect(pattern: str, subject: str, found: bool) -> None:
+def test_ecma_syntax_and_unicode_are_understood(pattern: str, subject: str, found: bool) -> None:
     assert matches(search(pattern), subject) is found
 
 
@@ -95,7 +112,7 @@ def test_dialect(pattern: str, subject: str, found: bool) -> None:
         "(" * 200 + ")" * 200,
     ],
 )
-def test_refused(pattern: str) -> None:
+def test_patterns_that_no_automaton_expresses_are_refused_in_one_line(pattern: str) -> None:
     with pytest.raises(PatternError) as error:
         search(pattern)
     assert "\n" not in str(error.value)
@@ -113,23 +130,23 @@ def through(piece: ByteAutomaton, text: bytes) -> bool:
 
 
 @given(st.text(max_size=4), st.sampled_from(["^.*$", "^[^é]+$", r"^\p{L}*$", "^[\u0100-\U0001f600]+$"]))
-def test_utf8(subject: str, pattern: str) -> None:
+def test_a_byte_automaton_accepts_the_utf8_of_its_pattern(subject: str, pattern: str) -> None:
     piece = string_automaton(start_state(search(pattern)), 16, quoted=False)
     assert through(piece, subject.encode()) == matches(search(pattern), subject)
 
 
-def test_only_utf8() -> None:
+def test_invalid_utf8_is_never_accepted() -> None:
     piece = string_automaton(start_state(search("")), 16, quoted=False)
     for wrong in (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"\xe2\x82"):
         assert not through(piece, wrong)
 
 
-def test_too_large() -> None:
+def test_an_automaton_beyond_the_limit_raises_too_large_error() -> None:
     with pytest.raises(TooLargeError):
         string_automaton(start_state(search("a.{20}b.{20}c")), 256, quoted=True)
 
 
-def test_words() -> None:
+def test_a_union_of_literals_is_listed() -> None:
     assert sorted(regex.as_literals(anchored(literal("x")) | anchored(literal("yz")), 10) or ()) == [
         "x",
         "yz",
@@ -137,7 +154,7 @@ def test_words() -> None:
     assert regex.as_literals(search("a"), 10) is None
 
 
-def test_branches_are_disjoint() -> None:
+def test_transitions_are_disjoint() -> None:
     for state in (start_state(search("^a[b-z]|c")), start_state(search(r"\d+x"))):
         seen = [
             symbol
