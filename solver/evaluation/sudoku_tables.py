@@ -22,13 +22,6 @@ from solver.evaluation.statistics import solved_within
 EASY_TO_HARD = "sepb_easy150_rated+sepb_medium150_rated+sepb_hard150_rated"
 HARD = ("generated_minimal", "royle17_first_half", "sepb_diabolical_rated", "forum_hardest_1905_first_half")
 EASY = ("csi4900_easy10k", EASY_TO_HARD)
-SUMMARY = {
-    "diffusion": "diffusion with checks",
-    "diffusion-oneshot": "diffusion, one forward, no checks",
-    "ar-easiest-backtracking": "left to right, easiest cell first, with checks",
-    "ar-easiest": "left to right, easiest cell first, no checks",
-    "random": "random, with the same checks",
-}
 
 
 def names_of(files: Sequence[str]) -> dict[str, str]:
@@ -94,19 +87,6 @@ def contest_table(rows: Sequence[Row]) -> str:
     return markdown_table([*header, "GFLOP a generated puzzle", "ms"], priced)
 
 
-def summary_table(rows: Sequence[Row]) -> str:
-    """The README's table: five arms on generated puzzles and on the hardest file."""
-    contest = {(row.arm, row.file): row for row in select(rows, "contest")}
-    lines = []
-    for arm, name in SUMMARY.items():
-        easy, hard, hardest = (contest.get((arm, file)) for file in (EASY_TO_HARD, HARD[0], HARD[3]))
-        shares = ["" if row is None else share_cell("share")(row) for row in (easy, hard, hardest)]
-        cost = ["", ""] if hard is None else [f"{hard.get('gflop_mean'):.3g}", f"{batch_ms(hard):.3g}"]
-        lines.append([name, *shares, *cost])
-    names = names_of((EASY_TO_HARD, HARD[0], HARD[3])).values()
-    return markdown_table(["arm", *names, "GFLOP a generated puzzle", "ms"], lines)
-
-
 def spent(row: Row, cost: str) -> NDArray[np.float64]:
     """The cost of each puzzle (N,): ``"gflop"``, or ``"ms"``: the batch's milliseconds in proportion to forwards."""
     if cost == "gflop":
@@ -144,7 +124,6 @@ def budget_tables(rows: Sequence[Row]) -> str:
 
 
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
-    "sudoku-summary": summary_table,
     "with-checks": with_checks_table,
     "contest": contest_table,
     "arms": arms_table,

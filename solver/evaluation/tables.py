@@ -18,10 +18,12 @@ from pathlib import Path
 
 from solver.evaluation import code_tables, json_tables, sudoku_tables
 from solver.evaluation.rows import Row, read_rows
+from solver.evaluation.summary import summary_table
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"  # results.json is Sudoku's; json.json, code.json
 MARK = re.compile(r"(<!-- table: ([a-z-]+) -->)(.*?)(<!-- end -->)", re.DOTALL)
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
+    "summary": summary_table,
     **sudoku_tables.TABLES,
     **json_tables.TABLES,
     **code_tables.TABLES,
