@@ -24,13 +24,13 @@ FILE_LINES = 350
 
 # Upper bounds. Lower one when the code allows it; a change that needs a higher one is to be rewritten instead.
 LIMITS = {
-    "vague identifiers per 1,000 lines": 125.0,
-    "one-letter bindings per 1,000 lines": 12.4,
-    "top-level names defined in several modules, %": 15.4,
-    "lines over 110 columns, %": 3.8,
-    "files over 350 lines": 12.0,
-    "README words": 11_500.0,
-    "columns of the widest table in README": 19.0,
+    "vague identifiers per 1,000 lines": 75.0,
+    "one-letter bindings per 1,000 lines": 6.5,
+    "top-level names defined in several modules, %": 9.5,
+    "lines over 110 columns, %": 2.7,
+    "files over 350 lines": 8.0,
+    "README words": 1_500.0,
+    "columns of the widest table in README": 7.0,
 }
 
 # Words that name a position in a sentence instead of a thing.
