@@ -1,33 +1,32 @@
-"""From a JSON Schema to formulas, one subschema at a time, as far as anybody asks.
+"""Compilation of a JSON Schema to formulas, one subschema at a time and only where it is needed.
 
-    compiler = Compiler({"type": "array", "items": {"$ref": "#/$defs/x"}, "$defs": {"x": {"const": 1}}})
-    compiler.formula(compiler.root)
+>>> compiler = Compiler({"enum": [1, "a"], "not": {"const": 1}})
+>>> compiler.formula(compiler.root), compiler.declined
+(and(or(..., ...), not(...)), {})
 
-Draft 2020-12, and the older ones back to 4 where they differ. References are resolved by ``referencing``, and nothing is ever
-fetched. What no automaton can say becomes MAYBE and is counted in ``declined``; no keyword is dropped in silence.
+Draft 2020-12, and the older drafts back to 4 where they differ. What no automaton can express becomes MAYBE and is
+counted in ``declined``; no keyword is dropped silently. README.md has a table of all keywords.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
-from urllib.parse import urldefrag, urljoin
-
-from referencing import Registry, Resource, exceptions
-from referencing.jsonschema import DRAFT202012, DynamicAnchor, lookup_recursive_ref, specification_with
 
 from solver.tasks.json_schema import formats
 from solver.tasks.json_schema.errors import SchemaError
 from solver.tasks.json_schema.formula import (
+    KINDS,
     MAYBE,
     NO,
     TYPES,
     YES,
     Formula,
+    ItemSchemas,
+    MemberSchemas,
     and_,
     exactly_one,
     kinds,
@@ -35,50 +34,41 @@ from solver.tasks.json_schema.formula import (
     not_,
     or_,
 )
-from solver.tasks.json_schema.validator import DRAFTS, draft_of, referenced_schemas
-from solver.tasks.languages import regex
-from solver.tasks.languages import regex_parser as patterns
+from solver.tasks.json_schema.references import Scope, root_scope
+from solver.tasks.json_schema.validator import draft_of, referenced_schemas
+from solver.tasks.languages import regex, regex_parser
 
-MOST_ALTERNATIVES = 40  # of a oneOf; beyond, the validator decides
-
-
-@dataclass(frozen=True, eq=False)
-class MemberSchemas:
-    """The subschemas that the members of an object must satisfy: by name, by pattern, and ``rest`` for all others."""
-
-    named: Mapping[str, int]
-    patterns: tuple[tuple[regex.Term, int], ...]
-    rest: int | None
-
-    def demand(self, numbers: Sequence[int]) -> tuple[int, ...]:
-        """The subschemas of a member that ``named`` and ``patterns`` give these."""
-        return tuple(numbers) or (() if self.rest is None else (self.rest,))
+MAX_ALTERNATIVES = 40  # of a oneOf; with more, the validator decides
+NOT_STRINGS = kinds(kind for kind in KINDS if kind != "string")
+NOT_OBJECTS = kinds(kind for kind in KINDS if kind != "object")
+LITERALS = {None: "null", True: "true", False: "false"}
+Schema = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class ItemSchemas:
-    """The subschemas that the items of an array must satisfy: one for each of the first, and ``rest`` for all others."""
+class Subschema:
+    """A subschema at its place. ``entered``: the scope accounts for its ``$id`` already."""
 
-    first: tuple[int, ...]
-    rest: int | None
-
-    def demand(self, index: int) -> tuple[int, ...]:
-        """The subschemas of the item ``index``."""
-        if index < len(self.first):
-            return (self.first[index],)
-        return () if self.rest is None else (self.rest,)
-
-
-def exact_number(value: Any) -> Decimal:
-    """An exact number from JSON's."""
-    return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    schema: Any
+    scope: Scope
+    entered: bool
 
 
 class Compiler:
-    """Formulas of subschemas, each found once. A subschema is known by a number.
+    """The formulas of a schema's subschemas, which are known by numbers.
 
-    formats: whether ``format`` is asserted.  registry: other schemas by their URI; nothing is ever fetched.
-    Raises SchemaError where the schema is none, or points to nothing.
+    Args:
+        schema: a JSON Schema.
+        formats: whether ``format`` is asserted.
+        registry: other schemas by URI. Nothing is fetched.
+        draft: the schema's draft; None reads it from ``$schema``.
+
+    Attributes:
+        root: the number of the whole schema.
+        declined: how often a keyword was left to the validator.
+
+    Raises:
+        SchemaError: the schema is malformed, or a reference points to nothing.
     """
 
     def __init__(
@@ -90,351 +80,256 @@ class Compiler:
     ) -> None:
         if not isinstance(schema, (dict, bool)):
             raise SchemaError(f"a schema is an object, true or false, not {type(schema).__name__}")
-        self.draft = draft if draft is not None else draft_of(schema, known=registry or {})
-        self.assert_formats, self.known = formats, registry or {}
+        self.registry = registry or {}
+        self.draft = draft if draft is not None else draft_of(schema, known=self.registry)
+        self.formats = formats
         self.declined: dict[str, int] = {}
-        self._formulas: list[Formula | None] = []
-        self._under_way: set[int] = set()
-        self._places: list[tuple[Any, Any, bool]] = []
+        self._subschemas: list[Subschema] = []  # keeps the schemas alive, so that their ids stay unique
         self._numbers: dict[tuple[int, str, tuple[str, ...]], int] = {}
-        self._kept: list[Any] = []
-        known = referenced_schemas(schema, registry or {})
-        everything = json.dumps([schema, [contents for _, contents in known]])
-        self.dynamic = (
-            '"$dynamicRef"' in everything or '"$recursiveRef"' in everything
-        )  # then a place depends on the way to it
-        name = next(uri for uri, known in DRAFTS.items() if known == self.draft)
-        specification = specification_with(name)
-        resource = specification.create_resource(schema)
-        self._resolver = known_schemas(name, known).resolver_with_root(resource)
-        self.root = self.place(schema, self._resolver, inside=True)
+        self._formulas: dict[int, Formula] = {}
+        self._in_progress: set[int] = set()
+        known = referenced_schemas(schema, self.registry)
+        contents = json.dumps([schema, [other for _, other in known]])
+        # With dynamic references a subschema depends on the references that lead to it.
+        self._is_dynamic = '"$dynamicRef"' in contents or '"$recursiveRef"' in contents
+        self._scope = root_scope(schema, self.draft, known)
+        self.root = self._number(schema, self._scope, entered=True)
 
-    def place(self, schema: Any, resolver: Any, inside: bool = False) -> int:
-        """The number of a subschema, met with this resolver, which has seen its $id already where it is ``inside``."""
-        scope = tuple(uri for uri, _ in resolver.dynamic_scope()) if self.dynamic else ()
-        key = (id(schema), str(resolver._base_uri), scope)
-        found = self._numbers.get(key)
-        if found is None:
-            found = self._numbers[key] = len(self._places)
-            self._kept.append(schema)  # an id is only unique while its object lives
-            self._places.append((schema, resolver, inside))
-            self._formulas.append(None)
-        return found
+    def _number(self, schema: Any, scope: Scope, entered: bool = False) -> int:
+        """The number of a subschema that is met in this scope."""
+        key = id(schema), scope.base_uri, scope.dynamic_uris if self._is_dynamic else ()
+        number = self._numbers.setdefault(key, len(self._subschemas))
+        if number == len(self._subschemas):
+            self._subschemas.append(Subschema(schema, scope, entered))
+        return number
 
-    def formula(self, place: int) -> Formula:
-        """What the subschema asserts. One that asserts itself says nothing more (MAYBE)."""
-        found = self._formulas[place]
-        if found is None:
-            if place in self._under_way:
+    def formula(self, number: int) -> Formula:
+        """What a subschema asserts. One that asserts itself, without anything in between, is MAYBE."""
+        formula = self._formulas.get(number)
+        if formula is None:
+            if number in self._in_progress:
                 return self.decline("$ref to itself")
-            self._under_way.add(place)
-            found = self._formulas[place] = self.build(*self._places[place])
-            self._under_way.discard(place)
-        return found
+            self._in_progress.add(number)
+            formula = self._formulas[number] = self._compile(self._subschemas[number])
+            self._in_progress.discard(number)
+        return formula
 
     def decline(self, keyword: str, kind: str | None = None) -> Formula:
-        """For what is left to the validator."""
+        """Leave a keyword to the validator, for values of one kind or of any."""
         self.declined[keyword] = self.declined.get(keyword, 0) + 1
         return leaf("unknown", kind, keyword) if kind else MAYBE
 
-    def build(self, schema: Any, resolver: Any, inside: bool) -> Formula:
-        if schema is True:
-            return YES
-        if schema is False:
-            return NO
+    def _compile(self, subschema: Subschema) -> Formula:
+        schema, scope = subschema.schema, subschema.scope
+        if isinstance(schema, bool):
+            return YES if schema else NO
         if not isinstance(schema, dict):
             raise SchemaError(f"a schema is an object, true or false, not {type(schema).__name__}")
-        draft = draft_of(schema, self.draft, self.known)
-        if "$ref" in schema and draft <= 7:
-            return self.reference(schema["$ref"], resolver)
-        here = schema.get("id" if draft == 4 else "$id")
-        if isinstance(here, str) and not inside:
-            resolver = resolver.in_subresource(DRAFT202012.create_resource(schema))
+        draft = draft_of(schema, self.draft, self.registry)
+        if "$ref" in schema and draft <= 7:  # the other keywords beside it are ignored
+            return self._reference(schema["$ref"], scope)
+        if isinstance(schema.get("id" if draft == 4 else "$id"), str) and not subschema.entered:
+            scope = scope.enter(schema)
         parts = [
-            self.types(schema),
-            self.values(schema, draft),
-            self.numbers(schema, draft),
-            self.strings(schema),
-            *self.in_place(schema, resolver, draft),
-            *self.objects(schema, resolver, draft),
-            *self.arrays(schema, resolver, draft),
+            compile_type(schema),
+            *self._values(schema, draft),
+            *compile_numbers(schema, draft),
+            *self._strings(schema),
+            *self._combinations(schema, scope, draft),
+            *self._objects(schema, scope, draft),
+            *self._arrays(schema, scope, draft),
         ]
         return and_(parts)
 
-    def types(self, schema: dict[str, Any]) -> Formula:
-        if "type" not in schema:
-            return YES
-        wanted = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        plain = kinds(kind for name in wanted if name != "integer" for kind in kinds_of_type(name))
-        if "integer" in wanted and "number" not in wanted:
-            return or_([and_([kinds(["number"]), leaf("multiple", Decimal(1))]), plain])
-        return plain
-
-    def values(self, schema: dict[str, Any], draft: int) -> Formula:
-        found = []
+    def _values(self, schema: Schema, draft: int) -> Iterator[Formula]:
         if "const" in schema and draft >= 6:
-            found.append(self.among([schema["const"]]))
+            yield self._one_of([schema["const"]])
         if "enum" in schema:
-            found.append(self.among(schema["enum"]))
-        return and_(found)
+            yield self._one_of(schema["enum"])
 
-    def among(self, values: Sequence[Any]) -> Formula:
-        """The value is equal to one of these, as JSON Schema means it: 1 and 1.0 are."""
+    def _one_of(self, values: Sequence[Any]) -> Formula:
+        """The value equals one of these in the sense of JSON Schema: 1 and 1.0 are equal."""
         texts = [value for value in values if isinstance(value, str)]
-        amounts = [exact_number(v) for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
-        words = {None: "null", True: "true", False: "false"}
-        found = [kinds(words[v] for v in values if v is None or isinstance(v, bool))]
+        numbers = [exact_number(v) for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+        options = [kinds(LITERALS[value] for value in values if value is None or isinstance(value, bool))]
         if texts:
-            found.append(
-                and_(
-                    [
-                        kinds(["string"]),
-                        leaf("text", regex.or_(regex.anchored(regex.literal(t)) for t in texts)),
-                    ]
-                )
-            )
-        if amounts:
-            found.append(and_([kinds(["number"]), leaf("among", frozenset(amounts))]))
+            term = regex.or_(regex.anchored(regex.literal(text)) for text in texts)
+            options.append(and_([kinds(["string"]), leaf("text", term)]))
+        if numbers:
+            options.append(and_([kinds(["number"]), leaf("among", frozenset(numbers))]))
         for value in values:
             if isinstance(value, list):
-                items = ItemSchemas(tuple(self.constant(item) for item in value), None)
+                items = ItemSchemas(tuple(self._constant(item) for item in value), None)
                 length = leaf("length", len(value), len(value), 0)
-                found.append(and_([kinds(["array"]), leaf("items", items), length]))
+                options.append(and_([kinds(["array"]), leaf("items", items), length]))
             elif isinstance(value, dict):
-                named = {name: self.constant(item) for name, item in value.items()}
-                members = leaf("members", MemberSchemas(named, (), self.place(False, self._resolver)))
-                found.append(and_([kinds(["object"]), members, *(leaf("required", name) for name in value)]))
-        return or_(found)
+                named = {name: self._constant(member) for name, member in value.items()}
+                members = leaf("members", MemberSchemas(named, (), self._number(False, self._scope)))
+                required = [leaf("required", name) for name in value]
+                options.append(and_([kinds(["object"]), members, *required]))
+        return or_(options)
 
-    def constant(self, value: Any) -> int:
-        return self.place({"enum": [value]}, self._resolver)
+    def _constant(self, value: Any) -> int:
+        return self._number({"enum": [value]}, self._scope)
 
-    def numbers(self, schema: dict[str, Any], draft: int) -> Formula:
-        found = []
-        for keyword, sign in (("minimum", ">"), ("maximum", "<")):
-            strict = "exclusive" + keyword.capitalize()
-            if keyword in schema:
-                loose = not (draft == 4 and schema.get(strict) is True)
-                found.append(leaf("compare", sign + "=" * loose, exact_number(schema[keyword])))
-            if draft > 4 and strict in schema:
-                found.append(leaf("compare", sign, exact_number(schema[strict])))
-        if "multipleOf" in schema:
-            of = exact_number(schema["multipleOf"]).normalize()
-            found.append(leaf("multiple", of) if of > 0 else NO)
-        return and_(found)
-
-    def strings(self, schema: dict[str, Any]) -> Formula:
-        found = []
+    def _strings(self, schema: Schema) -> Iterator[Formula]:
         if "minLength" in schema or "maxLength" in schema:
-            least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
-            if most is not None and most < least:
-                return kinds(set(TYPES) - {"string", "boolean"} | {"true", "false"})
-            found.append(
-                leaf(
-                    "text",
-                    regex.anchored(regex.repeat(regex.ANY, least, None if most is None else int(most))),
-                )
-            )
+            low, high = int(schema.get("minLength", 0)), schema.get("maxLength")
+            if high is not None and high < low:
+                yield NOT_STRINGS
+                return
+            length = regex.repeat(regex.ANY, low, None if high is None else int(high))
+            yield leaf("text", regex.anchored(length))
         if "pattern" in schema:
-            found.append(self.pattern(schema["pattern"]))
-        if "format" in schema and self.assert_formats and isinstance(schema["format"], str):
-            term = formats.term(schema["format"])
+            try:
+                yield leaf("text", regex_parser.search(schema["pattern"]))
+            except regex_parser.PatternError:
+                yield self.decline("pattern", "string")
+        name = schema.get("format")
+        if self.formats and isinstance(name, str):
+            term = formats.term(name)
             if term is not None:
-                found.append(leaf("text", term))
-            elif schema["format"] in formats.DECLINED:
-                found.append(self.decline(f"format {schema['format']}", "string"))
-        return and_(found)
+                yield leaf("text", term)
+            elif name in formats.DECLINED:
+                yield self.decline(f"format {name}", "string")
 
-    def pattern(self, pattern: str) -> Formula:
-        try:
-            return leaf("text", patterns.search(pattern))
-        except patterns.PatternError:
-            return self.decline("pattern", "string")
-
-    def in_place(self, schema: dict[str, Any], resolver: Any, draft: int) -> list[Formula]:
-        found = []
+    def _combinations(self, schema: Schema, scope: Scope, draft: int) -> Iterator[Formula]:
+        """References, and the keywords that combine schemas of the same value."""
 
         def inner(sub: Any) -> Formula:
-            return self.formula(self.place(sub, resolver))
+            return self.formula(self._number(sub, scope))
 
         if "$ref" in schema:
-            found.append(self.reference(schema["$ref"], resolver))
+            yield self._reference(schema["$ref"], scope)
         if "$dynamicRef" in schema and draft >= 2020:
-            found.append(self.reference(schema["$dynamicRef"], resolver, dynamic=True))
+            yield self._reference(schema["$dynamicRef"], scope, dynamic=True)
         if "$recursiveRef" in schema and draft == 2019:
-            resolved = lookup_recursive_ref(resolver)
-            found.append(self.formula(self.place(resolved.contents, resolved.resolver, inside=True)))
-        if "allOf" in schema:
-            found += [inner(sub) for sub in schema["allOf"]]
+            yield self.formula(self._number(*scope.lookup_recursive(), entered=True))
+        yield from map(inner, schema.get("allOf", ()))
         if "anyOf" in schema:
-            found.append(or_(inner(sub) for sub in schema["anyOf"]))
+            yield or_(map(inner, schema["anyOf"]))
         if "oneOf" in schema:
-            few = len(schema["oneOf"]) <= MOST_ALTERNATIVES
             alternatives = [inner(sub) for sub in schema["oneOf"]]
-            found.append(
-                exactly_one(alternatives) if few else and_([or_(alternatives), self.decline("oneOf")])
-            )
+            if len(alternatives) <= MAX_ALTERNATIVES:
+                yield exactly_one(alternatives)
+            else:
+                yield and_([or_(alternatives), self.decline("oneOf")])
         if "not" in schema:
-            found.append(not_(inner(schema["not"])))
+            yield not_(inner(schema["not"]))
         if "if" in schema and draft >= 7:
             condition = inner(schema["if"])
             if "then" in schema:
-                found.append(or_([not_(condition), inner(schema["then"])]))
+                yield or_([not_(condition), inner(schema["then"])])
             if "else" in schema:
-                found.append(or_([condition, inner(schema["else"])]))
-        return found
+                yield or_([condition, inner(schema["else"])])
 
-    def reference(self, to: Any, resolver: Any, dynamic: bool = False) -> Formula:
-        if not isinstance(to, str):
+    def _reference(self, reference: Any, scope: Scope, dynamic: bool = False) -> Formula:
+        if not isinstance(reference, str):
             raise SchemaError("$ref is not a string")
-        try:
-            contents, inner = found(resolver.lookup(to)) if dynamic else resolve_static(to, resolver)
-        except (exceptions.Unresolvable, exceptions.NoSuchResource, exceptions.PointerToNowhere) as error:
-            raise SchemaError(
-                f"the $ref {to[:100]!r} points to nothing that is here (nothing is fetched; see --registry)"
-            ) from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise SchemaError(f"the $ref {to[:100]!r} cannot be resolved") from error
-        return self.formula(self.place(contents, inner, inside=True))
+        return self.formula(self._number(*scope.lookup(reference, dynamic), entered=True))
 
-    def objects(self, schema: dict[str, Any], resolver: Any, draft: int) -> list[Formula]:
-        found: list[Formula] = []
-        named = {name: self.place(sub, resolver) for name, sub in schema.get("properties", {}).items()}
-        named_by = []
+    def _objects(self, schema: Schema, scope: Scope, draft: int) -> Iterator[Formula]:
+        named = {name: self._number(sub, scope) for name, sub in schema.get("properties", {}).items()}
+        patterns, has_declined = [], False
         for pattern, sub in schema.get("patternProperties", {}).items():
             try:
-                named_by.append((patterns.search(pattern), self.place(sub, resolver)))
-            except patterns.PatternError:
-                found.append(self.decline("patternProperties", "object"))
-        others = (
-            self.place(schema["additionalProperties"], resolver) if "additionalProperties" in schema else None
-        )
-        if len(named_by) < len(schema.get("patternProperties", {})):
-            others = None
-        if named or named_by or others is not None:
-            found.append(leaf("members", MemberSchemas(named, tuple(named_by), others)))
-        found += [leaf("required", name) for name in as_list(schema.get("required", ()))]
-        least, most = schema.get("minProperties", 0), schema.get("maxProperties")
-        if least or most is not None:
-            found.append(leaf("count", int(least), None if most is None else int(most), 0))
+                patterns.append((regex_parser.search(pattern), self._number(sub, scope)))
+            except regex_parser.PatternError:
+                has_declined = True
+                yield self.decline("patternProperties", "object")
+        rest = None
+        if "additionalProperties" in schema:
+            rest = self._number(schema["additionalProperties"], scope)
+        if has_declined:  # it is unknown which members are the others
+            rest = None
+        if named or patterns or rest is not None:
+            yield leaf("members", MemberSchemas(named, tuple(patterns), rest))
+        yield from (leaf("required", name) for name in as_names(schema.get("required", ())))
+        yield from compile_count("count", schema, "minProperties", "maxProperties")
         if "propertyNames" in schema and draft >= 6:
-            found.append(leaf("names", self.place(schema["propertyNames"], resolver)))
-        dependent = dict(schema.get("dependentRequired", {})) if draft >= 2019 else {}
-        schemas = dict(schema.get("dependentSchemas", {})) if draft >= 2019 else {}
-        for name, what in schema.get("dependencies", {}).items():
-            if isinstance(what, list):
-                dependent[name] = what
-            else:
-                schemas[name] = what
-        other_kinds = kinds(KINDS_BUT_OBJECT)  # a leaf says nothing of them, and its negation would
-        for name, wanted in dependent.items():
-            found.append(
-                or_(
-                    [
-                        other_kinds,
-                        not_(leaf("required", name)),
-                        and_(leaf("required", other) for other in wanted),
-                    ]
-                )
-            )
-        for name, sub in schemas.items():
-            found.append(
-                or_([other_kinds, not_(leaf("required", name)), self.formula(self.place(sub, resolver))])
-            )
+            yield leaf("names", self._number(schema["propertyNames"], scope))
+        yield from self._dependencies(schema, scope, draft)
         if draft >= 2019 and schema.get("unevaluatedProperties") not in (None, True, {}):
-            found.append(self.decline("unevaluatedProperties", "object"))
-        return found
+            yield self.decline("unevaluatedProperties", "object")
 
-    def arrays(self, schema: dict[str, Any], resolver: Any, draft: int) -> list[Formula]:
-        found = []
-        first: list[Any] = []
-        rest: Any = None
+    def _dependencies(self, schema: Schema, scope: Scope, draft: int) -> Iterator[Formula]:
+        """What a member's presence requires: other names, or a schema of the object."""
+        names = dict(schema.get("dependentRequired", {})) if draft >= 2019 else {}
+        schemas = dict(schema.get("dependentSchemas", {})) if draft >= 2019 else {}
+        for name, dependency in schema.get("dependencies", {}).items():
+            (names if isinstance(dependency, list) else schemas)[name] = dependency
+        # A leaf holds for values of other kinds, and so would not its negation: they are named here.
+        for name, required in names.items():
+            present = [leaf("required", other) for other in required]
+            yield or_([NOT_OBJECTS, not_(leaf("required", name)), and_(present)])
+        for name, sub in schemas.items():
+            formula = self.formula(self._number(sub, scope))
+            yield or_([NOT_OBJECTS, not_(leaf("required", name)), formula])
+
+    def _arrays(self, schema: Schema, scope: Scope, draft: int) -> Iterator[Formula]:
         items = schema.get("items")
         if draft >= 2020:
             first, rest = schema.get("prefixItems", []), items
         elif isinstance(items, list):
             first, rest = items, schema.get("additionalItems")
         else:
-            rest = items
+            first, rest = [], items
         if first or rest is not None:
-            places = tuple(self.place(sub, resolver) for sub in first)
-            found.append(
-                leaf("items", ItemSchemas(places, None if rest is None else self.place(rest, resolver)))
-            )
-        least, most = schema.get("minItems", 0), schema.get("maxItems")
-        if least or most is not None:
-            found.append(leaf("length", int(least), None if most is None else int(most), 0))
+            numbers = tuple(self._number(sub, scope) for sub in first)
+            yield leaf("items", ItemSchemas(numbers, None if rest is None else self._number(rest, scope)))
+        yield from compile_count("length", schema, "minItems", "maxItems")
         if "contains" in schema and draft >= 6:
-            low = int(schema.get("minContains", 1)) if draft >= 2019 else 1
-            high = schema.get("maxContains") if draft >= 2019 else None
-            found.append(
-                leaf(
-                    "contains",
-                    self.place(schema["contains"], resolver),
-                    low,
-                    None if high is None else int(high),
-                    0,
-                )
-            )
+            low, high = 1, None
+            if draft >= 2019:
+                low, high = int(schema.get("minContains", 1)), schema.get("maxContains")
+            number = self._number(schema["contains"], scope)
+            yield leaf("contains", number, low, None if high is None else int(high), 0)
         if schema.get("uniqueItems") is True:
-            found.append(self.decline("uniqueItems", "array"))
+            yield self.decline("uniqueItems", "array")
         if draft >= 2019 and schema.get("unevaluatedItems") not in (None, True, {}):
-            found.append(self.decline("unevaluatedItems", "array"))
-        return found
+            yield self.decline("unevaluatedItems", "array")
 
 
-KINDS_BUT_OBJECT = ("null", "true", "false", "number", "string", "array")
+def exact_number(value: Any) -> Decimal:
+    """The exact value of a JSON number."""
+    return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
 
 
-def found(resolved: Any) -> tuple[Any, Any]:
-    """What a lookup found, and the resolver there."""
-    return resolved.contents, resolved.resolver
+def as_names(required: Any) -> Sequence[str]:
+    """The names of ``required``; none in draft 3, where it is a boolean."""
+    return required if isinstance(required, (list, tuple)) else ()
 
 
-def resolve_static(to: str, resolver: Any) -> tuple[Any, Any]:
-    """What a plain ``$ref`` points to: a $dynamicAnchor is an ordinary one to it."""
-    base, fragment = urldefrag(to)
-    if fragment and not fragment.startswith("/"):
-        uri = urljoin(resolver._base_uri, base) if base else resolver._base_uri
-        try:
-            anchor = resolver._registry.anchor(uri, fragment).value
-        except (
-            exceptions.NoSuchAnchor,
-            exceptions.InvalidAnchor,
-            exceptions.Unresolvable,
-            exceptions.NoSuchResource,
-        ):
-            return found(resolver.lookup(to))
-        if isinstance(anchor, DynamicAnchor):
-            return anchor.resource.contents, resolver.in_subresource(anchor.resource)
-    return found(resolver.lookup(to))
+def compile_type(schema: Schema) -> Formula:
+    """Compile ``type``. An integer is a multiple of 1: 1.0 is one."""
+    if "type" not in schema:
+        return YES
+    names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    for name in names:
+        if name not in TYPES and name != "integer":
+            raise SchemaError(f"there is no type {name!r}")
+    simple = kinds(kind for name in names if name != "integer" for kind in TYPES[name])
+    if "integer" in names and "number" not in names:
+        return or_([and_([kinds(["number"]), leaf("multiple", Decimal(1))]), simple])
+    return simple
 
 
-def as_list(value: Any) -> Sequence[str]:
-    return value if isinstance(value, (list, tuple)) else ()  # draft 3 wrote a boolean here
+def compile_numbers(schema: Schema, draft: int) -> Iterator[Formula]:
+    """Compile bounds and ``multipleOf``. In draft 4 an exclusive bound is a flag beside the inclusive one."""
+    for keyword, operator in (("minimum", ">"), ("maximum", "<")):
+        exclusive = "exclusive" + keyword.capitalize()
+        if keyword in schema:
+            is_strict = draft == 4 and schema.get(exclusive) is True
+            yield leaf("compare", operator if is_strict else operator + "=", exact_number(schema[keyword]))
+        if draft > 4 and exclusive in schema:
+            yield leaf("compare", operator, exact_number(schema[exclusive]))
+    if "multipleOf" in schema:
+        divisor = exact_number(schema["multipleOf"]).normalize()
+        yield leaf("multiple", divisor) if divisor > 0 else NO
 
 
-def kinds_of_type(name: Any) -> tuple[str, ...]:
-    if name not in TYPES:
-        raise SchemaError(f"there is no type {name!r}")
-    return TYPES[name]
-
-
-@lru_cache(maxsize=8)
-def _metaschemas(name: str) -> Any:
-    import jsonschema_specifications
-
-    return jsonschema_specifications.REGISTRY
-
-
-def known_schemas(name: str, known: Sequence[tuple[str, Any]]) -> Any:
-    """The drafts' own schemas and the user's."""
-    found: Registry[Any] = _metaschemas(name)
-    specification = specification_with(name)
-    pairs = []
-    for uri, contents in known:
-        pairs.append((uri, Resource.from_contents(contents, default_specification=specification)))
-    try:
-        return found.with_resources(pairs).crawl() if pairs else found
-    except (TypeError, ValueError, AttributeError) as error:
-        raise SchemaError("a schema of the registry cannot be read") from error
+def compile_count(name: str, schema: Schema, minimum: str, maximum: str) -> Iterator[Formula]:
+    """Compile a minimum and maximum number of items or members."""
+    low, high = schema.get(minimum, 0), schema.get(maximum)
+    if low or high is not None:
+        yield leaf(name, int(low), None if high is None else int(high), 0)

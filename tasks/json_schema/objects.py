@@ -1,6 +1,6 @@
 """Member names: the order in which they are written, and what a schema demands of members by name.
 
->>> from solver.tasks.json_schema.compiler import Compiler, MemberSchemas
+>>> from solver.tasks.json_schema.compiler import Compiler
 >>> compiler = Compiler({"properties": {"b": True, "a": False}, "additionalProperties": {"type": "null"}})
 >>> rules = MemberRules(compiler, max_bytes=64)
 >>> plan = rules.plan(compiler.formula(compiler.root))
@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Literal
 
-from solver.tasks.json_schema.compiler import Compiler, MemberSchemas
-from solver.tasks.json_schema.formula import MAYBE, NO, Formula, leaves, of_kind, rewrite
+from solver.tasks.json_schema.compiler import Compiler
+from solver.tasks.json_schema.formula import MAYBE, NO, Formula, MemberSchemas, leaves, of_kind, rewrite
 from solver.tasks.json_schema.nodes import NameClass, ObjectPlan
 from solver.tasks.json_schema.residual import MAX_UNDECIDED, Demand
 from solver.tasks.json_schema.strings import string_term

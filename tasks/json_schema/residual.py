@@ -17,8 +17,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import compress, product
 
-from solver.tasks.json_schema.compiler import Compiler, ItemSchemas
-from solver.tasks.json_schema.formula import MAYBE, NO, YES, Formula, and_, leaf, leaves, not_, or_, rewrite
+from solver.tasks.json_schema.compiler import Compiler
+from solver.tasks.json_schema.formula import (
+    MAYBE,
+    NO,
+    YES,
+    Formula,
+    ItemSchemas,
+    and_,
+    leaf,
+    leaves,
+    not_,
+    or_,
+    rewrite,
+)
 
 MAX_UNDECIDED = 5  # subschemas that a value may satisfy or not; with more, the validator decides
 
