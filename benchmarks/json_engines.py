@@ -397,6 +397,7 @@ def main() -> None:
     if unknown := set(names) - set(NAMES):
         parser.error(f"unknown engine {min(unknown)!r}; there are {', '.join(NAMES)}")
     cases = load_schemas(options.data / "jsonschema", options.limit)
+    options.out.mkdir(parents=True, exist_ok=True)
     results = ResultsFile(options.out / "json.json")
     for name in names:
         for row in measure_engine(name, cases):

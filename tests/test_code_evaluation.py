@@ -12,11 +12,19 @@ import pytest
 import torch
 
 from solver.baseline.code import WrittenFills
-from solver.evaluation import code_arms, code_holes, code_infill, code_misuse, code_repair, code_tables, plots
+from solver.evaluation import (
+    code_arms,
+    code_benchmarks,
+    code_holes,
+    code_infill,
+    code_misuse,
+    code_repair,
+    code_tables,
+    plots,
+)
 from solver.evaluation.code_arms import CodeModels
-from solver.evaluation.code_benchmarks import CodeTest, Program
+from solver.evaluation.code_benchmarks import CodeTest, Program, next_indentation, pose_program
 from solver.evaluation.code_holes import HoleCase, collect_holes, module_names, with_overlap
-from solver.evaluation.code_programs import next_indentation, pose_program
 from solver.evaluation.harness import Answer, Arm
 from solver.evaluation.rows import ResultsFile, Row
 from solver.models.code_denoiser import CodeDenoiser
@@ -297,11 +305,11 @@ def test_holes_in_functions_of_others(tmp_path: Path, monkeypatch: pytest.Monkey
             "A/1/b", "def area(w, h):\n    size = w * h\n", "    return size or -size\n", "", (CodeTest("1"),)
         ),
     ]
-    monkeypatch.setattr(code_holes, "load_programs", lambda *_: lines)
-    found = code_holes.holes_in_foreign_functions(tmp_path, None)
+    monkeypatch.setattr(code_benchmarks, "load_programs", lambda *_: lines)
+    found = code_benchmarks.holes_in_foreign_functions(tmp_path, None)
     assert {hole.path for hole in found} == {"A/1", "GREAT/0"}
     (one,) = (hole for hole in found if hole.path == "GREAT/0")
     assert (one.kind, one.defined) == ("variable", {"f", "outside"})
     assert len(set(one.truth)) == 1
     a = one.source.index("outside(items)")
-    assert code_holes.undefined_names(replace(one, spans=((a, a + 14),))) == set()
+    assert code_benchmarks.unresolved_names(replace(one, spans=((a, a + 14),))) == set()

@@ -12,10 +12,10 @@ from solver.cli.main import main
 from solver.evaluation import sudoku
 from solver.evaluation.grade import is_solved_sudoku
 from solver.evaluation.harness import Answer, Attempt
-from solver.evaluation.rows import Row, read_rows, select
+from solver.evaluation.rows import Row, load_rows, select
 from solver.evaluation.statistics import calibration, interval, solved_within
 from solver.evaluation.sudoku_arms import DECODERS, SPECS, Settings
-from solver.evaluation.tables import read_results, report
+from solver.evaluation.tables import read_results, report_text
 from solver.loop.trace import Counters, Outcome
 from solver.tasks.sudoku import exact, layout
 
@@ -120,7 +120,7 @@ def test_a_small_contest_is_reported_and_resumed(tmp_path: Path, capsys: pytest.
         ("contest", "random", 0),
         ("repair", "random", 0),
     ]
-    assert (tmp_path / "report.md").read_text() == report(read_results(tmp_path))
+    assert (tmp_path / "report.md").read_text() == report_text(read_results(tmp_path))
     capsys.readouterr()
     assert main([*command, *options, "--count", "2", "--seeds", "1", "--resume"]) == 0
     assert capsys.readouterr().err == ""  # nothing was measured again
@@ -166,15 +166,14 @@ def test_the_command_measures_every_arm_and_resumes(
     ]
     assert main(command(runs, tmp_path, *options)) == 0
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
-    contest = select(read_rows(tmp_path / "results.json"), "contest")
+    contest = select(load_rows(tmp_path / "results.json"), "contest")
     assert {row.arm for row in contest} == set(SPECS)
     assert all(row.figures["seeds"] == 2 and row.figures["wrong"] == 0 for row in contest)
     assert {row["section"] for row in rows} == set(sections.split(","))
     text = (tmp_path / "report.md").read_text()
-    assert text == report(read_results(tmp_path))
+    assert text == report_text(read_results(tmp_path))
     for picture in (
         "accuracy",
-        "flops",
         "seconds",
         "calibration",
         "mistakes",

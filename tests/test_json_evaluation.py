@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import json_engines
+from benchmarks import json_engines, json_language
 from solver.baseline.json import TextRequest, log_likelihood, write_texts
 from solver.cli.main import main
 from solver.evaluation import (
@@ -23,8 +23,8 @@ from solver.evaluation import (
     plots,
 )
 from solver.evaluation.harness import Answer
-from solver.evaluation.json_arms import JsonCase, JsonModels, make_retry_arm, masked_page, raw_page
-from solver.evaluation.rows import Row
+from solver.evaluation.json_arms import JsonCase, JsonModels, masked_page, raw_page
+from solver.evaluation.rows import Row, load_rows
 from solver.models.json_network import JsonConfig, JsonNetwork
 from solver.tasks.json_schema import data
 from solver.tasks.json_schema.problem import JsonProblem
@@ -124,9 +124,10 @@ def test_answers_are_compared_with_the_instance_that_was_meant() -> None:
 
 def test_retries_end_with_the_first_valid_text() -> None:
     case = JsonCase(JsonProblem.of({"type": "integer", "minimum": 0, "maximum": 9}, length=2))
-    (masked,) = make_retry_arm("ar-masked", network(causal=True), masked_page).answer([case])
+    models = JsonModels(baseline=network(causal=True))
+    (masked,) = models.retry_arm("ar-masked", masked_page)[0].answer([case])
     assert masked.solved
-    (retried,) = make_retry_arm("ar", network(causal=True), raw_page, tries=3).answer([case])
+    (retried,) = models.retry_arm("ar", raw_page, tries=3)[0].answer([case])
     assert retried.counters.forwards > masked.counters.forwards or retried.solved
 
 
@@ -192,7 +193,9 @@ def test_walks_end_where_the_engine_says() -> None:
         assert len(text) % 2 == 0
 
 
-def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_and_the_benchmark_write_one_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "data" / "jsonschema"
     folder.mkdir(parents=True)
     row = {
@@ -207,12 +210,19 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     (folder / "json_schema_test_suite.jsonl.gz").write_bytes(gzip.compress(json.dumps(suite).encode()))
     (folder / "json_schema_test_suite_remotes.json.gz").write_bytes(gzip.compress(b"{}"))
     out = tmp_path / "out"
-    sections = "guarantee,membership,pinned,speed"
+    sections = "guarantee,pinned"
     arguments = ["evaluate", "json", "--data", str(tmp_path / "data"), "--out", str(out)]
     assert main([*arguments, "--sections", sections]) == 0
     rows = json.loads((out / "json.json").read_text())["rows"]
     assert {row["section"] for row in rows} == set(sections.split(","))
     assert all(row["solved"] == row["schemas"] == 1 for row in rows if row["section"] == "guarantee")
+    assert "json.json, report.md" in capsys.readouterr().out
+    options = ["--data", str(tmp_path / "data"), "--out", str(out)]
+    monkeypatch.setattr("sys.argv", ["json_language.py", *options])
+    json_language.main()
+    sections = {row.section for row in load_rows(out / "json.json")}
+    assert sections == {"guarantee", "pinned", "membership", "speed"}
+    assert main([*arguments, "--sections", "pinned", "--resume"]) == 0
     assert "json_speed.png" in capsys.readouterr().out
     assert main([*arguments, "--sections", "nonsense"]) == 2
     assert main([*arguments, "--sections", "content", "--checkpoint", f"compact={tmp_path}"]) == 2

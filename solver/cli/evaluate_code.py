@@ -84,7 +84,8 @@ def collect_cases(
     folder: Path,
 ) -> dict[str, list[HoleCase]]:
     """The holes of the sections that were asked for, by the section of their rows."""
-    from solver.evaluation.code_holes import collect_holes, holes_in_foreign_functions, with_overlap
+    from solver.evaluation.code_benchmarks import holes_in_foreign_functions
+    from solver.evaluation.code_holes import collect_holes, with_overlap
     from solver.tasks.code_edit.holes import cuts, dependent
 
     cases = {}
@@ -134,8 +135,13 @@ def benchmark_jobs(
 ) -> Iterator[Job]:
     """Every arm that needs no oracle, on the public benchmarks."""
     from solver.evaluation.code_arms import ORACLE
-    from solver.evaluation.code_benchmarks import BENCHMARKS, load_programs, sample_programs
-    from solver.evaluation.code_programs import measure_benchmark, measure_truth
+    from solver.evaluation.code_benchmarks import (
+        BENCHMARKS,
+        load_programs,
+        measure_benchmark,
+        measure_truth,
+        sample_programs,
+    )
     from solver.evaluation.harness import Job
     from solver.evaluation.rows import Row
 

@@ -21,18 +21,16 @@ RESULTS, DEFAULT = "json.json", "guarantee"
 LIMIT = "problems per file or kind at most"
 SECTIONS = {
     "guarantee": "every development schema, with any denoiser",
-    "membership": "which instances the language contains",
     "pinned": "real instances of which a share is given",
-    "speed": "milliseconds to compile and to project",
     "content": "generated records, copied from a text",
     "infill": "real values cut out, and their likelihood",
     "cross": "fields that depend on each other",
 }
 MODELS = ("compact", "ar")
-ENGINE = ("guarantee", "membership", "pinned", "speed")
+ENGINE = ("guarantee", "pinned")
 TRAINED = "content infill cross"
 OPTIONS = {
-    "data": "guarantee membership pinned speed infill",
+    "data": "guarantee pinned infill",
     "denoisers": "guarantee pinned",
     "forwards": "guarantee",
     "seconds": "guarantee",
@@ -66,7 +64,7 @@ def plan_json(arguments: argparse.Namespace, sections: Sequence[str], results: R
 
 def engine_jobs(arguments: argparse.Namespace, sections: Sequence[str], folder: Path) -> Iterator[Job]:
     """The sections that concern the engine, with any denoiser."""
-    from solver.evaluation import json_cases, json_guarantee, json_language
+    from solver.evaluation import json_cases, json_guarantee
     from solver.evaluation.harness import Job, weights_hash
     from solver.evaluation.rows import Row
     from solver.loop.trace import Budget
@@ -86,12 +84,6 @@ def engine_jobs(arguments: argparse.Namespace, sections: Sequence[str], folder: 
                 for share in json_cases.SHARES if "pinned" in sections and not members[0].in_suite else ():
                     first = Row("pinned", group, denoiser, seed=seed, weights=weights, pinned=share)
                     yield Job(first, partial(json_guarantee.measure_pinned, first, members))
-    for group, members in json_cases.by_group(cases).items() if "membership" in sections else ():
-        first = Row("membership", group, "language")
-        yield Job(first, partial(json_language.measure_membership, first, members))
-    if "speed" in sections:
-        first = Row("speed", cases[0].group, "language")
-        yield Job(first, partial(json_language.measure_language_speed, first, cases))
 
 
 def trained_jobs(

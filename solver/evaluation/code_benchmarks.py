@@ -1,6 +1,7 @@
 """Holes in programs of public benchmarks. The fills are graded by the programs' tests alone.
 
-    python -m solver.evaluation.code_benchmarks ../shared/data/code     # the true fills of 40 rows of each file
+    python -m solver evaluate code --data FOLDER --out results --sections others,benchmarks
+    python -m solver.evaluation.code_benchmarks FOLDER/code     # the true fills of 40 rows of each file
 
 ========================  =================================================  ========================================
 name                      hole                                               passes if
@@ -19,14 +20,22 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from solver.evaluation.code_holes import PLACEHOLDER, HoleCase, collect_holes
+from solver.evaluation.code_misuse import load_misuse
+from solver.evaluation.harness import Arm, run_arm
+from solver.evaluation.rows import Row
 from solver.evaluation.sandbox import Ran, run_program
+from solver.evaluation.statistics import Figures, quantiles, rounded, share
+from solver.tasks.code_edit.corpus import Function
+from solver.tasks.code_edit.diagnostics import compiles, remarks
+from solver.tasks.code_edit.holes import dependent
 
 SECONDS = 10.0  # per program, or per test of it; Codeforces gives C++ 1 to 5 s
 MEMORY = 1 << 30  # bytes; Codeforces gives 256 MB
@@ -148,6 +157,112 @@ def sample_programs(programs: tuple[Program, ...], count: int, seed: int = 0) ->
     """Return ``count`` programs in their order, or all; the same ones for the same seed."""
     chosen = np.random.default_rng(seed).permutation(len(programs))[:count]
     return tuple(programs[int(index)] for index in sorted(chosen))
+
+
+def holes_in_foreign_functions(folder: Path, count: int | None) -> list[HoleCase]:
+    """Cut dependent holes, at most ``count`` of each kind, into functions with which no setting was chosen.
+
+    These are HumanEval's solutions, and the functions without a bug of the misuse data. The programs of the latter
+    are not available: names that are used outside of the holes and defined nowhere count as defined there.
+    """
+    programs = load_programs(folder, "humaneval-single-line")
+    sources = {program.name.rsplit("/", 1)[0]: program.complete(program.truth) for program in programs}
+    for n, bug in enumerate(load_misuse(folder)):
+        if bug is not None and bug.span is None:
+            sources[f"GREAT/{n}"] = bug.source
+    functions = [Function(name, source, (0, len(source))) for name, source in sources.items()]
+    cases = collect_holes(functions, dependent, count or len(functions))
+    return [replace(case, defined=case.defined | unresolved_names(case)) for case in cases]
+
+
+def unresolved_names(case: HoleCase) -> frozenset[str]:
+    """Return the names that a source uses outside of its holes and defines nowhere."""
+    return frozenset(
+        remark.name
+        for remark in remarks(case.source)
+        if remark.rule == "name"
+        and all(remark.span[1] <= start or end <= remark.span[0] for start, end in case.spans)
+    )
+
+
+@dataclass(frozen=True)
+class PosedProgram:
+    """A program as it is put to the arms, and the texts that go before and after an arm's fill."""
+
+    program: Program
+    head: str
+    tail: str
+    benchmark: str
+
+    @property
+    def case(self) -> HoleCase:
+        """The hole, without its true text."""
+        start = len(self.program.before) + len(self.head)
+        source = self.program.complete(self.head + PLACEHOLDER + self.tail)
+        return HoleCase(self.benchmark, source, ((start, start + len(PLACEHOLDER)),))
+
+
+def pose_program(benchmark: str, program: Program) -> PosedProgram:
+    """Pose a program as arms were trained: whole lines have indentation and line end, conditions their colon.
+
+    Nothing is taken from the true text.
+    """
+    match benchmark:
+        case "humaneval-single-line":
+            return PosedProgram(program, next_indentation(program.before), "\n", benchmark)
+        case "safim-control":
+            return PosedProgram(program, "", ":", benchmark)
+        case _:
+            return PosedProgram(program, "", "", benchmark)
+
+
+def next_indentation(before: str) -> str:
+    """Return the indentation of the next line: that of the last non-empty one; after a colon, one level more."""
+    last = next((line for line in reversed(before.split("\n")) if line.strip()), "")
+    indentation = last[: len(last) - len(last.lstrip())]
+    step = "\t" if "\t" in indentation else "    "
+    return indentation + step if last.rstrip().endswith(":") else indentation
+
+
+def program_figures(
+    programs: Sequence[Program],
+    passed: Sequence[bool],
+    compiled: Sequence[bool],
+    seconds: Sequence[float] = (),
+) -> Figures:
+    """Return an arm's figures; the interval resamples tasks, of which several programs may be made."""
+    tasks = [program.name.rsplit("/", 1)[0] for program in programs]
+    figures = {
+        "problems": len(programs),
+        **share("pass_1", passed, tasks),
+        "compiles": rounded([float(np.mean(compiled))])[0],
+    }
+    milliseconds = quantiles(1e3 * np.array(seconds), (50, 95), 1)
+    return {**figures, **({"ms": milliseconds} if milliseconds else {})}
+
+
+def measure_truth(first: Row, programs: Sequence[Program]) -> Iterator[Row]:
+    """The true fills: no arm can be expected to do better."""
+    passed = [run_tests(program, program.truth).ok for program in programs]
+    yield replace(first, figures=program_figures(programs, passed, passed))
+
+
+def measure_benchmark(first: Row, arm: Arm[HoleCase], programs: Sequence[Program]) -> Iterator[Row]:
+    """pass@1 of one arm."""
+    posed = [pose_program(first.file, program) for program in programs]
+    answers = run_arm(arm, [each.case for each in posed]).answers
+    fills = [
+        None if answer.texts is None else each.head + answer.texts[0] + each.tail
+        for each, answer in zip(posed, answers, strict=True)
+    ]
+    pairs = list(zip(programs, fills, strict=True))
+    compiled = [fill is not None and compiles(program.complete(fill)) is None for program, fill in pairs]
+    passed = [
+        good and run_tests(program, fill or "").ok
+        for (program, fill), good in zip(pairs, compiled, strict=True)
+    ]
+    seconds = [answer.seconds or 0.0 for answer in answers]
+    yield replace(first, figures=program_figures(programs, passed, compiled, seconds))
 
 
 def print_true_fills(folder: Path, count: int = 40) -> None:

@@ -6,22 +6,17 @@ holes = with_overlap(holes, corpus.train)
 
 from __future__ import annotations
 
-import gzip
-import json
 import symtable
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
-from solver.evaluation.code_benchmarks import load_programs
 from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.diagnostics import Finder, compiles, remarks
-from solver.tasks.code_edit.holes import Cut, dependent
-from solver.tasks.code_edit.varmisuse import varmisuse
+from solver.tasks.code_edit.diagnostics import Finder, compiles
+from solver.tasks.code_edit.holes import Cut
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import Page, Span, WindowError, spliced
 from solver.training.code_pages import alone
@@ -30,7 +25,6 @@ CODE_SEED = 990_003
 MAX_TOKENS, MAX_HOLES = 40, 8  # tokens of a hole, holes of a source
 RUN = 8  # tokens that are compared with the training data at once
 PLACEHOLDER = "?"  # stands in a posed hole: no Python, so that the source is recognised as unfinished
-MISUSE_FILE = "great_varmisuse_dev.jsonl.gz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,30 +125,3 @@ def token_runs(text: str) -> set[tuple[int, ...]]:
     """Return all runs of ``RUN`` tokens, or the one of all tokens if there are fewer."""
     ids = Vocabulary.load().encode(text)[0].tolist()
     return {tuple(ids[start : start + RUN]) for start in range(max(1, len(ids) - RUN + 1))}
-
-
-def holes_in_foreign_functions(folder: Path, count: int | None) -> list[HoleCase]:
-    """Cut dependent holes, at most ``count`` of each kind, into functions with which no setting was chosen.
-
-    These are HumanEval's solutions, and the functions without a bug of the misuse data. The programs of the latter
-    are not available: names that are used outside of the holes and defined nowhere count as defined there.
-    """
-    programs = load_programs(folder, "humaneval-single-line")
-    sources = {program.name.rsplit("/", 1)[0]: program.complete(program.truth) for program in programs}
-    lines = gzip.decompress((folder / MISUSE_FILE).read_bytes()).splitlines()
-    for n, bug in enumerate(varmisuse(json.loads(line)) for line in lines):
-        if bug is not None and bug.span is None:
-            sources[f"GREAT/{n}"] = bug.source
-    functions = [Function(name, source, (0, len(source))) for name, source in sources.items()]
-    cases = collect_holes(functions, dependent, count or len(functions))
-    return [replace(case, defined=case.defined | undefined_names(case)) for case in cases]
-
-
-def undefined_names(case: HoleCase) -> frozenset[str]:
-    """Return the names that a source uses outside of its holes and defines nowhere."""
-    return frozenset(
-        remark.name
-        for remark in remarks(case.source)
-        if remark.rule == "name"
-        and all(remark.span[1] <= start or end <= remark.span[0] for start, end in case.spans)
-    )

@@ -23,7 +23,6 @@ from solver.api import edit as edits
 from solver.api.scoring import CandidateScorer
 from solver.baseline.code import spelled
 from solver.evaluation.code_arms import OURS, CodeModels
-from solver.evaluation.code_holes import MISUSE_FILE
 from solver.evaluation.rows import Row
 from solver.evaluation.statistics import share
 from solver.models.code_denoiser import CodeDenoiser
@@ -36,11 +35,16 @@ from solver.tasks.code_edit.window import Page, WindowError, roomy
 Chooser = Callable[[Converted], str]  # the name that belongs in the place
 
 
+def load_misuse(folder: Path, reasons: Counter[str] | None = None) -> list[Converted | None]:
+    """Return the functions of the misuse data; None, counted in ``reasons``, if one cannot be written as Python."""
+    lines = gzip.decompress((folder / "great_varmisuse_dev.jsonl.gz").read_bytes()).splitlines()
+    return [varmisuse(json.loads(line), reasons) for line in lines]
+
+
 def load_bugs(folder: Path, count: int | None) -> tuple[list[Converted], Counter[str]]:
-    """Return at most ``count`` rows with a bug that can be written as Python, and why the others cannot."""
-    lines = gzip.decompress((folder / MISUSE_FILE).read_bytes()).splitlines()
+    """Return at most ``count`` functions with a bug, and why others are left out."""
     reasons = Counter[str]()
-    rows = [row for row in (varmisuse(json.loads(line), reasons) for line in lines) if row is not None]
+    rows = [row for row in load_misuse(folder, reasons) if row is not None]
     reasons["no bug"] += sum(row.span is None for row in rows)
     bugs = [row for row in rows if row.span is not None and set(row.targets) <= set(row.candidates)]
     return bugs[:count], reasons

@@ -1,6 +1,9 @@
 """The arms of the JSON evaluation: denoisers and controls in the loop, and the causal network left to right.
 
-    answers = make_loop_arm("random", "random", forwards=20).answer([JsonCase(JsonProblem.of({"type": "integer"}))])
+>>> random, prior = JsonModels().controls(forwards=20)
+>>> (answer,) = random.answer([JsonCase(JsonProblem.of({"enum": [7]}, length=8))])
+>>> answer.text, answer.status
+('7', 'solved')
 
 Every arm answers a case with the whole text of an instance, valid or not.
 """
@@ -9,8 +12,9 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,10 +22,11 @@ from numpy.typing import NDArray
 
 from solver.api import fill
 from solver.baseline.json import TextRequest, TextRow, middle_prompt, write_texts
-from solver.evaluation.harness import Answer, Arm, ModelPair
+from solver.evaluation.harness import CONTROLS, Answer, Arm, ModelPair
 from solver.loop.trace import Budget, Counters
 from solver.models.json_denoiser import JsonDenoiser
 from solver.models.json_network import JsonNetwork
+from solver.models.protocol import Denoiser
 from solver.models.registry import load
 from solver.tasks.checks import run_check
 from solver.tasks.json_schema.problem import JsonProblem
@@ -171,43 +176,6 @@ def mask_bits(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.unpackbits(mask, bitorder="little").astype(bool)
 
 
-def make_loop_arm(
-    name: str,
-    model: JsonNetwork | str,
-    forwards: int,
-    weights: str | None = None,
-    seed: int = 0,
-    **changes: Any,
-) -> Arm[JsonCase]:
-    """Make an arm that drafts whole blocks.
-
-    Args:
-        name: in tables.
-        model: a network, or the name of a control.
-        forwards: budget per problem.
-        weights: hash of the network's checkpoint.
-        seed: of the evaluation.
-        changes: of the denoiser's policy.
-    """
-    task = JsonTask()
-    denoiser = load(model if isinstance(model, str) else JsonDenoiser(model), task)
-    policy = denoiser.policy.with_(**changes)
-
-    def answer(cases: Sequence[JsonCase]) -> list[Answer]:
-        problems = [case.problem for case in cases]
-        run = fill.FillRun(task, denoiser, policy, JSON_SEED + seed, BATCH)
-        laid, spent = run.choose_layouts(problems)
-        answers: dict[int, Answer] = {}
-        for n, outcome in run.outcomes(laid, range(len(problems)), Budget(forwards)):
-            reading = 0 if isinstance(model, str) else model.reading_flops(len(problems[n].prompt))
-            cost = spent[n] + outcome.counters + Counters(flops=reading)
-            text = task.decode(laid[n], outcome.tokens)
-            answers[n] = Answer((text,), outcome.status, cost, constraint_cost=outcome.constraint_cost)
-        return [answers[n] for n in range(len(cases))]
-
-    return Arm(name, answer, model if isinstance(model, str) else weights)
-
-
 def _write_all(
     network: JsonNetwork,
     cases: Sequence[JsonCase],
@@ -222,108 +190,116 @@ def _write_all(
             yield read, written, bytes(written.text).decode(errors="replace")
 
 
-def make_retry_arm(
-    name: str,
-    network: JsonNetwork,
-    page: Pages,
-    tries: int = 1,
-    place: Placing = lambda case, text: text,
-    temperature: float = 0.7,
-    weights: str | None = None,
-    seed: int = 0,
-) -> Arm[JsonCase]:
-    """Make a left-to-right arm: the likeliest bytes; while the text is not valid, up to ``tries`` - 1 draws.
-
-    Args:
-        name: in tables.
-        network: the causal network.
-        page: what it reads.
-        tries: texts per case at most.
-        place: puts what was written into the whole text.
-        temperature: of the draws.
-        weights: hash of the network's checkpoint.
-        seed: of the evaluation.
-    """
-
-    def answer(cases: Sequence[JsonCase]) -> list[Answer]:
-        answers = [Answer(None)] * len(cases)
-        for attempt in range(tries):
-            open_cases = [n for n, answer in enumerate(answers) if not answer.solved]
-            texts = _write_all(
-                network,
-                [cases[n] for n in open_cases],
-                page,
-                temperature if attempt else 0.0,
-                JSON_SEED + seed + attempt,
-            )
-            for n, (read, written, text) in zip(open_cases, texts, strict=True):
-                steps, whole_text = len(written.text) + 1, place(cases[n], text)
-                flops = network.flops(steps, len(read.prompt)) + network.reading_flops(len(read.prompt))
-                cost = answers[n].counters + Counters(forwards=steps, flops=flops)
-                valid = is_valid_json(cases[n].problem, whole_text)
-                answers[n] = Answer((whole_text,), "solved" if valid else "exhausted", cost)
-        return answers
-
-    return Arm(name, answer, weights)
-
-
-def make_best_of_arm(
-    name: str,
-    network: JsonNetwork,
-    page: Pages,
-    count: int,
-    temperature: float = 0.7,
-    weights: str | None = None,
-    seed: int = 0,
-) -> Arm[JsonCase]:
-    """Make a left-to-right arm that writes the likeliest bytes and ``count`` - 1 draws.
-
-    It answers with the likeliest of the valid texts, or of all if none is valid. The prompt is read once.
-    """
-
-    def answer(cases: Sequence[JsonCase]) -> list[Answer]:
-        best = [(False, -np.inf, "")] * len(cases)
-        costs = [Counters(flops=network.reading_flops(len(case.problem.prompt))) for case in cases]
-        for attempt in range(count):
-            heat, draw_seed = temperature if attempt else 0.0, JSON_SEED + seed + attempt
-            for n, (read, written, text) in enumerate(_write_all(network, cases, page, heat, draw_seed)):
-                best[n] = max(best[n], (is_valid_json(cases[n].problem, text), written.log_p, text))
-                steps = len(written.text) + 1
-                costs[n] += Counters(forwards=steps, flops=network.flops(steps, len(read.prompt)))
-        return [
-            Answer((text,), "solved" if valid else "exhausted", cost)
-            for (valid, _, text), cost in zip(best, costs, strict=True)
-        ]
-
-    return Arm(name, answer, weights)
-
-
 @dataclass(frozen=True)
 class JsonModels(ModelPair[JsonNetwork]):
-    """The trained models under test, and the seed of the evaluation."""
+    """The trained models under test, and the seed of the evaluation. Its methods make arms.
+
+    A method that needs a model which is missing returns no arm.
+    """
 
     seed: int = 0
 
     def loop_arm(self, name: str, forwards: int, **changes: Any) -> list[Arm[JsonCase]]:
-        """The denoiser in the loop, if there is one; see :func:`make_loop_arm`."""
+        """Make the arm that drafts whole blocks with the trained denoiser.
+
+        Args:
+            name: in tables.
+            forwards: budget per problem.
+            changes: of the denoiser's policy.
+        """
         if self.network is None:
             return []
-        return [make_loop_arm(name, self.network, forwards, self.weights, self.seed, **changes)]
-
-    def retry_arm(self, name: str, page: Pages, tries: int = 1, **options: Any) -> list[Arm[JsonCase]]:
-        """The baseline, if there is one; see :func:`make_retry_arm`."""
-        if self.baseline is None:
-            return []
-        options |= {"weights": self.baseline_weights, "seed": self.seed}
-        return [make_retry_arm(name, self.baseline, page, tries, **options)]
-
-    def best_of_arm(self, name: str, page: Pages, count: int) -> list[Arm[JsonCase]]:
-        """The baseline choosing among texts, if there is one; see :func:`make_best_of_arm`."""
-        if self.baseline is None:
-            return []
-        weights, seed = self.baseline_weights, self.seed
-        return [make_best_of_arm(name, self.baseline, page, count, weights=weights, seed=seed)]
+        answer = partial(self._draft_all, JsonDenoiser(self.network), forwards, changes)
+        return [Arm(name, answer, self.weights)]
 
     def controls(self, forwards: int) -> list[Arm[JsonCase]]:
-        """Random bytes, and byte frequencies."""
-        return [make_loop_arm(name, name, forwards, seed=self.seed) for name in ("random", "prior")]
+        """Make the controls: random bytes, and byte frequencies."""
+        return [Arm(name, partial(self._draft_all, name, forwards, {}), name) for name in CONTROLS]
+
+    def _draft_all(
+        self,
+        model: Denoiser | str,
+        forwards: int,
+        changes: Mapping[str, Any],
+        cases: Sequence[JsonCase],
+    ) -> list[Answer]:
+        task, problems = JsonTask(), [case.problem for case in cases]
+        denoiser = load(model, task)
+        run = fill.FillRun(task, denoiser, denoiser.policy.with_(**changes), JSON_SEED + self.seed, BATCH)
+        laid, spent = run.choose_layouts(problems)
+        answers: dict[int, Answer] = {}
+        for n, outcome in run.outcomes(laid, range(len(problems)), Budget(forwards)):
+            cost = spent[n] + outcome.counters
+            if isinstance(model, JsonDenoiser):
+                cost += Counters(flops=model.network.reading_flops(len(problems[n].prompt)))
+            text = task.decode(laid[n], outcome.tokens)
+            answers[n] = Answer((text,), outcome.status, cost, constraint_cost=outcome.constraint_cost)
+        return [answers[n] for n in range(len(cases))]
+
+    def retry_arm(
+        self,
+        name: str,
+        page: Pages,
+        tries: int = 1,
+        place: Placing = lambda case, text: text,
+        temperature: float = 0.7,
+    ) -> list[Arm[JsonCase]]:
+        """Make the baseline: the likeliest bytes; while the text is not valid, up to ``tries`` - 1 draws.
+
+        Args:
+            name: in tables.
+            page: what it reads.
+            tries: texts per case at most.
+            place: puts what was written into the whole text.
+            temperature: of the draws.
+        """
+        network = self.baseline
+        if network is None:
+            return []
+
+        def answer(cases: Sequence[JsonCase]) -> list[Answer]:
+            answers = [Answer(None)] * len(cases)
+            for attempt in range(tries):
+                heat, seed = temperature if attempt else 0.0, JSON_SEED + self.seed + attempt
+                unsolved = [n for n, answer in enumerate(answers) if not answer.solved]
+                texts = _write_all(network, [cases[n] for n in unsolved], page, heat, seed)
+                for n, (read, written, text) in zip(unsolved, texts, strict=True):
+                    steps, text = len(written.text) + 1, place(cases[n], text)
+                    flops = network.flops(steps, len(read.prompt)) + network.reading_flops(len(read.prompt))
+                    cost = answers[n].counters + Counters(forwards=steps, flops=flops)
+                    valid = is_valid_json(cases[n].problem, text)
+                    answers[n] = Answer((text,), "solved" if valid else "exhausted", cost)
+            return answers
+
+        return [Arm(name, answer, self.baseline_weights)]
+
+    def best_of_arm(
+        self,
+        name: str,
+        page: Pages,
+        count: int,
+        temperature: float = 0.7,
+    ) -> list[Arm[JsonCase]]:
+        """Make the baseline that writes the likeliest bytes and ``count`` - 1 draws.
+
+        It answers with the likeliest of the valid texts, or of all if none is valid. The prompt is read once.
+        """
+        network = self.baseline
+        if network is None:
+            return []
+
+        def answer(cases: Sequence[JsonCase]) -> list[Answer]:
+            best = [(False, -np.inf, "")] * len(cases)
+            costs = [Counters(flops=network.reading_flops(len(case.problem.prompt))) for case in cases]
+            for attempt in range(count):
+                heat, seed = temperature if attempt else 0.0, JSON_SEED + self.seed + attempt
+                for n, (read, written, text) in enumerate(_write_all(network, cases, page, heat, seed)):
+                    best[n] = max(best[n], (is_valid_json(cases[n].problem, text), written.log_p, text))
+                    steps = len(written.text) + 1
+                    costs[n] += Counters(forwards=steps, flops=network.flops(steps, len(read.prompt)))
+            return [
+                Answer((text,), "solved" if valid else "exhausted", cost)
+                for (valid, _, text), cost in zip(best, costs, strict=True)
+            ]
+
+        return [Arm(name, answer, self.baseline_weights)]

@@ -95,7 +95,7 @@ class ResultsFile:
         self.path, self.environment, self.rows = path, dict(environment or {}), list[Row]()
         if path.exists():
             try:
-                self.rows = read_rows(path)
+                self.rows = load_rows(path)
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(
                     f"{path}: not a results file; move it away or choose another --out"
@@ -122,7 +122,7 @@ class ResultsFile:
         partial.replace(self.path)
 
 
-def read_rows(path: Path) -> list[Row]:
+def load_rows(path: Path) -> list[Row]:
     """The rows of a results file. Raises ValueError, KeyError or TypeError if it is none."""
     return [Row.of(values) for values in json.loads(path.read_text())["rows"]]
 

@@ -17,10 +17,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from solver.evaluation import code_tables, json_tables, sudoku_tables
-from solver.evaluation.rows import Row, read_rows
+from solver.evaluation.rows import Row, load_rows
 from solver.evaluation.summary import summary_table
 
-RESULTS = Path(__file__).parents[2] / "docs" / "results"  # results.json is Sudoku's; json.json, code.json
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+FILES = ("code.json", "json.json", "results.json")  # the last is Sudoku's
 MARK = re.compile(r"(<!-- table: ([a-z-]+) -->)(.*?)(<!-- end -->)", re.DOTALL)
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
     "summary": summary_table,
@@ -31,8 +32,9 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
 
 
 def read_results(folder: Path = RESULTS) -> list[Row]:
-    """Return the rows of all results files in a folder."""
-    return [row for path in sorted(folder.glob("*.json")) for row in read_rows(path)]
+    """Return the rows of the results files in a folder."""
+    paths = [folder / name for name in FILES]
+    return [row for path in paths if path.exists() for row in load_rows(path)]
 
 
 def fill_tables(text: str, rows: Sequence[Row]) -> str:
@@ -40,7 +42,7 @@ def fill_tables(text: str, rows: Sequence[Row]) -> str:
     return MARK.sub(lambda match: f"{match[1]}\n{TABLES[match[2]](rows)}{match[4]}", text)
 
 
-def report(rows: Sequence[Row]) -> str:
+def report_text(rows: Sequence[Row]) -> str:
     """Return a document of all tables for which there are rows."""
     tables = {name: make(rows) for name, make in TABLES.items()}
     parts = [f"\n## {name}\n\n{table}" for name, table in tables.items() if table.count("\n") > 2]

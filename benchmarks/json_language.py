@@ -1,23 +1,26 @@
 """The language of a schema by itself: which instances it contains, and how long it takes.
 
-    python -m solver evaluate json --data FOLDER --out results --sections membership,speed
+    python benchmarks/json_language.py --data FOLDER --out results [--limit 100]
 
-membership: the test suite's own instances. speed: milliseconds to compile a schema and to project logits.
+Writes the sections ``membership`` and ``speed`` of json.json. membership: the test suite's own instances. speed:
+milliseconds to compile a schema and to project logits.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from solver.evaluation.json_cases import LENGTH, SchemaCase, by_group
+from solver.evaluation.json_cases import LENGTH, SchemaCase, by_group, load_schemas
 from solver.evaluation.json_guarantee import LISTED
-from solver.evaluation.rows import Row
+from solver.evaluation.rows import ResultsFile, Row
 from solver.evaluation.statistics import quantiles
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
@@ -115,3 +118,25 @@ def language_timings(cases: Sequence[SchemaCase]) -> dict[str, list[float]]:
         Lattice(unrolled.automaton, weights, slots).best()
         record("best_ms", started)
     return timings
+
+
+def main() -> None:
+    """Measure the language and write its rows."""
+    parser = argparse.ArgumentParser(description="Measure the language of JSON schemas by itself.")
+    add = parser.add_argument
+    add("--data", type=Path, required=True, metavar="DIR", help="folder with jsonschema/")
+    add("--out", type=Path, required=True, metavar="DIR", help="json.json is written there")
+    add("--limit", type=int, metavar="N", help="schemas per file at most (all)")
+    options = parser.parse_args()
+    cases = load_schemas(options.data / "jsonschema", options.limit)
+    options.out.mkdir(parents=True, exist_ok=True)
+    results = ResultsFile(options.out / "json.json")
+    for group, members in by_group(cases).items():
+        for row in measure_membership(Row("membership", group, "language"), members):
+            results.add(row)
+    for row in measure_language_speed(Row("speed", cases[0].group, "language"), cases):
+        results.add(row)
+
+
+if __name__ == "__main__":
+    main()
