@@ -71,8 +71,18 @@ class Lattice:
 
     def best(self) -> tuple[Block, float]:
         """The likeliest block (L,) and its log-weight; see :func:`solver.kernels.lattice.best`."""
-        a = self.automaton
-        graph = (a.src, a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.accept, a.reach, a.rest)
+        automaton = self.automaton
+        graph = (
+            automaton.src,
+            automaton.label,
+            automaton.dst,
+            automaton.first,
+            automaton.skip_src,
+            automaton.skip_dst,
+            automaton.accept,
+            automaton.reach,
+            automaton.rest,
+        )
         path, score = lattice_paths.best_path(
             graph, self._high, self._blank, self.slots.inside, self.slots.last
         )
@@ -114,8 +124,15 @@ class Lattice:
         if self.partition == -np.inf:
             return out
         mass, blanks = np.zeros_like(self._mantissa), np.zeros(len(out))
-        a = self.automaton
-        graph = (a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.reach)
+        automaton = self.automaton
+        graph = (
+            automaton.label,
+            automaton.dst,
+            automaton.first,
+            automaton.skip_src,
+            automaton.skip_dst,
+            automaton.reach,
+        )
         lattice_sums.label_marginals(graph, self._sums, self._suffix_sums, mass, blanks)
         lattice_sums.symbol_marginals(
             self.weights, self._labels, self._linear, self._totals, self._high, (mass, blanks), out
@@ -130,10 +147,21 @@ class Lattice:
         """
         if self.partition == -np.inf:
             raise ValueError("no block is in the language")
-        a = self.automaton
-        order = np.argsort(a.skip_src, kind="stable").astype(np.int32)
-        skip_first = np.searchsorted(a.skip_src[order], np.arange(a.num_states + 1)).astype(np.int32)
-        graph = (a.label, a.dst, a.first, a.skip_dst, skip_first, order, a.members, a.member_first)
+        automaton = self.automaton
+        order = np.argsort(automaton.skip_src, kind="stable").astype(np.int32)
+        skip_first = np.searchsorted(automaton.skip_src[order], np.arange(automaton.num_states + 1)).astype(
+            np.int32
+        )
+        graph = (
+            automaton.label,
+            automaton.dst,
+            automaton.first,
+            automaton.skip_dst,
+            skip_first,
+            order,
+            automaton.members,
+            automaton.member_first,
+        )
         block: Block = lattice_sums.sample_block(graph, self._sums, self._suffix_sums, self.weights, rng)
         return block
 
@@ -143,8 +171,17 @@ class Lattice:
 
     @property
     def _suffix_graph(self) -> tuple[Any, ...]:
-        a = self.automaton
-        return a.label, a.dst, a.first, a.skip_src, a.skip_dst, a.accept, a.reach, a.rest
+        automaton = self.automaton
+        return (
+            automaton.label,
+            automaton.dst,
+            automaton.first,
+            automaton.skip_src,
+            automaton.skip_dst,
+            automaton.accept,
+            automaton.reach,
+            automaton.rest,
+        )
 
     @property
     def _sums(self) -> tuple[Any, ...]:
@@ -190,7 +227,7 @@ class Lattice:
         self, t: int, scores: dict[tuple[int, int], float]
     ) -> Iterator[tuple[int, float, tuple[int, int]]]:
         """Symbol, score and (state, mode) after cell ``t``, from the ``scores`` of states before it."""
-        a, blank = self.automaton, self.weights.shape[1] - 1
+        automaton, blank = self.automaton, self.weights.shape[1] - 1
         for (state, mode), score in scores.items():
             if self.slots.inside[t] and self._blank[t] > -np.inf:
                 yield blank, score + self._blank[t], (state, ARRIVED if self.slots.last[t] else TAIL)
@@ -199,11 +236,14 @@ class Lattice:
             pending, seen = [state], {state}
             while pending:
                 source = pending.pop()
-                for edge in range(a.first[source], a.first[source + 1]):
-                    start, end = a.member_first[a.label[edge]], a.member_first[a.label[edge] + 1]
-                    for symbol in a.members[start:end].tolist():
+                for edge in range(automaton.first[source], automaton.first[source + 1]):
+                    start, end = (
+                        automaton.member_first[automaton.label[edge]],
+                        automaton.member_first[automaton.label[edge] + 1],
+                    )
+                    for symbol in automaton.members[start:end].tolist():
                         if self.weights[t, symbol] > -np.inf:
-                            yield symbol, score + self.weights[t, symbol], (int(a.dst[edge]), ARRIVED)
+                            yield symbol, score + self.weights[t, symbol], (int(automaton.dst[edge]), ARRIVED)
                 fresh = [target for target in self._skips_from.get(source, ()) if target not in seen]
                 seen.update(fresh)
                 pending += fresh

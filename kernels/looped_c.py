@@ -132,8 +132,10 @@ def unpanel(packed: Tensor) -> Tensor:
     return packed.transpose(0, 1).reshape(packed.shape[1], -1)
 
 
-def _address(tensor: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
+def _call(name: str, network: Network, layout: _Layout, *arguments: Any) -> None:
+    """Call a function of compact.c; tensors are passed by address, and have to be contiguous."""
+    values = (ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else a for a in arguments)
+    getattr(_library(), name)(ctypes.byref(network.struct), ctypes.byref(layout), *values)
 
 
 def _addresses(tensors: Sequence[Tensor | None]) -> Any:
@@ -204,11 +206,10 @@ def settle(
     struct = layout.struct()
 
     def work(part: slice, scratch: Tensor) -> None:
-        head = (ctypes.byref(network.struct), ctypes.byref(struct), part.stop - part.start, loops, chunk)
-        by_row = (order_bytes, given_bytes, x, source, state, logits, taken)
+        limits = (part.stop - part.start, loops, chunk, ctypes.c_float(confidence))
+        arrays = (array[part] for array in (order_bytes, given_bytes, x, source, state, logits, taken))
         best = torch.empty(cells, dtype=torch.int32)
-        arrays = (*(array[part] for array in by_row), scratch, best)
-        _library().remask_settle(*head, ctypes.c_float(confidence), *map(_address, arrays))
+        _call("remask_settle", network, struct, *limits, *arrays, scratch, best)
 
     _in_parts(rows, work, network, struct)
     return state, logits, taken.long()
@@ -237,9 +238,8 @@ class _Loops(torch.autograd.Function):
         x, source, order_bytes = x.float().contiguous(), source.float().contiguous(), _bytes(order)
 
         def work(part: slice, scratch: Tensor) -> None:
-            arrays = (*(array[part] for array in (order_bytes, x, source, states, scales)), scratch)
-            head = (ctypes.byref(network.struct), ctypes.byref(struct), part.stop - part.start, loops)
-            _library().remask_forward(*head, *map(_address, arrays))
+            arrays = (array[part] for array in (order_bytes, x, source, states, scales))
+            _call("remask_forward", network, struct, part.stop - part.start, loops, *arrays, scratch)
 
         _in_parts(rows, work, network, struct)
         present = [p for p in parameters if p is not None]
@@ -263,10 +263,9 @@ class _Loops(torch.autograd.Function):
                 for p in parameters[:-2]
             ]
             pointers = [_addresses(gradients[k::2]) for k in (0, 1)]
-            head = (ctypes.byref(network.struct), ctypes.byref(struct), part.stop - part.start, ctx.loops)
             by_row = (order_bytes, x, source, states, scales, d_state, d_x, d_source)
-            arrays = [array[part] for array in by_row]
-            _library().remask_backward(*head, *map(_address, arrays), *pointers, _address(scratch))
+            arrays = (*(array[part] for array in by_row), *pointers, scratch)
+            _call("remask_backward", network, struct, part.stop - part.start, ctx.loops, *arrays)
             return gradients
 
         parts = _in_parts(len(x), work, network, struct)
@@ -317,10 +316,8 @@ class PrefixCache:
         prefix = GroupLayout(self.layout.member[:, given].contiguous(), self.layout.tokens, causal=True)
         struct, state = prefix.struct(), first.expand(len(given), *first.shape).contiguous()
         order = torch.zeros(len(given), dtype=torch.uint8)
-        scratch = _scratch(self.network, struct)
-        arrays = (order, x.contiguous(), given.int(), state, self.sent[slot], scratch)
-        head = (ctypes.byref(self.network.struct), ctypes.byref(struct), self.loops)
-        _library().remask_prefix(*head, *map(_address, arrays))
+        arrays = (order, x.contiguous(), given.int(), state, self.sent[slot], _scratch(self.network, struct))
+        _call("remask_prefix", self.network, struct, self.loops, *arrays)
 
     def next(self, slots: Tensor, cells: Tensor, visible: Tensor, x: Tensor, first: Tensor) -> Tensor:
         """Logits (N, V) of the ``cells`` (N,) of ``slots`` (N,), each from the ``visible`` cells (N, L)."""
@@ -329,11 +326,10 @@ class PrefixCache:
         struct = self.layout.struct()
 
         def work(part: slice, scratch: Tensor) -> None:
-            size = part.stop - part.start
-            head = (ctypes.byref(self.network.struct), ctypes.byref(struct), size, _address(rows[part]))
             cache = (x, first, self.sent, self.states)
             arrays = (numbers[part], visible_bytes[part], *cache, logits[part], scratch)
-            _library().remask_append(*head, self.loops, *map(_address, arrays))
+            size = part.stop - part.start
+            _call("remask_append", self.network, struct, size, rows[part], self.loops, *arrays)
 
         _in_parts(len(cells), work, self.network, struct)
         return logits
@@ -342,6 +338,5 @@ class PrefixCache:
         """Store the messages, from ``source`` (N, V, D), of ``cells`` (N,) whose tokens are now known."""
         rows, numbers, source = slots.int(), cells.int(), source.contiguous()
         struct, scratch = self.layout.struct(), torch.empty(source[0].numel())
-        head = (ctypes.byref(self.network.struct), ctypes.byref(struct), len(cells), _address(rows))
         arrays = (numbers, source, self.states, self.sent, scratch)
-        _library().remask_say(*head, self.loops, *map(_address, arrays))
+        _call("remask_say", self.network, struct, len(cells), rows, self.loops, *arrays)

@@ -137,16 +137,24 @@ def walk(
         (source, token, target) triples (N, 3), without skips before and after the token; whether a state
         exceeded ``limit``.
     """
-    a = automaton
-    member = np.zeros((max(1, len(a.member_first) - 1), 256), bool)  # by label and byte
-    for label, (start, end) in enumerate(pairwise(a.member_first)):
-        symbols = a.members[start:end]
+    member = np.zeros((max(1, len(automaton.member_first) - 1), 256), bool)  # by label and byte
+    for label, (start, end) in enumerate(pairwise(automaton.member_first)):
+        symbols = automaton.members[start:end]
         member[label, symbols[symbols < WHITE]] = True
         if white and (symbols == WHITE).any():
             member[label, WHITE_BYTES] = True
-    order = np.argsort(a.skip_src, kind="stable")
-    skip_first = np.searchsorted(a.skip_src[order], np.arange(a.num_states + 1)).astype(np.int32)
-    graph = (a.label, a.dst, a.first, skip_first, a.skip_dst[order].astype(np.int32), member)
+    order = np.argsort(automaton.skip_src, kind="stable")
+    skip_first = np.searchsorted(automaton.skip_src[order], np.arange(automaton.num_states + 1)).astype(
+        np.int32
+    )
+    graph = (
+        automaton.label,
+        automaton.dst,
+        automaton.first,
+        skip_first,
+        automaton.skip_dst[order].astype(np.int32),
+        member,
+    )
     nodes = (trie.first, trie.byte, trie.child, trie.ending_first, trie.ending)
     out = np.empty((1 << 16, 3), np.int32)
     total, exceeded = _walk(graph, nodes, limit, out)
