@@ -21,10 +21,10 @@ import torch
 
 from solver.kernels import dispatch, reference
 from solver.kernels.lattice import Slots
-from solver.llm.masked_lm import Nothing
 from solver.loop.engine import solve
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.loop.trace import Budget, Outcome
+from solver.models.protocol import Stateless
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.grammar import SchemaGrammar
@@ -62,15 +62,15 @@ class ConstantDenoiser:
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> Rows:
         return Rows(len(canvases))
 
-    def start(self, state: Rows) -> Nothing:
-        return Nothing((0,) * state.count)
+    def start(self, state: Rows) -> Stateless:
+        return Stateless((0,) * state.count)
 
     def denoise(
-        self, state: Rows, tokens: Any, known: Any, settled: Any, aux: Nothing
-    ) -> tuple[torch.Tensor, Nothing]:
+        self, state: Rows, tokens: Any, known: Any, settled: Any, aux: Stateless
+    ) -> tuple[torch.Tensor, Stateless]:
         return self.logits, aux
 
-    def cost(self, state: Rows, aux: Nothing) -> tuple[list[int], list[int]]:
+    def cost(self, state: Rows, aux: Stateless) -> tuple[list[int], list[int]]:
         return [1] * state.count, [0] * state.count
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:

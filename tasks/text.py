@@ -1,7 +1,7 @@
 """Text as a task: a prompt, a canvas of tokens some of which are pinned, and a check written by the user.
 
 >>> task = TextTask(vocab=128, decode=lambda ids: "".join(map(chr, ids)), check=lambda draft: "b" not in draft.text)
->>> problem = lay_out(["a", Hole(2)], encode=lambda text: [ord(c) for c in text], decode=task.detokenize)
+>>> problem = text_from_template(["a", Hole(2)], encode=lambda text: [ord(c) for c in text], decode=task.detokenize)
 >>> problem.pinned.tolist()
 [True, False, False]
 >>> task.verify(problem, np.array([97, 99, 99])), task.verify(problem, np.array([97, 98, 99]))
@@ -234,7 +234,7 @@ def spell(text: str, encode: Callable[[str], list[int]], decode: Callable[[list[
     )
 
 
-def lay_out(
+def text_from_template(
     template: Sequence[str | Hole],
     encode: Callable[[str], list[int]],
     decode: Callable[[list[int]], str],

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from solver.kernels import reference
 from solver.llm import prompts
-from solver.llm.diffusion_gemma import DiffusionGemma, Prefix
+from solver.llm.diffusion_gemma import DiffusionGemma, PromptCache
 from solver.llm.tokenizer import end_tokens
 
 
@@ -45,7 +45,7 @@ def sample(denoiser: DiffusionGemma, ids: Tensor, mask: Tensor | None = None, ca
     return ids
 
 
-def one_canvas(denoiser: DiffusionGemma, prefix: Prefix) -> Tensor:
+def one_canvas(denoiser: DiffusionGemma, prefix: PromptCache) -> Tensor:
     """The argmax (B, L) of each row's last step."""
     schedule, vocab, rows = denoiser.schedule, denoiser.vocab, len(prefix.mask)
 

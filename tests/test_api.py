@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -206,9 +207,7 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 def parameters(name: str) -> list[str]:
-    function = CALLS[name][0]
-    code = function.__code__
-    return list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+    return list(signature(CALLS[name][0]).parameters)
 
 
 @pytest.mark.parametrize(

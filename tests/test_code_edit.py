@@ -717,7 +717,7 @@ def test_a_repair_says_which_names_nobody_defines() -> None:
         or found.text == "x = 1 \n"
     )
     for span, messages in (((4, 5), ["undefined name 'f'"]), ((9, 10), ["undefined name 'y'"]), ((6, 7), [])):
-        assert [one.message for one in repairs.undefined_names("x = f(1, y)\n", span)] == messages
+        assert [one.message for one in repairs.undefined_in("x = f(1, y)\n", span)] == messages
 
 
 def test_repairing_what_is_whole_is_an_error() -> None:

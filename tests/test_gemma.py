@@ -62,7 +62,7 @@ def test_rows_share_one_prefill_and_prompts_of_any_length_go_together() -> None:
     prompts = [[5, 6, 7], [8, 9, 10, 11, 12], [5, 6, 7]]
     state = denoiser.prefill([canvas_of(p) for p in prompts], [0, 0, 0])
     assert state.index == (0, 1, 0)
-    assert len(state.prefix.mask) == 2  # the first and the last share theirs
+    assert len(state.prompts.mask) == 2  # the first and the last share theirs
     tokens = np.random.default_rng(0).integers(0, denoiser.vocab, (3, CANVAS))
     together, _ = forward(denoiser, state, tokens)
     for row, prompt in enumerate(prompts):
@@ -76,7 +76,7 @@ def test_a_forward_leaves_the_cache_as_it_was_and_extend_makes_a_new_one() -> No
     tokens = np.arange(CANVAS)[None]
     before, _ = forward(denoiser, state, tokens)
     longer = denoiser.extend(state, torch.tensor(tokens))
-    assert longer.prefix.mask.shape[1] == state.prefix.mask.shape[1] + CANVAS
+    assert longer.prompts.mask.shape[1] == state.prompts.mask.shape[1] + CANVAS
     assert torch.equal(forward(denoiser, state, tokens)[0], before)
     # what follows a canvas is what follows the same tokens as a prompt
     whole = denoiser.prefill([canvas_of([5, 6, 7, *range(CANVAS)])], [0])
@@ -94,7 +94,7 @@ def test_expected_embeddings_stand_in_for_the_logits_they_come_from() -> None:
     logits, aux = forward(denoiser, state, tokens)
     known = torch.zeros(tokens.shape, dtype=torch.bool)
     found, _ = denoiser.denoise(state, torch.tensor(tokens), known, known, aux)
-    cache, mask = state.prefix.rows((0,))
+    cache, mask = state.prompts.rows((0,))
     expected = model(
         decoder_input_ids=torch.tensor(tokens),
         decoder_attention_mask=torch.nn.functional.pad(mask, (0, CANVAS), value=True),
@@ -112,13 +112,13 @@ def test_a_reset_forgets_single_cells_and_a_settled_cell_is_conditioned_on_its_t
     settled = known.clone()
     settled[0, 2] = True
     _, aux = denoiser.denoise(state, tokens, settled, settled, denoiser.start(state))
-    assert torch.equal(aux.soft[0, 2], denoiser.model.model.decoder.embed_tokens(tokens)[0, 2])
+    assert torch.equal(aux.embeddings[0, 2], denoiser.model.model.decoder.embed_tokens(tokens)[0, 2])
     cells = np.zeros((1, CANVAS), bool)
     cells[0, 4] = True
     after = aux.reset(cells)
-    assert not after.soft[0, 4].any()
-    assert torch.equal(after.soft[0, [0, 1, 2, 3, 5, 6, 7]], aux.soft[0, [0, 1, 2, 3, 5, 6, 7]])
-    assert aux.soft[0, 4].any()  # the old one is as it was
+    assert not after.embeddings[0, 4].any()
+    assert torch.equal(after.embeddings[0, [0, 1, 2, 3, 5, 6, 7]], aux.embeddings[0, [0, 1, 2, 3, 5, 6, 7]])
+    assert aux.embeddings[0, 4].any()  # the old one is as it was
 
 
 def test_an_empty_prompt_is_refused() -> None:

@@ -140,7 +140,7 @@ def test_a_joint_path_is_lifted_to_the_argmax(model) -> None:
     ("settings", "message"),
     [
         ({"pins": {0: 1}, "allowed": {0: [1, 2]}}, "both pinned and restricted"),
-        ({"allowed": {2: []}}, "nothing is allowed at place 2"),
+        ({"allowed": {2: []}}, "nothing is allowed at position 2"),
         ({"pins": {1: 63}}, r"outside 0\.\.62"),
         ({"pins": {-1: 5}}, "count from 0"),
         ({"forbidden": range(63)}, "every token is forbidden"),

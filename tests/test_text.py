@@ -29,7 +29,7 @@ from solver.tasks.errors import InvalidArgument
 from solver.tasks.sudoku import layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 from solver.tasks.task import Violation
-from solver.tasks.text import Draft, Hole, Text, TextTask, lay_out, overlapping
+from solver.tasks.text import Draft, Hole, Text, TextTask, overlapping, text_from_template
 from tests import tiny_models
 
 KINDS = ("diffusion_gemma", "tiny_llada", "tiny_dream")
@@ -124,7 +124,9 @@ def test_the_check_is_asked_once_a_draft() -> None:
     )
 )
 def test_a_template_pins_its_literals_and_nothing_else(parts) -> None:
-    problem = lay_out(parts, lambda text: TOKENIZER.encode(text, add_special_tokens=False), TOKENIZER.decode)
+    problem = text_from_template(
+        parts, lambda text: TOKENIZER.encode(text, add_special_tokens=False), TOKENIZER.decode
+    )
     assert len(problem.tokens) == sum(part.size if isinstance(part, Hole) else len(part) for part in parts)
     shown = "".join(
         TOKENIZER.decode([token]) if pinned else "_"
@@ -134,14 +136,16 @@ def test_a_template_pins_its_literals_and_nothing_else(parts) -> None:
 
 
 def test_a_hole_may_have_a_start_and_a_literal_must_come_back() -> None:
-    problem = lay_out(
+    problem = text_from_template(
         [Hole(4, "ab")], lambda text: TOKENIZER.encode(text, add_special_tokens=False), TOKENIZER.decode
     )
     assert problem.known.tolist() == [True, True, False, False]
     assert not problem.pinned.any()
     for template, message in (([Hole(1, "ab")], "2 tokens, its hole 1"), (["é"], "does not give 'é' back")):
         with pytest.raises(ValueError, match=message):
-            lay_out(template, lambda text: TOKENIZER.encode(text, add_special_tokens=False), TOKENIZER.decode)
+            text_from_template(
+                template, lambda text: TOKENIZER.encode(text, add_special_tokens=False), TOKENIZER.decode
+            )
 
 
 # --- generate
@@ -380,7 +384,7 @@ def test_a_prefix_cache_reads_the_prompt_once_and_stays_as_it_was(shift: bool) -
         ({}, "either messages or a prompt"),
         ({"prompt": "x", "messages": [{"role": "user", "content": "x"}]}, "either messages or a prompt"),
         ({"messages": []}, "no messages"),
-        ({"prompt": "x", "candidates": 0}, "candidates must be a whole number of at least 1"),
+        ({"prompt": "x", "candidates": 0}, "candidates must be int, at least 1"),
         (
             {"prompt": "x", "template": [Hole(30)]},
             "template takes 31 tokens, its end included, and the canvas has 16",

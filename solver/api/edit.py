@@ -14,11 +14,9 @@ their likelihood on one window (scoring.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from solver.api.arguments import expect_callable, expect_search, expect_strings
 from solver.api.candidate import Candidate, rank
 from solver.api.scoring import CandidateScorer, likely_lengths
 from solver.loop.engine import solve
@@ -26,12 +24,13 @@ from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.protocol import Denoiser
 from solver.models.registry import load
+from solver.tasks.arguments import Natural, Positive, validated
 from solver.tasks.checks import Check, run_check
 from solver.tasks.code_edit.diagnostics import compiles
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import PAGES, Page, Span, WindowError, checked, roomy
-from solver.tasks.errors import expect, expect_integer, invalid
+from solver.tasks.errors import InvalidArgument
 from solver.tasks.task import Violation
 
 ONE_HOLE_FORWARDS, MORE_HOLES_FORWARDS = 64, 80  # default budgets
@@ -44,18 +43,19 @@ NUM_LENGTHS, NUM_SAMPLES = 5, 4  # alternatives for one hole, and for several
 Watch = Callable[[int, Edit, Step], None]
 
 
+@validated
 def edit(
     source: str,
     holes: Sequence[Span],
     *,
     denoiser: str | Denoiser = "compact",
     check: Check[str] | None = None,
-    candidates: int = 1,
-    lengths: Sequence[int] | None = None,
+    candidates: Positive = 1,
+    lengths: Sequence[Positive] | None = None,
     budget: Budget | None = None,
-    seed: int = 0,
+    seed: Natural = 0,
     watch: Watch | None = None,
-    defined: Iterable[str] = (),
+    defined: Collection[str] = (),
 ) -> Candidate:
     """Fill the ``holes`` of ``source``, and return the best of the candidates that were written.
 
@@ -79,13 +79,11 @@ def edit(
         InvalidArgument: an argument has the wrong type or value.
         WindowError: the holes overlap, are outside of the source, or do not fit a window.
     """
-    expect("source", source, str, "a string")
-    spans = checked(source, as_spans(holes))
-    expect_search(denoiser, check, candidates, budget, seed)
-    expect_callable("watch", watch)
-    expect_strings("defined", defined)
+    spans = checked(source, [(start, end) for start, end in holes])
     if lengths is not None:
-        lengths = sorted_lengths(holes, lengths)
+        if len(lengths) != len(holes):
+            raise InvalidArgument(f"there are {len(holes)} holes, but {len(lengths)} lengths")
+        lengths = [length for _, length in sorted(zip(holes, lengths, strict=True))]
     budget = budget or default_budget(len(spans))
     session = EditSession(source, spans, denoiser, check, frozenset(defined), budget, seed, watch)
 
@@ -105,27 +103,6 @@ def edit(
             policy = session.model.policy.with_(sample=True)
             session.write([session.window] * max(NUM_SAMPLES, candidates), budget, policy)
     return session.ranked(scorer, candidates)
-
-
-def as_spans(holes: Any) -> list[Span]:
-    """``holes`` as a list of spans. Raises InvalidArgument where it is none."""
-    if isinstance(holes, str) or not isinstance(holes, Sequence):
-        raise invalid("holes", "a list of spans (start, end)", holes)
-    for span in holes:
-        if isinstance(span, str) or not isinstance(span, Sequence) or len(span) != 2:
-            raise invalid("each hole", "a span (start, end)", span)
-        for place in span:
-            expect_integer("the start and end of a hole", place)
-    return [(int(start), int(end)) for start, end in holes]
-
-
-def sorted_lengths(holes: Sequence[Span], lengths: Any) -> list[int]:
-    """The holes' lengths in the order of the text. Raises InvalidArgument where they are not one number per hole."""
-    if isinstance(lengths, str) or not isinstance(lengths, Sequence) or len(lengths) != len(holes):
-        raise invalid("lengths", f"a list of {len(holes)} whole numbers", lengths)
-    for length in lengths:
-        expect_integer("each length", length, minimum=1)
-    return [length for _, length in sorted(zip(holes, lengths, strict=True))]
 
 
 def default_budget(holes: int) -> Budget:

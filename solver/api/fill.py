@@ -19,15 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from solver.api.arguments import as_schema, expect_registry, expect_search, expect_template
 from solver.api.candidate import Candidate, mean_log_probability, rank
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.protocol import Denoiser
 from solver.models.registry import load
+from solver.tasks.arguments import Natural, Positive, validated
 from solver.tasks.checks import Check
-from solver.tasks.errors import expect, expect_integer
+from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.errors import BudgetExhausted, FillError, UnsatisfiableSchema, UnsupportedSchema
 from solver.tasks.json_schema.problem import LENGTH, JsonProblem
 from solver.tasks.json_schema.task import JsonTask
@@ -40,17 +40,18 @@ FORWARDS = 1000  # default budget of one candidate
 Watch = Callable[[int, Step], None]
 
 
+@validated
 def fill(
     schema: Any,
     text: str = "",
     *,
     template: Sequence[str | Hole] | None = None,
     check: Check[Any] | None = None,
-    length: int = LENGTH,
+    length: Positive = LENGTH,
     denoiser: str | Denoiser = "compact",
     budget: Budget | None = None,
-    seed: int = 0,
-    candidates: int = 1,
+    seed: Natural = 0,
+    candidates: Positive = 1,
     formats: bool = True,
     registry: Mapping[str, Any] | None = None,
 ) -> Candidate:
@@ -81,12 +82,6 @@ def fill(
         UnsupportedSchema: only keywords failed that the language leaves to the validator.
         BudgetExhausted: the budget ended first; it carries the best text.
     """
-    expect("text", text, str, "a string")
-    expect_template(template)
-    expect_integer("length", length, minimum=1)
-    expect_search(denoiser, check, candidates, budget, seed)
-    expect("formats", formats, bool, "True or False")
-    expect_registry(registry)
     checks = () if check is None else (check,)
     problem = JsonProblem.of(as_schema(schema), text, template, length, checks, formats, registry)
     # Each candidate gets a copy, because the task remembers rejected drafts per problem.
@@ -97,6 +92,17 @@ def fill(
         assert isinstance(error, FillError)
         raise error
     return rank(instances)
+
+
+def as_schema(schema: Any) -> Any:
+    """A JSON schema, from one or from a pydantic model. Raises InvalidArgument where it is neither."""
+    if hasattr(schema, "model_json_schema"):
+        return schema.model_json_schema()
+    if not isinstance(schema, dict | bool):
+        raise InvalidArgument(
+            f"schema must be a JSON schema or a pydantic model, not {type(schema).__name__}"
+        )
+    return schema
 
 
 def fill_many(

@@ -26,8 +26,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from solver.api.arguments import as_schema, expect_callable, expect_policy, expect_template
 from solver.api.candidate import Candidate, mean_log_probability, rank
+from solver.api.fill import as_schema
 from solver.kernels.lattice import Slots
 from solver.llm import prompts
 from solver.llm.pretrained import adapt, open_model
@@ -36,14 +36,15 @@ from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.protocol import TextDenoiser
+from solver.tasks.arguments import Natural, Positive, validated
 from solver.tasks.canvas import Tokens
 from solver.tasks.checks import Check
-from solver.tasks.errors import InvalidArgument, expect, expect_integer, invalid
+from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.languages.constrained_text import ConstrainedText, pattern_check, schema_check
 from solver.tasks.languages.grammar import PatternGrammar
 from solver.tasks.languages.unroll import unroll
-from solver.tasks.text import Draft, Hole, Text, TextTask, lay_out
+from solver.tasks.text import Draft, Hole, Text, TextTask, text_from_template
 
 LENGTH = 64  # tokens of free text if neither the caller nor the model limits it
 ATTEMPTS = 10  # default budget of a canvas, in schedules of the policy
@@ -54,6 +55,7 @@ Messages = Sequence[dict[str, str]]
 Watch = Callable[[int, int, str], None]
 
 
+@validated
 def generate(
     model: Any,
     tokenizer: Any = None,
@@ -62,13 +64,13 @@ def generate(
     *,
     template: Sequence[str | Hole] | None = None,
     check: Check[Draft] | None = None,
-    length: int | None = None,
-    candidates: int = 1,
+    length: Positive | None = None,
+    candidates: Positive = 1,
     budget: Budget | None = None,
     policy: Policy | None = None,
     stop: Literal["valid", "stable"] | None = None,
-    seed: int = 0,
-    batch: int = 8,
+    seed: Natural = 0,
+    batch: Positive = 8,
     watch: Watch | None = None,
     schema: Any = None,
     regex: str | None = None,
@@ -105,13 +107,6 @@ def generate(
         PatternError: ``regex`` is not a supported pattern.
         FillError: no text of the schema fits.
     """
-    expect_generation(check, candidates, budget, policy, seed, batch, watch)
-    expect_template(template)
-    expect("regex", regex, (str, type(None)), "a string or None")
-    if length is not None:
-        expect_integer("length", length, minimum=1)
-    if stop not in (None, "valid", "stable"):
-        raise invalid("stop", '"valid", "stable" or None', stop)
     denoiser, tokenizer = as_denoiser(model, tokenizer)
     asked, is_single = encode_prompts(messages, prompt, tokenizer)
 
@@ -143,25 +138,6 @@ def generate(
     return best[0] if is_single else best
 
 
-def expect_generation(
-    check: object,
-    candidates: object,
-    budget: object,
-    policy: object,
-    seed: object,
-    batch: object,
-    watch: object,
-) -> None:
-    """Raise InvalidArgument where one of these arguments of :func:`generate` has the wrong type or value."""
-    expect_callable("check", check)
-    expect_callable("watch", watch)
-    expect_integer("candidates", candidates, minimum=1)
-    expect_integer("batch", batch, minimum=1)
-    expect_integer("seed", seed)
-    expect("budget", budget, (Budget, type(None)), "a Budget or None")
-    expect_policy(policy)
-
-
 def as_denoiser(model: Any, tokenizer: Any) -> tuple[TextDenoiser, Any]:
     """The denoiser and the tokenizer that the arguments describe. Raises InvalidArgument and ModelError."""
     if isinstance(model, str):
@@ -170,11 +146,13 @@ def as_denoiser(model: Any, tokenizer: Any) -> tuple[TextDenoiser, Any]:
     if tokenizer is None:
         raise InvalidArgument("a tokenizer is needed with a model that is loaded already")
     if not (hasattr(tokenizer, "encode") and hasattr(tokenizer, "decode") and hasattr(tokenizer, "__len__")):
-        raise invalid("tokenizer", "a transformers tokenizer", tokenizer)
+        raise InvalidArgument(f"tokenizer must be a transformers tokenizer, not {type(tokenizer).__name__}")
     if isinstance(model, TextDenoiser):
         return model, tokenizer
     if not hasattr(model, "config"):
-        raise invalid("model", "a transformers model, a text denoiser, a folder or an id", model)
+        raise InvalidArgument(
+            f"model must be a transformers model, a text denoiser, a folder or an id, not {type(model).__name__}"
+        )
     return adapt(model, tokenizer), tokenizer
 
 
@@ -182,36 +160,19 @@ def encode_prompts(messages: Any, prompt: Any, tokenizer: Any) -> tuple[list[Tok
     """The tokens of all prompts, and whether the caller gave a single one. Raises InvalidArgument."""
     if (messages is None) == (prompt is None):
         raise InvalidArgument("give either messages or a prompt")
+    if not (messages or prompt or isinstance(prompt, str)):
+        raise InvalidArgument("there are no messages" if prompt is None else "there are no prompts")
     if messages is None:
         is_single = isinstance(prompt, str)
-        expect("prompt", prompt, (str, Sequence), "a string or a list of strings")
-        texts = [prompt] if is_single else list(prompt)
-        if not texts:
-            raise InvalidArgument("there are no prompts")
-        for text in texts:
-            expect("each prompt", text, str, "a string")
-        encoded = [list(tokenizer.encode(text)) for text in texts]
+        encoded = [list(tokenizer.encode(text)) for text in ([prompt] if is_single else prompt)]
     else:
-        if isinstance(messages, list | tuple) and not messages:
-            raise InvalidArgument("there are no messages")
-        if isinstance(messages, str) or not isinstance(messages, Sequence):
-            raise invalid("messages", "a conversation (a list of dicts with role and content)", messages)
         is_single = isinstance(messages[0], dict)
-        conversations = [messages] if is_single else list(messages)
-        for conversation in conversations:
-            expect_conversation(conversation)
+        conversations = [messages] if is_single else messages
+        if not all("content" in message for conversation in conversations for message in conversation):
+            raise InvalidArgument("each message must have a role and content")
         encoded = [prompts.chat(tokenizer, conversation) for conversation in conversations]
     first = tokenizer.bos_token_id
     return [np.array(ids or ([] if first is None else [first]), np.int64) for ids in encoded], is_single
-
-
-def expect_conversation(value: object) -> None:
-    """Raise InvalidArgument unless ``value`` is a list of dicts with the strings role and content."""
-    expect("a conversation", value, Sequence, "a list of dicts")
-    assert isinstance(value, Sequence)
-    for message in value:
-        if not (isinstance(message, dict) and isinstance(message.get("content"), str)):
-            raise invalid("each message", "a dict with the strings role and content", message)
 
 
 def first_canvas(
@@ -227,7 +188,7 @@ def first_canvas(
         return problem, math.ceil(total / cells)
     room = min(size for size in (length, limit, math.inf) if size)
     available = LENGTH if room == math.inf else int(room) - (bridge.end is not None)
-    problem = lay_out(template, bridge.encode, bridge.decode, available)
+    problem = text_from_template(template, bridge.encode, bridge.decode, available)
     if bridge.end is not None:  # shows the model that nothing follows
         problem = replace(
             problem,

@@ -2,7 +2,7 @@
 
 >>> [proposal.text for proposal in propose("if x\\n    y()\\n")][:2]
 [':', ':']
->>> rewrite("a + b", (2, 3), "-")
+>>> replace_span("a + b", (2, 3), "-")
 Rewrite(text='a - b', span=(2, 3))
 """
 
@@ -39,7 +39,7 @@ class Rewrite(NamedTuple):
     span: Span
 
 
-def rewrite(source: str, span: Span, text: str) -> Rewrite:
+def replace_span(source: str, span: Span, text: str) -> Rewrite:
     """``source`` with ``text`` at ``span``."""
     return Rewrite(source[: span[0]] + text + source[span[1] :], (span[0], span[0] + len(text)))
 

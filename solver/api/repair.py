@@ -21,13 +21,13 @@ from typing import Literal
 import numpy as np
 import torch
 
-from solver.api.arguments import expect_search
 from solver.api.candidate import Candidate
-from solver.api.proposals import Rewrite, propose, repeated_pieces, rewrite
+from solver.api.proposals import Rewrite, propose, repeated_pieces, replace_span
 from solver.api.scoring import denoise_once
 from solver.loop.trace import Budget, Counters
 from solver.models.protocol import Denoiser
 from solver.models.registry import load
+from solver.tasks.arguments import Natural, Positive, validated
 from solver.tasks.canvas import Canvas, Mask
 from solver.tasks.checks import Check, run_check
 from solver.tasks.code_edit.diagnostics import compiles, remarks
@@ -36,7 +36,7 @@ from solver.tasks.code_edit.positions import pieces
 from solver.tasks.code_edit.task import CodeTask, Edit
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import PAGES, Page, Span, WindowError
-from solver.tasks.errors import InvalidArgument, expect
+from solver.tasks.errors import InvalidArgument
 from solver.tasks.task import Violation
 
 CAPACITY = 3  # cells of an insertion
@@ -46,14 +46,15 @@ CONTEXT = 10  # tokens on either side of a repair that are scored with it
 MAX_ROUNDS = 3  # for sources that are broken in several places
 
 
+@validated
 def repair(
     source: str,
     *,
     denoiser: str | Denoiser = "compact",
     check: Check[str] | None = None,
-    candidates: int = 1,
+    candidates: Positive = 1,
     budget: Budget | None = None,
-    seed: int = 0,
+    seed: Natural = 0,
 ) -> Candidate:
     """Return the best repair of ``source``, which does not compile.
 
@@ -73,8 +74,6 @@ def repair(
     Raises:
         InvalidArgument: the source compiles already, or an argument has the wrong type or value.
     """
-    expect("source", source, str, "a string")
-    expect_search(denoiser, check, candidates, budget, seed)
     if compiles(source) is None:
         raise InvalidArgument("the source compiles already")
     search = RepairSearch(load(denoiser, CodeTask()), check, budget or Budget(forwards=None), seed)
@@ -100,7 +99,7 @@ class RepairSearch:
         attempt, failed = source, list[Candidate]()
         for _ in range(MAX_ROUNDS):
             tried = list(dict.fromkeys(takewhile(self.has_time, self.rewrites(attempt))))
-            compiling = [one for one in takewhile(self.has_time, tried) if compiles(one.text) is None]
+            compiling = [new for new in takewhile(self.has_time, tried) if compiles(new.text) is None]
             if compiling:
                 repairs = self.ranked(source, compiling)
                 passing = [candidate for candidate in repairs if candidate.status == "solved"]
@@ -109,8 +108,8 @@ class RepairSearch:
                 failed = repairs[:count]
                 break
             # Nothing compiles: go on from the rewrite that the compiler reads furthest, if there is progress.
-            furthest = max((one.text for one in tried), key=progress, default=attempt)
-            if progress(furthest) <= progress(attempt) or self.budget.is_spent(self.spent):
+            furthest = max((new.text for new in tried), key=compiler_progress, default=attempt)
+            if compiler_progress(furthest) <= compiler_progress(attempt) or self.budget.is_spent(self.spent):
                 break
             attempt = furthest
         error = Violation(compiles(attempt) or "", rule="syntax")
@@ -121,8 +120,7 @@ class RepairSearch:
     def result(self, candidates: list[Candidate]) -> Candidate:
         """The first candidate, with the others as its alternatives."""
         self.spent.stop_clock()
-        best, *others = candidates
-        return replace(best, alternatives=tuple(others))
+        return replace(candidates[0], alternatives=tuple(candidates[1:]))
 
     def has_time(self, _: object) -> bool:
         """Whether the search may go on. It is cancelled and timed between forwards, too."""
@@ -134,7 +132,7 @@ class RepairSearch:
         proposals = list(dict.fromkeys(propose(source)))
         for proposal in proposals:
             if proposal.text is not None:
-                yield rewrite(source, proposal.span, proposal.text)
+                yield replace_span(source, proposal.span, proposal.text)
         open_spans = [proposal.span for proposal in proposals if proposal.text is None]
         if self.budget.forwards is not None:
             left = self.budget.split(2)[0].remaining(self.spent).forwards or 0
@@ -144,10 +142,10 @@ class RepairSearch:
             group = [problem for problem in problems if len(problem.page.tokens) == cells]
             for problem, fills in self.draft(group):
                 for fill in fills:
-                    yield rewrite(source, problem.page.spans[0], fill)
+                    yield replace_span(source, problem.page.spans[0], fill)
 
     def draft(self, problems: Sequence[Edit]) -> Iterator[tuple[Edit, list[str]]]:
-        """For each problem of one hole the denoiser's draft, and its likeliest single tokens."""
+        """For each problem of one hole, the denoiser's draft, and its likeliest single tokens."""
         if not problems:
             return
         task, vocabulary = CodeTask(), Vocabulary.load()
@@ -178,30 +176,32 @@ class RepairSearch:
         Of rewrites that differ only by spaces, the first that was proposed is kept.
         """
         first = dict[tuple[str, ...], Rewrite]()
-        for one in rewrites:
-            first.setdefault(tuple(token_texts(one.text)), one)
-        distances = {one: edit_distance(source, one.text) for one in first.values()}
+        for new in rewrites:
+            first.setdefault(tuple(token_texts(new.text)), new)
+        distances = {new: edit_distance(source, new.text) for new in first.values()}
         limit = MAX_SCORED
         if self.budget.forwards is not None:
             limit = min(limit, max(1, (self.budget.forwards - self.spent.forwards) // 2))
         nearest = sorted(distances, key=distances.__getitem__)[:limit]
         scores = dict(zip(nearest, self.scores(nearest), strict=True))
-        without_repeats = {rewrite(source, span, "").text for span in repeated_pieces(source, pieces(source))}
+        without_repeats = {
+            replace_span(source, span, "").text for span in repeated_pieces(source, pieces(source))
+        }
         order = sorted(
-            nearest, key=lambda one: (distances[one], one.text not in without_repeats, -scores[one])
+            nearest, key=lambda new: (distances[new], new.text not in without_repeats, -scores[new])
         )
-        return [self.as_candidate(one, scores[one]) for one in order]
+        return [self.as_candidate(new, scores[new]) for new in order]
 
-    def as_candidate(self, one: Rewrite, score: float) -> Candidate:
+    def as_candidate(self, new: Rewrite, score: float) -> Candidate:
         """A rewrite that compiles, as a candidate."""
-        reported = run_check(self.check, one.text)
+        reported = run_check(self.check, new.text)
         status: Literal["solved", "exhausted"] = "exhausted" if reported else "solved"
-        violations = reported + undefined_names(one.text, one.span)
-        return Candidate(one.text, status=status, score=score, violations=violations, counters=self.spent)
+        violations = reported + undefined_in(new.text, new.span)
+        return Candidate(new.text, status=status, score=score, violations=violations, counters=self.spent)
 
     def scores(self, rewrites: Sequence[Rewrite]) -> list[float]:
         """The mean log-probability of the tokens around each repair, each half of them masked in turn."""
-        rows = [half for one in rewrites for half in masked_halves(one, self.model.vocab)]
+        rows = [half for new in rewrites for half in masked_halves(new, self.model.vocab)]
         if not rows:
             return []
         logits = self.forward([canvas for canvas, _ in rows])
@@ -210,17 +210,18 @@ class RepairSearch:
         sums = [(log_probs[row][masked].sum(), masked.sum()) for row, (_, masked) in enumerate(rows)]
         pairs = zip(sums[::2], sums[1::2], strict=True)
         return [
-            float((even + odd) / max(1, num_even + num_odd)) for (even, num_even), (odd, num_odd) in pairs
+            float((total + other_total) / max(1, count + other_count))
+            for (total, count), (other_total, other_count) in pairs
         ]
 
 
-def masked_halves(one: Rewrite, vocab: int) -> Iterator[tuple[Canvas, Mask]]:
+def masked_halves(new: Rewrite, vocab: int) -> Iterator[tuple[Canvas, Mask]]:
     """Two canvases around a repair, each with every second token masked, and the masked cells (L,)."""
-    vocabulary, (first, end), cells = Vocabulary.load(), one.span, PAGES[0]
-    size = max(1, len(vocabulary.encode(one.text[first:end])[0]))
-    page = Page.of(one.text, [(first, end)], [size], cells)
+    vocabulary, (first, end), cells = Vocabulary.load(), new.span, PAGES[0]
+    size = max(1, len(vocabulary.encode(new.text[first:end])[0]))
+    page = Page.of(new.text, [(first, end)], [size], cells)
     tokens, (start, capacity) = page.tokens.copy(), page.slots[0]
-    fill = page.encoded(0, one.text[first:end])[:capacity]
+    fill = page.encoded(0, new.text[first:end])[:capacity]
     tokens[start : start + len(fill)] = fill
     last = int(np.max(np.flatnonzero(tokens != vocabulary.blank), initial=-1)) + 1  # 0 if nothing is left
     scored = np.zeros(cells, bool)
@@ -231,7 +232,7 @@ def masked_halves(one: Rewrite, vocab: int) -> Iterator[tuple[Canvas, Mask]]:
         yield Canvas(tokens.copy(), ~masked, ~masked, vocab, blank=vocabulary.blank), masked
 
 
-def progress(text: str) -> int:
+def compiler_progress(text: str) -> int:
     """Position where the compiler gave up, counted from the end of ``text``; 0 if it compiles."""
     refused = refusal(text)
     return 0 if refused is None else (refused.place[0] if refused.place else 0) - len(text)
@@ -247,7 +248,7 @@ def smallest_problem(source: str, span: Span, capacity: int = CAPACITY) -> Edit 
     return None
 
 
-def undefined_names(text: str, span: Span) -> tuple[Violation, ...]:
+def undefined_in(text: str, span: Span) -> tuple[Violation, ...]:
     """Undefined names within ``span`` of a source that compiles."""
     return tuple(
         Violation(remark.message, rule="name", span=remark.span)

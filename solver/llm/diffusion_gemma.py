@@ -2,14 +2,16 @@
 
     denoiser = DiffusionGemma(DiffusionGemmaForBlockDiffusion.from_pretrained(folder))
 
-The model's noise is uniform and nothing is ever committed: every cell is decided anew at every step, from the step before's
-distribution (self-conditioning). The encoder fills the cache with the prompt and the decoder only reads it, so rows share it. The
-temperature falls from ``t_max`` to ``t_min`` over ``steps`` forwards, as in the model's own ``generate`` (transformers 5.17 on).
+The model's noise is uniform: every cell is predicted anew at every step, given the previous step's distribution
+(self-conditioning). The encoder writes the prompt into the cache and the decoder only reads it, so rows share it.
+The temperature falls from ``t_max`` to ``t_min`` over ``steps`` forwards, as in the model's own ``generate``
+(transformers 5.17 and later).
 
-Self-conditioning is kept as the expected embedding of each cell, (B, L, D), not as logits: it takes a 1/V part of the memory,
-it can be forgotten for single cells, and a settled cell's is its token's. It goes in by a hook on ``decoder.self_conditioning``.
+Self-conditioning is stored as the expected embedding of each cell, (B, L, D), not as logits (B, L, V). That needs
+less memory, single cells can be reset, and a settled cell is represented by the embedding of its token. A hook on
+``decoder.self_conditioning`` passes it to the model.
 
-Shapes: B rows, L cells, V tokens, D width, P prompt tokens, U different prompts.
+Shapes: B rows, L cells, V tokens, D width, P prompt tokens, U distinct prompts.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from solver.errors import ModelError
 from solver.kernels import reference
 from solver.llm.prompts import cache_keyword, distinct
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
@@ -31,63 +34,91 @@ from solver.tasks.canvas import Canvas, Mask, Tokens
 
 
 @dataclass(eq=False)
-class Prefix:
-    """The cache of U prompts, padded on the left, and which of its places count, (U, P). ``last``: rows chosen last time."""
+class PromptCache:
+    """Keys and values of U prompts, padded on the left.
+
+    Attributes:
+        cache: the transformers cache.
+        mask: which positions are not padding (U, P).
+        latest: the rows selected last, and their cache.
+    """
 
     cache: Any
     mask: Tensor
-    last: tuple[tuple[int, ...], Any] | None = None
+    latest: tuple[tuple[int, ...], Any] | None = None
 
     def rows(self, index: tuple[int, ...]) -> tuple[Any, Tensor]:
-        """The cache and the mask of some prompts, which may repeat. Nobody writes to it, so all rows as they are need no copy."""
+        """The cache and mask of the prompts at ``index``, which may repeat. The cache is only read, so it is shared."""
         if index == tuple(range(len(self.mask))):
             return self.cache, self.mask
-        if self.last is None or self.last[0] != index:
-            chosen = shallow(self.cache)
+        if self.latest is None or self.latest[0] != index:
+            chosen = copy_cache(self.cache)
             chosen.batch_select_indices(torch.tensor(index, device=self.mask.device))
-            self.last = index, chosen
-        return self.last[1], self.mask[list(index)]
+            self.latest = index, chosen
+        return self.latest[1], self.mask[list(index)]
 
 
 @dataclass(frozen=True, eq=False)
 class GemmaState:
-    """Rows of a prefix, and of each row what it may hold, (L, W) or None. ``cells`` is L."""
+    """Prefilled rows.
 
-    prefix: Prefix
+    Attributes:
+        prompts: the caches of the distinct prompts.
+        index: the prompt of each row.
+        allowed: bitmask (L, W) of each row's allowed tokens, or None.
+        cells: L.
+    """
+
+    prompts: PromptCache
     index: tuple[int, ...]
     allowed: tuple[np.ndarray | None, ...]
     cells: int
 
     def select(self, rows: Sequence[int]) -> Self:
-        index = tuple(self.index[r] for r in rows)
-        return replace(self, index=index, allowed=tuple(self.allowed[r] for r in rows))
+        index = tuple(self.index[row] for row in rows)
+        return replace(self, index=index, allowed=tuple(self.allowed[row] for row in rows))
 
 
 @dataclass(frozen=True, eq=False)
 class GemmaAux:
-    """Expected embeddings (B, L, D) of the last forward, zero where there is none, and each row's forwards so far."""
+    """Carried state.
 
-    soft: Tensor
+    Attributes:
+        embeddings: expected embeddings (B, L, D) of the last forward, zero for cells without one.
+        steps: number of forwards of each row so far.
+    """
+
+    embeddings: Tensor
     steps: tuple[int, ...]
 
     def select(self, rows: Sequence[int]) -> Self:
-        return replace(self, soft=self.soft[list(rows)], steps=tuple(self.steps[r] for r in rows))
+        steps = tuple(self.steps[row] for row in rows)
+        return replace(self, embeddings=self.embeddings[list(rows)], steps=steps)
 
     def reset(self, cells: Mask) -> Self:
         if not cells.any():
             return self
-        gone = torch.tensor(cells, device=self.soft.device)[..., None]
-        return replace(self, soft=self.soft.masked_fill(gone, 0))
+        mask = torch.tensor(cells, device=self.embeddings.device)[..., None]
+        return replace(self, embeddings=self.embeddings.masked_fill(mask, 0))
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         steps = tuple(n for part in parts for n in part.steps)
-        return replace(parts[0], soft=torch.cat([part.soft for part in parts]), steps=steps)
+        return replace(parts[0], embeddings=torch.cat([part.embeddings for part in parts]), steps=steps)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The model's own defaults: ``steps`` forwards a canvas, temperatures, and the entropy bound in nats."""
+    """The model's sampling settings.
+
+    Attributes:
+        steps: forwards per canvas.
+        t_min: last temperature.
+        t_max: first temperature.
+        bound: entropy bound of accepted cells, in nats.
+        stable: forwards without a change before sampling stops.
+        calm: mean entropy, in nats, below which sampling stops.
+    """
 
     steps: int = 48
     t_min: float = 0.4
@@ -98,33 +129,37 @@ class Schedule:
 
     @classmethod
     def of(cls, model: Any) -> Schedule:
-        """What the model's generation config says, the defaults where it says nothing."""
+        """The settings of the model's generation config, and the defaults for the rest."""
         config, default = model.generation_config, cls()
         sampler = getattr(config, "sampler_config", None)
 
-        def said(name: str, otherwise: Any) -> Any:
+        def setting(name: str, fallback: Any) -> Any:
             value = getattr(config, name, None)
-            return otherwise if value is None else value
+            return fallback if value is None else value
 
         return cls(
-            steps=said("max_denoising_steps", default.steps),
-            t_min=said("t_min", default.t_min),
-            t_max=said("t_max", default.t_max),
+            steps=setting("max_denoising_steps", default.steps),
+            t_min=setting("t_min", default.t_min),
+            t_max=setting("t_max", default.t_max),
             bound=default.bound if sampler is None else sampler.entropy_bound,
-            stable=said("stability_threshold", default.stable),
-            calm=said("confidence_threshold", default.calm),
+            stable=setting("stability_threshold", default.stable),
+            calm=setting("confidence_threshold", default.calm),
         )
 
     def temperature(self, done: int) -> float:
-        """For the forward after ``done`` others; it stays at its last value when the schedule has run out. fp32, as the
-        model's."""
+        """Temperature of forward number ``done``, counted from 0; constant after the last step. fp32, as in the model."""
         left = torch.tensor(max(1, self.steps - done)) / self.steps
         return float(self.t_min + (self.t_max - self.t_min) * left)
 
 
 @dataclass(eq=False)
 class DiffusionGemma:
-    """A :class:`~solver.models.protocol.Denoiser` over ``DiffusionGemmaForBlockDiffusion``."""
+    """A :class:`~solver.models.protocol.TextDenoiser` made of a ``DiffusionGemmaForBlockDiffusion``.
+
+    Args:
+        model: the transformers model.
+        name: name in tables and messages.
+    """
 
     model: Any
     name: str = "diffusion_gemma"
@@ -136,31 +171,28 @@ class DiffusionGemma:
         self.schedule = Schedule.of(self.model)
         self.vocab: int = self.model.config.text_config.vocab_size
         self.forbidden: tuple[int, ...] = ()
-        s = self.schedule
         self.policy = Policy(
-            accept=AcceptPolicy(entropy_bound=s.bound, sample=True),
+            accept=AcceptPolicy(entropy_bound=self.schedule.bound, sample=True),
             remask=RemaskPolicy(keep_visible=False),
-            search=SearchPolicy(rounds=s.steps, on_stall="restart", decide_from="last"),
-            stable_entropy=s.calm,
+            search=SearchPolicy(rounds=self.schedule.steps, on_stall="restart", decide_from="last"),
+            stable_entropy=self.schedule.calm,
         )
         self.model.eval()
 
     @property
     def length(self) -> int:
-        """The canvas length the model was made for."""
+        """The canvas length that the model was trained with."""
         return int(self.model.config.canvas_length)
 
     @property
     def context(self) -> int:
-        """The most tokens it has positions for, prompt and canvas together."""
+        """The number of positions, prompt and canvas together."""
         return int(self.model.config.text_config.max_position_embeddings)
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> GemmaState:
-        """One encoder call for all different prompts. Raises ValueError where a prompt is empty."""
+        """Encode all distinct prompts in one call. Raises ModelError if a prompt is empty."""
         if not all(len(canvas.prompt) for canvas in canvases):
-            raise ValueError(
-                "a prompt needs at least one token: this model's canvas always follows something"
-            )
+            raise ModelError("a prompt needs at least one token: this model's canvas always follows a text")
         prompts, index = distinct(canvases)
         longest = max(map(len, prompts))
         ids = torch.zeros(len(prompts), longest, dtype=torch.long)
@@ -168,45 +200,49 @@ class DiffusionGemma:
         for row, prompt in enumerate(prompts):
             ids[row, longest - len(prompt) :] = torch.tensor(prompt)
             mask[row, longest - len(prompt) :] = True
-        prefix = self.encode(ids.to(self.model.device), mask.to(self.model.device))
-        return GemmaState(prefix, index, tuple(c.allowed for c in canvases), canvases[0].cells)
+        cache = self.encode(ids.to(self.model.device), mask.to(self.model.device))
+        return GemmaState(cache, index, tuple(canvas.allowed for canvas in canvases), canvases[0].cells)
 
     @torch.inference_mode()
-    def encode(self, ids: Tensor, mask: Tensor, before: Prefix | None = None) -> Prefix:
-        """The prefix of ``ids`` (U, P), places that count in ``mask``, after what came ``before`` (which stays as it is)."""
+    def encode(self, ids: Tensor, mask: Tensor, before: PromptCache | None = None) -> PromptCache:
+        """Encode ``ids`` (U, P), which are not padding where ``mask`` (U, P), after the tokens in ``before``.
+
+        ``before`` is not changed.
+        """
         from transformers import DynamicCache
 
         cache = (
             DynamicCache(config=self.model.config.get_text_config())
             if before is None
-            else shallow(before.cache)
+            else copy_cache(before.cache)
         )
-        seen = cache.get_seq_length()
-        places = torch.arange(seen, seen + ids.shape[1], device=ids.device)[None]
-        every = mask if before is None else torch.cat([before.mask, mask], 1)
-        # the model's own mask for generate: right for a cache that is not empty, too
+        first = cache.get_seq_length()
+        positions = torch.arange(first, first + ids.shape[1], device=ids.device)[None]
+        full_mask = mask if before is None else torch.cat([before.mask, mask], 1)
+        # the mask that the model's own generate makes; it is also right for a cache that is not empty
         encoder = self.model.model.encoder
         masks = encoder.create_masks_for_generate(
             config=self.model.config,
             inputs_embeds=torch.empty((*ids.shape, 0), dtype=self.model.dtype, device=ids.device),
-            attention_mask=every,
-            position_ids=places,
+            attention_mask=full_mask,
+            position_ids=positions,
             **cache_keyword(encoder.create_masks_for_generate, cache),
         )
-        encoder(input_ids=ids, attention_mask=masks, position_ids=places, **cache_keyword(encoder, cache))
-        return Prefix(cache, every)
+        encoder(input_ids=ids, attention_mask=masks, position_ids=positions, **cache_keyword(encoder, cache))
+        return PromptCache(cache, full_mask)
 
     def extend(self, state: GemmaState, block: Tensor) -> GemmaState:
-        """The state after each row's finished canvas, ``block`` (B, L)."""
-        cache, mask = state.prefix.rows(state.index)
+        """The state after each row's finished canvas ``block`` (B, L)."""
+        cache, mask = state.prompts.rows(state.index)
         block = block.to(self.model.device)
-        prefix = self.encode(block, torch.ones_like(block, dtype=torch.bool), Prefix(cache, mask))
-        return replace(state, prefix=prefix, index=tuple(range(len(block))))
+        finished = torch.ones_like(block, dtype=torch.bool)
+        prompts = self.encode(block, finished, PromptCache(cache, mask))
+        return replace(state, prompts=prompts, index=tuple(range(len(block))))
 
     def start(self, state: GemmaState) -> GemmaAux:
         rows, width = len(state.index), self.model.config.text_config.hidden_size
-        soft = torch.zeros(rows, state.cells, width, dtype=self.model.dtype, device=self.model.device)
-        return GemmaAux(soft, (0,) * rows)
+        shape = (rows, state.cells, width)
+        return GemmaAux(torch.zeros(shape, dtype=self.model.dtype, device=self.model.device), (0,) * rows)
 
     @torch.inference_mode()
     def denoise(
@@ -216,44 +252,44 @@ class DiffusionGemma:
         logits = self.forward(state, tokens, aux)
         for row, done in enumerate(aux.steps):
             logits[row] /= self.schedule.temperature(done)
-        soft = self.soften(logits, state.allowed)
+        expected = self.expected_embeddings(logits, state.allowed)
         embed = self.model.model.decoder.embed_tokens
-        soft = torch.where(settled[..., None], embed(tokens).to(soft.dtype), soft)
-        return logits, GemmaAux(soft, tuple(done + 1 for done in aux.steps))
+        expected = torch.where(settled[..., None], embed(tokens).to(expected.dtype), expected)
+        return logits, GemmaAux(expected, tuple(done + 1 for done in aux.steps))
 
     def forward(self, state: GemmaState, tokens: Tensor, aux: GemmaAux) -> Tensor:
         """The model's own logits (B, L, V), fp32."""
-        cache, mask = state.prefix.rows(state.index)
-        every = torch.nn.functional.pad(mask, (0, tokens.shape[1]), value=True)
-        with conditioned(self.model, aux.soft):
+        cache, mask = state.prompts.rows(state.index)
+        full_mask = torch.nn.functional.pad(mask, (0, tokens.shape[1]), value=True)
+        with self_conditioning(self.model, aux.embeddings):
             output = self.model(
-                decoder_input_ids=tokens, decoder_attention_mask=every, **cache_keyword(self.model, cache)
+                decoder_input_ids=tokens, decoder_attention_mask=full_mask, **cache_keyword(self.model, cache)
             )
         logits: Tensor = output.logits
         return logits
 
-    def soften(self, logits: Tensor, allowed: Sequence[np.ndarray | None]) -> Tensor:
-        """Expected embeddings (B, L, D) of the distributions over what is allowed, a few cells at a time."""
+    def expected_embeddings(self, logits: Tensor, allowed: Sequence[np.ndarray | None]) -> Tensor:
+        """Expected embeddings (B, L, D) under the distributions over allowed tokens, a few cells at a time."""
         embed = self.model.model.decoder.embed_tokens
         step = max(1, reference.ELEMENTS // self.vocab)
         rows = []
-        for row, may in enumerate(allowed):
+        for row, bits in enumerate(allowed):
             parts = []
-            for at in range(0, logits.shape[1], step):
-                some = logits[row, at : at + step]
-                if may is not None:
-                    here = reference.unpack(torch.tensor(may[at : at + step], device=some.device), self.vocab)
-                    some = some.masked_fill(~here, float("-inf"))
-                p = some.softmax(-1, dtype=torch.float32).to(embed.weight.dtype)
-                parts.append(p @ embed.weight * embed.embed_scale.to(embed.weight.dtype))
+            for start in range(0, logits.shape[1], step):
+                part = logits[row, start : start + step]
+                if bits is not None:
+                    packed = torch.tensor(bits[start : start + step], device=part.device)
+                    part = part.masked_fill(~reference.unpack(packed, self.vocab), float("-inf"))
+                probabilities = part.softmax(-1, dtype=torch.float32).to(embed.weight.dtype)
+                parts.append(probabilities @ embed.weight * embed.embed_scale.to(embed.weight.dtype))
             rows.append(torch.cat(parts))
         return torch.stack(rows)
 
     def cost(self, state: GemmaState, aux: GemmaAux) -> tuple[list[int], list[int]]:
-        """FLOPs are estimated: two an active weight and cell, and the attention."""
+        """Estimate FLOPs as two per active weight and cell, plus the attention."""
         rows, cells = len(state.index), state.cells
         config = self.model.config.text_config
-        lengths = cells * (state.prefix.mask.shape[1] + cells)
+        lengths = cells * (state.prompts.mask.shape[1] + cells)
         attention = 4 * lengths * config.num_attention_heads * sum(head_widths(self.model))
         return [1] * rows, [2 * cells * active_weights(self.model) + attention] * rows
 
@@ -261,23 +297,23 @@ class DiffusionGemma:
         return rng.integers(0, vocab, len(where))
 
 
-def shallow(cache: Any) -> Any:
-    """A cache of its own over the same tensors: what is written to one leaves the other as it is."""
-    other = copy(cache)
-    other.layers = [copy(layer) for layer in cache.layers]
-    return other
+def copy_cache(cache: Any) -> Any:
+    """A copy that shares the tensors; writing to one cache does not change the other."""
+    duplicate = copy(cache)
+    duplicate.layers = [copy(layer) for layer in cache.layers]
+    return duplicate
 
 
 @contextmanager
-def conditioned(model: Any, soft: Tensor) -> Iterator[None]:
-    """While it lasts, the decoder is conditioned on ``soft`` (B, L, D) in place of what its logits would make."""
+def self_conditioning(model: Any, embeddings: Tensor) -> Iterator[None]:
+    """Within this context the decoder is conditioned on ``embeddings`` (B, L, D) instead of its previous logits."""
 
-    def put(
+    def replace_input(
         module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (arguments[0], soft), {}
+        return (arguments[0], embeddings), {}
 
-    handle = model.model.decoder.self_conditioning.register_forward_pre_hook(put, with_kwargs=True)
+    handle = model.model.decoder.self_conditioning.register_forward_pre_hook(replace_input, with_kwargs=True)
     try:
         yield
     finally:
@@ -285,13 +321,15 @@ def conditioned(model: Any, soft: Tensor) -> Iterator[None]:
 
 
 def head_widths(model: Any) -> list[int]:
-    """The width of an attention head in each layer: full attention has wider ones."""
+    """Width of an attention head in each layer; layers with full attention have wider heads."""
     return [int(layer.self_attn.head_dim) for layer in model.model.decoder.layers]
 
 
 def active_weights(model: Any) -> int:
-    """Weights that one token of a canvas goes through: all of the decoder's but the experts it is not sent to, the embedding once
-    more to come out, and once for self-conditioning."""
+    """Number of weights used per cell: the decoder's without inactive experts, and the embedding twice.
+
+    The embedding is used for the logits and for self-conditioning.
+    """
     config = model.config.text_config
     share = (config.top_k_experts or 1) / (config.num_experts or 1)
     total = 2.0 * config.vocab_size * config.hidden_size

@@ -1,11 +1,11 @@
-"""A task's cells inside a language model's canvas: any task that can be put into words, on any text denoiser.
+"""A task's cells inside a language model's canvas: any task with a wording, on any text denoiser.
 
     denoiser = Embedded(DiffusionGemma(model), tokenizer, task)       # 81 cells of 9 digits among newlines
-    outcome = *_, refine(task, problem, denoiser)
+    *_, outcome = refine(task, problem, denoiser)
 
-The loop, its checks and its search see the task's own canvas: L cells of V symbols. The model sees text: a prompt, and a
-canvas of M places in which every cell is one token and what stands between them is pinned. Only the columns of the V symbols
-come back.
+The loop, its checks and its search use the task's own canvas of L cells and V symbols. The model sees a prompt and a
+text canvas of M positions, in which every cell is one token and the text between cells is pinned. Only the logits of
+the V symbols are returned.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from solver.tasks.task import Wording
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedState:
-    """The text denoiser's state, the canvas's fixed tokens (M,), and the places (L,) of the task's cells."""
+    """The text denoiser's state, the fixed tokens (M,) of the canvas, and the positions (L,) of the task's cells."""
 
     inner: Any
     fixed: Tensor
-    places: Tensor
+    positions: Tensor
 
     def select(self, rows: Sequence[int]) -> Self:
         return replace(self, inner=self.inner.select(rows))
@@ -41,10 +41,10 @@ class EmbeddedState:
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedAux:
-    """The text denoiser's aux, told of cells by their places."""
+    """The text denoiser's aux; cells are translated to ``positions`` (L,) among ``length`` M."""
 
     inner: Any
-    places: Tensor
+    positions: Tensor
     length: int
 
     def select(self, rows: Sequence[int]) -> Self:
@@ -52,7 +52,7 @@ class EmbeddedAux:
 
     def reset(self, cells: Mask) -> Self:
         wide = np.zeros((len(cells), self.length), bool)
-        wide[:, self.places.numpy()] = cells
+        wide[:, self.positions.numpy()] = cells
         return replace(self, inner=self.inner.reset(wide))
 
     @classmethod
@@ -63,8 +63,14 @@ class EmbeddedAux:
 class Embedded:
     """A :class:`~solver.models.protocol.Denoiser` over a task's cells, made of one over text.
 
-    Raises ModelError where a symbol of the task is no single token of the tokenizer, and, on prefill, where the prompt and the
-    canvas do not fit the model.
+    Args:
+        inner: the text denoiser.
+        tokenizer: its tokenizer.
+        task: a task with a wording.
+        name: name in tables and messages.
+
+    Raises:
+        ModelError: a symbol of the task is not a single token; on prefill, the prompt and canvas do not fit.
     """
 
     lays_out = False
@@ -73,9 +79,9 @@ class Embedded:
         self.inner, self.tokenizer, self.task = inner, tokenizer, task
         self.name = name or inner.name
         self.kind: Literal["mask", "uniform"] = inner.kind
-        self.symbols = torch.tensor([single(tokenizer, symbol) for symbol in task.symbols])
+        self.symbols = torch.tensor([symbol_token(tokenizer, symbol) for symbol in task.symbols])
         self.vocab = len(self.symbols)
-        # drafts of the whole grid first; then the search, depth first, which needs no calibrated probabilities
+        # whole drafts first, then a depth-first search, which needs no calibrated probabilities
         self.policy: Policy = inner.policy.with_(
             on_stall="decide",
             order="depth",
@@ -87,51 +93,53 @@ class Embedded:
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> EmbeddedState:
         prompts, layouts = zip(*map(self.task.words, canvases), strict=True)
-        fixed, places = self.lay_out(layouts[0])  # the answer's text is the same for all canvases of a task
-        may = torch.ones(len(fixed), self.inner.vocab, dtype=torch.bool)
-        may[places] = False
-        may[torch.tensor(places)[:, None], self.symbols] = True
-        most = self.inner.length
-        if most is not None and len(fixed) > most:
-            raise ModelError(f"the answer takes {len(fixed)} tokens, and the model's canvas has {most}")
-        allowed, wide = reference.pack(may).numpy(), []
+        fixed, positions = self.text_layout(layouts[0])  # the same for all canvases of a task
+        is_allowed = torch.ones(len(fixed), self.inner.vocab, dtype=torch.bool)
+        is_allowed[positions] = False
+        is_allowed[torch.tensor(positions)[:, None], self.symbols] = True
+        limit = self.inner.length
+        if limit is not None and len(fixed) > limit:
+            raise ModelError(f"the answer takes {len(fixed)} tokens, and the model's canvas has {limit}")
+        allowed, wide = reference.pack(is_allowed).numpy(), []
         for canvas, prompt in zip(canvases, prompts, strict=True):
             tokens = fixed.copy()
-            tokens[places] = self.symbols.numpy()[np.where(canvas.pinned, canvas.tokens, 0)]
+            tokens[positions] = self.symbols.numpy()[np.where(canvas.pinned, canvas.tokens, 0)]
             pinned = np.ones(len(tokens), bool)
-            pinned[places] = canvas.pinned
+            pinned[positions] = canvas.pinned
             ids = np.array(chat(self.tokenizer, [{"role": "user", "content": prompt}]), np.int64)
             check_fit(self.inner, len(ids), len(fixed))
             wide.append(Canvas(tokens, pinned, pinned.copy(), self.inner.vocab, allowed, ids))
-        return EmbeddedState(self.inner.prefill(wide, seeds), torch.tensor(fixed), torch.tensor(places))
+        return EmbeddedState(self.inner.prefill(wide, seeds), torch.tensor(fixed), torch.tensor(positions))
 
-    def lay_out(self, parts: Sequence[str | int]) -> tuple[Tokens, Tokens]:
-        """The fixed tokens (M,), 0 where a cell comes, and the places (L,) of cells 0, 1, ..."""
+    def text_layout(self, parts: Sequence[str | int]) -> tuple[Tokens, Tokens]:
+        """The fixed tokens (M,), 0 at cells, and the positions (L,) of cells 0, 1, ..."""
         ids: list[int] = []
-        places: dict[int, int] = {}
+        positions: dict[int, int] = {}
         for part in parts:
             if isinstance(part, int):
-                places[part] = len(ids)
+                positions[part] = len(ids)
                 ids.append(0)
             else:
                 ids.extend(self.tokenizer.encode(part, add_special_tokens=False))
-        return np.array(ids, np.int64), np.array([places[cell] for cell in range(len(places))], np.int64)
+        return np.array(ids, np.int64), np.array(
+            [positions[cell] for cell in range(len(positions))], np.int64
+        )
 
     def start(self, state: EmbeddedState) -> EmbeddedAux:
-        return EmbeddedAux(self.inner.start(state.inner), state.places, len(state.fixed))
+        return EmbeddedAux(self.inner.start(state.inner), state.positions, len(state.fixed))
 
     def denoise(
         self, state: EmbeddedState, tokens: Tensor, known: Tensor, settled: Tensor, aux: EmbeddedAux
     ) -> tuple[Tensor, EmbeddedAux]:
         shape = (len(tokens), len(state.fixed))
         wide = state.fixed.expand(shape).clone()
-        # an unknown cell holds the text denoiser's own noise, which is a token of its vocabulary already
-        wide[:, state.places] = torch.where(known, self.symbols[torch.where(known, tokens, 0)], tokens)
+        # unknown cells hold noise of the text denoiser, which is in its own vocabulary
+        wide[:, state.positions] = torch.where(known, self.symbols[torch.where(known, tokens, 0)], tokens)
         wide_known, wide_settled = torch.ones(shape, dtype=torch.bool), torch.ones(shape, dtype=torch.bool)
-        wide_known[:, state.places], wide_settled[:, state.places] = known, settled
+        wide_known[:, state.positions], wide_settled[:, state.positions] = known, settled
         logits, inner = self.inner.denoise(state.inner, wide, wide_known, wide_settled, aux.inner)
-        places, symbols = state.places.to(logits.device), self.symbols.to(logits.device)
-        return logits[:, places][..., symbols], replace(aux, inner=inner)
+        positions, symbols = state.positions.to(logits.device), self.symbols.to(logits.device)
+        return logits[:, positions][..., symbols], replace(aux, inner=inner)
 
     def cost(self, state: EmbeddedState, aux: EmbeddedAux) -> tuple[list[int], list[int]]:
         return self.inner.cost(state.inner, aux.inner)
@@ -140,9 +148,9 @@ class Embedded:
         return self.inner.noise(where, self.inner.vocab, rng)
 
 
-def single(tokenizer: Any, symbol: str) -> int:
-    """The one token that spells ``symbol``. Raises ModelError where there is none."""
-    for before in ("", "\n", " "):  # some tokenizers put a blank before the first word
+def symbol_token(tokenizer: Any, symbol: str) -> int:
+    """The single token that spells ``symbol``. Raises ModelError if there is none."""
+    for before in ("", "\n", " "):  # some tokenizers put a space before the first word
         ids = tokenizer.encode(before + symbol, add_special_tokens=False)
         if ids and tokenizer.decode(ids[-1:]) == symbol and ids[-1] != tokenizer.unk_token_id:
             return int(ids[-1])

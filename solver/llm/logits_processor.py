@@ -1,12 +1,12 @@
-"""For people who keep ``model.generate``: pins and allowed tokens that hold, as a LogitsProcessor.
+"""Pins and allowed tokens for ``model.generate`` of transformers, as a LogitsProcessor.
 
     rule = Constraint(pins={0: 5, 3: 17}, canvas=256, vocab=len(tokenizer), prompt=ids.shape[1])
     model.generate(ids, **rule.settings(model))
 
-A LogitsProcessor is the one hook of DiffusionGemma's ``generate`` through which a pin survives (tests/test_hooks.py shows the
-others losing theirs): what is returned is the argmax of the processed logits. It has quirks, and ``settings`` takes care of
-them: the list is appended to at every call; a row of which nothing is allowed crashes; pinned cells have no entropy and make
-the mean stop early.
+A LogitsProcessor is the only hook of DiffusionGemma's ``generate`` that preserves a pin (tests/test_hooks.py shows
+how others lose it), because ``generate`` returns the argmax of the processed logits. ``settings`` works around three
+of its properties: every call appends to the list of processors; a row without an allowed token crashes; and pinned
+cells, which have no entropy, lower the mean entropy and stop the sampling early.
 
 Shapes: B rows, L cells, V tokens.
 """
@@ -19,19 +19,28 @@ from typing import Any
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from solver.tasks.errors import InvalidArgument
+
 Project = Callable[[Tensor], Tensor]
-LIFT = 1e-3  # how far above the best of a cell a lifted token stands: enough for an argmax, too little to change a sample
+# Margin of a projected token over the best logit: decides the argmax, and hardly changes a sample.
+LIFT = 1e-3
 
 
 class Constraint(LogitsProcessor):
-    """Pins and allowed tokens for the canvases after a prompt of ``prompt`` tokens.
+    """Restricts the tokens of the canvases after a prompt.
 
-    pins: place -> token; places count from the first token after the prompt, across canvases of ``canvas`` cells.
-    allowed: place -> tokens that may stand there; everywhere else all but ``forbidden`` may.
-    project: from processed logits (B, L, V) to one joint path of tokens (B, L) that is valid as a whole; at every step it is
-    lifted to the argmax, so that it is what ``generate`` returns. Where a cell's own choices would do, leave it out.
+    Args:
+        pins: position -> token. Positions count from the first token after the prompt, across canvases.
+        allowed: position -> allowed tokens; other positions allow all but ``forbidden``.
+        canvas: cells of a canvas.
+        vocab: number of tokens.
+        prompt: number of tokens of the prompt.
+        forbidden: tokens that no position may hold.
+        project: from processed logits (B, L, V) to one valid canvas of tokens (B, L). At every step these tokens are
+            raised to the argmax, so that ``generate`` returns them. Not needed if the cells are independent.
 
-    Raises ValueError where a place is given twice, a token is outside the vocabulary, or nothing is allowed at a place.
+    Raises:
+        InvalidArgument: a position is given twice, a token is outside the vocabulary, or nothing is allowed.
     """
 
     def __init__(
@@ -47,29 +56,29 @@ class Constraint(LogitsProcessor):
     ) -> None:
         self.canvas, self.vocab, self.prompt, self.project = canvas, vocab, prompt, project
         self.forbidden = sorted(set(forbidden))
-        choices = {place: [token] for place, token in (pins or {}).items()}
-        for place, tokens in (allowed or {}).items():
-            if place in choices:
-                raise ValueError(f"place {place} is both pinned and restricted")
-            choices[place] = sorted(set(tokens))
-        for place, tokens in choices.items():
-            if place < 0:
-                raise ValueError(f"places count from 0, not {place}")
+        choices = {position: [token] for position, token in (pins or {}).items()}
+        for position, tokens in (allowed or {}).items():
+            if position in choices:
+                raise InvalidArgument(f"position {position} is both pinned and restricted")
+            choices[position] = sorted(set(tokens))
+        for position, tokens in choices.items():
+            if position < 0:
+                raise InvalidArgument(f"positions count from 0, not {position}")
             if not tokens:
-                raise ValueError(f"nothing is allowed at place {place}")
+                raise InvalidArgument(f"nothing is allowed at position {position}")
             if tokens[0] < 0 or tokens[-1] >= vocab:
-                raise ValueError(f"place {place} wants a token outside 0..{vocab - 1}")
+                raise InvalidArgument(f"position {position} wants a token outside 0..{vocab - 1}")
         if len(self.forbidden) >= vocab:
-            raise ValueError("every token is forbidden")
+            raise InvalidArgument("every token is forbidden")
         self.choices = choices
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """``scores`` (B, L, V), changed in place: nothing but what is allowed keeps its logit."""
-        first = input_ids.shape[1] - self.prompt  # the canvases before this one
+        """Set the logits of tokens that are not allowed to minus infinity, in position; ``scores`` is (B, L, V)."""
+        first = input_ids.shape[1] - self.prompt  # length of the earlier canvases
         if self.forbidden:
             scores[..., self.forbidden] = float("-inf")
-        for place, tokens in self.choices.items():
-            cell = place - first
+        for position, tokens in self.choices.items():
+            cell = position - first
             if 0 <= cell < scores.shape[1]:
                 kept = scores[:, cell, tokens].nan_to_num(nan=0.0, neginf=0.0, posinf=0.0)
                 scores[:, cell] = float("-inf")
@@ -80,29 +89,31 @@ class Constraint(LogitsProcessor):
         return scores
 
     def open_share(self) -> float:
-        """The share of the first canvas's cells that are not pinned."""
-        pinned = sum(len(tokens) == 1 and place < self.canvas for place, tokens in self.choices.items())
+        """The fraction of the first canvas that is not pinned."""
+        pinned = sum(len(tokens) == 1 and position < self.canvas for position, tokens in self.choices.items())
         return 1.0 - pinned / self.canvas
 
     def settings(self, model: Any) -> dict[str, Any]:
-        """Keywords for ``model.generate``: the processor in a list that does not grow, and a confidence threshold that means the
-        open cells (the original is a mean over all of them, and a pinned one always counts as 0)."""
-        said = getattr(model.generation_config, "confidence_threshold", None)
-        threshold = (0.005 if said is None else said) * max(self.open_share(), 1.0 / self.canvas)
+        """Keyword arguments for ``model.generate``: the processor, and an entropy threshold for the open cells alone.
+
+        The model compares the mean entropy of all cells, and a pinned cell always has none.
+        """
+        configured = getattr(model.generation_config, "confidence_threshold", None)
+        threshold = (0.005 if configured is None else configured) * max(self.open_share(), 1.0 / self.canvas)
         return {"logits_processor": Processors([self]), "confidence_threshold": threshold}
 
 
 class Processors(LogitsProcessorList):
-    """A list that can be given to ``generate`` again and again: what a call appends replaces what the last one did."""
+    """A list for repeated calls of ``generate``: what a call appends replaces what the previous call appended."""
 
-    def __init__(self, own: Iterable[Any]) -> None:
-        super().__init__(own)
-        self.own = len(self)
+    def __init__(self, processors: Iterable[Any]) -> None:
+        super().__init__(processors)
+        self.num_fixed = len(self)
 
     def append(self, processor: Any) -> None:
         kind = type(processor)
-        for at in range(self.own, len(self)):
-            if type(self[at]) is kind:
-                self[at] = processor
+        for k in range(self.num_fixed, len(self)):
+            if type(self[k]) is kind:
+                self[k] = processor
                 return
         super().append(processor)

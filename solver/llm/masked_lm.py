@@ -2,11 +2,12 @@
 
     denoiser = MaskedLM(model, mask_token=tokenizer.mask_token_id)
 
-An unknown cell holds the model's mask token; prompt and canvas go through the model together, all in view of all. What differs
-between the families is said by two switches:
+An unknown cell holds the model's mask token. Prompt and canvas go through the model together, with full attention.
+Two switches describe what differs between the families:
 
-shift: the logits at a place are about the *next* one, as in Dream and other models that were autoregressive once.
-prefix_cache: the prompt's keys and values do not depend on the canvas (block-causal models: BD3LM, SDAR), so it is read once.
+- ``shift``: the logits at a position predict the *next* token, as in Dream and other converted autoregressive models.
+- ``prefix_cache``: the prompt's keys and values do not depend on the canvas (block-causal models: BD3LM, SDAR), so
+  the prompt is read once.
 
 Shapes: B rows, L cells, V tokens, P prompt tokens.
 """
@@ -21,7 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from solver.llm.diffusion_gemma import shallow
+from solver.errors import ModelError
+from solver.llm.diffusion_gemma import copy_cache
 from solver.llm.prompts import cache_keyword, distinct
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.models.protocol import Stateless
@@ -30,7 +32,14 @@ from solver.tasks.canvas import Canvas, Mask, Tokens
 
 @dataclass(frozen=True, eq=False)
 class MaskedState:
-    """The prompt of every row, its number among the different ones, and their caches where the model has one."""
+    """Prefilled rows.
+
+    Attributes:
+        prompts: the distinct prompts, each (P,).
+        index: the prompt of each row.
+        caches: for block-causal models, each prompt's cache and the logits after its last token.
+        cells: L.
+    """
 
     prompts: tuple[Tensor, ...]
     index: tuple[int, ...]
@@ -38,12 +47,24 @@ class MaskedState:
     cells: int
 
     def select(self, rows: Sequence[int]) -> Self:
-        return replace(self, index=tuple(self.index[r] for r in rows))
+        return replace(self, index=tuple(self.index[row] for row in rows))
 
 
 @dataclass(eq=False)
 class MaskedLM:
-    """A :class:`~solver.models.protocol.Denoiser` over a model whose forward takes ``input_ids`` and returns ``logits``."""
+    """A :class:`~solver.models.protocol.TextDenoiser` made of a model from ``input_ids`` to ``logits``.
+
+    Args:
+        model: the transformers model.
+        mask_token: token of unknown cells.
+        shift: the logits at a position predict the next token.
+        prefix_cache: the prompt does not attend to the canvas, and is read once.
+        block: cells that are filled before the next ones (semi-autoregressive); None for all at once.
+        name: name in tables and messages.
+
+    Raises:
+        ModelError: the mask token is not in the vocabulary.
+    """
 
     model: Any
     mask_token: int
@@ -57,11 +78,11 @@ class MaskedLM:
     def __post_init__(self) -> None:
         self.vocab = int(self.model.config.vocab_size)
         if not 0 <= self.mask_token < self.vocab:
-            raise ValueError(
+            raise ModelError(
                 f"the mask token {self.mask_token} is not in the model's vocabulary of {self.vocab}"
             )
         self.forbidden: tuple[int, ...] = (self.mask_token,)
-        # a mask-only model's confidence does not flag visible wrong tokens: violations alone take a cell back
+        # a mask model's confidence does not reveal wrong visible tokens: only violations re-mask a cell
         self.policy = Policy(
             accept=AcceptPolicy(confidence_threshold=0.9, min_per_step=1, block_size=self.block),
             remask=RemaskPolicy(doubt_threshold=0.0),
@@ -77,40 +98,37 @@ class MaskedLM:
 
     @property
     def length(self) -> None:
-        """Any canvas length will do."""
+        """None: any canvas length is possible."""
         return None
 
     @property
     def context(self) -> int | None:
-        """The most tokens it has positions for, prompt and canvas together, where its configuration says so."""
-        found = (
-            getattr(self.model.config, name, None)
-            for name in ("max_position_embeddings", "max_sequence_length")
-        )
-        return next((int(limit) for limit in found if limit), None)
+        """The number of positions, prompt and canvas together, or None if the configuration does not have it."""
+        names = ("max_position_embeddings", "max_sequence_length")
+        limits = (getattr(self.model.config, name, None) for name in names)
+        return next((int(limit) for limit in limits if limit), None)
 
     @torch.inference_mode()
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> MaskedState:
-        """Raises ValueError where a prompt is empty and the model is shifted: its first cell is said by what stands before it."""
+        """Read the prompts. Raises ModelError if one is empty and the model is shifted: nothing predicts its first cell."""
         if self.shift and not all(len(canvas.prompt) for canvas in canvases):
-            raise ValueError(
+            raise ModelError(
                 "a prompt needs at least one token: this model's first cell is predicted by the token before it"
             )
-        found, index = distinct(canvases)
-        prompts = tuple(torch.tensor(prompt, device=self.model.device) for prompt in found)
+        unique, index = distinct(canvases)
+        prompts = tuple(torch.tensor(prompt, device=self.model.device) for prompt in unique)
         caches = tuple(map(self.read, prompts)) if self.prefix_cache else ()
         return MaskedState(prompts, index, caches, canvases[0].cells)
 
     def read(self, prompt: Tensor) -> Any:
-        """The cache of a prompt (P,), and the logits behind its last token, for models that are shifted."""
+        """The cache of a prompt (P,), and the logits (1, 1, V) after its last token."""
         output = self.model(input_ids=prompt[None], use_cache=True)
-        found = (
-            output.cache if hasattr(output, "cache") else output.past_key_values
-        )  # renamed in transformers 5.24
-        return found, output.logits[:, -1:]
+        # renamed in transformers 5.24
+        cache = output.cache if hasattr(output, "cache") else output.past_key_values
+        return cache, output.logits[:, -1:]
 
     def extend(self, state: MaskedState, block: Tensor) -> MaskedState:
-        """The state after each row's finished canvas, ``block`` (B, L): a longer prompt."""
+        """The state after each row's finished canvas ``block`` (B, L), which becomes a part of its prompt."""
         written = block.to(self.model.device)
         prompts = tuple(
             torch.cat([state.prompts[i], row]) for i, row in zip(state.index, written, strict=True)
@@ -125,15 +143,14 @@ class MaskedLM:
     def denoise(
         self, state: MaskedState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Stateless
     ) -> tuple[Tensor, Stateless]:
-        """Rows whose prompts are equally long go through the model together: no padding, whose meaning differs from model to
-        model."""
+        """Run rows with prompts of equal length together, because padding differs from model to model."""
         canvas = torch.where(known, tokens, self.mask_token).to(self.model.device)
         after = self.start(state)
         groups: dict[int, list[int]] = {}
         for row, length in enumerate(after.numbers):
             groups.setdefault(state.index[row] if self.prefix_cache else length, []).append(row)
         parts = [
-            self.forward(state, [state.index[r] for r in rows], canvas[rows]) for rows in groups.values()
+            self.forward(state, [state.index[row] for row in rows], canvas[rows]) for rows in groups.values()
         ]
         if len(parts) == 1:
             return parts[0].float(), after
@@ -141,24 +158,24 @@ class MaskedLM:
         return torch.cat(parts)[order.argsort().to(canvas.device)].float(), after
 
     def forward(self, state: MaskedState, index: list[int], canvas: Tensor) -> Tensor:
-        """Logits (N, L, V) of rows with equally long prompts; with a cache, of one prompt."""
+        """Logits (N, L, V) of rows with prompts of equal length; with a cache, of one prompt."""
         if self.prefix_cache:
             cache, last = state.caches[index[0]]
-            own = shallow(cache)  # the model writes to the cache that it is given
-            own.batch_repeat_interleave(len(index))
-            logits = self.model(input_ids=canvas, use_cache=True, **cache_keyword(self.model, own)).logits
+            copied = copy_cache(cache)  # the model writes to its cache
+            copied.batch_repeat_interleave(len(index))
+            logits = self.model(input_ids=canvas, use_cache=True, **cache_keyword(self.model, copied)).logits
             return torch.cat([last.expand(len(index), -1, -1), logits[:, :-1]], 1) if self.shift else logits
         prompt = torch.stack([state.prompts[i] for i in index])
         logits = self.model(input_ids=torch.cat([prompt, canvas], 1)).logits
         first = prompt.shape[1] - self.shift
-        found: Tensor = logits[:, first : first + canvas.shape[1]]
-        return found
+        predicted: Tensor = logits[:, first : first + canvas.shape[1]]
+        return predicted
 
     def cost(self, state: MaskedState, aux: Stateless) -> tuple[list[int], list[int]]:
-        """FLOPs are estimated: two a weight and place."""
+        """Estimate FLOPs as two per weight and position."""
         weights = sum(weight.numel() for weight in self.model.parameters())
-        places = [0 if self.prefix_cache else length for length in aux.numbers]
-        return [1] * len(places), [2 * weights * (n + state.cells) for n in places]
+        prompts = [0 if self.prefix_cache else length for length in aux.numbers]
+        return [1] * len(prompts), [2 * weights * (length + state.cells) for length in prompts]
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         return np.zeros(len(where), np.int64)

@@ -1,4 +1,4 @@
-"""A diffusion language model by folder or id, with its tokenizer, as a denoiser; and one line for everything that can go wrong.
+"""Loads diffusion language models of transformers as denoisers. Every failure is a ModelError of one line.
 
 denoiser, tokenizer = open_model("google/diffusiongemma-26B-A4B-it")
 """
@@ -20,36 +20,41 @@ from solver.llm.diffusion_gemma import DiffusionGemma
 from solver.llm.masked_lm import MaskedLM
 from solver.models.protocol import TextDenoiser
 
-SHIFTED = ("dream",)  # model types whose logits at a place are about the next one
-BLOCK_CAUSAL = ("sdar", "bd3lm")  # model types whose prompt never sees the canvas
+SHIFTED = ("dream",)  # model types whose logits at a position predict the next token
+BLOCK_CAUSAL = ("sdar", "bd3lm")  # model types whose prompt does not attend to the canvas
 
 
 def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[TextDenoiser, Any]:
-    """The model in a folder or of an id, as a denoiser, and its tokenizer. On the GPU where there is one.
+    """Load a model as a denoiser, with its tokenizer, on the GPU if there is one.
 
-    ``trust_remote_code``: run the Python that comes with the model. Never without the user's explicit word.
+    Args:
+        name: a folder or a model id.
+        trust_remote_code: whether to run Python code that comes with the model.
+
+    Raises:
+        ModelError: the model or tokenizer cannot be loaded, is not a diffusion model, or does not fit in memory.
     """
     import torch
     import transformers
     from transformers import AutoConfig, AutoTokenizer
 
-    reachable(name)
+    check_reachable(name)
     remote = {"trust_remote_code": trust_remote_code}
     config = attempt(name, "config.json", lambda: AutoConfig.from_pretrained(name, **remote))
     kind = config.model_type
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    enough_memory(name, config, device)
-    for made in config.architectures or []:
-        left_to_right(name, getattr(transformers, made, None))
+    check_memory(name, config, device)
+    for architecture in config.architectures or []:
+        refuse_left_to_right(name, getattr(transformers, architecture, None))
     if Path(name).is_dir() and not any(Path(name).glob("*token*")) and not any(Path(name).glob("vocab*")):
         raise ModelError(f"{name}: there is no tokenizer beside the model")
     tokenizer = attempt(name, "tokenizer", lambda: AutoTokenizer.from_pretrained(name, **remote))
     mask = getattr(config, "mask_token_id", None)
     mask = tokenizer.mask_token_id if mask is None else mask
     if kind != "diffusion_gemma" and mask is None:
-        made = ", ".join(config.architectures or [kind])
+        architectures = ", ".join(config.architectures or [kind])
         raise ModelError(
-            f"{name}: {made} writes left to right (it has no mask token); a diffusion model is needed"
+            f"{name}: {architectures} writes left to right (it has no mask token); a diffusion model is needed"
         )
     settings = {"dtype": "auto", "use_safetensors": True, **remote}
     model = attempt(
@@ -59,7 +64,7 @@ def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[TextDenoi
 
 
 def model_class(config: Any, transformers: Any) -> Any:
-    """The class to load a model with: its own by name, else the automatic one that the model's own code registers with."""
+    """The transformers class of a model: by its name, else the automatic class that its remote code registers with."""
     for name in config.architectures or []:
         if hasattr(transformers, name):
             return getattr(transformers, name)
@@ -68,20 +73,19 @@ def model_class(config: Any, transformers: Any) -> Any:
     return getattr(transformers, (named or ["AutoModelForMaskedLM"])[0])
 
 
-def left_to_right(name: str, kind: Any) -> None:
-    """Raises :class:`ModelError` for classes of transformers that see nothing but what stands before."""
-    made = getattr(kind, "__name__", "")
-    if getattr(kind, "__module__", "").startswith("transformers.models.") and made.endswith(
-        ("ForCausalLM", "LMHeadModel")
-    ):
-        raise ModelError(f"{name}: {made} writes left to right; a diffusion model is needed")
+def refuse_left_to_right(name: str, kind: Any) -> None:
+    """Raise ModelError if ``kind`` is an autoregressive class of transformers."""
+    class_name = getattr(kind, "__name__", "")
+    is_builtin = getattr(kind, "__module__", "").startswith("transformers.models.")
+    if is_builtin and class_name.endswith(("ForCausalLM", "LMHeadModel")):
+        raise ModelError(f"{name}: {class_name} writes left to right; a diffusion model is needed")
 
 
 def adapt(model: Any, tokenizer: Any, name: str | None = None) -> TextDenoiser:
-    """A transformers model as a denoiser. Raises :class:`ModelError` where it is no diffusion model."""
+    """A transformers model as a denoiser. Raises ModelError if it is not a diffusion model."""
     config = model.config
     kind = str(getattr(config, "model_type", ""))
-    left_to_right(name or "this model", type(model))
+    refuse_left_to_right(name or "this model", type(model))
     if kind == "diffusion_gemma":
         if not hasattr(model, "lm_head"):
             raise ModelError(f"{type(model).__name__} gives no logits; load DiffusionGemmaForBlockDiffusion")
@@ -103,24 +107,24 @@ def adapt(model: Any, tokenizer: Any, name: str | None = None) -> TextDenoiser:
 
 
 def attempt(name: str, what: str, load: Any) -> Any:
-    """What ``load`` returns; its errors in one line."""
+    """Call ``load`` and return its result; its errors become ModelErrors of one line about ``what``."""
     try:
         return load()
     except ModelError:
         raise
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        said = " ".join(str(error).split())
-        if "trust_remote_code" in said:
+        message = " ".join(str(error).split())
+        if "trust_remote_code" in message:
             raise ModelError(
                 f"{name}: comes with Python of its own, which runs only with --trust-remote-code"
             ) from error
         if not Path(name).is_dir():
             raise ModelError(f"{name}: neither a folder nor a model that can be fetched from here") from error
-        raise ModelError(f"{name}: its {what} cannot be read ({said[:160]})") from error
+        raise ModelError(f"{name}: its {what} cannot be read ({message[:160]})") from error
 
 
 def quiet() -> None:
-    """No remarks from the libraries; a progress bar where somebody watches. For programs: a library leaves that to its user."""
+    """Silence the libraries' messages, and their progress bars unless stderr is a terminal. For programs only."""
     import huggingface_hub
     import transformers
 
@@ -130,9 +134,8 @@ def quiet() -> None:
         transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nor here
 
 
-def reachable(name: str) -> None:
-    """Raises :class:`ModelError` at once for an id that is not here where nothing can be fetched: the libraries would try for
-    half a minute."""
+def check_reachable(name: str) -> None:
+    """Raise ModelError at once for an id that is neither cached nor reachable; the libraries would try for half a minute."""
     import huggingface_hub
     from huggingface_hub import constants
 
@@ -152,16 +155,16 @@ def reachable(name: str) -> None:
         ) from error
 
 
-def enough_memory(name: str, config: Any, device: str) -> None:
-    """Raises :class:`ModelError` where the weights of a local folder do not fit, with what is needed and what there is."""
+def check_memory(name: str, config: Any, device: str) -> None:
+    """Raise ModelError if the weights of a local folder are missing or do not fit in memory."""
     folder = Path(name)
     if not folder.is_dir():
         return
     files = list(folder.glob("*.safetensors"))
     index = folder / "model.safetensors.index.json"
     if not files and not index.is_file():
-        kept = "; pickled ones are not loaded" if list(folder.glob("*.bin")) else ""
-        raise ModelError(f"{name}: no safetensors weights there{kept}")
+        pickled = "; pickled ones are not loaded" if list(folder.glob("*.bin")) else ""
+        raise ModelError(f"{name}: no safetensors weights there{pickled}")
     needed = sum(file.stat().st_size for file in files)
     if index.is_file():
         needed = max(
@@ -170,15 +173,15 @@ def enough_memory(name: str, config: Any, device: str) -> None:
         )
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     canvas = getattr(config, "canvas_length", None) or 256
-    needed += 2 * 4 * canvas * int(getattr(text, "vocab_size", 0))  # its logits, and one copy
-    there = available(device)
-    if needed > there:
+    needed += 2 * 4 * canvas * int(getattr(text, "vocab_size", 0))  # the logits and one copy
+    free = free_bytes(device)
+    if needed > free:
         where = "on the GPU" if device == "cuda" else "in memory, and there is no GPU"
-        raise ModelError(f"{name}: needs {needed / 2**30:.1f} GiB, {there / 2**30:.1f} GiB are free {where}")
+        raise ModelError(f"{name}: needs {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free {where}")
 
 
-def available(device: str) -> int:
-    """Bytes free on ``device``."""
+def free_bytes(device: str) -> int:
+    """Free memory of ``device`` in bytes."""
     if device == "cuda":
         import torch
 
@@ -189,4 +192,4 @@ def available(device: str) -> int:
                 return 1024 * int(line.split()[1])
     except OSError:
         pass
-    return 1 << 62  # this system does not say
+    return 1 << 62  # unknown on this system

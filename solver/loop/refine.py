@@ -34,8 +34,9 @@ from solver.loop.search import Node, Tree
 from solver.loop.trace import Budget, Counters, Outcome, Status, Step
 from solver.loop.verdict import BestDraft, Turn, Verdict, check_draft
 from solver.models.protocol import Denoiser
+from solver.tasks.arguments import Natural, validated
 from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.errors import expect, expect_integer, invalid
+from solver.tasks.errors import InvalidArgument
 from solver.tasks.task import Implied, Infers, Task, Violation
 
 # Score penalty, in nats, for a node whose settled cells are blamed without a reason. Such a node may still
@@ -43,13 +44,14 @@ from solver.tasks.task import Implied, Infers, Task, Violation
 DEMOTION_COST = 10.0
 
 
+@validated
 def refine(
     task: Task,
     problem: Any,
     denoiser: Denoiser,
     policy: Policy | None = None,
     budget: Budget | None = None,
-    seed: int = 0,
+    seed: Natural = 0,
 ) -> Iterator[Step | Outcome]:
     """Yield the steps of one problem as they happen, and its outcome last.
 
@@ -65,15 +67,10 @@ def refine(
         InvalidArgument: an argument has the wrong type, or the problem is not one of the task.
         ValueError: the task cannot encode the problem.
     """
-    expect("task", task, Task, "a task")
-    expect("denoiser", denoiser, Denoiser, "a denoiser")
-    expect("policy", policy, (Policy, type(None)), "a Policy or None")
-    expect("budget", budget, (Budget, type(None)), "a Budget or None")
-    expect_integer("seed", seed)
     try:
         canvas = task.encode(problem)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise invalid("problem", f"a problem of the task {task.name!r}", problem) from error
+        raise InvalidArgument(f"not a problem of the task {task.name!r}: {type(problem).__name__}") from error
     return _events(task, problem, canvas, denoiser, policy or denoiser.policy, budget or Budget(), seed)
 
 
