@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from solver.baseline.cell_transformer import CellDecoder
+from solver.baseline.cell_transformer import cell_decoder
 from solver.baseline.decode import Decoder, decode
-from solver.baseline.looped import LoopedDecoder
+from solver.baseline.looped import looped_decoder
 from solver.kernels import looped_c as compiled
 from solver.loop.trace import Budget
 from solver.models.cell_transformer import CellTransformer, CellTransformerConfig
@@ -30,7 +30,7 @@ def make(kind: str) -> Decoder:
         network = LoopedNetwork(config).eval().requires_grad_(False)
         torch.nn.init.normal_(network.outer.weight, std=0.3)
         torch.nn.init.normal_(network.head.weight, std=2.0)
-        return LoopedDecoder(network)
+        return looped_decoder(network)
     order = "easiest" if kind == "ar-plain-easiest" else "index"
     plain = (
         CellTransformer(CellTransformerConfig(vocab=4, cells=16, width=16, layers=2, heads=2, order=order))
@@ -40,7 +40,7 @@ def make(kind: str) -> Decoder:
     for parameter in plain.parameters():
         if parameter.dim() == 2:
             torch.nn.init.normal_(parameter, std=0.5)
-    return CellDecoder(plain, kind)
+    return cell_decoder(plain, kind)
 
 
 KINDS = ("ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
@@ -51,44 +51,42 @@ KINDS = ("ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
 def test_the_compact_cache_says_what_decoding_from_scratch_says(kind: str) -> None:
     decoder = make(kind)
     canvases = [TASK.encode(problem) for problem in PROBLEMS[:3]]
-    state = decoder.allocate(3, canvases)
+    run = decoder.start(3, canvases, 0)
     for slot in range(len(canvases)):
-        decoder.begin(state, slot, slot, 0)
+        run.begin(slot, slot)
     known = torch.stack([torch.tensor(canvas.pinned) for canvas in canvases])
     slots, last = torch.arange(3), torch.zeros(3, dtype=torch.long)
     for turn in range(5):
-        cells, logits, _ = decoder.next(state, slots, known)
-        expected = decoder.from_scratch(state, slots, known)
+        cells, logits, _ = run.next(slots, known)
+        expected = run.from_scratch(slots, known)
         if kind == "ar-easiest":
             assert (cells == expected.softmax(-1).amax(-1).masked_fill(known, -1.0).argmax(1)).all()
         expected = expected[slots, cells]
         torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)
         if turn == 3:  # taken back: another token into the cell before
             cells, known = last, known.scatter(1, last[:, None], False)
-        decoder.put(state, slots, cells, (cells + turn) % 4, known.sum(1))
+        run.put(slots, cells, (cells + turn) % 4, known.sum(1))
         last, known = cells, known.scatter(1, cells[:, None], True)
 
 
 @pytest.mark.parametrize("kind", ["ar-plain", "ar-plain-easiest"])
 def test_the_plain_cache_says_what_the_whole_sequence_says(kind: str) -> None:
     decoder, canvas = make(kind), TASK.encode(PROBLEMS[0])
-    state = decoder.allocate(2, [canvas])
-    decoder.begin(state, 1, 0, 0)
+    run = decoder.start(2, [canvas], 0)
+    run.begin(1, 0)
     given = np.flatnonzero(canvas.pinned).tolist()
     pairs = [(cell, int(canvas.tokens[cell])) for cell in given]
     known = torch.from_numpy(canvas.pinned.copy())[None]
     while not known.all():
-        cells, logits, _ = decoder.next(state, torch.tensor([1]), known)
+        cells, logits, _ = run.next(torch.tensor([1]), known)
         cell = int(cells[0])
         filled = [*pairs, (cell, 0)]  # the last token must not matter
-        whole = decoder.network(*(torch.tensor([column]) for column in zip(*filled, strict=True)))[
-            0, len(pairs)
-        ]
+        whole = run.network(*(torch.tensor([column]) for column in zip(*filled, strict=True)))[0, len(pairs)]
         if kind == "ar-plain-easiest":
             assert int(whole.view(16, 4).masked_fill(known[0, :, None], -1e9).argmax()) // 4 == cell
             whole = whole.view(16, 4)[cell]
         torch.testing.assert_close(logits[0], whole, rtol=1e-4, atol=1e-4)
-        decoder.put(state, torch.tensor([1]), cells, torch.tensor([2]), known.sum(1))
+        run.put(torch.tensor([1]), cells, torch.tensor([2]), known.sum(1))
         pairs.append((cell, 2))
         known[0, cell] = True
 
@@ -144,7 +142,7 @@ def test_a_batch_has_the_outcomes_of_its_singles_and_budgets_hold() -> None:
 
 def test_a_denoiser_is_refused_as_a_decoder() -> None:
     with pytest.raises(ValueError, match="not trained left to right"):
-        LoopedDecoder(LoopedNetwork(LoopedConfig(vocab=4)))
+        looped_decoder(LoopedNetwork(LoopedConfig(vocab=4)))
 
 
 def test_the_taught_order_starts_with_the_givens_and_takes_singles_first() -> None:

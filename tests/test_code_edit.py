@@ -81,7 +81,7 @@ def test_some_at_a_time_is_the_whole_at_once() -> None:
     steps = []
     for part in (range(4), *([n] for n in range(4, 9))):
         tokens, places = before[:, part], torch.tensor([part, part])
-        steps.append(net(tokens, tokens, tokens, context=cache.at(slots, places)))
+        steps.append(net(tokens, tokens, tokens, context=cache.step(slots, places)))
     torch.testing.assert_close(torch.cat(steps, 1), whole, atol=1e-4, rtol=1e-4)
 
 
@@ -91,16 +91,16 @@ def test_a_shared_prefix_is_what_each_row_would_have_read_itself() -> None:
     prefix, rows = torch.randint(0, 50, (1, 6)), torch.randint(0, 50, (3, 4))
     tokens = torch.cat([prefix.expand(3, -1), rows], 1)
     whole = net(tokens, tokens, tokens)
-    net(prefix, prefix, prefix, context=cache.at(slots[:1], torch.arange(6)[None]))
+    net(prefix, prefix, prefix, context=cache.step(slots[:1], torch.arange(6)[None]))
     cache.share(6, 3)
     for n in range(4):
         left = slots[n % 2 :]  # rows may pause or leave
         last = rows[:, n : n + 1]
         if n % 2:
             first = last[:1]
-            net(first, first, first, context=cache.at(slots[:1], torch.tensor([[6 + n]])))
+            net(first, first, first, context=cache.step(slots[:1], torch.tensor([[6 + n]])))
         part = last[left]
-        log_p = net(part, part, part, context=cache.at(left, torch.full((len(left), 1), 6 + n)))
+        log_p = net(part, part, part, context=cache.step(left, torch.full((len(left), 1), 6 + n)))
         torch.testing.assert_close(log_p[:, 0], whole[left, 6 + n], atol=1e-4, rtol=1e-4)
 
 

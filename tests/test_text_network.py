@@ -56,7 +56,7 @@ def test_one_step_at_a_time() -> None:
     steps = []
     for cell in range(cells):
         column = slice(cell, cell + 1)
-        step = cache.at(slots, torch.full((rows, 1), cell))
+        step = cache.step(slots, torch.full((rows, 1), cell))
         steps.append(net(read, before[:, column], known, offset[:, column], step))
     torch.testing.assert_close(torch.cat(steps, 1), whole, atol=1e-4, rtol=1e-4)
 
@@ -75,7 +75,7 @@ def test_slots_may_be_at_different_positions_and_are_used_again() -> None:
             running = ((places >= 0) & (places < text.shape[1])).nonzero()[:, 0]
             tokens = text[running, places[running]][:, None]
             zeros, prompt = torch.zeros_like(tokens), type(read)(*(part[running] for part in read))
-            step = cache.at(running, places[running][:, None])
+            step = cache.step(running, places[running][:, None])
             log_p = net(prompt, tokens, torch.full_like(tokens, KNOWN), zeros, step)[:, 0]
             whole = net(read, text, torch.full_like(text, KNOWN), torch.zeros_like(text))
             torch.testing.assert_close(log_p, whole[running, places[running]], atol=1e-4, rtol=1e-4)

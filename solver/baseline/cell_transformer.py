@@ -1,7 +1,7 @@
 """The cell transformer as a decoder: one (cell, token) pair at a time, with keys and values kept.
 
     >>> from solver.models.cell_transformer import CellTransformerConfig
-    >>> CellDecoder(CellTransformer(CellTransformerConfig(width=16, layers=1))).name
+    >>> cell_decoder(CellTransformer(CellTransformerConfig(width=16, layers=1))).name
     'ar-plain'
 
 Shapes: S slots, N rows of a call, T pairs, L cells, V tokens.
@@ -10,59 +10,56 @@ Shapes: S slots, N rows of a call, T pairs, L cells, V tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from solver.baseline.decode import Decoder
 from solver.models.cell_transformer import CellTransformer
 from solver.models.context import KVCache
 from solver.tasks.canvas import Canvas
 
 
-@dataclass(eq=False)
-class CellSlots:
-    """The problems, their keys and values, and the pairs so far: cells and tokens (S, L)."""
-
-    canvases: Sequence[Canvas]
-    cache: KVCache
-    cells: Tensor
-    tokens: Tensor
+def cell_decoder(network: CellTransformer, name: str = "ar-plain") -> Decoder:
+    """A decoder over a cell transformer. It draws no noise, so the seed has no effect."""
+    return Decoder(name, lambda slots, canvases, seed: CellRun(network, slots, canvases))
 
 
-class CellDecoder:
-    """A :class:`~solver.baseline.decode.Decoder` over a :class:`CellTransformer`."""
+class CellRun:
+    """A :class:`~solver.baseline.decode.DecoderRun` over a :class:`CellTransformer`.
 
-    def __init__(self, network: CellTransformer, name: str = "ar-plain") -> None:
-        self.network, self.name = network, name
+    Raises ValueError where the canvases are of another size than the network's.
+    """
 
-    def allocate(self, slots: int, problems: Sequence[Canvas]) -> CellSlots:
-        """As of the protocol. Raises ValueError where the canvases are of another size than the network's."""
-        cells, vocab = self.network.config.cells, self.network.config.vocab
-        sizes = problems[0].cells, problems[0].vocab
+    def __init__(self, network: CellTransformer, slots: int, canvases: Sequence[Canvas]) -> None:
+        cells, vocab = network.config.cells, network.config.vocab
+        sizes = canvases[0].cells, canvases[0].vocab
         if sizes != (cells, vocab):
             raise ValueError(
                 f"the network is for {cells} cells of {vocab} tokens, not {sizes[0]} of {sizes[1]}"
             )
-        return CellSlots(problems, KVCache(slots), *torch.zeros(2, slots, cells, dtype=torch.long))
+        self.network, self.canvases, self.cache = network, canvases, KVCache(slots)
+        self.cells, self.tokens = torch.zeros(
+            2, slots, cells, dtype=torch.long
+        )  # of the pairs so far, (S, L)
 
     @torch.inference_mode()
-    def begin(self, state: CellSlots, slot: int, number: int, seed: int) -> int:
-        canvas = state.canvases[number]
+    def begin(self, slot: int, number: int) -> int:
+        canvas = self.canvases[number]
         given = torch.tensor(canvas.pinned).nonzero()[:, 0]
         count = len(given)
-        state.cells[slot, :count] = given
-        state.tokens[slot, :count] = torch.tensor(canvas.tokens)[given]
+        self.cells[slot, :count] = given
+        self.tokens[slot, :count] = torch.tensor(canvas.tokens)[given]
         if not count:
             return 0
         # all positions but the last, which waits for the first question
-        self.run(state, torch.tensor([slot]), torch.arange(count)[None], given[None])
+        self.evaluate(torch.tensor([slot]), torch.arange(count)[None], given[None])
         return self.network.flops(count)
 
     @torch.inference_mode()
-    def next(self, state: CellSlots, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+    def next(self, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
         places, first = known.sum(1), (~known).float().argmax(1)
-        logits = self.run(state, slots, places[:, None], first[:, None])[:, -1].float()
+        logits = self.evaluate(slots, places[:, None], first[:, None])[:, -1].float()
         flops = [self.network.flops(1, place) for place in places.tolist()]
         if self.network.config.order == "index":
             return first, logits, flops
@@ -71,12 +68,13 @@ class CellDecoder:
         return cells, pairs[torch.arange(len(cells)), cells], flops
 
     @torch.inference_mode()
-    def put(self, state: CellSlots, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
-        state.cells[slots, places], state.tokens[slots, places] = cells, tokens
+    def put(self, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
+        self.cells[slots, places], self.tokens[slots, places] = cells, tokens
 
-    def run(self, state: CellSlots, slots: Tensor, places: Tensor, following: Tensor) -> Tensor:
-        """Logits (N, T, ...) of ``places`` (N, T), of which 0 is the start token; ``following`` (N, T) come next."""
+    def evaluate(self, slots: Tensor, places: Tensor, following: Tensor) -> Tensor:
+        """Logits (N, T, ...) of ``places`` (N, T), of which 0 is the start token; ``following`` (N, T) come
+        next."""
         pair = slots[:, None], (places - 1).clamp_min(0)
-        x = self.network.pair(state.cells[pair], state.tokens[pair])
+        x = self.network.pair(self.cells[pair], self.tokens[pair])
         x = torch.where((places == 0)[..., None], self.network.start, x)
-        return self.network.run(x, following, state.cache.at(slots, places))
+        return self.network.run(x, following, self.cache.step(slots, places))

@@ -7,9 +7,9 @@
     >>> len(written.fills)
     1
 
-Two orders. *prefix*: the text before each hole and then the hole, from left to right. *fim* (fill in the middle): the
-whole window with a sentinel for every hole, then each sentinel again followed by the hole's text (Bavarian et al. 2022;
-Fried et al. 2023 for several holes). A hole ends with END.
+Two orders. *prefix*: the text before each hole and then the hole, from left to right. *fim* (fill in the
+middle): the whole window with a sentinel for every hole, then each sentinel again followed by the hole's
+text (Bavarian et al. 2022; Fried et al. 2023 for several holes). A hole ends with END.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def document(page: Page, order: Order) -> list[Tokens]:
 
 
 def spelled(page: Page, order: Order, fills: Sequence[Tokens]) -> tuple[Tokens, np.ndarray]:
-    """A window with its holes filled as one sequence (N,), and which tokens (N,) of it the baseline writes."""
+    """A window with its holes filled as one sequence (N,), and which tokens (N,) of it the baseline
+    writes."""
     end = Vocabulary.load().special("END")
     tokens, is_written = list[int](), list[bool]()
     for given, fill in zip(document(page, order), fills, strict=True):
@@ -136,61 +137,42 @@ class FillGuide:
         return Choice(row.fed - 1, row.queue.pop(0), row.fed - 1)
 
 
-@dataclass(eq=False)
-class FillSlots:
-    """The state of a :class:`CodeDecoder`.
+class CodeRun:
+    """A :class:`~solver.baseline.decode.DecoderRun` over a causal :class:`CodeNetwork`.
 
-    first: (1, V), the log-probabilities after the shared tokens.
-    last, place: (S,), the token to feed and its position.
+    Its slots all start with the same ``tokens`` (T,), which are read once.
     """
 
-    cache: KVCache
-    first: Tensor
-    last: Tensor
-    place: Tensor
+    @torch.inference_mode()
+    def __init__(self, network: CodeNetwork, slots: int, tokens: Tokens) -> None:
+        self.network, self.cache, self.size = network, KVCache(), len(tokens)
+        first = torch.zeros(1, dtype=torch.long)
+        self.first = self.log_p(torch.from_numpy(tokens)[None], first, torch.arange(self.size)[None])
+        self.cache.share(self.size, slots)
+        self.last = torch.zeros(slots, dtype=torch.long)  # of each slot, the token to feed, and its position
+        self.place = torch.full_like(self.last, self.size - 1)
 
-
-class CodeDecoder:
-    """A :class:`~solver.baseline.decode.Decoder` over a causal :class:`CodeNetwork`.
-
-    Its problems are sequences of tokens that all start alike: the first is read once, and shared by all slots.
-    """
-
-    def __init__(self, network: CodeNetwork, name: str = "ar") -> None:
-        self.network, self.name = network, name
+    def begin(self, slot: int, number: int) -> int:
+        """As of the protocol; the cost of the shared tokens is that of the first row."""
+        return self.network.flops(self.size, 0, 1) if number == 0 else 0
 
     @torch.inference_mode()
-    def allocate(self, slots: int, problems: Sequence[Tokens]) -> FillSlots:
-        tokens, cache = torch.from_numpy(problems[0])[None], KVCache()
-        size = tokens.shape[1]
-        first = self.log_p(tokens, cache, torch.zeros(1, dtype=torch.long), torch.arange(size)[None])
-        cache.share(size, slots)
-        last = torch.zeros(slots, dtype=torch.long)
-        return FillSlots(cache, first, last, torch.full_like(last, size - 1))
-
-    @torch.inference_mode()
-    def begin(self, state: FillSlots, slot: int, number: int, seed: int) -> int:
-        """As of the protocol; the cost of the shared tokens is that of the first problem."""
-        state.place[slot] = state.cache.prefix - 1
-        return self.network.flops(state.cache.prefix, 0, 1) if number == 0 else 0
-
-    @torch.inference_mode()
-    def next(self, state: FillSlots, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-        places = state.place[slots]
-        if (places < state.cache.prefix).all():  # nothing was fed after the shared tokens
-            return places + 1, state.first.expand(len(slots), -1), [0] * len(slots)
-        log_p = self.log_p(state.last[slots][:, None], state.cache, slots, places[:, None])
+    def next(self, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+        places = self.place[slots]
+        if (places < self.size).all():  # nothing was fed after the shared tokens
+            return places + 1, self.first.expand(len(slots), -1), [0] * len(slots)
+        log_p = self.log_p(self.last[slots][:, None], slots, places[:, None])
         return places + 1, log_p, [self.network.flops(1, place, 1) for place in places.tolist()]
 
     @torch.inference_mode()
-    def put(self, state: FillSlots, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
-        state.last[slots], state.place[slots] = tokens, places
+    def put(self, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
+        self.last[slots], self.place[slots] = tokens, places
 
-    def log_p(self, tokens: Tensor, cache: KVCache, slots: Tensor, places: Tensor) -> Tensor:
+    def log_p(self, tokens: Tensor, slots: Tensor, places: Tensor) -> Tensor:
         """Log-probabilities (N, V) after the last of ``tokens`` (N, T) at ``places`` (N, T)."""
         is_last = torch.zeros_like(tokens, dtype=torch.bool)
         is_last[:, -1] = True
-        log_p: Tensor = self.network(tokens, tokens, tokens, is_last, cache.at(slots, places))
+        log_p: Tensor = self.network(tokens, tokens, tokens, is_last, self.cache.step(slots, places))
         return log_p
 
 
@@ -218,8 +200,8 @@ def write_fills(
         FillRow(number=number, given=between, temperature=temperature, fed=len(begin))
         for number, temperature in enumerate(temperatures)
     ]
-    decoder, guide = CodeDecoder(network), FillGuide(most, torch.Generator().manual_seed(seed))
-    list(decode_rows(decoder, decoder.allocate(count, [begin]), guide, rows, count))
+    guide = FillGuide(most, torch.Generator().manual_seed(seed))
+    list(decode_rows(CodeRun(network, count, begin), guide, rows, count))
     return [
         WrittenFills(
             tuple(np.array(fill, np.int64) for fill in row.fills),

@@ -1,18 +1,19 @@
 """The left-to-right loop of all baselines, and its use for a task's canvases.
 
-:func:`decode_rows` is the loop. A *decoder* adapts a network: it keeps a cache of several slots and gives the logits of
-each slot's next cell. A *guide* chooses the next token of each row, under its rules: a task's elimination (here), an
-automaton or nothing (json.py), the holes of a code window (code.py). A *forward* is one token, with a cache.
+:func:`decode_rows` is the loop. A *run* adapts a network: it keeps a cache of several slots and gives the
+logits of each slot's next cell. A *guide* chooses the next token of each row, under its rules: a task's
+elimination (here), an automaton or nothing (json.py), the holes of a code window (code.py). A *forward* is
+one token, with a cache.
 
 :func:`decode` runs it for the problems of a task, under the same checks and verifier as the denoisers:
 
-    >>> from solver.baseline.looped import LoopedDecoder
+    >>> from solver.baseline.looped import looped_decoder
     >>> from solver.models.looped import LoopedConfig, LoopedNetwork
     >>> from solver.tasks.sudoku import layout
     >>> from solver.tasks.sudoku.task import Sudoku, SudokuTask
     >>> task, network = SudokuTask(layout.standard(4)), LoopedNetwork(LoopedConfig(vocab=4, causal=True))
     >>> problem = Sudoku(np.array([1, 2, 3, 4, 3, 4, 1, 2, 2, 1, 4, 3, 4, 3, 2, 0]))
-    >>> ((_, decoded),) = decode(task, [problem], LoopedDecoder(network), checks="mask")
+    >>> ((_, decoded),) = decode(task, [problem], looped_decoder(network), checks="mask")
     >>> decoded.outcome.status, decoded.path
     ('solved', ((15, 0),))
 
@@ -22,7 +23,7 @@ Shapes: N rows of a call, L cells, V tokens, W words of a bitmask.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
@@ -39,25 +40,35 @@ from solver.tasks.task import Eliminates, Task
 Checks = Literal["none", "mask", "backtrack"]
 
 
-class Decoder(Protocol):
-    """A left-to-right model with a cache of several slots, each for one problem at a time."""
+class DecoderRun(Protocol):
+    """A left-to-right model at work on some problems, with a cache of several slots, each for one at a
+    time."""
 
-    name: str
-
-    def allocate(self, slots: int, problems: Sequence[Any]) -> Any:
-        """The state: caches for ``slots`` of the ``problems``, which are of one shape."""
-
-    def begin(self, state: Any, slot: int, number: int, seed: int) -> int:
+    def begin(self, slot: int, number: int) -> int:
         """Read what is given in problem ``number`` into a slot, replacing its contents; returns the FLOPs."""
 
-    def next(self, state: Any, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-        """The cells (N,) that come next after the ``known`` (N, L), fp32 logits (N, V) there, and FLOPs per row.
+    def next(self, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+        """The cells (N,) that come next after the ``known`` (N, L), fp32 logits (N, V) there, and FLOPs per
+        row.
 
-        Decoders of texts, whose next cell is the one after the last, ignore ``known``.
+        Runs over texts, where the next cell is the one after the last, ignore ``known``.
         """
 
-    def put(self, state: Any, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
-        """Put ``tokens`` (N,) into ``cells`` (N,), after ``places`` (N,) earlier ones, given cells included."""
+    def put(self, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
+        """Put ``tokens`` (N,) into ``cells`` (N,), after ``places`` (N,) earlier ones, given cells
+        included."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A left-to-right model for canvases.
+
+    name: in tables.
+    start: makes a run over canvases of one shape; arguments: slots, canvases, and the seed of noise.
+    """
+
+    name: str
+    start: Callable[[int, Sequence[Canvas], int], DecoderRun]
 
 
 class Choice(NamedTuple):
@@ -100,33 +111,22 @@ class Guide(Protocol[Guided]):
         """
 
 
-def decode_rows(
-    decoder: Decoder,
-    state: Any,
-    guide: Guide[R],
-    rows: Iterable[R],
-    slots: int,
-    seed: int = 0,
-) -> Iterator[R]:
-    """Decode ``rows``, at most ``slots`` at a time; yields each when it is done.
-
-    state: from ``decoder.allocate``.
-    seed: of noise in the decoder.
-    """
-    waiting, free = iter(rows), list(range(slots))
+def decode_rows(run: DecoderRun, guide: Guide[R], rows: Sequence[R], slots: int) -> Iterator[R]:
+    """Decode ``rows``, at most ``slots`` at a time; yields each when it is done."""
+    waiting, free = iter(rows), list(range(slots))[::-1]
     running: list[R] = []
     while True:
         # rows that were done before they started take no slot
         while free and (row := next(waiting, None)) is not None:
             if not row.done:
                 row.slot = free.pop()
-                row.counters.flops += decoder.begin(state, row.slot, row.number, seed)
+                row.counters.flops += run.begin(row.slot, row.number)
                 row.counters.calls += 1
             running.append(row)
         if not running:
             return
         if asked := [row for row in running if not row.done]:
-            step(decoder, state, guide, asked)
+            step(run, guide, asked)
         for row in running:
             if row.done:
                 if row.slot >= 0:
@@ -135,18 +135,18 @@ def decode_rows(
         running = [row for row in running if not row.done]
 
 
-def step(decoder: Decoder, state: Any, guide: Guide[R], rows: Sequence[R]) -> None:
+def step(run: DecoderRun, guide: Guide[R], rows: Sequence[R]) -> None:
     """One token for each row."""
     slots = torch.tensor([row.slot for row in rows])
     known = torch.from_numpy(np.stack([row.known for row in rows]))
-    cells, logits, flops = decoder.next(state, slots, known)
+    cells, logits, flops = run.next(slots, known)
     for row, cost in zip(rows, flops, strict=True):
         row.counters.forwards += 1
         row.counters.calls += 1
         row.counters.flops += cost
     choices = guide.choose(rows, cells, logits)
     if fed := [(row.slot, *choice) for row, choice in zip(rows, choices, strict=True) if choice is not None]:
-        decoder.put(state, *(torch.tensor(column) for column in zip(*fed, strict=True)))
+        run.put(*(torch.tensor(column) for column in zip(*fed, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +249,8 @@ class CanvasGuide:
         return reference.unpack(torch.from_numpy(packed[np.arange(len(rows)), cells.numpy()]), vocab)
 
     def conclude(self, row: CanvasRow) -> None:
-        """End a row whose canvas is full and verified, whose alternatives are used up, or whose budget is spent."""
+        """End a row whose canvas is full and verified, whose alternatives are used up, or whose budget is
+        spent."""
         if row.known.all():
             if self.task.verify(self.problems[row.number], row.tokens):
                 row.end("solved")
@@ -272,9 +273,9 @@ def decode(
 ) -> Iterator[tuple[int, Decoded]]:
     """Decode the canvases of ``problems``; yields (number, outcome) in the order in which they are done.
 
-    checks: "none", the likeliest token each time; "mask", the likeliest without a direct conflict with the known cells
-        (where there is none, the likeliest); "backtrack", where there is none the last choice is taken back and its next
-        likeliest token tried. The last is complete, like the search of the denoisers.
+    checks: "none", the likeliest token each time; "mask", the likeliest without a direct conflict with the
+        known cells (where there is none, the likeliest); "backtrack", where there is none the last choice is
+        taken back and its next likeliest token tried. The last is complete, like the search of the denoisers.
     budget: of each problem.
     seed: of noise in the decoder.
     batch: problems decoded together.
@@ -288,5 +289,5 @@ def decode(
         if row.known.all():
             guide.conclude(row)
     slots = min(batch, len(canvases))
-    for row in decode_rows(decoder, decoder.allocate(slots, canvases), guide, rows, slots, seed):
+    for row in decode_rows(decoder.start(slots, canvases, seed), guide, rows, slots):
         yield row.number, row.decoded()

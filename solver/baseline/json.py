@@ -6,9 +6,10 @@
     >>> bytes(text.text[:2])
     b'[1'
 
-The mask is the automaton that also conditions the drafts of the denoiser: a byte is allowed if some text of the schema
-continues with it and still fits the block. So a masked text is always in the language; looking ahead further than
-that is what it cannot do.
+The mask is the automaton that also conditions the drafts of the denoiser: a byte is allowed if some text of
+    the schema
+continues with it and still fits the block. So a masked text is always in the language; looking ahead further
+than that is what it cannot do.
 """
 
 from __future__ import annotations
@@ -124,7 +125,8 @@ class TextRow(Row):
 
 @dataclass(frozen=True, eq=False)
 class TextGuide:
-    """Chooses bytes: the likeliest, or drawn at a ``temperature``. A text ends where its guide allows nothing."""
+    """Chooses bytes: the likeliest, or drawn at a ``temperature``. A text ends where its guide allows
+    nothing."""
 
     temperature: float
     rng: np.random.Generator
@@ -160,56 +162,35 @@ class TextGuide:
         return int(self.rng.choice(len(p), p=p / p.sum()))
 
 
-@dataclass(eq=False)
-class TextSlots:
-    """The state of a :class:`JsonDecoder`.
-
-    prompt: of all problems.
-    number: (S,), the problem in each slot.
-    last, place: (S,), the last token and how many there are.
-    cursors: offsets within the text's values.
-    """
-
-    prompt: Prompt
-    cache: KVCache
-    number: Tensor
-    last: Tensor
-    place: Tensor
-    cursors: list[Cursor]
-
-
-class JsonDecoder:
-    """A :class:`~solver.baseline.decode.Decoder` over a causal :class:`JsonNetwork`."""
-
-    def __init__(self, network: JsonNetwork, name: str = "ar") -> None:
-        self.network, self.name = network, name
+class JsonRun:
+    """A :class:`~solver.baseline.decode.DecoderRun` over a causal :class:`JsonNetwork`, with a slot per
+    request."""
 
     @torch.inference_mode()
-    def allocate(self, slots: int, problems: Sequence[TextRequest]) -> TextSlots:
-        prompt = read_all(self.network, [problem.prompt for problem in problems])
-        number, last, place = torch.zeros(3, slots, dtype=torch.long)
-        return TextSlots(prompt, KVCache(slots), number, last, place, [Cursor() for _ in range(slots)])
+    def __init__(self, network: JsonNetwork, requests: Sequence[TextRequest]) -> None:
+        self.network, self.prompt = network, read_all(network, [request.prompt for request in requests])
+        self.cache, self.cursors = KVCache(len(requests)), [Cursor() for _ in requests]
+        self.last = torch.full((len(requests),), network.config.vocab)  # token of each slot; at first, none
+        self.place = torch.zeros_like(self.last)  # of the next token
+
+    def begin(self, slot: int, number: int) -> int:
+        assert slot == number
+        return self.network.reading_flops(int(self.prompt.present[number].sum()))
 
     @torch.inference_mode()
-    def begin(self, state: TextSlots, slot: int, number: int, seed: int) -> int:
-        state.number[slot], state.last[slot], state.place[slot] = number, self.network.config.vocab, 0
-        state.cursors[slot] = Cursor()
-        return self.network.reading_flops(int(state.prompt.present[number].sum()))
-
-    @torch.inference_mode()
-    def next(self, state: TextSlots, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-        prompt = Prompt(*(part[state.number[slots]] for part in state.prompt))
-        cells, tokens = state.place[slots], state.last[slots][:, None]
-        offset = torch.tensor([[state.cursors[slot].offset] for slot in slots.tolist()])
-        context = state.cache.at(slots, cells[:, None])
-        log_p = self.network(prompt, tokens, torch.full_like(tokens, KNOWN), offset, context)[:, 0]
+    def next(self, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+        prompt = Prompt(*(part[slots] for part in self.prompt))
+        cells, tokens = self.place[slots], self.last[slots][:, None]
+        offset = torch.tensor([[self.cursors[slot].offset] for slot in slots.tolist()])
+        step = self.cache.step(slots, cells[:, None])
+        log_p = self.network(prompt, tokens, torch.full_like(tokens, KNOWN), offset, step)[:, 0]
         return cells, log_p, [self.network.flops(1, prompt.tokens.shape[1])] * len(slots)
 
     @torch.inference_mode()
-    def put(self, state: TextSlots, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
-        state.last[slots], state.place[slots] = tokens, places + 1
+    def put(self, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
+        self.last[slots], self.place[slots] = tokens, places + 1
         for slot, token in zip(slots.tolist(), tokens.tolist(), strict=True):
-            state.cursors[slot].advance(token)
+            self.cursors[slot].advance(token)
 
 
 def write_texts(
@@ -218,13 +199,14 @@ def write_texts(
     temperature: float = 0.0,
     seed: int = 0,
 ) -> list[TextRow]:
-    """Write all texts of a batch together, in order: the likeliest byte each time, or drawn at a ``temperature``."""
+    """Write all texts of a batch together, in order: the likeliest byte each time, or drawn at a
+    ``temperature``."""
     if not requests:
         return []
-    decoder, guide = JsonDecoder(network), TextGuide(temperature, np.random.default_rng(seed))
     rows = [TextRow(number=number, request=request) for number, request in enumerate(requests)]
-    state = decoder.allocate(len(rows), requests)
-    return sorted(decode_rows(decoder, state, guide, rows, len(rows)), key=lambda row: row.number)
+    guide = TextGuide(temperature, np.random.default_rng(seed))
+    list(decode_rows(JsonRun(network, requests), guide, rows, len(rows)))
+    return rows
 
 
 def read_all(network: JsonNetwork, prompts: Sequence[bytes]) -> Prompt:
@@ -234,7 +216,8 @@ def read_all(network: JsonNetwork, prompts: Sequence[bytes]) -> Prompt:
 
 @torch.inference_mode()
 def log_likelihood(network: JsonNetwork, prompt: bytes, text: Tensor, first: int) -> float:
-    """Log-probability, in nats, of the tokens of ``text`` (L,) from index ``first`` on, given those before."""
+    """Log-probability, in nats, of the tokens of ``text`` (L,) from index ``first`` on, given those
+    before."""
     before = torch.cat([torch.tensor([network.config.vocab]), text[:-1]])[None]
     offset = torch.from_numpy(left_offsets(text.numpy()))[None]
     log_p = network(read_all(network, [prompt]), before, torch.full_like(before, KNOWN), offset)[0]

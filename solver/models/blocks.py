@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from solver.models.context import Context, scores, weighted
+from solver.models.layers import turned
 
 Norm = Literal["rms", "layer"]
 
@@ -29,7 +30,8 @@ def make_norm(width: int, norm: Norm) -> nn.Module:
 
 
 def attention_shares(score: Tensor) -> Tensor:
-    """Softmax in the type of ``score``. Autocast would compute it in fp32, and CPUs are slow where types mix."""
+    """Softmax in the type of ``score``. Autocast would compute it in fp32, and CPUs are slow where types
+    mix."""
     with torch.autocast(score.device.type, enabled=False):
         return score.softmax(-1)
 
@@ -80,11 +82,12 @@ class Block(nn.Module):
         return x + F.gelu(self.neighbours(context.windows(layer, self.neighbour_norm(x), self.radius)))
 
     def attend(self, x: Tensor, context: Context, layer: int) -> Tensor:
-        """Add attention, spelled out: on a CPU the backward of the fused kernel takes 2.5 times as long in bf16."""
+        """Add attention, spelled out: on a CPU the backward of the fused kernel takes 2.5 times as long in
+        bf16."""
         rows, size, width = x.shape
         split = self.query_key_value(self.attention_norm(x)).view(rows, size, 3 * self.heads, -1)
         query_key = split[:, :, : 2 * self.heads].transpose(1, 2)
-        query_key = context.rotate(query_key) if self.rotary else query_key
+        query_key = turned(query_key, *context.rotation(query_key)) if self.rotary else query_key
         query = query_key[:, : self.heads] * split.shape[-1] ** -0.5
         key = context.extend("key", layer, query_key[:, self.heads :].transpose(1, 2))
         value = context.extend("value", layer, split[:, :, 2 * self.heads :])
@@ -101,13 +104,15 @@ class Block(nn.Module):
         return result
 
     def flops(self, size: int, visible: int) -> int:
-        """Floating-point operations of ``size`` positions that attend to ``visible`` in all: matrix products."""
+        """Floating-point operations of ``size`` positions that attend to ``visible`` in all: matrix
+        products."""
         sizes = sum(parameter.numel() for parameter in self.parameters() if parameter.dim() == 2)
         return 2 * size * sizes + 4 * self.output.in_features * visible
 
 
 class PointerHead(nn.Module):
-    """Mixture of a generated token and one that is copied from a position (pointer-generator; See et al. 2017)."""
+    """Mixture of a generated token and one that is copied from a position (pointer-generator; See et al.
+    2017)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -115,21 +120,22 @@ class PointerHead(nn.Module):
         self.gate = nn.Linear(width, 1)
 
     def score(self, x: Tensor, key: Tensor, shared: Tensor | None = None) -> Tensor:
-        """fp32 scores (B, N, C + M) of pointing from ``x`` (B, N, D) at keys: ``shared`` (1, C, D), ``key`` (B, M, D)."""
+        """fp32 scores (B, N, C + M) of pointing from ``x`` (B, N, D) at keys: ``shared`` (1, C, D), ``key``
+        (B, M, D)."""
         common = None if shared is None else shared[:, :, None]
         score = scores(self.query(x)[:, None], key[:, :, None], common)
         return score[:, 0].float() / math.sqrt(x.shape[-1])
 
     @staticmethod
-    def mixture(own: Tensor, pointed: Tensor, gate: Tensor, tokens: Tensor) -> Tensor:
+    def mixture(generated_logits: Tensor, pointed: Tensor, gate: Tensor, tokens: Tensor) -> Tensor:
         """fp32 log-probabilities (..., V).
 
-        own: (..., V), logits of a generated token.
+        generated_logits: (..., V), logits of a generated token.
         pointed: (..., M), probabilities of positions.
         gate: (..., 1), logit of copying.
         tokens: (..., M), at the positions; such as are not below V do not count, as nothing points at them.
         """
         copies = torch.sigmoid(gate.float())
-        generated = (1 - copies) * own.float().softmax(-1)
-        index = tokens.clamp_max(own.shape[-1] - 1).expand_as(pointed)
+        generated = (1 - copies) * generated_logits.float().softmax(-1)
+        index = tokens.clamp_max(generated_logits.shape[-1] - 1).expand_as(pointed)
         return generated.scatter_add(-1, index, copies * pointed).clamp_min(1e-9).log()

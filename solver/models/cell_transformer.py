@@ -1,9 +1,11 @@
-"""The cell transformer: a plain causal transformer over (cell, token) pairs, the second left-to-right baseline.
+"""The cell transformer: a plain causal transformer over (cell, token) pairs, the second left-to-right
+baseline.
 
-Nothing in it is made for Sudoku but a learned embedding per cell. A sequence is a start token, then the pairs of the
-givens, then those of the answers. With ``order="index"`` the answers come by their cell's index, every step is told the
-next cell, and logits are over tokens. With ``order="easiest"`` the network chooses the next cell itself, and logits are
-over (cell, token) pairs; it is taught the order in which a solver by logic fills them.
+Nothing in it is made for Sudoku but a learned embedding per cell. A sequence is a start token, then the
+pairs of the givens, then those of the answers. With ``order="index"`` the answers come by their cell's
+index, every step is told the next cell, and logits are over tokens. With ``order="easiest"`` the network
+chooses the next cell itself, and logits are over (cell, token) pairs; it is taught the order in which a
+solver by logic fills them.
 
     >>> network = CellTransformer(CellTransformerConfig(width=16, layers=1))
     >>> cells, tokens = torch.tensor([[0, 1, 2]]), torch.tensor([[4, 3, 8]])
@@ -55,22 +57,28 @@ class CellTransformer(nn.Module):
 
     def __init__(self, config: CellTransformerConfig) -> None:
         super().__init__()
-        self.config = c = config
-        self.start = nn.Parameter(0.02 * torch.randn(c.width))
-        self.token = nn.Embedding(c.vocab, c.width)
-        self.cell = nn.Embedding(c.cells, c.width)
+        self.config = config
+        self.start = nn.Parameter(0.02 * torch.randn(config.width))
+        self.token = nn.Embedding(config.vocab, config.width)
+        self.cell = nn.Embedding(config.cells, config.width)
         # of the cell that comes next; the last: none
-        self.next = nn.Embedding(c.cells + 1, c.width) if c.order == "index" else None
-        blocks = [Block(c.width, 4 * c.width, c.heads, radius=0, rotary=False) for _ in range(c.layers)]
+        self.next = nn.Embedding(config.cells + 1, config.width) if config.order == "index" else None
+        blocks = [
+            Block(config.width, 4 * config.width, config.heads, radius=0, rotary=False)
+            for _ in range(config.layers)
+        ]
         self.layers = nn.ModuleList(blocks)
-        self.norm = nn.RMSNorm(c.width)
-        self.head = nn.Linear(c.width, c.vocab if c.order == "index" else c.cells * c.vocab)
+        self.norm = nn.RMSNorm(config.width)
+        self.head = nn.Linear(
+            config.width, config.vocab if config.order == "index" else config.cells * config.vocab
+        )
         for module in self.children():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=0.02)
 
     def forward(self, cells: Tensor, tokens: Tensor) -> Tensor:
-        """Logits (B, T + 1, V or L * V) for pairs of ``cells`` and ``tokens`` (B, T); entry t is about pair t."""
+        """Logits (B, T + 1, V or L * V) for pairs of ``cells`` and ``tokens`` (B, T); entry t is about pair
+        t."""
         no_cell = torch.full_like(cells[:, :1], self.config.cells)
         x = torch.cat([self.start.expand(len(cells), 1, -1), self.pair(cells, tokens)], 1)
         return self.run(x, torch.cat([cells, no_cell], 1), Context(causal=True))
@@ -94,7 +102,8 @@ class CellTransformer(nn.Module):
         return tokens if self.next is not None else cells * self.config.vocab + tokens
 
     def flops(self, length: int, before: int = 0) -> int:
-        """Floating-point operations of ``length`` positions after ``before`` others, a row: matrix products."""
+        """Floating-point operations of ``length`` positions after ``before`` others, a row: matrix
+        products."""
         block = self.layers[0]
         assert isinstance(block, Block)
         visible = length * before + length * (length + 1) // 2

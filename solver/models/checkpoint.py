@@ -1,7 +1,7 @@
 """Checkpoints: a folder of ``config.json``, ``model.safetensors`` and a model card.
 
-``config.json`` holds the network's kind and configuration, the task, and the SHA-256 of the weights file, so that a
-truncated or altered file is refused. Weights are safetensors in bf16, never pickle.
+``config.json`` holds the network's kind and configuration, the task, and the SHA-256 of the weights file, so
+that a truncated or altered file is refused. Weights are safetensors in bf16, never pickle.
 
     >>> network, facts = load(SHIPPED / "sudoku", "sudoku")
     >>> facts["kind"], network.config.width
@@ -58,7 +58,8 @@ def save(
 def load(folder: Path, task: str) -> tuple[Network, dict[str, Any]]:
     """The network (fp32, evaluation mode, no gradients) and the contents of its config.json.
 
-    Raises :class:`CheckpointError` where a file is missing or damaged, a setting is unknown, or the task is another.
+    Raises :class:`CheckpointError` where a file is missing or damaged, a setting is unknown, or the task is
+    another.
     """
     config_file, weights_file = folder / "config.json", folder / "model.safetensors"
     for file in (config_file, weights_file):
@@ -91,7 +92,8 @@ def one_line(error: Exception) -> str:
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write safetensors by way of a temporary file, so that an interrupted write leaves the old file whole."""
+    """Write safetensors by way of a temporary file, so that an interrupted write leaves the old file
+    whole."""
     temporary = path.with_suffix(".part")
     save_file(tensors, temporary)
     temporary.replace(path)

@@ -1,4 +1,5 @@
-"""The code network as a denoiser: the first forward reads the whole window, later ones its cells that are not pinned.
+"""The code network as a denoiser: the first forward reads the whole window, later ones its cells that are
+not pinned.
 
     >>> from solver.models.code_network import CodeConfig
     >>> CodeDenoiser(CodeNetwork(CodeConfig(width=16, hidden=16, layers=1))).vocab
@@ -46,14 +47,15 @@ class CodeState:
 
 @dataclass(frozen=True)
 class CodeAux:
-    """Per row, the states of the forward that read its whole window, and whether that was the last forward."""
+    """Per row, the states of the forward that read its whole window, and whether that was the last
+    forward."""
 
     states: tuple[States | None, ...]
-    whole: tuple[bool, ...]
+    is_full: tuple[bool, ...]
 
     def select(self, rows: Sequence[int]) -> Self:
         states = tuple(self.states[row] for row in rows)
-        return replace(self, states=states, whole=tuple(self.whole[row] for row in rows))
+        return replace(self, states=states, is_full=tuple(self.is_full[row] for row in rows))
 
     def reset(self, cells: Mask) -> Self:
         return self
@@ -61,11 +63,12 @@ class CodeAux:
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         states = tuple(states for part in parts for states in part.states)
-        return cls(states, tuple(whole for part in parts for whole in part.whole))
+        return cls(states, tuple(full for part in parts for full in part.is_full))
 
 
 class CodeDenoiser(MaskDenoiser):
-    """A :class:`~solver.models.protocol.Denoiser` over a :class:`CodeNetwork`, of which it may run a copy in bf16."""
+    """A :class:`~solver.models.protocol.Denoiser` over a :class:`CodeNetwork`, of which it may run a copy in
+    bf16."""
 
     lays_out = False
     policy = Policy(
@@ -122,18 +125,20 @@ class CodeDenoiser(MaskDenoiser):
         return logits, CodeAux(tuple(states), tuple(same_as.get(row) == row for row in range(len(tokens))))
 
     def unweighted(self, log_p: Tensor) -> Tensor:
-        """Log-probabilities (..., V) corrected for the weight of BLANK in training; ``log_p`` is changed in place."""
+        """Log-probabilities (..., V) corrected for the weight of BLANK in training; ``log_p`` is changed in
+        place."""
         log_p[..., -1] -= math.log(BLANKS)
         return log_p.log_softmax(-1)
 
     def cost(self, state: CodeState, aux: CodeAux) -> tuple[list[int], list[int]]:
         size, cells = state.offset.shape[1], state.cells.shape[1]
         flops = {True: self.network.flops(size, 0, cells), False: self.network.flops(cells, size - cells)}
-        return [1] * len(aux.whole), [flops[whole] for whole in aux.whole]
+        return [1] * len(aux.is_full), [flops[is_full] for is_full in aux.is_full]
 
 
 def window_offsets(canvas: Canvas) -> Tokens:
-    """The index of each cell (L,) in its slot: from 1 on, or up to -1 where the text fills the slot; 0 outside.
+    """The index of each cell (L,) in its slot: from 1 on, or up to -1 where the text fills the slot; 0
+    outside.
 
     A text fills its slot where no cell of the slot may be BLANK.
     """

@@ -5,12 +5,13 @@
     >>> network(tokens, status, offset).shape
     torch.Size([2, 9, 20])
 
-A cell's distribution is a mixture of a generated token and one that is copied from elsewhere in the window (a pointer
-network; Merity et al. 2016, Li et al. 2018 for code): half of the names in a hole occur around it. Later forwards of the
-same window may read some cells again and reuse the states of the others (:class:`StaleContext`).
+A cell's distribution is a mixture of a generated token and one that is copied from elsewhere in the window
+(a pointer network; Merity et al. 2016, Li et al. 2018 for code): half of the names in a hole occur around
+it. Later forwards of the same window may read some cells again and reuse the states of the others
+(:class:`StaleContext`).
 
-``causal=True`` is the left-to-right baseline with the same parts: position i is given the tokens before it and predicts
-its own.
+``causal=True`` is the left-to-right baseline with the same parts: position i is given the tokens before it
+and predicts its own.
 
 Shapes: B rows, L cells, N cells of a forward, C cells asked for, M tokens pointed at, V tokens, D width.
 """
@@ -58,12 +59,12 @@ class CodeConfig:
 class Readout(NamedTuple):
     """The two parts of the distribution of C cells.
 
-    own: (C, V), logits of a generated token.
+    generated: (C, V), logits of a generated token.
     pointed: (C, M), probabilities of copying the ``tokens`` (C, M).
     gate: (C, 1), logit of copying.
     """
 
-    own: Tensor
+    generated: Tensor
     pointed: Tensor
     gate: Tensor
     tokens: Tensor
@@ -74,17 +75,20 @@ class CodeNetwork(nn.Module):
 
     def __init__(self, config: CodeConfig) -> None:
         super().__init__()
-        self.config = c = config
-        d = c.width
-        self.token = nn.Embedding(c.vocab + 1, d)  # the last: an open cell
-        if not c.causal:
-            self.status = nn.Embedding(3, d)
-            self.offset = nn.Embedding(2 * c.offsets + 1, d)  # the middle: outside of slots
-        blocks = [Block(d, c.hidden, c.heads, c.radius, c.causal, "layer") for _ in range(c.layers)]
+        self.config = config
+        width = config.width
+        self.token = nn.Embedding(config.vocab + 1, width)  # the last: an open cell
+        if not config.causal:
+            self.status = nn.Embedding(3, width)
+            self.offset = nn.Embedding(2 * config.offsets + 1, width)  # the middle: outside of slots
+        blocks = [
+            Block(width, config.hidden, config.heads, config.radius, config.causal, "layer")
+            for _ in range(config.layers)
+        ]
         self.layers = nn.ModuleList(blocks)
-        self.norm = make_norm(d, "layer")
-        self.pointer = PointerHead(d)
-        self.bias = nn.Parameter(torch.zeros(c.vocab))
+        self.norm = make_norm(width, "layer")
+        self.pointer = PointerHead(width)
+        self.bias = nn.Parameter(torch.zeros(config.vocab))
         for module in self.children():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=0.05)
@@ -101,11 +105,11 @@ class CodeNetwork(nn.Module):
 
         tokens: (B, L); in the causal form the ones before each cell, ``vocab`` for the first.
         status: (B, L), OPEN, PINNED or KNOWN; ignored in the causal form.
-        offset: (B, L), 1, 2, ... in a slot whose text may end before it does; ..., -2, -1 in a slot that its text
-            fills; 0 outside. Ignored in the causal form.
+        offset: (B, L), 1, 2, ... in a slot whose text may end before it does; ..., -2, -1 in a slot that its
+            text fills; 0 outside. Ignored in the causal form.
         asked: (B, N) bool, None for all cells.
-        context: a stale context whose cells alone are read again (N of them), or a step of a cache; None for whole
-            windows.
+        context: a stale context whose cells alone are read again (N of them), or a step of a cache; None for
+            whole windows.
         """
         if asked is not None:
             return self.mixture(self.readout(tokens, status, offset, asked, context))
@@ -118,12 +122,13 @@ class CodeNetwork(nn.Module):
     def log_likelihood(
         self, tokens: Tensor, status: Tensor, offset: Tensor, truth: Tensor, asked: Tensor
     ) -> Tensor:
-        """Log-probabilities (C,) of ``truth`` (B, L) in the cells ``asked`` for; for training, not over all tokens."""
+        """Log-probabilities (C,) of ``truth`` (B, L) in the cells ``asked`` for; for training, not over all
+        tokens."""
         parts, wanted = self.readout(tokens, status, offset, asked), truth[asked]
-        own = -F.cross_entropy(parts.own.float(), wanted, reduction="none")
+        own_log_p = -F.cross_entropy(parts.generated.float(), wanted, reduction="none")
         copied = ((parts.tokens == wanted[:, None]) * parts.pointed).sum(-1).clamp_min(1e-9).log()
         gate = parts.gate[:, 0].float()
-        return torch.logaddexp(F.logsigmoid(-gate) + own, F.logsigmoid(gate) + copied)
+        return torch.logaddexp(F.logsigmoid(-gate) + own_log_p, F.logsigmoid(gate) + copied)
 
     def readout(
         self,
@@ -146,32 +151,37 @@ class CodeNetwork(nn.Module):
         rows, cells = asked.nonzero(as_tuple=True)
         pointed = (score[rows, cells] + mask.expand_as(score)[rows, cells]).softmax(-1)
         x = x[rows, cells]
-        own = F.linear(x, self.token.weight[:-1], self.bias)
-        return Readout(own, pointed, self.pointer.gate(x), visible[rows])
+        generated = F.linear(x, self.token.weight[:-1], self.bias)
+        return Readout(generated, pointed, self.pointer.gate(x), visible[rows])
 
     def embed(
         self, tokens: Tensor, status: Tensor, offset: Tensor, context: Context | None
     ) -> tuple[Tensor, Tensor, Tensor, Context]:
         """Features (B, N, D), the tokens (B, M) to point at, their mask (B, 1, M), and the context to use."""
-        c = self.config
-        if c.causal:
+        config = self.config
+        if config.causal:
             context = context or Context(causal=True)
             visible, shared = context.extend("token", 0, tokens), context.shared.get(("token", 0))
             if shared is not None:
                 visible = torch.cat([shared.expand(len(visible), -1), visible], 1)
-            return self.token(tokens), visible, torch.where(visible == c.vocab, HIDDEN, 0.0)[:, None], context
+            return (
+                self.token(tokens),
+                visible,
+                torch.where(visible == config.vocab, HIDDEN, 0.0)[:, None],
+                context,
+            )
         context = context if isinstance(context, StaleContext) else StaleContext()
         mask = torch.where(status == OPEN, HIDDEN, 0.0)
-        tokens = visible = torch.where(status == OPEN, c.vocab, tokens)
+        tokens = visible = torch.where(status == OPEN, config.vocab, tokens)
         if context.cells is not None:
             tokens, status, offset = map(context.select, (tokens, status, offset))
             visible, mask = torch.cat([tokens, visible], 1), torch.cat([context.select(mask), mask], 1)
-        place = offset.clamp(-c.offsets, c.offsets) + c.offsets
+        place = offset.clamp(-config.offsets, config.offsets) + config.offsets
         return self.token(tokens) + self.status(status) + self.offset(place), visible, mask[:, None], context
 
     def mixture(self, parts: Readout) -> Tensor:
         """fp32 log-probabilities (C, V)."""
-        return self.pointer.mixture(parts.own, parts.pointed, parts.gate, parts.tokens)
+        return self.pointer.mixture(parts.generated, parts.pointed, parts.gate, parts.tokens)
 
     def flops(self, cells: int, before: int = 0, asked: float | None = None) -> int:
         """Floating-point operations of one row's forward: matrix products.
@@ -180,8 +190,8 @@ class CodeNetwork(nn.Module):
         before: cells in the cache.
         asked: cells whose distribution is computed, all where None.
         """
-        block, d = self.layers[0], self.config.width
+        block, width = self.layers[0], self.config.width
         assert isinstance(block, Block)
-        own = 2 * (cells if asked is None else asked) * d * self.config.vocab
+        readout = 2 * (cells if asked is None else asked) * width * self.config.vocab
         layers = self.config.layers * block.flops(cells, cells * (cells + before))
-        return round(layers + 2 * cells * d * (2 * d + cells + before) + own)
+        return round(layers + 2 * cells * width * (2 * width + cells + before) + readout)

@@ -2,12 +2,12 @@
 
     >>> import torch
     >>> cache = KVCache(slots=2)
-    >>> step = cache.at(torch.tensor([0, 1]), torch.tensor([[0], [0]]))     # the first position of both sequences
+    >>> step = cache.step(torch.tensor([0, 1]), torch.tensor([[0], [0]]))  # both sequences start
     >>> step.extend("key", 0, torch.ones(2, 1, 4)).shape
     torch.Size([2, 1, 4])
 
-A network hands every layer a context. The layer passes what other positions may see through :meth:`Context.extend`
-and gets back the states of all positions that it may look at.
+A network hands every layer a context. The layer passes what other positions may see through
+:meth:`Context.extend` and gets back the states of all positions that it may look at.
 
 Shapes: B rows, L cells, N cells of this forward, M positions that can be seen, H heads, D width of a head.
 """
@@ -20,14 +20,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from solver.models.layers import rotation, turned
+from solver.models.layers import rotation
 
 States = dict[tuple[str, int], Tensor]  # by name and layer
 HIDDEN = -1e4  # added to scores; finite, so that a row of nothing but hidden positions has no NaN
 
 
 class Context:
-    """Whole sequences (B, N), each of which sees itself; with ``causal``, every position only the ones before it.
+    """Whole sequences (B, N), each of which sees itself; with ``causal``, every position only the ones
+    before it.
 
     present: (B, N), False where a row is padded.
     """
@@ -37,10 +38,10 @@ class Context:
     def __init__(self, causal: bool = False, present: Tensor | None = None) -> None:
         self.causal, self.present = causal, present
         self._mask: Tensor | None = None
-        self._rotation: tuple[Tensor, Tensor] | None = None
 
     def extend(self, name: str, layer: int, x: Tensor) -> Tensor:
-        """Add the states ``x`` (B, N, ...) of this forward; returns those of all visible positions (B, M, ...)."""
+        """Add the states ``x`` (B, N, ...) of this forward; returns those of all visible positions (B, M,
+        ...)."""
         return x
 
     def index(self, tokens: Tensor) -> Tensor:
@@ -48,18 +49,13 @@ class Context:
         return torch.arange(tokens.shape[1], device=tokens.device)[None]
 
     def windows(self, layer: int, x: Tensor, radius: int) -> Tensor:
-        """(B, N, taps * D): each position with its neighbours at most ``radius`` away, zeros beyond the ends."""
+        """(B, N, taps * D): each position with its neighbours at most ``radius`` away, zeros beyond the
+        ends."""
         after = 0 if self.causal else radius
         return unfolded(F.pad(x, (0, 0, radius, after)), radius + after + 1)
 
-    def rotate(self, x: Tensor) -> Tensor:
-        """``x`` (B, H, N, D), rotated by its positions (Su et al. 2021)."""
-        if self._rotation is None:
-            self._rotation = self.rotation(x)
-        return turned(x, *self._rotation)
-
     def rotation(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines for :meth:`rotate`."""
+        """Cosines and sines of the positions of ``x`` (B, H, N, D), for :func:`turned` (Su et al. 2021)."""
         return rotation(x.shape[2], x.shape[-1] // 2, x.dtype, x.device)
 
     def mask(self, like: Tensor) -> Tensor | None:
@@ -73,10 +69,12 @@ class Context:
 
 
 class StaleContext(Context):
-    """Canvases of which one forward reads every cell, and later forwards some, while the others keep their states.
+    """Canvases of which one forward reads every cell, and later forwards some, while the others keep their
+    states.
 
-    ``StaleContext()`` records the states (B, L, ...) of a whole forward. ``StaleContext(states, cells)`` is for a
-    forward of the ``cells`` (B, N) alone, which may name one twice (Wu et al. 2025, Fast-dLLM, arXiv 2505.22618).
+    ``StaleContext()`` records the states (B, L, ...) of a whole forward. ``StaleContext(states, cells)`` is
+    for a forward of the ``cells`` (B, N) alone, which may name one twice (Wu et al. 2025, Fast-dLLM, arXiv
+    2505.22618).
     """
 
     def __init__(self, states: States | None = None, cells: Tensor | None = None) -> None:
@@ -133,7 +131,7 @@ class KVCache:
         self.shared: States = {}  # (1, C, ...), positions 0 to C - 1 of every slot
         self.prefix = 0  # C
 
-    def at(self, slots: Tensor, positions: Tensor) -> CacheStep:
+    def step(self, slots: Tensor, positions: Tensor) -> CacheStep:
         """The context of a forward of ``positions`` (N, T), the shared prefix included, in ``slots`` (N,)."""
         return CacheStep(self, slots, positions)
 
@@ -146,7 +144,8 @@ class KVCache:
         self.prefix, self.slots, self.states = size, slots, windows
 
     def buffer(self, name: str, layer: int, size: int, like: Tensor) -> Tensor:
-        """The buffer (slots, capacity, ...) of a state, grown to hold ``size`` positions like ``like`` (N, T, ...)."""
+        """The buffer (slots, capacity, ...) of a state, grown to hold ``size`` positions like ``like`` (N,
+        T, ...)."""
         buffer = self.states.get((name, layer))
         have = 0 if buffer is None else buffer.shape[1]
         if have < size:
@@ -166,13 +165,13 @@ class CacheStep(Context):
         super().__init__(causal=True)
         self.cache, self.slots, self.positions = cache, slots, positions
         self.shared = cache.shared
-        self.own = positions - cache.prefix  # indices into the slots' own states
-        self.size = int(self.own.max()) + 1
+        self.indices = positions - cache.prefix  # indices into the slots' own states
+        self.size = int(self.indices.max()) + 1
         is_every_slot = len(slots) == cache.slots and slots.tolist() == list(range(cache.slots))
         self.rows: slice | Tensor = (
             slice(None) if is_every_slot else slots
         )  # a view, where nothing is left out
-        visible = torch.arange(self.size) <= self.own[..., None]
+        visible = torch.arange(self.size) <= self.indices[..., None]
         if not visible.all():
             mask = torch.where(visible, 0.0, -torch.inf)[:, None]
             self._mask = F.pad(mask, (cache.prefix, 0)) if cache.prefix else mask
@@ -180,14 +179,15 @@ class CacheStep(Context):
     def extend(self, name: str, layer: int, x: Tensor) -> Tensor:
         """The slots' own states (N, size, ...); those of the prefix are in ``shared``."""
         buffer = self.cache.buffer(name, layer, self.size, x)
-        buffer[self.slots[:, None], self.own] = x
+        buffer[self.slots[:, None], self.indices] = x
         return buffer[self.rows, : self.size]
 
     def index(self, tokens: Tensor) -> Tensor:
-        return self.own
+        return self.indices
 
     def windows(self, layer: int, x: Tensor, radius: int) -> Tensor:
-        """As of :class:`Context`; positions have to come in their order, because only the last ``radius`` are kept."""
+        """As of :class:`Context`; positions have to come in their order, because only the last ``radius``
+        are kept."""
         last = self.cache.states.get(("window", layer))
         if last is None:
             last = self.cache.states["window", layer] = x.new_zeros(self.cache.slots, radius, x.shape[-1])
@@ -209,17 +209,19 @@ def unfolded(x: Tensor, taps: int) -> Tensor:
 
 
 def scores(query: Tensor, key: Tensor, shared: Tensor | None) -> Tensor:
-    """Products (B, H, N, C + M) of queries (B, H, N, D) with the shared keys (1, C, H, D) and a row's own (B, M, H, D)."""
-    own = query @ key.permute(0, 2, 3, 1)
+    """Products (B, H, N, C + M) of queries (B, H, N, D) with the shared keys (1, C, H, D) and a row's own
+    (B, M, H, D)."""
+    score = query @ key.permute(0, 2, 3, 1)
     if shared is None:
-        return own
+        return score
     rows, heads, size, width = query.shape
     flat = query.transpose(0, 1).reshape(heads, rows * size, width) @ shared[0].permute(1, 2, 0)
-    return torch.cat([flat.view(heads, rows, size, -1).transpose(0, 1), own], -1)
+    return torch.cat([flat.view(heads, rows, size, -1).transpose(0, 1), score], -1)
 
 
 def weighted(share: Tensor, value: Tensor, shared: Tensor | None) -> Tensor:
-    """Sums (B, H, N, D) by ``share`` (B, H, N, C + M) of shared values (1, C, H, D) and a row's own (B, M, H, D)."""
+    """Sums (B, H, N, D) by ``share`` (B, H, N, C + M) of shared values (1, C, H, D) and a row's own (B, M,
+    H, D)."""
     if shared is None:
         return share @ value.transpose(1, 2)
     rows, heads, size, _ = share.shape

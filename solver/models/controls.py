@@ -1,7 +1,8 @@
 """Untrained denoisers: the two controls of every experiment, and two that probe the loop in tests.
 
-``random`` and ``prior`` run the same loop with the same checks and budget as a trained model, so the difference in
-results is the contribution of the model. ``oracle`` knows the answer; ``adversary`` is certain and wrong.
+``random`` and ``prior`` run the same loop with the same checks and budget as a trained model, so the
+difference in results is the contribution of the model. ``oracle`` knows the answer; ``adversary`` is certain
+and wrong.
 
     >>> random(vocab=9).name, prior(vocab=9).kind
     ('random', 'mask')
@@ -94,7 +95,8 @@ class Control:
 def with_random_length(
     logits: NDArray[np.float64], blank: int | None, best: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """``logits`` (L, V) with ``blank``, if there is one, above the ``best`` token from a random cell on; in place."""
+    """``logits`` (L, V) with ``blank``, if there is one, above the ``best`` token from a random cell on; in
+    place."""
     if blank is not None:
         logits[rng.integers(0, len(logits) + 1) :, blank] = best + BLANK_MARGIN
     return logits
@@ -103,8 +105,8 @@ def with_random_length(
 def random(vocab: int, kind: Kind = "mask", policy: Policy = DEPTH_FIRST) -> Control:
     """Uniform over the tokens, ties broken at random.
 
-    On a canvas with a blank token, all text lengths are equally likely. Without that rule nearly every draw would
-    fill the canvas.
+    On a canvas with a blank token, all text lengths are equally likely. Without that rule nearly every draw
+    would fill the canvas.
     """
 
     def logits(canvas: Canvas, tokens: Tokens, known: Mask, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -121,8 +123,8 @@ def prior(
 ) -> Control:
     """Token frequencies, the same for every cell.
 
-    table: (V,), frequencies. Without it, the number of times that each token still has to be placed, where every token
-        occurs equally often on a full canvas (as in Sudoku), at least 0.1.
+    table: (V,), frequencies. Without it, the number of times that each token still has to be placed, where
+        every token occurs equally often on a full canvas (as in Sudoku), at least 0.1.
     blank: the token that follows a text of any length, equally likely, or None.
     """
 

@@ -1,4 +1,5 @@
-"""The network for JSON: a prompt that is read once, and a block of bytes that attends to itself and to the prompt.
+"""The network for JSON: a prompt that is read once, and a block of bytes that attends to itself and to the
+prompt.
 
     >>> network = JsonNetwork(JsonConfig(width=16, hidden=16))
     >>> prompt = network.read(torch.zeros(2, 7, dtype=torch.long), torch.tensor([7, 5]))    # once a problem
@@ -6,15 +7,17 @@
     >>> network(prompt, tokens, status, offset).shape
     torch.Size([2, 9, 257])
 
-Four parts are made for filling in values. Bytes know the *word* they stand in and the one before it, by a hash. Cells
-know their *offset*, the number of bytes since their slot began. An *anchor* gives each cell the state of the cell before
-its slot, where a name has just ended; and where that word occurs in the prompt, attention has a bias to look. A *pointer*
-attends to the prompt by offset: a cell at offset o that points to p receives the byte at p + o, so that all cells of a
-value can point to its first byte and are copied together. In a list offsets start again after every known comma, since a
-text does not separate its items by the same number of bytes as JSON.
+Four parts are made for filling in values. Bytes know the *word* they stand in and the one before it, by a
+hash. Cells know their *offset*, the number of bytes since their slot began. An *anchor* gives each cell the
+state of the cell before its slot, where a name has just ended; and where that word occurs in the prompt,
+attention has a bias to look. A *pointer*
+attends to the prompt by offset: a cell at offset o that points to p receives the byte at p + o, so that all
+    cells of a
+value can point to its first byte and are copied together. In a list offsets start again after every known
+comma, since a text does not separate its items by the same number of bytes as JSON.
 
-``causal=True`` is the left-to-right baseline with the same parts: position i is given the bytes before it and predicts
-its own.
+``causal=True`` is the left-to-right baseline with the same parts: position i is given the bytes before it
+and predicts its own.
 
 Shapes: B rows, P prompt bytes, L cells, V tokens, D width, H heads.
 """
@@ -88,7 +91,8 @@ class PromptView(NamedTuple):
     mask: (B, 1, 1, P), added to scores; very low where a row is padded.
     shift: (B, 1, L, P), p - offset: where each cell's score for p is taken from.
     shift_mask: (B, 1, L, P), added to shifted scores.
-    slot_matches: (2, B, 1, L, P), whether the word at p, and the one before, is the last word before the cell's slot.
+    slot_matches: (2, B, 1, L, P), whether the word at p, and the one before, is the last word before the
+        cell's slot.
     item_matches: the same for the item of a list that the cell stands in.
     """
 
@@ -158,15 +162,15 @@ class JsonBlock(Block):
     """A block that also adds the anchor's state, and what it attends to in the prompt."""
 
     def __init__(self, config: JsonConfig) -> None:
-        c = config
-        super().__init__(c.width, c.hidden, c.heads, c.radius, c.causal)
-        self.anchor = nn.Linear(c.width, c.width, bias=False)
-        self.prompt_attention = PromptAttention(c.width, c.heads)
+        super().__init__(config.width, config.hidden, config.heads, config.radius, config.causal)
+        self.anchor = nn.Linear(config.width, config.width, bias=False)
+        self.prompt_attention = PromptAttention(config.width, config.heads)
 
     def apply_to(
         self, x: Tensor, context: Context, layer: int, anchor: Tensor, prompt: Prompt, view: PromptView
     ) -> Tensor:
-        """``x`` (B, L, D) after the block; ``anchor`` (B, L, D) is the index of each cell's anchor, repeated."""
+        """``x`` (B, L, D) after the block; ``anchor`` (B, L, D) is the index of each cell's anchor,
+        repeated."""
         x = self.mix(x, context, layer)
         x = x + self.anchor(context.extend("state", layer, x).gather(1, anchor))
         return self.transform(self.prompt_attention(self.attend(x, context, layer), prompt, view))
@@ -177,20 +181,22 @@ class JsonNetwork(nn.Module):
 
     def __init__(self, config: JsonConfig) -> None:
         super().__init__()
-        self.config = c = config
-        d = c.width
-        self.token = nn.Embedding(c.vocab + 1, d)  # the last: an open cell, or no byte
-        self.status = nn.Embedding(3, d)
-        self.word, self.previous_word = nn.Embedding(c.words, d), nn.Linear(d, d, bias=False)
-        self.offset = nn.Embedding(c.offsets, d)
+        self.config = config
+        width = config.width
+        self.token = nn.Embedding(config.vocab + 1, width)  # the last: an open cell, or no byte
+        self.status = nn.Embedding(3, width)
+        self.word, self.previous_word = nn.Embedding(config.words, width), nn.Linear(width, width, bias=False)
+        self.offset = nn.Embedding(config.offsets, width)
         # left to right, all offsets are within items
-        self.item = None if c.causal else nn.Embedding(c.offsets, d)
-        self.readers = nn.ModuleList([Block(d, c.hidden, c.heads, c.radius) for _ in range(c.readers)])
-        self.layers = nn.ModuleList([JsonBlock(c) for _ in range(c.layers)])
-        self.norm, self.prompt_norm = nn.RMSNorm(d), nn.RMSNorm(d)
-        self.pointer = PointerHead(d)
+        self.item = None if config.causal else nn.Embedding(config.offsets, width)
+        self.readers = nn.ModuleList(
+            Block(width, config.hidden, config.heads, config.radius) for _ in range(config.readers)
+        )
+        self.layers = nn.ModuleList([JsonBlock(config) for _ in range(config.layers)])
+        self.norm, self.prompt_norm = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.pointer = PointerHead(width)
         self.match_bias = nn.Parameter(torch.full((2,), 4.0))
-        self.head = nn.Linear(d, c.vocab)
+        self.head = nn.Linear(width, config.vocab)
         for module in self.children():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=0.1)
@@ -226,18 +232,19 @@ class JsonNetwork(nn.Module):
         offset: (B, L), bytes since the cell's slot began; 0 outside of slots.
         context: where the cells are some positions of a cached sequence; None for whole blocks.
         """
-        c = self.config
-        context = context or Context(c.causal)
-        tokens = torch.where(status == OPEN, c.vocab, tokens)
+        config = self.config
+        context = context or Context(config.causal)
+        tokens = torch.where(status == OPEN, config.vocab, tokens)
         visible = context.extend("token", 0, tokens)
-        words, previous_words = word_codes(visible, c.words)
+        words, previous_words = word_codes(visible, config.words)
         index = context.index(tokens).expand_as(tokens)
         x = self.embed(tokens, words.gather(1, index), previous_words.gather(1, index))
-        limit = c.offsets - 1
+        limit = config.offsets - 1
         slot_offset = offset.clamp(0, limit)
         x = x + self.status(status) + self.offset(slot_offset)
-        # the anchor: the cell before the slot, or in the causal form the last byte before it, which is one further on
-        step = 0 if c.causal else 1
+        # the anchor: the cell before the slot, or in the causal form the last byte before it, which is one
+        # further on
+        step = 0 if config.causal else 1
         anchor = (index - slot_offset - step).clamp_min(0)
         slot_word = item_word = words.gather(1, anchor)
         item_offset = slot_offset
@@ -246,14 +253,15 @@ class JsonNetwork(nn.Module):
             x = x + self.item(item_offset)
             item_word = words.gather(1, (index - item_offset - step).clamp_min(0))
         view = PromptView.of(prompt, item_offset, slot_word, item_word)
-        anchor = anchor[..., None].expand(-1, -1, c.width)
+        anchor = anchor[..., None].expand(-1, -1, config.width)
         for layer, block in enumerate(self.layers):
             assert isinstance(block, JsonBlock)
             x = block.apply_to(x, context, layer, anchor, prompt, view)
         return self.mixture(self.norm(x), prompt, view)
 
     def mixture(self, x: Tensor, prompt: Prompt, view: PromptView) -> Tensor:
-        """Log-probabilities (B, L, V) of the last states ``x`` (B, L, D): a generated byte, or one of the prompt."""
+        """Log-probabilities (B, L, V) of the last states ``x`` (B, L, D): a generated byte, or one of the
+        prompt."""
         score = self.pointer.score(x, self.pointer.key(self.prompt_norm(prompt.state)))
         bias, matches = self.match_bias, view.item_matches[:, :, 0]
         score = score + bias[0] * matches[0] + bias[1] * matches[1]
@@ -262,11 +270,13 @@ class JsonNetwork(nn.Module):
 
     def flops(self, cells: int, prompt: int) -> int:
         """Floating-point operations of one row's forward, without reading the ``prompt``: matrix products."""
-        c = self.config
-        d, taps = c.width, c.radius + 1 if c.causal else 2 * c.radius + 1
-        layer = 2 * cells * (taps * d * d + 4 * d * d + 2 * d * c.hidden + d * d + 4 * d * d)
-        layer += 2 * prompt * 4 * d * d + 2 * 2 * cells * d * (cells + 2 * prompt)
-        return c.layers * layer + 2 * cells * d * (c.vocab + d + prompt) + 2 * prompt * d * d
+        config = self.config
+        width, taps = config.width, config.radius + 1 if config.causal else 2 * config.radius + 1
+        # the mixing of neighbours; attention, anchor and prompt attention; the MLP
+        layer = 2 * cells * ((taps + 9) * width * width + 2 * width * config.hidden)
+        layer += 2 * prompt * 4 * width * width + 2 * 2 * cells * width * (cells + 2 * prompt)
+        readout = 2 * cells * width * (config.vocab + width + prompt) + 2 * prompt * width * width
+        return config.layers * layer + readout
 
     def reading_flops(self, prompt: int) -> int:
         """Floating-point operations of reading a prompt, once a problem."""

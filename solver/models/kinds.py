@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from solver.baseline.cell_transformer import CellDecoder
+from solver.baseline.cell_transformer import cell_decoder
 from solver.baseline.decode import Decoder
-from solver.baseline.looped import LoopedDecoder
+from solver.baseline.looped import looped_decoder
 from solver.models.cell_transformer import CellTransformer, CellTransformerConfig
 from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeConfig, CodeNetwork
@@ -34,7 +34,8 @@ class NetworkKind:
     """One kind of network.
 
     config, network: its classes; the network is made of a config.
-    denoiser: makes a denoiser of a network that is not causal; None where every network of the kind is causal.
+    denoiser: makes a denoiser of a network that is not causal; None where every network of the kind is
+        causal.
     decoder: makes a left-to-right decoder of a causal one; None where a baseline has its own way to run it.
     has_loops: whether both take a number of inner ``loops``.
     """
@@ -47,8 +48,8 @@ class NetworkKind:
 
 
 KINDS: dict[str, NetworkKind] = {
-    "looped": NetworkKind(LoopedConfig, LoopedNetwork, LoopedDenoiser, LoopedDecoder, has_loops=True),
-    "cells": NetworkKind(CellTransformerConfig, CellTransformer, None, CellDecoder),
+    "looped": NetworkKind(LoopedConfig, LoopedNetwork, LoopedDenoiser, looped_decoder, has_loops=True),
+    "cells": NetworkKind(CellTransformerConfig, CellTransformer, None, cell_decoder),
     "json": NetworkKind(JsonConfig, JsonNetwork, JsonDenoiser),
     "code": NetworkKind(CodeConfig, CodeNetwork, CodeDenoiser),
 }
@@ -59,7 +60,8 @@ def build(kind: str, settings: dict[str, Any]) -> Network:
     if kind not in KINDS:
         raise ValueError(f"unknown kind of network {kind!r}")
     config = KINDS[kind].config
-    unknown = sorted(settings.keys() - {field.name for field in fields(config)})  # type: ignore[arg-type]  # a class
+    names = {field.name for field in fields(config)}  # type: ignore[arg-type]  # a dataclass
+    unknown = sorted(settings.keys() - names)
     if unknown:
         raise ValueError(f"unknown setting {unknown[0]!r} of a {kind} network")
     return KINDS[kind].network(config(**settings))

@@ -1,8 +1,9 @@
-"""The looped network: one weight-tied block, applied many times, that refines a state for every candidate of a canvas.
+"""The looped network: one weight-tied block, applied many times, that refines a state for every candidate of
+a canvas.
 
-A candidate is a (cell, token) pair, and each has a state vector of its own. No parameter belongs to a token, so
-renaming the tokens renames the answer; and none belongs to a cell or a group, so the same weights serve 4x4, 9x9,
-jigsaw and diagonal Sudoku. Messages are pooled over groups of cells (row, column, box, ...).
+A candidate is a (cell, token) pair, and each has a state vector of its own. No parameter belongs to a token,
+so renaming the tokens renames the answer; and none belongs to a cell or a group, so the same weights serve
+4x4, 9x9, jigsaw and diagonal Sudoku. Messages are pooled over groups of cells (row, column, box, ...).
 
     >>> import torch
     >>> from solver.tasks.sudoku import layout
@@ -13,8 +14,8 @@ jigsaw and diagonal Sudoku. Messages are pooled over groups of cells (row, colum
     >>> state.shape, logits.shape
     (torch.Size([16, 2, 4, 16]), torch.Size([2, 16, 4]))
 
-With ``causal=True`` the same module is the left-to-right baseline: the pinned cells are a prefix, and an open cell sees
-the prefix and the open cells before it.
+With ``causal=True`` the same module is the left-to-right baseline: the pinned cells are a prefix, and an
+open cell sees the prefix and the open cells before it.
 
 Shapes: L cells, B rows, V tokens, D width, H hidden, G groups over all relations, R relations. Cells lead,
 (L, B, V, D), because pooling over groups is then one matrix product for the whole batch.
@@ -68,13 +69,13 @@ class Geometry(NamedTuple):
 
     gather: (G, L) or (B, G, L), sums messages into groups.
     spread: (L, G) or (B, L, G), the inverse direction.
-    board: the groups as the compiled path reads them.
+    layout: the groups as the compiled path reads them.
     order: (B, L) in the causal form, else None.
     """
 
     gather: Tensor
     spread: Tensor
-    board: looped_c.GroupLayout
+    layout: looped_c.GroupLayout
     order: Tensor | None
 
 
@@ -84,17 +85,21 @@ class LoopedNetwork(nn.Module):
     def __init__(self, config: LoopedConfig) -> None:
         super().__init__()
         self.config = config
-        d, h = config.width, config.hidden
+        width, hidden = config.width, config.hidden
         # open, then (the candidate's own token, another token) for pinned, known and noise
-        self.status = nn.Embedding(7, d)
-        self.first = nn.Parameter(torch.randn(d))
-        self.message = nn.Linear(d, d)
-        self.inner = nn.Linear(d, h)
-        self.group = nn.Sequential(nn.Linear(d, h), nn.ReLU(inplace=True), nn.Linear(h, h, bias=False))
-        self.rival = nn.Sequential(nn.Linear(d, h), nn.ReLU(inplace=True), nn.Linear(h, h, bias=False))
-        self.outer = nn.Linear(h, d)
+        self.status = nn.Embedding(7, width)
+        self.first = nn.Parameter(torch.randn(width))
+        self.message = nn.Linear(width, width)
+        self.inner = nn.Linear(width, hidden)
+        self.group = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, hidden, bias=False)
+        )
+        self.rival = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, hidden, bias=False)
+        )
+        self.outer = nn.Linear(hidden, width)
         nn.init.normal_(self.outer.weight, std=0.02)
-        self.head = nn.Linear(d, 1)
+        self.head = nn.Linear(width, 1)
 
     def geometry(self, relations: Tensor, order: Tensor | None = None) -> Geometry:
         """Pooling matrices for relation ids (R, L), -1 for none.
@@ -103,11 +108,11 @@ class LoopedNetwork(nn.Module):
         :func:`reading_order`. Raises ValueError without it.
         """
         device, (_, cells) = relations.device, relations.shape
-        board = looped_c.GroupLayout.from_relations(relations.cpu(), self.config.vocab, self.config.causal)
+        layout = looped_c.GroupLayout.from_relations(relations.cpu(), self.config.vocab, self.config.causal)
         if not self.config.causal:
             members = [row == group for row in relations for group in sorted(set(row.tolist())) if group >= 0]
             gather = torch.stack(members).float() if members else torch.zeros(0, cells, device=device)
-            return Geometry(gather, gather.t().contiguous(), board, None)
+            return Geometry(gather, gather.t().contiguous(), layout, None)
         if order is None:
             raise ValueError("the causal form needs to know the order of the cells")
         # each cell has its own view of each of its groups: the members that come before it
@@ -116,7 +121,7 @@ class LoopedNetwork(nn.Module):
         gather = torch.cat([torch.zeros(len(order), 0, cells, device=device), *gathers], 1)
         views = [torch.diag((row >= 0).float()) for row in relations]
         spread = torch.cat([*views, torch.zeros(cells, 0, device=device)], 1).expand(len(order), -1, -1)
-        return Geometry(gather, spread, board, order)
+        return Geometry(gather, spread, layout, order)
 
     def start(self, cells: int, rows: int, generator: torch.Generator | None = None) -> Tensor:
         """The first state (L, B, V, D); with a ``generator``, noise of deviation ``start_noise`` is added."""
@@ -128,7 +133,8 @@ class LoopedNetwork(nn.Module):
         return F.rms_norm(state, shape[-1:])
 
     def embed(self, tokens: Tensor, status: Tensor) -> Tensor:
-        """Input features (L, B, V, D) of ``tokens`` (B, L) with a ``status`` (B, L): OPEN, PINNED, KNOWN or NOISE."""
+        """Input features (L, B, V, D) of ``tokens`` (B, L) with a ``status`` (B, L): OPEN, PINNED, KNOWN or
+        NOISE."""
         is_own = tokens.t()[..., None] == torch.arange(self.config.vocab, device=tokens.device)
         kind = status.t()[..., None].expand(is_own.shape)
         x: Tensor = self.status(torch.where(kind == OPEN, 0, 2 * kind - is_own.long()))
@@ -144,8 +150,9 @@ class LoopedNetwork(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Apply the block ``loops`` times: the new state (L, B, V, D) and fp32 logits (B, L, V).
 
-        ``source`` replaces ``x`` in outgoing messages. The causal form needs it, since a cell's own token has to reach
-        later cells but not its own prediction. Uses the compiled path, in fp32, where it supports network and device.
+        ``source`` replaces ``x`` in outgoing messages. The causal form needs it, since a cell's own token
+        has to reach later cells but not its own prediction. Uses the compiled path, in fp32, where it
+        supports network and device.
         """
         source = x if source is None else source
         if self.compiles(state.device) and (
@@ -154,9 +161,9 @@ class LoopedNetwork(nn.Module):
             first, features, sent = (part.transpose(0, 1).float() for part in (state, x, source))
             order = geometry.order
             order = torch.zeros(first.shape[:2], dtype=torch.uint8) if order is None else order
-            board = replace(geometry.board, tokens=state.shape[2])
+            layout = replace(geometry.layout, tokens=state.shape[2])
             weights = self.parameters_in_order()
-            state = looped_c.loops(board, loops, order, first, features, sent, weights).transpose(0, 1)
+            state = looped_c.loops(layout, loops, order, first, features, sent, weights).transpose(0, 1)
             return state, self.logits(state)
         device = state.device.type
         autocast = torch.is_autocast_enabled(device)
@@ -196,19 +203,22 @@ class LoopedNetwork(nn.Module):
         else:
             messages, inner = F.relu_(self.message(state + source)), self.inner(features)
         inner += pooled(geometry.spread, self.group(pooled(geometry.gather, messages)))
-        # Tokens compete for their cell. A causal cell's message contains its own token, so there the state alone counts.
+        # Tokens compete for their cell. A causal cell's message contains its own token, so there the state
+        # alone counts.
         rivals = F.relu_(self.message(features)) if self.config.causal else messages
         inner += self.rival(rivals.sum(2, keepdim=True))
         return normalise(self.outer(F.relu(inner)).add_(state))
 
-    def flops(self, board: looped_c.GroupLayout, loops: int) -> int:
+    def flops(self, layout: looped_c.GroupLayout, loops: int) -> int:
         """Floating-point operations of one row's forward: matrix products, and the additions of pooling."""
-        relations, cells = board.member.shape
-        d, h, tokens = self.config.width, self.config.hidden, board.tokens
-        count = 2 * cells * tokens * (d * d * (2 if self.config.causal else 1) + 2 * d * h)
-        count += 2 * board.groups * tokens * (d * h + h * h) + relations * cells * tokens * (d + h)
-        count += 2 * cells * (d * h + h * h) + cells * tokens * (d + h)
-        return loops * count + 2 * cells * tokens * d
+        relations, cells = layout.member.shape
+        width, hidden, tokens = self.config.width, self.config.hidden, layout.tokens
+        count = 2 * cells * tokens * (width * width * (2 if self.config.causal else 1) + 2 * width * hidden)
+        count += 2 * layout.groups * tokens * (
+            width * hidden + hidden * hidden
+        ) + relations * cells * tokens * (width + hidden)
+        count += 2 * cells * (width * hidden + hidden * hidden) + cells * tokens * (width + hidden)
+        return loops * count + 2 * cells * tokens * width
 
 
 def normalise(state: Tensor) -> Tensor:
@@ -220,12 +230,14 @@ def normalise(state: Tensor) -> Tensor:
 
 
 def reading_order(pinned: Tensor) -> Tensor:
-    """The order (B, L) in which open cells come by their index: 0 for ``pinned`` ones (B, L), then 1, 2, ..."""
+    """The order (B, L) in which open cells come by their index: 0 for ``pinned`` ones (B, L), then 1, 2,
+    ..."""
     return torch.where(pinned, 0, 1 + torch.arange(pinned.shape[1], device=pinned.device))
 
 
 def visible_before(order: Tensor) -> Tensor:
-    """(B, L, L) bool, whether cell i sees cell j: cells of order 0 see each other, the others what came before."""
+    """(B, L, L) bool, whether cell i sees cell j: cells of order 0 see each other, the others what came
+    before."""
     i, j = order[:, :, None], order[:, None, :]
     return (j < i) | ((i == 0) & (j == 0))
 

@@ -1,12 +1,14 @@
-"""The looped network as a denoiser: the state is carried between forwards, and rows that have converged leave early.
+"""The looped network as a denoiser: the state is carried between forwards, and rows that have converged
+leave early.
 
     >>> from solver.models.looped import LoopedConfig
     >>> LoopedDenoiser(LoopedNetwork(LoopedConfig(vocab=9)), loops=32).loops
     32
 
-Uses the compiled block where it is available, else torch, in bf16 on CPUs that multiply it in hardware. A forward is at
-most ``loops`` iterations. A row leaves early when its best tokens have not changed for four iterations and every open
-cell has at least the probability ``confident``; the iterations are counted. No rule of any task is consulted.
+Uses the compiled block where it is available, else torch, in bf16 on CPUs that multiply it in hardware. A
+forward is at most ``loops`` iterations. A row leaves early when its best tokens have not changed for four
+iterations and every open cell has at least the probability ``confident``; the iterations are counted. No
+rule of any task is consulted.
 
 Shapes: B rows, L cells, V tokens, D width.
 """
@@ -46,7 +48,8 @@ class LoopedState:
 
 @dataclass(frozen=True)
 class LoopedAux:
-    """Hidden state (L, B, V, D), the first state (D,) of a re-masked cell, iterations of each row's last forward."""
+    """Hidden state (L, B, V, D), the first state (D,) of a re-masked cell, iterations of each row's last
+    forward."""
 
     hidden: Tensor
     first: Tensor
@@ -130,11 +133,11 @@ class LoopedDenoiser:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """:meth:`iterate` in C."""
         assert self.packed is not None
-        board = replace(state.geometry.board, tokens=aux.hidden.shape[2])
+        layout = replace(state.geometry.layout, tokens=aux.hidden.shape[2])
         rows, carried = x.transpose(0, 1), aux.hidden.transpose(0, 1)
         limits = self.loops, CHUNK, self.confident
-        found = looped_c.settle(self.packed, board, settled, settled, rows, rows, carried, *limits)
-        return found[0].transpose(0, 1), *found[1:]
+        result = looped_c.settle(self.packed, layout, settled, settled, rows, rows, carried, *limits)
+        return result[0].transpose(0, 1), *result[1:]
 
     def iterate_in_parts(
         self, state: LoopedState, x: Tensor, settled: Tensor, aux: LoopedAux
@@ -147,8 +150,8 @@ class LoopedDenoiser:
 
         starts, threads = range(0, len(settled), ROWS), torch.get_num_threads()
         if min(threads, len(starts)) > 1:
-            # One thread per part scales; several threads on one small product do not. The number that a worker sets
-            # is also the default of later threads, so it is put back.
+            # One thread per part scales; several threads on one small product do not. The number that a
+            # worker sets is also the default of later threads, so it is put back.
             workers = min(threads, len(starts))
             try:
                 with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -164,7 +167,8 @@ class LoopedDenoiser:
     def iterate(
         self, hidden: Tensor, x: Tensor, settled: Tensor, geometry: Geometry
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Loop until every row has converged: last state (L, B, V, D), logits (B, L, V) and iterations (B,)."""
+        """Loop until every row has converged: last state (L, B, V, D), logits (B, L, V) and iterations
+        (B,)."""
         cells, rows, tokens, _ = hidden.shape
         final_hidden, final_logits = torch.empty_like(hidden), torch.empty(rows, cells, tokens)
         taken = torch.zeros(rows, dtype=torch.long)
@@ -185,8 +189,8 @@ class LoopedDenoiser:
         return final_hidden, final_logits, taken
 
     def cost(self, state: LoopedState, aux: LoopedAux) -> tuple[list[int], list[int]]:
-        board = replace(state.geometry.board, tokens=aux.hidden.shape[2])
-        return list(aux.loops), [self.network.flops(board, loops) for loops in aux.loops]
+        layout = replace(state.geometry.layout, tokens=aux.hidden.shape[2])
+        return list(aux.loops), [self.network.flops(layout, loops) for loops in aux.loops]
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         if self.kind == "mask":

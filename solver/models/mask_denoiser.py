@@ -1,4 +1,5 @@
-"""What the denoisers for JSON and code share: unknown cells hold a mask, and rows go through the network in parts.
+"""What the denoisers for JSON and code share: unknown cells hold a mask, and rows go through the network in
+parts.
 
     >>> list(batches([3, 4, 5], size=2))
     [[3, 4], [5]]

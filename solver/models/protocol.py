@@ -1,6 +1,7 @@
 """The interface between the loop and a denoiser. A new diffusion model is one new module beside this one.
 
-CONTRIBUTING.md, "Add a denoiser", goes through it step by step; ``controls.py`` has the shortest implementation.
+CONTRIBUTING.md, "Add a denoiser", goes through it step by step; ``controls.py`` has the shortest
+implementation.
 
 Shapes: B rows, L cells, V tokens.
 """
@@ -19,14 +20,16 @@ from solver.tasks.canvas import Canvas, Mask, Tokens
 
 
 class State(Protocol):
-    """What a denoiser computes for a batch of problems before the first forward: a prompt's cache, relation ids, ..."""
+    """What a denoiser computes for a batch of problems before the first forward: a prompt's cache, relation
+    ids, ..."""
 
     def select(self, rows: Sequence[int]) -> Self:
         """The state of the given rows. Rows may repeat: siblings share a problem."""
 
 
 class Aux(Protocol):
-    """What a denoiser carries from one forward to the next, per row: a hidden state, self-conditioning, ..."""
+    """What a denoiser carries from one forward to the next, per row: a hidden state, self-conditioning,
+    ..."""
 
     def select(self, rows: Sequence[int]) -> Self:
         """The given rows."""
@@ -41,7 +44,8 @@ class Aux(Protocol):
 
 @dataclass(frozen=True)
 class Stateless:
-    """The aux of a denoiser that carries nothing about cells: one number per row, for its cost or its seed."""
+    """The aux of a denoiser that carries nothing about cells: one number per row, for its cost or its
+    seed."""
 
     numbers: tuple[int, ...]
 
@@ -62,8 +66,8 @@ class Denoiser(Protocol):
 
     Attributes:
         name: in traces and tables.
-        kind: *mask*, unknown cells hold a mask token; *uniform*, they hold random tokens and every cell is decided
-            anew at each forward.
+        kind: *mask*, unknown cells hold a mask token; *uniform*, they hold random tokens and every cell is
+            decided anew at each forward.
         vocab: V, tokens a cell may hold.
         policy: the loop's settings that suit the model.
         lays_out: whether it was trained on blocks in which every value has a slot of its own.
@@ -78,7 +82,8 @@ class Denoiser(Protocol):
     def lays_out(self) -> bool: ...
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> Any:
-        """A :class:`State` for canvases of one length. A row's noise depends on its seed alone, not on its batch."""
+        """A :class:`State` for canvases of one length. A row's noise depends on its seed alone, not on its
+        batch."""
 
     def start(self, state: Any) -> Any:
         """The :class:`Aux` for the first forward."""
@@ -90,14 +95,16 @@ class Denoiser(Protocol):
 
         tokens: (B, L), meaningful where ``known``.
         known: (B, L), the cells that are shown to the model.
-        settled: (B, L), the known cells to take as given: pinned, decided and implied. Other known cells are drafts.
+        settled: (B, L), the known cells to take as given: pinned, decided and implied. Other known cells are
+            drafts.
         """
 
     def cost(self, state: Any, aux: Any) -> tuple[list[int], list[int]]:
         """Inner loops and FLOPs of the last forward, per row."""
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
-        """Tokens (L,) for the unknown cells ``where``: random for the uniform kind, anything for the mask kind."""
+        """Tokens (L,) for the unknown cells ``where``: random for the uniform kind, anything for the mask
+        kind."""
 
 
 @runtime_checkable

@@ -30,7 +30,8 @@ NAMES = ("compact", "random", "prior")
 def load(name: str | Denoiser, task: Task, loops: int | None = None) -> Denoiser:
     """The denoiser ``name`` for ``task``, with the policy that suits it there.
 
-    name: "compact" (shipped), "random", "prior", a checkpoint's folder, or a denoiser, which is returned as it is.
+    name: "compact" (shipped), "random", "prior", a checkpoint's folder, or a denoiser, which is returned as
+        it is.
     task: the task whose canvases it reads.
     loops: inner loops of a forward, for networks that have them; None for the checkpoint's own number.
 
@@ -54,7 +55,8 @@ def load(name: str | Denoiser, task: Task, loops: int | None = None) -> Denoiser
 def load_control(name: str, task: Task) -> controls.Control:
     """The control "random" or "prior" for ``task``.
 
-    Every draft of the JSON language is valid, so its controls draw a new draft each time instead of deciding cells.
+    Every draft of the JSON language is valid, so its controls draw a new draft each time instead of deciding
+    cells.
     """
     is_json = task.name == "json"
     policy = controls.REDRAW if is_json else controls.DEPTH_FIRST
@@ -64,7 +66,8 @@ def load_control(name: str, task: Task) -> controls.Control:
 
 
 def json_byte_frequencies() -> NDArray[np.float64]:
-    """Relative frequencies (257,) of the bytes of JSON, and of BLANK, which is taken to fill half of all cells.
+    """Relative frequencies (257,) of the bytes of JSON, and of BLANK, which is taken to fill half of all
+    cells.
 
     Counted in the metaschemas of the JSON Schema drafts, which come with the validator.
     """
@@ -79,7 +82,8 @@ def json_byte_frequencies() -> NDArray[np.float64]:
 
 
 def load_decoder(folder: Path, task: str, name: str, loops: int | None = None) -> Decoder:
-    """The left-to-right decoder in a checkpoint's ``folder``, called ``name`` in tables; ``loops`` as in :func:`load`.
+    """The left-to-right decoder in a checkpoint's ``folder``, called ``name`` in tables; ``loops`` as in
+    :func:`load`.
 
     Raises :class:`CheckpointError` where there is no checkpoint, or it holds no decoder.
     """

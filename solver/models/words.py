@@ -1,7 +1,8 @@
 """Hashes of the words that bytes stand in, and offsets within lists: what the JSON network knows of text.
 
     >>> import torch
-    >>> snake, camel = (word_codes(torch.tensor([list(text)]), 4096)[0] for text in (b"user_name", b"userName"))
+    >>> texts = [torch.tensor([list(text)]) for text in (b"user_name", b"userName")]
+    >>> snake, camel = (word_codes(text, 4096)[0] for text in texts)
     >>> bool(snake[0, -1] == camel[0, -1])
     True
 
@@ -46,10 +47,13 @@ def powers(base: int, count: int, device: torch.device) -> Tensor:
 
 
 def word_codes(tokens: Tensor, buckets: int) -> tuple[Tensor, Tensor]:
-    """For ``tokens`` (B, N) the buckets, 1 to ``buckets`` - 1, of the word up to each and of the word before it.
+    """For ``tokens`` (B, N) the buckets, 1 to ``buckets`` - 1, of the word up to each and of the word before
+    it.
 
-    0 where there is no word. A word is letters and digits up to anything else, or to a capital after a small letter,
-    and lasts until the next begins: after ``customerName":`` and after ``customer name`` the words are the same. Hashed
+    0 where there is no word. A word is letters and digits up to anything else, or to a capital after a small
+    letter,
+    and lasts until the next begins: after ``customerName":`` and after ``customer name`` the words are the
+        same. Hashed
     as in byte-level models with n-grams (Pagnoni et al. 2024, BLT). Only tokens up to each position count.
     """
     device, size = tokens.device, tokens.shape[1]
@@ -75,8 +79,8 @@ def word_codes(tokens: Tensor, buckets: int) -> tuple[Tensor, Tensor]:
 def item_offsets(tokens: Tensor, known: Tensor, offset: Tensor) -> Tensor:
     """Offsets (B, N) within the items of a list.
 
-    In a slot that is ``known`` (B, N) to begin with a bracket, the ``offset`` (B, N) starts again at 1 after every known
-    comma, as it does after the bracket.
+    In a slot that is ``known`` (B, N) to begin with a bracket, the ``offset`` (B, N) starts again at 1 after
+    every known comma, as it does after the bracket.
     """
     index = torch.arange(tokens.shape[1], device=tokens.device)
     start = index - offset

@@ -70,7 +70,7 @@ class Segments:
         self.cells = relations.shape[1]
         self.carried = self.fresh_state(preset.rows)
         # forward, and a backward of twice its products
-        self.flops = 3 * preset.rows * self.network.flops(self.geometry.board, preset.segment)
+        self.flops = 3 * preset.rows * self.network.flops(self.geometry.layout, preset.segment)
 
     def fresh_state(self, rows: int) -> Tensor:
         """First states for ``rows`` canvases, their noise drawn on the CPU so that all devices start alike."""
