@@ -162,7 +162,8 @@ def test_trace_and_watch(write: Write, tmp_path: Path, capsys: pytest.CaptureFix
     ]
     assert main(arguments) == 0
     steps = [json.loads(line) for line in trace.read_text().splitlines()]
-    assert steps[-1]["solved"] is True
+    assert [step["type"] for step in steps] == ["problem", *["step"] * (len(steps) - 2), "outcome"]
+    assert steps[-2]["solved"] is True
     assert main(arguments) == 2  # the trace is not overwritten
     assert "exists already" in capsys.readouterr().err
 

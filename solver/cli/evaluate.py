@@ -12,7 +12,7 @@ from typing import Any
 
 from solver.cli import evaluate_code, evaluate_json, evaluate_sudoku
 from solver.cli.main import UsageError
-from solver.cli.options import limit_threads, whole
+from solver.cli.options import integer, limit_threads
 
 TASKS = {"sudoku": evaluate_sudoku, "json": evaluate_json, "code": evaluate_code}
 PLANS = {
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         options.add_argument("--resume", action="store_true", help="skip what the same weights have done")
         options.add_argument("--quick", action="store_true", help="fewer problems")
         options.add_argument("--data", metavar="DIR", help="folder of development data (REMASK_DATA)")
-        options.add_argument("--limit", type=whole(1), metavar="N", help=task.LIMIT)
+        options.add_argument("--limit", type=integer(1), metavar="N", help=task.LIMIT)
         options.add_argument(
             "--checkpoint",
             action="append",

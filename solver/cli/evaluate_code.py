@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from solver.cli.main import UsageError
-from solver.cli.options import whole
+from solver.cli.options import integer
 
 if TYPE_CHECKING:
     from solver.evaluation.code_arms import CodeModels
@@ -44,7 +44,7 @@ MANY = 250  # sets of dependent holes of each kind; there are fewer calls and im
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--arms", metavar="A;B", help="which arms (all that have a checkpoint)")
-    add("--seeds", type=whole(1), metavar="N", help="seeds of the arms (1)")
+    add("--seeds", type=integer(1), metavar="N", help="seeds of the arms (1)")
 
 
 def plan_code(arguments: argparse.Namespace, sections: Sequence[str], results: ResultsFile) -> Iterator[Job]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from solver.cli.main import UsageError
-from solver.cli.options import positive, whole
+from solver.cli.options import integer, positive
 
 if TYPE_CHECKING:
     from solver.evaluation.harness import Arm, Job
@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--denoisers", metavar="A,B", help="for guarantee and pinned (random)")
     add("--arms", metavar="A;B", help="for content, infill and cross (all that have a checkpoint)")
-    add("--seeds", type=whole(1), metavar="N", help="seeds of the arms (1)")
-    add("--forwards", type=whole(1), metavar="N", help="budget per schema (1000)")
+    add("--seeds", type=integer(1), metavar="N", help="seeds of the arms (1)")
+    add("--forwards", type=integer(1), metavar="N", help="budget per schema (1000)")
     add("--seconds", type=positive, metavar="S", help="budget per schema in seconds (20)")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from solver.cli.main import UsageError
-from solver.cli.options import data_folder, positive, whole
+from solver.cli.options import data_folder, integer, positive
 
 if TYPE_CHECKING:
     from solver.evaluation.harness import Job
@@ -52,21 +52,23 @@ QUICK_ARMS = (
 
 def sizes(text: str) -> list[int]:
     """An argparse type: batch sizes."""
-    return [whole(1)(part) for part in text.split(",")]
+    return [integer(1)(part) for part in text.split(",")]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--arms", metavar="A,B", help="which arms (all that have a checkpoint)")
     add("--files", metavar="A,B", help="only these files (generated_minimal: ours); a+b: both as one")
-    add("--seeds", type=whole(1), metavar="N", help="seeds of the contest (3; --quick 1)")
-    add("--forwards", type=whole(0), default=5000, metavar="N", help="budget per puzzle; 0: none (5000)")
+    add("--seeds", type=integer(1), metavar="N", help="seeds of the contest (3; --quick 1)")
+    add("--forwards", type=integer(0), default=5000, metavar="N", help="budget per puzzle; 0: none (5000)")
     add("--seconds", type=positive, metavar="S", help="budget per puzzle in seconds (none)")
-    add("--loops", type=whole(1), metavar="N", help="inner loops per forward at most (the checkpoint's own)")
-    add("--batch", type=whole(1), metavar="N", help="puzzles solved together (64)")
+    add(
+        "--loops", type=integer(1), metavar="N", help="inner loops per forward at most (the checkpoint's own)"
+    )
+    add("--batch", type=integer(1), metavar="N", help="puzzles solved together (64)")
     add("--batches", type=sizes, metavar="A,B", help="batch sizes of the throughput (1,8,64,512)")
-    add("--count", type=whole(2), metavar="N", help="boards to prove, and grids to repair (200)")
-    add("--rounds", type=whole(1), metavar="N", help="drafts in the remasking section (8)")
+    add("--count", type=integer(2), metavar="N", help="boards to prove, and grids to repair (200)")
+    add("--rounds", type=integer(1), metavar="N", help="drafts in the remasking section (8)")
     add("--inference", choices=("direct", "singles"), help="for the proofs (direct)")
     add("--runs", type=Path, metavar="DIR", help="training runs (DIR/MODEL) for the training section")
 

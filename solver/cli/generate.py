@@ -1,45 +1,49 @@
-"""``python -m solver generate``: puzzles with one solution each, a line each."""
+"""``python -m solver generate``: print Sudoku puzzles that have one solution, with their rating.
+
+>>> describe_puzzle([0, 1, 2, 0], 3)
+'.12. 3'
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 
-from solver.cli.main import UsageError
-from solver.cli.options import whole
+from solver.cli.options import integer
+from solver.cli.watch import spinner
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--count", type=whole(1), default=1, metavar="N", help="how many (1)")
-    parser.add_argument(
-        "--seed", type=whole(0), default=0, metavar="N", help="the same seed makes the same puzzles (0)"
-    )
+    parser.add_argument("--count", type=integer(1), default=1, metavar="N", help="number of puzzles (1)")
     parser.add_argument("--digits", type=int, choices=(4, 9), default=9, help="4 for 4x4, 9 for 9x9 (9)")
     parser.add_argument("--diagonal", action="store_true", help="both main diagonals must differ too")
-    parser.add_argument(
-        "--extra", type=whole(0), default=0, metavar="N", help="clues put back into the minimal puzzle (0)"
-    )
-    parser.add_argument(
-        "--min-guesses", type=whole(0), default=0, metavar="N", help="guesses an exact solver needs, at least"
-    )
-    parser.add_argument(
-        "--max-guesses", type=whole(0), default=1 << 30, metavar="N", help="and at most; 0: singles suffice"
-    )
+    limits = {
+        "--seed": (0, "the same seed makes the same puzzles (0)"),
+        "--extra": (0, "clues put back into the minimal puzzle (0)"),
+        "--min-guesses": (0, "guesses of an exact solver, at least (0)"),
+        "--max-guesses": (1 << 30, "and at most; 0: singles suffice (no limit)"),
+    }
+    for name, (default, text) in limits.items():
+        parser.add_argument(name, type=integer(0), default=default, metavar="N", help=text)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from solver.tasks.sudoku import exact, layout
-
-    try:
-        puzzles, _, ratings = exact.generate(
-            layout.standard(arguments.digits, arguments.diagonal),
-            arguments.count,
-            arguments.seed,
-            arguments.extra,
-            arguments.min_guesses,
-            arguments.max_guesses,
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    for puzzle, rating in zip(puzzles, ratings, strict=True):
-        print("".join(".123456789"[digit] for digit in puzzle), rating)
+    """Print every puzzle as soon as it is made, so that Ctrl-C loses nothing."""
+    with spinner("compiling the exact solver", is_shown=True):
+        from solver.tasks.sudoku import exact, layout
+    puzzles = exact.generate_each(
+        layout.standard(arguments.digits, arguments.diagonal),
+        arguments.count,
+        arguments.seed,
+        arguments.extra,
+        arguments.min_guesses,
+        arguments.max_guesses,
+    )
+    for puzzle, _, rating in puzzles:
+        print(describe_puzzle(puzzle, rating), flush=True)
     return 0
+
+
+def describe_puzzle(digits: Iterable[int], rating: int) -> str:
+    """Return the line of a puzzle: its digits, a dot for a blank, and its rating."""
+    return "".join(".123456789"[digit] for digit in digits) + f" {rating}"

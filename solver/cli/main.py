@@ -1,7 +1,26 @@
-"""The command line's front: finds the subcommand, and turns bad input into one line and exit code 2.
+"""The command line: ``python -m solver COMMAND [options]``, or ``remask COMMAND [options]``.
 
-Each subcommand is a module here with ``add_arguments`` and ``run``. Only the one that is asked for is imported, and its heavy
-imports wait until ``run``: ``--help`` answers at once.
+A command is a module of this folder: ``sudoku`` is ``sudoku.py``, ``json check`` is ``json_check.py``. It has
+``add_arguments(parser)`` and ``run(arguments)``, which returns the exit code. Only the requested module is
+imported, and its heavy imports wait until ``run``, so that ``--help`` answers at once.
+
+Exit codes:
+    0: every problem is solved, every file is valid.
+    1: at least one is not: no solution, budget spent, not valid.
+    2: bad input, reported in one line. The rest of the input is still processed.
+    130: interrupted with Ctrl-C. The lines printed so far are complete.
+
+Output:
+    stdout has the results, one line each unless it is a terminal; stderr has progress, costs and errors.
+    ``--json`` prints one JSON object per line, in input order.
+    ``--watch`` draws every step on stdout; together with ``--json`` on stderr.
+    ``--trace FILE`` writes the steps to a new file of JSON lines: for each problem an opening line ("problem"),
+    a line per forward ("step") and the result ("outcome"). ``replay FILE`` draws them again. No file is overwritten.
+    ``--quiet`` prints the results and nothing else.
+
+>>> main(["generate", "--count", "1", "--digits", "4", "--seed", "5"])
+1..4...1.2...... 0
+0
 """
 
 from __future__ import annotations
@@ -9,61 +28,72 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from io import TextIOWrapper
 
 from solver import __version__
+from solver.tasks.errors import SolverError
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command in ``--help``: what it does, and the arguments of an example that runs in a checkout."""
+
+    summary: str
+    example: str
+
 
 COMMANDS = {
-    "sudoku": "solve Sudoku puzzles with a denoiser whose violating cells are re-masked",
-    "json": "write JSON that satisfies a schema, or judge some",
-    "edit": "fill holes in a Python file, or mend one that does not compile",
-    "replay": "show a trace again",
-    "train": "train a checkpoint",
-    "generate": "make puzzles that have one solution",
-    "evaluate": "measure denoisers on puzzles that no training saw",
+    "sudoku": Command("solve Sudoku puzzles", "--file examples/puzzles.txt"),
+    "json fill": Command(
+        "write JSON that satisfies a schema",
+        "--schema examples/person.schema.json --text examples/letter.txt",
+    ),
+    "json check": Command(
+        "check JSON files against a schema",
+        "--schema examples/person.schema.json examples/valid.json",
+    ),
+    "edit fill": Command("fill holes in a Python file", "examples/mean.py --hole 5:12-5:17"),
+    "edit repair": Command("repair a Python file that does not compile", "examples/broken.py"),
+    "replay": Command("draw the steps of a trace again", "run.jsonl"),
+    "train": Command("train a checkpoint", "sudoku --preset smoke --out runs/smoke"),
+    "generate": Command("make Sudoku puzzles that have one solution", "--count 3 --digits 4"),
+    "evaluate": Command(
+        "measure denoisers on problems that no training saw", "sudoku --quick --out results/quick"
+    ),
+    "trace": Command("list the files that solve one small problem", "sudoku"),
 }
 
 
-class UsageError(Exception):
-    """Bad input: its one-line message goes to stderr and the exit code is 2."""
+class UsageError(SolverError):
+    """Bad input. The command line prints the message in one line and exits with 2."""
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse, with errors in one line."""
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn: we raise
+    def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn: this raises
+        """Raise UsageError."""
         raise UsageError(message)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    """Run a command and return its exit code.
+
+    Args:
+        arguments: the words of the command line, by default those of the process.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # what a terminal or a pipe cannot show is no reason to stop
+        if isinstance(stream, TextIOWrapper):  # a character that a terminal cannot show is no reason to stop
             stream.reconfigure(errors="backslashreplace")
     try:
-        if not arguments or arguments[0] in ("-h", "--help"):
-            print(overview())
-            return 0 if arguments else 2
-        if arguments[0] == "--version":
-            print(f"remask {__version__}")
-            return 0
-        command = arguments[0]
-        if command not in COMMANDS:
-            raise UsageError(f"unknown command {command!r}; there are {', '.join(COMMANDS)}")
-        module = import_module(f"solver.cli.{command}")
-        parser = Parser(prog=f"python -m solver {command}", description=COMMANDS[command])
-        module.add_arguments(parser)
-        # options may stand anywhere, except that argparse cannot mix them with the positionals of a subcommand
-        parse = parser.parse_args if parser._subparsers else parser.parse_intermixed_args
-        code: int = module.run(parse(arguments[1:]))
-        return code
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        return run_command(list(sys.argv[1:] if arguments is None else arguments))
+    except SolverError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader left (| head): say nothing more, not even at exit
+    except BrokenPipeError:  # the reader left, as in "| head": print nothing more, not even at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -71,21 +101,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def overview() -> str:
-    """The text of ``--help``."""
+def run_command(words: Sequence[str]) -> int:
+    """Find the command, parse its options and run it. Raises UsageError if there is no such command."""
+    match words:
+        case []:
+            print(overview(COMMANDS))
+            return 2
+        case ["-h" | "--help", *_]:
+            print(overview(COMMANDS))
+            return 0
+        case ["--version", *_]:
+            print(f"remask {__version__}")
+            return 0
+    name = next((name for name in (" ".join(words[:2]), words[0]) if name in COMMANDS), None)
+    if name is None:
+        actions = [command for command in COMMANDS if command.startswith(words[0] + " ")]
+        if actions and words[1:2] in (["-h"], ["--help"]):
+            print(overview(actions))
+            return 0
+        if actions:
+            raise UsageError(f"{words[0]} needs an action: {' or '.join(actions)}")
+        raise UsageError(f"unknown command {words[0]!r}; there are {', '.join(COMMANDS)}")
+    module = import_module(f"solver.cli.{name.replace(' ', '_')}")
+    command = COMMANDS[name]
+    parser = CommandParser(
+        prog=f"python -m solver {name}",
+        description=command.summary,
+        epilog=f"example:\n  python -m solver {name} {command.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    # Options may stand anywhere, but argparse cannot mix them with the arguments of a subparser.
+    parse = parser.parse_args if parser._subparsers else parser.parse_intermixed_args
+    code: int = module.run(parse(words[len(name.split()) :]))
+    return code
+
+
+def overview(names: Iterable[str]) -> str:
+    """Return the text of ``--help`` for these commands."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
     return "\n".join(
         [
-            "usage: python -m solver COMMAND [options]        (COMMAND --help tells its options)",
+            "usage: python -m solver COMMAND [options]        (COMMAND --help lists its options)",
             "",
-            "Draft a whole block, check it, re-mask what breaks, repeat until nothing does.",
+            "Draft a whole block, check it, re-mask what violates a constraint, repeat.",
             "",
-            *lines,
+            *(f"  {name:<{width}}  {COMMANDS[name].summary}" for name in names),
         ]
     )
 
 
 def entry() -> None:
-    """What the ``remask`` script runs."""
+    """Run the command line of the process. This is the ``remask`` script."""
     sys.exit(main())

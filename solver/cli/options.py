@@ -1,91 +1,114 @@
-"""Options that all tasks share, and the values they take."""
+"""Options that several commands share: budget, output, model. A command adds only the groups that it obeys.
+
+>>> integer(1)("12")
+12
+>>> parser = argparse.ArgumentParser()
+>>> add_budget(parser, "5000")
+>>> parser.parse_args(["--forwards", "7"]).forwards
+7
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from solver.cli.main import UsageError
 
+MAX_BYTES = 4_000_000  # of an input file
+# Settings of the OpenMP runtimes that say how idle threads wait; if the user has set one, it stays.
+WAIT_SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
-def whole(minimum: int) -> Callable[[str], int]:
-    """An argparse type: a whole number of at least ``minimum``."""
+
+def integer(minimum: int) -> Callable[[str], int]:
+    """Return an argparse type: an integer of at least ``minimum``."""
 
     def convert(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"must be at least {minimum}, not {value}")
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number") from None
+        if not minimum <= value < 1 << 63:
+            raise argparse.ArgumentTypeError(f"must be at least {minimum} and below 2^63, not {text[:40]}")
         return value
 
     return convert
 
 
 def positive(text: str) -> float:
-    """An argparse type: a positive, finite number."""
+    """Convert ``text`` to a positive, finite number, as an argparse type."""
     try:
         value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number") from None
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be positive, not {text}")
+        raise argparse.ArgumentTypeError(f"must be positive, not {text[:40]}")
     return value
 
 
-def add_shared(parser: argparse.ArgumentParser, forwards: str = "5000; one draft's without checks") -> None:
-    """Denoiser, budget, seed and output."""
+def add_budget(parser: argparse.ArgumentParser, forwards: str) -> None:
+    """Add the limits of one problem and the seed. ``forwards`` describes the default limit."""
+    parser.add_argument("--forwards", type=integer(1), metavar="N", help=f"forwards per problem ({forwards})")
+    parser.add_argument("--seconds", type=positive, metavar="S", help="seconds per problem (no limit)")
+    parser.add_argument("--seed", type=integer(0), default=0, metavar="N", help="seed of all randomness (0)")
+
+
+def add_output(parser: argparse.ArgumentParser, has_steps: bool = True) -> None:
+    """Add what is printed; ``has_steps``: the command has steps to draw and to record."""
+    parser.add_argument("--json", action="store_true", help="one JSON object per line, in input order")
+    parser.add_argument("--quiet", action="store_true", help="print results only: no progress and no costs")
+    if has_steps:
+        parser.add_argument("--watch", action="store_true", help="draw every step (with --json on stderr)")
+        parser.add_argument("--trace", metavar="F", help="write every step to a new file, for replay")
+
+
+def add_model(parser: argparse.ArgumentParser, batch: bool = True) -> None:
+    """Add the denoiser and its threads; ``batch``: the command denoises several problems together."""
     parser.add_argument(
         "--denoiser",
         default="compact",
         metavar="NAME",
-        help="compact (shipped), random, prior, or a checkpoint's folder",
+        help="compact (shipped), random, prior, or a checkpoint folder (compact)",
     )
     parser.add_argument(
-        "--model", metavar="FOLDER_OR_ID", help="a diffusion language model, asked in words, for --denoiser"
+        "--threads", type=integer(1), metavar="N", help="CPU threads (OMP_NUM_THREADS, or all cores)"
     )
-    parser.add_argument(
-        "--trust-remote-code", action="store_true", help="run the Python that comes with --model"
-    )
-    parser.add_argument(
-        "--forwards", type=whole(1), metavar="N", help=f"budget a problem in forwards ({forwards})"
-    )
-    parser.add_argument("--seconds", type=positive, metavar="S", help="budget a problem in seconds (none)")
-    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="same seed, same trace (0)")
-    parser.add_argument(
-        "--batch", type=whole(1), default=64, metavar="N", help="problems denoised together (64)"
-    )
-    parser.add_argument(
-        "--loops", type=whole(1), metavar="N", help="inner loops of a forward at most (the checkpoint's own)"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="one JSON object a line a problem, in input order"
-    )
-    parser.add_argument(
-        "--trace", metavar="F", help="write every step to a new file of JSON lines, for replay"
-    )
-    parser.add_argument("--watch", action="store_true", help="redraw the board at every step")
+    if batch:
+        parser.add_argument(
+            "--batch", type=integer(1), default=64, metavar="N", help="problems denoised together (64)"
+        )
 
 
 def cores() -> int:
-    """The cores this process may use: more threads than that collapse under contention."""
+    """Return the number of cores that this process may use; more threads than that slow each other down."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def limit_threads() -> None:
-    """Let torch use as many threads as there are cores, unless OMP_NUM_THREADS gives their number."""
+def limit_threads(threads: int | None = None, passive: bool = False) -> None:
+    """Set the number of torch's threads: ``threads``, or OMP_NUM_THREADS, or the number of cores.
+
+    Args:
+        threads: from the command line, None if it was not given.
+        passive: idle threads sleep instead of spinning, which slows small forwards down beside other work.
+            It takes effect if torch has not been imported yet.
+    """
+    if passive and not any(name in os.environ for name in WAIT_SETTINGS):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     import torch
 
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(cores())
+    if threads is not None or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(threads or cores())
 
 
 def data_folder(data: str | None, name: str = "sudoku") -> Path | None:
-    """The folder ``name`` of ``--data`` or REMASK_DATA, None without either. Raises UsageError where it is missing."""
+    """Return the folder ``name`` of ``data`` or of REMASK_DATA; None if neither is given.
+
+    Raises:
+        UsageError: the folder does not exist.
+    """
     data = data or os.environ.get("REMASK_DATA")
     folder = Path(data) / name if data else None
     if folder is not None and not folder.is_dir():
@@ -93,22 +116,25 @@ def data_folder(data: str | None, name: str = "sudoku") -> Path | None:
     return folder
 
 
-class open_trace:  # noqa: N801  # reads as a function: with open_trace(name) as trace
-    """The trace file, which must not exist yet, or None."""
+def read_bytes(name: str) -> bytes:
+    """Return the contents of a file, or of stdin for "-". Raises UsageError if unreadable or too large."""
+    try:
+        if name == "-":
+            data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{name}: cannot be read ({reason})") from None
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"{name}: more than {MAX_BYTES:,} bytes")
+    return data
 
-    def __init__(self, name: str | None) -> None:
-        self.file: TextIO | None = None
-        if name is not None:
-            try:
-                self.file = Path(name).open("x", encoding="utf-8")  # noqa: SIM115  # closed by __exit__
-            except FileExistsError:
-                raise UsageError(f"{name} exists already, and is not overwritten") from None
-            except OSError as error:
-                raise UsageError(f"{name}: cannot be written ({error.strerror})") from None
 
-    def __enter__(self) -> TextIO | None:
-        return self.file
-
-    def __exit__(self, *_: object) -> None:
-        if self.file is not None:
-            self.file.close()
+def read_text(name: str) -> str:
+    """Return the text of a UTF-8 file, or of stdin for "-". Raises UsageError as :func:`read_bytes` does."""
+    try:
+        return read_bytes(name).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name}: not UTF-8 at byte {error.start}") from None

@@ -1,8 +1,22 @@
-"""A Python file as the command line has it: read, addressed by line and column, replaced whole or not at all."""
+"""Python files for ``edit fill`` and ``edit repair``: reading, writing and showing what has changed.
+
+>>> to_span("a = 1\\nb = 2\\n", "2:5-2:6")
+(10, 11)
+>>> print(diff("a = 1\\n", "a = 2\\n", "a.py"))
+--- a.py
++++ a.py
+@@ -1 +1 @@
+-a = 1
++a = 2
+"""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import difflib
+import json
+import math
 import os
 import re
 import sys
@@ -12,31 +26,47 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from tokenize import detect_encoding
+from typing import TYPE_CHECKING, Any, TextIO
 
+from solver.cli import options
 from solver.cli.main import UsageError
 
-LARGEST = 2_000_000  # bytes
-MOST_LINES = 20_000
-HOLE = re.compile(r"(\d{1,9}):(\d{1,9})-(\d{1,9}):(\d{1,9})")
+if TYPE_CHECKING:
+    from solver.api.candidate import Candidate
+
+MAX_LINES = 20_000
+SPAN = re.compile(r"(\d{1,9}):(\d{1,9})-(\d{1,9}):(\d{1,9})")
+COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @dataclass(frozen=True)
-class Source:
-    """data: what was read.  text: the same without a byte order mark, its line ends as they are."""
+class PythonFile:
+    """A file as it was read: its bytes, and its text without a byte order mark, line ends unchanged."""
 
     name: str
     data: bytes
     text: str
 
 
-def read(name: str) -> Source:
-    """A file, or ``-``: standard input. Raises UsageError in one line."""
-    try:
-        data = sys.stdin.buffer.read(LARGEST + 1) if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{name}: cannot be read ({error.strerror})") from None
-    if len(data) > LARGEST or data.count(b"\n") > MOST_LINES:
-        raise UsageError(f"{name}: more than {LARGEST:,} bytes or {MOST_LINES:,} lines")
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add the file and what is done with the candidates."""
+    parser.add_argument("source", metavar="FILE", help="a Python file; - for stdin")
+    parser.add_argument(
+        "--n", type=options.integer(1), default=1, metavar="N", help="candidates to show, the best first (1)"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="write the best candidate into FILE, if it compiles"
+    )
+
+
+def read_python(arguments: argparse.Namespace) -> PythonFile:
+    """Read FILE, or stdin for "-". Raises UsageError if it is not Python source in UTF-8, or too large."""
+    name = arguments.source
+    if name == "-" and arguments.write:
+        raise UsageError("--write needs a file")
+    data = options.read_bytes(name)
+    if data.count(b"\n") > MAX_LINES:
+        raise UsageError(f"{name}: more than {MAX_LINES:,} lines")
     body = data.removeprefix(BOM_UTF8)
     if not body.strip():
         raise UsageError(f"{name}: empty")
@@ -44,40 +74,40 @@ def read(name: str) -> Source:
         raise UsageError(f"{name}: binary, not Python")
     try:
         text = body.decode()
+        encoding, _ = detect_encoding(BytesIO(data).readline)
     except UnicodeDecodeError as error:
         raise UsageError(f"{name}: not UTF-8 at byte {error.start}") from None
-    try:
-        encoding, _ = detect_encoding(BytesIO(data).readline)
     except SyntaxError as error:
         raise UsageError(f"{name}: {error.msg}") from None
     if encoding not in ("utf-8", "utf-8-sig"):
-        raise UsageError(f"{name}: says that it is {encoding}; only UTF-8 is read here")
-    return Source(name, data, text)
+        raise UsageError(f"{name}: declares the encoding {encoding}; only UTF-8 is supported")
+    return PythonFile(name, data, text)
 
 
-def span(text: str, hole: str) -> tuple[int, int]:
-    """A hole's characters. Raises UsageError in one line."""
-    found = HOLE.fullmatch(hole)
-    if found is None:
+def to_span(text: str, hole: str) -> tuple[int, int]:
+    """Return the characters of a hole that is given by lines and columns, both from 1. Raises UsageError."""
+    match = SPAN.fullmatch(hole)
+    if match is None:
         raise UsageError(f"--hole {hole[:40]}: not L:C-L:C, as in 12:8-12:14")
-    lines = text.split("\n")
-    ends = []
-    for line, column in ((int(found[1]), int(found[2])), (int(found[3]), int(found[4]))):
+    lines, offsets = text.split("\n"), []
+    for line, column in ((int(match[1]), int(match[2])), (int(match[3]), int(match[4]))):
         if not 1 <= line <= len(lines):
             raise UsageError(f"--hole {hole}: there is no line {line}; the file has {len(lines)}")
         if not 1 <= column <= len(lines[line - 1]) + 1:
-            raise UsageError(
-                f"--hole {hole}: line {line} has no column {column}; it has {len(lines[line - 1])} characters"
-            )
-        ends.append(sum(len(one) + 1 for one in lines[: line - 1]) + column - 1)
-    if ends[1] < ends[0]:
+            size = len(lines[line - 1])
+            raise UsageError(f"--hole {hole}: line {line} has no column {column}; it has {size} characters")
+        offsets.append(sum(len(before) + 1 for before in lines[: line - 1]) + column - 1)
+    if offsets[1] < offsets[0]:
         raise UsageError(f"--hole {hole}: ends before it begins")
-    return ends[0], ends[1]
+    return offsets[0], offsets[1]
 
 
-def replace_file(source: Source, text: str) -> None:
-    """The file's new contents, whole or not at all; its mode stays, and so does its owner where we may say so. Nothing is written
-    over what somebody else has written since it was read. Raises UsageError in one line."""
+def replace_file(source: PythonFile, text: str) -> None:
+    """Replace the contents of a file completely or not at all. Mode and, where permitted, owner stay.
+
+    Raises:
+        UsageError: it is not writable, or it has changed since it was read.
+    """
     path, temporary = Path(source.name).resolve(), None
     data = (BOM_UTF8 if source.data.startswith(BOM_UTF8) else b"") + text.encode()
     try:
@@ -91,7 +121,7 @@ def replace_file(source: Source, text: str) -> None:
             os.chown(temporary, before.st_uid, before.st_gid)
         os.chmod(temporary, before.st_mode & 0o7777)
         if path.read_bytes() != source.data:
-            raise UsageError(f"{path}: has changed since it was read, and is left as it is")
+            raise UsageError(f"{path}: has changed since it was read, and is not overwritten")
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
@@ -99,3 +129,69 @@ def replace_file(source: Source, text: str) -> None:
     finally:
         if temporary is not None:
             os.unlink(temporary)
+
+
+def finish(arguments: argparse.Namespace, source: PythonFile, best: Candidate) -> int:
+    """Print the candidates that compile, or the best attempt; with --write, replace the file.
+
+    Args:
+        arguments: of the command.
+        source: the file as it was read.
+        best: the best candidate, with its alternatives.
+
+    Returns:
+        The exit code.
+    """
+    compiling = [candidate for candidate in (best, *best.alternatives) if candidate.status == "solved"]
+    records = [candidate_record(candidate) for candidate in compiling or [best]]
+    if arguments.json:
+        print(json.dumps({"status": "compiles" if compiling else "invalid", "candidates": records}))
+    else:
+        stream = sys.stdout if compiling else sys.stderr
+        for number, record in enumerate(records, 1):
+            remarks = ["compiles" if compiling else f"invalid: {record['error']}", *record["unknown"]]
+            costs = f"score {record['score']}, {record['forwards']} forwards, {record['seconds']:.2f} s"
+            print(f"{number}. {'; '.join(remarks)}" + ("" if arguments.quiet else f"   {costs}"), file=stream)
+            print_diff(diff(source.text, record["text"], source.name), stream)
+    if compiling and arguments.write:
+        replace_file(source, best.text)
+        if not arguments.quiet:
+            print(f"{source.name}: written", file=sys.stderr)
+    return 0 if compiling else 1
+
+
+def candidate_record(candidate: Candidate) -> dict[str, Any]:
+    """Return the JSON object of a candidate."""
+    errors = [violation.message for violation in candidate.violations if violation.rule == "syntax"]
+    return {
+        "fills": list(candidate.fills),
+        "text": candidate.text,
+        "error": errors[0] if errors else None,
+        "unknown": [violation.message for violation in candidate.violations if violation.rule != "syntax"],
+        "score": round(candidate.score, 4) if math.isfinite(candidate.score) else None,
+        **candidate.counters.summary(),
+    }
+
+
+def diff(before: str, after: str, name: str) -> str:
+    """Return a unified diff."""
+    lines = difflib.unified_diff(split_lines(before), split_lines(after), name, name, lineterm="")
+    return "\n".join(line.rstrip("\r") for line in lines)
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines as Python counts them. A last line without an end is marked, as in any diff."""
+    *lines, last = text.split("\n")
+    return [*lines, f"{last}\n\\ No newline at end of file"] if last else lines
+
+
+def print_diff(text: str, stream: TextIO) -> None:
+    """Print a diff, in colour on a terminal."""
+    if not stream.isatty() and not os.environ.get("FORCE_COLOR"):
+        print(text, file=stream)
+        return
+    from solver.cli.watch import make_console
+
+    console = make_console(stream)
+    for line in text.split("\n"):
+        console.print(line, style=COLOURS.get(line[:1]), soft_wrap=True)

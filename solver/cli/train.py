@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from solver.cli.main import UsageError
-from solver.cli.options import cores, data_folder, limit_threads, positive, whole
+from solver.cli.options import cores, data_folder, integer, limit_threads, positive
 
 FOLDERS = {"sudoku": "sudoku", "json": "jsonschema"}  # of --data; code is trained on what is installed
 MODELS = ("diffusion", "ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="where the run is kept (runs/TASK-MODEL-PRESET)")
     trials = parser.add_argument_group("for trials", "in place of the preset's own")
     trials.add_argument("--rate", type=positive, metavar="R", help="learning rate")
-    trials.add_argument("--steps", type=whole(1), metavar="N", help="steps, and with them the schedule")
+    trials.add_argument("--steps", type=integer(1), metavar="N", help="steps, and with them the schedule")
     trials.add_argument(
         "--noise", choices=("mask", "uniform", "hybrid"), help="what stands in a denoiser's unknown cells"
     )

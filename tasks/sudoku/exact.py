@@ -14,12 +14,14 @@ that).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from solver.tasks.errors import InvalidArgument
 from solver.tasks.sudoku.layout import Layout
 
 Int8 = NDArray[np.int8]
@@ -197,31 +199,39 @@ def _digits(masks, out):
 
 
 @njit(cache=True, nogil=True)
-def _generate(
-    units, peers, full, seed, extra, min_guesses, max_guesses, max_tries, puzzles, solutions, ratings
-):
-    """Fill ``puzzles`` with puzzles of one solution each, none of whose clues can be taken away (before ``extra`` are put
-    back), and whose rating (guesses of the solver) lies in the asked range. How many were made, and whether any can be."""
-    n, size = puzzles.shape
+def _seeded(seed):
+    """The state of the random generator after a warm-up."""
     rng = np.empty(1, np.uint64)
     rng[0] = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x1234567)
     for _ in range(8):
         _next(rng)
+    return rng
+
+
+@njit(cache=True, nogil=True)
+def _generate(
+    units, peers, full, rng, order, extra, min_guesses, max_guesses, max_tries, puzzles, solutions, ratings
+):
+    """Fill ``puzzles`` (N, cells) with minimal puzzles of one solution whose rating lies in the range.
+
+    ``rng`` and ``order`` (cells,) are the state, which the next call continues. Returns how many puzzles were made,
+    whether the layout has a solution at all, and the number of grids that were tried.
+    """
+    n, size = puzzles.shape
     stack = np.empty((size + 2, size), np.int32)
     queue = np.empty(size * 8, np.int32)
     start = np.empty(size, np.int32)
     first = np.empty(size, np.int32)
     grid = np.empty(size, np.int8)
-    order = np.arange(size)
     made = 0
-    for _ in range(max_tries):
+    for tried in range(max_tries):
         if made == n:
-            break
+            return made, True, tried
         start[:] = full
         found, guesses = _search(start, units, peers, full, 1, rng, True, first, stack, queue, 10_000)
         if found == 0:
             if guesses < 10_000:
-                return made, False  # searched to the end
+                return made, False, tried  # searched to the end
             continue
         _digits(first, grid)
         solutions[made, :] = grid
@@ -261,7 +271,7 @@ def _generate(
         puzzles[made, :] = grid
         ratings[made] = guesses
         made += 1
-    return made, True
+    return made, True, max_tries
 
 
 @njit(cache=True, nogil=True)
@@ -310,36 +320,79 @@ def count_solutions(layout: Layout, grid: Int8, limit: int = 2) -> Count:
 
 
 def generate(
-    layout: Layout, count: int, seed: int, extra: int = 0, min_guesses: int = 0, max_guesses: int = 1 << 30
+    layout: Layout,
+    count: int,
+    seed: int,
+    extra: int = 0,
+    min_guesses: int = 0,
+    max_guesses: int = 1 << 30,
 ) -> tuple[Int8, Int8, NDArray[np.int64]]:
-    """Puzzles of exactly one solution: ``(puzzles, solutions, ratings)``, shapes (N, cells), (N, cells), (N,).
+    """Make puzzles that have exactly one solution.
 
-    A puzzle is minimal (no clue can go) before ``extra`` clues are put back. ``ratings`` counts the solver's guesses on the
-    minimal puzzle: 0 means naked and hidden singles suffice. ``min_guesses`` and ``max_guesses`` bound it by rejection.
+    Args:
+        layout: the groups of cells.
+        count: number of puzzles N.
+        seed: the same seed makes the same puzzles.
+        extra: clues put back into the minimal puzzle, from which no clue can be removed.
+        min_guesses: lower bound of the rating, by rejection.
+        max_guesses: upper bound of the rating.
 
-    Raises ValueError for a layout that has no solution, and where ``TRIES`` grids a puzzle asked for did not suffice.
+    Returns:
+        puzzles (N, cells), solutions (N, cells) and ratings (N,). A rating is the number of guesses of the exact
+        solver on the minimal puzzle; 0 means that naked and hidden singles suffice.
+
+    Raises:
+        InvalidArgument: the layout has no solution, or ``TRIES`` grids per puzzle were not enough.
     """
+    return next(_batches(layout, count, count, seed, extra, min_guesses, max_guesses))
+
+
+def generate_each(
+    layout: Layout,
+    count: int,
+    seed: int,
+    extra: int = 0,
+    min_guesses: int = 0,
+    max_guesses: int = 1 << 30,
+) -> Iterator[tuple[Int8, Int8, int]]:
+    """Yield what :func:`generate` returns for the same arguments puzzle by puzzle, each as soon as it is made."""
+    for puzzles, solutions, ratings in _batches(layout, count, 1, seed, extra, min_guesses, max_guesses):
+        yield from zip(puzzles, solutions, ratings.tolist(), strict=True)
+
+
+def _batches(
+    layout: Layout,
+    count: int,
+    batch: int,
+    seed: int,
+    extra: int,
+    min_guesses: int,
+    max_guesses: int,
+) -> Iterator[tuple[Int8, Int8, NDArray[np.int64]]]:
+    """Yield ``count`` puzzles in batches. The puzzles do not depend on the size of the batches."""
     if count < 0 or extra < 0 or min_guesses > max_guesses:
-        raise ValueError("count and extra must not be negative, and min_guesses not above max_guesses")
-    puzzles = np.zeros((count, layout.cells), np.int8)
-    solutions = np.zeros_like(puzzles)
-    ratings = np.zeros(count, np.int64)
-    full = (1 << layout.digits) - 1
-    made, possible = _generate(
-        layout.units,
-        layout.peers,
-        full,
-        seed,
-        extra,
-        min_guesses,
-        max_guesses,
-        TRIES * count,
-        puzzles,
-        solutions,
-        ratings,
-    )
-    if not possible:
-        raise ValueError(f"the layout {layout.name} has no solution")
-    if made < count:
-        raise ValueError(f"no puzzle in that range after {TRIES * count} tries ({made} of {count} made)")
-    return puzzles, solutions, ratings
+        raise InvalidArgument("count and extra must not be negative, and min_guesses not above max_guesses")
+    rng, order = _seeded(seed), np.arange(layout.cells)
+    full, made, tries = (1 << layout.digits) - 1, 0, TRIES * count
+    while made < count or count == 0:
+        puzzles = np.zeros((min(batch, count - made), layout.cells), np.int8)
+        solutions, ratings, num_filled = np.zeros_like(puzzles), np.zeros(len(puzzles), np.int64), 0
+        while num_filled < len(puzzles):
+            arrays = puzzles[num_filled:], solutions[num_filled:], ratings[num_filled:]
+            # A call cannot be interrupted, so that a single one tries only so many grids.
+            limit = min(tries, TRIES * len(puzzles))
+            bounds = extra, min_guesses, max_guesses, limit
+            new, is_possible, tried = _generate(
+                layout.units, layout.peers, full, rng, order, *bounds, *arrays
+            )
+            num_filled, tries = num_filled + new, tries - tried
+            if not is_possible:
+                raise InvalidArgument(f"the layout {layout.name} has no solution")
+            if num_filled < len(puzzles) and tries <= 0:
+                raise InvalidArgument(
+                    f"no puzzle in that range after {TRIES * count} tries ({made + num_filled} of {count} made)"
+                )
+        made += len(puzzles)
+        yield puzzles, solutions, ratings
+        if count == 0:
+            return

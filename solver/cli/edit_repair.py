@@ -1,0 +1,43 @@
+"""``python -m solver edit repair``: repair a Python file that does not compile, and print a diff.
+
+>>> parser = argparse.ArgumentParser()
+>>> add_arguments(parser)
+>>> parser.parse_args(["broken.py", "--n", "3"]).n
+3
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from solver.cli import options, watch
+from solver.cli.main import UsageError
+from solver.cli.source import add_source_options, finish, read_python
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_source_options(parser)
+    options.add_budget(parser, "no limit")
+    options.add_output(parser, has_steps=False)
+    options.add_model(parser, batch=False)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Repair the file and print the candidates."""
+    source = read_python(arguments)
+    with watch.spinner("importing torch", not arguments.quiet):
+        options.limit_threads(arguments.threads, passive=True)
+        from solver.api import repair
+        from solver.loop.trace import Budget
+        from solver.tasks.code_edit.diagnostics import compiles
+
+    if compiles(source.text) is None:
+        raise UsageError(f"{source.name} compiles already: there is nothing to repair")
+    candidate = repair.repair(
+        source.text,
+        denoiser=arguments.denoiser,
+        candidates=arguments.n,
+        budget=Budget(arguments.forwards, arguments.seconds),
+        seed=arguments.seed,
+    )
+    return finish(arguments, source, candidate)

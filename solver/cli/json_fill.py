@@ -1,0 +1,266 @@
+"""``python -m solver json fill``: write instances of one schema, or of many with ``--file``.
+
+The instance goes to stdout, its costs to stderr; with ``--json`` or ``--file`` every result is a JSON object.
+
+>>> from solver.cli.json_check import decode_json
+>>> decode_json('{"a": [1]}', "the example")
+{'a': [1]}
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from solver.cli import options, watch
+from solver.cli.json_check import decode_json, load_check, read_registry
+from solver.cli.main import UsageError
+from solver.cli.options import read_text
+
+if TYPE_CHECKING:
+    from solver.api.candidate import Candidate
+    from solver.loop.trace import Step
+    from solver.tasks.json_schema.errors import FillError
+    from solver.tasks.json_schema.problem import JsonProblem
+    from solver.tasks.text import Hole
+
+HOLE = re.compile(r"\{\{(\d{1,5})\}\}")
+# Members of an input line of --file, with their types.
+MEMBERS = {"text": (str, "a string"), "template": (str, "a string"), "length": (int, "a whole number")}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--schema", metavar="F", help="a file with a JSON schema")
+    parser.add_argument("--text", metavar="F", help="a file with the text that the values are taken from")
+    parser.add_argument(
+        "--template", metavar="F", help="the text of the instance with holes: {{12}} has at most 12 bytes"
+    )
+    parser.add_argument(
+        "--check",
+        metavar="MODULE:FUNCTION",
+        help="called with the value; returns None, a message, or violations (FILE.py:FUNCTION too)",
+    )
+    parser.add_argument(
+        "--length", type=options.integer(1), metavar="N", help="bytes of the canvas, without a template (256)"
+    )
+    parser.add_argument(
+        "--n", type=options.integer(1), default=1, metavar="N", help="candidates, the best first (1)"
+    )
+    parser.add_argument(
+        "--file",
+        metavar="F",
+        help="many problems: JSON lines with schema, and text, template, length; - for stdin",
+    )
+    parser.add_argument(
+        "--registry", metavar="DIR", help="schemas that $ref may point to: *.json, by their $id or file name"
+    )
+    parser.add_argument("--no-formats", action="store_true", help="do not assert format")
+    options.add_budget(parser, "1000")
+    options.add_output(parser)
+    options.add_model(parser)
+
+
+@dataclass
+class JsonJob:
+    """A problem of the input and its results.
+
+    Attributes:
+        number: of the problem, from 0.
+        problem: None if the input is bad or the problem has no solution.
+        bad_input: what is wrong with the input.
+        error: why there is no instance.
+        candidates: the instances.
+        num_pending: attempts that have not ended yet.
+        forwards: of all attempts.
+        seconds: of all attempts.
+    """
+
+    number: int
+    problem: JsonProblem | None = None
+    bad_input: str | None = None
+    error: FillError | None = None
+    candidates: list[Candidate] = field(default_factory=list)
+    num_pending: int = 0
+    forwards: int = 0
+    seconds: float = 0.0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fill all problems whose input is good, and print the results in input order."""
+    if (arguments.schema is None) == (arguments.file is None):
+        raise UsageError("give either --schema or --file")
+    if arguments.file is not None and (arguments.text is not None or arguments.template is not None):
+        raise UsageError("with --file, text and template belong into its lines")
+    inputs = read_inputs(arguments)
+    registry, check = read_registry(arguments.registry), load_check(arguments.check)
+    with watch.spinner("importing torch", not arguments.quiet):
+        options.limit_threads(arguments.threads, passive=True)
+        from solver.api import fill
+        from solver.loop.trace import Budget
+        from solver.tasks.json_schema.errors import FillError
+
+    jobs = [make_job(arguments, number, members, registry, check) for number, members in enumerate(inputs)]
+    attempts = [job for job in jobs for _ in range(job.num_pending)]
+    waiting = deque(jobs)  # for its turn to be printed
+    viewer = watch.Viewer(sys.stderr if arguments.json else sys.stdout) if arguments.watch else None
+    with watch.Recorder(arguments.trace, viewer) as recorder:
+        for number, job in enumerate(attempts):
+            recorder.write("problem", number, json_opening(arguments, job))
+
+        def record_step(number: int, step: Step) -> None:
+            recorder.write("step", number, step.to_json())
+
+        results = fill.fill_many(
+            [
+                replace(job.problem) for job in attempts if job.problem is not None
+            ],  # each remembers its drafts
+            arguments.denoiser,
+            Budget(arguments.forwards or fill.FORWARDS, arguments.seconds),
+            arguments.seed,
+            arguments.batch,
+            record_step if recorder.is_active else None,
+        )
+        print_finished(arguments, waiting)
+        for number, result in results:
+            job = attempts[number]
+            job.num_pending -= 1
+            cost = result if isinstance(result, FillError) else result.counters
+            job.forwards += cost.forwards
+            job.seconds += cost.seconds
+            if isinstance(result, FillError):
+                job.error = result
+            else:
+                job.candidates.append(result)
+            recorder.write("outcome", number, outcome_record(result))
+            print_finished(arguments, waiting)
+    if any(job.bad_input for job in jobs):
+        return 2
+    return 0 if all(job.candidates for job in jobs) else 1
+
+
+def read_inputs(arguments: argparse.Namespace) -> list[dict[str, Any] | UsageError]:
+    """Return the members of every problem (schema, text, template, length), or the error of its line."""
+    if arguments.file is None:
+        members = {"schema": decode_json(read_text(arguments.schema), arguments.schema)}
+        names = [name for name in ("text", "template") if getattr(arguments, name) is not None]
+        return [members | {name: read_text(getattr(arguments, name)) for name in names}]
+    lines = [line for line in read_text(arguments.file).splitlines() if line.strip()]
+    if not lines:
+        raise UsageError(f"{arguments.file}: no lines")
+    inputs: list[dict[str, Any] | UsageError] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            inputs.append(read_members(line, f"line {number}"))
+        except UsageError as error:
+            inputs.append(error)
+    return inputs
+
+
+def read_members(line: str, place: str) -> dict[str, Any]:
+    """Return the members of one line of --file. Raises UsageError."""
+    members = decode_json(line, place)
+    if not isinstance(members, dict) or "schema" not in members:
+        raise UsageError(f"{place}: not an object with a schema")
+    for name, (kind, description) in MEMBERS.items():
+        value = members.get(name)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise UsageError(f"{place}: {name} is not {description}")
+    return members
+
+
+def make_job(
+    arguments: argparse.Namespace,
+    number: int,
+    members: dict[str, Any] | UsageError,
+    registry: dict[str, Any],
+    check: Callable[[Any], Any] | None,
+) -> JsonJob:
+    """Return the job of one input, with its problem or its error. With --schema, bad input raises."""
+    from solver.tasks.json_schema.errors import FillError, SchemaError
+    from solver.tasks.json_schema.problem import LENGTH, JsonProblem
+
+    if isinstance(members, UsageError):
+        return JsonJob(number, bad_input=str(members))
+    template = members.get("template")
+    try:
+        problem = JsonProblem.of(
+            members["schema"],
+            members.get("text") or "",
+            None if template is None else parse_template(template),
+            arguments.length or members.get("length") or LENGTH,
+            () if check is None else (check,),
+            not arguments.no_formats,
+            registry,
+        )
+    except FillError as error:
+        return JsonJob(number, error=error)
+    except SchemaError as error:
+        if arguments.file is None:
+            raise
+        return JsonJob(number, bad_input=f"line {number + 1}: {error}")
+    return JsonJob(number, problem, num_pending=arguments.n)
+
+
+def parse_template(text: str) -> list[str | Hole]:
+    """Return the literals and holes of a template."""
+    from solver.tasks.text import Hole
+
+    return [Hole(int(part)) if index % 2 else part for index, part in enumerate(HOLE.split(text))]
+
+
+def json_opening(arguments: argparse.Namespace, job: JsonJob) -> watch.Record:
+    """Return the record that opens an attempt in a trace."""
+    from solver.tasks.languages.projection import BLANK
+
+    names = {"denoiser": arguments.denoiser, "seed": arguments.seed}
+    return {"task": "json", "line": job.number + 1, "blank": BLANK, **names}
+
+
+def outcome_record(result: Candidate | FillError) -> watch.Record:
+    """Return the record that closes an attempt in a trace."""
+    if isinstance(result, Exception):
+        return {"status": type(result).__name__, "forwards": result.forwards, "message": str(result)}
+    return {"status": "solved", "text": result.text, **result.counters.summary()}
+
+
+def print_finished(arguments: argparse.Namespace, waiting: deque[JsonJob]) -> None:
+    """Print the results up to the first one that is not complete yet."""
+    while waiting and not waiting[0].num_pending:
+        print_json_result(arguments, waiting.popleft())
+
+
+def print_json_result(arguments: argparse.Namespace, job: JsonJob) -> None:
+    """Print a result: a JSON object with --json or --file, otherwise the instance, with costs on stderr."""
+    candidates = sorted(job.candidates, key=lambda candidate: -candidate.score)
+    if job.bad_input is not None:
+        print(f"error: {job.bad_input}", file=sys.stderr)
+    if not arguments.json and arguments.file is None:
+        for candidate in candidates:
+            print(candidate.text, flush=True)
+        costs = f"{job.forwards} forwards, {job.seconds:.2f} s ({arguments.denoiser})"
+        if not candidates:
+            print(f"{type(job.error).__name__}: {job.error}", file=sys.stderr)
+        elif not arguments.quiet:
+            print(f"valid: {costs}", file=sys.stderr)
+        return
+    error = None
+    if job.bad_input is not None:
+        error = {"type": "BadInput", "message": job.bad_input, "pointer": None}
+    elif not candidates and job.error is not None:
+        error = job.error.to_json()
+    record: watch.Record = {
+        "status": "valid" if candidates else "failed" if job.bad_input is None else "bad input",
+        "instance": candidates[0].text if candidates else None,
+        "error": error,
+        "forwards": job.forwards,
+        "seconds": round(job.seconds, 4),
+    }
+    if arguments.n > 1:
+        record["candidates"] = [candidate.text for candidate in candidates]
+    print(json.dumps(record, ensure_ascii=False), flush=True)
