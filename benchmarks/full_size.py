@@ -2,9 +2,9 @@
 
     python benchmarks/full_size.py [--layers 30 --experts 128 --steps 16 --prompt 256]
 
-Speed does not depend on the values of the weights, so they are random. Both methods run all steps: ``generate`` has
-an unreachable confidence threshold, the loop a check that always fails. Prints milliseconds per step, tokens per
-second of a 256-token canvas, and peak memory.
+Speed does not depend on the values of the weights, so they are random. Both methods run all steps:
+``generate`` has an unreachable confidence threshold, the loop a check that always fails. Prints milliseconds
+per step, tokens per second of a 256-token canvas, and peak memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from solver.tasks.text import Text, TextTask
 
 
 def build(layers: int, experts: int, width: int, vocab: int, device: str) -> Any:
-    """Build the model with the published sizes, except for the given ones; random bf16 weights (fp32 on a CPU)."""
+    """Build the model with the published sizes but for the given ones; random weights."""
     from transformers import (
         DiffusionGemmaConfig,
         DiffusionGemmaForBlockDiffusion,

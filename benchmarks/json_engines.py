@@ -2,17 +2,17 @@
 
     python benchmarks/json_engines.py --data FOLDER --out results [--engines llguidance,xgrammar] [--limit 100]
 
-Writes the sections ``engines`` and ``pinned`` of json.json. The engines are optional: one that is not installed is
-left out and named on stderr. Each works in a process of its own with limits of time and memory, and is started again
-when it dies.
+Writes the sections ``engines`` and ``pinned`` of json.json. The engines are optional: one that is not
+installed is left out and named on stderr. Each works in a process of its own with limits of time and memory,
+and is started again when it dies.
 
-engines: an engine that gives a mask of the next bytes is walked at random, up to ``attempts`` times or ``seconds``,
-with the same policy for all. Where the text may end, it ends with probability 1/2. The next byte is uniform among the
-allowed ones. From ``eager`` bytes on, the text ends as soon as it may, and in three cases of four the next byte is a
-closing one (a quote or bracket, else a comma) if one is allowed, so that the walk ends within the block. ``eager`` is
-half of the block in the first walk and halves with each further one: late walks write nearly the shortest text. The
-first text that an engine lets end is its answer, because the engine claims that all such texts are valid. Answers are
-graded by python's ``jsonschema``, as ours are.
+engines: an engine that gives a mask of the next bytes is walked at random, up to ``attempts`` times or
+``seconds``, with the same policy for all. Where the text may end, it ends with probability 1/2. The next byte
+is uniform among the allowed ones. From ``eager`` bytes on, the text ends as soon as it may, and in three
+cases of four the next byte is a closing one (a quote or bracket, else a comma) if one is allowed, so that the
+walk ends within the block. ``eager`` is half of the block in the first walk and halves with each further one:
+late walks write nearly the shortest text. The first text that an engine lets end is its answer, because the
+engine claims that all such texts are valid. Answers are graded by python's ``jsonschema``, as ours are.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ LISTED = 40  # failures that a row names
 
 
 class EngineAnswer(NamedTuple):
-    """How an engine ended ("ended", "none", "refused", "crashed", "timeout"), and its text if there is one."""
+    """The status ("ended", "none", "refused", "crashed", "timeout"), and the text if there is one."""
 
     status: str
     text: bytes | None = None
@@ -181,8 +181,8 @@ def fill_left_to_right(
 ) -> bytes | None:
     """Fill a template from left to right, open bytes uniform among the allowed ones; None for a dead end.
 
-    ``early``: wherever the part after a hole may come next, the hole ends with probability 1/2; else it ends with its
-    last byte.
+    ``early``: wherever the part after a hole may come next, the hole ends with probability 1/2; else it ends
+    with its last byte.
     """
     text = bytearray()
 
@@ -257,7 +257,7 @@ def draw_instance(schema: Any, seed: int) -> EngineAnswer:
 
 
 def why_missing(name: str) -> str:
-    """Return why an engine cannot be used here, or an empty text. Runs in the worker, and imports the engine."""
+    """Import an engine; return why it cannot be used here, or an empty text. Runs in the worker."""
     try:
         importlib.import_module(name.replace("-", "_"))
     except ImportError as error:
@@ -361,8 +361,8 @@ def measure_engine(name: str, cases: Sequence[SchemaCase], seed: int = 0) -> Ite
 def measure_templates(cases: Sequence[SchemaCase], share: float, seed: int = 0) -> Iterator[Row]:
     """The section ``pinned`` by llguidance from left to right, with the same instances and pins.
 
-    Holes have exactly their length, or may end early, as ours may. whole: the engine accepts the original instance.
-    none: dead ends.
+    Holes have exactly their length, or may end early, as ours may. whole: the engine accepts the original
+    instance. none: dead ends.
     """
     with contextlib.closing(Worker("llguidance")) as worker:
         groups = by_group(case for case in cases if not case.in_suite)
@@ -372,11 +372,11 @@ def measure_templates(cases: Sequence[SchemaCase], share: float, seed: int = 0) 
             }
             for n, (case, text, template) in enumerate(pinned_instances(members, share, seed)):
                 question = Question(engine_schema(case), (seed, n), [text.decode()], attempts=1)
-                whole = worker.ask(question).status == "ended"
+                accepted = worker.ask(question).status == "ended"
                 for early, counts in tallies.items():
                     question = Question(engine_schema(case), (seed, n), template, early)
                     counts["instances"] += 1
-                    counts["whole"] += whole
+                    counts["whole"] += accepted
                     counts[grade_text(case, worker.ask(question))] += 1
             for early, counts in tallies.items():
                 suffix = ", holes may end early" if early else ""

@@ -2,8 +2,8 @@
 
     python benchmarks/json_language.py --data FOLDER --out results [--limit 100]
 
-Writes the sections ``membership`` and ``speed`` of json.json. membership: the test suite's own instances. speed:
-milliseconds to compile a schema and to project logits.
+Writes the sections ``membership`` and ``speed`` of json.json. membership: the test suite's own instances.
+speed: milliseconds to compile a schema and to project logits.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def measure_membership(first: Row, cases: Sequence[SchemaCase]) -> Iterator[Row]
 def measure_language_speed(first: Row, cases: Sequence[SchemaCase]) -> Iterator[Row]:
     """Milliseconds from a schema to its automaton, and from logits to the best block with all marginals.
 
-    One thread, without the validator's own compilation. Nothing is kept between schemas except what the process
-    caches of strings and numbers.
+    One thread, without the validator's own compilation. Nothing is kept between schemas except what the
+    process caches of strings and numbers.
     """
     fitting = by_group(case for case in cases if case.fits)
     timings = {group: language_timings(members) for group, members in fitting.items()}

@@ -2,8 +2,8 @@
 
     python benchmarks/overhead.py [--cells 256] [--vocab 262144] [--steps 8]
 
-The denoiser returns constant logits immediately, so the time is the loop's: statistics of every cell, the draft, the
-check, and the choice of the next visible cells.
+The denoiser returns constant logits immediately, so the time is the loop's: statistics of every cell, the
+draft, the check, and the choice of the next visible cells.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class ConstantDenoiser:
 
 
 def step_seconds(cells: int, vocab: int, steps: int, masked: bool) -> list[float]:
-    """Return wall-clock seconds per step. ``masked``: a bitmask of allowed tokens per cell, a quarter of them pinned."""
+    """Return seconds per step. ``masked``: a bitmask of allowed tokens per cell, a quarter of them pinned."""
     rng = np.random.default_rng(0)
     pinned = rng.random(cells) < (0.25 if masked else 0.0)
     problem = Text(np.array([2]), rng.integers(0, vocab, cells), pinned, pinned.copy())
@@ -87,17 +87,18 @@ def step_seconds(cells: int, vocab: int, steps: int, masked: bool) -> list[float
     denoiser = ConstantDenoiser(cells, vocab)
     seconds, last = [], time.perf_counter()
     for _, event in solve(task, [problem], denoiser, None, Budget(forwards=steps + 1)):
-        now = time.perf_counter()
+        present = time.perf_counter()
         if not isinstance(event, Outcome):
-            seconds.append(now - last)
-        last = now
+            seconds.append(present - last)
+        last = present
     return seconds[1:]  # the first compiles
 
 
 def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]]:
     """Return wall-clock seconds of a schema's parts at a vocabulary of words and bytes.
 
-    The trie is built once per tokenizer, the automaton and its forced tokens once per schema, the projection per step.
+    The trie is built once per tokenizer, the automaton and its forced tokens once per schema, the projection
+    per step.
     """
     rng = np.random.default_rng(0)
     known = [f"{space}{word}" for word in english_words(reserved=False) for space in ("", " ", '"', "_")]

@@ -1,10 +1,10 @@
-"""The arms of the code evaluation: the denoiser in the loop, the causal network left to right, and the controls.
+"""The arms of the code evaluation: the denoiser in the loop, the network left to right, and the controls.
 
     answers = make_edit_arm("random", denoiser).answer(holes)
 
-An arm sees a case as it is posed, without the true texts; only arms whose name says so are told their length. Checks
-and retries are the same for all: an answer is accepted once it compiles and uses no unknown name, else the answer with
-the fewest violations is.
+An arm sees a case as it is posed, without the true texts; only arms whose name says so are told their length.
+Checks and retries are the same for all: an answer is accepted once it compiles and uses no unknown name, else
+the answer with the fewest violations is.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def make_left_to_right_arm(
 ) -> Arm[HoleCase]:
     """Make the baseline: the likeliest tokens and ``tries`` - 1 draws, written side by side.
 
-    Its window shows 256 tokens, and what it writes comes after them, further on than in training: windows that leave
-    room for it show less, and are worse (docs/LOG.md).
+    Its window shows 256 tokens, and what it writes comes after them, further on than in training: windows
+    that leave room for it show less, and are worse (docs/LOG.md).
 
     Args:
         name: in tables.
@@ -214,7 +214,7 @@ class NGramModel:
         return counts
 
     def _next_token(self, cache: dict[NGram, Counter[int]], before: list[int], banned: set[int]) -> int:
-        """Return the likeliest token after the longest known context, first in the window, then in the corpus."""
+        """Return the likeliest token after the longest context that the window or the corpus has."""
         for order in range(len(before), -1, -1):
             context = tuple(before[len(before) - order :])
             total = Counter({token: CACHE_WEIGHT * count for token, count in cache.get(context, {}).items()})

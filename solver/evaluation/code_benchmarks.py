@@ -3,13 +3,14 @@
     python -m solver evaluate code --data FOLDER --out results --sections others,benchmarks
     python -m solver.evaluation.code_benchmarks FOLDER/code     # the true fills of 40 rows of each file
 
-========================  =================================================  ========================================
-name                      hole                                               passes if
-========================  =================================================  ========================================
-humaneval-single-line     a line of HumanEval's solutions, with its end      the function passes HumanEval's asserts
-humaneval-random-span     any characters of them                             the same
-safim-control             Python's control expressions of Codeforces         every test's output is the expected one
-========================  =================================================  ========================================
+=====================  ==========================================  ==================================
+name                   hole                                        passes if
+=====================  ==========================================  ==================================
+humaneval-single-line  a line of HumanEval's solutions, its end    the function passes its asserts
+                       included
+humaneval-random-span  any characters of them                      the same
+safim-control          control expressions of Codeforces           every test's output is as expected
+=====================  ==========================================  ==================================
 
 Sources: Bavarian et al. 2022 (human-eval-infilling), Gong et al. 2024 (SAFIM); the latter's problems are from
 codeforces.com. Programs run in ``solver.evaluation.sandbox``. Nothing is ever trained on these rows.
@@ -95,8 +96,8 @@ def run_tests(program: Program, fill: str, seconds: float = SECONDS, memory: int
 
     Returns:
         How the first failed test ended, or the last one; ``.ok`` if all passed. A wrong output has the status
-        "wrong". A program that stops itself before its asserts has not passed ("exited"); one that is graded by its
-        output may have.
+        "wrong". A program that stops itself before its asserts has not passed ("exited"); one that is graded
+        by its output may have.
 
     Raises:
         SandboxError: nothing could be run.
@@ -125,13 +126,13 @@ def output_words(text: str) -> list[str]:
 
 
 def humaneval_program(row: Mapping[str, Any]) -> Program:
-    """Return a row of human-eval-infilling: task_id, prompt, canonical_solution, suffix, test, entry_point."""
+    """Convert a row of human-eval-infilling."""
     test = CodeTest(f"{row['test']}\ncheck({row['entry_point']})\n")
     return Program(row["task_id"], row["prompt"], row["canonical_solution"], row["suffix"], (test,))
 
 
 def safim_program(row: Mapping[str, Any]) -> Program:
-    """Return a row of SAFIM: task_id, eval_prompt, ground_truth, unit_tests. Raises ValueError without one hole."""
+    """Convert a row of SAFIM. Raises ValueError unless it has one hole."""
     parts = row["eval_prompt"].split(COMPLETION)
     if len(parts) != 2:
         raise ValueError(f"{row['task_id']}: {len(parts) - 1} holes")
@@ -162,8 +163,9 @@ def sample_programs(programs: tuple[Program, ...], count: int, seed: int = 0) ->
 def holes_in_foreign_functions(folder: Path, count: int | None) -> list[HoleCase]:
     """Cut dependent holes, at most ``count`` of each kind, into functions with which no setting was chosen.
 
-    These are HumanEval's solutions, and the functions without a bug of the misuse data. The programs of the latter
-    are not available: names that are used outside of the holes and defined nowhere count as defined there.
+    These are HumanEval's solutions, and the functions without a bug of the misuse data. The programs of the
+    latter are not available: names that are used outside of the holes and defined nowhere count as defined
+    there.
     """
     programs = load_programs(folder, "humaneval-single-line")
     sources = {program.name.rsplit("/", 1)[0]: program.complete(program.truth) for program in programs}
@@ -217,7 +219,7 @@ def pose_program(benchmark: str, program: Program) -> PosedProgram:
 
 
 def next_indentation(before: str) -> str:
-    """Return the indentation of the next line: that of the last non-empty one; after a colon, one level more."""
+    """Return the indentation of the last non-empty line; after a colon, one level more."""
     last = next((line for line in reversed(before.split("\n")) if line.strip()), "")
     indentation = last[: len(last) - len(last.lstrip())]
     step = "\t" if "\t" in indentation else "    "

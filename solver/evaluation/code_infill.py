@@ -2,8 +2,8 @@
 
     python -m solver evaluate code --out results --sections infill,dependent,speed
 
-The functions are of the corpus's development half (5 % of the files, by hash), each in a source of its own. Graded by
-text and by syntax tree, which no arm sees.
+The functions are of the corpus's development half (5 % of the files, by hash), each in a source of its own.
+Graded by text and by syntax tree, which no arm sees.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def grade_fills(case: HoleCase, answer: Answer) -> dict[str, bool]:
     """Grade an answer.
 
     Returns:
-        exact: the true text. renamed: up to a renaming of local names. compiles. unknown: uses a name that nobody
-        defines. doubled: a hole ends with the text after it.
+        exact: the true text. renamed: up to a renaming of local names. compiles. unknown: uses a name that
+        nobody defines. doubled: a hole ends with the text after it.
     """
     if answer.texts is None:
         return dict.fromkeys(GRADES, False)
@@ -62,7 +62,7 @@ def repeats_text_after(fill: str, after: str) -> bool:
 
 
 def hole_groups(section: str, cases: Sequence[HoleCase]) -> dict[str, list[int]]:
-    """Return the cases of each group by index: all, by kind, by length (single holes only), and new functions."""
+    """Return the index of each group's cases: all, kinds, lengths (of single holes), and new functions."""
     groups = {"all": list(range(len(cases)))}
     for kind in sorted({case.kind for case in cases}):
         groups[kind] = [n for n, case in enumerate(cases) if case.kind == kind]
@@ -107,7 +107,7 @@ def measure_holes(first: Row, arm: Arm[HoleCase], cases: Sequence[HoleCase]) -> 
 
 
 def measure_leads(first: Row, results: ResultsFile, cases: Sequence[HoleCase]) -> Iterator[Row]:
-    """How many more holes (of 1) the denoiser has right than an arm, with the interval of the paired difference.
+    """The denoiser's lead over an arm in the share of right holes, with the paired difference's interval.
 
     Both must have been measured on these cases; otherwise there are no rows.
     """

@@ -2,8 +2,8 @@
 
     python -m solver evaluate code --data FOLDER --out results --sections misuse
 
-Every arm scores the candidates that the data names. Synthetic bugs whose place is given tell how well names are
-understood, and nothing about finding bugs.
+Every arm scores the candidates that the data names. Synthetic bugs whose place is given tell how well names
+are understood, and nothing about finding bugs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Chooser = Callable[[Converted], str]  # the name that belongs in the place
 
 
 def load_misuse(folder: Path, reasons: Counter[str] | None = None) -> list[Converted | None]:
-    """Return the functions of the misuse data; None, counted in ``reasons``, if one cannot be written as Python."""
+    """Return the functions of the misuse data; None, with a reason, for those that are not Python."""
     lines = gzip.decompress((folder / "great_varmisuse_dev.jsonl.gz").read_bytes()).splitlines()
     return [varmisuse(json.loads(line), reasons) for line in lines]
 

@@ -48,7 +48,7 @@ class RepairGrade:
 
 
 def source_words(text: str) -> list[str]:
-    """Return words, other characters, and the indentation of lines; no other white space. The text may be broken."""
+    """Return words, other characters, and indentations, without other white space. The text may be broken."""
     words: list[str] = re.findall(r"\w+|[^\w\s]|\n[ \t]*", "\n" + text)
     return words
 

@@ -12,7 +12,7 @@ from math import isqrt
 
 
 def is_solved_sudoku(puzzle: str, answer: str, clues: bool = True) -> bool:
-    """Whether ``answer`` (digits) fills rows, columns and boxes; with ``clues``, whether it keeps the puzzle's."""
+    """Whether ``answer`` (digits) fills rows, columns and boxes, and with ``clues`` keeps the puzzle's."""
     size = isqrt(len(answer))
     box = isqrt(size)
     digits = set("123456789"[:size])

@@ -155,7 +155,7 @@ def weights_hash(model: str | Path) -> str | None:
 
 @dataclass(frozen=True)
 class ModelPair(Generic[Network]):
-    """The denoiser and the left-to-right baseline of a task, None where there is none, and the hashes of their weights."""
+    """A task's denoiser and left-to-right baseline, if there are any, and the hashes of their weights."""
 
     network: Network | None = None
     baseline: Network | None = None

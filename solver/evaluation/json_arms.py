@@ -136,7 +136,7 @@ def middle_page(case: JsonCase) -> TextRequest:
 
 
 class LLGuidance:
-    """A schema as llguidance compiles it, at a position in a text. Raises ValueError for the engine's errors."""
+    """A schema as llguidance compiles it, at a position in a text. Raises ValueError for its errors."""
 
     def __init__(self, schema: Any) -> None:
         library = importlib.import_module("llguidance")

@@ -146,7 +146,7 @@ def pinned_instances(
     share: float,
     seed: int,
 ) -> Iterator[tuple[SchemaCase, bytes, Parts]]:
-    """Yield valid instances of at most LENGTH bytes, each as a template in which a share of its bytes is pinned."""
+    """Yield valid instances of at most LENGTH bytes, and templates that pin a share of their bytes."""
     rng = np.random.default_rng(seed)
     for case in cases:
         for value in [value for value, valid in case.tests[:INSTANCES] if valid]:
@@ -159,7 +159,7 @@ def pinned_instances(
 
 
 def punch_holes(text: bytes, kept: np.ndarray) -> Parts:
-    """Return a template with holes where bytes are not kept, as long as the bytes; characters stay together."""
+    """Return a template with holes where bytes are not kept; characters stay together."""
     parts: Parts = []
     start = 0
     for character in text.decode():

@@ -2,9 +2,10 @@
 
     python -m solver evaluate json --sections content --out results
 
-Fields that are in the text are *copied*. A field that is not is *derived* (a total, a count, or the kind that goes with
-the fields) and stands first or last. Arms: the denoiser in one forward and refined, with the language and without; the
-same network left to right, raw, with a mask, with retries, and as the likeliest valid text of several; the controls.
+Fields that are in the text are *copied*. A field that is not is *derived* (a total, a count, or the kind that
+goes with the fields) and stands first or last. Arms: the denoiser in one forward and refined, with the
+language and without; the same network left to right, raw, with a mask, with retries, and as the likeliest
+valid text of several; the controls.
 """
 
 from __future__ import annotations

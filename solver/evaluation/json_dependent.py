@@ -2,9 +2,9 @@
 
     python -m solver evaluate json --sections cross --out results
 
-invoice: the lines are given, and the total *before* them is wanted. check digit: the last digit of a code is the sum of
-the others modulo ten. unique: a list whose second half is given, without duplicates. A check (or the validator) says
-what is wrong and where; denoisers have those bytes re-masked, the baseline draws again.
+invoice: the lines are given, and the total *before* them is wanted. check digit: the last digit of a code is
+the sum of the others modulo ten. unique: a list whose second half is given, without duplicates. A check (or
+the validator) says what is wrong and where; denoisers have those bytes re-masked, the baseline draws again.
 """
 
 from __future__ import annotations

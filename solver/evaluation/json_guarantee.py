@@ -2,8 +2,8 @@
 
     python -m solver evaluate json --data FOLDER --out results --sections guarantee,pinned
 
-guarantee: every schema with a valid instance of at most 256 bytes is filled. pinned: real instances of which a share of
-the bytes is given. Python's ``jsonschema`` grades.
+guarantee: every schema with a valid instance of at most 256 bytes is filled. pinned: real instances of which
+a share of the bytes is given. Python's ``jsonschema`` grades.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def measure_guarantee(first: Row, cases: Sequence[SchemaCase], budget: Budget) -
 
 
 def measure_pinned(first: Row, cases: Sequence[SchemaCase]) -> Iterator[Row]:
-    """Instances of which the share ``first.pinned`` is given: is the rest written so that all of it is valid?"""
+    """Instances of which the share ``first.pinned`` is given: is the rest written so that it is valid?"""
     task, budget = JsonTask(), Budget(forwards=PINNED_FORWARDS)
     denoiser = load(first.arm, task)
     counts: Counter[str] = Counter()

@@ -2,10 +2,11 @@
 
     python -m solver evaluate json --sections infill --data FOLDER --out results
 
-Instances are of reserved lines. One value of each is cut out; the hole has up to ``SPARE`` - 1 bytes to spare.
-*recovered*: the very value is written again. *bits*: minus the log-probability per byte of the value and its end. For
-the denoiser, cell by cell in a random order: an order is a chain of conditionals, so this is a proper likelihood (Uria
-et al. 2014). For the baseline, from the left, given the text before (``ar``) or on both sides (``ar-fim``).
+Instances are of reserved lines. One value of each is cut out; the hole has up to ``SPARE`` - 1 bytes to
+spare. *recovered*: the very value is written again. *bits*: minus the log-probability per byte of the value
+and its end. For the denoiser, cell by cell in a random order: an order is a chain of conditionals, so this is
+a proper likelihood (Uria et al. 2014). For the baseline, from the left, given the text before (``ar``) or on
+both sides (``ar-fim``).
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def prior_nats(log_p: np.ndarray, case: JsonCase) -> float:
 
 
 def left_to_right_nats(network: JsonNetwork, read: Pages, case: JsonCase) -> float:
-    """Minus the log-probability of a value and its end: the next byte of the text, or BLANK if both sides are read."""
+    """Minus the log-probability of a value and its end: the next byte, or BLANK if both sides are read."""
     page = read(case)
     value = [*case.truth, *(case.after[:1] if page.forced else [BLANK])]
     tokens = torch.tensor([*page.forced, *value])

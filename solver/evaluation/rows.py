@@ -6,8 +6,8 @@
 >>> Row.of(row.plain()) == row
 True
 
-A results file is JSON with one row per line, ``{"environment": {...}, "rows": [...]}``. It is replaced atomically
-after every row, so that an interrupted run leaves a complete file behind.
+A results file is JSON with one row per line, ``{"environment": {...}, "rows": [...]}``. It is replaced
+atomically after every row, so that an interrupted run leaves a complete file behind.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ KEY = ("section", "file", "arm", "seed", "loops", "remask", "accept", "rounds", 
 class Row:
     """One measurement.
 
-    All fields but ``figures`` and ``weights`` form the row's key: a new row replaces the old row with the same key.
-    ``weights`` tells whether a result is out of date.
+    All fields but ``figures`` and ``weights`` form the row's key: a new row replaces the old row with the
+    same key. ``weights`` tells whether a result is out of date.
 
     Args:
         section: the experiment.
@@ -128,7 +128,7 @@ def load_rows(path: Path) -> list[Row]:
 
 
 def select(rows: Iterable[Row], section: str, **values: Any) -> list[Row]:
-    """Return a section's rows that have the given values, with all seeds of a measurement merged into one row."""
+    """Return a section's rows that have the given values, the seeds of each measurement merged."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row.section == section and all(row.get(name) == value for name, value in values.items()):
@@ -137,7 +137,7 @@ def select(rows: Iterable[Row], section: str, **values: Any) -> list[Row]:
 
 
 def merge_seeds(rows: Sequence[Row]) -> Row:
-    """Merge the rows of several seeds: means of all figures; the interval is over problems, their seeds together."""
+    """Return the means of several seeds; the interval is over problems, their seeds together."""
     first, figures = rows[0], merge_values([row.figures for row in rows])
     figures["seeds"] = len(rows)
     if "wrong" in figures:

@@ -1,36 +1,43 @@
-"""Runs a benchmark's program where it can do no harm: no writing outside its folder, no process, no network, bounded in all else.
+"""Run a program in a sandbox: no writes outside its folder, no processes, no network, bounded resources.
 
-    python -m solver.evaluation.sandbox program.py     # prints how it ended, what it printed, and which layers held it
+    python -m solver.evaluation.sandbox program.py     # prints how it ended, its output, and the layers
 
-The evaluator's alone: nothing here runs in the loop. A program is Python text with the standard library and stdin. It runs in a
-process and session of its own (``jail.py``), which locks itself in before it looks at the program. The layers, outermost first:
+Only the evaluator uses it; nothing here runs in the loop. A program is Python text with the standard library
+and stdin. It runs in a process and session of its own (``jail.py``), which applies the layers before it looks
+at the program. The layers, outermost first:
 
-==========  ======================================================================================================
-namespaces  a root of its own: Python's folders read-only, /dev/null, and a folder in memory of ``DISK`` bytes and 256 files,
-            gone with the process; no network device; no process visible but itself, none to be killed or traced
+==========  =================================================================================================
+namespaces  a root of its own: Python's folders read-only, /dev/null, and a folder in memory of ``DISK``
+            bytes and 256 files, gone with the process; no network device; no process visible but
+            itself, none to be killed or traced
 rlimits     address space (``memory``), processor time, size of a file, 64 open files, no core dumps
 privileges  root becomes nobody; no capability; none to be gained by what it might start
 landlock    the kernel refuses every change outside the folder, reading outside Python's folders, and TCP
-seccomp     a list of allowed system calls; fork, exec, sockets, ptrace, signals to others end the program; threads work
+seccomp     a list of allowed system calls; fork, exec, sockets, ptrace, signals to others end the program;
+            threads work
 audit       the interpreter refuses the same in its own words: a PermissionError, which a program may catch
-==========  ======================================================================================================
+==========  =================================================================================================
 
 What stops what (besides ``audit``, which anybody with ctypes gets around, and which is no boundary):
 
 * writing outside: namespaces; landlock; as root also privileges (nobody's files are few)
 * fork, exec: seccomp; without it a limit of no processes, which also forbids threads
-* network: namespaces; seccomp. Killing, tracing the parent: namespaces; seccomp and landlock; as root also privileges
+* network: namespaces; seccomp
+* killing and tracing the parent: namespaces; seccomp and landlock; as root also privileges
 * time: ``run_program`` itself kills the group; ``rlimits`` as well. Sleeping counts. Memory: rlimits
-* disk, files left behind: namespaces; without them ``run_program`` looks every 50 ms, ends what has more than ``DISK`` bytes
-  or 256 files there, and removes the folder (64 open files without a name escape it). Output: ``run_program`` ends what
-  prints more than ``OUTPUT`` bytes
+* disk, files left behind: namespaces; without them ``run_program`` looks every 50 ms, ends a program that
+  has more than ``DISK`` bytes or 256 files there, and removes the folder (64 open files without a name
+  escape it)
+* output: ``run_program`` ends a program that prints more than ``OUTPUT`` bytes
 
-``layers()`` finds out once which of them this machine grants; those it refuses are left out, those that it granted once are
-demanded from then on. Off Linux there are audit and at best rlimits, so that only accidents are stopped; Windows has none.
+``layers()`` finds out once which of them this machine grants; those it refuses are left out, and those that
+it granted once are required from then on. Off Linux there are audit and at best rlimits, so that only
+accidents are stopped; Windows has none.
 
-Not claimed: safety from flaws of the kernel; that a program can't tell where it is or how busy the machine is; that reading
-is limited without both namespaces and landlock; that "passed" is proof against a program that searches the interpreter for the
-means to say so. Modes, owners and times of files can't be changed, and asyncio, which needs sockets, does not work.
+Not claimed: safety from flaws of the kernel; that a program can't tell where it is or how busy the machine
+is; that reading is limited without both namespaces and landlock; that "passed" is proof against a program
+that searches the interpreter for the means to say so. Modes, owners and times of files can't be changed, and
+asyncio, which needs sockets, does not work.
 """
 
 from __future__ import annotations
@@ -62,11 +69,11 @@ JAIL = Path(__file__).with_name("jail.py")
 
 
 class SandboxError(RuntimeError):
-    """The sandbox could not be set up, so nothing was run."""
+    """The sandbox could not be set up; nothing was run."""
 
 
 class RefusedError(SandboxError):
-    """A layer is not to be had here."""
+    """This machine does not grant a layer."""
 
     def __init__(self, layer: str, why: str) -> None:
         super().__init__(f"{layer}: {why}")
@@ -77,9 +84,14 @@ class RefusedError(SandboxError):
 class Ran:
     """How a program ended.
 
-    status: "passed" (ran to its end), "exited" (stopped itself with exit code 0), "failed" (raised, or another exit code),
-    "timeout", "memory" (MemoryError), "forbidden", "output", "disk", or "crashed" (a signal, such as a segmentation fault).
-    stdout: up to OUTPUT bytes, as UTF-8 with replacements. stderr_tail: its end. seconds: from the program's start.
+    Args:
+        status: "passed" (ran to its end), "exited" (stopped itself with exit code 0), "failed" (raised, or
+        another
+            exit code), "timeout", "memory" (MemoryError), "forbidden", "output", "disk", or "crashed" (a
+            signal, such as a segmentation fault).
+        stdout: up to OUTPUT bytes, as UTF-8 with replacements.
+        stderr_tail: the end of stderr.
+        seconds: from the program's start.
     """
 
     status: str
@@ -99,11 +111,18 @@ def run_program(
     memory: int = 512 << 20,
     within: tuple[str, ...] | None = None,
 ) -> Ran:
-    """Runs Python text as ``__main__``.
+    """Run Python text as ``__main__``.
 
-    stdin: what it reads, a regular file. seconds: wall clock. memory: bytes of address space, of which Python takes 30 million.
-    within: the layers, ``layers()`` if None.
-    Raises SandboxError where a layer is refused or Python does not start, ValueError for limits that are none.
+    Args:
+        code: the program.
+        stdin: its input, a regular file.
+        seconds: limit of wall-clock time.
+        memory: bytes of address space, of which Python takes 30 million.
+        within: the layers; ``layers()`` if None.
+
+    Raises:
+        SandboxError: a layer is refused, or Python does not start.
+        ValueError: a limit is not positive, or a layer is unknown.
     """
     if seconds <= 0 or memory <= 0:
         raise ValueError(f"seconds and memory are positive, not {seconds} and {memory}")
@@ -118,15 +137,15 @@ def run_program(
         "files": FILES,
         "layers": chosen,
     }
-    with _folder() as folder, tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as given:
-        told.write(json.dumps({**wish, "folder": folder}).encode())
-        given.write(stdin.encode(errors="surrogatepass"))
-        for file in (told, given):
+    with _folder() as folder, tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as input_file:
+        request.write(json.dumps({**wish, "folder": folder}).encode())
+        input_file.write(stdin.encode(errors="surrogatepass"))
+        for file in (request, input_file):
             file.seek(0)
         report, far = os.pipe()
         with os.fdopen(report, "rb", buffering=0) as near:
             try:
-                process = _start(folder, given, far, told.fileno())
+                process = _start(folder, input_file, far, request.fileno())
             finally:
                 os.close(far)
             with process:
@@ -138,13 +157,13 @@ def run_program(
 
 @functools.cache
 def layers() -> tuple[str, ...]:
-    """The layers that this machine grants, outermost first: those of LAYERS less what a trial run was refused."""
+    """Return the layers that this machine grants, outermost first, by trial runs."""
     wanted: tuple[str, ...] = LAYERS
     while True:
         try:
             run_program("", within=wanted)
         except RefusedError as error:
-            wanted = tuple(each for each in wanted if each != error.layer)
+            wanted = tuple(layer for layer in wanted if layer != error.layer)
         else:
             return wanted
 
@@ -162,7 +181,7 @@ def _folder() -> Iterator[str]:
 
 
 def _start(folder: str, stdin: IO[bytes], report: int, wish: int) -> subprocess.Popen[bytes]:
-    """-s -S -B -P: as isolated as -I, but that hash seed and encoding are ours to fix, so that a run can be repeated."""
+    """Start jail.py. -s -S -B -P isolate like -I, but leave hash seed and encoding to us."""
     kept = {
         name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ
     }  # to find libpython
@@ -179,7 +198,7 @@ def _start(folder: str, stdin: IO[bytes], report: int, wish: int) -> subprocess.
 
 
 def _kill(process: subprocess.Popen[bytes], waiter: bool) -> None:
-    """Ends it all. waiter: the process only waits for number 1 of another root; asked to, it kills and reaps that one."""
+    """End the process and its group. ``waiter``: it only waits for process 1 of a namespace, and kills it."""
     if process.poll() is None and waiter:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -191,7 +210,7 @@ def _kill(process: subprocess.Popen[bytes], waiter: bool) -> None:
 
 
 class _Watch:
-    """Reads what a program writes and ends it when it goes beyond a limit."""
+    """Reads a program's output and ends it when it exceeds a limit."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], report: IO[bytes], seconds: float, folder: str | None
@@ -224,15 +243,14 @@ class _Watch:
         )
 
     def _limits(self, begun: float) -> str | None:
-        """Until it ends (None) or goes too far (how)."""
+        """Watch the program until it ends; return the limit that it exceeds, or None."""
         while True:
-            now = time.monotonic()
-            left = begun + START - now if self.started is None else self.started + self.seconds - now
+            clock = time.monotonic()
+            left = begun + START - clock if self.started is None else self.started + self.seconds - clock
             if left <= 0:
                 if self.started is None:
-                    raise SandboxError(
-                        f"Python did not start in {START:.0f} s: {self.stderr[-TAIL:].decode(errors='replace')}"
-                    )
+                    error = self.stderr[-TAIL:].decode(errors="replace")
+                    raise SandboxError(f"Python did not start in {START:.0f} s: {error}")
                 return "timeout"
             if self.folder is not None and self.started is not None and _full(self.folder):
                 return "disk"
@@ -244,7 +262,7 @@ class _Watch:
                 return "output"
 
     def _read(self, wait: float) -> bool:
-        """What there is to read, at most 64 KiB of each. True: it was too much."""
+        """Read at most 64 KiB of each pipe; return whether the output exceeds its limit."""
         for key, _ in self.poll.select(wait):
             piece = os.read(key.fd, 1 << 16)
             if not piece:
@@ -261,7 +279,7 @@ class _Watch:
         self.started = time.monotonic()
 
     def _rest(self) -> None:
-        """The pipes' other ends close when the last process in the jail is gone: for that, too, this waits."""
+        """Read until the pipes close, which they do when the last process in the jail has ended."""
         patience = time.monotonic() + GRACE
         while self.poll.get_map():
             if time.monotonic() > patience:
@@ -284,7 +302,7 @@ class _Watch:
 
 
 def _full(folder: str) -> bool:
-    """Whether it holds too many bytes or files, or a place where one can't look. What vanishes meanwhile does not count."""
+    """Whether a folder holds too many bytes or files, or cannot be read. Vanished files do not count."""
     size = count = 0
     hidden: list[OSError] = []
     for _, folders, files, handle in os.fwalk(folder, onerror=hidden.append):
@@ -294,12 +312,10 @@ def _full(folder: str) -> bool:
                 size += os.lstat(name, dir_fd=handle).st_size
         if size > DISK or count > FILES:
             return True
-    return any(not isinstance(each, FileNotFoundError) for each in hidden)
+    return any(not isinstance(error, FileNotFoundError) for error in hidden)
 
 
 if __name__ == "__main__":
-    ended = run_program(Path(sys.argv[1]).read_text(), stdin="" if sys.stdin.isatty() else sys.stdin.read())
-    print(
-        f"{ended.status} in {ended.seconds:.2f} s within {', '.join(layers())}\n{ended.stdout}{ended.stderr_tail}",
-        end="",
-    )
+    ended = run_program(Path(sys.argv[1]).read_text(), "" if sys.stdin.isatty() else sys.stdin.read())
+    print(f"{ended.status} in {ended.seconds:.2f} s within {', '.join(layers())}")
+    print(f"{ended.stdout}{ended.stderr_tail}", end="")

@@ -2,8 +2,8 @@
 
     python -m solver evaluate sudoku --data FOLDER --out results
 
-Measured on the reserved tenth of each file and on generated puzzles, whose seed no training uses. grade.py grades
-every answer. Seconds are wall clock of the whole batch, whatever else the machine was doing.
+Measured on the reserved tenth of each file and on generated puzzles, whose seed no training uses. grade.py
+grades every answer. Seconds are wall clock of the whole batch, whatever else the machine was doing.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def attempt_sudoku(
 def sudoku_figures(grids: Grids, attempt: Attempt, clues: bool = True) -> Figures:
     """Return the figures of an attempt.
 
-    ``solved``: the arm claims it and the grader agrees. ``wrong``: claimed, and the grader disagrees. ``each``: per
-    puzzle, for curves and intervals.
+    ``solved``: the arm claims it and the grader agrees. ``wrong``: claimed, and the grader disagrees.
+    ``each``: per puzzle, for curves and intervals.
     """
     answers = attempt.answers
     correct = np.array(
@@ -121,8 +121,8 @@ def measure_contest(first: Row, spec: Spec, grids: Grids, settings: Settings) ->
 def unsatisfiable_boards(count: int, seed: int = SEED) -> Grids:
     """Make boards without a solution whose givens do not conflict directly.
 
-    Each is a generated puzzle with a wrong digit that no given forbids. At least half are not refuted by naked and
-    hidden singles.
+    Each is a generated puzzle with a wrong digit that no given forbids. At least half are not refuted by
+    naked and hidden singles.
     """
     board, rng = layout.standard(9), np.random.default_rng(seed)
     hard: list[Grids] = []
@@ -216,7 +216,7 @@ def measure_calibration(first: Row, spec: Spec, grids: Grids, settings: Settings
 
 
 def measure_mistakes(first: Row, spec: Spec, grids: Grids, settings: Settings) -> Iterator[Row]:
-    """Where a left-to-right run first chooses a token after which no solution is left, as a share of its cells.
+    """The first token of a left-to-right run after which there is no solution, as a share of its cells.
 
     The puzzles have one solution, so this is the first token that differs from it.
     """
@@ -261,7 +261,7 @@ def measure_snapshot(
 ) -> Iterator[Row]:
     """An arm with the weights of one step of a training run."""
     training = json.loads((folder / "config.json").read_text())["training"]
-    then = replace(settings, checkpoints={**settings.checkpoints, spec.model: folder})
-    figures = without_each(sudoku_figures(grids, attempt_sudoku(spec, grids, then)))
+    earlier = replace(settings, checkpoints={**settings.checkpoints, spec.model: folder})
+    figures = without_each(sudoku_figures(grids, attempt_sudoku(spec, grids, earlier)))
     compute = {"model": spec.model, "pflop": round(training["flops"] / 1e15, 5)}
     yield replace(first, figures={**figures, **compute})

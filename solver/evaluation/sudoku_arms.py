@@ -2,9 +2,9 @@
 
     answers = make_arm(SPECS["ar-backtracking"], Settings()).answer(problems)
 
-Diffusion: *oneshot* is one forward; *alone* runs up to ``ALONE`` inner loops without checks; plain *diffusion* is the
-loop with its checks. Left to right: raw, with the checks as a mask, and with backtracking. The controls run the
-denoiser's loop with its checks.
+Diffusion: *oneshot* is one forward; *alone* runs up to ``ALONE`` inner loops without checks; plain
+*diffusion* is the loop with its checks. Left to right: raw, with the checks as a mask, and with backtracking.
+The controls run the denoiser's loop with its checks.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def controls_cell(row: Row | None, puzzles: int) -> str:
 
 
 def with_checks_table(rows: Sequence[Row]) -> str:
-    """Every file: the network alone, the loop with its checks, and the decisions of the controls."""
+    """Every file: the network unchecked, the loop with its checks, and the decisions of the controls."""
     contest = {(row.arm, row.file): row for row in select(rows, "contest")}
     without, checks = ("one forward, no rule", "up to 1,024 loops, no rule"), "with checks: solved"
     header = ["file", "puzzles", *without, checks, "wrong", "forwards, mean / median / max"]
@@ -55,13 +55,13 @@ def with_checks_table(rows: Sequence[Row]) -> str:
             continue
         puzzles = row.get("puzzles")
         networks = [contest.get((arm, file)) for arm in ("diffusion-oneshot", "diffusion-alone")]
-        alone = ["" if network is None else percent_cell("share")(network) for network in networks]
+        unchecked = ["" if network is None else percent_cell("share")(network) for network in networks]
         forwards = (
             f"{row.get('forwards_mean'):.2f} / {row.get('forwards_median'):g} / {row.get('forwards_max'):,}"
         )
         decisions = [controls_cell(contest.get((arm, file)), puzzles) for arm in ("random", "prior")]
         solved = [f"{row.get('solved'):g}", row.get("wrong"), forwards, f"{row.get('decisions_mean'):.2f}"]
-        lines.append([name, puzzles, *alone, *solved, *decisions])
+        lines.append([name, puzzles, *unchecked, *solved, *decisions])
     return markdown_table([*header, "decisions, trained", "random", "prior"], lines)
 
 
@@ -88,7 +88,7 @@ def contest_table(rows: Sequence[Row]) -> str:
 
 
 def spent(row: Row, cost: str) -> NDArray[np.float64]:
-    """The cost of each puzzle (N,): ``"gflop"``, or ``"ms"``: the batch's milliseconds in proportion to forwards."""
+    """The cost of each puzzle (N,): ``"gflop"``, or ``"ms"``, the batch's time in proportion to forwards."""
     if cost == "gflop":
         return np.array(row.get("each")["mflop"], float) / 1e3
     forwards = np.array(row.get("each")["forwards"], float)

@@ -1,6 +1,6 @@
-"""Tables of documents, made from the results files, so that a quoted figure cannot differ from the measured one.
+"""Tables of documents, made from the results files, so that no quoted figure differs from the measured one.
 
-    python -m solver.evaluation.tables README.md docs/results/*.md      # writes the tables; --check only compares
+    python -m solver.evaluation.tables README.md docs/results/*.md      # writes them; --check only compares
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``:
 
