@@ -4,7 +4,8 @@
 >>> solver.fill({"enum": ["red", "green"]}, text="a green field", length=16).value
 'green'
 
-The public names are imported when they are first used: importing this package imports neither torch nor numpy.
+The public names are imported when they are first used: importing this package imports neither torch nor
+numpy.
 """
 
 import os
@@ -91,9 +92,9 @@ _MODULES |= {"PatternError": "tasks.languages.regex_parser", "PuzzleError": "tas
 _MODULES |= {"WindowError": "tasks.code_edit.window", "Violation": "tasks.task"}
 _MODULES |= {"Draft": "tasks.text", "Hole": "tasks.text"}
 
-# ``solver/tasks`` and ``solver/kernels`` are symbolic links to the folders beside ``solver``. Windows checkouts and
-# many zip tools write a link as a small text file; the search path then also takes the root of the checkout, where
-# the real folders are. An installed wheel has real folders.
+# ``solver/tasks`` and ``solver/kernels`` are symbolic links to the folders beside ``solver``. Windows
+# checkouts and many zip tools write a link as a small text file; the search path then also takes the root of
+# the checkout, where the real folders are. An installed wheel has real folders.
 _folder = os.path.dirname(os.path.abspath(__file__))
 if os.path.isfile(os.path.join(_folder, "tasks")) or os.path.isfile(os.path.join(_folder, "kernels")):
     __path__.append(os.path.dirname(_folder))

@@ -46,10 +46,10 @@ Natural = Annotated[int, AtLeast(0)]
 
 
 def validated(function: Function) -> Function:
-    """Decorate ``function`` to raise InvalidArgument, with one line, for arguments that do not match its annotations.
+    """Decorate ``function`` to raise InvalidArgument for arguments that do not match its annotations.
 
-    Annotations may be classes, runtime protocols, unions, literals, callables, tuples of fixed length (any sequence
-    of that length is accepted), mappings and collections, and numbers with a bound.
+    Annotations may be classes, runtime protocols, unions, literals, callables, tuples of fixed length (any
+    sequence of that length is accepted), mappings and collections, and numbers with a bound.
     """
     parameters = signature(function)
     hints = cache(lambda: typing.get_type_hints(function, include_extras=True))

@@ -4,7 +4,8 @@ A check is called with the finished value and reports what is wrong with it. :fu
 accepted return value into violations:
 
 >>> run_check(lambda text: "odd" not in text, "an odd text")
-(Violation(message='the check failed', cells=(), rule='check', reason=None, excluded=None, span=None, path=None),)
+(Violation(message='the check failed', cells=(), rule='check', reason=None, excluded=None, span=None,
+path=None),)
 >>> [violation.message for violation in run_check(lambda text: ["too long", "no verb"], "x")]
 ['too long', 'no verb']
 >>> run_check(lambda text: None, "x")
@@ -35,7 +36,8 @@ def run_check(check: Check[Value] | None, value: Value) -> tuple[Violation, ...]
 
     Args:
         check: the user's function, or None for no check. Exceptions that it raises propagate.
-        value: a JSON value (fill), a :class:`~solver.tasks.text.Draft` (generate), source text (edit, repair).
+        value: a JSON value (fill), a :class:`~solver.tasks.text.Draft` (generate), source text (edit,
+            repair).
 
     Raises:
         InvalidArgument: the check returned something else than :data:`CheckResult` allows.
@@ -51,7 +53,8 @@ def run_check(check: Check[Value] | None, value: Value) -> tuple[Violation, ...]
         case Iterable():
             return tuple(_as_violation(item) for item in result)
     raise InvalidArgument(
-        f"a check returns None, a bool, a message, a Violation or several of these, not {type(result).__name__}"
+        "a check returns None, a bool, a message, a Violation or several of these, "
+        f"not {type(result).__name__}"
     )
 
 

@@ -1,6 +1,10 @@
-"""What a task is: a problem becomes a canvas, and finished or half-finished canvases are judged.
+"""Protocols of a task: it encodes problems as canvases and checks drafts.
 
-A new task is one module with these four methods (CONTRIBUTING.md, "Add a task"); the loop needs nothing else.
+A new task is one module with the four methods of :class:`Task` (CONTRIBUTING.md, "Add a task"). The other
+protocols are optional.
+
+>>> Violation("5 is used twice", cells=(3, 7), rule="twice").cells
+(3, 7)
 """
 
 from __future__ import annotations
@@ -46,44 +50,52 @@ class Violation:
 
 @runtime_checkable
 class Task(Protocol):
-    """Serialises problems and judges canvases. Problems are whatever the task says they are."""
+    """Encodes problems as canvases and checks drafts. A problem may be any object.
+
+    Attributes:
+        name: short name, also of the shipped checkpoint.
+        vocab: number of tokens of a cell.
+    """
 
     name: str
     vocab: int
 
     def encode(self, problem: Any) -> Canvas:
-        """The problem as a canvas. Raises ValueError, in one line, where it is none."""
+        """The problem as a canvas. Raises ValueError, with one line, for an invalid problem."""
 
     def check(self, problem: Any, tokens: Tokens, known: Mask) -> Sequence[Violation]:
-        """What is wrong among the ``known`` cells of ``tokens`` (L,); unknown cells are tolerated. Steers the loop."""
+        """Violations among the ``known`` cells of ``tokens`` (L,). Unknown cells are no violation."""
 
     def verify(self, problem: Any, tokens: Tokens) -> bool:
-        """Whether full ``tokens`` (L,) solve the problem. Nothing is called solved without it."""
+        """Whether full ``tokens`` (L,) solve the problem. No outcome is solved without it."""
 
     def decode(self, problem: Any, tokens: Tokens) -> Any:
-        """The answer that full tokens stand for."""
+        """The answer that full ``tokens`` (L,) encode."""
 
 
 @runtime_checkable
 class Eliminates(Protocol):
-    """A task that can say which tokens conflict directly with known cells: the only inference the loop makes by itself."""
+    """A task that finds the tokens in direct conflict with known cells.
+
+    This is the only inference that the loop makes by default.
+    """
 
     def eliminate(self, canvases: Sequence[Canvas], tokens: Tokens, known: Mask) -> NDArray[np.int32]:
-        """Bitmask (B, L, W) of the tokens each cell may hold beside the other known cells of ``tokens`` (B, L)."""
+        """Bitmask (B, L, W) of each cell's tokens without a conflict with other known cells of ``tokens``."""
 
 
 @runtime_checkable
 class Explains(Protocol):
-    """A task that can say why at once; without it, the loop tries the token and asks ``check``, which is slower."""
+    """A task that explains an elimination. Otherwise the loop places the token and calls ``check``."""
 
     def explain(
         self, problem: Any, tokens: Tokens, known: Mask, cell: int, token: int
     ) -> frozenset[int] | None:
-        """Known cells that by themselves keep ``token`` out of ``cell``, as few as possible; None where nothing does."""
+        """A small set of known cells that exclude ``token`` from ``cell``, or None if it is not excluded."""
 
 
 class Conditioned(Protocol):
-    """Distributions over cells, given that the whole canvas is valid as far as the task's language can say.
+    """Distributions over cells, given that the whole canvas is in the task's language.
 
     Attributes:
         best: the likeliest valid canvas (L,).
@@ -107,9 +119,10 @@ class Conditioned(Protocol):
 
 @runtime_checkable
 class Projects(Protocol):
-    """A task whose validity is regular, or nearly: it conditions a denoiser's distributions on it, all cells jointly.
+    """A task with a language, which conditions a denoiser's distributions on it, all cells jointly.
 
-    Values always come from one canvas of the language; marginals are only confidences."""
+    Values always come from one canvas of the language; marginals are only confidences.
+    """
 
     def project(
         self,
@@ -119,13 +132,23 @@ class Projects(Protocol):
         settled: Mask,
         rng: np.random.Generator | None = None,
     ) -> Conditioned | None:
-        """``logits`` (L, V) conditioned, with ``tokens`` (L,) in the ``settled`` cells; None where nothing valid has them.
-        ``rng``: to draw a sample with."""
+        """Condition ``logits`` (L, V) on the language and on ``tokens`` (L,) in the ``settled`` cells.
+
+        Args:
+            problem: the problem.
+            logits: the denoiser's, unnormalised.
+            tokens: meaningful in settled cells.
+            settled: cells (L,) whose tokens are given.
+            rng: draws a sample, or None for no sample.
+
+        Returns:
+            The distributions, or None if no valid canvas has these tokens.
+        """
 
 
 @dataclass(frozen=True)
 class Implied:
-    """A cell that can hold just one token, and the known cells that force it."""
+    """A cell with a single possible token, and the known cells that force it."""
 
     cell: int
     token: int
@@ -134,26 +157,30 @@ class Implied:
 
 @runtime_checkable
 class Infers(Protocol):
-    """A task with a stronger inference than elimination, off by default and labelled where it is used."""
+    """A task with a stronger inference than elimination. It is off by default."""
 
     def infer(self, problem: Any, tokens: Tokens, known: Mask) -> Sequence[Implied | Violation]:
-        """Cells that follow from the known ones (or a contradiction, with its reason), found in one pass."""
+        """Cells implied by the known ones, or a contradiction with its reason, from one pass."""
 
 
 @runtime_checkable
 class Wording(Protocol):
-    """A task that can be put into words, for language models."""
+    """A task with a textual form, for language models.
+
+    Attributes:
+        symbols: the text of each token.
+    """
 
     symbols: tuple[str, ...]
 
     def words(self, canvas: Canvas) -> tuple[str, tuple[str | int, ...]]:
-        """A prompt, and the answer's text: literal strings, and cell numbers where a cell's symbol stands, each cell once."""
+        """A prompt, and the answer's text as literals and cell numbers, each cell once."""
 
 
 def once_per_draft(examine: Callable[[Any, Any, Tokens], Result]) -> Callable[[Any, Any, Tokens], Result]:
-    """Decorate a task's method (problem, tokens) so that ``verify`` and ``check`` share its result for a draft.
+    """Decorate a task's method (problem, tokens) to remember its result, so that a draft is examined once.
 
-    Each task object remembers the result for its last draft.
+    ``verify`` and ``check`` share the result. Each task object remembers its latest draft.
     """
     latest: WeakKeyDictionary[Any, tuple[Any, Tokens, Result]] = WeakKeyDictionary()
 

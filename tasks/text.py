@@ -1,7 +1,9 @@
 """Text as a task: a prompt, a canvas of tokens some of which are pinned, and a check written by the user.
 
->>> task = TextTask(vocab=128, decode=lambda ids: "".join(map(chr, ids)), check=lambda draft: "b" not in draft.text)
->>> problem = text_from_template(["a", Hole(2)], encode=lambda text: [ord(c) for c in text], decode=task.detokenize)
+>>> task = TextTask(vocab=128, decode=lambda ids: "".join(map(chr, ids)), check=lambda draft: "b" not in
+draft.text)
+>>> problem = text_from_template(["a", Hole(2)], encode=lambda text: [ord(c) for c in text],
+decode=task.detokenize)
 >>> problem.pinned.tolist()
 [True, False, False]
 >>> task.verify(problem, np.array([97, 99, 99])), task.verify(problem, np.array([97, 98, 99]))
@@ -94,7 +96,7 @@ class TextTask:
         return Canvas(problem.tokens, problem.pinned, problem.known, self.vocab, allowed, problem.prompt)
 
     def decode(self, problem: Text, tokens: Tokens) -> str:
-        """The whole answer: the text before this canvas and the canvas's own, without the token that ends it."""
+        """The answer so far: the text before this canvas and its own, without the token that ends it."""
         return problem.before + self.detokenize(self.before_end(tokens))
 
     def before_end(self, tokens: Tokens) -> list[int]:
@@ -120,7 +122,7 @@ class TextTask:
         return bool((words >> (tokens % 32) & 1 == 1)[~problem.pinned].all())
 
     def check(self, problem: Text, tokens: Tokens, known: Mask) -> list[Violation]:
-        """The user's violations, located in open cells; none while a cell is unknown, as the text cannot be read.
+        """The user's violations, located in open cells; none while a cell is unknown.
 
         A violation without a location blames no cell: blaming all would discard what is right.
         """
@@ -197,7 +199,7 @@ class Hole:
 
 
 def share_room(sizes: Sequence[int | None], room: int, unit: str = "tokens") -> list[int]:
-    """Give the holes without a size equal shares of what the others leave of ``room``; earlier ones get the rest.
+    """Give the holes without a size equal shares of the remaining ``room``; earlier ones get the rest.
 
     >>> share_room([4, None, None], 15)
     [4, 6, 5]
@@ -220,7 +222,7 @@ ANCHORS = ("", "\n", "a", ".")
 
 
 def spell(text: str, encode: Callable[[str], list[int]], decode: Callable[[list[int]], str]) -> list[int]:
-    """Tokens that decode to ``text`` wherever they are placed. Raises InvalidArgument where there are none."""
+    """Tokens that decode to ``text`` wherever they are placed. Raises InvalidArgument if there are none."""
     letter = encode("a")
     for anchor in ANCHORS:
         prefix = encode(anchor) if anchor else []
@@ -249,7 +251,8 @@ def text_from_template(
         length: tokens in all, shared by holes without a size. None allows no such hole.
 
     Raises:
-        InvalidArgument: a literal does not survive its tokens, a start is longer than its hole, or there is no room.
+        InvalidArgument: a literal does not survive its tokens, a start is longer than its hole, or there is
+            no room.
     """
     parts = [part for part in template if part]
     texts = [part.start or "" if isinstance(part, Hole) else part for part in parts]

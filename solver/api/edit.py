@@ -5,10 +5,10 @@
 >>> candidate.text.startswith("def area(width, height):\\n    return")
 True
 
-Hole lengths are unknown. The first candidate is drafted in an oversized slot and ends at the first BLANK. Unless
-it is confident enough, alternatives follow: for one hole the likeliest lengths, each in a slot that fits it
-exactly; for several holes, which must agree with each other, samples in the same slots. All are compared by
-their likelihood on one window (scoring.py).
+Hole lengths are unknown. The first candidate is drafted in an oversized slot and ends at the first BLANK.
+Unless it is confident enough, alternatives follow: for one hole the likeliest lengths, each in a slot that
+fits it exactly; for several holes, which must agree with each other, samples in the same slots. All are
+compared by their likelihood on one window (scoring.py).
 """
 
 from __future__ import annotations
@@ -62,12 +62,13 @@ def edit(
     Args:
         source: Python source.
         holes: character spans (start, end) of ``source`` to replace.
-        denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a denoiser.
+        denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a
+            denoiser.
         check: called with each new source that compiles; solver.tasks.checks says what it may return.
         candidates: number of candidates to return, the best one included; fewer if fewer differ.
         lengths: lengths of the holes in tokens, if they are known.
-        budget: limits of all that is written, by default 64 forwards for one hole and 80 for several. Beyond it, the
-            window is read once, and comparing takes two forwards per candidate.
+        budget: limits of all that is written, by default 64 forwards for one hole and 80 for several. Beyond
+            it, the window is read once, and comparing takes two forwards per candidate.
         seed: seed of all randomness.
         watch: called with (row, problem, step) after every forward.
         defined: names that are defined elsewhere, if the source is a part of a program.
@@ -270,6 +271,6 @@ def as_candidate(problem: Edit, outcome: Outcome) -> Candidate:
 
 
 def by_violations(candidate: Candidate) -> tuple[bool, bool, int, float]:
-    """Sort key of sources: solved ones first, those that do not compile last, then fewer violations, then the score."""
+    """Sort key of sources: solved, then unsolved, then broken ones; by violations, then by score."""
     broken = any(violation.rule == "syntax" for violation in candidate.violations)
     return candidate.status != "solved", broken, len(candidate.violations), -candidate.score

@@ -61,10 +61,11 @@ def fill(
         schema: a JSON schema or a pydantic model.
         text: what the values are taken from.
         template: literals, which appear in the instance byte for byte, and holes (sizes in bytes).
-        check: called with the instance; solver.tasks.checks says what it may return. Violations with a path or a
-            span re-mask only that part.
+        check: called with the instance; solver.tasks.checks says what it may return. Violations with a path
+            or a span re-mask only that part.
         length: size of the canvas in bytes, without a template.
-        denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a denoiser.
+        denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a
+            denoiser.
         budget: limits of each candidate, by default 1,000 forwards.
         seed: seed of all randomness.
         candidates: number of instances to write; those that fail are left out.
@@ -183,10 +184,11 @@ class FillRun:
     def choose_layouts(
         self, problems: Sequence[JsonProblem], max_forwards: int | None = None
     ) -> tuple[list[JsonProblem], list[Counters]]:
-        """Choose a layout (:meth:`JsonProblem.layouts`) for each problem, and return the layouts and what choosing cost.
+        """Choose a layout for each problem, and return the layouts and the cost of choosing.
 
-        Where there are several, as for a union of objects, each is drafted once and the one with the most confident
-        draft is taken. A problem without a layout, or with more than half of ``max_forwards``, stays as it is.
+        Where there are several, as for a union of objects, each is drafted once and the one with the most
+        confident draft is taken. A problem without a layout, or with more than half of ``max_forwards``,
+        stays as it is.
         """
         options = [problem.layouts() or (problem,) for problem in problems]
         if max_forwards is not None:

@@ -11,8 +11,8 @@
     )
     candidate.text, candidate.status, candidate.alternatives
 
-``model`` is a transformers model (DiffusionGemma, or one with a mask token), a denoiser, or a folder or id to load.
-A candidate is "solved" only if the check has passed.
+``model`` is a transformers model (DiffusionGemma, or one with a mask token), a denoiser, or a folder or id to
+load. A candidate is "solved" only if the check has passed.
 """
 
 from __future__ import annotations
@@ -83,19 +83,20 @@ def generate(
         messages: a conversation, or a list of conversations.
         prompt: a prompt, or a list of prompts, instead of messages. They may differ in length.
         template: literals, which appear in the answer byte for byte, and holes (sizes in tokens).
-        check: called with each :class:`~solver.tasks.text.Draft`; solver.tasks.checks says what it may return.
+        check: called with each :class:`~solver.tasks.text.Draft`; solver.tasks.checks says what it may
+            return.
         length: maximum tokens of free text. More than the model's canvas makes several canvases.
         candidates: answers per prompt, all from one prefill, each with its own noise.
         budget: limits of each canvas of each candidate, by default ten of the model's own schedules.
         policy: the loop's policy, by default the model's own.
-        stop: "valid" stops at the first draft that passes (the default with a check); "stable" also waits until
-            a draft is unchanged and confident (the default without).
+        stop: "valid" stops at the first draft that passes (the default with a check); "stable" also waits
+            until a draft is unchanged and confident (the default without).
         seed: seed of all randomness.
         batch: canvases per forward.
         watch: called with (prompt number, candidate number, text of the draft) after every forward.
         schema: a JSON schema or pydantic model; the whole text is an instance of it.
-        regex: a pattern that the whole text matches. Schema and regex condition every draft, all cells jointly, and
-            the text fits one canvas.
+        regex: a pattern that the whole text matches. Schema and regex condition every draft, all cells
+            jointly, and the text fits one canvas.
 
     Returns:
         The best candidate, "solved" if its check passed, with the others as its alternatives.
@@ -119,7 +120,8 @@ def generate(
     if is_constrained:
         if blocks > 1:
             raise InvalidArgument(
-                f"a text of a schema or a pattern fits one canvas, and the model's has {denoiser.length} tokens"
+                "a text of a schema or a pattern fits one canvas, and the model's has "
+                f"{denoiser.length} tokens"
             )
         task: TextTask = constrained_task(bridge, problem, template is None, schema, regex, check)
     else:
@@ -151,7 +153,8 @@ def as_denoiser(model: Any, tokenizer: Any) -> tuple[TextDenoiser, Any]:
         return model, tokenizer
     if not hasattr(model, "config"):
         raise InvalidArgument(
-            f"model must be a transformers model, a text denoiser, a folder or an id, not {type(model).__name__}"
+            "model must be a transformers model, a text denoiser, a folder or an id, "
+            f"not {type(model).__name__}"
         )
     return adapt(model, tokenizer), tokenizer
 
@@ -198,7 +201,8 @@ def first_canvas(
         )
     if len(problem.tokens) > room:
         raise InvalidArgument(
-            f"the template takes {len(problem.tokens)} tokens, its end included, and the canvas has {room:.0f}"
+            f"the template takes {len(problem.tokens)} tokens, its end included, "
+            f"and the canvas has {room:.0f}"
         )
     return problem, 1
 
@@ -247,8 +251,8 @@ def constrained_task(
 def fit_policy(policy: Policy, cells: int, stop: Literal["valid", "stable"], candidates: int) -> Policy:
     """The policy for a canvas of ``cells``.
 
-    A policy that accepts a cell per forward needs enough rounds for all of them. Several candidates must differ, so
-    what they see is sampled.
+    A policy that accepts a cell per forward needs enough rounds for all of them. Several candidates must
+    differ, so what they see is sampled.
     """
     rounds = policy.search.rounds
     if policy.remask.keep_visible:

@@ -45,7 +45,7 @@ def replace_span(source: str, span: Span, text: str) -> Rewrite:
 
 
 def propose(source: str) -> Iterator[Proposal]:
-    """Proposals: the compiler's "expected ..." hint first, then around each suspicious span, nearest first."""
+    """Yield the compiler's "expected ..." hint, then proposals around each suspicious span, nearest first."""
     places, refused = pieces(source), refusal(source)
     starts, ends = [start for start, _ in places], [end for _, end in places]
     if refused is not None and refused.place is not None and (expected := EXPECTED.search(refused.message)):
@@ -64,7 +64,7 @@ def propose(source: str) -> Iterator[Proposal]:
 
 
 def propose_at(source: str, piece: Span) -> Iterator[Proposal]:
-    """Proposals for one piece: remove it, with a space and without; replace it; insert before and after it."""
+    """Yield proposals for one piece: removals with a space and without, a replacement, insertions."""
     start, end = piece
     with_space = piece
     if source[start - 1 : start] == " ":
@@ -86,7 +86,8 @@ def repeated_pieces(source: str, places: Sequence[Span]) -> Iterator[Span]:
 
 
 def propose_indentations(source: str, suspect: Span) -> Iterator[Proposal]:
-    """Indentations of lines nearby, and one level more or less, for the suspicious line and the one before it."""
+    """Yield other indentations for the suspicious line and the line before it: those of nearby lines,
+    and one level more or less."""
     unit = guess_unit(source)
     line = source.rfind("\n", 0, suspect[0]) + 1
     before = source.rfind("\n", 0, max(0, line - 1)) + 1

@@ -4,9 +4,9 @@
 'def f(a):\\n    return a\\n'
 
 Near the suspicious spans (:func:`~solver.tasks.code_edit.localize.suspects`) pieces are removed, replaced or
-inserted; the denoiser supplies the text: the likeliest tokens of a hole. Repairs that compile are ranked by edit
-distance, then duplicate removal, then likelihood in context. The duplicate rule and the compiler's "expected ..."
-hint do not depend on the model, and help every denoiser alike.
+inserted; the denoiser supplies the text: the likeliest tokens of a hole. Repairs that compile are ranked by
+edit distance, then duplicate removal, then likelihood in context. The duplicate rule and the compiler's
+"expected ..." hint do not depend on the model, and help every denoiser alike.
 """
 
 from __future__ import annotations
@@ -60,9 +60,10 @@ def repair(
 
     Args:
         source: Python source.
-        denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a denoiser.
-        check: called with each new source that compiles; solver.tasks.checks says what it may return. Repairs that
-            fail it are dropped while others pass.
+        denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a
+            denoiser.
+        check: called with each new source that compiles; solver.tasks.checks says what it may return. Repairs
+            that fail it are dropped while others pass.
         candidates: number of repairs to return, the best one included; fewer if there are fewer.
         budget: limits of the whole search, by default none. Half of the forwards propose, the rest compare.
         seed: seed of all randomness.
@@ -171,7 +172,7 @@ class RepairSearch:
         return denoise_once(self.model, state, aux, (tokens, known, known), self.spent)[0]
 
     def ranked(self, source: str, rewrites: Sequence[Rewrite]) -> list[Candidate]:
-        """Repairs with the fewest edits first; among equals, those without a repeated piece, then the likelier ones.
+        """Rank repairs: fewest edits first, then those that remove a repeated piece, then the likelier ones.
 
         Of rewrites that differ only by spaces, the first that was proposed is kept.
         """
@@ -258,7 +259,7 @@ def undefined_in(text: str, span: Span) -> tuple[Violation, ...]:
 
 
 def edit_distance(before: str, after: str) -> int:
-    """Pieces removed or inserted; a replacement counts once. Indentation at the start of a line is a piece."""
+    """Count removed and inserted pieces, a replacement once. The indentation of a line is a piece."""
     left, right = token_texts(before), token_texts(after)
     # Drop the common prefix and suffix first: the matcher's time grows with the square of the length.
     for _ in range(2):

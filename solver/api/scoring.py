@@ -4,9 +4,9 @@
     likely_lengths(scorer.length_log_probs, 3)                 # the three likeliest combinations of lengths
     scorer.log_likelihoods([("values",), ("len(values)",)])
 
-One forward with all slots open gives the lengths: cell k of a slot holds BLANK exactly where the text has fewer
-than k tokens, so the probabilities of BLANK along a slot are the distribution of the text's length. All texts
-are compared on this one window, with every second cell masked in turn.
+One forward with all slots open gives the lengths: cell k of a slot holds BLANK exactly where the text has
+fewer than k tokens, so the probabilities of BLANK along a slot are the distribution of the text's length. All
+texts are compared on this one window, with every second cell masked in turn.
 """
 
 from __future__ import annotations
@@ -132,9 +132,10 @@ class CandidateScorer:
     def log_likelihoods(self, fills: Sequence[tuple[str, ...]]) -> list[float]:
         """Score each tuple of texts, one text per hole: the log-probability of their tokens and ends.
 
-        Every second token is scored given the others, and the others given these. With several holes, any name that
-        is used in all of them is likely given itself, so ``OPEN_WEIGHT`` times the log-probability of each token on
-        the open canvas is added. The score is minus infinity where a text is longer than its slot.
+        Every second token is scored given the others, and the others given these. With several holes, any
+        name that is used in all of them is likely given itself, so ``OPEN_WEIGHT`` times the log-probability
+        of each token on the open canvas is added. The score is minus infinity where a text is longer than its
+        slot.
         """
         halves = [(index, half) for index, texts in enumerate(fills) for half in self.masked_halves(texts)]
         scores = np.full(len(fills), -np.inf)
@@ -153,10 +154,10 @@ class CandidateScorer:
         return scores.tolist()
 
     def masked_halves(self, texts: Sequence[str]) -> list[MaskedHalf]:
-        """Two canvases with these texts, each with half of their cells masked; none where a text does not fit.
+        """Mask each half of the cells of these texts in turn; none where a text does not fit.
 
-        Of the BLANKs after a text only the first is scored, the others are never known. The masked half alternates
-        from hole to hole, so that a name that is used in two holes is visible in one of them.
+        Of the BLANKs after a text only the first is scored, the others are never known. The masked half
+        alternates from hole to hole, so that a name that is used in two holes is visible in one of them.
         """
         tokens, known = self.tokens.copy(), self.pinned.copy()
         halves: tuple[list[int], list[int]] = [], []

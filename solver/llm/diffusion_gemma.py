@@ -2,14 +2,14 @@
 
     denoiser = DiffusionGemma(DiffusionGemmaForBlockDiffusion.from_pretrained(folder))
 
-The model's noise is uniform: every cell is predicted anew at every step, given the previous step's distribution
-(self-conditioning). The encoder writes the prompt into the cache and the decoder only reads it, so rows share it.
-The temperature falls from ``t_max`` to ``t_min`` over ``steps`` forwards, as in the model's own ``generate``
-(transformers 5.17 and later).
+The model's noise is uniform: every cell is predicted anew at every step, given the previous step's
+distribution (self-conditioning). The encoder writes the prompt into the cache and the decoder only reads it,
+so rows share it. The temperature falls from ``t_max`` to ``t_min`` over ``steps`` forwards, as in the model's
+own ``generate`` (transformers 5.17 and later).
 
-Self-conditioning is stored as the expected embedding of each cell, (B, L, D), not as logits (B, L, V). That needs
-less memory, single cells can be reset, and a settled cell is represented by the embedding of its token. A hook on
-``decoder.self_conditioning`` passes it to the model.
+Self-conditioning is stored as the expected embedding of each cell, (B, L, D), not as logits (B, L, V). That
+needs less memory, single cells can be reset, and a settled cell is represented by the embedding of its token.
+A hook on ``decoder.self_conditioning`` passes it to the model.
 
 Shapes: B rows, L cells, V tokens, D width, P prompt tokens, U distinct prompts.
 """
@@ -48,7 +48,7 @@ class PromptCache:
     latest: tuple[tuple[int, ...], Any] | None = None
 
     def rows(self, index: tuple[int, ...]) -> tuple[Any, Tensor]:
-        """The cache and mask of the prompts at ``index``, which may repeat. The cache is only read, so it is shared."""
+        """The cache and mask of the prompts at ``index``, which may repeat. Both are only read."""
         if index == tuple(range(len(self.mask))):
             return self.cache, self.mask
         if self.latest is None or self.latest[0] != index:
@@ -147,7 +147,7 @@ class Schedule:
         )
 
     def temperature(self, done: int) -> float:
-        """Temperature of forward number ``done``, counted from 0; constant after the last step. fp32, as in the model."""
+        """Temperature of forward ``done``, counted from 0; constant after the last. fp32, as in the model."""
         left = torch.tensor(max(1, self.steps - done)) / self.steps
         return float(self.t_min + (self.t_max - self.t_min) * left)
 
@@ -269,7 +269,7 @@ class DiffusionGemma:
         return logits
 
     def expected_embeddings(self, logits: Tensor, allowed: Sequence[np.ndarray | None]) -> Tensor:
-        """Expected embeddings (B, L, D) under the distributions over allowed tokens, a few cells at a time."""
+        """Expected embeddings (B, L, D) under the distributions over allowed tokens, in chunks of cells."""
         embed = self.model.model.decoder.embed_tokens
         step = max(1, reference.ELEMENTS // self.vocab)
         rows = []
@@ -306,7 +306,7 @@ def copy_cache(cache: Any) -> Any:
 
 @contextmanager
 def self_conditioning(model: Any, embeddings: Tensor) -> Iterator[None]:
-    """Within this context the decoder is conditioned on ``embeddings`` (B, L, D) instead of its previous logits."""
+    """Context in which ``embeddings`` (B, L, D) replace the decoder's previous logits."""
 
     def replace_input(
         module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]

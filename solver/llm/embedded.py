@@ -3,9 +3,9 @@
     denoiser = Embedded(DiffusionGemma(model), tokenizer, task)       # 81 cells of 9 digits among newlines
     *_, outcome = refine(task, problem, denoiser)
 
-The loop, its checks and its search use the task's own canvas of L cells and V symbols. The model sees a prompt and a
-text canvas of M positions, in which every cell is one token and the text between cells is pinned. Only the logits of
-the V symbols are returned.
+The loop, its checks and its search use the task's own canvas of L cells and V symbols. The model sees a
+prompt and a text canvas of M positions, in which every cell is one token and the text between cells is
+pinned. Only the logits of the V symbols are returned.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from solver.tasks.task import Wording
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedState:
-    """The text denoiser's state, the fixed tokens (M,) of the canvas, and the positions (L,) of the task's cells."""
+    """The text denoiser's state, its fixed tokens (M,), and the positions (L,) of the task's cells."""
 
     inner: Any
     fixed: Tensor

@@ -3,10 +3,10 @@
     rule = Constraint(pins={0: 5, 3: 17}, canvas=256, vocab=len(tokenizer), prompt=ids.shape[1])
     model.generate(ids, **rule.settings(model))
 
-A LogitsProcessor is the only hook of DiffusionGemma's ``generate`` that preserves a pin (tests/test_hooks.py shows
-how others lose it), because ``generate`` returns the argmax of the processed logits. ``settings`` works around three
-of its properties: every call appends to the list of processors; a row without an allowed token crashes; and pinned
-cells, which have no entropy, lower the mean entropy and stop the sampling early.
+A LogitsProcessor is the only hook of DiffusionGemma's ``generate`` that preserves a pin (tests/test_hooks.py
+shows how others lose it), because ``generate`` returns the argmax of the processed logits. ``settings`` works
+around three of its properties: every call appends to the list of processors; a row without an allowed token
+crashes; and pinned cells, which have no entropy, lower the mean entropy and stop the sampling early.
 
 Shapes: B rows, L cells, V tokens.
 """
@@ -36,8 +36,9 @@ class Constraint(LogitsProcessor):
         vocab: number of tokens.
         prompt: number of tokens of the prompt.
         forbidden: tokens that no position may hold.
-        project: from processed logits (B, L, V) to one valid canvas of tokens (B, L). At every step these tokens are
-            raised to the argmax, so that ``generate`` returns them. Not needed if the cells are independent.
+        project: from processed logits (B, L, V) to one valid canvas of tokens (B, L). At every step these
+            tokens are raised to the argmax, so that ``generate`` returns them. Not needed if the cells are
+            independent.
 
     Raises:
         InvalidArgument: a position is given twice, a token is outside the vocabulary, or nothing is allowed.
@@ -73,7 +74,7 @@ class Constraint(LogitsProcessor):
         self.choices = choices
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Set the logits of tokens that are not allowed to minus infinity, in position; ``scores`` is (B, L, V)."""
+        """Set logits of tokens that are not allowed to minus infinity, in place; ``scores`` is (B, L, V)."""
         first = input_ids.shape[1] - self.prompt  # length of the earlier canvases
         if self.forbidden:
             scores[..., self.forbidden] = float("-inf")
@@ -94,7 +95,7 @@ class Constraint(LogitsProcessor):
         return 1.0 - pinned / self.canvas
 
     def settings(self, model: Any) -> dict[str, Any]:
-        """Keyword arguments for ``model.generate``: the processor, and an entropy threshold for the open cells alone.
+        """Keyword arguments for ``model.generate``: the processor, and an entropy threshold for open cells.
 
         The model compares the mean entropy of all cells, and a pinned cell always has none.
         """
@@ -104,7 +105,7 @@ class Constraint(LogitsProcessor):
 
 
 class Processors(LogitsProcessorList):
-    """A list for repeated calls of ``generate``: what a call appends replaces what the previous call appended."""
+    """A list for repeated calls of ``generate``: each call replaces the processors of the previous one."""
 
     def __init__(self, processors: Iterable[Any]) -> None:
         super().__init__(processors)

@@ -2,12 +2,13 @@
 
     denoiser = MaskedLM(model, mask_token=tokenizer.mask_token_id)
 
-An unknown cell holds the model's mask token. Prompt and canvas go through the model together, with full attention.
-Two switches describe what differs between the families:
+An unknown cell holds the model's mask token. Prompt and canvas go through the model together, with full
+attention. Two switches describe what differs between the families:
 
-- ``shift``: the logits at a position predict the *next* token, as in Dream and other converted autoregressive models.
-- ``prefix_cache``: the prompt's keys and values do not depend on the canvas (block-causal models: BD3LM, SDAR), so
-  the prompt is read once.
+- ``shift``: the logits at a position predict the *next* token, as in Dream and other converted autoregressive
+  models.
+- ``prefix_cache``: the prompt's keys and values do not depend on the canvas (block-causal models: BD3LM,
+  SDAR), so the prompt is read once.
 
 Shapes: B rows, L cells, V tokens, P prompt tokens.
 """
@@ -103,17 +104,18 @@ class MaskedLM:
 
     @property
     def context(self) -> int | None:
-        """The number of positions, prompt and canvas together, or None if the configuration does not have it."""
+        """The number of positions, prompt and canvas together, or None if it is not configured."""
         names = ("max_position_embeddings", "max_sequence_length")
         limits = (getattr(self.model.config, name, None) for name in names)
         return next((int(limit) for limit in limits if limit), None)
 
     @torch.inference_mode()
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> MaskedState:
-        """Read the prompts. Raises ModelError if one is empty and the model is shifted: nothing predicts its first cell."""
+        """Read the prompts. Raises ModelError if the model is shifted and a prompt is empty."""
         if self.shift and not all(len(canvas.prompt) for canvas in canvases):
             raise ModelError(
-                "a prompt needs at least one token: this model's first cell is predicted by the token before it"
+                "a prompt needs at least one token: "
+                "this model's first cell is predicted by the token before it"
             )
         unique, index = distinct(canvases)
         prompts = tuple(torch.tensor(prompt, device=self.model.device) for prompt in unique)

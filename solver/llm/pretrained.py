@@ -32,7 +32,8 @@ def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[TextDenoi
         trust_remote_code: whether to run Python code that comes with the model.
 
     Raises:
-        ModelError: the model or tokenizer cannot be loaded, is not a diffusion model, or does not fit in memory.
+        ModelError: the model or tokenizer cannot be loaded, is not a diffusion model, or does not fit in
+            memory.
     """
     import torch
     import transformers
@@ -54,7 +55,8 @@ def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[TextDenoi
     if kind != "diffusion_gemma" and mask is None:
         architectures = ", ".join(config.architectures or [kind])
         raise ModelError(
-            f"{name}: {architectures} writes left to right (it has no mask token); a diffusion model is needed"
+            f"{name}: {architectures} writes left to right (it has no mask token); "
+            "a diffusion model is needed"
         )
     settings = {"dtype": "auto", "use_safetensors": True, **remote}
     model = attempt(
@@ -64,7 +66,7 @@ def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[TextDenoi
 
 
 def model_class(config: Any, transformers: Any) -> Any:
-    """The transformers class of a model: by its name, else the automatic class that its remote code registers with."""
+    """The transformers class of a model: by name, else the automatic class of its remote code."""
     for name in config.architectures or []:
         if hasattr(transformers, name):
             return getattr(transformers, name)
@@ -94,7 +96,8 @@ def adapt(model: Any, tokenizer: Any, name: str | None = None) -> TextDenoiser:
     mask = getattr(tokenizer, "mask_token_id", None) if mask is None else mask
     if mask is None:
         raise ModelError(
-            f"{type(model).__name__} has no mask token: it writes left to right, and a diffusion model is needed"
+            f"{type(model).__name__} has no mask token: it writes left to right, "
+            "and a diffusion model is needed"
         )
     lower = kind.lower()
     return MaskedLM(
@@ -106,8 +109,8 @@ def adapt(model: Any, tokenizer: Any, name: str | None = None) -> TextDenoiser:
     )
 
 
-def attempt(name: str, what: str, load: Any) -> Any:
-    """Call ``load`` and return its result; its errors become ModelErrors of one line about ``what``."""
+def attempt(name: str, part: str, load: Any) -> Any:
+    """Call ``load`` and return its result; its errors become ModelErrors of one line about ``part``."""
     try:
         return load()
     except ModelError:
@@ -120,22 +123,22 @@ def attempt(name: str, what: str, load: Any) -> Any:
             ) from error
         if not Path(name).is_dir():
             raise ModelError(f"{name}: neither a folder nor a model that can be fetched from here") from error
-        raise ModelError(f"{name}: its {what} cannot be read ({message[:160]})") from error
+        raise ModelError(f"{name}: its {part} cannot be read ({message[:160]})") from error
 
 
 def quiet() -> None:
-    """Silence the libraries' messages, and their progress bars unless stderr is a terminal. For programs only."""
+    """Silence the libraries' messages, and progress bars unless stderr is a terminal. For programs only."""
     import huggingface_hub
     import transformers
 
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers does not say
-    huggingface_hub.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # huggingface_hub does not say
+    huggingface_hub.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # nor here
     if not sys.stderr.isatty():
         transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nor here
 
 
 def check_reachable(name: str) -> None:
-    """Raise ModelError at once for an id that is neither cached nor reachable; the libraries would try for half a minute."""
+    """Raise ModelError at once for an id that is neither cached nor reachable."""
     import huggingface_hub
     from huggingface_hub import constants
 

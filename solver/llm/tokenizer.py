@@ -1,4 +1,4 @@
-"""What the loop needs of a tokenizer: text to tokens and back, the bytes of every token, and the tokens that end a text.
+"""Tokenizers: text to tokens and back, the bytes of every token, and the tokens that end a text.
 
 >>> byte_symbols()[ord("a")], byte_symbols()[ord(" ")]
 ('a', '\u0120')
@@ -66,7 +66,7 @@ class TokenizerBridge:
         return TokenBytes(tuple(texts))
 
     def pieces(self, problem: Text, bytes_per_token: int) -> list[str | Hole]:
-        """The template of ``problem`` for a grammar of bytes: runs of pinned cells as literals, others as holes."""
+        """The template of ``problem`` in bytes: runs of pinned cells as literals, the rest as holes."""
         parts: list[str | Hole] = []
         runs = np.flatnonzero(np.diff(problem.pinned.astype(int))) + 1
         for cells in np.split(np.arange(len(problem.tokens)), runs):
@@ -78,7 +78,7 @@ class TokenizerBridge:
         return parts
 
     def allowed(self, is_free: bool) -> NDArray[np.int32]:
-        """Bitmask (W,) of the tokens for open cells: no special tokens, except the ends in ``is_free`` text."""
+        """Bitmask (W,) of tokens for open cells: no special tokens, except the ends in ``is_free`` text."""
         is_allowed = torch.zeros(self.denoiser.vocab, dtype=torch.bool)
         is_allowed[: len(self.tokenizer)] = True
         is_allowed[list(self.tokenizer.all_special_ids)] = False
@@ -118,7 +118,7 @@ def token_bytes(tokenizer: Any) -> list[bytes]:
 
 
 def byte_decoder(decoder: str) -> Callable[[str], bytes]:
-    """A function from a vocabulary's symbol to bytes, for the JSON of a tokenizer's ``decoder``. Raises ModelError."""
+    """A function from a symbol to bytes, for the JSON of a tokenizer's ``decoder``. Raises ModelError."""
     table = {symbol: byte for byte, symbol in byte_symbols().items()}
 
     def byte_level(symbol: str) -> bytes:
@@ -137,7 +137,8 @@ def byte_decoder(decoder: str) -> Callable[[str], bytes]:
     if decoder in ("null", '{"type": "Fuse"}'):
         return str.encode
     raise ModelError(
-        "a schema or a pattern needs a tokenizer whose tokens simply follow one another (byte-level, SentencePiece)"
+        "a schema or a pattern needs a tokenizer whose tokens simply follow one another "
+        "(byte-level, SentencePiece)"
     )
 
 
