@@ -4,8 +4,8 @@
 >>> compiler.formula(compiler.root), compiler.declined
 (and(or(..., ...), not(...)), {})
 
-Draft 2020-12, and the older drafts back to 4 where they differ. What no automaton can express becomes MAYBE and is
-counted in ``declined``; no keyword is dropped silently. README.md has a table of all keywords.
+Draft 2020-12, and the older drafts back to 4 where they differ. What no automaton can express becomes MAYBE
+and is counted in ``declined``; no keyword is dropped silently. README.md has a table of all keywords.
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ class Compiler:
         self._formulas: dict[int, Formula] = {}
         self._in_progress: set[int] = set()
         known = referenced_schemas(schema, self.registry)
-        contents = json.dumps([schema, [other for _, other in known]])
+        text = json.dumps([schema, [contents for _, contents in known]])
         # With dynamic references a subschema depends on the references that lead to it.
-        self._is_dynamic = '"$dynamicRef"' in contents or '"$recursiveRef"' in contents
+        self._is_dynamic = '"$dynamicRef"' in text or '"$recursiveRef"' in text
         self._scope = root_scope(schema, self.draft, known)
         self.root = self._number(schema, self._scope, entered=True)
 
@@ -260,7 +260,7 @@ class Compiler:
             (names if isinstance(dependency, list) else schemas)[name] = dependency
         # A leaf holds for values of other kinds, and so would not its negation: they are named here.
         for name, required in names.items():
-            present = [leaf("required", other) for other in required]
+            present = [leaf("required", needed) for needed in required]
             yield or_([NOT_OBJECTS, not_(leaf("required", name)), and_(present)])
         for name, sub in schemas.items():
             formula = self.formula(self._number(sub, scope))

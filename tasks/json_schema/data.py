@@ -50,7 +50,7 @@ def load_pairs(
 
 
 def canonical_text(schema: Any, value: Any, max_bytes: int) -> bytes | None:
-    """Write a value as the schema's grammar does; None if it is not in the language or the schema is malformed."""
+    """Write a value as the schema's grammar does; None if it is not in the language or not a schema."""
     try:
         return serialize(SchemaGrammar(Compiler(schema), max_bytes), value)
     except (SchemaError, FillError, RecursionError):

@@ -64,8 +64,8 @@ class UnsupportedSchema(FillError):  # noqa: N818
 
     def __init__(self, pointer: str, keyword: str, best: str = "") -> None:
         super().__init__(
-            f"no instance was found: {keyword} at {pointer or 'the root'} is left to the validator, and no draft "
-            "met it; say it in another way, or give more --forwards"
+            f"no instance was found: {keyword} at {pointer or 'the root'} is left to the validator, "
+            "and no draft met it; say it in another way, or give more --forwards"
         )
         self.pointer, self.keyword, self.best = pointer, keyword, best
 
@@ -80,8 +80,9 @@ class BudgetExhausted(FillError):  # noqa: N818
 
     def __init__(self, best: str, violations: tuple[str, ...]) -> None:
         shortened = [" ".join(message.split())[:120] for message in violations[:2]]
+        causes = "; ".join(shortened) or "no draft was valid"
         super().__init__(
-            f"the budget ended before a valid instance was found ({'; '.join(shortened) or 'no draft was valid'}): "
+            f"the budget ended before a valid instance was found ({causes}): "
             "give more --forwards or another --seed"
         )
         self.best, self.violations = best, violations

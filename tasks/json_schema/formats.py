@@ -1,17 +1,22 @@
-"""The formats of JSON Schema as regular expressions: a little stricter than their RFCs where those are not regular.
+"""Formats of JSON Schema as regular expressions, stricter than their RFCs where those are not regular.
 
-term("date")      # the regex term, or None for a format that asserts nothing
+>>> from solver.tasks.languages.regex import matches
+>>> matches(term("date"), "2024-02-29"), matches(term("date"), "2023-02-29")
+(True, False)
+>>> term("color") is None  # unknown formats assert nothing
+True
 """
 
 from __future__ import annotations
 
 from functools import cache
 
-from solver.tasks.languages import regex_parser as patterns
+from solver.tasks.languages import regex_parser
 from solver.tasks.languages.regex import Term
 
 _DAY = (
-    r"(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
     r"|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
 )
 _CLOCK = (
@@ -31,7 +36,10 @@ _PATH = rf"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|{_PERCENT})"
 _AUTHORITY = rf"(?:[A-Za-z0-9._~!$&'()*+,;=-]|{_PERCENT})*(?::[0-9]{{1,5}})?"
 _TAIL = rf"(?:\?(?:{_PATH}|[/?])*)?(?:#(?:{_PATH}|[/?])*)?"
 _URI = rf"[A-Za-z][A-Za-z0-9+.-]*:(?://{_AUTHORITY}(?:/{_PATH}*)*|/?(?:{_PATH}+(?:/{_PATH}*)*)?){_TAIL}"
-_REFERENCE = rf"(?:{_URI}|(?://{_AUTHORITY})?(?:/{_PATH}*)+{_TAIL}|(?:[A-Za-z0-9._~!$&'()*+,;=@-]+(?:/{_PATH}*)*)?{_TAIL})"
+_REFERENCE = (
+    rf"(?:{_URI}|(?://{_AUTHORITY})?(?:/{_PATH}*)+{_TAIL}"
+    rf"|(?:[A-Za-z0-9._~!$&'()*+,;=@-]+(?:/{_PATH}*)*)?{_TAIL})"
+)
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _UNIT = "(?:[0-9]+{})"
 _DURATION = (
@@ -62,6 +70,6 @@ DECLINED = frozenset(["regex", "uri-template"])
 
 @cache
 def term(name: str) -> Term | None:
-    """The texts of a format; None for one that is unknown, and so asserts nothing, or in ``DECLINED``."""
+    """The texts of a format; None if it is unknown, and therefore asserts nothing, or in ``DECLINED``."""
     pattern = PATTERNS.get(name)
-    return None if pattern is None else patterns.search(f"^(?:{pattern})$")
+    return None if pattern is None else regex_parser.search(f"^(?:{pattern})$")

@@ -6,8 +6,8 @@
 (True, no)
 
 Formulas are interned: equal ones are the same object. A value is read by rewriting its formula piece by piece
-(residual.py) until it is YES, NO or MAYBE. MAYBE stands for what no automaton here can express: with it the language
-is too large, never too small, and the validator decides.
+(residual.py) until it is YES, NO or MAYBE. MAYBE stands for what no automaton here can express: with it the
+language is too large, never too small, and the validator decides.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ LEAF_KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class MemberSchemas:
-    """The subschemas that the members of an object must satisfy: by name, by pattern, and ``rest`` for all others."""
+    """The subschemas of an object's members: by name, by pattern, and ``rest`` for all others."""
 
     named: Mapping[str, int]
     patterns: tuple[tuple[regex.Term, int], ...]
@@ -89,7 +89,7 @@ class MemberSchemas:
 
 @dataclass(frozen=True, eq=False)
 class ItemSchemas:
-    """The subschemas that the items of an array must satisfy: one for each of the first, and ``rest`` for all others."""
+    """The subschemas of an array's items: one for each of the first, and ``rest`` for all others."""
 
     first: tuple[int, ...]
     rest: int | None
@@ -140,7 +140,10 @@ _OPERATORS: dict[str, Callable[[Iterable[Formula]], Formula]] = {
 
 
 def rewrite(formula: Formula, change: Callable[[Formula], Formula]) -> Formula:
-    """Replace every leaf by ``change(leaf)`` and simplify. ``change`` is called once for each distinct leaf."""
+    """Replace every leaf by ``change(leaf)`` and simplify.
+
+    ``change`` is called once for each distinct leaf.
+    """
     rewritten: dict[Formula, Formula] = {}
 
     def visit(part: Formula) -> Formula:

@@ -7,15 +7,16 @@
 >>> recognise(grammar, b'{"a":1}'), recognise(grammar, b'{"a":"1"}')
 (True, False)
 
-Canonical text has no white space, is UTF-8, uses the short escapes, and writes members in the order in which the schema
-names them, all others last. A node (nodes.py) holds a formula: after each item or member it is rewritten to what
-remains to hold (residual.py), so that "not", "oneOf" and "if" need no rules of their own. Where a subschema may or may
-not hold, the grammar branches, and the value is written to match the branch.
+Canonical text has no white space, is UTF-8, uses the short escapes, and writes members in the order in which
+the schema names them, all others last. A node (nodes.py) holds a formula: after each item or member it is
+rewritten to what remains to hold (residual.py), so that "not", "oneOf" and "if" need no rules of their own.
+Where a subschema may or may not hold, the grammar branches, and the value is written to match the branch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.formula import NO, YES, Formula, leaves, of_kind, rewrite
@@ -39,9 +40,16 @@ from solver.tasks.json_schema.nodes import (
     UnknownName,
     Value,
 )
-from solver.tasks.json_schema.numbers import number_fragment
+from solver.tasks.json_schema.numbers import number_automaton
 from solver.tasks.json_schema.objects import MemberRules, UnplacedNames
-from solver.tasks.json_schema.residual import close_leaf, item_demand, value_choices
+from solver.tasks.json_schema.residual import (
+    Demand,
+    close_leaf,
+    demand_in,
+    item_demand,
+    value_choices,
+    without_name,
+)
 from solver.tasks.json_schema.strings import ALL_TEXT, json_string, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import (
@@ -67,7 +75,8 @@ class SchemaGrammar:
         compiler: has the schema's formulas.
         max_bytes: bytes of the block. Longer texts may be treated either way.
         first: names that are written in this order.
-        spaces: allow white space wherever JSON does, for blocks with text written by others. It is only ever read.
+        spaces: allow white space wherever JSON does, for blocks with text written by others. It is only ever
+            read.
         unplaced: where names go that are not in ``first``: as the schema orders them, "before" or "after".
 
     Attributes:
@@ -91,7 +100,7 @@ class SchemaGrammar:
 
     @property
     def has_order(self) -> bool:
-        """Whether some object may have several members, which the grammar writes in one order and others in any."""
+        """Whether some object may have several members, which the grammar writes in one order only."""
         return self.members.has_order or any(isinstance(node, UnknownName) for node in self._moves)
 
     def is_unconstrained(self, node: Hashable) -> bool:
@@ -106,7 +115,7 @@ class SchemaGrammar:
         """The ways in which a text can continue at ``node``."""
         moves = self._moves.get(node)
         if moves is None:
-            moves = self._moves[node] = tuple(self._expand(node))  # type: ignore[arg-type]  # nodes come from moves
+            moves = self._moves[node] = tuple(self._expand(node))  # type: ignore[arg-type]  # see Node
         return moves
 
     def _expand(self, node: Node) -> list[Move]:
@@ -141,13 +150,15 @@ class SchemaGrammar:
                     *self._space(node),
                 ]
             case Member(plan, formula, index) if index == len(plan.names):
-                return self._unknown_member(plan, formula)
+                formula, classes = self.members.name_classes(plan, formula)
+                return [Move(b'"', goto=UnknownName(plan, formula, names)) for names in classes]
             case Member(plan, formula, index):
                 return self._known_member(plan, formula, index)
             case UnknownName(plan, formula, (term, demands)):
                 return [Move(self._name_rest(term), goto=UnknownColon(plan, formula, demands))]
             case UnknownColon(plan, formula, demands):
-                return [*self._unknown_value(node), *self._space(node)]
+                choices = self._member_value(b":", plan, formula, demand_in(demands), len(plan.names))
+                return [*choices, *self._space(node)]
             case AfterMember(plan, formula, index):
                 following = SpacedMember if self.spaces else Member
                 return [
@@ -197,10 +208,10 @@ class SchemaGrammar:
 
     def _number(self, formula: Formula) -> ByteAutomaton:
         try:
-            return number_fragment(formula, self.max_bytes)
+            return number_automaton(formula, self.max_bytes)
         except TooLargeError:
             self.compiler.decline("number")
-            return number_fragment(YES, self.max_bytes)
+            return number_automaton(YES, self.max_bytes)
 
     def _string(self, formula: Formula) -> Move:
         term = string_term(formula, self.max_bytes)
@@ -210,7 +221,7 @@ class SchemaGrammar:
         return Move(literals_automaton(tuple(json_string(text) for text in sorted(texts))))
 
     def _string_rest(self, term: regex.Term) -> ByteAutomaton:
-        """The automaton of a string's rest: exact, or else narrower, or else of all strings, if it has too many states."""
+        """The automaton of a string's rest: exact, else narrower, else of all strings, as its size allows."""
         for candidate in (term, regex.under_approximation(term), ALL_TEXT):
             try:
                 return string_automaton(regex.start_state(candidate), self.max_bytes, quoted=True)
@@ -222,7 +233,7 @@ class SchemaGrammar:
     def _item(self, formula: Formula, index: int) -> list[Move]:
         lengths = [len(leaf.parts[1].first) for leaf in leaves(formula) if leaf.parts[0] == "items"]
         following = min(index + 1, max(lengths, default=0))
-        choices = value_choices(self.compiler, formula, lambda leaf: item_demand(leaf, index))
+        choices = value_choices(self.compiler, formula, partial(item_demand, index))
         return [Move(call=Value(value), goto=AfterItem(after, following)) for value, after in choices]
 
     def _known_member(self, plan: ObjectPlan, formula: Formula, index: int) -> list[Move]:
@@ -232,20 +243,26 @@ class SchemaGrammar:
             moves = [Move(plan.prefixes[index][:-1], goto=KnownColon(plan, formula, index))]
         else:
             moves = self._known_value(plan, formula, index, plan.prefixes[index])
-        without = rewrite(formula, lambda leaf: NO if leaf.parts == ("required", name) else leaf)
+        without = without_name(formula, name)
         return moves if without is NO else [*moves, Move(goto=Member(plan, without, index + 1))]
 
     def _known_value(self, plan: ObjectPlan, formula: Formula, index: int, prefix: bytes) -> list[Move]:
-        name = plan.names[index]
-        choices = value_choices(self.compiler, formula, lambda leaf: self.members.demand(leaf, name))
-        return [
-            Move(prefix, call=Value(value), goto=AfterMember(plan, after, index + 1))
-            for value, after in choices
-        ]
+        demand_of = partial(self.members.demand, plan.names[index])
+        return self._member_value(prefix, plan, formula, demand_of, index + 1)
 
-    def _unknown_member(self, plan: ObjectPlan, formula: Formula) -> list[Move]:
-        formula, classes = self.members.name_classes(plan, formula)
-        return [Move(b'"', goto=UnknownName(plan, formula, names)) for names in classes]
+    def _member_value(
+        self,
+        prefix: bytes,
+        plan: ObjectPlan,
+        formula: Formula,
+        demand_of: Callable[[Formula], Demand],
+        following: int,
+    ) -> list[Move]:
+        """``prefix`` and a value. Members from the plan's name ``following`` on may come after it."""
+        return [
+            Move(prefix, call=Value(value), goto=AfterMember(plan, after, following))
+            for value, after in value_choices(self.compiler, formula, demand_of)
+        ]
 
     def _name_rest(self, term: regex.Term) -> ByteAutomaton:
         try:
@@ -253,12 +270,3 @@ class SchemaGrammar:
         except TooLargeError:
             self.compiler.decline("patternProperties", "object")
             return string_automaton(regex.start_state(ALL_TEXT), self.max_bytes, quoted=True)
-
-    def _unknown_value(self, node: UnknownColon) -> list[Move]:
-        demands = dict(node.demands)
-        choices = value_choices(self.compiler, node.formula, lambda leaf: demands.get(leaf, ()))
-        after_last = len(node.plan.names)
-        return [
-            Move(b":", call=Value(value), goto=AfterMember(node.plan, after, after_last))
-            for value, after in choices
-        ]

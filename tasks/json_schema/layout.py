@@ -8,20 +8,21 @@
 >>> layout.parts(64)
 (b'{"name":', 38, b',"age":', 10, b'}')
 
-Every instance has the required names, in a known order. With these pinned from the start, a denoiser can write all
-values at once, each in its slot. Optional members are written inside the slots. The price is room: a slot may be too
-small for a value that would fit the plain block, which therefore remains the fallback.
+Every instance has the required names, in a known order. With these pinned from the start, a denoiser can
+write all values at once, each in its slot. Optional members are written inside the slots. The price is room:
+a slot may be too small for a value that would fit the plain block, which therefore remains the fallback.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from solver.tasks.json_schema.formula import NO, Formula, and_, of_kind, rewrite
+from solver.tasks.json_schema.formula import NO, Formula, and_, of_kind
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.nodes import ObjectPlan, Value
-from solver.tasks.json_schema.residual import value_choices
+from solver.tasks.json_schema.residual import demand_in, value_choices, without_name
 from solver.tasks.json_schema.strings import json_string, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import ByteAutomaton
@@ -42,8 +43,8 @@ def kinds_of(formula: Formula) -> list[str]:
 def object_alternatives(formula: Formula) -> list[Formula]:
     """Split a formula at its top (``oneOf``, ``anyOf``, ``if``) into alternatives.
 
-    A value may satisfy several of them: a layout only says where values are written, and the language excludes what
-    is not valid.
+    A value may satisfy several of them: a layout only says where values are written, and the language
+    excludes what is not valid.
     """
     if formula.op in ("or", "one"):
         return [alternative for part in formula.parts for alternative in object_alternatives(part)]
@@ -87,8 +88,8 @@ def layout_pieces(
     # Optional members before a required one go into a slot of their own, together with their commas.
     is_first, has_optional = True, False
     for index, name in enumerate(plan.names):
-        without = rewrite(rest, lambda leaf, name=name: NO if leaf.parts == ("required", name) else leaf)  # type: ignore[misc]
-        choices = value_choices(grammar.compiler, rest, lambda leaf, name=name: members.demand(leaf, name))  # type: ignore[misc]
+        without = without_name(rest, name)
+        choices = value_choices(grammar.compiler, rest, partial(members.demand, name))
         if without is not NO:
             has_optional = True
             if len(choices) == 1 and choices[0][1] is without:
@@ -110,19 +111,16 @@ def layout_pieces(
 def allows_unknown(grammar: SchemaGrammar, plan: ObjectPlan, formula: Formula) -> bool:
     """Whether an object may have a member that its schema does not name."""
     formula, classes = grammar.members.name_classes(plan, formula)
-    for names in classes:
-        demands = dict(names.demands)
-        if value_choices(grammar.compiler, formula, lambda leaf: demands.get(leaf, ())):  # noqa: B023
-            return True
-    return False
+    return any(value_choices(grammar.compiler, formula, demand_in(names.demands)) for names in classes)
 
 
 def join_neighbours(pieces: Sequence[Piece]) -> list[Piece]:
     """Join neighbouring literals, and neighbouring slots."""
     joined: list[Piece] = []
     for piece in pieces:
-        last = joined.pop() if joined and type(joined[-1]) is type(piece) else None
-        joined.append(piece if last is None else last + piece)  # type: ignore[operator]  # both are of one type
+        if joined and type(joined[-1]) is type(piece):
+            piece = joined.pop() + piece  # type: ignore[operator]  # both are of one type
+        joined.append(piece)
     return joined
 
 
@@ -142,7 +140,7 @@ def slot_size(grammar: SchemaGrammar, formulas: tuple[Formula, ...]) -> tuple[in
 
 
 def longest_text(grammar: SchemaGrammar, formula: Formula, kinds: list[str]) -> int | None:
-    """Bytes of the longest text of a formula about strings (an enumeration, a date), None if there is no longest."""
+    """Bytes of the longest text of a formula about strings (an enumeration, a date), or None."""
     moves = grammar.moves(Value(formula))
     if kinds != ["string"] or len(moves) != 1:
         return None

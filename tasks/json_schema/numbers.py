@@ -1,9 +1,13 @@
 """JSON numbers under bounds, multiples and enumerations, as an automaton over their digits.
 
-    fragment = number_fragment(of_kind(and_([leaf("multiple", Decimal(1)), leaf("compare", ">=", Decimal(10))]), "number"), 40)
+>>> from solver.tasks.json_schema.formula import and_, leaf
+>>> formula = and_([leaf("multiple", Decimal(5)), leaf("compare", ">=", Decimal(10))])
+>>> number_automaton(formula, max_bytes=40).min_length
+2
 
-Each assertion follows the digits with a small state of its own; at the end each is true or false and the formula decides.
-An exponent is written as Python writes it: one digit before the point, e-05 and below, e+16 and above.
+Each assertion follows the digits with a small state of its own (a :class:`Follower`); at the end of the
+number each is true or false, and the formula decides. Exponents are written as Python does: one digit before
+the point, e-05 and below, e+16 and above.
 """
 
 from __future__ import annotations
@@ -11,147 +15,187 @@ from __future__ import annotations
 from collections.abc import Hashable
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from solver.tasks.json_schema.formula import MAYBE, NO, YES, Formula, leaves, rewrite
 from solver.tasks.languages.byte_automaton import ByteAutomaton, explore, label
 
-LARGEST_MULTIPLE = 5000  # remainders that are followed; beyond, the validator decides
-SMALL, LARGE = (
-    Decimal("1e-4"),
-    Decimal("1e16"),
-)  # an exponent stands for what is smaller, or at least as large
-DEAD = None
+MAX_REMAINDERS = 5000  # of a multiple; with more, the validator decides
+SMALL, LARGE = Decimal("1e-4"), Decimal("1e16")  # numbers below or from there are written with an exponent
+State = Any  # of a follower: an immutable value of its own
 
 
-class Order:
-    """How the digits so far compare with those of |bound|. A state is (digits, order), then ("point", place, order)."""
+class Follower(Protocol):
+    """An assertion that follows the digits of a number, sign and exponent apart."""
 
-    def __init__(self, bound: Decimal) -> None:
+    start: Hashable
+
+    def digit(self, state: State, digit: int) -> Hashable:
+        """The state after one more digit."""
+
+    def point(self, state: State) -> Hashable:
+        """The state after the decimal point."""
+
+    def exponent(self, small: bool, is_integer: bool) -> Hashable | None:
+        """The state after "e-" (``small``) or "e+", which replaces all digits.
+
+        None if some of the numbers satisfy the assertion and others do not: then no exponent is written.
+        ``is_integer``: there was no decimal point.
+        """
+
+    def holds(self, state: State, negative: bool) -> bool:
+        """Whether the number that ends here satisfies the assertion."""
+
+
+class Comparison:
+    """Compares a number with a bound.
+
+    States are (phase, count, order). The order is of the digits so far against those of the bound: -1, 0 or
+    1. The count is of digits in the phase "before" or "after" the point; in the phase "known" the order is
+    final.
+    """
+
+    start: Hashable = ("before", 0, 0)
+
+    def __init__(self, bound: Decimal, operator: str = "=") -> None:
         sign, digits, exponent = bound.as_tuple()
         assert isinstance(exponent, int)
-        self.negative = bool(sign) and bound != 0
-        text = "".join(map(str, digits)) + "0" * max(0, exponent)
+        self.operator, self.bound, self.is_negative = operator, bound, bool(sign) and bound != 0
         places = max(0, -exponent)
-        text = text.rjust(places + 1, "0")
-        self.whole = (text[: len(text) - places] if places else text).lstrip("0")
-        self.fraction = text[len(text) - places :].rstrip("0") if places else ""
-        self.zero = bound == 0
-        self.size = abs(bound)
+        text = ("".join(map(str, digits)) + "0" * max(0, exponent)).rjust(places + 1, "0")
+        split = len(text) - places
+        self.integer = tuple(map(int, text[:split].lstrip("0")))
+        self.fraction = tuple(map(int, text[split:].rstrip("0")))
 
-    start: Hashable = (0, 0)
+    def digit(self, state: State, digit: int) -> Hashable:
+        phase, count, order = state
+        if phase == "before" and (count or digit):  # leading zeros do not count
+            if order == 0 and count < len(self.integer):
+                order = sign_of(digit - self.integer[count])
+            return ("known", 0, 1) if count == len(self.integer) else ("before", count + 1, order)
+        if phase == "after" and order == 0:
+            order = sign_of(digit - (self.fraction[count] if count < len(self.fraction) else 0))
+            return ("after", 0 if order else min(count + 1, len(self.fraction)), order)
+        return state  # type: ignore[no-any-return]  # states are opaque
 
-    def digit(self, state: Any, digit: int) -> Hashable:
-        if state[0] == "point":
-            _, place, order = state
-            if order == 0:
-                mine = int(self.fraction[place]) if place < len(self.fraction) else 0
-                order = (digit > mine) - (digit < mine)
-                place = min(place + 1, len(self.fraction))
-            return ("point", 0 if order else place, order)
-        if state[0] == "known":
-            return state  # type: ignore[no-any-return]
-        many, order = state
-        if many == 0 and digit == 0:
-            return state  # type: ignore[no-any-return]
-        if order == 0 and many < len(self.whole):
-            mine = int(self.whole[many])
-            order = (digit > mine) - (digit < mine)
-        many += 1
-        return ("known", 1) if many > len(self.whole) else (many, order)
+    def point(self, state: State) -> State:
+        phase, count, order = state
+        return ("after", 0, -1 if phase == "before" and count < len(self.integer) else order)
 
-    def point(self, state: Any) -> Hashable:
-        if state[0] == "known":
-            return ("point", 0, state[1])
-        return ("point", 0, -1 if state[0] < len(self.whole) else state[1])
+    def exponent(self, small: bool, is_integer: bool) -> Hashable | None:
+        size = abs(self.bound)
+        if small and size != 0:
+            return ("known", 0, -1) if size >= SMALL else None
+        return ("known", 0, 1) if small or size < LARGE else None
 
-    def exponent(self, small: bool) -> Hashable | None:
-        if small:
-            return ("known", 1) if self.zero else ("known", -1) if self.size >= SMALL else DEAD
-        return ("known", 1) if self.size < LARGE else DEAD
-
-    def final(self, state: Any, negative: bool) -> int:
+    def order(self, state: State, negative: bool) -> int:
         """-1, 0 or 1: the number against the bound."""
         order: int
-        if state[0] == "known":
-            order = state[1]
-        else:
-            _, place, order = state if state[0] == "point" else self.point(state)  # type: ignore[misc]
-            if order == 0 and place < len(self.fraction):
-                order = -1
-        if negative != self.negative and not self.zero:
-            return 1 if self.negative else -1
+        phase, count, order = self.point(state) if state[0] == "before" else state
+        if phase == "after" and order == 0 and count < len(self.fraction):
+            order = -1
+        if negative != self.is_negative and self.bound != 0:
+            return 1 if self.is_negative else -1
         return -order if negative else order
 
+    def holds(self, state: State, negative: bool) -> bool:
+        order = self.order(state, negative)
+        return {"=": order == 0, ">=": order >= 0, ">": order > 0, "<=": order <= 0, "<": order < 0}[
+            self.operator
+        ]
 
-class Remainder:
-    """The remainder of the digits so far by a number. A state is (remainder, decimal places so far or -1, dead)."""
 
-    def __init__(self, of: Decimal) -> None:
-        _, _, exponent = of.as_tuple()
-        assert isinstance(exponent, int)
-        self.places = max(0, -exponent)
-        self.of = int(of.scaleb(self.places))
-        self.value = of
+class Multiple:
+    """Whether a number is a multiple of another.
+
+    States are (remainder, decimal places or -1 before the point, whether a digit beyond the divisor's places
+    is not 0).
+    """
 
     start: Hashable = (0, -1, False)
 
-    def digit(self, state: Any, digit: int) -> Hashable:
-        remainder, places, dead = state
+    def __init__(self, divisor: Decimal) -> None:
+        exponent = divisor.as_tuple().exponent
+        assert isinstance(exponent, int)
+        self.divisor, self.places = divisor, max(0, -exponent)
+        self.scaled = int(divisor.scaleb(self.places))  # as an integer number of its last places
+
+    def digit(self, state: State, digit: int) -> Hashable:
+        remainder, places, failed = state
         if places >= self.places:
-            return (remainder, places, dead or digit != 0)
-        return ((remainder * 10 + digit) % self.of, places + 1 if places >= 0 else -1, dead)
+            return (remainder, places, failed or digit != 0)
+        return ((remainder * 10 + digit) % self.scaled, places + 1 if places >= 0 else -1, failed)
 
-    def point(self, state: Any) -> Hashable:
-        return (state[0], 0, state[2])
+    def point(self, state: State) -> Hashable:
+        remainder, _, failed = state
+        return (remainder, 0, failed)
 
-    def exponent(self, small: bool, whole: bool) -> Hashable | None:
+    def exponent(self, small: bool, is_integer: bool) -> Hashable | None:
         if small:
-            return (0, self.places, True) if self.value >= SMALL else DEAD
-        return (0, self.places, False) if whole and int(LARGE.scaleb(self.places)) % self.of == 0 else DEAD
+            return (0, self.places, True) if self.divisor >= SMALL else None
+        is_multiple = is_integer and int(LARGE.scaleb(self.places)) % self.scaled == 0
+        return (0, self.places, False) if is_multiple else None
 
-    def final(self, state: Any) -> bool:
-        remainder, places, dead = state
-        left = self.places - max(0, places)
-        return not dead and remainder * 10**left % self.of == 0
+    def holds(self, state: State, negative: bool) -> bool:
+        remainder, places, failed = state
+        missing = self.places - max(0, places)
+        return not failed and remainder * 10**missing % self.scaled == 0
 
 
-class Among:
-    """Which of some numbers the digits so far may still become: a state is a set of (number, its Order's state)."""
+class Membership:
+    """Whether a number is one of several.
+
+    A state has those that it may still become, each with its comparison's state.
+    """
 
     def __init__(self, numbers: frozenset[Decimal]) -> None:
-        self.orders = {number: Order(number) for number in numbers}
-        self.start: Hashable = frozenset((number, Order.start) for number in numbers)
+        self.comparisons = {number: Comparison(number) for number in numbers}
+        self.start: Hashable = frozenset((number, Comparison.start) for number in numbers)
 
-    def each(self, state: Any, move: Any) -> Hashable:
-        found = ((number, move(self.orders[number], own)) for number, own in state)
-        return frozenset(
-            (n, own) for n, own in found if own[0] != "known" and not (own[0] == "point" and own[2])
+    def digit(self, state: State, digit: int) -> Hashable:
+        return self._candidates(
+            (number, self.comparisons[number].digit(part, digit)) for number, part in state
         )
 
-    def final(self, state: Any, negative: bool) -> bool:
-        return any(self.orders[number].final(own, negative) == 0 for number, own in state)
+    def point(self, state: State) -> Hashable:
+        return self._candidates((number, self.comparisons[number].point(part)) for number, part in state)
+
+    def _candidates(self, parts: Any) -> Hashable:
+        """Without the numbers whose order is final: it is not 0."""
+        return frozenset(
+            (number, (phase, count, order))
+            for number, (phase, count, order) in parts
+            if phase == "before" or (phase == "after" and order == 0)
+        )
+
+    def exponent(self, small: bool, is_integer: bool) -> Hashable | None:
+        sizes = [abs(number) for number in self.comparisons if number]
+        return None if any(size < SMALL if small else size >= LARGE for size in sizes) else frozenset()
+
+    def holds(self, state: State, negative: bool) -> bool:
+        return any(self.comparisons[number].holds(part, negative) for number, part in state)
 
 
-def tracker(f: Formula) -> Any:
-    """The follower of one assertion."""
-    name = f.parts[0]
-    if name == "compare":
-        return Order(f.parts[2])
-    return Remainder(f.parts[1]) if name == "multiple" else Among(f.parts[1])
+def sign_of(difference: int) -> int:
+    """-1, 0 or 1."""
+    return (difference > 0) - (difference < 0)
 
 
-def truth(f: Formula, one: Any, state: Any, negative: bool) -> Formula:
-    name = f.parts[0]
-    if name == "compare":
-        order = one.final(state, negative)
-        return YES if {">=": order >= 0, ">": order > 0, "<=": order <= 0, "<": order < 0}[f.parts[1]] else NO
-    if name == "multiple":
-        return YES if one.final(state) else NO
-    return YES if one.final(state, negative) else NO
+def follower_of(assertion: Formula) -> Follower:
+    """The follower of a leaf about numbers."""
+    match assertion.parts:
+        case ("compare", operator, bound):
+            return Comparison(bound, operator)
+        case ("multiple", divisor):
+            return Multiple(divisor)
+        case ("among", numbers):
+            return Membership(numbers)
+    raise AssertionError(f"not about numbers: {assertion}")
 
 
-EXPONENTS = {  # lexical state -> next, by digit; "E" states are complete
+# Lexical states of an exponent, and the state that follows each digit. The numbers are -05 to -323 and +16 to
+# +308: beyond, a double is 0 or infinite. States with a capital E end a number.
+EXPONENT_DIGITS = {
     "e-": {0: "e-0", 1: "e1", 2: "e1", **dict.fromkeys(range(3, 10), "e3")},
     "e-0": dict.fromkeys(range(5, 10), "E"),
     "e1": dict.fromkeys(range(10), "E2"),
@@ -165,95 +209,83 @@ EXPONENTS = {  # lexical state -> next, by digit; "E" states are complete
     "E3": dict.fromkeys(range(9), "E"),
     "e+4": dict.fromkeys(range(10), "E"),
 }
-FOLLOWING = {"first": "whole", "point": "fraction", "first point": "first fraction"}
-COMPLETE = {"zero", "whole", "first", "fraction", "first fraction", "E", "E2", "E3"}
+# "first": one digit that is not 0; "first point" and "first fraction": what follows it. Only these take an
+# exponent.
+NEXT_DIGIT = {"first": "integer", "point": "fraction", "first point": "first fraction"}
+FINAL = {"zero", "integer", "first", "fraction", "first fraction", "E", "E2", "E3"}
 
 
 @lru_cache(maxsize=1024)
-def number_fragment(formula: Formula, most: int) -> ByteAutomaton:
-    """The numbers of at most ``most`` characters for which ``formula`` is not NO. Raises TooLargeError."""
+def number_automaton(formula: Formula, max_bytes: int) -> ByteAutomaton:
+    """The numbers of at most ``max_bytes`` bytes for which a formula about numbers is not NO.
 
-    def change(f: Formula) -> Formula:
-        return MAYBE if f.parts[0] == "multiple" and Remainder(f.parts[1]).of > LARGEST_MULTIPLE else f
-
-    formula = rewrite(formula, change)
-    asserted = leaves(formula)
-    followers = [tracker(f) for f in asserted]
+    Raises:
+        TooLargeError: it has too many states.
+    """
+    formula = rewrite(formula, decline_large_multiple)
+    assertions = leaves(formula)
+    followers = [follower_of(assertion) for assertion in assertions]
     verdicts: dict[Hashable, bool] = {}
 
-    def ends(state: Any) -> bool:
-        lexical, negative, own = state[:3]
-        if lexical not in COMPLETE:
+    # A state is (lexical state, sign, states of the followers) and in "e" also whether there was no decimal
+    # point.
+    def is_final(state: Any) -> bool:
+        lexical, negative, parts = state[:3]
+        if lexical not in FINAL:
             return False
-        key = (negative, own)
+        key = negative, parts
         if key not in verdicts:
             values = {
-                f: truth(f, one, s, negative) for f, one, s in zip(asserted, followers, own, strict=True)
+                assertion: YES if follower.holds(part, negative) else NO
+                for assertion, follower, part in zip(assertions, followers, parts, strict=True)
             }
             verdicts[key] = rewrite(formula, values.__getitem__) is not NO
         return verdicts[key]
 
-    def digits(own: tuple[Any, ...], digit: int) -> tuple[Any, ...]:
+    def advance(parts: tuple[Any, ...], digit: int | None) -> tuple[Any, ...]:
+        """All followers' states after a digit, or after the point."""
+        pairs = zip(followers, parts, strict=True)
         return tuple(
-            one.each(s, lambda order, x: order.digit(x, digit))
-            if isinstance(one, Among)
-            else one.digit(s, digit)
-            for one, s in zip(followers, own, strict=True)
+            follower.point(part) if digit is None else follower.digit(part, digit) for follower, part in pairs
         )
-
-    def point(own: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(
-            one.each(s, lambda order, x: order.point(x)) if isinstance(one, Among) else one.point(s)
-            for one, s in zip(followers, own, strict=True)
-        )
-
-    def exponent(own: tuple[Any, ...], small: bool, whole: bool) -> tuple[Any, ...] | None:
-        found = []
-        for one, s in zip(followers, own, strict=True):
-            if isinstance(one, Among):
-                if any(
-                    (number < SMALL) if small else (number >= LARGE)
-                    for number in map(abs, one.orders)
-                    if number
-                ):
-                    return None
-                found.append(one.each(s, lambda order, _: order.exponent(small)))
-            else:
-                found.append(
-                    one.exponent(small, whole) if isinstance(one, Remainder) else one.exponent(small)
-                )
-        return None if any(s is DEAD for s in found) else tuple(found)
 
     def edges(state: Any) -> list[tuple[int, Hashable]]:
-        lexical, negative, own = state[:3]
-        found: dict[Hashable, int] = {}
+        lexical, negative, parts = state[:3]
+        bytes_to: dict[Hashable, int] = {}
 
         def add(byte: int, target: Hashable) -> None:
-            found[target] = found.get(target, 0) | 1 << byte
+            bytes_to[target] = bytes_to.get(target, 0) | 1 << byte
 
         if lexical == "start":
-            add(ord("-"), ("minus", True, own))
+            add(ord("-"), ("minus", True, parts))
         if lexical == "e":
             for sign, small in (("-", True), ("+", False)):
-                after = exponent(own, small, state[3])
-                if after is not None:
+                after = tuple(follower.exponent(small, state[3]) for follower in followers)
+                if None not in after:
                     add(ord(sign), ("e" + sign, negative, after))
-        elif lexical in EXPONENTS:
-            for digit, following in EXPONENTS[lexical].items():
-                add(48 + digit, (following, negative, own))
+        elif lexical in EXPONENT_DIGITS:
+            for digit, following in EXPONENT_DIGITS[lexical].items():
+                add(ord("0") + digit, (following, negative, parts))
         elif lexical not in ("zero", "E"):
             for digit in range(10):
-                following = (
-                    ("first" if digit else "zero")
-                    if lexical in ("start", "minus")
-                    else FOLLOWING.get(lexical, lexical)
-                )
-                add(48 + digit, (following, negative, digits(own, digit)))
-        if lexical in ("zero", "first", "whole"):
-            add(ord("."), ("first point" if lexical == "first" else "point", negative, point(own)))
+                following = NEXT_DIGIT.get(lexical, lexical)
+                if lexical in ("start", "minus"):
+                    following = "first" if digit else "zero"
+                add(ord("0") + digit, (following, negative, advance(parts, digit)))
+        if lexical in ("zero", "first", "integer"):
+            point = "first point" if lexical == "first" else "point"
+            add(ord("."), (point, negative, advance(parts, None)))
         if lexical in ("first", "first fraction"):
-            add(ord("e"), ("e", negative, own, lexical == "first"))
-        return [(label(mask), target) for target, mask in found.items()]
+            add(ord("e"), ("e", negative, parts, lexical == "first"))
+        return [(label(mask), target) for target, mask in bytes_to.items()]
 
-    start = ("start", False, tuple(one.start for one in followers))
-    return explore(start, edges, ends, most)
+    start = ("start", False, tuple(follower.start for follower in followers))
+    return explore(start, edges, is_final, max_bytes)
+
+
+def decline_large_multiple(assertion: Formula) -> Formula:
+    """MAYBE for a multiple with too many remainders."""
+    match assertion.parts:
+        case ("multiple", divisor) if Multiple(divisor).scaled > MAX_REMAINDERS:
+            return MAYBE
+    return assertion

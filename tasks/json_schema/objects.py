@@ -33,7 +33,8 @@ class MemberRules:
         compiler: has the schema's formulas.
         max_bytes: longest text of interest.
         first: names that are written in this order.
-        unplaced: where all other names of the schema go: among them where the schema has them, "before" or "after".
+        unplaced: where all other names of the schema go: among them where the schema has them, "before" or
+            "after".
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class MemberRules:
         unplaced = [name for name in merge_orders(orders) if name not in first]
         return [*unplaced, *first] if self.unplaced == "before" else [*first, *unplaced]
 
-    def demand(self, assertion: Formula, name: str) -> Demand:
+    def demand(self, name: str, assertion: Formula) -> Demand:
         """Return what a leaf about objects demands of a member with this name."""
         match assertion.parts:
             case ("members", MemberSchemas() as members):
@@ -88,8 +89,8 @@ class MemberRules:
         """Divide the unknown names by the patterns of the schema that they match.
 
         Returns:
-            The formula and the classes. With too many patterns there is one class, and the leaves about names are
-            MAYBE in the formula.
+            The formula and the classes. With too many patterns there is one class, and the leaves about names
+            are MAYBE in the formula.
         """
         assertions = [leaf for leaf in leaves(formula) if leaf.parts[0] in ("members", "names")]
         terms = list(dict.fromkeys(term for leaf in assertions for term in self._patterns(leaf)))

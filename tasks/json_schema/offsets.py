@@ -1,4 +1,4 @@
-"""Offsets in a JSON text: bytes since the last colon, comma or opening bracket, a feature of the text networks.
+"""Offsets in a JSON text: bytes since the last colon, comma or opening bracket; an input of networks.
 
 >>> left_offsets(np.array(list(b'{"a":12')))
 array([0, 0, 1, 2, 3, 0, 1])

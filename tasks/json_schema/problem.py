@@ -22,7 +22,7 @@ from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.layout import SchemaLayout
-from solver.tasks.json_schema.synthetic import outline_schema
+from solver.tasks.json_schema.outline import outline_schema
 from solver.tasks.json_schema.template import (
     fit_template,
     given_bytes,
@@ -110,7 +110,8 @@ class JsonProblem:
             has_escapes = any(b"\\" in part for part in parts if isinstance(part, bytes))
             is_exact = not (grammar.is_narrow or grammar.has_order or has_escapes)
         if unrolled.is_empty:
-            # Either no text is so short, or the states ran out before one text was complete: look for the shortest.
+            # Either no text is so short, or the states ran out before one text was complete: look for the
+            # shortest.
             is_exact = False
             costs = shortest_lengths(grammar)
             if costs and costs.get(grammar.start, np.inf) <= cells:
@@ -123,8 +124,8 @@ class JsonProblem:
     def layouts(self) -> tuple[JsonProblem, ...]:
         """Return the same problem in literals and slots, once for each layout of the schema (layout.py).
 
-        A solution of one is a solution of this problem. That one has none only means that a slot is too small.
-        Empty if the schema has no layout, there is no room, or the problem has a template.
+        A solution of one is a solution of this problem. That one has none only means that a slot is too
+        small. Empty if the schema has no layout, there is no room, or the problem has a template.
         """
         if len(self.parts) != 1:
             return ()
@@ -133,7 +134,7 @@ class JsonProblem:
         return tuple(replace(self, parts=part) for part in parts if part)
 
     def unmet(self, text: str) -> tuple[str, str] | None:
-        """Return pointer and keyword of a text's first error, if all its errors are of keywords left to the validator."""
+        """Return pointer and keyword of a text's first error, if all errors are of declined keywords."""
         try:
             errors = list(self.validator.iter_errors(json.loads(text)))
         except (ValueError, RecursionError):

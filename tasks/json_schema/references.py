@@ -47,7 +47,8 @@ class Scope:
     @cached_property
     def base_uri(self) -> str:
         """The URI against which relative references are resolved."""
-        # A lookup of another resource puts the base URI first in the dynamic scope of the resolver it returns.
+        # A lookup of another resource puts the base URI first in the dynamic scope of the resolver it
+        # returns.
         for target in WELL_KNOWN:
             after = Scope(self.resolver.lookup(target).resolver, self.registry).dynamic_uris
             if len(after) > len(self.dynamic_uris):
@@ -71,14 +72,15 @@ class Scope:
             resolved = self.resolver.lookup(reference)
         except (exceptions.Unresolvable, exceptions.NoSuchResource, exceptions.PointerToNowhere) as error:
             raise SchemaError(
-                f"the $ref {reference[:100]!r} points to nothing that is here (nothing is fetched; see --registry)"
+                f"the $ref {reference[:100]!r} points to nothing that is here "
+                "(nothing is fetched; see --registry)"
             ) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise SchemaError(f"the $ref {reference[:100]!r} cannot be resolved") from error
         return resolved.contents, Scope(resolved.resolver, self.registry)
 
     def _lookup_anchor(self, reference: str) -> tuple[Any, Scope] | None:
-        """Resolve a reference to a ``$dynamicAnchor``, which is an ordinary anchor to a ``$ref``; None for all others."""
+        """Resolve a ``$ref`` to a ``$dynamicAnchor``, an ordinary anchor to it; None for all others."""
         base, fragment = urldefrag(reference)
         if not fragment or fragment.startswith("/"):
             return None

@@ -8,8 +8,9 @@ True
 >>> advance_leaf(one_item, (), frozenset(), frozenset()) is NO
 True
 
-Each leaf of a formula demands something of the next element: subschemas, by number, that its value must satisfy, or
-nothing but the right name. Reading an element advances every leaf; at the closing bracket all leaves are closed.
+Each leaf of a formula demands something of the next element: subschemas, by number, that its value must
+satisfy, or nothing but the right name. Reading an element advances every leaf; at the closing bracket all
+leaves are closed.
 """
 
 from __future__ import annotations
@@ -34,13 +35,14 @@ from solver.tasks.json_schema.formula import (
 
 MAX_UNDECIDED = 5  # subschemas that a value may satisfy or not; with more, the validator decides
 
-# The numbers of the subschemas through which a leaf sees the next value, or whether it accepts the member's name.
+# The numbers of the subschemas through which a leaf sees the next value, or whether it accepts the member's
+# name.
 Demand = tuple[int, ...] | bool
 Demands = tuple[tuple[Formula, Demand], ...]
 Numbers = frozenset[int]
 
 
-def item_demand(assertion: Formula, index: int) -> Demand:
+def item_demand(index: int, assertion: Formula) -> Demand:
     """Return what a leaf about arrays demands of the item ``index``."""
     match assertion.parts:
         case ("items", ItemSchemas() as items):
@@ -71,6 +73,17 @@ def advance_leaf(assertion: Formula, demand: Demand, true: Numbers, false: Numbe
         case ("contains", number, *_):
             return count_element(assertion) if number in true else assertion
     return assertion
+
+
+def without_name(formula: Formula, name: str) -> Formula:
+    """What remains of a formula about objects if there is no member of this name."""
+    return rewrite(formula, lambda assertion: NO if assertion.parts == ("required", name) else assertion)
+
+
+def demand_in(demands: Demands) -> Callable[[Formula], Demand]:
+    """The demands as a function of the leaf; a leaf that is not among them demands nothing."""
+    by_leaf = dict(demands)
+    return lambda assertion: by_leaf.get(assertion, ())
 
 
 def count_element(assertion: Formula) -> Formula:
@@ -104,8 +117,8 @@ def value_choices(
         demand_of: what each leaf demands of the element.
 
     Returns:
-        Pairs of what the element's value has to satisfy and the residual formula. The values of two pairs exclude
-        each other.
+        Pairs of what the element's value has to satisfy and the residual formula. The values of two pairs
+        exclude each other.
     """
     demands = {assertion: demand_of(assertion) for assertion in leaves(formula)}
     seen = [demand for demand in demands.values() if isinstance(demand, tuple)]
@@ -134,8 +147,8 @@ def value_choices(
             condition = and_([part if verdict else not_(part) for part, verdict in parts])
             conditions.setdefault(after, []).append(condition)
     choices = [
-        (and_([*satisfied, YES if len(some) == 2 ** len(free) else or_(some)]), after)
-        for after, some in conditions.items()
+        (and_([*satisfied, YES if len(verdicts) == 2 ** len(free) else or_(verdicts)]), after)
+        for after, verdicts in conditions.items()
     ]
     return [(value, after) for value, after in choices if value is not NO]
 

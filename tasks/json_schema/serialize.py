@@ -11,14 +11,14 @@ True
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from solver.tasks.json_schema.formula import NO, Formula, leaves, of_kind, rewrite
+from solver.tasks.json_schema.formula import NO, Formula, of_kind, rewrite
 from solver.tasks.json_schema.grammar import SchemaGrammar
-from solver.tasks.json_schema.nodes import ObjectPlan
-from solver.tasks.json_schema.numbers import number_fragment
-from solver.tasks.json_schema.residual import Demand, close_leaf, item_demand, value_choices
+from solver.tasks.json_schema.numbers import number_automaton
+from solver.tasks.json_schema.residual import Demand, close_leaf, demand_in, item_demand, value_choices
 from solver.tasks.json_schema.strings import json_string, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton
@@ -45,7 +45,7 @@ def _write_value(grammar: SchemaGrammar, formula: Formula, value: Any) -> bytes 
             return text.encode() if of_kind(formula, text) is not NO else None
         case int() | float():
             part, number = of_kind(formula, "number"), json.dumps(value).encode()
-            if part is NO or not accepts_bytes(number_fragment(part, grammar.max_bytes), number):
+            if part is NO or not accepts_bytes(number_automaton(part, grammar.max_bytes), number):
                 return None
             return number
         case str():
@@ -63,7 +63,7 @@ def _write_value(grammar: SchemaGrammar, formula: Formula, value: Any) -> bytes 
 def _write_array(grammar: SchemaGrammar, formula: Formula, items: list[Any]) -> bytes | None:
     texts = []
     for index, item in enumerate(items):
-        written = _write_element(grammar, formula, item, lambda leaf: item_demand(leaf, index))  # noqa: B023
+        written = _write_element(grammar, formula, item, partial(item_demand, index))
         if written is None:
             return None
         text, formula = written
@@ -76,10 +76,14 @@ def _write_object(grammar: SchemaGrammar, formula: Formula, members: dict[str, A
     rank = {name: index for index, name in enumerate(plan.names)}
     texts = []
     for name in sorted(members, key=lambda name: rank.get(name, len(rank))):
-        formula, demands = _member_demands(grammar, plan, formula, name)
-        if demands is None:
-            return None
-        written = _write_element(grammar, formula, members[name], lambda leaf: demands.get(leaf, ()))  # noqa: B023
+        demand_of: Callable[[Formula], Demand] = partial(grammar.members.demand, name)
+        if name not in rank:
+            formula, classes = grammar.members.name_classes(plan, formula)
+            allowed = [demands for term, demands in classes if regex.matches(term, name)]
+            if not allowed:
+                return None
+            demand_of = demand_in(allowed[0])
+        written = _write_element(grammar, formula, members[name], demand_of)
         if written is None:
             return None
         text, formula = written
@@ -96,13 +100,3 @@ def _write_element(
         if text is not None:
             return text, after
     return None
-
-
-def _member_demands(
-    grammar: SchemaGrammar, plan: ObjectPlan, formula: Formula, name: str
-) -> tuple[Formula, Mapping[Formula, Demand] | None]:
-    """The formula, and what its leaves demand of the member; None if there may be none of that name."""
-    if name in plan.names:
-        return formula, {leaf: grammar.members.demand(leaf, name) for leaf in leaves(formula)}
-    formula, classes = grammar.members.name_classes(plan, formula)
-    return formula, next((dict(demands) for term, demands in classes if regex.matches(term, name)), None)

@@ -3,8 +3,8 @@
 >>> byte_spans(b'{"a":[1,22]}')["a", 1]
 (8, 10)
 
-A path has the names and indices that lead to a value. A name itself has its object's path with "#" and the name: the
-name "b" of the object at ("a",) is at ("a", "#b"). This module imports neither torch nor numpy.
+A path has the names and indices that lead to a value. A name itself has its object's path with "#" and the
+name: the name "b" of the object at ("a",) is at ("a", "#b"). This module imports neither torch nor numpy.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def string_term(formula: Formula, max_bytes: int, maybe: bool = True) -> regex.T
 
 
 def clip_repeats(term: regex.Term, max_bytes: int) -> regex.Term:
-    """Drop the upper bounds of repetitions that a text of ``max_bytes`` bytes cannot reach, which saves states."""
+    """Drop upper bounds of repetitions that a text of ``max_bytes`` bytes cannot reach, to save states."""
     match term:
         case regex.Repeat(part, low, high):
             return regex.repeat(part, low, None if high is not None and high >= max_bytes else high)

@@ -1,11 +1,13 @@
-"""Generated records: a schema, a text in which its values stand in some order and wording, and the instance that is meant.
+"""Synthetic records for training and tests: a schema, a text with its values, and the instance.
 
-    record = make(np.random.default_rng(0), words(reserved=False))
-    record.schema, record.text, record.instance
+>>> record = make_record(np.random.default_rng(0), english_words(reserved=False))
+>>> record.instance
+{...}
 
-Training draws from the words that are not reserved; tests use keys made of reserved words only, so that no key was ever seen.
-Values are in the text as they stand in the instance, but for what is *derived*: a total, a count, or the kind that goes with the
-fields. A derived field stands before or after what it depends on.
+The text names the values in some order and wording, exactly as they are in the instance. Only *derived*
+values are not in the text: a total, a count, or the kind that goes with the fields. A derived field comes
+before or after those that it depends on. Training draws names from the words that are not reserved, tests
+from the reserved ones, so that no name of a test was seen in training.
 """
 
 from __future__ import annotations
@@ -22,150 +24,157 @@ import numpy as np
 from solver.tasks.data import is_reserved
 
 Rng = np.random.Generator
-ORDERS = ("first", "last")
+Words = tuple[str, ...]
+Order = Literal["first", "last"]
+FieldValue = tuple[dict[str, Any], Any, str]  # schema, value, and the value as the text has it
+
+ORDERS: tuple[Order, ...] = ("first", "last")
+TOTALS = ("total", "sum", "overall")
+COUNTS = ("count", "number", "length", "size")
+KIND_NAMES = ("kind", "type", "variant", "category")
+MAX_BYTES = 224  # of a record's text, and of its instance
+SYLLABLE_LIST = "an bel cor da el fin go hu is jo ka lu mar no or pe ri sa tu vo"
+SYLLABLES = tuple(SYLLABLE_LIST.split())
+SEPARATORS = (", ", "; ", "\n", ". ")
+WORDINGS = (
+    "{name}: {value}",
+    "{name} = {value}",
+    "{name} is {value}",
+    "the {name} is {value}",
+    "{name} {value}",
+    "with {name} {value}",
+    "{value} as {name}",
+    "{value} ({name})",
+    "its {name}: {value}",
+)
 
 
 @dataclass(frozen=True)
 class Record:
-    """derived: the name of the field that is not in the text, or None.  order: whether it stands first or last."""
+    """A synthetic record.
+
+    Attributes:
+        schema: the JSON Schema.
+        text: the text from which the instance is to be drawn.
+        instance: the JSON value.
+        derived: name of the field whose value is not in the text, or None.
+        order: where that field is.
+    """
 
     schema: dict[str, Any]
     text: str
     instance: dict[str, Any]
     derived: str | None = None
-    order: Literal["first", "last"] | None = None
+    order: Order | None = None
 
 
 @cache
-def english_words(reserved: bool) -> tuple[str, ...]:
-    """English words, out of Python's own manual (the standard library has it as text); a tenth of them is reserved for tests."""
+def english_words(reserved: bool) -> Words:
+    """English words from Python's manual in the standard library, the reserved tenth or the others."""
     from pydoc_data.topics import topics
 
-    found = set(re.findall(r"\b[a-z]{3,9}\b", " ".join(topics.values())))
-    return tuple(sorted(word for word in found if is_reserved(word) == reserved))
+    words = set(re.findall(r"\b[a-z]{3,9}\b", " ".join(topics.values())))
+    return tuple(sorted(word for word in words if is_reserved(word) == reserved))
 
 
-def pick(rng: Rng, among: Any) -> Any:
-    return among[int(rng.integers(len(among)))]
+def pick(rng: Rng, options: Any) -> Any:
+    """Draw one of a sequence."""
+    return options[int(rng.integers(len(options)))]
 
 
-def field_key(rng: Rng, pool: tuple[str, ...]) -> tuple[str, str]:
-    """A key as it stands in the schema, and as a text says it."""
-    parts = [pick(rng, pool) for _ in range(1 + int(rng.random() < 0.35))]
-    style = rng.integers(3)
-    name = (
-        "_".join(parts)
-        if style == 0
-        else parts[0] + "".join(p.capitalize() for p in parts[1:])
-        if style == 1
-        else "-".join(parts)
-    )
+def field_key(rng: Rng, words: Words) -> tuple[str, str]:
+    """Draw a name in snake, camel or kebab case, and the same name as a text has it."""
+    parts = [pick(rng, words) for _ in range(1 + int(rng.random() < 0.35))]
+    camel = parts[0] + "".join(part.capitalize() for part in parts[1:])
+    name = ("_".join(parts), camel, "-".join(parts))[rng.integers(3)]
     return name, " ".join(parts) if rng.random() < 0.8 else name
 
 
-# Values: (schema, instance, as the text says it)
-
-Value = tuple[dict[str, Any], Any, str]
-SYLLABLES = (
-    "an",
-    "bel",
-    "cor",
-    "da",
-    "el",
-    "fin",
-    "go",
-    "hu",
-    "is",
-    "jo",
-    "ka",
-    "lu",
-    "mar",
-    "no",
-    "or",
-    "pe",
-    "ri",
-    "sa",
-    "tu",
-    "vo",
-)
+# Values
 
 
-def name_value(rng: Rng, pool: tuple[str, ...]) -> Value:
-    said = " ".join(
-        "".join(pick(rng, SYLLABLES) for _ in range(int(rng.integers(1, 4)))).capitalize()
-        for _ in range(int(rng.integers(1, 3)))
-    )
-    return {"type": "string"}, said, said
+def person_value(rng: Rng, words: Words) -> FieldValue:
+    """A made-up name of a person or place."""
+    names = []
+    for _ in range(int(rng.integers(1, 3))):
+        syllables = [pick(rng, SYLLABLES) for _ in range(int(rng.integers(1, 4)))]
+        names.append("".join(syllables).capitalize())
+    return {"type": "string"}, " ".join(names), " ".join(names)
 
 
-def word_value(rng: Rng, pool: tuple[str, ...]) -> Value:
-    said = " ".join(pick(rng, pool) for _ in range(int(rng.integers(1, 4))))
-    return (
-        {"type": "string", "maxLength": int(rng.integers(40, 80))}
-        if rng.random() < 0.3
-        else {"type": "string"},
-        said,
-        said,
-    )
+def phrase_value(rng: Rng, words: Words) -> FieldValue:
+    """One to three words, at times with a maximum length."""
+    phrase = " ".join(pick(rng, words) for _ in range(int(rng.integers(1, 4))))
+    limit = {"maxLength": int(rng.integers(40, 80))} if rng.random() < 0.3 else {}
+    return {"type": "string"} | limit, phrase, phrase
 
 
-def code_value(rng: Rng, pool: tuple[str, ...]) -> Value:
-    letters = "".join(chr(65 + int(rng.integers(26))) for _ in range(int(rng.integers(1, 4))))
-    said = f"{letters}-{int(rng.integers(10, 10000))}"
-    return {"type": "string", "pattern": "^[A-Z]+-[0-9]+$"}, said, said
+def code_value(rng: Rng, words: Words) -> FieldValue:
+    """An identifier like AB-123, with a pattern."""
+    letters = "".join(chr(ord("A") + int(rng.integers(26))) for _ in range(int(rng.integers(1, 4))))
+    code = f"{letters}-{int(rng.integers(10, 10000))}"
+    return {"type": "string", "pattern": "^[A-Z]+-[0-9]+$"}, code, code
 
 
-def date_value(rng: Rng, pool: tuple[str, ...]) -> Value:
-    said = f"{int(rng.integers(1900, 2030))}-{int(rng.integers(1, 13)):02d}-{int(rng.integers(1, 29)):02d}"
-    return {"type": "string", "format": "date"}, said, said
+def date_value(rng: Rng, words: Words) -> FieldValue:
+    """A date."""
+    year, month, day = int(rng.integers(1900, 2030)), int(rng.integers(1, 13)), int(rng.integers(1, 29))
+    date = f"{year}-{month:02d}-{day:02d}"
+    return {"type": "string", "format": "date"}, date, date
 
 
-def integer_value(rng: Rng, pool: tuple[str, ...]) -> Value:
+def integer_value(rng: Rng, words: Words) -> FieldValue:
+    """An integer of up to five digits, at times with a minimum."""
     value = int(rng.integers(0, 10 ** int(rng.integers(1, 6)))) * (1 if rng.random() < 0.9 else -1)
-    return (
-        {"type": "integer"} | ({"minimum": 0} if value >= 0 and rng.random() < 0.3 else {}),
-        value,
-        str(value),
-    )
+    limit = {"minimum": 0} if value >= 0 and rng.random() < 0.3 else {}
+    return {"type": "integer"} | limit, value, str(value)
 
 
-def decimal_value(rng: Rng, pool: tuple[str, ...]) -> Value:
+def decimal_value(rng: Rng, words: Words) -> FieldValue:
+    """A number with up to two decimal places."""
     value = round(float(rng.integers(1, 10 ** int(rng.integers(2, 6)))) / 100, 2)
     return {"type": "number"}, value, repr(value)
 
 
-def boolean_value(rng: Rng, pool: tuple[str, ...]) -> Value:
+def boolean_value(rng: Rng, words: Words) -> FieldValue:
+    """True or false, in the text also yes or no."""
     value = bool(rng.random() < 0.5)
     return {"type": "boolean"}, value, pick(rng, (("no", "yes"), ("false", "true")))[value]
 
 
-def choice_value(rng: Rng, pool: tuple[str, ...]) -> Value:
-    among = list(dict.fromkeys(pick(rng, pool) for _ in range(int(rng.integers(2, 5)))))
-    said = pick(rng, among)
-    return {"enum": among}, said, said
+def choice_value(rng: Rng, words: Words) -> FieldValue:
+    """One of an enumeration of words."""
+    options = list(dict.fromkeys(pick(rng, words) for _ in range(int(rng.integers(2, 5)))))
+    choice = pick(rng, options)
+    return {"enum": options}, choice, choice
 
 
-def list_value(rng: Rng, pool: tuple[str, ...]) -> Value:
-    if rng.random() < 0.5:
-        values: list[Any] = [pick(rng, pool) for _ in range(int(rng.integers(1, 5)))]
-        kind = "string"
-    else:
-        values = [int(rng.integers(0, 100)) for _ in range(int(rng.integers(1, 5)))]
-        kind = "integer"
-    return {"type": "array", "items": {"type": kind}}, values, render_list(rng, list(map(str, values)))
+def list_value(rng: Rng, words: Words) -> FieldValue:
+    """A list of words or integers."""
+    has_words = rng.random() < 0.5
+    values: list[Any] = [
+        pick(rng, words) if has_words else int(rng.integers(0, 100)) for _ in range(int(rng.integers(1, 5)))
+    ]
+    schema = {"type": "array", "items": {"type": "string" if has_words else "integer"}}
+    return schema, values, render_list(rng, list(map(str, values)))
 
 
-def render_list(rng: Rng, parts: list[str]) -> str:
-    """A list as a text says it."""
-    if len(parts) < 2 or rng.random() < 0.4:
-        return ", ".join(parts)
-    return ", ".join(parts[:-1]) + " and " + parts[-1]
-
-
-VALUES: tuple[Callable[[Rng, tuple[str, ...]], Value], ...] = (
-    name_value, name_value, word_value, word_value, code_value, date_value,
-    integer_value, integer_value, decimal_value, boolean_value, choice_value, list_value,
-)  # fmt: skip
+# Repeated ones are drawn more often.
+VALUES: tuple[Callable[[Rng, Words], FieldValue], ...] = (
+    person_value,
+    person_value,
+    phrase_value,
+    phrase_value,
+    code_value,
+    date_value,
+    integer_value,
+    integer_value,
+    decimal_value,
+    boolean_value,
+    choice_value,
+    list_value,
+)
+SHORT_VALUES = VALUES[:8]
 
 
 # Records
@@ -173,58 +182,69 @@ VALUES: tuple[Callable[[Rng, tuple[str, ...]], Value], ...] = (
 
 @dataclass
 class FieldList:
-    """A record as it is made: fields in the schema's order, and what the text says."""
+    """The fields of a record in the order of its schema, and (name, value) as the text has them."""
 
     schema: dict[str, Any] = field(default_factory=dict)
     instance: dict[str, Any] = field(default_factory=dict)
-    said: list[tuple[str, str]] = field(default_factory=list)
+    wordings: list[tuple[str, str]] = field(default_factory=list)
 
-    def add(self, rng: Rng, pool: tuple[str, ...], value: Value) -> str:
-        """A field under a new key; its key."""
+    def add(self, rng: Rng, words: Words, value: FieldValue) -> str:
+        """Add a field under a new name, and return the name."""
         while True:
-            name, spoken_name = field_key(rng, pool)
-            if name not in self.schema and spoken_name not in (said for said, _ in self.said):
+            name, spoken_name = field_key(rng, words)
+            if name not in self.schema and spoken_name not in (used for used, _ in self.wordings):
                 break
         self.schema[name], self.instance[name] = value[0], value[1]
-        self.said.append((spoken_name, value[2]))
+        self.wordings.append((spoken_name, value[2]))
         return name
 
+    def add_random(self, rng: Rng, words: Words) -> str:
+        """Add a field with any value, and return its name."""
+        return self.add(rng, words, pick(rng, VALUES)(rng, words))
 
-WORDINGS = (
-    "{k}: {v}", "{k} = {v}", "{k} is {v}", "the {k} is {v}", "{k} {v}", "with {k} {v}", "{v} as {k}", "{v} ({k})", "its {k}: {v}",
-)  # fmt: skip
+
+def render_list(rng: Rng, parts: list[str]) -> str:
+    """A list as a text has it, at times with "and"."""
+    if len(parts) < 2 or rng.random() < 0.4:
+        return ", ".join(parts)
+    return ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
-def render_text(rng: Rng, said: list[tuple[str, str]]) -> str:
-    """The fields in some order and wording."""
-    order = rng.permutation(len(said))
-    one = rng.random() < 0.6
+def render_text(rng: Rng, wordings: list[tuple[str, str]]) -> str:
+    """Fields in random order, in one wording or in several."""
+    order = rng.permutation(len(wordings))
+    is_uniform = rng.random() < 0.6
     wording = pick(rng, WORDINGS)
-    parts = [(wording if one else pick(rng, WORDINGS)).format(k=said[at][0], v=said[at][1]) for at in order]
-    between: str = pick(rng, (", ", "; ", "\n", ". "))
-    return between.join(parts)
+    parts = [
+        (wording if is_uniform else pick(rng, WORDINGS)).format(
+            name=wordings[index][0], value=wordings[index][1]
+        )
+        for index in order
+    ]
+    separator: str = pick(rng, SEPARATORS)
+    return separator.join(parts)
 
 
-def make_record(rng: Rng, pool: tuple[str, ...], most_text: int = 224, most_value: int = 224) -> Record:
-    """A record whose text and instance have at most so many bytes."""
+def make_record(rng: Rng, words: Words, max_text: int = MAX_BYTES, max_value: int = MAX_BYTES) -> Record:
+    """Draw a record of one of three sorts: copied values, a derived total, or a derived kind.
+
+    Args:
+        rng: source of randomness.
+        words: words for names and values.
+        max_text: longest text in bytes.
+        max_value: longest instance in bytes.
+    """
     while True:
         draw = rng.random()
-        record = (
-            copied_record(rng, pool)
-            if draw < 0.5
-            else total_record(rng, pool)
-            if draw < 0.8
-            else variant_record(rng, pool)
-        )
-        if (
-            len(record.text.encode()) <= most_text
-            and len(json.dumps(record.instance, separators=(",", ":"))) <= most_value
-        ):
+        make = copied_record if draw < 0.5 else total_record if draw < 0.8 else variant_record
+        record = make(rng, words)
+        instance = json.dumps(record.instance, separators=(",", ":"))
+        if len(record.text.encode()) <= max_text and len(instance) <= max_value:
             return record
 
 
 def closed_object(properties: dict[str, Any]) -> dict[str, Any]:
-    """An object of these fields and no other."""
+    """The schema of an object with exactly these members."""
     return {
         "type": "object",
         "properties": properties,
@@ -233,126 +253,87 @@ def closed_object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def copied_record(rng: Rng, pool: tuple[str, ...]) -> Record:
-    """Fields copied from the text; at times one of them is an object, and at times the text says more than the schema asks
-    for."""
+def copied_record(rng: Rng, words: Words) -> Record:
+    """A record of values that are all in the text.
+
+    At times some fields are in an inner object, or the text has more than the schema asks for.
+    """
     fields = FieldList()
     for _ in range(int(rng.integers(1, 7))):
-        fields.add(rng, pool, pick(rng, VALUES)(rng, pool))
+        fields.add_random(rng, words)
     schema, instance = fields.schema, fields.instance
     if len(schema) > 2 and rng.random() < 0.25:
         inner = list(schema)[: int(rng.integers(1, len(schema)))]
-        name = pick(rng, pool)
+        outer = [key for key in schema if key not in inner]
+        name = pick(rng, words)
         if name not in schema:
-            rest = [other for other in schema if other not in inner]
-            schema = {name: closed_object({k: fields.schema[k] for k in inner})} | {
-                k: fields.schema[k] for k in rest
-            }
-            instance = {name: {k: fields.instance[k] for k in inner}} | {k: fields.instance[k] for k in rest}
-    said = list(fields.said)
+            inner_schema = closed_object({key: fields.schema[key] for key in inner})
+            schema = {name: inner_schema} | {key: fields.schema[key] for key in outer}
+            inner_instance = {key: fields.instance[key] for key in inner}
+            instance = {name: inner_instance} | {key: fields.instance[key] for key in outer}
+    wordings = list(fields.wordings)
     if rng.random() < 0.3:
         extra = FieldList()
-        extra.add(rng, pool, pick(rng, VALUES)(rng, pool))
-        said += [pair for pair in extra.said if pair[0] not in (k for k, _ in said)]
-    return Record(closed_object(schema), render_text(rng, said), instance)
+        extra.add_random(rng, words)
+        used = {name for name, _ in wordings}
+        wordings += [wording for wording in extra.wordings if wording[0] not in used]
+    return Record(closed_object(schema), render_text(rng, wordings), instance)
 
 
-TOTALS = ("total", "sum", "overall")
-
-
-def total_record(rng: Rng, pool: tuple[str, ...]) -> Record:
-    """A count of a list, or a total of amounts in fields or in a list, that the text does not say."""
+def total_record(rng: Rng, words: Words) -> Record:
+    """A record with a count of a list, or a total of fields or of a list, that is not in the text."""
     fields = FieldList()
-    order: Any = pick(rng, ORDERS)
-    how = int(rng.integers(3))
-    if how == 0:
-        listed = fields.add(rng, pool, list_value(rng, pool))
-        value, name = len(fields.instance[listed]), pick(rng, ("count", "number", "length", "size"))
-    elif how == 1:
-        amounts = [
-            fields.add(rng, pool, ({"type": "integer"}, v, str(v)))
-            for v in rng.integers(1, 50, int(rng.integers(2, 4))).tolist()
-        ]
-        value, name = sum(fields.instance[k] for k in amounts), pick(rng, TOTALS)
+    order: Order = pick(rng, ORDERS)
+    sort = int(rng.integers(3))
+    if sort == 0:
+        listed = fields.add(rng, words, list_value(rng, words))
+        value, name = len(fields.instance[listed]), pick(rng, COUNTS)
     else:
-        lines = rng.integers(1, 50, int(rng.integers(2, 4))).tolist()
-        schema = {"type": "array", "items": {"type": "integer"}}
-        fields.add(rng, pool, (schema, lines, render_list(rng, list(map(str, lines)))))
-        value, name = sum(lines), pick(rng, TOTALS)
+        amounts = rng.integers(1, 50, int(rng.integers(2, 4))).tolist()
+        if sort == 1:
+            for amount in amounts:
+                fields.add(rng, words, ({"type": "integer"}, amount, str(amount)))
+        else:
+            schema = {"type": "array", "items": {"type": "integer"}}
+            fields.add(rng, words, (schema, amounts, render_list(rng, list(map(str, amounts)))))
+        value, name = sum(amounts), pick(rng, TOTALS)
     if rng.random() < 0.5:
-        fields.add(rng, pool, pick(rng, VALUES)(rng, pool))
-    return derived_record(rng, fields, name, {"type": "integer"}, value, order)
+        fields.add_random(rng, words)
+    return derived_record(rng, fields, (name, {"type": "integer"}, value), order)
+
+
+def variant_record(rng: Rng, words: Words) -> Record:
+    """A record of one of several kinds with fields of their own.
+
+    The text has the fields, and not the kind.
+    """
+    order: Order = pick(rng, ORDERS)
+    name = pick(rng, KIND_NAMES)
+    variants = []
+    for kind in dict.fromkeys(pick(rng, words) for _ in range(int(rng.integers(2, 4)))):
+        fields = FieldList()
+        for _ in range(int(rng.integers(1, 3))):
+            fields.add(rng, words, pick(rng, SHORT_VALUES)(rng, words))
+        variants.append(derived_record(rng, fields, (name, {"const": kind}, kind), order))
+    chosen = pick(rng, variants)
+    schema = {"oneOf": [variant.schema for variant in variants]}
+    return Record(schema, chosen.text, chosen.instance, name, order)
 
 
 def derived_record(
-    rng: Rng,
-    fields: FieldList,
-    name: str,
-    schema: dict[str, Any],
-    value: Any,
-    order: Literal["first", "last"],
+    rng: Rng, fields: FieldList, derived: tuple[str, dict[str, Any], Any], order: Order
 ) -> Record:
-    """The record with one field more, at the beginning or the end, of which the text says nothing. A field that has its name
-    already is renamed."""
+    """A record with one more field, first or last, that is not in the text.
+
+    Args:
+        rng: source of randomness.
+        fields: the fields of the text.
+        derived: name, schema and value of the further field. A name in use is changed.
+        order: where the field goes.
+    """
+    name, schema, value = derived
     while name in fields.schema:
         name += "_" + pick(rng, TOTALS)
-    own, mine = {name: schema}, {name: value}
-    properties = own | fields.schema if order == "first" else fields.schema | own
-    instance = mine | fields.instance if order == "first" else fields.instance | mine
-    return Record(closed_object(properties), render_text(rng, fields.said), instance, name, order)
-
-
-def variant_record(rng: Rng, pool: tuple[str, ...]) -> Record:
-    """One of several kinds, each with fields of its own; the text gives the fields and does not say the kind."""
-    order: Any = pick(rng, ORDERS)
-    name = pick(rng, ("kind", "type", "variant", "category"))
-    variants = []
-    for kind in dict.fromkeys(pick(rng, pool) for _ in range(int(rng.integers(2, 4)))):
-        fields = FieldList()
-        for _ in range(int(rng.integers(1, 3))):
-            fields.add(rng, pool, pick(rng, VALUES[:8])(rng, pool))
-        variants.append((kind, fields, derived_record(rng, fields, name, {"const": kind}, kind, order)))
-    _, _, chosen = pick(rng, variants)
-    return Record(
-        {"oneOf": [record.schema for _, _, record in variants]}, chosen.text, chosen.instance, name, order
-    )
-
-
-def outline_schema(schema: Any, most: int = 200) -> str:
-    """A schema in few characters, for a prompt: ``name:str,age:int,kind:a|b,tags:[str],owner:{id:int}``."""
-    return _outline(schema, 0)[:most]
-
-
-SHORT = {
-    "string": "str",
-    "integer": "int",
-    "number": "num",
-    "boolean": "bool",
-    "null": "null",
-    "array": "[]",
-    "object": "{}",
-}
-
-
-def _outline(schema: Any, depth: int) -> str:
-    if not isinstance(schema, dict) or depth > 4:
-        return "any"
-    if "const" in schema:
-        return str(schema["const"])
-    if "enum" in schema:
-        return "|".join(map(str, schema["enum"]))
-    for keyword in ("oneOf", "anyOf"):
-        if isinstance(schema.get(keyword), list):
-            return "/".join(_outline(sub, depth + 1) for sub in schema[keyword])
-    if isinstance(schema.get("properties"), dict):
-        return (
-            "{"
-            + ",".join(f"{name}:{_outline(sub, depth + 1)}" for name, sub in schema["properties"].items())
-            + "}"
-        )
-    if "items" in schema:
-        return "[" + _outline(schema["items"], depth + 1) + "]"
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        return "|".join(SHORT.get(one, "any") for one in kind if isinstance(one, str))
-    return str(schema.get("format") or SHORT.get(kind, "any")) if isinstance(kind, str) else "any"
+    parts = ({name: schema}, fields.schema), ({name: value}, fields.instance)
+    properties, instance = (head | tail if order == "first" else tail | head for head, tail in parts)
+    return Record(closed_object(properties), render_text(rng, fields.wordings), instance, name, order)

@@ -5,9 +5,9 @@
 >>> task.verify(problem, tokens), task.decode(problem, tokens)
 (True, '12')
 
-Tokens are bytes, and BLANK after the text that fills a hole. Every draft is a text of the schema's language, which is
-exact as far as an automaton can be. The validator has the last word: what it refuses is blamed on the bytes of the
-value in question.
+Tokens are bytes, and BLANK after the text that fills a hole. Every draft is a text of the schema's language,
+which is exact as far as an automaton can be. The validator has the last word: what it refuses is blamed on
+the bytes of the value in question.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class DraftMemory:
 
     Attributes:
         refused: the latest of them.
-        penalty: nats (L, V) to subtract from the logits. A blamed byte stays possible, as other cells may change.
+        penalty: nats (L, V) to subtract from the logits. A blamed byte stays possible, as other cells may
+            change.
     """
 
     def __init__(self) -> None:

@@ -89,8 +89,9 @@ def names_in_template(parts: Parts) -> list[str]:
 def fit_template(compiler: Compiler, parts: Parts, cells: int) -> tuple[SchemaGrammar, Unrolled]:
     """Find an order of the names in which the schema's texts fit a template.
 
-    Names in the literals keep their order. For all others three places are tried. Values that the schema does not
-    restrict are as deep as the literals need, and otherwise as shallow as possible, which keeps the automaton small.
+    Names in the literals keep their order. For all others three places are tried. Values that the schema does
+    not restrict are as deep as the literals need, and otherwise as shallow as possible, which keeps the
+    automaton small.
 
     Returns:
         The grammar and its automaton. If no order fits, an automaton that may ignore the template.

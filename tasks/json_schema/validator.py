@@ -40,7 +40,8 @@ VALIDATORS = {
 def draft_of(schema: Any, default: int = 2020, known: Mapping[str, Any] = MappingProxyType({})) -> int:
     """Return the draft that ``$schema`` names, and ``default`` without one.
 
-    If it names one of the ``known`` metaschemas, the draft of that metaschema. Raises SchemaError for an unknown draft.
+    If it names one of the ``known`` metaschemas, the draft of that metaschema. Raises SchemaError for an
+    unknown draft.
     """
     if not isinstance(schema, dict) or not isinstance(schema.get("$schema"), str):
         return default
@@ -56,7 +57,7 @@ def draft_of(schema: Any, default: int = 2020, known: Mapping[str, Any] = Mappin
 
 
 def referenced_schemas(schema: Any, registry: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return the (URI, schema) pairs of a registry whose names the schema mentions, directly or through another one."""
+    """Return the (URI, schema) pairs of a registry that a schema mentions, directly or through another."""
     referenced: dict[str, Any] = {}
     texts = [json.dumps(schema)]
     while texts:
@@ -109,7 +110,7 @@ def repeated_names(text: bytes | str) -> list[JsonPath]:
 
 
 def error_paths(error: Any, instance: Any) -> list[JsonPath]:
-    """Return the paths of the values to blame for a validator's error: for ``uniqueItems`` the duplicates, not the array."""
+    """Return the paths of the values to blame for an error: for ``uniqueItems`` the duplicate items."""
     path = tuple(error.instance_path)
     if not error.schema_path or error.schema_path[-1] != "uniqueItems":
         return [path]
