@@ -31,12 +31,12 @@ def small() -> LoopedNetwork:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     network = small()
-    checkpoint.save(tmp_path / "good", network.state_dict(), network.config, "sudoku", {"seed": 1})
+    checkpoint.save_network(tmp_path / "good", network.state_dict(), network.config, "sudoku", {"seed": 1})
     return tmp_path / "good"
 
 
 def test_a_checkpoint_comes_back_as_it_was_written(folder: Path) -> None:
-    network, config = checkpoint.load(folder, "sudoku")
+    network, config = checkpoint.load_network(folder, "sudoku")
     assert config["seed"] == 1
     for name, value in small().state_dict().items():
         assert torch.equal(network.state_dict()[name], value.bfloat16().float())
@@ -75,7 +75,7 @@ SPOILERS = {
 def test_a_damaged_checkpoint_is_refused_in_one_line(folder: Path, how: str) -> None:
     SPOILERS[how](folder)
     with pytest.raises(CheckpointError) as caught:
-        checkpoint.load(folder, "sudoku")
+        checkpoint.load_network(folder, "sudoku")
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
 
@@ -84,7 +84,7 @@ def test_an_unknown_setting_is_refused_by_name(folder: Path) -> None:
     network = json.loads((folder / "config.json").read_text())["network"]
     edit(folder, network={**network, "mixers": ["relations"]})
     with pytest.raises(CheckpointError, match="unknown setting 'mixers' of a looped network"):
-        checkpoint.load(folder, "sudoku")
+        checkpoint.load_network(folder, "sudoku")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_an_unknown_setting_is_refused_by_name(folder: Path) -> None:
 )
 def test_shipped_checkpoints_load_as_denoisers_or_decoders(config: Path) -> None:
     facts = json.loads(config.read_text())
-    network, _ = checkpoint.load(config.parent, facts["task"])
+    network, _ = checkpoint.load_network(config.parent, facts["task"])
     assert build(facts["kind"], facts["network"]).config == network.config
     causal = getattr(network.config, "causal", True)
     if not causal:

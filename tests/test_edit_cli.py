@@ -32,7 +32,7 @@ def read_source(name: str) -> source.PythonFile:
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("model")
     net = network()
-    checkpoint.save(folder, net.state_dict(), net.config, "code", {})
+    checkpoint.save_network(folder, net.state_dict(), net.config, "code", {})
     return str(folder)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from solver.baseline.decode import Choice, Row, decode_rows
+from solver.baseline.decode import Choice, DecoderRow, decode_rows
 from solver.models.code_network import CodeNetwork
 from solver.models.context import KVCache
 from solver.tasks.canvas import Tokens
@@ -44,10 +44,10 @@ def document(page: Page, order: Order) -> list[Tokens]:
     if order == "prefix":
         given = [np.concatenate([part, hole]) for part, hole in zip(parts, holes, strict=False)]
         return [np.concatenate([first, given[0]]), *given[1:]]
-    whole = [first]
+    sequence = [first]
     for part, hole in zip(parts, [*holes, np.zeros(0, np.int64)], strict=True):
-        whole += [part, hole]
-    return [np.concatenate([*whole, first, holes[0]]), *holes[1:]]
+        sequence += [part, hole]
+    return [np.concatenate([*sequence, first, holes[0]]), *holes[1:]]
 
 
 def spelled(page: Page, order: Order, fills: Sequence[Tokens]) -> tuple[Tokens, np.ndarray]:
@@ -78,7 +78,7 @@ class WrittenFills:
 
 
 @dataclass(eq=False, kw_only=True)
-class FillRow(Row):
+class FillRow(DecoderRow):
     """The holes of a window under way.
 
     given: tokens to read before each further hole.

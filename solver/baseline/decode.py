@@ -80,7 +80,7 @@ class Choice(NamedTuple):
 
 
 @dataclass(eq=False, kw_only=True)
-class Row:
+class DecoderRow:
     """A problem under way.
 
     number: of the problem.
@@ -96,8 +96,8 @@ class Row:
     counters: Counters = field(default_factory=Counters)
 
 
-R = TypeVar("R", bound=Row)
-Guided = TypeVar("Guided", bound=Row, contravariant=True)
+R = TypeVar("R", bound=DecoderRow)
+Guided = TypeVar("Guided", bound=DecoderRow, contravariant=True)
 
 
 class Guide(Protocol[Guided]):
@@ -158,7 +158,7 @@ class Decoded:
 
 
 @dataclass(eq=False, kw_only=True)
-class CanvasRow(Row):
+class CanvasRow(DecoderRow):
     """A canvas under way.
 
     tokens, confidence: (L,), of the known cells.

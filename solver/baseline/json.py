@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solver.baseline.decode import Choice, Row, decode_rows
+from solver.baseline.decode import Choice, DecoderRow, decode_rows
 from solver.kernels.lattice import Automaton
 from solver.models.context import KVCache
 from solver.models.json_denoiser import PROMPT, read_prompts
@@ -115,7 +115,7 @@ class TextRequest:
 
 
 @dataclass(eq=False, kw_only=True)
-class TextRow(Row):
+class TextRow(DecoderRow):
     """A text under way: its bytes, and the log-probability of those that were not forced, and of its end."""
 
     request: TextRequest
@@ -158,8 +158,8 @@ class TextGuide:
             return None
         if not self.temperature:
             return int(scores.argmax())
-        p = np.exp((scores - scores.max()) / self.temperature)
-        return int(self.rng.choice(len(p), p=p / p.sum()))
+        shares = np.exp((scores - scores.max()) / self.temperature)
+        return int(self.rng.choice(len(shares), p=shares / shares.sum()))
 
 
 class JsonRun:

@@ -180,7 +180,7 @@ def load_pair(task: str, kind: type[Network], folders: Mapping[str, Path]) -> Mo
         folder = folders.get(model, checkpoint.SHIPPED / name)
         network: Any = None
         if model in folders or (folder / "config.json").is_file():
-            network, _ = checkpoint.load(folder, task)
+            network, _ = checkpoint.load_network(folder, task)
             if not isinstance(network, kind):
                 raise CheckpointError(f"{folder}: not a model of {task}")
         networks.append(network)

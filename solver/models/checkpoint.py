@@ -3,7 +3,7 @@
 ``config.json`` holds the network's kind and configuration, the task, and the SHA-256 of the weights file, so
 that a truncated or altered file is refused. Weights are safetensors in bf16, never pickle.
 
-    >>> network, facts = load(SHIPPED / "sudoku", "sudoku")
+    >>> network, facts = load_network(SHIPPED / "sudoku", "sudoku")
     >>> facts["kind"], network.config.width
     ('looped', 32)
 """
@@ -27,7 +27,7 @@ SHIPPED = Path(__file__).parents[1] / "weights"
 FORMAT = 2
 
 
-def save(
+def save_network(
     folder: Path,
     weights: dict[str, torch.Tensor],
     network: Config,
@@ -55,7 +55,7 @@ def save(
     write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
 
-def load(folder: Path, task: str) -> tuple[Network, dict[str, Any]]:
+def load_network(folder: Path, task: str) -> tuple[Network, dict[str, Any]]:
     """The network (fp32, evaluation mode, no gradients) and the contents of its config.json.
 
     Raises :class:`CheckpointError` where a file is missing or damaged, a setting is unknown, or the task is

@@ -78,12 +78,12 @@ class JsonDenoiser(MaskDenoiser):
 
 def read_prompts(network: JsonNetwork, prompts: Sequence[Tokens]) -> Prompt:
     """Read prompts, each padded to the longest and without its middle where it is longer than ``PROMPT``."""
-    tokens, lengths = padded(prompts)
+    tokens, lengths = pad_prompts(prompts)
     parts = [network.read(tokens[rows], lengths[rows]) for rows in batches(range(len(prompts)))]
     return Prompt(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
-def padded(prompts: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
+def pad_prompts(prompts: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
     """Prompts as (B, P), shortened, and the length of each (B,)."""
     half = PROMPT // 2
     short = [

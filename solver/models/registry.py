@@ -45,7 +45,7 @@ def load(name: str | Denoiser, task: Task, loops: int | None = None) -> Denoiser
     if not folder.is_dir():
         known = ", ".join(NAMES)
         raise CheckpointError(f"unknown denoiser {name!r}: neither one of {known} nor a checkpoint's folder")
-    network, facts = checkpoint.load(folder, task.name)
+    network, facts = checkpoint.load_network(folder, task.name)
     kind = KINDS[facts["kind"]]
     if kind.denoiser is None or getattr(network.config, "causal", False):
         raise CheckpointError(f"{folder}: a left-to-right model, not a denoiser")
@@ -89,7 +89,7 @@ def load_decoder(folder: Path, task: str, name: str, loops: int | None = None) -
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no checkpoint of {name} there")
-    network, facts = checkpoint.load(folder, task)
+    network, facts = checkpoint.load_network(folder, task)
     kind = KINDS[facts["kind"]]
     if kind.decoder is None or not getattr(network.config, "causal", True):
         raise CheckpointError(f"{folder}: not a left-to-right model of {task}")

@@ -106,7 +106,7 @@ class Feed:
 
 
 class SequenceFeed:
-    """Puzzles as sequences of (cell, token) pairs, each under a random symmetry: what the compact network has built in, a plain
+    """Puzzles as sequences of (cell, token) pairs, each under a random symmetry: what the looped network has built in, a plain
     transformer has to be shown."""
 
     def __init__(self, preset: Preset, pool: canvases.Pool) -> None:

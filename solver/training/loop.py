@@ -119,7 +119,7 @@ class Trainer:
     def ship(self, folder: Path, facts: dict[str, Any]) -> None:
         """The averaged weights as a checkpoint."""
         weights = {name: value.cpu() for name, value in self.average.items()}
-        checkpoint.save(
+        checkpoint.save_network(
             folder, weights, self.preset.network, self.task, {**facts, "training": self.summary()}
         )
 

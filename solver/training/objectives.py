@@ -1,6 +1,6 @@
 """What one training step asks of a network: a *course* owns the network and its canvases, the trainer the optimizer.
 
-Segments: inner loops of the compact network over canvases whose state is carried from step to step; bidirectional, or causal with
+Segments: inner loops of the looped network over canvases whose state is carried from step to step; bidirectional, or causal with
 the true tokens before each cell.  Forms: blocks of text for the JSON models.  Pages: pages of code.
 Sequences: whole puzzles as token sequences, for the plain transformer.
 """

@@ -253,7 +253,7 @@ def test_training(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main([*arguments, "--steps", "6"]) == 0
     assert main([*arguments, "--steps", "6", "--resume"]) == 0
     assert "complete at step 6" in capsys.readouterr().out
-    found, config = checkpoint.load(tmp_path / "run" / "checkpoint", "json")
+    found, config = checkpoint.load_network(tmp_path / "run" / "checkpoint", "json")
     assert isinstance(found, JsonNetwork)
     assert found.config.causal == (model == "ar")
     assert config["kind"] == "json"
