@@ -77,7 +77,7 @@ def literals(form: JsonProblem) -> list[bytes]:
         ([[], ["c"], ["a", "c"]], ["a", "c"]),
     ],
 )
-def test_names_of_several_lists_in_one_order(lists: list[list[str]], found: list[str]) -> None:
+def test_orders_of_names_are_merged_into_one(lists: list[list[str]], found: list[str]) -> None:
     assert merge_orders(lists) == found
 
 
@@ -99,7 +99,7 @@ def test_every_kind_of_object_is_laid_out() -> None:
     assert len(JsonProblem.of(many, length=64).layouts()) <= 1  # one slot between the brackets
 
 
-def test_of_several_kinds_the_likeliest_is_filled_in() -> None:
+def test_of_several_layouts_the_likeliest_is_filled() -> None:
     form = JsonProblem.of(KINDS, length=64)
     laid, (spent,) = structured.FillRun(JsonTask(), numerate(), numerate().policy).choose_layouts([form])
     assert literals(laid[0]) == literals(form.layouts()[1])
@@ -173,7 +173,7 @@ def test_a_template_filter_removes_only_texts_that_do_not_fit(
         )
 
 
-def test_free_values_are_as_deep_as_the_template() -> None:
+def test_unrestricted_values_are_as_deep_as_the_template() -> None:
     deep = '{"a":[[{"b":{"c":[{"d":'
     form = JsonProblem.of({"type": "object"}, template=[deep, Hole(6), "}]}}]]}"])
     found = structured.fill({"type": "object"}, template=[deep, Hole(6), "}]}}]]}"], denoiser="random")
@@ -181,7 +181,7 @@ def test_free_values_are_as_deep_as_the_template() -> None:
     assert len(form.unrolled.automaton.accept) < automata.MAX_STATES
 
 
-def test_a_template_that_nothing_fits_is_still_a_template() -> None:
+def test_a_template_that_nothing_fits_is_a_fill_error() -> None:
     with pytest.raises(FillError):
         structured.fill(closed(a=NUMBER), template=['{"b":', Hole(4), "}"], denoiser="random")
     with pytest.raises(SchemaError):
@@ -207,11 +207,11 @@ def test_marginals_of_possible_symbols_are_positive() -> None:
         ([[], []], [0, 1]),
     ],
 )
-def test_repeated_items_are_found(items: list[Any], again: list[int]) -> None:
+def test_equal_items_are_found(items: list[Any], again: list[int]) -> None:
     assert duplicate_items(items) == again
 
 
-def test_only_what_stands_twice_is_blamed_and_the_next_draft_is_another() -> None:
+def test_only_duplicates_are_blamed_and_the_next_draft_differs() -> None:
     schema = {"type": "array", "items": {"enum": ["x", "y", "z"]}, "uniqueItems": True}
     form, task = JsonProblem.of(schema, template=["[", Hole(7), ',"z"]']), JsonTask()
     text = b'["x","z","z"]'
