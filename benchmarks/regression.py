@@ -42,7 +42,7 @@ from solver.loop.engine import solve
 from solver.loop.trace import Budget, Outcome
 from solver.models.registry import load
 from solver.tasks.code_edit.corruptions import corrupt
-from solver.tasks.code_edit.holes import cuts, dependent
+from solver.tasks.code_edit.holes import sample_dependent_holes, sample_single_holes
 from solver.tasks.code_edit.task import CodeTask
 from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.sudoku import layout
@@ -152,7 +152,11 @@ def drawn(source: str, kind: str, seed: int) -> Iterator[Case]:
         broken = corrupt(source, within, rng)
         yield from [] if broken is None else [{"id": broken.kind, "source": broken.source}]
         return
-    for cut in cuts(source, within, rng) if kind == "cuts" else dependent(source, within, rng):
+    for cut in (
+        sample_single_holes(source, within, rng)
+        if kind == "cuts"
+        else sample_dependent_holes(source, within, rng)
+    ):
         if max(b - a for a, b in cut.spans) <= 60:
             yield {"id": cut.kind, "source": source, "spans": [list(span) for span in cut.spans]}
 

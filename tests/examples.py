@@ -23,7 +23,7 @@ from solver.models.json_network import JsonConfig, JsonNetwork
 from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.models.looped_denoiser import LoopedDenoiser
 from solver.models.protocol import Denoiser, TextDenoiser
-from solver.tasks.code_edit.task import CodeTask, Edit
+from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages.projection import BLANK
@@ -70,9 +70,9 @@ def code() -> Example:
     """One cell: whoever knows nothing has to go through the vocabulary."""
     source = "def double(self):\n    return 2 * self\n"
     at = source.rindex("self")
-    edit = Edit.of(source, [(at, at + 4)], [1], 48)
-    answer = edit.page.tokens.copy()
-    answer[edit.page.slots[0][0]] = edit.page.encoded(0, "self").item()
+    edit = EditProblem.of(source, [(at, at + 4)], [1], 48)
+    answer = edit.window.tokens.copy()
+    answer[edit.window.slots[0][0]] = edit.window.encode_fill(0, "self").item()
     return Example("code", CodeTask(), (edit,), (answer,), unique=False)
 
 

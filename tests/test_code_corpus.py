@@ -17,7 +17,7 @@ from solver.tasks.code_edit.corpus import (
     Corpus,
     files,
     functions,
-    is_development,
+    is_development_file,
     python_files,
     read,
 )
@@ -75,7 +75,7 @@ FOUND = [
 
 def of_half(text: str, development: bool) -> str:
     """A text with so many comments that it is of the half in question."""
-    while is_development(text) is not development:
+    while is_development_file(text) is not development:
         text += "#\n"
     return text
 
@@ -196,8 +196,8 @@ def test_a_small_corpus(small: Corpus) -> None:
     every = [*small.train, *small.development]
     assert len(small.train) > 100
     assert small.development
-    assert all(is_development(one.source) for one in small.development)
-    assert not any(is_development(one.source) for one in small.train)
+    assert all(is_development_file(one.source) for one in small.development)
+    assert not any(is_development_file(one.source) for one in small.train)
     for one in every:
         (definition,) = (
             ast.parse(textwrap.dedent(one.text)).body if one.text[0] == " " else ast.parse(one.text).body

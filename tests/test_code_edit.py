@@ -31,10 +31,10 @@ from solver.models.code_network import CodeConfig, CodeNetwork
 from solver.models.context import StaleContext
 from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.tasks.canvas import Canvas
-from solver.tasks.code_edit.diagnostics import compiles
-from solver.tasks.code_edit.task import CodeTask, Edit
+from solver.tasks.code_edit.diagnostics import compile_message
+from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import Page, WindowError, spliced
+from solver.tasks.code_edit.window import CodeWindow, WindowError, replace_spans
 from solver.tasks.task import Violation
 
 SOURCE = Path(random.__file__).read_text(encoding="utf-8")
@@ -64,14 +64,14 @@ def at(text: str, source: str = FUNCTION) -> tuple[int, int]:
 
 
 def test_a_page_shows_what_stands_around() -> None:
-    page = Page.of(FUNCTION, [at("value in values"), at("total / len(values)")], [6, 9], 128)
+    window = CodeWindow.of(FUNCTION, [at("value in values"), at("total / len(values)")], [6, 9], 128)
     v = Vocabulary.load()
-    assert [capacity for _, capacity in page.slots] == [6, 9]
-    assert (page.tokens[~page.pinned] == v.blank).all()
-    assert v.special("GAP") not in page.tokens
-    shown = v.decode(page.tokens)
+    assert [capacity for _, capacity in window.slots] == [6, 9]
+    assert (window.tokens[~window.pinned] == v.blank).all()
+    assert v.special("GAP") not in window.tokens
+    shown = v.decode(window.tokens)
     assert shown == FUNCTION.replace("value in values", "").replace("total / len(values)", "")
-    short = Page.of(FUNCTION, [at("value in values"), at("total / len(values)")], [6, 9], 40)
+    short = CodeWindow.of(FUNCTION, [at("value in values"), at("total / len(values)")], [6, 9], 40)
     assert v.special("GAP") in short.tokens
     assert len(short.tokens) == 40
 
@@ -86,19 +86,20 @@ def any_fill_comes_back_and_the_rest_stays(data: st.DataObject) -> None:
         data.draw(st.sampled_from(["x", "a = b", "if x:\n    y\n", "\n", "é", source[a:b][:40] or "z"]))
         for a, b in spans
     ]
-    page = Page.of(source, spans, [60] * len(spans), 1024)
-    tokens = page.tokens.copy()
-    for number, ((begin, capacity), fill) in enumerate(zip(page.slots, fills, strict=True)):
-        ids = page.encoded(number, fill)[:capacity]
+    window = CodeWindow.of(source, spans, [60] * len(spans), 1024)
+    tokens = window.tokens.copy()
+    for number, ((begin, capacity), fill) in enumerate(zip(window.slots, fills, strict=True)):
+        ids = window.encode_fill(number, fill)[:capacity]
         tokens[begin : begin + len(ids)] = ids
-    written = page.written(tokens)
+    written = window.fill_texts(tokens)
     assert all(
-        a == b or len(page.encoded(n, b)) > 60 for n, (a, b) in enumerate(zip(written, fills, strict=True))
+        a == b or len(window.encode_fill(n, b)) > 60
+        for n, (a, b) in enumerate(zip(written, fills, strict=True))
     )
-    for text, pieces in zip(written, page.pieces(tokens), strict=True):
+    for text, pieces in zip(written, window.cell_spans(tokens), strict=True):
         assert [a for a, _ in pieces[1:]] == [b for _, b in pieces[:-1]]
         assert pieces[-1][1] == len(text)
-    new, places = spliced(source, spans, written)
+    new, places = replace_spans(source, spans, written)
     assert [new[a:b] for a, b in places] == list(written)
     outside = [
         source[a:b]
@@ -132,17 +133,17 @@ def test_ten_thousand_of_them() -> None:
 )
 def test_bad_holes(spans: list[tuple[int, int]], capacities: list[int], message: str) -> None:
     with pytest.raises(WindowError, match=message):
-        Page.of(FUNCTION, spans, capacities)
+        CodeWindow.of(FUNCTION, spans, capacities)
 
 
 # The task and the loop
 
 
 def test_blame_falls_on_the_hole_and_grows() -> None:
-    edit, task = Edit.of(FUNCTION, [at("not values")], [8], 96), CodeTask()
-    start, capacity = edit.page.slots[0]
-    tokens = edit.page.tokens.copy()
-    ids = edit.page.encoded(0, "not values ) x")
+    edit, task = EditProblem.of(FUNCTION, [at("not values")], [8], 96), CodeTask()
+    start, capacity = edit.window.slots[0]
+    tokens = edit.window.tokens.copy()
+    ids = edit.window.encode_fill(0, "not values ) x")
     tokens[start : start + len(ids)] = ids
     everything = np.ones(len(tokens), bool)
     sizes = []
@@ -155,19 +156,19 @@ def test_blame_falls_on_the_hole_and_grows() -> None:
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1] == capacity
     assert not task.verify(edit, tokens)
-    tokens[start : start + capacity] = edit.page.tokens[start : start + capacity]
-    ids = edit.page.encoded(0, "not value_s")
+    tokens[start : start + capacity] = edit.window.tokens[start : start + capacity]
+    ids = edit.window.encode_fill(0, "not value_s")
     tokens[start : start + len(ids)] = ids
     assert [v.rule for v in task.check(edit, tokens, everything)] == ["name"]
     assert not task.verify(edit, tokens)
-    assert CodeTask().verify(Edit.of(FUNCTION, [at("not values")], [8], 96, names=False), tokens)
+    assert CodeTask().verify(EditProblem.of(FUNCTION, [at("not values")], [8], 96, names=False), tokens)
 
 
 def test_the_loop_takes_what_compiles_and_keeps_the_pins() -> None:
-    edit = Edit.of(FUNCTION, [at("total += value"), at("not values")], [8, 6], 96)
-    answer = edit.page.tokens.copy()
-    for number, (start, capacity) in enumerate(edit.page.slots):
-        ids = edit.page.encoded(number, FUNCTION[slice(*edit.page.spans[number])])
+    edit = EditProblem.of(FUNCTION, [at("total += value"), at("not values")], [8, 6], 96)
+    answer = edit.window.tokens.copy()
+    for number, (start, capacity) in enumerate(edit.window.slots):
+        ids = edit.window.encode_fill(number, FUNCTION[slice(*edit.window.spans[number])])
         answer[start : start + capacity] = [*ids, *[Vocabulary.load().blank] * (capacity - len(ids))]
     *_, outcome = refine(CodeTask(), edit, controls.oracle(2048, answer), budget=Budget(forwards=3))
     assert isinstance(outcome, Outcome)
@@ -175,8 +176,8 @@ def test_the_loop_takes_what_compiles_and_keeps_the_pins() -> None:
     assert CodeTask().decode(edit, outcome.tokens) == FUNCTION
     *_, outcome = refine(CodeTask(), edit, CodeDenoiser(network()), budget=Budget(forwards=6))
     assert isinstance(outcome, Outcome)
-    assert (outcome.tokens == edit.page.tokens)[edit.page.pinned].all()
-    assert not set(outcome.tokens[~edit.page.pinned].tolist()) & set(Vocabulary.load().sentinels)
+    assert (outcome.tokens == edit.window.tokens)[edit.window.pinned].all()
+    assert not set(outcome.tokens[~edit.window.pinned].tolist()) & set(Vocabulary.load().sentinels)
 
 
 def every_candidate(best: Candidate) -> tuple[Candidate, ...]:
@@ -191,7 +192,7 @@ def test_candidates_are_ranked_and_honest() -> None:
     keys = [edits.by_violations(one) for one in every]
     assert keys == sorted(keys)
     for one in every:
-        assert (one.status == "solved") == (compiles(one.text) is None)
+        assert (one.status == "solved") == (compile_message(one.text) is None)
         assert one.text == FUNCTION.replace("0", one.fills[0], 1)
         assert one.counters.forwards > 0
     same = edits.edit(FUNCTION, [at("0")], denoiser=random_, candidates=5, budget=Budget(forwards=8))
@@ -229,9 +230,9 @@ def test_the_likeliest_combinations_of_lengths(weights: list[list[int]], count: 
 
 
 def test_the_probe_is_one_forward() -> None:
-    edit = Edit.of(FUNCTION, [at("not values"), at("0")], [8, 5], 96)
-    answer = edit.page.tokens.copy()
-    for (start, _), size in zip(edit.page.slots, (3, 1), strict=True):
+    edit = EditProblem.of(FUNCTION, [at("not values"), at("0")], [8, 5], 96)
+    answer = edit.window.tokens.copy()
+    for (start, _), size in zip(edit.window.slots, (3, 1), strict=True):
         answer[start : start + size] = 0
     scorer = scoring.CandidateScorer(CodeTask(), edit, controls.oracle(2048, answer))
     assert [len(one) for one in scorer.length_log_probs] == [8, 5]
@@ -243,17 +244,17 @@ def test_the_probe_is_one_forward() -> None:
 def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> None:
     """By hand: every second cell masked in turn, beginning with the second in the second hole, no BLANK shown but the first; and
     half of what each token has by itself, because there are two holes."""
-    edit, net = Edit.of(FUNCTION, [at("not values"), at("0")], [8, 5], 96), network()
+    edit, net = EditProblem.of(FUNCTION, [at("not values"), at("0")], [8, 5], 96), network()
     model, blank = CodeDenoiser(net), Vocabulary.load().blank
     model.network = net  # fp32
     scorer = scoring.CandidateScorer(CodeTask(), edit, model)
     fills = ("values", "total")
-    tokens, cells = torch.from_numpy(edit.page.tokens.copy()), list[list[int]]()
-    for hole, (start, _) in enumerate(edit.page.slots):
-        ids = edit.page.encoded(hole, fills[hole])
+    tokens, cells = torch.from_numpy(edit.window.tokens.copy()), list[list[int]]()
+    for hole, (start, _) in enumerate(edit.window.slots):
+        ids = edit.window.encode_fill(hole, fills[hole])
         tokens[start : start + len(ids)] = torch.from_numpy(ids)
         cells.append(list(range(start, start + len(ids) + 1)))
-    pinned = torch.from_numpy(edit.page.pinned)
+    pinned = torch.from_numpy(edit.window.pinned)
     offset, expected = torch.from_numpy(window_offsets(CodeTask().encode(edit)))[None], 0.0
     around = StaleContext()
     with torch.inference_mode():
@@ -277,7 +278,7 @@ def test_of_texts_that_fill_the_holes_the_likelier_is_said_half_by_half() -> Non
     assert found[0] == pytest.approx(expected, abs=1e-3)
     assert found[1] == -np.inf
     assert found[2] == pytest.approx(found[0])
-    one = scoring.CandidateScorer(CodeTask(), Edit.of(FUNCTION, [at("not values")], [8], 96), model)
+    one = scoring.CandidateScorer(CodeTask(), EditProblem.of(FUNCTION, [at("not values")], [8], 96), model)
     one.open_log_probs[:] = -1000.0  # of a single hole nothing is added
     assert one.log_likelihoods([("values",)])[0] > -1000
 
@@ -292,7 +293,7 @@ def test_other_ways_are_written_beside_the_first_and_the_budget_bounds_all(
     found = edits.edit(
         FUNCTION, spans, denoiser=model, budget=Budget(forwards=40), watch=lambda number, *_: rows.add(number)
     )
-    assert (found.status == "solved") == (compiles(found.text) is None)
+    assert (found.status == "solved") == (compile_message(found.text) is None)
     others = edits.NUM_LENGTHS if len(holes) == 1 else edits.NUM_SAMPLES
     assert rows == set(range(1 + others))
     assert 20 + 1 < found.counters.forwards <= 40 + 1 + 2 * (1 + others)  # and what reads and compares them
@@ -304,8 +305,8 @@ def test_lengths_belong_to_the_holes_that_they_are_given_with() -> None:
     one = edits.edit(FUNCTION, [first, second], denoiser=model, lengths=[4, 1])
     other = edits.edit(FUNCTION, [second, first], denoiser=model, lengths=[1, 4])
     assert one.fills == other.fills
-    page = Page.of(FUNCTION, [second, first], [1, 1])
-    assert [len(page.encoded(number, fill)) for number, fill in enumerate(one.fills)] == [1, 4]
+    window = CodeWindow.of(FUNCTION, [second, first], [1, 1])
+    assert [len(window.encode_fill(number, fill)) for number, fill in enumerate(one.fills)] == [1, 4]
 
 
 def test_what_is_likely_enough_needs_no_other_ways() -> None:
@@ -314,13 +315,13 @@ def test_what_is_likely_enough_needs_no_other_ways() -> None:
 
     def rows(text: str, holes: list[tuple[int, int]], candidates: int) -> set[int]:
         answer, found = np.full(160, v.blank), set[int]()
-        page = Page.of(
+        window = CodeWindow.of(
             FUNCTION, holes, [24] * len(holes), edits.window_size(FUNCTION, holes, [24] * len(holes))
         )
-        for start, _ in page.slots:
-            ids = page.encoded(0, text)
+        for start, _ in window.slots:
+            ids = window.encode_fill(0, text)
             answer[start : start + len(ids)] = ids
-        model = controls.oracle(2048, answer[: len(page.tokens)])
+        model = controls.oracle(2048, answer[: len(window.tokens)])
         edits.edit(
             FUNCTION,
             holes,
@@ -345,8 +346,8 @@ def test_a_text_of_three_nats_is_likely_enough(
 
     monkeypatch.setattr(scoring.CandidateScorer, "log_likelihoods", likelihoods)
     answer, rows = np.full(96, Vocabulary.load().blank), set[int]()
-    page = Page.of(FUNCTION, [at("0")], [24], 96)
-    answer[page.slots[0][0]] = page.encoded(0, "1")[0]
+    window = CodeWindow.of(FUNCTION, [at("0")], [24], 96)
+    answer[window.slots[0][0]] = window.encode_fill(0, "1")[0]
     model = controls.oracle(2048, answer)
     edits.edit(FUNCTION, [at("0")], denoiser=model, watch=lambda number, *_: rows.add(number))
     assert rows == set(range(ways))
@@ -359,7 +360,7 @@ def test_what_nothing_fits_gets_a_fifth_more_rounds_than_the_first_that_is_writt
         FUNCTION, (at("0"),), "random", None, frozenset(), Budget(40), seed=0, watch=None
     )
     fits, never = session.exact_problems([[length] for length in lengths])
-    ids = fits.page.encoded(0, "[1, 2, 3, -4]")
+    ids = fits.window.encode_fill(0, "[1, 2, 3, -4]")
     assert len(ids) == lengths[0]
     hopeless = Vocabulary.load().encode("(")[0][0]
 
@@ -382,7 +383,7 @@ def test_what_nothing_fits_gets_a_fifth_more_rounds_than_the_first_that_is_writt
 def test_slots_that_are_filled_hold_no_blank_and_are_known_as_such() -> None:
     v, spans = Vocabulary.load(), [at("not values"), at("0")]
     for exact in (False, True):
-        edit = Edit.of(FUNCTION, spans, [8, 3], 96, exact=exact)
+        edit = EditProblem.of(FUNCTION, spans, [8, 3], 96, exact=exact)
         canvas = CodeTask().encode(edit)
         found = window_offsets(canvas)
         for start, capacity in canvas.slots:
@@ -391,7 +392,7 @@ def test_slots_that_are_filled_hold_no_blank_and_are_known_as_such() -> None:
         assert (found[canvas.pinned] == 0).all()
         *_, outcome = refine(CodeTask(), edit, CodeDenoiser(network()), budget=Budget(forwards=6))
         assert isinstance(outcome, Outcome)
-        assert not (exact and (outcome.tokens[~edit.page.pinned] == v.blank).any())
+        assert not (exact and (outcome.tokens[~edit.window.pinned] == v.blank).any())
 
 
 def test_what_is_wrong_comes_after_what_is_unlikely() -> None:
@@ -423,7 +424,7 @@ def test_small_damages_have_a_repair_of_one_edit(broken: str, whole: str) -> Non
     assert repairs.edit_distance(broken, whole) == 1
     known = controls.oracle(2048, np.full(96, Vocabulary.load().encode(")")[0][0]))
     found = repairs.repair(broken, denoiser=known, candidates=50)
-    assert all(one.status == "solved" and compiles(one.text) is None for one in every_candidate(found))
+    assert all(one.status == "solved" and compile_message(one.text) is None for one in every_candidate(found))
     assert repairs.edit_distance(broken, found.text) == 1
     assert whole in [one.text for one in every_candidate(found)]
 
@@ -472,7 +473,7 @@ def test_a_line_may_be_as_deep_as_those_behind_it() -> None:
 @pytest.mark.parametrize("broken", [")", "(", '"', "x y", "(" * 300])
 def test_of_the_smallest_sources_there_is_a_repair_or_an_error(broken: str) -> None:
     found = repairs.repair(broken, denoiser=controls.random(2048))
-    assert (found.status == "solved") == (compiles(found.text) is None)
+    assert (found.status == "solved") == (compile_message(found.text) is None)
 
 
 def test_budgets_bound_a_repair() -> None:
@@ -496,7 +497,7 @@ def test_a_repair_looks_at_the_clock_between_any_two_attempts(monkeypatch: pytes
 
     def watched(text: str) -> str | None:
         compiled.append(text)
-        return compiles(text)
+        return compile_message(text)
 
     def within(seconds: float) -> None:
         """Each look at the clock takes one."""
@@ -507,7 +508,7 @@ def test_a_repair_looks_at_the_clock_between_any_two_attempts(monkeypatch: pytes
         repairs.repair(broken, denoiser=random_, budget=Budget(None, seconds=seconds))
 
     monkeypatch.setattr(repairs.RepairSearch, "rewrites", counted)
-    monkeypatch.setattr(repairs, "compiles", watched)
+    monkeypatch.setattr(repairs, "compile_message", watched)
     within(1e9)
     assert min(len(made), len(compiled)) > 100
     within(30)

@@ -31,10 +31,10 @@ from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeNetwork
 from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.holes import cuts, dependent
-from solver.tasks.code_edit.varmisuse import Converted
+from solver.tasks.code_edit.holes import sample_dependent_holes, sample_single_holes
+from solver.tasks.code_edit.varmisuse import MisuseCase
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import Page, roomy
+from solver.tasks.code_edit.window import CodeWindow, probe_capacity
 from solver.training.presets import CODE
 from tests import code_material
 
@@ -87,7 +87,10 @@ def test_arms_give_rows_tables_and_plots(tmp_path: Path) -> None:
     some = functions(12)
     arms = code_arms.code_arms(CodeModels(network("diffusion"), network("ar")), some)
     assert {name.split(",")[0].split("-")[0] for name in arms} == {"diffusion", "ar", "n", "prior", "random"}
-    (single, *_), (several, *_) = collect_holes(some, cuts, 1), collect_holes(some, dependent, 1)
+    (single, *_), (several, *_) = (
+        collect_holes(some, sample_single_holes, 1),
+        collect_holes(some, sample_dependent_holes, 1),
+    )
     ngram = arms["n-gram with cache, true length"]
     few = ("diffusion", "diffusion-oneshot", "ar-fim", ngram.name, "random", "prior")
     results = ResultsFile(tmp_path / "code.json")
@@ -126,7 +129,7 @@ def test_arms_give_rows_tables_and_plots(tmp_path: Path) -> None:
 
 def test_a_lead_needs_the_answers_of_both_arms_to_these_holes(tmp_path: Path) -> None:
     results = ResultsFile(tmp_path / "code.json")
-    cases = collect_holes(functions(12), cuts, 1)[:2]
+    cases = collect_holes(functions(12), sample_single_holes, 1)[:2]
     first = Row("code-infill-lead", "all", "random")
     for arm, right in (("diffusion", "11"), ("random", "1")):
         results.add(Row("code-infill", "all", arm, {"each": {"right": right}}))
@@ -139,7 +142,8 @@ def test_a_lead_needs_the_answers_of_both_arms_to_these_holes(tmp_path: Path) ->
 def test_the_same_holes_every_time() -> None:
     some = functions(20)
     first, second = (
-        [(hole.kind, hole.source, hole.spans) for hole in collect_holes(some, cuts, 2)] for _ in range(2)
+        [(hole.kind, hole.source, hole.spans) for hole in collect_holes(some, sample_single_holes, 2)]
+        for _ in range(2)
     )
     assert first == second
     assert len(first) > 4
@@ -167,16 +171,16 @@ def test_benchmarks_are_posed_without_their_truth() -> None:
 def test_of_the_candidates_for_a_name_the_likeliest_is_chosen_token_by_token() -> None:
     at = SOURCE.index("width *")
     names = ("width", "height", "some_longer_name", "x")
-    one = Converted(SOURCE, (at, at + 5), ("width",), names, ((at, at + 5),))
+    one = MisuseCase(SOURCE, (at, at + 5), ("width",), names, ((at, at + 5),))
     net, v = network("diffusion"), Vocabulary.load()
-    probe = Page.of(SOURCE, [one.span], [1])
-    spelled = [[*probe.encoded(0, name).tolist(), v.blank] for name in names]
-    room = roomy(1)
-    page = Page.of(SOURCE, [one.span], [room], 96)
-    (start, _), marks = page.slots[0], []
+    probe = CodeWindow.of(SOURCE, [one.span], [1])
+    spelled = [[*probe.encode_fill(0, name).tolist(), v.blank] for name in names]
+    room = probe_capacity(1)
+    window = CodeWindow.of(SOURCE, [one.span], [room], 96)
+    (start, _), marks = window.slots[0], []
     for name in spelled:
-        tokens, mark = torch.from_numpy(page.tokens.copy())[None], 0.0
-        status = torch.where(torch.from_numpy(page.pinned), PINNED, OPEN)[None]
+        tokens, mark = torch.from_numpy(window.tokens.copy())[None], 0.0
+        status = torch.where(torch.from_numpy(window.pinned), PINNED, OPEN)[None]
         offset = torch.zeros_like(tokens)
         offset[0, start : start + room] = torch.arange(1, room + 1)
         for cell, token in enumerate(name, start):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
 
@@ -15,11 +15,23 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from solver.tasks.code_edit import localize as broken
-from solver.tasks.code_edit.corruptions import KINDS, Localised, corrupt, localisation
-from solver.tasks.code_edit.diagnostics import Fault, Finder, compiles, faults, remarks, suspects
-from solver.tasks.code_edit.holes import all_cuts
-from solver.tasks.code_edit.positions import Span, pieces, steps
-from solver.tasks.code_edit.varmisuse import varmisuse, written
+from solver.tasks.code_edit.corruptions import (
+    CORRUPTION_KINDS,
+    LocalisationCounts,
+    corrupt,
+    count_localised,
+)
+from solver.tasks.code_edit.diagnostics import (
+    Diagnostic,
+    DiagnosticFinder,
+    compile_message,
+    pyflakes_diagnostics,
+    suspicious_spans,
+)
+from solver.tasks.code_edit.holes import single_hole_cases
+from solver.tasks.code_edit.positions import Span, piece_distance, piece_spans
+from solver.tasks.code_edit.varmisuse import convert_row, written
+from solver.tasks.code_edit.window import replace_spans
 from tests.code_material import alone, module
 
 anything = st.integers(0, 10_000)
@@ -28,10 +40,16 @@ SCRAPS = [*"()[]{}:,.=+ \n\t\r'\"\\#", "    ", "if ", "x", "é", "1", "def ", "r
 code = st.lists(st.sampled_from(SCRAPS), max_size=12).map("".join)
 
 
+def diagnose(source: str, holes: Sequence[Span], fills: Sequence[str]) -> tuple[str, list[Diagnostic]]:
+    """The source with its holes filled, and the diagnostics of the fills."""
+    text, spans = replace_spans(source, sorted(holes), fills)
+    return text, DiagnosticFinder(source, holes).find(text, spans)
+
+
 def holes_of(source: str, count: int, rng: np.random.Generator) -> list[Span]:
     """Up to ``count`` holes that do not overlap."""
     found = list[Span]()
-    cuts = all_cuts(source, (0, len(source)))
+    cuts = single_hole_cases(source, (0, len(source)))
     for n in rng.permutation(len(cuts)):
         ((a, b),) = cuts[n].spans
         if len(found) < count and all(b <= c or d <= a for c, d in found):
@@ -60,8 +78,8 @@ def takes(text: str) -> bool:
 @example("x = '\ud800'")
 @example("x = '\0'")
 def test_the_compiler_decides(text: str) -> None:
-    assert (compiles(text) is None) == takes(text)
-    found = suspects(text)
+    assert (compile_message(text) is None) == takes(text)
+    found = suspicious_spans(text)
     assert all(0 <= a <= b <= len(text) for a, b in found)
     if takes(text):
         assert found == []
@@ -70,7 +88,7 @@ def test_the_compiler_decides(text: str) -> None:
 @given(small, st.integers(1, 4), anything, st.lists(code, min_size=4, max_size=4))
 def test_only_fills_are_blamed(source: str, count: int, seed: int, fills: list[str]) -> None:
     holes = holes_of(source, count, np.random.default_rng(seed))
-    text, found = faults(source, holes, fills[: len(holes)])
+    text, found = diagnose(source, holes, fills[: len(holes)])
     lengths, spans = 0, list[Span]()
     for (a, b), fill in zip(holes, fills, strict=False):
         spans.append((a + lengths, a + lengths + len(fill)))
@@ -89,7 +107,7 @@ def test_only_fills_are_blamed(source: str, count: int, seed: int, fills: list[s
 def test_the_truth_is_blamed_for_nothing(source: str, count: int, seed: int) -> None:
     """Of a function that is shown without its file, names apart that the file defines."""
     holes = holes_of(source, count, np.random.default_rng(seed))
-    text, found = faults(source, holes, [source[a:b] for a, b in holes])
+    text, found = diagnose(source, holes, [source[a:b] for a, b in holes])
     assert text == source
     assert {fault.rule for fault in found} <= {"name"}
 
@@ -101,7 +119,7 @@ def test_nothing_is_wrong_with_whole_files(name: str) -> None:
     source = module(name)
     for seed in range(3):
         holes = holes_of(source, 3, np.random.default_rng(seed))
-        assert faults(source, holes, [source[a:b] for a, b in holes]) == (source, [])
+        assert diagnose(source, holes, [source[a:b] for a, b in holes]) == (source, [])
 
 
 @pytest.mark.parametrize(
@@ -134,18 +152,18 @@ def test_nothing_is_wrong_with_whole_files(name: str) -> None:
 )
 def test_blame(text: str, fills: list[str], rule: str | None, blamed: list[str]) -> None:
     source, holes = holed(text)
-    new, found = faults(source, holes, fills)
+    new, found = diagnose(source, holes, fills)
     assert [fault.rule for fault in found] == [rule] * len(blamed)
     assert [new[slice(*fault.span)] for fault in found] == blamed
     assert all(fault.message for fault in found)
 
 
 def test_names_need_not_be_asked_for_and_holes_must_be() -> None:
-    finder = Finder("x = 1\n", [(4, 5)])
-    assert finder.faults("x = y\n", [(4, 5)]) == [Fault((4, 5), "name", "undefined name 'y'")]
-    assert finder.faults("x = y\n", [(4, 5)], names=False) == []
+    finder = DiagnosticFinder("x = 1\n", [(4, 5)])
+    assert finder.find("x = y\n", [(4, 5)]) == [Diagnostic((4, 5), "name", "undefined name 'y'")]
+    assert finder.find("x = y\n", [(4, 5)], names=False) == []
     with pytest.raises(ValueError, match="without a hole"):
-        finder.faults("x = y\n", [])
+        finder.find("x = y\n", [])
 
 
 def test_deep_nesting_is_a_fault_or_none_but_no_crash() -> None:
@@ -156,9 +174,9 @@ def test_deep_nesting_is_a_fault_or_none_but_no_crash() -> None:
         "a" + ".a" * 3000,
         "[" * 100 + "]" * 99,
     ]:
-        text, found = faults("x = 1\n", [(4, 5)], [fill])
-        assert any(fault.rule == "syntax" for fault in found) is (compiles(text) is not None)
-        suspects(text)
+        text, found = diagnose("x = 1\n", [(4, 5)], [fill])
+        assert any(fault.rule == "syntax" for fault in found) is (compile_message(text) is not None)
+        suspicious_spans(text)
 
 
 def damaged(
@@ -172,12 +190,12 @@ def damaged(
             if len(wrong) == hurt:
                 return holes, fills, wrong
             fill = source[slice(*holes[hole])]
-            found = pieces(fill)
+            found = piece_spans(fill)
             a, b = found[int(rng.integers(len(found)))]
             new = [fill[:a] + fill[b:], fill[:b] + " " + fill[a:], fill[:a] + ":" + fill[b:]][
                 int(rng.integers(3))
             ]
-            if compiles(source[: holes[hole][0]] + new + source[holes[hole][1] :]) is not None:
+            if compile_message(source[: holes[hole][0]] + new + source[holes[hole][1] :]) is not None:
                 fills[hole], wrong[hole] = new, (a, b + len(new) - len(fill))
                 break
     return (holes, fills, wrong) if len(wrong) == hurt else None
@@ -193,7 +211,7 @@ def test_the_right_hole_is_blamed(count: int, hurt: int, least: float) -> None:
         if drawn is None:
             continue
         holes, fills, wrong = drawn
-        text, found = faults(source, holes, fills)
+        text, found = diagnose(source, holes, fills)
         grown = np.cumsum(
             [0, *(len(fill) - (b - a) for (a, b), fill in zip(holes, fills, strict=True))]
         ).tolist()
@@ -206,7 +224,9 @@ def test_the_right_hole_is_blamed(count: int, hurt: int, least: float) -> None:
             counts["right" if hole in wrong else "innocent"] += 1
             if hole in wrong:
                 counts["near"] += (
-                    steps(text, fault.span, (starts[hole] + wrong[hole][0], starts[hole] + wrong[hole][1]))
+                    piece_distance(
+                        text, fault.span, (starts[hole] + wrong[hole][0], starts[hole] + wrong[hole][1])
+                    )
                     <= 3
                 )
         counts["broken"] += hurt
@@ -220,9 +240,11 @@ def test_damage_is_among_the_suspects() -> None:
     """Within three pieces of the first suspect, and of one of the first three. On 2,000 damages to 400 functions of the standard
     library: dropped 92 and 98 %, doubled 93 and 98, replaced 87 and 96, bracket 89 and 96, indentation 83 and 100."""
     rng = np.random.default_rng(0)
-    found = [corrupt(source, (0, len(source)), rng, kind) for source in alone()[::3] for kind in KINDS]
-    table = localisation([one for one in found if one is not None], suspects)
-    assert set(table) == set(KINDS)
+    found = [
+        corrupt(source, (0, len(source)), rng, kind) for source in alone()[::3] for kind in CORRUPTION_KINDS
+    ]
+    table = count_localised([one for one in found if one is not None], suspicious_spans)
+    assert set(table) == set(CORRUPTION_KINDS)
     for kind, (first, some) in {
         "dropped": (85, 93),
         "doubled": (85, 93),
@@ -233,7 +255,7 @@ def test_damage_is_among_the_suspects() -> None:
         assert 100 * table[kind].first / table[kind].cases >= first
         assert 100 * table[kind].some / table[kind].cases >= some
     assert table["indentation"].some / table["indentation"].cases >= 0.95
-    random = localisation(
+    random = count_localised(
         [one for one in found if one is not None], lambda text: [(len(text) // 2, len(text) // 2)]
     )
     assert all(one.some / one.cases < 0.4 for one in random.values())  # a guess is not good enough
@@ -241,8 +263,8 @@ def test_damage_is_among_the_suspects() -> None:
 
 def test_localisation_counts() -> None:
     cases = [corrupt("x = f(1)\n", (0, 9), np.random.default_rng(0), "bracket")]
-    assert localisation([one for one in cases if one], lambda text: [(0, 1), (7, 7)]) == {
-        "bracket": Localised(1, 0, 1)
+    assert count_localised([one for one in cases if one], lambda text: [(0, 1), (7, 7)]) == {
+        "bracket": LocalisationCounts(1, 0, 1)
     }
 
 
@@ -258,7 +280,7 @@ def test_localisation_counts() -> None:
     ],
 )
 def test_first_suspect(text: str, first: Span) -> None:
-    assert steps(text, suspects(text)[0], first) <= 1
+    assert piece_distance(text, suspicious_spans(text)[0], first) <= 1
 
 
 def calls(work: Callable[[], object]) -> int:
@@ -283,12 +305,12 @@ def test_faults_cost_a_few_calls_a_character_and_none_when_asked_again() -> None
     long = [source for source in alone() if 40 <= source.count("\n") <= 65]
     assert long
     for source in long[:5]:
-        finder = Finder(source, [(len(source) - 2, len(source) - 1)])
+        finder = DiagnosticFinder(source, [(len(source) - 2, len(source) - 1)])
         assert finder.known is not None
         for text, most in ((source, 8.0), (source + ")", 1.5)):
-            for cached in (broken.refusal, broken.nodes, remarks):
+            for cached in (broken.compile_error, broken.tree_sitter_errors, pyflakes_diagnostics):
                 cached.cache_clear()
-            ask = partial(finder.faults, text, [(len(text) - 2, len(text) - 1)])
+            ask = partial(finder.find, text, [(len(text) - 2, len(text) - 1)])
             first = calls(ask)
             assert first < most * len(text)
             assert calls(ask) < 0.75 * first
@@ -402,7 +424,7 @@ def total(prices, **rates):
 
 
 def test_varmisuse() -> None:
-    found = varmisuse(ROW)
+    found = convert_row(ROW)
     assert found is not None
     assert found.source == SOURCE
     assert found.span is not None
@@ -413,7 +435,7 @@ def test_varmisuse() -> None:
     assert found.span in found.uses
     assert [SOURCE[a:b] for a, b in found.uses[:5]] == ["prices", "rates", "found", "one", "prices"]
     assert len(found.uses) == sum(map(len, NUMBERS.values()))
-    right = varmisuse({**ROW, "has_bug": False, "error_location": 0, "repair_targets": []})
+    right = convert_row({**ROW, "has_bug": False, "error_location": 0, "repair_targets": []})
     assert right is not None
     assert (right.span, right.targets) == (None, ())
 
@@ -430,7 +452,7 @@ def test_varmisuse() -> None:
 )
 def test_rows_that_are_left_out(change: dict[str, object], reason: str) -> None:
     reasons = Counter[str]()
-    assert varmisuse({**ROW, **change}, reasons) is None
+    assert convert_row({**ROW, **change}, reasons) is None
     assert reasons == {reason: 1}
 
 
@@ -443,5 +465,5 @@ def test_what_is_defined_elsewhere_is_no_fault() -> None:
     source, span = "def f(path):\n    return join(path)\n", (24, 28)
     assert source[slice(*span)] == "join"
     text, spans = "def f(path):\n    return split(path)\n", [(24, 29)]
-    assert [one.rule for one in Finder(source, [span]).faults(text, spans)] == ["name"]
-    assert Finder(source, [span], frozenset(["split"])).faults(text, spans) == []
+    assert [one.rule for one in DiagnosticFinder(source, [span]).find(text, spans)] == ["name"]
+    assert DiagnosticFinder(source, [span], frozenset(["split"])).find(text, spans) == []

@@ -11,19 +11,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from solver.tasks.code_edit.corruptions import KINDS, corrupt, repaired
-from solver.tasks.code_edit.diagnostics import compiles, remarks
+from solver.tasks.code_edit.corruptions import CORRUPTION_KINDS, corrupt
+from solver.tasks.code_edit.diagnostics import compile_message, pyflakes_diagnostics
 from solver.tasks.code_edit.holes import (
-    CUTS,
     SIMPLE,
-    Cut,
-    all_cuts,
-    all_dependent,
-    cuts,
-    dependent,
+    SINGLE_KINDS,
+    HoleSet,
+    dependent_hole_cases,
     same_up_to_renaming,
+    sample_dependent_holes,
+    sample_single_holes,
+    single_hole_cases,
 )
-from solver.tasks.code_edit.positions import Lines, Span, pieces, scanned, steps
+from solver.tasks.code_edit.positions import Lines, Span, piece_distance, piece_spans, scan_pieces
+from solver.tasks.code_edit.window import replace_spans
 from tests.code_material import alone, functions, module
 
 anything = st.integers(0, 10_000)
@@ -31,22 +32,23 @@ some = st.builds(lambda n: functions()[n % len(functions())], anything)
 small = st.builds(lambda n: alone()[n % len(alone())], anything)
 
 
-def texts(cut: Cut) -> list[str]:
+def texts(cut: HoleSet) -> list[str]:
     return [cut.source[a:b] for a, b in cut.spans]
 
 
-def renamed(cut: Cut, new: str, but: int | None = None) -> str:
-    return repaired(cut.source, [(span, new) for n, span in enumerate(cut.spans) if n != but])
+def renamed(cut: HoleSet, new: str, but: int | None = None) -> str:
+    spans = [span for n, span in enumerate(cut.spans) if n != but]
+    return replace_spans(cut.source, spans, [new] * len(spans))[0]
 
 
 def of_kind(kind: str, source: str, most: int = 8) -> list[list[str]]:
-    return [texts(cut) for cut in all_dependent(source, (0, len(source)), most) if cut.kind == kind]
+    return [texts(cut) for cut in dependent_hole_cases(source, (0, len(source)), most) if cut.kind == kind]
 
 
 @cache
 def parts(source: str) -> dict[str, set[str]]:
     """What could be cut out of a source, by kind."""
-    dumps: dict[str, set[str]] = {kind: set() for kind in CUTS}
+    dumps: dict[str, set[str]] = {kind: set() for kind in SINGLE_KINDS}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.If | ast.While | ast.IfExp | ast.Assert):
             dumps["condition"].add(ast.dump(node.test))
@@ -63,7 +65,7 @@ def parts(source: str) -> dict[str, set[str]]:
 def test_a_cut_is_the_part_of_the_tree_that_it_says(drawn: tuple[str, Span]) -> None:
     source, within = drawn
     dumps = parts(source)
-    found = all_cuts(source, within)
+    found = single_hole_cases(source, within)
     assert found
     for cut in found:
         (text,) = texts(cut)
@@ -80,11 +82,11 @@ def test_a_cut_is_the_part_of_the_tree_that_it_says(drawn: tuple[str, Span]) -> 
 
 @given(some, anything)
 def test_one_cut_of_each_kind_is_drawn(drawn: tuple[str, Span], seed: int) -> None:
-    kinds = {cut.kind for cut in all_cuts(*drawn)}
-    found = cuts(*drawn, np.random.default_rng(seed))
-    assert [cut.kind for cut in found] == [kind for kind in CUTS if kind in kinds]
-    assert set(found) <= set(all_cuts(*drawn))
-    assert found == cuts(*drawn, np.random.default_rng(seed))
+    kinds = {cut.kind for cut in single_hole_cases(*drawn)}
+    found = sample_single_holes(*drawn, np.random.default_rng(seed))
+    assert [cut.kind for cut in found] == [kind for kind in SINGLE_KINDS if kind in kinds]
+    assert set(found) <= set(single_hole_cases(*drawn))
+    assert found == sample_single_holes(*drawn, np.random.default_rng(seed))
 
 
 def shape(code: types.CodeType, new: str, old: str) -> tuple[object, ...]:
@@ -101,7 +103,7 @@ LOCAL_CLASS = "def f(B):\n    class A(B):\n        pass\n    A.x = 1\n    return
 @example(LOCAL_CLASS)
 def test_renaming_all_mentions_of_a_variable_changes_nothing_else(source: str) -> None:
     """The compiler is asked: same instructions, with another name. With one mention left out, it is another program."""
-    for cut in all_dependent(source, (0, len(source)), most=100):
+    for cut in dependent_hole_cases(source, (0, len(source)), most=100):
         if cut.kind != "variable":
             continue
         (name,) = set(texts(cut))
@@ -120,7 +122,7 @@ def test_renaming_all_mentions_of_a_variable_changes_nothing_else(source: str) -
 @given(some)
 def test_dependent_holes_are_in_order_and_apart(drawn: tuple[str, Span]) -> None:
     source, within = drawn
-    for cut in all_dependent(source, within):
+    for cut in dependent_hole_cases(source, within):
         assert 2 <= len(cut.spans) <= 8
         assert all(b <= c for (_, b), (c, _) in zip(cut.spans, cut.spans[1:], strict=False))
         assert any(within[0] <= a and b <= within[1] for a, b in cut.spans)
@@ -133,11 +135,11 @@ def test_the_standard_library_has_all_kinds() -> None:
     """And renaming an import wherever it is mentioned leaves no mention behind that nothing defines."""
     seen = set()
     for source, within in functions()[::7]:
-        for cut in dependent(source, within, np.random.default_rng(1)):
+        for cut in sample_dependent_holes(source, within, np.random.default_rng(1)):
             seen.add(cut.kind)
             if cut.kind == "import":
-                assert {one.name for one in remarks(renamed(cut, "elsewhere"))} <= {
-                    one.name for one in remarks(source)
+                assert {one.name for one in pyflakes_diagnostics(renamed(cut, "elsewhere"))} <= {
+                    one.name for one in pyflakes_diagnostics(source)
                 }
     assert seen == {"variable", "call", "import"}
 
@@ -199,7 +201,7 @@ def test_scopes(source: str, expected: list[str] | None) -> None:
 
 def test_shadowed_mentions_are_not_masked() -> None:
     source = "def f(s):\n    x = 1\n    return [x for x in s if x], x, x\n"
-    spans = {cut.spans for cut in all_dependent(source, (0, len(source)))}
+    spans = {cut.spans for cut in dependent_hole_cases(source, (0, len(source)))}
     mentions = [n for n, c in enumerate(source) if c == "x"]
     assert spans == {
         tuple((n, n + 1) for n in (mentions[0], *mentions[4:])),
@@ -244,10 +246,10 @@ def test_imports(source: str, expected: list[str] | None) -> None:
 
 def test_holes_of_a_call_may_be_anywhere_in_the_file_but_one_is_inside() -> None:
     source = "def f(a):\n    pass\n\n\ndef g():\n    f(1)\n\n\ndef h():\n    pass\n"
-    assert [texts(cut) for cut in all_dependent(source, (source.index("def g"), source.index("def h")))] == [
-        ["a", "1"]
-    ]
-    assert all_dependent(source, (source.index("def h"), len(source))) == []
+    assert [
+        texts(cut) for cut in dependent_hole_cases(source, (source.index("def g"), source.index("def h")))
+    ] == [["a", "1"]]
+    assert dependent_hole_cases(source, (source.index("def h"), len(source))) == []
 
 
 @pytest.mark.parametrize(
@@ -281,15 +283,15 @@ def test_same_up_to_renaming(one: str, other: str, same: bool) -> None:
     assert same_up_to_renaming(other, one) is same
 
 
-@given(some, st.sampled_from(KINDS), anything)
+@given(some, st.sampled_from(CORRUPTION_KINDS), anything)
 def test_damage_does_not_compile_and_can_be_undone(drawn: tuple[str, Span], kind: str, seed: int) -> None:
     source, within = drawn
     broken = corrupt(source, within, np.random.default_rng(seed), kind)
     if broken is None:
         return
     assert broken.kind == kind
-    assert compiles(broken.source) is not None
-    assert repaired(broken.source, broken.edits) == broken.original == source
+    assert compile_message(broken.source) is not None
+    assert replace_spans(broken.source, [broken.span], [broken.removed])[0] == broken.original == source
     assert within[0] <= broken.span[0] <= broken.span[1] <= within[1] + len(broken.source) - len(source)
     assert broken == corrupt(source, within, np.random.default_rng(seed), kind)
 
@@ -297,7 +299,7 @@ def test_damage_does_not_compile_and_can_be_undone(drawn: tuple[str, Span], kind
 def test_all_kinds_of_damage_are_drawn() -> None:
     rng = np.random.default_rng(0)
     found = [corrupt(source, (0, len(source)), rng) for source in alone()[:60]]
-    assert {one.kind for one in found if one} == set(KINDS)
+    assert {one.kind for one in found if one} == set(CORRUPTION_KINDS)
     assert sum(one is None for one in found) < 6
 
 
@@ -308,9 +310,9 @@ def test_only_what_compiles_can_be_damaged() -> None:
 
 @given(st.text())
 def test_pieces_of_any_text(text: str) -> None:
-    found = scanned(text)
+    found = scan_pieces(text)
     assert "".join(text[a:b] for _, (a, b) in found) == text
-    assert all(text[a:b].strip() for a, b in pieces(text))
+    assert all(text[a:b].strip() for a, b in piece_spans(text))
 
 
 @given(st.text(alphabet="aé\U0001f600\n\r\f ", max_size=20))
@@ -323,13 +325,13 @@ def test_lines_are_pythons(text: str) -> None:
 
 def test_steps() -> None:
     text = "f(a + b)"
-    assert steps(text, (0, 1), (1, 2)) == 0
-    assert steps(text, (2, 3), (6, 7)) == 2
-    assert steps(text, (6, 7), (2, 3)) == 2
-    assert steps(text, (0, 0), (8, 8)) == 7
+    assert piece_distance(text, (0, 1), (1, 2)) == 0
+    assert piece_distance(text, (2, 3), (6, 7)) == 2
+    assert piece_distance(text, (6, 7), (2, 3)) == 2
+    assert piece_distance(text, (0, 0), (8, 8)) == 7
 
 
 def test_material_is_what_it_seems() -> None:
     assert len(functions()) > 100
-    assert all(compiles(source) is None for source in alone())
+    assert all(compile_message(source) is None for source in alone())
     assert "def wrap(" in module("textwrap")

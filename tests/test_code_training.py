@@ -12,7 +12,7 @@ from solver.cli.main import main
 from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.tasks.code_edit.corpus import Corpus
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import PAGES
+from solver.tasks.code_edit.window import WINDOW_SIZES
 from solver.training import code_pages
 from solver.training.code import Snippets
 from solver.training.loop import Trainer
@@ -53,7 +53,7 @@ def test_any_number_of_processes_makes_the_same_pages_and_they_come_back(
 def test_pages_have_one_hole_or_many_and_room_behind(pages) -> None:
     blank, holes, spare = Vocabulary.load().blank, [], []
     for length, examples in pages.items():
-        assert examples.truth.shape[1] == length in PAGES
+        assert examples.truth.shape[1] == length in WINDOW_SIZES
         inside = examples.offset != 0
         slotted = inside.any(1)
         starts = inside & ~np.pad(inside, ((0, 0), (1, 0)))[:, :-1] | (examples.offset == 1)

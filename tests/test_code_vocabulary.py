@@ -37,7 +37,7 @@ def test_every_text_comes_back_in_every_state(text: str, state: Indent) -> None:
 @given(st.lists(tokens, max_size=8), states, st.integers(0, 8))
 def test_what_tokens_write_depends_on_the_state_alone(ids: list[int], state: Indent, at: int) -> None:
     text = VOCABULARY.decode(ids, state)
-    assert "".join(VOCABULARY.pieces(ids, state)) == text
+    assert "".join(VOCABULARY.token_texts(ids, state)) == text
     assert VOCABULARY.decode(np.array(ids, np.int64), state) == text
     assert VOCABULARY.decode([*ids[:at], VOCABULARY.blank, *ids[at:]], state) == text
     assert FRESH.decode(ids, state) == text
@@ -92,8 +92,8 @@ def test_what_special_tokens_write(names: list[str], text: str) -> None:
     ],
 )
 def test_bytes_that_are_parts_of_characters(raw: bytes, written: list[str]) -> None:
-    assert VOCABULARY.pieces(list(raw)) == written
-    assert VOCABULARY.pieces([raw[0], VOCABULARY.special("MARGIN"), *raw[1:]])[:2] == [
+    assert VOCABULARY.token_texts(list(raw)) == written
+    assert VOCABULARY.token_texts([raw[0], VOCABULARY.special("MARGIN"), *raw[1:]])[:2] == [
         "�" if len(written[0]) == 0 else written[0],
         "\n",
     ]  # no character goes on behind a marker
@@ -152,8 +152,8 @@ def test_training_merges_what_stands_together_within_lexemes() -> None:
         train(["count = count + 1\n" * 4, "print(count)\n"], 256 + len(SPECIALS) + 8)["merges"]
     )
     assert found.size == 256 + len(SPECIALS) + 8
-    pieces = [found.text_of(token) for token in found.encode("count = print")[0]]
-    assert pieces[:2] == ["count", " = "]
+    token_texts = [found.text_of(token) for token in found.encode("count = print")[0]]
+    assert token_texts[:2] == ["count", " = "]
     assert all("t " not in piece and "(" not in piece for piece in map(found.text_of, range(257, 264)))
 
 

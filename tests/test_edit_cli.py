@@ -16,9 +16,9 @@ from solver.api import edit as edits
 from solver.cli import source
 from solver.cli.main import UsageError, main
 from solver.models import checkpoint, controls
-from solver.tasks.code_edit.diagnostics import compiles
+from solver.tasks.code_edit.diagnostics import compile_message
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import Page
+from solver.tasks.code_edit.window import CodeWindow
 from tests.test_code_edit import FUNCTION, network
 
 ZERO = FUNCTION.index("0"), FUNCTION.index("0") + 1
@@ -45,8 +45,8 @@ def test_fill_writes_what_compiles(
 ) -> None:
     """Into the file, whose mode, byte order mark and other bytes stay."""
     answer = np.full(96, Vocabulary.load().blank)
-    page = Page.of(FUNCTION, [ZERO], [24], 96)
-    answer[page.slots[0][0]] = page.encoded(0, "1")[0]
+    window = CodeWindow.of(FUNCTION, [ZERO], [24], 96)
+    answer[window.slots[0][0]] = window.encode_fill(0, "1")[0]
     monkeypatch.setattr(edits, "load", lambda *_: controls.oracle(2048, answer))
     file = tmp_path / "mean.py"
     for mark in (b"", BOM_UTF8):
@@ -111,7 +111,7 @@ def test_repair_of_a_file(tmp_path: Path, model: str, capsys: pytest.CaptureFixt
     assert "+    return " in capsys.readouterr().out
     assert file.read_bytes() == b"def f(a):\r\n    return (a\r\n"
     assert main(["edit", "repair", str(file), "--denoiser", model, "--write"]) == 0
-    assert compiles(file.read_text()) is None
+    assert compile_message(file.read_text()) is None
     assert b"def f(a):\r\n" in file.read_bytes()
 
 

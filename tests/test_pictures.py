@@ -22,7 +22,7 @@ from solver.loop.refine import refine  # noqa: E402
 from solver.loop.trace import Step  # noqa: E402
 from solver.models import controls  # noqa: E402
 from solver.pictures import blocks, boards, curves  # noqa: E402
-from solver.tasks.code_edit.task import Edit  # noqa: E402
+from solver.tasks.code_edit.task import EditProblem  # noqa: E402
 from solver.tasks.code_edit.vocabulary import Vocabulary  # noqa: E402
 from solver.tasks.sudoku import layout  # noqa: E402
 from solver.tasks.sudoku.task import Sudoku, SudokuTask  # noqa: E402
@@ -137,11 +137,11 @@ def test_a_draft_against_its_decision_does_not_show_it_as_decided() -> None:
 
 def test_a_film_of_code_shows_every_token_of_the_holes() -> None:
     at = SOURCE.index("width * height")
-    edit = Edit.of(SOURCE, [(at, at + 14)], [6], 96)
-    start, capacity = edit.page.slots[0]
-    draft = edit.page.tokens.copy()
+    edit = EditProblem.of(SOURCE, [(at, at + 14)], [6], 96)
+    start, capacity = edit.window.slots[0]
+    draft = edit.window.tokens.copy()
     draft[start : start + 6] = Vocabulary.load().blank
-    draft[start] = edit.page.encoded(0, "width")[0]
+    draft[start] = edit.window.encode_fill(0, "width")[0]
     one = {
         "step": 0,
         "draft": draft.tolist(),

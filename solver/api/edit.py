@@ -26,10 +26,17 @@ from solver.models.protocol import Denoiser
 from solver.models.registry import load
 from solver.tasks.arguments import Natural, Positive, validated
 from solver.tasks.checks import Check, run_check
-from solver.tasks.code_edit.diagnostics import compiles
-from solver.tasks.code_edit.task import CodeTask, Edit
+from solver.tasks.code_edit.diagnostics import compile_message
+from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import PAGES, Page, Span, WindowError, checked, roomy
+from solver.tasks.code_edit.window import (
+    WINDOW_SIZES,
+    CodeWindow,
+    Span,
+    WindowError,
+    probe_capacity,
+    validate_spans,
+)
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.task import Violation
 
@@ -40,7 +47,7 @@ PATIENCE = 1.2
 CONFIDENT = -3.0
 NUM_LENGTHS, NUM_SAMPLES = 5, 4  # alternatives for one hole, and for several
 
-Watch = Callable[[int, Edit, Step], None]
+Watch = Callable[[int, EditProblem, Step], None]
 
 
 @validated
@@ -80,7 +87,7 @@ def edit(
         InvalidArgument: an argument has the wrong type or value.
         WindowError: the holes overlap, are outside of the source, or do not fit a window.
     """
-    spans = checked(source, [(start, end) for start, end in holes])
+    spans = validate_spans(source, [(start, end) for start, end in holes])
     if lengths is not None:
         if len(lengths) != len(holes):
             raise InvalidArgument(f"there are {len(holes)} holes, but {len(lengths)} lengths")
@@ -114,10 +121,10 @@ def default_budget(holes: int) -> Budget:
 def window_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> int:
     """Cells of the shortest window that shows the whole source, else of the longest. Raises WindowError."""
     gap = Vocabulary.load().special("GAP")
-    for cells in PAGES[:-1]:
-        if sum(capacities) < cells // 2 and gap not in Page.of(source, spans, capacities, cells).tokens:
+    for cells in WINDOW_SIZES[:-1]:
+        if sum(capacities) < cells // 2 and gap not in CodeWindow.of(source, spans, capacities, cells).tokens:
             return cells
-    return PAGES[-1]
+    return WINDOW_SIZES[-1]
 
 
 @dataclass
@@ -156,13 +163,13 @@ class EditSession:
 
     def __post_init__(self) -> None:
         self.model = load(self.denoiser, self.task)
-        room = (roomy(len(self.spans)),) * len(self.spans)
+        room = (probe_capacity(len(self.spans)),) * len(self.spans)
         cells = window_size(self.source, self.spans, room)
         self.window = self.problem(room, cells)
 
-    def problem(self, capacities: Sequence[int], cells: int, exact: bool = False) -> Edit:
+    def problem(self, capacities: Sequence[int], cells: int, exact: bool = False) -> EditProblem:
         """The problem with slots of these ``capacities`` on a window of ``cells``. Raises WindowError."""
-        return Edit.of(
+        return EditProblem.of(
             self.source,
             self.spans,
             capacities,
@@ -172,12 +179,12 @@ class EditSession:
             check=self.check,
         )
 
-    def exact_problems(self, choices: Sequence[Sequence[int]]) -> list[Edit]:
+    def exact_problems(self, choices: Sequence[Sequence[int]]) -> list[EditProblem]:
         """Problems whose slots have exactly these lengths, all with windows of one size.
 
         Lengths that do not fit a window are left out. Raises WindowError where none fits.
         """
-        problems, error = list[Edit](), WindowError("no holes")
+        problems, error = list[EditProblem](), WindowError("no holes")
         cells = max(window_size(self.source, self.spans, lengths) for lengths in choices)
         for lengths in choices:
             try:
@@ -188,7 +195,7 @@ class EditSession:
             raise error
         return problems
 
-    def write(self, problems: Sequence[Edit], budget: Budget, policy: Policy | None = None) -> None:
+    def write(self, problems: Sequence[EditProblem], budget: Budget, policy: Policy | None = None) -> None:
         """Solve ``problems`` side by side within ``budget``, and keep the candidates whose texts are new."""
         self.spent.stop_clock()
         share = budget.remaining(self.spent, parallel=len(problems))
@@ -199,8 +206,8 @@ class EditSession:
         self.num_rows += len(problems)
 
     def outcomes(
-        self, problems: Sequence[Edit], budget: Budget, policy: Policy | None
-    ) -> Iterator[tuple[Edit, Outcome]]:
+        self, problems: Sequence[EditProblem], budget: Budget, policy: Policy | None
+    ) -> Iterator[tuple[EditProblem, Outcome]]:
         """Run the loop on ``problems`` as one batch.
 
         Lengths that no text fits would use up the budget, so all rows stop soon after the first solved one.
@@ -248,16 +255,16 @@ class EditSession:
         return replace(best, alternatives=best.alternatives[: count - 1])
 
 
-def as_candidate(problem: Edit, outcome: Outcome) -> Candidate:
+def as_candidate(problem: EditProblem, outcome: Outcome) -> Candidate:
     """An outcome as a candidate without a score. Undefined names are violations, but leave it solved."""
     text, spans = problem.filled(outcome.tokens)
-    error = compiles(text)
+    error = compile_message(text)
     if error is not None:
         reported: tuple[Violation, ...] = (Violation(error, rule="syntax"),)
         names: tuple[Violation, ...] = ()
     else:
         reported = run_check(problem.check, text)
-        diagnostics = problem.finder.faults(text, spans)
+        diagnostics = problem.finder.find(text, spans)
         names = tuple(Violation(item.message, rule=item.rule, span=item.span) for item in diagnostics)
     return Candidate(
         text,
@@ -265,7 +272,7 @@ def as_candidate(problem: Edit, outcome: Outcome) -> Candidate:
         confidence=outcome.confidence,
         tokens=outcome.tokens,
         violations=reported + names,
-        fills=problem.page.written(outcome.tokens),
+        fills=problem.window.fill_texts(outcome.tokens),
         counters=outcome.counters,
     )
 

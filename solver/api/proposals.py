@@ -15,8 +15,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from solver.tasks.code_edit.lexer import guess_unit
-from solver.tasks.code_edit.localize import refusal, suspects, white
-from solver.tasks.code_edit.positions import pieces
+from solver.tasks.code_edit.localize import compile_error, indentation_span, suspicious_spans
+from solver.tasks.code_edit.positions import piece_spans
 from solver.tasks.code_edit.window import Span
 
 MAX_SUSPECTS = 3  # suspicious spans that are tried
@@ -46,13 +46,13 @@ def replace_span(source: str, span: Span, text: str) -> Rewrite:
 
 def propose(source: str) -> Iterator[Proposal]:
     """Yield the compiler's "expected ..." hint, then proposals around each suspicious span, nearest first."""
-    places, refused = pieces(source), refusal(source)
+    places, refused = piece_spans(source), compile_error(source)
     starts, ends = [start for start, _ in places], [end for _, end in places]
-    if refused is not None and refused.place is not None and (expected := EXPECTED.search(refused.message)):
-        before = bisect_right(ends, refused.place[0])
-        for place in (*ends[max(0, before - 1) : before], refused.place[0]):
+    if refused is not None and refused.span is not None and (expected := EXPECTED.search(refused.message)):
+        before = bisect_right(ends, refused.span[0])
+        for place in (*ends[max(0, before - 1) : before], refused.span[0]):
             yield Proposal((place, place), expected[1])
-    for suspect in suspects(source)[:MAX_SUSPECTS]:
+    for suspect in suspicious_spans(source)[:MAX_SUSPECTS]:
         low, high = bisect_right(ends, suspect[0] - 1), bisect_left(starts, suspect[1] + 1)
         yield from propose_indentations(source, suspect)
         for distance in range(REACH + 1):
@@ -94,9 +94,9 @@ def propose_indentations(source: str, suspect: Span) -> Iterator[Proposal]:
     for start in {line, before}:
         levels = {""}
         for neighbour in nearby_lines(source, start):
-            indent = source[slice(*white(source, neighbour))]
+            indent = source[slice(*indentation_span(source, neighbour))]
             levels |= {indent, indent + unit, indent[: max(0, len(indent) - len(unit))]}
-        span = white(source, start)
+        span = indentation_span(source, start)
         for level in sorted(levels, key=len):
             if level != source[slice(*span)]:
                 yield Proposal(span, level)

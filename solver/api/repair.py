@@ -3,7 +3,7 @@
 >>> repair("def f(a:\\n    return a\\n").text
 'def f(a):\\n    return a\\n'
 
-Near the suspicious spans (:func:`~solver.tasks.code_edit.localize.suspects`) pieces are removed, replaced or
+Near the suspicious spans (:func:`~solver.tasks.code_edit.localize.suspicious_spans`) pieces are removed, replaced or
 inserted; the denoiser supplies the text: the likeliest tokens of a hole. Repairs that compile are ranked by
 edit distance, then duplicate removal, then likelihood in context. The duplicate rule and the compiler's
 "expected ..." hint do not depend on the model, and help every denoiser alike.
@@ -30,12 +30,12 @@ from solver.models.registry import load
 from solver.tasks.arguments import Natural, Positive, validated
 from solver.tasks.canvas import Canvas, Mask
 from solver.tasks.checks import Check, run_check
-from solver.tasks.code_edit.diagnostics import compiles, remarks
-from solver.tasks.code_edit.localize import refusal, white
-from solver.tasks.code_edit.positions import pieces
-from solver.tasks.code_edit.task import CodeTask, Edit
+from solver.tasks.code_edit.diagnostics import compile_message, pyflakes_diagnostics
+from solver.tasks.code_edit.localize import compile_error, indentation_span
+from solver.tasks.code_edit.positions import piece_spans
+from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import PAGES, Page, Span, WindowError
+from solver.tasks.code_edit.window import WINDOW_SIZES, CodeWindow, Span, WindowError
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.task import Violation
 
@@ -75,7 +75,7 @@ def repair(
     Raises:
         InvalidArgument: the source compiles already, or an argument has the wrong type or value.
     """
-    if compiles(source) is None:
+    if compile_message(source) is None:
         raise InvalidArgument("the source compiles already")
     search = RepairSearch(load(denoiser, CodeTask()), check, budget or Budget(forwards=None), seed)
     return search.run(source, candidates)
@@ -100,7 +100,7 @@ class RepairSearch:
         attempt, failed = source, list[Candidate]()
         for _ in range(MAX_ROUNDS):
             tried = list(dict.fromkeys(takewhile(self.has_time, self.rewrites(attempt))))
-            compiling = [new for new in takewhile(self.has_time, tried) if compiles(new.text) is None]
+            compiling = [new for new in takewhile(self.has_time, tried) if compile_message(new.text) is None]
             if compiling:
                 repairs = self.ranked(source, compiling)
                 passing = [candidate for candidate in repairs if candidate.status == "solved"]
@@ -113,7 +113,7 @@ class RepairSearch:
             if compiler_progress(furthest) <= compiler_progress(attempt) or self.budget.is_spent(self.spent):
                 break
             attempt = furthest
-        error = Violation(compiles(attempt) or "", rule="syntax")
+        error = Violation(compile_message(attempt) or "", rule="syntax")
         return self.result(
             failed or [Candidate(attempt, score=0.0, violations=(error,), counters=self.spent)]
         )
@@ -139,13 +139,13 @@ class RepairSearch:
             left = self.budget.split(2)[0].remaining(self.spent).forwards or 0
             open_spans = open_spans[: max(1, left)]
         problems = [problem for span in open_spans if (problem := smallest_problem(source, span)) is not None]
-        for cells in PAGES:
-            group = [problem for problem in problems if len(problem.page.tokens) == cells]
+        for cells in WINDOW_SIZES:
+            group = [problem for problem in problems if len(problem.window.tokens) == cells]
             for problem, fills in self.draft(group):
                 for fill in fills:
-                    yield replace_span(source, problem.page.spans[0], fill)
+                    yield replace_span(source, problem.window.spans[0], fill)
 
-    def draft(self, problems: Sequence[Edit]) -> Iterator[tuple[Edit, list[str]]]:
+    def draft(self, problems: Sequence[EditProblem]) -> Iterator[tuple[EditProblem, list[str]]]:
         """For each problem of one hole, the denoiser's draft, and its likeliest single tokens."""
         if not problems:
             return
@@ -153,14 +153,14 @@ class RepairSearch:
         logits = self.forward([task.encode(problem) for problem in problems])
         logits = logits.index_fill(2, torch.tensor(vocabulary.sentinels), -torch.inf)
         for row, problem in enumerate(problems):
-            start, capacity = problem.page.slots[0]
+            start, capacity = problem.window.slots[0]
             slot = slice(start, start + capacity)
-            tokens = problem.page.tokens.copy()
+            tokens = problem.window.tokens.copy()
             tokens[slot] = logits[row, slot].argmax(-1).numpy()
-            fills = [problem.page.written(tokens)[0]]
+            fills = [problem.window.fill_texts(tokens)[0]]
             for token in logits[row, start].topk(NUM_TOKENS).indices.tolist():
                 tokens[slot] = [token, *[vocabulary.blank] * (capacity - 1)]
-                fills.append(problem.page.written(tokens)[0])
+                fills.append(problem.window.fill_texts(tokens)[0])
             yield problem, list(dict.fromkeys(fill for fill in fills if fill))
 
     def forward(self, canvases: Sequence[Canvas]) -> torch.Tensor:
@@ -186,7 +186,7 @@ class RepairSearch:
         nearest = sorted(distances, key=distances.__getitem__)[:limit]
         scores = dict(zip(nearest, self.scores(nearest), strict=True))
         without_repeats = {
-            replace_span(source, span, "").text for span in repeated_pieces(source, pieces(source))
+            replace_span(source, span, "").text for span in repeated_pieces(source, piece_spans(source))
         }
         order = sorted(
             nearest, key=lambda new: (distances[new], new.text not in without_repeats, -scores[new])
@@ -218,11 +218,11 @@ class RepairSearch:
 
 def masked_halves(new: Rewrite, vocab: int) -> Iterator[tuple[Canvas, Mask]]:
     """Two canvases around a repair, each with every second token masked, and the masked cells (L,)."""
-    vocabulary, (first, end), cells = Vocabulary.load(), new.span, PAGES[0]
+    vocabulary, (first, end), cells = Vocabulary.load(), new.span, WINDOW_SIZES[0]
     size = max(1, len(vocabulary.encode(new.text[first:end])[0]))
-    page = Page.of(new.text, [(first, end)], [size], cells)
-    tokens, (start, capacity) = page.tokens.copy(), page.slots[0]
-    fill = page.encoded(0, new.text[first:end])[:capacity]
+    window = CodeWindow.of(new.text, [(first, end)], [size], cells)
+    tokens, (start, capacity) = window.tokens.copy(), window.slots[0]
+    fill = window.encode_fill(0, new.text[first:end])[:capacity]
     tokens[start : start + len(fill)] = fill
     last = int(np.max(np.flatnonzero(tokens != vocabulary.blank), initial=-1)) + 1  # 0 if nothing is left
     scored = np.zeros(cells, bool)
@@ -235,15 +235,15 @@ def masked_halves(new: Rewrite, vocab: int) -> Iterator[tuple[Canvas, Mask]]:
 
 def compiler_progress(text: str) -> int:
     """Position where the compiler gave up, counted from the end of ``text``; 0 if it compiles."""
-    refused = refusal(text)
-    return 0 if refused is None else (refused.place[0] if refused.place else 0) - len(text)
+    refused = compile_error(text)
+    return 0 if refused is None else (refused.span[0] if refused.span else 0) - len(text)
 
 
-def smallest_problem(source: str, span: Span, capacity: int = CAPACITY) -> Edit | None:
+def smallest_problem(source: str, span: Span, capacity: int = CAPACITY) -> EditProblem | None:
     """The problem of filling ``span`` on the smallest window that it fits, or None."""
-    for cells in PAGES[:-1]:
+    for cells in WINDOW_SIZES[:-1]:
         try:
-            return Edit.of(source, [span], [capacity], cells)
+            return EditProblem.of(source, [span], [capacity], cells)
         except WindowError:
             continue
     return None
@@ -253,7 +253,7 @@ def undefined_in(text: str, span: Span) -> tuple[Violation, ...]:
     """Undefined names within ``span`` of a source that compiles."""
     return tuple(
         Violation(remark.message, rule="name", span=remark.span)
-        for remark in remarks(text)
+        for remark in pyflakes_diagnostics(text)
         if remark.rule == "name" and span[0] <= remark.span[0] < span[1]
     )
 
@@ -272,7 +272,7 @@ def edit_distance(before: str, after: str) -> int:
 
 def token_texts(text: str) -> list[str]:
     """The pieces of a source and the indentation of its lines, in order."""
-    placed = [(start, text[start:end]) for start, end in pieces(text)]
+    placed = [(start, text[start:end]) for start, end in piece_spans(text)]
     starts = [0, *(k + 1 for k, character in enumerate(text) if character == "\n")]
-    indents = [(start, "\n" + text[slice(*white(text, start))]) for start in starts]
+    indents = [(start, "\n" + text[slice(*indentation_span(text, start))]) for start in starts]
     return [piece for _, piece in sorted(placed + indents)]

@@ -22,7 +22,7 @@ from solver.loop.prediction import finite
 from solver.loop.trace import Counters
 from solver.models.protocol import Denoiser
 from solver.tasks.canvas import Mask, Tokens
-from solver.tasks.code_edit.task import CodeTask, Edit
+from solver.tasks.code_edit.task import CodeTask, EditProblem
 
 MIN_LENGTH_PROBABILITY = 1e-6  # lower bound of the probability of a length
 # Weight of the tokens' log-probabilities on the open canvas, for several holes (docs/LOG.md has the figures).
@@ -93,7 +93,7 @@ class CandidateScorer:
         counters: the cost so far.
     """
 
-    def __init__(self, task: CodeTask, problem: Edit, denoiser: Denoiser, seed: int = 0) -> None:
+    def __init__(self, task: CodeTask, problem: EditProblem, denoiser: Denoiser, seed: int = 0) -> None:
         canvas = task.encode(problem)
         assert canvas.blank is not None
         self.problem, self.denoiser, self.blank, self.counters = problem, denoiser, canvas.blank, Counters()
@@ -107,7 +107,7 @@ class CandidateScorer:
         self.open_log_probs = np.zeros((len(self.tokens), task.vocab))  # with nothing written in the holes
         self.open_log_probs[open_cells] = log_probs.numpy()
         blank = np.exp(self.open_log_probs[:, self.blank])
-        slots = problem.page.slots
+        slots = problem.window.slots
         self.length_log_probs = [length_log_probs(blank[start : start + size]) for start, size in slots]
 
     def log_probs_at(
@@ -148,7 +148,7 @@ class CandidateScorer:
             predicted, _ = self.log_probs_at(tokens, known, rows, cells)
             written = tokens[rows, cells]
             log_probs = predicted.gather(-1, torch.from_numpy(written)[:, None])[:, 0].numpy()
-            if len(self.problem.page.slots) > 1:
+            if len(self.problem.window.slots) > 1:
                 log_probs = log_probs + OPEN_WEIGHT * self.open_log_probs[cells, written]
             np.add.at(scores, [halves[row][0] for row in rows], log_probs)
         return scores.tolist()
@@ -161,8 +161,8 @@ class CandidateScorer:
         """
         tokens, known = self.tokens.copy(), self.pinned.copy()
         halves: tuple[list[int], list[int]] = [], []
-        for hole, ((start, capacity), text) in enumerate(zip(self.problem.page.slots, texts, strict=True)):
-            ids = self.problem.page.encoded(hole, text)
+        for hole, ((start, capacity), text) in enumerate(zip(self.problem.window.slots, texts, strict=True)):
+            ids = self.problem.window.encode_fill(hole, text)
             if len(ids) > capacity:
                 return []
             tokens[start : start + capacity] = [*ids, *[self.blank] * (capacity - len(ids))]

@@ -1,7 +1,7 @@
 """Code left to right: how the baseline lays out a window as one sequence, and how it writes the holes.
 
     >>> from solver.models.code_network import CodeConfig
-    >>> window = Page.of("x = y\\n", [(4, 5)], [1])
+    >>> window = CodeWindow.of("x = y\\n", [(4, 5)], [1])
     >>> network = CodeNetwork(CodeConfig(width=16, hidden=16, layers=1, causal=True))
     >>> (written,) = write_fills(network, window, "fim", most=2)
     >>> len(written.fills)
@@ -27,19 +27,19 @@ from solver.models.code_network import CodeNetwork
 from solver.models.context import KVCache
 from solver.tasks.canvas import Tokens
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import Page
+from solver.tasks.code_edit.window import CodeWindow
 
 Order = Literal["prefix", "fim"]
 
 
-def document(page: Page, order: Order) -> list[Tokens]:
+def document(window: CodeWindow, order: Order) -> list[Tokens]:
     """The tokens that are given before each hole, in turn. The last of each is the hole's sentinel."""
     vocabulary = Vocabulary.load()
-    ends = [start for start, _ in page.slots]
-    starts = [0, *(start + capacity for start, capacity in page.slots)]
-    parts = [page.tokens[a:b] for a, b in zip(starts, [*ends, len(page.tokens)], strict=True)]
+    ends = [start for start, _ in window.slots]
+    starts = [0, *(start + capacity for start, capacity in window.slots)]
+    parts = [window.tokens[a:b] for a, b in zip(starts, [*ends, len(window.tokens)], strict=True)]
     parts[-1] = parts[-1][parts[-1] != vocabulary.blank]  # what fills the window up
-    holes = [np.array([vocabulary.special(f"HOLE{number}")]) for number in range(len(page.slots))]
+    holes = [np.array([vocabulary.special(f"HOLE{number}")]) for number in range(len(window.slots))]
     first = np.array([vocabulary.special("START")])
     if order == "prefix":
         given = [np.concatenate([part, hole]) for part, hole in zip(parts, holes, strict=False)]
@@ -50,12 +50,12 @@ def document(page: Page, order: Order) -> list[Tokens]:
     return [np.concatenate([*sequence, first, holes[0]]), *holes[1:]]
 
 
-def spelled(page: Page, order: Order, fills: Sequence[Tokens]) -> tuple[Tokens, np.ndarray]:
+def spelled(window: CodeWindow, order: Order, fills: Sequence[Tokens]) -> tuple[Tokens, np.ndarray]:
     """A window with its holes filled as one sequence (N,), and which tokens (N,) of it the baseline
     writes."""
     end = Vocabulary.load().special("END")
     tokens, is_written = list[int](), list[bool]()
-    for given, fill in zip(document(page, order), fills, strict=True):
+    for given, fill in zip(document(window, order), fills, strict=True):
         tokens += [*given.tolist(), *fill.tolist(), end]
         is_written += [False] * len(given) + [True] * (len(fill) + 1)
     return np.array(tokens, np.int64), np.array(is_written)
@@ -178,7 +178,7 @@ class CodeRun:
 
 def write_fills(
     network: CodeNetwork,
-    page: Page,
+    window: CodeWindow,
     order: Order,
     temperatures: Sequence[float] = (0.0,),
     seed: int = 0,
@@ -193,7 +193,7 @@ def write_fills(
 
     The given text is read once for all ways, and its cost counts for the first.
     """
-    given = document(page, order)
+    given = document(window, order)
     begin = np.concatenate([[network.config.vocab], given[0]])
     count, between = len(temperatures), [tokens.tolist() for tokens in given[1:]]
     rows = [

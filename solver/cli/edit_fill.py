@@ -17,7 +17,7 @@ from solver.cli.source import add_source_options, finish, read_python, to_span
 
 if TYPE_CHECKING:
     from solver.loop.trace import Step
-    from solver.tasks.code_edit.task import Edit
+    from solver.tasks.code_edit.task import EditProblem
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,10 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
     opened = set[int]()
     with watch.Recorder(arguments.trace, viewer) as recorder:
 
-        def record_step(number: int, problem: Edit, step: Step) -> None:
+        def record_step(number: int, problem: EditProblem, step: Step) -> None:
             if number not in opened:
                 opened.add(number)
-                slots = [list(slot) for slot in problem.page.slots]
+                slots = [list(slot) for slot in problem.window.slots]
                 names = {"denoiser": arguments.denoiser, "seed": arguments.seed}
                 recorder.write("problem", number, {"task": "code", "slots": slots, "blank": blank, **names})
             recorder.write("step", number, step.to_json())

@@ -29,9 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
         options.limit_threads(arguments.threads, passive=True)
         from solver.api import repair
         from solver.loop.trace import Budget
-        from solver.tasks.code_edit.diagnostics import compiles
+        from solver.tasks.code_edit.diagnostics import compile_message
 
-    if compiles(source.text) is None:
+    if compile_message(source.text) is None:
         raise UsageError(f"{source.name} compiles already: there is nothing to repair")
     candidate = repair.repair(
         source.text,

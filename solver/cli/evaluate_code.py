@@ -86,15 +86,17 @@ def collect_cases(
     """The holes of the sections that were asked for, by the section of their rows."""
     from solver.evaluation.code_benchmarks import holes_in_foreign_functions
     from solver.evaluation.code_holes import collect_holes, with_overlap
-    from solver.tasks.code_edit.holes import cuts, dependent
+    from solver.tasks.code_edit.holes import sample_dependent_holes, sample_single_holes
 
     cases = {}
     quick = 20 if arguments.quick else None
     if "infill" in sections:
-        cases["code-infill"] = collect_holes(corpus.development, cuts, arguments.limit or quick or 100)
+        cases["code-infill"] = collect_holes(
+            corpus.development, sample_single_holes, arguments.limit or quick or 100
+        )
     if "dependent" in sections:
         count = arguments.limit or quick or MANY
-        cases["code-dependent"] = collect_holes(corpus.development, dependent, count)
+        cases["code-dependent"] = collect_holes(corpus.development, sample_dependent_holes, count)
     if "others" in sections:
         cases["code-others"] = holes_in_foreign_functions(folder, arguments.limit or quick)
     return {section: with_overlap(holes, corpus.train) for section, holes in cases.items()}
@@ -169,7 +171,7 @@ def other_jobs(
     from solver.evaluation.code_infill import measure_edit_speed
     from solver.evaluation.harness import Job
     from solver.evaluation.rows import Row
-    from solver.tasks.code_edit.holes import cuts
+    from solver.tasks.code_edit.holes import sample_single_holes
 
     limit, denoiser = arguments.limit or (20 if arguments.quick else 100), models.denoiser
     if "repair" in sections:
@@ -182,7 +184,7 @@ def other_jobs(
         first = Row("code-localisation", corrupted[0][0].kind, "suspects")
         yield Job(first, partial(code_repair.measure_localisation, first, corrupted))
     if "speed" in sections and denoiser is not None:
-        cases = collect_holes(corpus.development, cuts, limit)
+        cases = collect_holes(corpus.development, sample_single_holes, limit)
         first = Row("code-speed", "all", OURS, weights=models.weights)
         yield Job(first, partial(measure_edit_speed, first, make_edit_arm(OURS, denoiser), cases))
     if "misuse" in sections:

@@ -30,10 +30,10 @@ from solver.models.code_network import CodeNetwork
 from solver.models.protocol import Denoiser
 from solver.models.registry import load
 from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.diagnostics import Finder, compiles
-from solver.tasks.code_edit.task import CodeTask, Edit
+from solver.tasks.code_edit.diagnostics import DiagnosticFinder, compile_message
+from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import Page, WindowError, roomy, spliced
+from solver.tasks.code_edit.window import CodeWindow, WindowError, probe_capacity, replace_spans
 
 CODE_TRIES = 8
 DRAWS = (16, 256)  # the latter cost about as many operations as the denoiser's attempts
@@ -59,15 +59,15 @@ def make_hole_arm(name: str, answer: AnswerCase, weights: str | None = None) -> 
     return Arm(name, lambda cases: [timed(case) for case in cases], weights)
 
 
-def violations(finder: Finder, fills: Sequence[str]) -> tuple[bool, int]:
+def violations(finder: DiagnosticFinder, fills: Sequence[str]) -> tuple[bool, int]:
     """Return whether the filled source fails to compile, and how many faults it has."""
-    text, spans = spliced(finder.source, finder.spans, fills)
-    return compiles(text) is not None, len(finder.faults(text, spans))
+    text, spans = replace_spans(finder.source, finder.spans, fills)
+    return compile_message(text) is not None, len(finder.find(text, spans))
 
 
 def compiles_with(case: HoleCase, fills: Sequence[str]) -> bool:
     """Whether the source compiles with these texts in its holes."""
-    return compiles(spliced(case.source, case.spans, fills)[0]) is None
+    return compile_message(replace_spans(case.source, case.spans, fills)[0]) is None
 
 
 def make_edit_arm(
@@ -82,7 +82,7 @@ def make_edit_arm(
     def answer(case: HoleCase) -> Answer:
         lengths, posed, compiled = case.lengths if oracle else None, case.posed, list[bool]()
 
-        def watch(row: int, _: Edit, step: Step) -> None:
+        def watch(row: int, _: EditProblem, step: Step) -> None:
             if step.solved or step.violations:  # a whole draft, which was compiled
                 compiled.append(all(violation.rule != "syntax" for violation in step.violations))
 
@@ -112,12 +112,12 @@ def make_one_shot_arm(
 
     def answer(case: HoleCase) -> Answer:
         posed, count = case.posed, len(case.spans)
-        sizes = case.lengths if oracle else [roomy(count)] * count
+        sizes = case.lengths if oracle else [probe_capacity(count)] * count
         cells = edits.window_size(posed.source, posed.spans, sizes)
-        edit = Edit.of(posed.source, posed.spans, sizes, cells, exact=oracle)
+        edit = EditProblem.of(posed.source, posed.spans, sizes, cells, exact=oracle)
         events = solve(task, [edit], denoiser, policy, Budget(forwards=1), seed, 1)
         (outcome,) = (event for _, event in events if isinstance(event, Outcome))
-        fills = edit.page.written(outcome.tokens)
+        fills = edit.window.fill_texts(outcome.tokens)
         return Answer(fills, counters=outcome.counters, first_valid=compiles_with(case, fills))
 
     return make_hole_arm(name, answer, weights)
@@ -152,11 +152,11 @@ def make_left_to_right_arm(
 
     def answer(case: HoleCase) -> Answer:
         posed = case.posed
-        page, finder = Page.of(posed.source, posed.spans, [1] * len(posed.spans)), posed.finder
-        writings = write_fills(network, page, order, temperatures, seed)
+        window, finder = CodeWindow.of(posed.source, posed.spans, [1] * len(posed.spans)), posed.finder
+        writings = write_fills(network, window, order, temperatures, seed)
         log_p = dict[tuple[str, ...], float]()  # in order, without duplicates
         for writing in writings:
-            pairs = zip(writing.fills, page.indents, strict=True)
+            pairs = zip(writing.fills, window.indents, strict=True)
             fills = tuple(Vocabulary.load().decode(tokens, indent) for tokens, indent in pairs)
             log_p.setdefault(fills, writing.log_p)
         best, *_ = candidates = list(log_p)
@@ -194,16 +194,16 @@ class NGramModel:
     def answer(self, case: HoleCase) -> Answer:
         """Fill holes whose lengths in tokens are told."""
         posed, blank = case.posed, self.vocabulary.blank
-        page = Page.of(posed.source, posed.spans, case.lengths)
+        window = CodeWindow.of(posed.source, posed.spans, case.lengths)
         cache: dict[NGram, Counter[int]] = defaultdict(Counter)
-        for part in np.split(page.tokens, np.flatnonzero(np.diff(page.pinned.astype(int))) + 1):
+        for part in np.split(window.tokens, np.flatnonzero(np.diff(window.pinned.astype(int))) + 1):
             if len(part) and part[0] != blank:
                 self._count(cache, part.tolist())
-        tokens, banned = page.tokens.tolist(), {*self.vocabulary.sentinels, blank}
-        for start, capacity in page.slots:
+        tokens, banned = window.tokens.tolist(), {*self.vocabulary.sentinels, blank}
+        for start, capacity in window.slots:
             for cell in range(start, start + capacity):
                 tokens[cell] = self._next_token(cache, tokens[max(0, cell - 2) : cell], banned)
-        fills = page.written(np.array(tokens))
+        fills = window.fill_texts(np.array(tokens))
         return Answer(fills, first_valid=compiles_with(case, fills))
 
     def frequencies(self) -> NDArray[np.float64]:

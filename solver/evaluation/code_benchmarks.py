@@ -35,8 +35,8 @@ from solver.evaluation.rows import Row
 from solver.evaluation.sandbox import Ran, run_program
 from solver.evaluation.statistics import Figures, quantiles, rounded, share
 from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.diagnostics import compiles, remarks
-from solver.tasks.code_edit.holes import dependent
+from solver.tasks.code_edit.diagnostics import compile_message, pyflakes_diagnostics
+from solver.tasks.code_edit.holes import sample_dependent_holes
 
 SECONDS = 10.0  # per program, or per test of it; Codeforces gives C++ 1 to 5 s
 MEMORY = 1 << 30  # bytes; Codeforces gives 256 MB
@@ -173,7 +173,7 @@ def holes_in_foreign_functions(folder: Path, count: int | None) -> list[HoleCase
         if bug is not None and bug.span is None:
             sources[f"GREAT/{n}"] = bug.source
     functions = [Function(name, source, (0, len(source))) for name, source in sources.items()]
-    cases = collect_holes(functions, dependent, count or len(functions))
+    cases = collect_holes(functions, sample_dependent_holes, count or len(functions))
     return [replace(case, defined=case.defined | unresolved_names(case)) for case in cases]
 
 
@@ -181,7 +181,7 @@ def unresolved_names(case: HoleCase) -> frozenset[str]:
     """Return the names that a source uses outside of its holes and defines nowhere."""
     return frozenset(
         remark.name
-        for remark in remarks(case.source)
+        for remark in pyflakes_diagnostics(case.source)
         if remark.rule == "name"
         and all(remark.span[1] <= start or end <= remark.span[0] for start, end in case.spans)
     )
@@ -258,7 +258,9 @@ def measure_benchmark(first: Row, arm: Arm[HoleCase], programs: Sequence[Program
         for each, answer in zip(posed, answers, strict=True)
     ]
     pairs = list(zip(programs, fills, strict=True))
-    compiled = [fill is not None and compiles(program.complete(fill)) is None for program, fill in pairs]
+    compiled = [
+        fill is not None and compile_message(program.complete(fill)) is None for program, fill in pairs
+    ]
     passed = [
         good and run_tests(program, fill or "").ok
         for (program, fill), good in zip(pairs, compiled, strict=True)

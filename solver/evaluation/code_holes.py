@@ -15,10 +15,10 @@ from functools import lru_cache
 import numpy as np
 
 from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.diagnostics import Finder, compiles
-from solver.tasks.code_edit.holes import Cut
+from solver.tasks.code_edit.diagnostics import DiagnosticFinder, compile_message
+from solver.tasks.code_edit.holes import HoleSet
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import Page, Span, WindowError, spliced
+from solver.tasks.code_edit.window import CodeWindow, Span, WindowError, replace_spans
 from solver.training.code_pages import alone
 
 CODE_SEED = 990_003
@@ -55,19 +55,19 @@ class HoleCase:
     @property
     def posed(self) -> HoleCase:
         """The case as it is put to an arm, without the true texts."""
-        source, spans = spliced(self.source, self.spans, [PLACEHOLDER] * len(self.spans))
+        source, spans = replace_spans(self.source, self.spans, [PLACEHOLDER] * len(self.spans))
         return replace(self, source=source, spans=spans)
 
     @property
-    def finder(self) -> Finder:
+    def finder(self) -> DiagnosticFinder:
         """The checks that every arm may use."""
-        return Finder(self.source, self.spans, self.defined)
+        return DiagnosticFinder(self.source, self.spans, self.defined)
 
     @property
     def lengths(self) -> list[int]:
         """Tokens of the true texts, for arms with an oracle."""
-        page = Page.of(self.source, self.spans, [1] * len(self.spans))
-        return [max(1, len(page.encoded(k, text))) for k, text in enumerate(self.truth)]
+        window = CodeWindow.of(self.source, self.spans, [1] * len(self.spans))
+        return [max(1, len(window.encode_fill(k, text))) for k, text in enumerate(self.truth)]
 
     @property
     def is_suitable(self) -> bool:
@@ -80,7 +80,7 @@ class HoleCase:
 
 def collect_holes(
     functions: Sequence[Function],
-    find: Callable[[str, tuple[int, int], np.random.Generator], list[Cut]],
+    find: Callable[[str, tuple[int, int], np.random.Generator], list[HoleSet]],
     count: int,
     seed: int = CODE_SEED,
 ) -> list[HoleCase]:
@@ -95,7 +95,7 @@ def collect_holes(
             cut = same_kind[int(rng.integers(len(same_kind)))]
             cases = by_kind.setdefault(kind, [])
             case = HoleCase(kind, source, cut.spans, names, function.path)
-            if len(cases) < count and compiles(source) is None and case.is_suitable:
+            if len(cases) < count and compile_message(source) is None and case.is_suitable:
                 cases.append(case)
     return [case for kind in sorted(by_kind) for case in by_kind[kind]]
 

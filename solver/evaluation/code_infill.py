@@ -19,9 +19,9 @@ from solver.evaluation.code_holes import HoleCase
 from solver.evaluation.harness import Answer, Arm, run_arm
 from solver.evaluation.rows import ResultsFile, Row
 from solver.evaluation.statistics import Figures, quantiles, rounded, share, shares_within
-from solver.tasks.code_edit.diagnostics import compiles
+from solver.tasks.code_edit.diagnostics import compile_message
 from solver.tasks.code_edit.holes import same_up_to_renaming
-from solver.tasks.code_edit.window import spliced
+from solver.tasks.code_edit.window import replace_spans
 
 STRATA = ((1, 2), (3, 5), (6, 10), (11, 40))  # tokens of a hole
 BUDGETS = {"gflop": (0.3, 1.0, 3.0, 10.0, 30.0), "seconds": (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)}
@@ -41,13 +41,13 @@ def grade_fills(case: HoleCase, answer: Answer) -> dict[str, bool]:
     """
     if answer.texts is None:
         return dict.fromkeys(GRADES, False)
-    text, spans = spliced(case.source, case.spans, answer.texts)
-    valid = compiles(text) is None
+    text, spans = replace_spans(case.source, case.spans, answer.texts)
+    valid = compile_message(text) is None
     return {
         "exact": answer.texts == case.truth,
         "renamed": valid and same_up_to_renaming(case.source, text),
         "compiles": valid,
-        "unknown": valid and any(fault.rule != "syntax" for fault in case.finder.faults(text, spans)),
+        "unknown": valid and any(fault.rule != "syntax" for fault in case.finder.find(text, spans)),
         "doubled": any(
             repeats_text_after(fill, case.source[end:])
             for fill, (_, end) in zip(answer.texts, case.spans, strict=True)

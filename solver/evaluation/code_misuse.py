@@ -27,21 +27,21 @@ from solver.evaluation.rows import Row
 from solver.evaluation.statistics import share
 from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeNetwork
-from solver.tasks.code_edit.task import CodeTask, Edit
-from solver.tasks.code_edit.varmisuse import Converted, varmisuse
+from solver.tasks.code_edit.task import CodeTask, EditProblem
+from solver.tasks.code_edit.varmisuse import MisuseCase, convert_row
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import Page, WindowError, roomy
+from solver.tasks.code_edit.window import CodeWindow, WindowError, probe_capacity
 
-Chooser = Callable[[Converted], str]  # the name that belongs in the place
+Chooser = Callable[[MisuseCase], str]  # the name that belongs in the place
 
 
-def load_misuse(folder: Path, reasons: Counter[str] | None = None) -> list[Converted | None]:
+def load_misuse(folder: Path, reasons: Counter[str] | None = None) -> list[MisuseCase | None]:
     """Return the functions of the misuse data; None, with a reason, for those that are not Python."""
     lines = gzip.decompress((folder / "great_varmisuse_dev.jsonl.gz").read_bytes()).splitlines()
-    return [varmisuse(json.loads(line), reasons) for line in lines]
+    return [convert_row(json.loads(line), reasons) for line in lines]
 
 
-def load_bugs(folder: Path, count: int | None) -> tuple[list[Converted], Counter[str]]:
+def load_bugs(folder: Path, count: int | None) -> tuple[list[MisuseCase], Counter[str]]:
     """Return at most ``count`` functions with a bug, and why others are left out."""
     reasons = Counter[str]()
     rows = [row for row in load_misuse(folder, reasons) if row is not None]
@@ -58,16 +58,16 @@ def denoiser_chooser(network: CodeNetwork) -> Chooser:
     """
     model, task = CodeDenoiser(network), CodeTask()
 
-    def choose(bug: Converted) -> str:
+    def choose(bug: MisuseCase) -> str:
         assert bug.span is not None
-        room = [roomy(1)]
-        edit = Edit.of(bug.source, [bug.span], room, edits.window_size(bug.source, [bug.span], room))
+        room = [probe_capacity(1)]
+        edit = EditProblem.of(bug.source, [bug.span], room, edits.window_size(bug.source, [bug.span], room))
         scorer = CandidateScorer(task, edit, model)
-        page = scorer.problem.page
-        names = [(*page.encoded(0, name).tolist(), scorer.blank) for name in bug.candidates]
+        window = scorer.problem.window
+        names = [(*window.encode_fill(0, name).tolist(), scorer.blank) for name in bug.candidates]
         prefixes = list(dict.fromkeys(name[:length] for name in names for length in range(len(name))))
-        (start, _), rows = page.slots[0], np.repeat(page.tokens[None], len(prefixes), 0)
-        known = np.repeat(page.pinned[None], len(prefixes), 0)
+        (start, _), rows = window.slots[0], np.repeat(window.tokens[None], len(prefixes), 0)
+        known = np.repeat(window.pinned[None], len(prefixes), 0)
         for row, prefix in enumerate(prefixes):
             rows[row, start : start + len(prefix)] = prefix
             known[row, start : start + len(prefix)] = True
@@ -86,11 +86,11 @@ def left_to_right_chooser(network: CodeNetwork) -> Chooser:
     """The candidate that the baseline finds likeliest with its end. It reads both sides."""
 
     @torch.inference_mode()
-    def choose(bug: Converted) -> str:
+    def choose(bug: MisuseCase) -> str:
         assert bug.span is not None
-        page, scores = Page.of(bug.source, [bug.span], [1]), []
+        window, scores = CodeWindow.of(bug.source, [bug.span], [1]), []
         for name in bug.candidates:
-            ids, wanted = spelled(page, "fim", [page.encoded(0, name)])
+            ids, wanted = spelled(window, "fim", [window.encode_fill(0, name)])
             tokens = torch.from_numpy(np.concatenate([[Vocabulary.load().size], ids[:-1]]))[None]
             targets = torch.from_numpy(ids)[None], torch.from_numpy(wanted)[None]
             scores.append(float(network.log_likelihood(tokens, tokens, tokens, *targets).sum()))
@@ -99,7 +99,7 @@ def left_to_right_chooser(network: CodeNetwork) -> Chooser:
     return choose
 
 
-def most_frequent(bug: Converted) -> str:
+def most_frequent(bug: MisuseCase) -> str:
     """The candidate that is mentioned most."""
     counts = Counter(bug.source[start:end] for start, end in bug.uses if (start, end) != bug.span)
     return max(bug.candidates, key=lambda name: counts[name])
@@ -118,7 +118,7 @@ def choosers(models: CodeModels) -> dict[str, tuple[Chooser, str | None]]:
 def measure_misuse(
     first: Row,
     choose: Chooser,
-    bugs: Sequence[Converted],
+    bugs: Sequence[MisuseCase],
     reasons: Counter[str],
 ) -> Iterator[Row]:
     """One arm on all bugs."""

@@ -18,9 +18,8 @@ from solver.evaluation.rows import Row
 from solver.evaluation.statistics import Figures, quantiles, rounded, share
 from solver.models.protocol import Denoiser
 from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.corruptions import KINDS as CORRUPTIONS
-from solver.tasks.code_edit.corruptions import Corrupted, corrupt, localisation
-from solver.tasks.code_edit.diagnostics import suspects
+from solver.tasks.code_edit.corruptions import CORRUPTION_KINDS, Corruption, corrupt, count_localised
+from solver.tasks.code_edit.diagnostics import suspicious_spans
 from solver.training.code_pages import alone
 
 MAX_CHARACTERS = 6000  # of a function
@@ -70,12 +69,14 @@ def word_edits(before: str, after: str) -> int:
     return costs[-1]
 
 
-def corrupt_functions(functions: Sequence[Function], count: int) -> list[tuple[Corrupted, str]]:
+def corrupt_functions(functions: Sequence[Function], count: int) -> list[tuple[Corruption, str]]:
     """Corrupt ``count`` functions, the kinds of corruption in turn; each with the path of its file."""
-    rng, cases = np.random.default_rng(CODE_SEED), list[tuple[Corrupted, str]]()
+    rng, cases = np.random.default_rng(CODE_SEED), list[tuple[Corruption, str]]()
     for index in rng.permutation(len(functions)):
         source = alone(functions[int(index)])
-        corrupted = corrupt(source, (0, len(source)), rng, CORRUPTIONS[len(cases) % len(CORRUPTIONS)])
+        corrupted = corrupt(
+            source, (0, len(source)), rng, CORRUPTION_KINDS[len(cases) % len(CORRUPTION_KINDS)]
+        )
         if corrupted is not None and len(source) < MAX_CHARACTERS:
             cases.append((corrupted, functions[int(index)].path))
         if len(cases) == count:
@@ -83,7 +84,7 @@ def corrupt_functions(functions: Sequence[Function], count: int) -> list[tuple[C
     return cases
 
 
-def grade_repair(case: Corrupted, denoiser: Denoiser) -> RepairGrade:
+def grade_repair(case: Corruption, denoiser: Denoiser) -> RepairGrade:
     """Repair a function and compare the result with the original."""
     started = time.perf_counter()
     best = repair(case.source, denoiser=denoiser)
@@ -115,19 +116,19 @@ def repair_figures(grades: Sequence[RepairGrade], paths: Sequence[str]) -> Figur
 def measure_code_repair(
     first: Row,
     denoiser: Denoiser,
-    cases: Sequence[tuple[Corrupted, str]],
+    cases: Sequence[tuple[Corruption, str]],
 ) -> Iterator[Row]:
     """One denoiser on corrupted functions: all, and each kind of corruption."""
     grades = [(case.kind, path, grade_repair(case, denoiser)) for case, path in cases]
-    for file in ("all", *CORRUPTIONS):
+    for file in ("all", *CORRUPTION_KINDS):
         members = [(grade, path) for kind, path, grade in grades if file in ("all", kind)]
         if members:
             yield replace(first, file=file, figures=repair_figures(*zip(*members, strict=True)))
 
 
-def measure_localisation(first: Row, cases: Sequence[tuple[Corrupted, str]]) -> Iterator[Row]:
+def measure_localisation(first: Row, cases: Sequence[tuple[Corruption, str]]) -> Iterator[Row]:
     """How often the corrupted place is suspected first, or among the first three."""
-    for kind, counts in localisation([case for case, _ in cases], suspects).items():
+    for kind, counts in count_localised([case for case, _ in cases], suspicious_spans).items():
         shares = rounded([counts.first / counts.cases, counts.some / counts.cases])
         figures = {"functions": counts.cases, "first": shares[0], "first_three": shares[1]}
         yield replace(first, file=kind, figures=figures)

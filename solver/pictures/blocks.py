@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from solver.pictures.marks import GREY, INK, CellMarks, StepRecord, first_and_last, hatch, shade, underline
-from solver.tasks.code_edit.task import Edit
+from solver.tasks.code_edit.task import EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.languages.projection import BLANK
 
@@ -31,9 +31,9 @@ def text_strip(steps: Sequence[StepRecord], width: int = 64, most: int = 6) -> F
     return _strip(steps, lambda axes, step: draw_text(axes, step, width, lines), inches, TEXT_LEGEND, most)
 
 
-def code_strip(problem: Edit, steps: Sequence[StepRecord], width: int = 96, most: int = 6) -> Figure:
+def code_strip(problem: EditProblem, steps: Sequence[StepRecord], width: int = 96, most: int = 6) -> Figure:
     """Draw the first ``most - 1`` drafts of the holes and the last, one row per hole, ``width`` characters wide."""
-    inches = (0.1 * width, 0.3 * len(problem.page.slots))
+    inches = (0.1 * width, 0.3 * len(problem.window.slots))
     return _strip(steps, lambda axes, step: draw_holes(axes, problem, step, width), inches, CODE_LEGEND, most)
 
 
@@ -80,10 +80,10 @@ def draw_text(axes: Axes, step: StepRecord, width: int, lines: int) -> None:
     _draw_title(axes, step, "valid")
 
 
-def draw_holes(axes: Axes, problem: Edit, step: StepRecord, width: int) -> None:
+def draw_holes(axes: Axes, problem: EditProblem, step: StepRecord, width: int) -> None:
     """Draw one draft: a row per hole and a box per token."""
     marks = CellMarks.of_step(step)
-    for row, (start, capacity) in enumerate(problem.page.slots):
+    for row, (start, capacity) in enumerate(problem.window.slots):
         x = 4.0
         axes.text(0.2, row + 0.5, str(row + 1), va="center", fontsize=8, color=GREY)
         for cell in range(start, start + capacity):
@@ -99,7 +99,7 @@ def draw_holes(axes: Axes, problem: Edit, step: StepRecord, width: int) -> None:
                 underline(axes, x, row + 0.9, size)
             _draw_token(axes, x + size / 2, row + 0.5, text, marks, cell)
             x += size + 0.25
-    axes.set(xlim=(0, width), ylim=(len(problem.page.slots), 0))
+    axes.set(xlim=(0, width), ylim=(len(problem.window.slots), 0))
     _draw_title(axes, step, "compiles")
 
 

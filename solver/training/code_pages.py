@@ -21,10 +21,16 @@ from numpy.typing import NDArray
 
 from solver.baseline.code import spelled
 from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.holes import DEPENDENT, MOST, Cut, all_cuts, all_dependent
+from solver.tasks.code_edit.holes import (
+    DEPENDENT_KINDS,
+    MAX_HOLES,
+    HoleSet,
+    dependent_hole_cases,
+    single_hole_cases,
+)
 from solver.tasks.code_edit.positions import Span
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import PAGES, Page, WindowError, roomy
+from solver.tasks.code_edit.window import WINDOW_SIZES, CodeWindow, WindowError, probe_capacity
 
 Ints = NDArray[np.int64]
 PLAIN = 0.2  # of the examples
@@ -94,7 +100,7 @@ def plain(function: Function, causal: bool, rng: np.random.Generator) -> Example
     v = Vocabulary.load()
     a, b = function.span
     ids, _ = v.encode(function.source[a:b])
-    fitting = [length for length in PAGES if length >= len(ids) + causal] or [PAGES[-1]]
+    fitting = [length for length in WINDOW_SIZES if length >= len(ids) + causal] or [WINDOW_SIZES[-1]]
     length = fitting[0] if rng.random() < 0.7 else fitting[int(rng.integers(len(fitting)))]
     start = int(rng.integers(0, max(1, len(ids) - length + 1)))
     ids = ids[start : start + length - causal]
@@ -117,11 +123,14 @@ def cut(
     """A text to be shown on a page of ``length`` and what is cut out of it, at most ``most`` holes; None where nothing can be."""
     if rng.random() < ALONE:
         text, first = alone(function), 0
-        found = [*all_cuts(text, (0, len(text))), *all_dependent(text, (0, len(text)))]
+        found = [*single_hole_cases(text, (0, len(text))), *dependent_hole_cases(text, (0, len(text)))]
     else:
         text, first = neighbourhood(function)
-        found = [*all_cuts(function.source, function.span), *all_dependent(function.source, function.span)]
-    kinds = defaultdict[str, list[Cut]](list)
+        found = [
+            *single_hole_cases(function.source, function.span),
+            *dependent_hole_cases(function.source, function.span),
+        ]
+    kinds = defaultdict[str, list[HoleSet]](list)
     for one in found:
         if first <= one.spans[0][0] and one.spans[-1][1] <= first + len(text) and len(one.spans) <= most:
             kinds[one.kind].append(one)
@@ -143,14 +152,14 @@ def cut(
     return text, sorted((a - first, b - first) for a, b in spans)
 
 
-def drawn(kinds: dict[str, list[Cut]], rng: np.random.Generator) -> Cut:
+def drawn(kinds: dict[str, list[HoleSet]], rng: np.random.Generator) -> HoleSet:
     """One of any kind; of single holes at times the shorter one of two."""
     names = list(kinds)
     among = kinds[names[int(rng.integers(len(names)))]]
     one, other = (among[int(at)] for at in rng.integers(len(among), size=2))
     return (
         other
-        if one.kind not in DEPENDENT and rng.random() < 0.5 and size(other.spans) < size(one.spans)
+        if one.kind not in DEPENDENT_KINDS and rng.random() < 0.5 and size(other.spans) < size(one.spans)
         else one
     )
 
@@ -164,35 +173,35 @@ def with_holes(
 ) -> Examples | None:
     """A page of a text with holes; None where it does not fit one."""
     try:
-        probe = Page.of(text, spans, [1] * len(spans), 2 * PAGES[-1])
-        fills = [probe.encoded(number, text[a:b]) for number, (a, b) in enumerate(spans)]
+        probe = CodeWindow.of(text, spans, [1] * len(spans), 2 * WINDOW_SIZES[-1])
+        fills = [probe.encode_fill(number, text[a:b]) for number, (a, b) in enumerate(spans)]
         if max(map(len, fills)) > LONGEST or min(map(len, fills)) < 1:
             return None
         if causal:
             room = length - sum(len(fill) + 3 for fill in fills) - 2
-            page = Page.of(text, spans, [1] * len(spans), room)
-            ids, wanted = spelled(page, "fim" if rng.random() < FIM else "prefix", fills)
+            window = CodeWindow.of(text, spans, [1] * len(spans), room)
+            ids, wanted = spelled(window, "fim" if rng.random() < FIM else "prefix", fills)
             if len(ids) > length:
                 return None
             return padded(ids, ~wanted, np.zeros(len(ids), np.int64), np.where(wanted, 1.0, 0.5), length)
         filled, count = rng.random() < FILLED, len(spans)
-        sizes = [len(fill) if filled else max(len(fill), roomy(count)) for fill in fills]
-        page = Page.of(text, spans, sizes, length)
+        sizes = [len(fill) if filled else max(len(fill), probe_capacity(count)) for fill in fills]
+        window = CodeWindow.of(text, spans, sizes, length)
     except WindowError:
         return None
-    truth, offset = page.tokens.copy(), np.zeros(length, np.int64)
-    for (start, capacity), fill in zip(page.slots, fills, strict=True):
+    truth, offset = window.tokens.copy(), np.zeros(length, np.int64)
+    for (start, capacity), fill in zip(window.slots, fills, strict=True):
         truth[start : start + len(fill)] = fill
         offset[start : start + capacity] = np.arange(-capacity, 0) if filled else np.arange(1, capacity + 1)
-    return padded(truth, page.pinned, offset, np.zeros(length), length)
+    return padded(truth, window.pinned, offset, np.zeros(length), length)
 
 
 def example(function: Function, causal: bool, rng: np.random.Generator) -> Examples | None:
     """A page of a function, if one can be made of it."""
     if rng.random() < PLAIN:
         return plain(function, causal, rng)
-    length = PAGES[int(rng.integers(len(PAGES)))]
-    found = cut(function, length, MOST if causal else HOLES, rng)
+    length = WINDOW_SIZES[int(rng.integers(len(WINDOW_SIZES)))]
+    found = cut(function, length, MAX_HOLES if causal else HOLES, rng)
     return None if found is None else with_holes(*found, length, causal, rng)
 
 

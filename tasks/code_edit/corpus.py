@@ -78,7 +78,7 @@ class Corpus:
         train, held_out = list[Function](), list[tuple[bytes, Function]]()
         seen, shapes = set[bytes](), set[bytes]()
         for path, text in files:
-            tree, development = parsed(text), is_development(text)
+            tree, development = parsed(text), is_development_file(text)
             for node, span in located(text, tree) if tree else ():
                 identity, shape = likeness(node)
                 if identity in seen:
@@ -200,6 +200,6 @@ def digest(text: str) -> bytes:
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
-def is_development(text: str) -> bool:
+def is_development_file(text: str) -> bool:
     """Whether a file is for development, by its text."""
     return is_reserved(text, SHARE, digest_bytes=8)

@@ -2,7 +2,6 @@
 
 broken = corrupt(source, (120, 480), np.random.default_rng(0))
 broken.kind, broken.source, broken.span      # "dropped", what does not compile, where
-repaired(broken.source, broken.edits)        # == broken.original
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.tasks.code_edit.diagnostics import compiles
-from solver.tasks.code_edit.positions import LINE, Span, alone, scanned, steps
+from solver.tasks.code_edit.diagnostics import compile_message
+from solver.tasks.code_edit.positions import LINE, Span, piece_distance, scan_pieces, standalone
 
-KINDS = ("dropped", "doubled", "replaced", "bracket", "indentation")
+CORRUPTION_KINDS = ("dropped", "doubled", "replaced", "bracket", "indentation")
 TRIES = 24  # draws until one does not compile
 SLIPS = {
     ":": ";",
@@ -33,51 +32,46 @@ SLIPS = {
     ";": ":",
 }
 
-Edit = tuple[Span, str]
+Replacement = tuple[Span, str]
 
 
 @dataclass(frozen=True)
-class Corrupted:
+class Corruption:
     """source: does not compile.  span: the damage in it, empty where something is gone.  original: compiled.
-    edits: what has to stand where, in ``source``, for it to be the original again."""
+    removed: the text of the original in place of the span."""
 
     kind: str
     source: str
     span: Span
     original: str
-    edits: tuple[Edit, ...]
+    removed: str
 
 
-def corrupt(source: str, within: Span, rng: np.random.Generator, kind: str | None = None) -> Corrupted | None:
+def corrupt(
+    source: str, within: Span, rng: np.random.Generator, kind: str | None = None
+) -> Corruption | None:
     """One damage to the lines ``within``, of a kind drawn or given. None where they do not compile by themselves, as a function
     does, or no draw of ``TRIES`` breaks them."""
-    piece, head = alone(source, within)
-    if compiles(piece) is not None:
+    piece, head = standalone(source, within)
+    if compile_message(piece) is not None:
         return None
-    kind = str(rng.choice(KINDS)) if kind is None else kind
+    kind = str(rng.choice(CORRUPTION_KINDS)) if kind is None else kind
     body = source[slice(*within)]
-    found = scanned(body)
+    found = scan_pieces(body)
     for _ in range(TRIES):
         drawn = DRAWS[kind](body, found, rng)
         if drawn is None:
             return None
         (a, b), new = drawn
         broken = body[:a] + new + body[b:]
-        if broken == body or compiles(piece[:head] + broken) is None:
+        if broken == body or compile_message(piece[:head] + broken) is None:
             continue
         start = within[0] + a
         whole = source[:start] + new + source[within[0] + b :]
-        if compiles(whole) is not None:  # with what stands around it, it could have
+        if compile_message(whole) is not None:  # with what stands around it, it could have
             span = (start, start + len(new))
-            return Corrupted(kind, whole, span, source, ((span, body[a:b]),))
+            return Corruption(kind, whole, span, source, body[a:b])
     return None
-
-
-def repaired(source: str, edits: Sequence[Edit]) -> str:
-    """The source with each span replaced."""
-    for (a, b), text in sorted(edits, reverse=True):
-        source = source[:a] + text + source[b:]
-    return source
 
 
 Found = list[tuple[str, Span]]
@@ -91,12 +85,12 @@ def _visible(found: Found) -> Found:
     return [(kind, span) for kind, span in found if kind not in ("space", "comment")]
 
 
-def _dropped(body: str, found: Found, rng: np.random.Generator) -> Edit | None:
+def _dropped(body: str, found: Found, rng: np.random.Generator) -> Replacement | None:
     span = _pick([(kind, (a, b)) for kind, (a, b) in _visible(found) if body[a:b] not in ")]}"], rng)
     return span and (span, "")
 
 
-def _doubled(body: str, found: Found, rng: np.random.Generator) -> Edit | None:
+def _doubled(body: str, found: Found, rng: np.random.Generator) -> Replacement | None:
     span = _pick(_visible(found), rng)
     if span is None:
         return None
@@ -104,7 +98,7 @@ def _doubled(body: str, found: Found, rng: np.random.Generator) -> Edit | None:
     return (span[1], span[1]), f" {text}" if text[0].isalnum() or text[0] in "_'\"" else text
 
 
-def _replaced(body: str, found: Found, rng: np.random.Generator) -> Edit | None:
+def _replaced(body: str, found: Found, rng: np.random.Generator) -> Replacement | None:
     """By a slip of the finger, where the piece has one, or by another piece of the function."""
     span, other = _pick(_visible(found), rng), _pick(_visible(found), rng)
     if span is None or other is None:
@@ -120,12 +114,12 @@ def _replaced(body: str, found: Found, rng: np.random.Generator) -> Edit | None:
     return span, body[slice(*other)]
 
 
-def _bracket(body: str, found: Found, rng: np.random.Generator) -> Edit | None:
+def _bracket(body: str, found: Found, rng: np.random.Generator) -> Replacement | None:
     span = _pick([(kind, (a, b)) for kind, (a, b) in found if kind == "operator" and body[a:b] in ")]}"], rng)
     return span and (span, "")
 
 
-def _indentation(body: str, found: Found, rng: np.random.Generator) -> Edit | None:
+def _indentation(body: str, found: Found, rng: np.random.Generator) -> Replacement | None:
     starts = [0, *(match.end() for match in LINE.finditer(body))]
     start = starts[int(rng.integers(len(starts)))]
     end = start + len(body[start:]) - len(body[start:].lstrip(" \t"))
@@ -134,7 +128,7 @@ def _indentation(body: str, found: Found, rng: np.random.Generator) -> Edit | No
     return (start, end), white[:width] if width < len(white) else white + " " * (width - len(white))
 
 
-DRAWS: dict[str, Callable[[str, Found, np.random.Generator], Edit | None]] = {
+DRAWS: dict[str, Callable[[str, Found, np.random.Generator], Replacement | None]] = {
     "dropped": _dropped,
     "doubled": _doubled,
     "replaced": _replaced,
@@ -144,7 +138,7 @@ DRAWS: dict[str, Callable[[str, Found, np.random.Generator], Edit | None]] = {
 
 
 @dataclass(frozen=True)
-class Localised:
+class LocalisationCounts:
     """Of ``cases`` damages, how many were within reach of the first suspect, and of any of the first few."""
 
     cases: int = 0
@@ -152,13 +146,20 @@ class Localised:
     some: int = 0
 
 
-def localisation(
-    broken: Iterable[Corrupted], suspects: Callable[[str], Sequence[Span]], reach: int = 3, few: int = 3
-) -> dict[str, Localised]:
-    """By kind, how often the damage is at most ``reach`` pieces away from what ``suspects`` names."""
-    found: dict[str, Localised] = defaultdict(Localised)
+def count_localised(
+    broken: Iterable[Corruption],
+    suspicious_spans: Callable[[str], Sequence[Span]],
+    reach: int = 3,
+    few: int = 3,
+) -> dict[str, LocalisationCounts]:
+    """By kind, how often the damage is at most ``reach`` pieces away from what ``suspicious_spans`` names."""
+    found: dict[str, LocalisationCounts] = defaultdict(LocalisationCounts)
     for one in broken:
-        near = [steps(one.source, one.span, span) <= reach for span in suspects(one.source)[:few]]
+        near = [
+            piece_distance(one.source, one.span, span) <= reach for span in suspicious_spans(one.source)[:few]
+        ]
         old = found[one.kind]
-        found[one.kind] = Localised(old.cases + 1, old.first + (near[:1] == [True]), old.some + any(near))
+        found[one.kind] = LocalisationCounts(
+            old.cases + 1, old.first + (near[:1] == [True]), old.some + any(near)
+        )
     return dict(found)

@@ -1,7 +1,7 @@
 """What is wrong with a source whose holes were filled, and where in the fills.
 
     finder = Finder(source, [(120, 134)])
-    finder.faults(new, [(120, 131)])      # [Fault((126, 129), "name", "undefined name 'foo'")]
+    finder.find(new, [(120, 131)])      # [Fault((126, 129), "name", "undefined name 'foo'")]
 
 ``compile`` is the oracle: what it takes has no fault of rule "syntax". Where the fault is, :mod:`broken` says; the blame falls on
 fills only. In a source that compiles, pyflakes looks for what would fail when run: names that are nowhere defined (rule "name"),
@@ -19,11 +19,11 @@ from functools import cached_property, lru_cache
 
 from pyflakes import checker, messages  # type: ignore[import-untyped]  # it ships no types
 
-from solver.tasks.code_edit.localize import NARROW, Refusal, nodes, refusal
+from solver.tasks.code_edit.localize import NARROW, SyntaxDiagnostic, compile_error, tree_sitter_errors
 from solver.tasks.code_edit.localize import (
-    suspects as suspects,  # the same question where there are no holes yet
+    suspicious_spans as suspicious_spans,  # the same question where there are no holes yet
 )
-from solver.tasks.code_edit.positions import Lines, Span, pieces
+from solver.tasks.code_edit.positions import Lines, Span, piece_spans
 
 NAMES = (messages.UndefinedName, messages.UndefinedLocal, messages.UndefinedExport)
 DYNAMIC = re.compile(r"\bglobals\(\)(?:\.update|\.setdefault|\[)")
@@ -45,14 +45,14 @@ FORMATS = (
 
 
 @dataclass(frozen=True)
-class Fault:
+class Diagnostic:
     """span: characters of the new source, inside of a fill, empty only where the fill is.  rule: "syntax", "name" or "format".
-    elsewhere: it shows outside of the fill, which does not do what is expected of it (a name is used that it does not bind)."""
+    outside: it shows outside of the fill, which does not do what is expected of it (a name is used that it does not bind)."""
 
     span: Span
     rule: str
     message: str
-    elsewhere: bool = False
+    outside: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ class Remark:
     span: Span
 
 
-def compiles(text: str) -> str | None:
+def compile_message(text: str) -> str | None:
     """None, or why the compiler does not take it."""
-    refused = refusal(text)
+    refused = compile_error(text)
     return None if refused is None else refused.message
 
 
 @lru_cache(maxsize=64)
-def remarks(text: str) -> tuple[Remark, ...]:
+def pyflakes_diagnostics(text: str) -> tuple[Remark, ...]:
     """Undefined names first. Of a text that compiles; where it is nested too deeply to be walked, none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -98,10 +98,10 @@ def _said(lines: Lines, message: messages.Message) -> tuple[str, Span]:
 
 
 @dataclass(frozen=True)
-class Finder:
+class DiagnosticFinder:
     """Finds faults in the fills of the holes ``spans`` of ``source``. What is undefined around the holes before they are filled
     (a name that another program puts among the builtins) is undefined afterwards, too, and no fault; nor is what is ``defined``
-    elsewhere, where the source is a part of something."""
+    outside, where the source is a part of something."""
 
     source: str
     spans: Sequence[Span]
@@ -115,39 +115,29 @@ class Finder:
     @cached_property
     def known(self) -> frozenset[tuple[str, str]]:
         """Rule and name, or message, of what pyflakes says about the source outside of its holes."""
-        if refusal(self.source) is not None:
+        if compile_error(self.source) is not None:
             return frozenset()
         return frozenset(
-            _key(one) for one in remarks(self.source) if not any(_meet(one.span, hole) for hole in self.spans)
+            _key(one)
+            for one in pyflakes_diagnostics(self.source)
+            if not any(_meet(one.span, hole) for hole in self.spans)
         )
 
-    def faults(self, text: str, spans: Sequence[Span], names: bool = True) -> list[Fault]:
+    def find(self, text: str, spans: Sequence[Span], names: bool = True) -> list[Diagnostic]:
         """Of ``text``, which is the source with what stands at ``spans`` in its holes. names: whether pyflakes is asked."""
         if not spans:
             raise ValueError("without a hole, nothing can be blamed")
-        refused = refusal(text)
+        refused = compile_error(text)
         if refused is not None:
             return _syntax(text, refused, spans)
         if not names:
             return []
-        meant = [one for one in remarks(text) if _key(one) not in self.known]
+        meant = [one for one in pyflakes_diagnostics(text) if _key(one) not in self.known]
         return [
             _blamed(text, one, spans)
             for one in meant
             if one.rule != "name" or not (self.dynamic or one.name in self.defined)
         ]
-
-
-def faults(original: str, holes: Sequence[Span], fills: Sequence[str]) -> tuple[str, list[Fault]]:
-    """The original with its holes filled, and what is wrong with it."""
-    parts, spans, at, length = list[str](), list[Span](), 0, 0
-    for (a, b), fill in sorted(zip(holes, fills, strict=True)):
-        parts += [original[at:a], fill]
-        length += a - at
-        spans.append((length, length + len(fill)))
-        length, at = length + len(fill), b
-    text = "".join([*parts, original[at:]])
-    return text, Finder(original, holes).faults(text, spans)
 
 
 def _key(remark: Remark) -> tuple[str, str]:
@@ -158,19 +148,24 @@ def _meet(one: Span, other: Span) -> bool:
     return one[0] <= other[1] and other[0] <= one[1]
 
 
-def _syntax(text: str, refused: Refusal, spans: Sequence[Span]) -> list[Fault]:
+def _syntax(text: str, refused: SyntaxDiagnostic, spans: Sequence[Span]) -> list[Diagnostic]:
     """At the first suspect that meets a fill, or tree-sitter's shortest error that does, or else in the fill that is nearest to
     where the compiler stopped. tree-sitter goes on behind an error: a short one that meets another fill is a fault, too."""
-    at = refused.place or (0, 0)
+    at = refused.span or (0, 0)
     nearest = min(spans, key=lambda one: _distance(one, at, refused.kind))
     meeting = [
-        (place, span) for place in [*suspects(text), *nodes(text)] for span in spans if _meet(place, span)
+        (place, span)
+        for place in [*suspicious_spans(text), *tree_sitter_errors(text)]
+        for span in spans
+        if _meet(place, span)
     ]
     found = {span: place for place, span in meeting[:1] or [(at, nearest)]}
     for place, span in meeting:
-        if place in nodes(text) and len(pieces(text[slice(*place)])) <= NARROW:
+        if place in tree_sitter_errors(text) and len(piece_spans(text[slice(*place)])) <= NARROW:
             found.setdefault(span, place)
-    return [Fault(_clipped(text, place, span), "syntax", refused.message) for span, place in found.items()]
+    return [
+        Diagnostic(_clipped(text, place, span), "syntax", refused.message) for span, place in found.items()
+    ]
 
 
 def _distance(span: Span, at: Span, kind: str) -> tuple[bool, int]:
@@ -183,15 +178,15 @@ def _clipped(text: str, place: Span, span: Span) -> Span:
     a, b = max(place[0], span[0]), min(place[1], span[1])
     if a < b:
         return a, b
-    found = [(span[0] + a, span[0] + b) for a, b in pieces(text[slice(*span)])]
+    found = [(span[0] + a, span[0] + b) for a, b in piece_spans(text[slice(*span)])]
     return min(found, key=lambda one: max(0, one[0] - place[1], place[0] - one[1]), default=span)
 
 
-def _blamed(text: str, remark: Remark, spans: Sequence[Span]) -> Fault:
+def _blamed(text: str, remark: Remark, spans: Sequence[Span]) -> Diagnostic:
     """Where it is about a fill, that place in it; where it is about what stands around, the nearest fill, which does not do what
     was expected of it."""
     span = min(spans, key=lambda one: max(0, one[0] - remark.span[1], remark.span[0] - one[1]))
     inside = _meet(remark.span, span) and (remark.span[0] < span[1] or remark.span[0] == remark.span[1])
-    return Fault(
+    return Diagnostic(
         _clipped(text, remark.span, span) if inside else span, remark.rule, remark.message, not inside
     )

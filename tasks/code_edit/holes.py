@@ -17,13 +17,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from solver.tasks.code_edit.positions import LINE, Lines, Span, alone, scanned
+from solver.tasks.code_edit.positions import LINE, Lines, Span, scan_pieces, standalone
 from solver.tasks.code_edit.scopes import DEFINED, GAP, Function, Name, Scope, Source, behind
 from solver.tasks.code_edit.scopes import same_up_to_renaming as same_up_to_renaming
 
-CUTS = ("condition", "arguments", "right", "line")
-DEPENDENT = ("variable", "call", "import")
-MOST = 8  # holes that a page has sentinels for
+SINGLE_KINDS = ("condition", "arguments", "right", "line")
+DEPENDENT_KINDS = ("variable", "call", "import")
+MAX_HOLES = 8  # holes that a page has sentinels for
 UNBOUND = frozenset(
     ["__new__", "__init_subclass__", "__class_getitem__"]
 )  # whose first parameter is the class
@@ -35,31 +35,31 @@ UNPARSED = (SyntaxError, ValueError, RecursionError)
 
 
 @dataclass(frozen=True)
-class Cut:
-    """kind: one of ``CUTS`` or ``DEPENDENT``.  spans: in order, disjoint, none of them empty."""
+class HoleSet:
+    """kind: one of ``SINGLE_KINDS`` or ``DEPENDENT_KINDS``.  spans: in order, disjoint, none of them empty."""
 
     kind: str
     source: str
     spans: tuple[Span, ...]
 
 
-def cuts(source: str, within: Span, rng: np.random.Generator) -> list[Cut]:
+def sample_single_holes(source: str, within: Span, rng: np.random.Generator) -> list[HoleSet]:
     """One of each kind that there is, drawn."""
-    found = defaultdict[str, list[Cut]](list)
-    for cut in all_cuts(source, within):
+    found = defaultdict[str, list[HoleSet]](list)
+    for cut in single_hole_cases(source, within):
         found[cut.kind].append(cut)
-    return [found[kind][int(rng.integers(len(found[kind])))] for kind in CUTS if kind in found]
+    return [found[kind][int(rng.integers(len(found[kind])))] for kind in SINGLE_KINDS if kind in found]
 
 
-def all_cuts(source: str, within: Span) -> list[Cut]:
+def single_hole_cases(source: str, within: Span) -> list[HoleSet]:
     """All of them, none in an f-string; none where the lines do not parse by themselves."""
-    text, head = alone(source, within)
+    text, head = standalone(source, within)
     try:
         read = Source(text, within[0] - head)
         found = [(kind, span) for kind, span in _single(source, read) if within[0] <= span[0] < span[1]]
     except UNPARSED:
         return []
-    return [Cut(kind, source, (span,)) for kind, span in found]
+    return [HoleSet(kind, source, (span,)) for kind, span in found]
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
@@ -121,21 +121,23 @@ def _line(source: str, span: Span) -> Span:
     return a + len(text) - len(text.lstrip(" \t\f")), a + len(text.rstrip())
 
 
-def dependent(source: str, within: Span, rng: np.random.Generator, most: int = MOST) -> list[Cut]:
+def sample_dependent_holes(
+    source: str, within: Span, rng: np.random.Generator, most: int = MAX_HOLES
+) -> list[HoleSet]:
     """One of each kind that there is, drawn, of at most ``most`` holes."""
-    found = defaultdict[str, list[Cut]](list)
-    for cut in all_dependent(source, within, most):
+    found = defaultdict[str, list[HoleSet]](list)
+    for cut in dependent_hole_cases(source, within, most):
         found[cut.kind].append(cut)
-    return [found[kind][int(rng.integers(len(found[kind])))] for kind in DEPENDENT if kind in found]
+    return [found[kind][int(rng.integers(len(found[kind])))] for kind in DEPENDENT_KINDS if kind in found]
 
 
-def all_dependent(source: str, within: Span, most: int = MOST) -> list[Cut]:
+def dependent_hole_cases(source: str, within: Span, most: int = MAX_HOLES) -> list[HoleSet]:
     """All of them, from 2 holes on. variable: a local variable that is used at least twice, wherever its name
     stands (parameters are an interface, and left out; so are classes, which carry their names as strings).
     import: an imported name, wherever in the file it stands, used in ``within``.  call: what a function or
     method of the file takes (``self`` aside), and what a call gives it, one of the two in ``within``. None where
     the file does not parse; none of those names that stand in an f-string or are asked for by strings."""
-    text, head = alone(source, within)
+    text, head = standalone(source, within)
     try:
         found = [("variable", spans) for spans in _local(Source(text, within[0] - head))]
         calls, imports = _across(source)
@@ -143,7 +145,7 @@ def all_dependent(source: str, within: Span, most: int = MOST) -> list[Cut]:
         return []
     found += [("call", spans) for spans in calls if any(_within(span, within) for span in spans)]
     found += [("import", spans) for spans, used in imports if any(_within(span, within) for span in used)]
-    return [Cut(kind, source, spans) for kind, spans in found if 2 <= len(spans) <= most]
+    return [HoleSet(kind, source, spans) for kind, spans in found if 2 <= len(spans) <= most]
 
 
 def _within(span: Span, within: Span) -> bool:
@@ -228,7 +230,7 @@ def _pair(
         return
     start = source.index("(", name + len(function.name)) + 1
     end, depth = start, 1
-    for kind, (a, b) in scanned(source[start : read.lines.span(function.body[0])[0]]):
+    for kind, (a, b) in scan_pieces(source[start : read.lines.span(function.body[0])[0]]):
         piece = source[start + a : start + b]
         depth += (kind == "operator") * ((piece in "([{") - (piece in ")]}"))
         if depth == 0:

@@ -113,16 +113,16 @@ def lex(text: str, state: Indent = Indent()) -> tuple[list[Lexeme], Indent]:
         ]
         after = line.state
     return [
-        Lexeme(piece, lexeme.kind) for piece, lexeme in zip(pieces(found, state), found, strict=True)
+        Lexeme(piece, lexeme.kind) for piece, lexeme in zip(lexeme_texts(found, state), found, strict=True)
     ], after
 
 
 def unlex(lexemes: Sequence[Lexeme], state: Indent = Indent()) -> str:
     """The text of any lexemes, in a line of the indentation ``state``."""
-    return "".join(pieces(lexemes, state))
+    return "".join(lexeme_texts(lexemes, state))
 
 
-def pieces(lexemes: Sequence[Lexeme], state: Indent) -> list[str]:
+def lexeme_texts(lexemes: Sequence[Lexeme], state: Indent) -> list[str]:
     """What each of the lexemes writes. Together they are the text, whatever the lexemes are."""
     stack = list(state.stack)
     kinds = [lexeme.kind for lexeme in lexemes]

@@ -2,9 +2,10 @@
 
 suspects("def f(a:\n    return a\n")      # [(7, 7), ...]: a bracket is missing before the colon
 
-The compiler says whether; it also knows where, but for brackets, which it misses long after they were due. tree-sitter goes on
-behind an error, and so does a count of brackets that knows how statements begin. ``suspects`` ranks what they say by how often it
-was right (tests/test_code_faults.py repeats the measurement).
+The compiler decides whether a text is valid. It also reports where it stopped, except for brackets, which it
+misses long after they were due. Two more sources help: tree-sitter, which continues after an error, and a count of
+brackets that knows how statements begin. ``suspicious_spans`` ranks their answers by how often each was right
+(tests/test_code_faults.py repeats the measurement).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from functools import cache, lru_cache
 import tree_sitter_python
 from tree_sitter import Language, Parser
 
-from solver.tasks.code_edit.positions import Lines, Span, scanned
+from solver.tasks.code_edit.positions import Lines, Span, scan_pieces
 
 NARROW = 3  # pieces: an error of tree-sitter's that is not longer is a place; a longer one is where it lost its way
 PAIRS = {"(": ")", "[": "]", "{": "}"}
@@ -50,16 +51,16 @@ UNREADABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """Why the compiler does not take a text.  place: where, if it says so.  kind: "indentation", "bracket" or "other"."""
+class SyntaxDiagnostic:
+    """Why the compiler does not take a text.  span: where, if it says so.  kind: "indentation", "bracket" or "other"."""
 
     message: str
-    place: Span | None
+    span: Span | None
     kind: str
 
 
 @lru_cache(maxsize=64)  # a draft is checked, and then verified
-def refusal(text: str) -> Refusal | None:
+def compile_error(text: str) -> SyntaxDiagnostic | None:
     """What the compiler has against a text; None where it compiles. Nothing is executed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as errors, they would be syntax errors
@@ -68,9 +69,9 @@ def refusal(text: str) -> Refusal | None:
         except SyntaxError as error:
             kind = "indentation" if isinstance(error, IndentationError) else "other"
             kind = "bracket" if BRACKETS.search(error.msg) else kind
-            return Refusal(error.msg, _place(text, error), kind)
+            return SyntaxDiagnostic(error.msg, _place(text, error), kind)
         except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-            return Refusal(str(error) or type(error).__name__, _unreadable(text), "other")
+            return SyntaxDiagnostic(str(error) or type(error).__name__, _unreadable(text), "other")
     return None
 
 
@@ -86,8 +87,8 @@ def _place(text: str, error: SyntaxError) -> Span | None:
     lines = Lines(text)
     at = lines.character(error.lineno, (error.offset or 1) - 1)
     if isinstance(error, IndentationError):
-        return white(text, lines.character(error.lineno, 0))
-    return next(((at, b) for _, (a, b) in scanned(text) if a <= at < b), (at, at))
+        return indentation_span(text, lines.character(error.lineno, 0))
+    return next(((at, b) for _, (a, b) in scan_pieces(text) if a <= at < b), (at, at))
 
 
 def _unreadable(text: str) -> Span | None:
@@ -95,7 +96,7 @@ def _unreadable(text: str) -> Span | None:
     return found.span() if found else None
 
 
-def white(text: str, start: int) -> Span:
+def indentation_span(text: str, start: int) -> Span:
     """The indentation of the line that begins at ``start``."""
     line = text[start : start + 1000]
     return start, start + len(line) - len(line.lstrip(" \t"))
@@ -107,7 +108,7 @@ def parser() -> Parser:
 
 
 @lru_cache(maxsize=8)
-def nodes(text: str) -> tuple[Span, ...]:
+def tree_sitter_errors(text: str) -> tuple[Span, ...]:
     """tree-sitter's errors and what it misses (empty spans), the shortest first."""
     data = text.encode(errors="replace")
 
@@ -124,22 +125,22 @@ def nodes(text: str) -> tuple[Span, ...]:
     return tuple(sorted(found, key=lambda span: (span[1] - span[0], span)))
 
 
-def suspects(text: str) -> list[Span]:
+def suspicious_spans(text: str) -> list[Span]:
     """Places, most suspicious first: a few pieces at most, or an empty span where something is missing. None for a text that
     compiles."""
-    refused = refusal(text)
+    refused = compile_error(text)
     if refused is None:
         return []
-    found = scanned(text)
+    found = scan_pieces(text)
     seen = [span for kind, span in found if kind not in ("space", "comment")]
     starts, ends = [a for a, _ in seen], [b for _, b in seen]
 
     def length(span: Span) -> int:
         return bisect_left(starts, span[1]) - bisect_right(ends, span[0])
 
-    short = [span for span in nodes(text) if length(span) <= NARROW]
-    long = [span for span in nodes(text) if length(span) > NARROW]
-    brackets, place = _brackets(text, found), [] if refused.place is None else [refused.place]
+    short = [span for span in tree_sitter_errors(text) if length(span) <= NARROW]
+    long = [span for span in tree_sitter_errors(text) if length(span) > NARROW]
+    brackets, place = _brackets(text, found), [] if refused.span is None else [refused.span]
     ranked = [] if refused.kind == "bracket" else [*place]
     ranked += [inner for one in place if refused.kind == "indentation" for inner in _blocks(text, found, one)]
     ranked += [(a, b) for a, b in short[:1] if a == b]

@@ -28,17 +28,17 @@ PIECE = re.compile(
 )
 
 
-def scanned(text: str) -> list[tuple[str, Span]]:
+def scan_pieces(text: str) -> list[tuple[str, Span]]:
     """The kind and the span of everything in a text, broken or not: the spans joined are the text."""
     return [(match.lastgroup or "other", match.span()) for match in PIECE.finditer(text)]
 
 
-def pieces(text: str) -> list[Span]:
+def piece_spans(text: str) -> list[Span]:
     """The same without white space and comments."""
-    return [span for kind, span in scanned(text) if kind not in ("space", "comment")]
+    return [span for kind, span in scan_pieces(text) if kind not in ("space", "comment")]
 
 
-def alone(source: str, within: Span) -> tuple[str, int]:
+def standalone(source: str, within: Span) -> tuple[str, int]:
     """The lines ``within`` as a source of their own, whatever their indentation; and how many characters stand before them."""
     body = source[slice(*within)]
     head = "if 1:\n" if body[:1] in (" ", "\t") else ""
@@ -79,12 +79,12 @@ class Lines:
         return self.at(node.lineno, node.col_offset), self.at(node.end_lineno, node.end_col_offset)
 
 
-def steps(text: str, one: Span, other: Span) -> int:
+def piece_distance(text: str, one: Span, other: Span) -> int:
     """How many pieces one has to go from one span to the other; 0 where they touch."""
     (_, a), (b, _) = sorted([one, other])
     if b <= a:
         return 0
-    found = pieces(text)
+    found = piece_spans(text)
     return 1 + max(
         0, bisect_right([end for _, end in found], b) - bisect_left([start for start, _ in found], a)
     )

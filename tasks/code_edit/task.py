@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from solver.kernels import reference
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.checks import Check, run_check
-from solver.tasks.code_edit.diagnostics import Fault, Finder
+from solver.tasks.code_edit.diagnostics import Diagnostic, DiagnosticFinder
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import CELLS, Page, Span, spliced
+from solver.tasks.code_edit.window import CELLS, CodeWindow, Span, replace_spans
 from solver.tasks.task import Violation
 
 WIDER = (
@@ -34,20 +34,22 @@ WIDER = (
 
 
 @dataclass(frozen=True, eq=False)
-class Edit:
+class EditProblem:
     """A source with holes to be filled. page: what is on the canvas.  names: whether undefined names are a fault too.  defined:
     names that are defined elsewhere.  exact: each hole's text is as long as its slot.  check: the user's, called with each new
     source that compiles."""
 
-    page: Page
+    window: CodeWindow
     names: bool = True
     defined: frozenset[str] = frozenset()
     exact: bool = False
     check: Check[str] | None = None
-    finder: Finder = field(init=False)
+    finder: DiagnosticFinder = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "finder", Finder(self.page.source, self.page.spans, self.defined))
+        object.__setattr__(
+            self, "finder", DiagnosticFinder(self.window.source, self.window.spans, self.defined)
+        )
 
     @staticmethod
     def of(
@@ -59,9 +61,11 @@ class Edit:
         defined: Iterable[str] = (),
         exact: bool = False,
         check: Check[str] | None = None,
-    ) -> Edit:
+    ) -> EditProblem:
         """Raises :class:`~solver.tasks.code_edit.window.WindowError` in one line."""
-        return Edit(Page.of(source, spans, capacities, cells), names, frozenset(defined), exact, check)
+        return EditProblem(
+            CodeWindow.of(source, spans, capacities, cells), names, frozenset(defined), exact, check
+        )
 
     @cached_property
     def allowed(self) -> NDArray[np.int32]:
@@ -70,62 +74,64 @@ class Edit:
         may = torch.ones(2, vocabulary.size, dtype=torch.bool)
         may[:, list(vocabulary.sentinels)] = False
         may[1, vocabulary.blank] = not self.exact
-        found: NDArray[np.int32] = reference.pack(may).numpy()[(~self.page.pinned).astype(int)]
+        found: NDArray[np.int32] = reference.pack(may).numpy()[(~self.window.pinned).astype(int)]
         return found
 
     def filled(self, tokens: Tokens) -> tuple[str, tuple[Span, ...]]:
         """The new source, and where its holes' texts stand in it."""
-        return spliced(self.page.source, self.page.spans, self.page.written(tokens))
+        return replace_spans(self.window.source, self.window.spans, self.window.fill_texts(tokens))
 
-    def faults(self, text: str, spans: Sequence[Span]) -> list[Fault]:
+    def diagnostics(self, text: str, spans: Sequence[Span]) -> list[Diagnostic]:
         """What is wrong with a new source whose holes are at ``spans``: by the compiler, then by names, then by the check.
 
         A violation of the check without a span is a fault of every hole.
         """
-        faults = self.finder.faults(text, spans, self.names)
+        faults = self.finder.find(text, spans, self.names)
         if faults:
             return faults
         return [
-            Fault(span, violation.rule, violation.message, elsewhere=violation.span is None)
+            Diagnostic(span, violation.rule, violation.message, outside=violation.span is None)
             for violation in run_check(self.check, text)
             for span in (spans if violation.span is None else [violation.span])
         ]
 
 
 class CodeTask:
-    """Problems are :class:`Edit`; tokens are the vocabulary's, BLANK behind what fills a hole."""
+    """Problems are :class:`EditProblem`; tokens are the vocabulary's, BLANK behind what fills a hole."""
 
     name = "code"
 
     def __init__(self) -> None:
         self.vocab = Vocabulary.load().size
-        self.blamed: WeakKeyDictionary[Edit, list[int]] = WeakKeyDictionary()  # how often each hole was
-        self._last_report: tuple[Edit | None, str, list[Fault]] = (None, "", [])
+        self.blamed: WeakKeyDictionary[EditProblem, list[int]] = (
+            WeakKeyDictionary()
+        )  # how often each hole was
+        self._last_report: tuple[EditProblem | None, str, list[Diagnostic]] = (None, "", [])
 
-    def encode(self, problem: Edit) -> Canvas:
-        page = problem.page
+    def encode(self, problem: EditProblem) -> Canvas:
+        window = problem.window
         return Canvas(
-            page.tokens.copy(),
-            page.pinned.copy(),
-            page.pinned.copy(),
+            window.tokens.copy(),
+            window.pinned.copy(),
+            window.pinned.copy(),
             self.vocab,
             allowed=problem.allowed,
-            slots=page.slots,
+            slots=window.slots,
             blank=Vocabulary.load().blank,
         )
 
-    def check(self, problem: Edit, tokens: Tokens, known: Mask) -> list[Violation]:
+    def check(self, problem: EditProblem, tokens: Tokens, known: Mask) -> list[Violation]:
         """Of a whole draft; what is half known is not judged."""
         if not known.all():
             return []
         text, spans = problem.filled(tokens)
         counts = self.blamed.setdefault(problem, [0] * len(spans))
-        pieces, found, before = problem.page.pieces(tokens), list[Violation](), counts.copy()
+        pieces, found, before = problem.window.cell_spans(tokens), list[Violation](), counts.copy()
         for fault in self.report(problem, text, spans):
             a, b = fault.span
             hole = min(range(len(spans)), key=lambda n: max(0, spans[n][0] - b, a - spans[n][1]))
             counts[hole] = before[hole] + 1
-            start, _ = problem.page.slots[hole]
+            start, _ = problem.window.slots[hole]
             cells, excluded = (
                 tuple(start + n for n in some)
                 for some in blamed(fault, spans[hole][0], pieces[hole], counts[hole])
@@ -133,26 +139,26 @@ class CodeTask:
             found.append(Violation(fault.message, cells=cells, rule=fault.rule, excluded=excluded))
         return found
 
-    def verify(self, problem: Edit, tokens: Tokens) -> bool:
+    def verify(self, problem: EditProblem, tokens: Tokens) -> bool:
         """Whether the pins hold and the whole new source compiles (and, where asked for, names nothing that is not there)."""
-        page = problem.page
-        if not (tokens[page.pinned] == page.tokens[page.pinned]).all():
+        window = problem.window
+        if not (tokens[window.pinned] == window.tokens[window.pinned]).all():
             return False
         text, spans = problem.filled(tokens)
         return not self.report(problem, text, spans)
 
-    def report(self, problem: Edit, text: str, spans: Sequence[Span]) -> list[Fault]:
-        """``problem.faults``, with the result for the latest text kept: the loop asks twice about each draft."""
+    def report(self, problem: EditProblem, text: str, spans: Sequence[Span]) -> list[Diagnostic]:
+        """``problem.diagnostics``, with the result for the latest text kept: the loop asks twice about each draft."""
         if self._last_report[:2] != (problem, text):
-            self._last_report = problem, text, problem.faults(text, spans)
+            self._last_report = problem, text, problem.diagnostics(text, spans)
         return self._last_report[2]
 
-    def decode(self, problem: Edit, tokens: Tokens) -> str:
+    def decode(self, problem: EditProblem, tokens: Tokens) -> str:
         """The new source."""
         return problem.filled(tokens)[0]
 
 
-def blamed(fault: Fault, start: int, pieces: Sequence[Span], count: int) -> tuple[list[int], list[int]]:
+def blamed(fault: Diagnostic, start: int, pieces: Sequence[Span], count: int) -> tuple[list[int], list[int]]:
     """The cells of a hole that are to be written again, and those of them whose tokens are wrong, for a fault in it. start: of
     its text.  pieces: the characters that each cell writes.  count: the how many-th fault of this hole it is.
 
@@ -161,7 +167,7 @@ def blamed(fault: Fault, start: int, pieces: Sequence[Span], count: int) -> tupl
     can be wrong."""
     written = [n for n, (first, end) in enumerate(pieces) if end > first]
     end = written[-1] + 1 if written else 0
-    if fault.elsewhere and count % 2 and end < len(pieces):
+    if fault.outside and count % 2 and end < len(pieces):
         return list(range(end, len(pieces))), [end]
     low, high = fault.span[0] - start, fault.span[1] - start
     meant = (
@@ -169,7 +175,7 @@ def blamed(fault: Fault, start: int, pieces: Sequence[Span], count: int) -> tupl
         or written[-1:]
         or [0]
     )
-    if fault.elsewhere or count > len(WIDER):
+    if fault.outside or count > len(WIDER):
         cells = list(range(len(pieces)))
     else:
         wider = WIDER[count - 1]

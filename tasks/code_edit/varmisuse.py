@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Any
 
-from solver.tasks.code_edit.diagnostics import compiles
+from solver.tasks.code_edit.diagnostics import compile_message
 from solver.tasks.code_edit.positions import Span
 
 UNIT = "    "
@@ -27,7 +27,7 @@ VALUES = frozenset(["None", "True", "False"])
 
 
 @dataclass(frozen=True)
-class Converted:
+class MisuseCase:
     """One function, which compiles.  span: the variable that is used wrongly, None where none is.  targets: the names that are
     right there.  candidates: the names there are to choose from.  uses: the mentions of them that the data numbers, in order;
     ``span`` is one of these."""
@@ -39,13 +39,13 @@ class Converted:
     uses: tuple[Span, ...]
 
 
-def varmisuse(row: Mapping[str, Any], reasons: Counter[str] | None = None) -> Converted | None:
+def convert_row(row: Mapping[str, Any], reasons: Counter[str] | None = None) -> MisuseCase | None:
     """A row with ``source_tokens``, ``has_bug``, ``error_location``, ``repair_targets`` and ``repair_candidates`` (numbers of
     tokens; candidates also names). None, and one more of its reason, where what is written out does not compile, a number is of
     no name, or nothing is right."""
     reasons = Counter() if reasons is None else reasons
     source, spans = written(row["source_tokens"])
-    if compiles(source) is not None:
+    if compile_message(source) is not None:
         reasons["does not compile"] += 1
         return None
     wrong = [row["error_location"]] if row["has_bug"] else []
@@ -67,7 +67,7 @@ def varmisuse(row: Mapping[str, Any], reasons: Counter[str] | None = None) -> Co
     if span is not None and source[slice(*span)] in right:
         reasons["the wrong name is right"] += 1
         return None
-    return Converted(
+    return MisuseCase(
         source,
         span,
         tuple(dict.fromkeys(right)),

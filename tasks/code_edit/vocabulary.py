@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.tasks.code_edit.lexer import MARKERS, WORDS, Indent, Lexeme, lines, pieces
+from solver.tasks.code_edit.lexer import MARKERS, WORDS, Indent, Lexeme, lexeme_texts, lines
 
 FILE = Path(__file__).with_name("vocabulary.json")
 SENTINELS = (*(f"HOLE{number}" for number in range(8)), "GAP", "START", "END")
@@ -80,9 +80,9 @@ class Vocabulary:
 
     def decode(self, ids: Iterable[int], state: Indent = START) -> str:
         """What ids write in a line of the indentation ``state``. BLANK and sentinels write nothing. Raises ValueError."""
-        return "".join(self.pieces(ids, state))
+        return "".join(self.token_texts(ids, state))
 
-    def pieces(self, ids: Iterable[int], state: Indent = START) -> list[str]:
+    def token_texts(self, ids: Iterable[int], state: Indent = START) -> list[str]:
         """What each of the ids writes; joined, it is what they decode to. A character of several tokens is written by the last of
         them, and bytes that are no character become U+FFFD. Raises ValueError."""
         tokens = [int(token) for token in ids]
@@ -99,7 +99,7 @@ class Vocabulary:
             text, left = read(left + self.bytes[tokens[at]], last)
             lexemes.append(Lexeme(text, "other"))
         found = [""] * len(tokens)
-        for at, piece in zip(where, pieces(lexemes, state), strict=True):
+        for at, piece in zip(where, lexeme_texts(lexemes, state), strict=True):
             found[at] = piece
         return found
 

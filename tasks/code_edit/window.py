@@ -2,7 +2,7 @@
 
     page = Page.of(source, [(120, 134)], capacities=[12])
     page.tokens, page.pinned, page.slots          # (L,), (L,), ((start, capacity), ...)
-    page.written(tokens)                          # the text of every hole
+    window.fill_texts(tokens)                          # the text of every hole
 
 A hole is a character span, and may begin or end inside a token. What is nearest to the holes is on the page, equally much on all
 sides; where something is left out between two holes, or before the first or behind the last, a GAP stands.
@@ -24,12 +24,12 @@ from solver.tasks.errors import SolverError
 
 Span = tuple[int, int]
 CELLS = 256
-PAGES = (96, 160, CELLS)  # lengths of pages: of training, and so of edits
+WINDOW_SIZES = (96, 160, CELLS)  # lengths of pages: of training, and so of edits
 PROBE = 24  # cells of a hole in a probe, where there is room
 REACH = 8  # characters a token, at most, of what may come on the page
 
 
-def roomy(holes: int) -> int:
+def probe_capacity(holes: int) -> int:
     """Cells of each slot of a probe: a first draft, which is to say how long the holes are."""
     return min(PROBE, max(4, CELLS // 3 // holes))
 
@@ -38,7 +38,7 @@ class WindowError(SolverError, ValueError):
     """Holes that fit no page; one line."""
 
 
-def checked(source: str, spans: Sequence[Span]) -> tuple[Span, ...]:
+def validate_spans(source: str, spans: Sequence[Span]) -> tuple[Span, ...]:
     """The spans in order. Raises WindowError where one is outside of the source or two overlap."""
     found = tuple(sorted(spans))
     if not found:
@@ -58,14 +58,16 @@ def line_indent(source: str, at: int, unit: str) -> Indent:
     """The indentation of the line in which ``at`` stands, from its own white space."""
     start = source.rfind("\n", 0, at) + 1
     line = source[start:at]
-    white = line[: len(line) - len(line.lstrip(" \t"))]
-    whole = len(white) // len(unit)
-    stack = [unit * n for n in range(whole + 1)] if white == unit * whole else ["", white]
+    indentation_span = line[: len(line) - len(line.lstrip(" \t"))]
+    whole = len(indentation_span) // len(unit)
+    stack = (
+        [unit * n for n in range(whole + 1)] if indentation_span == unit * whole else ["", indentation_span]
+    )
     return Indent(tuple(stack), unit)
 
 
 @dataclass(frozen=True, eq=False)
-class Page:
+class CodeWindow:
     """tokens (L,): BLANK in the slots.  pinned (L,).  slots: start and capacity of each hole.  indents: where each hole stands.
     spans: of the holes in ``source``."""
 
@@ -77,9 +79,9 @@ class Page:
     indents: tuple[Indent, ...]
 
     @staticmethod
-    def of(source: str, spans: Sequence[Span], capacities: Sequence[int], cells: int = CELLS) -> Page:
+    def of(source: str, spans: Sequence[Span], capacities: Sequence[int], cells: int = CELLS) -> CodeWindow:
         """A page of exactly ``cells`` cells, filled up with BLANKs that are pinned. Raises WindowError."""
-        vocabulary, spans = Vocabulary.load(), checked(source, spans)
+        vocabulary, spans = Vocabulary.load(), validate_spans(source, spans)
         free = cells - sum(capacities)
         if len(capacities) != len(spans) or min(capacities) < 1:
             raise WindowError("a capacity of at least 1 is needed for every hole")
@@ -99,7 +101,7 @@ class Page:
                 tokens += [vocabulary.blank] * capacities[number]
                 pinned += [False] * capacities[number]
         spare = cells - len(tokens)
-        return Page(
+        return CodeWindow(
             source,
             spans,
             np.array(tokens + [vocabulary.blank] * spare, np.int64),
@@ -108,7 +110,7 @@ class Page:
             indents,
         )
 
-    def written(self, tokens: Tokens) -> tuple[str, ...]:
+    def fill_texts(self, tokens: Tokens) -> tuple[str, ...]:
         """What full ``tokens`` (L,) put into each hole."""
         vocabulary = Vocabulary.load()
         return tuple(
@@ -116,22 +118,22 @@ class Page:
             for (start, capacity), indent in zip(self.slots, self.indents, strict=True)
         )
 
-    def pieces(self, tokens: Tokens) -> tuple[tuple[Span, ...], ...]:
+    def cell_spans(self, tokens: Tokens) -> tuple[tuple[Span, ...], ...]:
         """For each hole the characters, in its text, that each of its cells writes."""
         vocabulary, found = Vocabulary.load(), []
         for (start, capacity), indent in zip(self.slots, self.indents, strict=True):
             ends = np.cumsum(
-                [0, *map(len, vocabulary.pieces(tokens[start : start + capacity], indent))]
+                [0, *map(len, vocabulary.token_texts(tokens[start : start + capacity], indent))]
             ).tolist()
             found.append(tuple(pairwise(ends)))
         return tuple(found)
 
-    def encoded(self, number: int, text: str) -> Tokens:
+    def encode_fill(self, number: int, text: str) -> Tokens:
         """The tokens of a text for the hole ``number``."""
         return Vocabulary.load().encode(text, self.indents[number])[0]
 
 
-def spliced(source: str, spans: Sequence[Span], fills: Sequence[str]) -> tuple[str, tuple[Span, ...]]:
+def replace_spans(source: str, spans: Sequence[Span], fills: Sequence[str]) -> tuple[str, tuple[Span, ...]]:
     """The source with its holes filled, and where the fills stand in it."""
     parts, found, at, length = list[str](), list[Span](), 0, 0
     for (a, b), fill in zip(spans, fills, strict=True):
