@@ -39,8 +39,7 @@ DOCUMENTS = sorted(
     for path in ROOT.glob(pattern)
     if path.name not in ("LOG.md", "CHANGELOG.md")
 )
-PENDING = {"CONTRIBUTING.md"}  # not rewritten yet
-DOCUMENTS = [path for path in DOCUMENTS if path.name not in PENDING]
+
 # Documents whose blocks take more than a few seconds together.
 SLOW = {"README.md", "docs/cli.md", "CONTRIBUTING.md"}
 SHOWN = ("README.md", "examples", "docs", "solver", "tasks", "kernels", "pyproject.toml", "benchmarks")
