@@ -2,8 +2,8 @@
 
 >>> random, prior = JsonModels().controls(forwards=20)
 >>> (answer,) = random.answer([JsonCase(JsonProblem.of({"enum": [7]}, length=8))])
->>> answer.text, answer.status
-('7', 'solved')
+>>> float(answer.text), answer.status
+(7.0, 'solved')
 
 Every arm answers a case with the whole text of an instance, valid or not.
 """

@@ -1,6 +1,6 @@
 """Prompts of language models: as tokens, without duplicates, and whether they fit.
 
->>> from solver.tasks.canvas import Canvas
+>>> import numpy as np
 >>> open_cell = np.zeros(1, bool)
 >>> canvases = [Canvas(np.zeros(1, int), open_cell, open_cell, 9, prompt=np.array(ids)) for ids in ([1], [2],
 [1])]
