@@ -2,8 +2,9 @@
 
 >>> import numpy as np
 >>> open_cell = np.zeros(1, bool)
->>> canvases = [Canvas(np.zeros(1, int), open_cell, open_cell, 9, prompt=np.array(ids)) for ids in ([1], [2],
-[1])]
+>>> canvases = [
+...     Canvas(np.zeros(1, int), open_cell, open_cell, 9, prompt=np.array(ids)) for ids in ([1], [2], [1])
+... ]
 >>> [ids.tolist() for ids in distinct(canvases)[0]], distinct(canvases)[1]
 ([[1], [2]], (0, 1, 0))
 """
