@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from solver.cli import options
-from solver.cli.main import main
+from solver.cli.main import COMMANDS, main
 from solver.tasks.sudoku import exact, layout
-from tests.commands import imported_by
+from tests.commands import ROOT, imported_by
 
 EASY = "530070000600195000098000060800060003400803001700020006060000280000419005000080079"
 ANSWER = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
@@ -149,7 +152,7 @@ BAD = {
     "a folder": (["--file", "/"], "folder"),
     "unknown denoiser": ([EASY, "--denoiser", "nonsense"], "unknown denoiser"),
     "a folder that is no checkpoint": ([EASY, "--denoiser", "/tmp"], "not a checkpoint"),
-    "huge seed": ([EASY, "--seed", "9" * 40], "below 2^63"),
+    "huge seed": ([EASY, "--seed", "9" * 40], "at most 9223372036854775807"),
     "a NUL in the name": (["--file", "a\0b"], "cannot be read"),
     "a device without a model": ([EASY, "--device", "cuda"], "go with --model"),
     "a model and a denoiser": ([EASY, "--model", "x", "--denoiser", "random"], "neither with --denoiser"),
@@ -237,3 +240,55 @@ def test_ctrl_c_keeps_what_is_finished(
     assert "interrupted" in err
     assert all(json.loads(line)["status"] == "solved" for line in out.splitlines())
     assert f"{len(out.splitlines())} of 12" in err
+
+
+def test_generate_streams_complete_lines_until_it_is_interrupted() -> None:
+    command = [sys.executable, "-m", "solver", "generate", "--count", "1000000", "--digits", "4"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as made:
+        assert made.stdout is not None
+        first = made.stdout.readline()
+        made.send_signal(signal.SIGINT)
+        rest, err = made.communicate()
+    assert made.returncode == 130
+    assert err == "interrupted\n"
+    assert {len(line) for line in [first, *rest.splitlines(keepends=True)]} == {len(first)}
+
+
+EXAMPLES = [name for name in COMMANDS if name not in ("train", "evaluate")]  # these take minutes
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_of_a_command_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    assert main(["sudoku", EASY, "--trace", "run.jsonl"]) == 0
+    assert main([*name.split(), *COMMANDS[name].example.split()]) == 0
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main([*name.split(), "--help"])
+    assert capsys.readouterr().out.endswith(f"{name} {COMMANDS[name].example}\n")
+
+
+@pytest.mark.parametrize("setting", [None, "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"])
+def test_idle_threads_sleep_unless_the_user_has_set_how_they_wait(setting: str | None) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    if setting is not None:
+        environment[setting] = "1"
+    code = "import os, solver; print(os.environ.get('OMP_WAIT_POLICY'))"
+    command = [sys.executable, "-c", code]
+    out = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert out.strip() == {None: "PASSIVE", "OMP_WAIT_POLICY": "1", "GOMP_SPINCOUNT": "None"}[setting]
+
+
+@pytest.mark.parametrize("task", ["sudoku", "json", "code"])
+def test_trace_lists_the_files_of_one_problem(task: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trace", task, "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert {"solver/loop/refine.py", "solver/loop/search.py"} <= files.keys()
+    assert not any(name.startswith("solver/cli/") for name in files)

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     source = read_python(arguments)
     holes = [to_span(source.text, hole) for hole in arguments.hole]
     with watch.spinner("importing torch", not arguments.quiet):
-        options.limit_threads(arguments.threads, passive=True)
+        options.limit_threads(arguments.threads)
         from solver.api import edit
         from solver.loop.trace import Budget
         from solver.tasks.code_edit.vocabulary import Vocabulary

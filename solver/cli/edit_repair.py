@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Repair the file and print the candidates."""
     source = read_python(arguments)
     with watch.spinner("importing torch", not arguments.quiet):
-        options.limit_threads(arguments.threads, passive=True)
+        options.limit_threads(arguments.threads)
         from solver.api import repair
         from solver.loop.trace import Budget
         from solver.tasks.code_edit.diagnostics import compile_message

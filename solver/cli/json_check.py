@@ -136,5 +136,11 @@ def load_check(name: str | None) -> Callable[[Any], Any] | None:
         sys.path.remove("")
     if not callable(check):
         raise UsageError(f"--check {name}: not a function")
-    loaded: Callable[[Any], Any] = check
-    return loaded
+
+    def call(value: Any) -> Any:
+        try:
+            return check(value)
+        except Exception as error:  # the user's code may raise anything, and is named in the message
+            raise UsageError(f"--check {name}: {type(error).__name__}: {error}") from error
+
+    return call

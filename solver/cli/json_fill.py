@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from solver.tasks.json_schema.problem import JsonProblem
     from solver.tasks.text import Hole
 
+MAX_LENGTH = 1 << 16  # bytes of a canvas
 HOLE = re.compile(r"\{\{(\d{1,5})\}\}")
 # Members of an input line of --file, with their types.
 MEMBERS = {"text": (str, "a string"), "template": (str, "a string"), "length": (int, "a whole number")}
@@ -47,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="called with the value; returns None, a message, or violations (FILE.py:FUNCTION too)",
     )
     parser.add_argument(
-        "--length", type=options.integer(1), metavar="N", help="bytes of the canvas, without a template (256)"
+        "--length",
+        type=options.integer(1, MAX_LENGTH),
+        metavar="N",
+        help="bytes of the canvas, without a template (256)",
     )
     parser.add_argument(
         "--n", type=options.integer(1), default=1, metavar="N", help="candidates, the best first (1)"
@@ -100,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = read_inputs(arguments)
     registry, check = read_registry(arguments.registry), load_check(arguments.check)
     with watch.spinner("importing torch", not arguments.quiet):
-        options.limit_threads(arguments.threads, passive=True)
+        options.limit_threads(arguments.threads)
         from solver.api import fill
         from solver.loop.trace import Budget
         from solver.tasks.json_schema.errors import FillError
@@ -171,6 +175,8 @@ def read_members(line: str, place: str) -> dict[str, Any]:
         value = members.get(name)
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             raise UsageError(f"{place}: {name} is not {description}")
+    if not 1 <= (members.get("length") or 1) <= MAX_LENGTH:
+        raise UsageError(f"{place}: length is not between 1 and {MAX_LENGTH}")
     return members
 
 

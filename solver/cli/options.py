@@ -19,20 +19,20 @@ from pathlib import Path
 from solver.cli.main import UsageError
 
 MAX_BYTES = 4_000_000  # of an input file
-# Settings of the OpenMP runtimes that say how idle threads wait; if the user has set one, it stays.
-WAIT_SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
-def integer(minimum: int) -> Callable[[str], int]:
-    """Return an argparse type: an integer of at least ``minimum``."""
+def integer(minimum: int, maximum: int = (1 << 63) - 1) -> Callable[[str], int]:
+    """Return an argparse type: an integer from ``minimum`` to ``maximum``."""
 
     def convert(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number") from None
-        if not minimum <= value < 1 << 63:
-            raise argparse.ArgumentTypeError(f"must be at least {minimum} and below 2^63, not {text[:40]}")
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"must be at least {minimum}, not {text[:40]}")
+        if value > maximum:
+            raise argparse.ArgumentTypeError(f"must be at most {maximum}, not {text[:40]}")
         return value
 
     return convert
@@ -74,7 +74,7 @@ def add_model(parser: argparse.ArgumentParser, batch: bool = True) -> None:
         help="compact (shipped), random, prior, or a checkpoint folder (compact)",
     )
     parser.add_argument(
-        "--threads", type=integer(1), metavar="N", help="CPU threads (OMP_NUM_THREADS, or all cores)"
+        "--threads", type=integer(1, 1024), metavar="N", help="CPU threads (OMP_NUM_THREADS, or all cores)"
     )
     if batch:
         parser.add_argument(
@@ -87,16 +87,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def limit_threads(threads: int | None = None, passive: bool = False) -> None:
-    """Set the number of torch's threads: ``threads``, or OMP_NUM_THREADS, or the number of cores.
-
-    Args:
-        threads: from the command line, None if it was not given.
-        passive: idle threads sleep instead of spinning, which slows small forwards down beside other work.
-            It takes effect if torch has not been imported yet.
-    """
-    if passive and not any(name in os.environ for name in WAIT_SETTINGS):
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+def limit_threads(threads: int | None = None) -> None:
+    """Set the number of torch's threads: ``threads``, or OMP_NUM_THREADS, or the number of cores."""
     import torch
 
     if threads is not None or "OMP_NUM_THREADS" not in os.environ:

@@ -66,9 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="FOLDER_OR_ID", help="a diffusion language model in place of --denoiser"
     )
-    parser.add_argument(
-        "--device", metavar="D", help="of --model: cpu, cuda or cuda:N (a GPU if there is one)"
-    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="of --model (the GPU if there is one)")
     parser.add_argument(
         "--trust-remote-code", action="store_true", help="run the Python code that comes with --model"
     )
@@ -204,7 +202,7 @@ def solve_groups(
 ) -> Iterator[SudokuJob]:
     """Yield jobs as they are finished. Grids of different sizes are solved in batches of their own."""
     with watch.spinner("importing torch", not arguments.quiet):
-        options.limit_threads(arguments.threads, passive=True)
+        options.limit_threads(arguments.threads)
         from solver.loop import engine
         from solver.loop.trace import Budget, Outcome
         from solver.tasks.sudoku.task import Sudoku
@@ -275,7 +273,9 @@ def make_denoiser(arguments: argparse.Namespace, task: SudokuTask) -> Denoiser:
     from solver.llm.pretrained import open_model, quiet
 
     quiet()
-    model, tokenizer = open_model(arguments.model, trust_remote_code=arguments.trust_remote_code)
+    model, tokenizer = open_model(
+        arguments.model, trust_remote_code=arguments.trust_remote_code, device=arguments.device
+    )
     return Embedded(model, tokenizer, task, name=arguments.model)
 
 

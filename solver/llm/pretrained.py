@@ -24,12 +24,18 @@ SHIFTED = ("dream",)  # model types whose logits at a position predict the next 
 BLOCK_CAUSAL = ("sdar", "bd3lm")  # model types whose prompt does not attend to the canvas
 
 
-def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[TextDenoiser, Any]:
-    """Load a model as a denoiser, with its tokenizer, on the GPU if there is one.
+def open_model(
+    name: str,
+    *,
+    trust_remote_code: bool = False,
+    device: str | None = None,
+) -> tuple[TextDenoiser, Any]:
+    """Load a model as a denoiser, with its tokenizer.
 
     Args:
         name: a folder or a model id.
         trust_remote_code: whether to run Python code that comes with the model.
+        device: "cpu" or "cuda", by default the GPU if there is one.
 
     Raises:
         ModelError: the model or tokenizer cannot be loaded, is not a diffusion model, or does not fit in
@@ -43,7 +49,9 @@ def open_model(name: str, *, trust_remote_code: bool = False) -> tuple[TextDenoi
     remote = {"trust_remote_code": trust_remote_code}
     config = attempt(name, "config.json", lambda: AutoConfig.from_pretrained(name, **remote))
     kind = config.model_type
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"{name}: there is no GPU for the device cuda")
     check_memory(name, config, device)
     for architecture in config.architectures or []:
         refuse_left_to_right(name, getattr(transformers, architecture, None))

@@ -86,6 +86,8 @@ def build_validator(
     Raises:
         SchemaError: not a schema, or a reference leads nowhere.
     """
+    if not isinstance(schema, (dict, bool)):
+        raise SchemaError(f"not a schema: an object, true or false is needed, not {type(schema).__name__}")
     registry = registry or {}
     kind, specification = VALIDATORS[draft or draft_of(schema, known=registry)]
     try:
