@@ -57,7 +57,7 @@ def validated(function: Function) -> Function:
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
         for name, value in parameters.bind(*args, **kwargs).arguments.items():
-            if not is_instance(value, hints()[name]):
+            if not matches(value, hints()[name]):
                 shown = " ".join(repr(value).split())[:SHOWN]
                 raise InvalidArgument(f"{name} must be {describe(hints()[name])}, not {shown}")
         return function(*args, **kwargs)
@@ -65,7 +65,7 @@ def validated(function: Function) -> Function:
     return cast(Function, checked)
 
 
-def is_instance(value: Any, hint: Any) -> bool:
+def matches(value: Any, hint: Any) -> bool:
     """Whether ``value`` matches the annotation ``hint``."""
     arguments = get_args(hint)
     match get_origin(hint):
@@ -75,23 +75,21 @@ def is_instance(value: Any, hint: Any) -> bool:
                 return isinstance(value, numeric) and not isinstance(value, bool)
             return hint is Any or isinstance(value, hint)
         case types.UnionType | typing.Union:
-            return any(is_instance(value, option) for option in arguments)
+            return any(matches(value, option) for option in arguments)
         case typing.Annotated:
-            return is_instance(value, arguments[0]) and bool(value >= arguments[1].minimum)
+            return matches(value, arguments[0]) and bool(value >= arguments[1].minimum)
         case typing.Literal:
             return isinstance(value, str) and value in arguments
         case collections.abc.Callable:
             return callable(value)
         case collections.abc.Mapping | builtins.dict as kind:
             pairs = value.items() if isinstance(value, kind) else [(None, None)]
-            return all(
-                is_instance(key, arguments[0]) and is_instance(item, arguments[1]) for key, item in pairs
-            )
+            return all(matches(key, arguments[0]) and matches(item, arguments[1]) for key, item in pairs)
     if isinstance(value, str | bytes) or not isinstance(value, collections.abc.Collection):
         return False
     if get_origin(hint) is tuple:
-        return len(value) == len(arguments) and all(map(is_instance, value, arguments))
-    return isinstance(value, get_origin(hint)) and all(is_instance(item, arguments[0]) for item in value)
+        return len(value) == len(arguments) and all(map(matches, value, arguments))
+    return isinstance(value, get_origin(hint)) and all(matches(item, arguments[0]) for item in value)
 
 
 def describe(hint: Any) -> str:

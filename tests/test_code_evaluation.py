@@ -30,12 +30,12 @@ from solver.evaluation.rows import ResultsFile, Row
 from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeNetwork
 from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.recipes import recipe
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.holes import sample_dependent_holes, sample_single_holes
 from solver.tasks.code_edit.varmisuse import MisuseCase
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import CodeWindow, probe_capacity
-from solver.training.presets import CODE
 from tests import code_material
 
 SOURCE = "def area(width, height):\n    size = width * height\n    return size\n"
@@ -47,8 +47,7 @@ def functions(count: int) -> list[Function]:
 
 def network(model: str) -> CodeNetwork:
     torch.manual_seed(0)
-    config = CODE[model, "smoke"].network
-    return CodeNetwork(config).eval()  # type: ignore[arg-type]
+    return CodeNetwork(recipe("code").presets[model, "smoke"].network).eval()
 
 
 def marks(case: HoleCase, *fills: str) -> dict[str, bool]:

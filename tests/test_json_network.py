@@ -31,7 +31,7 @@ from solver.tasks.json_schema.offsets import left_offsets
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages.projection import BLANK
-from solver.training.texts import Texts, example, lay_out
+from solver.training.json_examples import RecordLoader, json_examples, lay_out, place_text
 
 SMALL = JsonConfig(width=16, hidden=16, heads=2, readers=2, layers=2, offsets=8)
 
@@ -172,22 +172,26 @@ def test_offsets_begin_anew_behind_a_known_comma_of_a_list() -> None:
 
 def test_what_is_derived_weighs_more_and_slots_are_seen_from_the_left() -> None:
     for causal in (False, True):
-        texts = Texts(120, 8, causal, 0)
-        hard = [one for some in texts.buckets.values() for one in some if one.hard.any()]
-        assert 35 < len(hard) < 85
-        for one in hard:
-            pinned = one.pinned[one.hard]
-            assert pinned.all() or not pinned.any()  # a layout of one kind has its name in it
-            assert set(bytes(one.truth[one.hard].astype(np.uint8))) <= set(
-                b'"abcdefghijklmnopqrstuvwxyz0123456789'
+        loader = RecordLoader(json_examples(120, causal, 0), 8, causal)
+        derived = [
+            (truth[cells], pinned[cells])
+            for columns in loader.columns.values()
+            for truth, pinned, cells in zip(
+                columns["truth"], columns["pinned"], columns["derived"], strict=True
             )
-        weights = torch.cat([texts.next()[-1].flatten() for _ in range(12)])
+            if cells.any()
+        ]
+        assert 35 < len(derived) < 85
+        for truth, pinned in derived:
+            assert pinned.all() or not pinned.any()  # a layout of one kind has its name in it
+            assert set(bytes(truth.astype(np.uint8))) <= set(b'"abcdefghijklmnopqrstuvwxyz0123456789')
+        weights = torch.cat([loader.next()[-1].flatten() for _ in range(12)])
         assert weights.max() == 4.0
     rng = np.random.default_rng(3)
-    texts.rng = rng
+    loader.rng = rng
     offset = np.tile(np.concatenate([np.zeros(4, np.int64), np.arange(20)]), (64, 1))
     truth, pinned = np.full(offset.shape, 65), np.tile(np.arange(24) < 4, (64, 1))
-    _, status, _ = texts.noised(truth, pinned, offset)
+    _, status, _ = loader.corrupted(truth, pinned, offset)
     seen = status[:, 4:] != OPEN
     from_left = (np.diff(seen.astype(int), axis=1) <= 0).all(1) & seen.any(1) & ~seen.all(1)
     assert from_left.sum() >= 5  # by chance hardly ever
@@ -208,16 +212,16 @@ def test_left_offsets_know_only_the_left() -> None:
 
 
 def test_batches() -> None:
-    texts = Texts(40, 4, causal=False, seed=0)
-    prompt, lengths, tokens, status, _, truth, weight = texts.next()
+    loader = RecordLoader(json_examples(40, False, 0), 4, False)
+    prompt, lengths, tokens, status, _, truth, weight = loader.next()
     assert (tokens[status == PINNED] == truth[status == PINNED]).all()
     assert (weight[status == PINNED] == 0).all()
     assert ((tokens != truth) & (status == KNOWN)).sum() < (status == KNOWN).sum() or (
         status == KNOWN
     ).sum() == 0
     assert prompt.shape[1] >= lengths.max()
-    left = Texts(20, 4, causal=True, seed=0)
-    _, _, tokens, status, _, truth, weight = left.next()
+    causal_loader = RecordLoader(json_examples(20, True, 0), 4, True)
+    _, _, tokens, status, _, truth, weight = causal_loader.next()
     assert (tokens[:, 1:] == truth[:, :-1]).all()
     assert (status == KNOWN).all()
 
@@ -261,7 +265,9 @@ def test_training(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_example_without_room() -> None:
     record = records.Record({"const": "x" * 300}, "", {"a": "x" * 300})
-    assert example(record.schema, "", b'{"a":"' + b"x" * 300 + b'"}', False, np.random.default_rng(0)) is None
+    assert (
+        place_text(record.schema, "", b'{"a":"' + b"x" * 300 + b'"}', False, np.random.default_rng(0)) is None
+    )
 
 
 def test_words_are_known_by_a_hash() -> None:

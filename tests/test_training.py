@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,43 +13,48 @@ import torch
 from safetensors.torch import load_file
 
 from solver.cli.main import main
-from solver.models.cell_transformer import CellTransformerConfig
 from solver.models.layers import KNOWN, NOISE, OPEN, PINNED
-from solver.tasks.sudoku import layout
-from solver.training import sudoku as canvases
-from solver.training.feed import Feed, SequenceFeed, build_pool
-from solver.training.loop import Trainer, train
-from solver.training.objectives import Segments, Sequences
-from solver.training.presets import MODELS, SUDOKU, Preset
+from solver.recipes import recipe
+from solver.recipes.base import Source
+from solver.training.loaders import Examples
+from solver.training.objectives import BatchObjective
+from solver.training.preset import Preset
+from solver.training.sudoku_canvases import CanvasPool, PuzzlePool, new_canvas
+from solver.training.trainer import Trainer, train
 
-SMOKE = replace(SUDOKU["diffusion", "smoke"], steps=12, warmup=4)
+SUDOKU = recipe("sudoku")
+MODELS = tuple(dict.fromkeys(model for model, _ in SUDOKU.presets))
+SMOKE = replace(SUDOKU.presets["diffusion", "smoke"], steps=12, warmup=4)
 
 
 @pytest.fixture(scope="module")
-def pool() -> canvases.Pool:
-    return build_pool(SMOKE, None)
+def examples() -> Examples:
+    return SUDOKU.make_examples(SMOKE, Source())
 
 
-def trainer(pool: canvases.Pool, preset: Preset = SMOKE) -> Trainer:
-    if isinstance(preset.network, CellTransformerConfig):
-        return Trainer(preset, lambda: Sequences(preset, SequenceFeed(preset, pool)))
-    return Trainer(
-        preset, lambda: Segments(preset, Feed(preset, pool), torch.tensor(layout.standard(9).relations))
-    )
+@pytest.fixture(scope="module")
+def puzzles(examples: Examples) -> PuzzlePool:
+    return PuzzlePool(**examples)
+
+
+def trainer(examples: Examples, preset: Preset[Any] = SMOKE) -> Trainer:
+    return Trainer(preset, lambda: SUDOKU.make_objective(preset, examples, "cpu"), "sudoku")
 
 
 def silent(_: str) -> None:
     pass
 
 
-def kinds() -> dict[str, Preset]:
+def kinds() -> dict[str, Preset[Any]]:
     """Every model, and the denoiser with every noise."""
     found = {
-        f"noise {n}": replace(SMOKE, network=replace(SMOKE.compact, noise=n))
+        f"noise {n}": replace(SMOKE, network=replace(SMOKE.network, noise=n))
         for n in ("mask", "hybrid", "uniform")
     }
     return found | {
-        model: replace(SUDOKU[model, "smoke"], steps=12, warmup=4) for model in MODELS if model != "diffusion"
+        model: replace(SUDOKU.presets[model, "smoke"], steps=12, warmup=4)
+        for model in MODELS
+        if model != "diffusion"
     }
 
 
@@ -60,18 +66,18 @@ QUICK = ("noise mask", "ar-plain")  # a network of each family
     "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in kinds()]
 )
 def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(
-    pool: canvases.Pool, tmp_path: Path, kind: str, kernels: str, monkeypatch: pytest.MonkeyPatch
+    examples: Examples, tmp_path: Path, kind: str, kernels: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REMASK_KERNELS", kernels)
     preset = kinds()[kind]
-    unbroken = trainer(pool, preset)
+    unbroken = trainer(examples, preset)
     train(unbroken, tmp_path / "unbroken", None, silent, {})
-    first = trainer(pool, preset)
+    first = trainer(examples, preset)
     for _ in range(5):
         first.step()
     first.save(tmp_path / "killed", {})
     first.step()  # lost with the kill
-    second = trainer(pool, preset)
+    second = trainer(examples, preset)
     second.restore(tmp_path / "killed")
     train(second, tmp_path / "killed", None, silent, {})
     one, two = (load_file(tmp_path / name / "state.safetensors") for name in ("unbroken", "killed"))
@@ -85,32 +91,36 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(
 
 
 @pytest.mark.slow
-def test_the_loss_falls(pool: canvases.Pool) -> None:
-    run = trainer(pool, replace(SMOKE, steps=60))
+def test_the_loss_falls(examples: Examples) -> None:
+    run = trainer(examples, replace(SMOKE, steps=60))
     losses = [run.step()[0] for _ in range(60)]
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.02
-    assert run.flops == 60 * run.course.flops > 0
+    assert run.flops == 60 * run.objective.flops > 0
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_models_cpu_preset_takes_the_same_training_flops(pool: canvases.Pool, model: str) -> None:
-    preset = SUDOKU[model, "cpu"]
-    assert trainer(pool, preset).course.flops * preset.steps == pytest.approx(0.166e15, rel=0.025)
+def test_every_models_cpu_preset_takes_the_same_training_flops(examples: Examples, model: str) -> None:
+    preset = SUDOKU.presets[model, "cpu"]
+    objective = trainer(examples, preset).objective
+    flops = objective.flops
+    if isinstance(objective, BatchObjective):
+        flops = objective.step_flops(objective.loader.next())
+    assert flops * preset.steps == pytest.approx(0.166e15, rel=0.025)
 
 
-def test_resuming_with_other_data_is_refused(pool: canvases.Pool, tmp_path: Path) -> None:
-    trainer(pool).save(tmp_path, {})
-    other = build_pool(replace(SMOKE, seed=9), None)
+def test_resuming_with_other_data_is_refused(examples: Examples, tmp_path: Path) -> None:
+    trainer(examples).save(tmp_path, {})
+    other = SUDOKU.make_examples(replace(SMOKE, seed=9), Source())
     with pytest.raises(ValueError, match="training data"):
         trainer(other).restore(tmp_path)
 
 
-def test_canvases_come_in_every_condition_and_tell_the_truth(pool: canvases.Pool) -> None:
+def test_canvases_come_in_every_condition_and_tell_the_truth(puzzles: PuzzlePool) -> None:
     rng = np.random.default_rng(0)
     kinds = {"plain": 0, "shown": 0, "wrong": 0, "no clue": 0, "noise": 0}
     for n in range(300):
-        puzzle, solution = pool.puzzles[n % 64], pool.solutions[n % 64]
-        tokens, status = canvases.new_canvas(puzzle, solution, "hybrid", rng)
+        puzzle, solution = puzzles.puzzles[n % 64], puzzles.solutions[n % 64]
+        tokens, status = new_canvas(puzzle, solution, "hybrid", rng)
         truth = solution.astype(int) - 1
         assert (tokens[status == PINNED] == truth[status == PINNED]).all()
         assert ((puzzle > 0) | (status != PINNED)).all()
@@ -124,19 +134,19 @@ def test_canvases_come_in_every_condition_and_tell_the_truth(pool: canvases.Pool
     assert min(kinds.values()) >= 20, kinds
 
 
-def test_moves_decide_open_cells_and_never_touch_a_clue(pool: canvases.Pool) -> None:
+def test_moves_decide_open_cells_and_never_touch_a_clue(puzzles: PuzzlePool) -> None:
     rng = np.random.default_rng(1)
-    slots = canvases.empty_slots(16)
-    canvases.renew(slots, pool, 6, "mask", rng)
-    pinned, tokens = slots.status == PINNED, slots.tokens.copy()
+    canvases = CanvasPool.empty(16)
+    canvases.renew(puzzles, "mask", rng)
+    pinned, tokens = canvases.status == PINNED, canvases.tokens.copy()
     decided = 0
     for _ in range(10):
-        before = slots.status.copy()
-        doubt = canvases.move(slots, pool, torch.randn(16, 81, 9), rng).numpy()
-        assert ((slots.status == PINNED) == pinned).all()
-        assert (slots.tokens[pinned] == tokens[pinned]).all()
-        assert (slots.status[doubt] == OPEN).all()
-        decided += int(((slots.status == KNOWN) & (before == OPEN)).sum())
+        before = canvases.status.copy()
+        doubt = canvases.move(puzzles, torch.randn(16, 81, 9), rng).numpy()
+        assert ((canvases.status == PINNED) == pinned).all()
+        assert (canvases.tokens[pinned] == tokens[pinned]).all()
+        assert (canvases.status[doubt] == OPEN).all()
+        decided += int(((canvases.status == KNOWN) & (before == OPEN)).sum())
     assert decided > 10
 
 

@@ -1,25 +1,34 @@
-"""``python -m solver train sudoku``: train a checkpoint, resumable at any time."""
+"""``python -m solver train sudoku``: train a checkpoint. A run can be stopped and resumed at any time."""
 
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from solver.cli.main import UsageError
-from solver.cli.options import cores, data_folder, integer, limit_threads, positive
+from solver.cli.options import data_folder, integer, limit_threads, positive
+from solver.recipes import RECIPES, recipe
 
-FOLDERS = {"sudoku": "sudoku", "json": "jsonschema"}  # of --data; code is trained on what is installed
-MODELS = ("diffusion", "ar", "ar-easiest", "ar-plain", "ar-plain-easiest")
+if TYPE_CHECKING:
+    from solver.recipes.base import Recipe
+    from solver.training.loaders import Examples
+    from solver.training.preset import Preset
+
+REPORT_EVERY = 10.0  # seconds, of progress in preparing examples
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", choices=("sudoku", "json", "code"), help="what to train for")
+    parser.add_argument("task", choices=RECIPES, help="task to train for")
     parser.add_argument(
         "--model",
-        choices=MODELS,
         default="diffusion",
-        help="the denoiser or a left-to-right baseline (diffusion)",
+        metavar="NAME",
+        help="the denoiser, or a left-to-right baseline: ar, and for sudoku ar-easiest, ar-plain, "
+        "ar-plain-easiest (diffusion)",
     )
     parser.add_argument(
         "--preset", choices=("cpu", "gpu", "smoke"), default="cpu", help="size and length of the run (cpu)"
@@ -29,11 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trials.add_argument("--rate", type=positive, metavar="R", help="learning rate")
     trials.add_argument("--steps", type=integer(1), metavar="N", help="steps, and with them the schedule")
     trials.add_argument(
-        "--noise", choices=("mask", "uniform", "hybrid"), help="what stands in a denoiser's unknown cells"
+        "--noise", choices=("mask", "uniform", "hybrid"), help="content of a denoiser's unknown cells"
     )
-    parser.add_argument("--resume", action="store_true", help="take up the run in --out where it stopped")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument(
-        "--minutes", type=positive, metavar="N", help="stop after N minutes, to be resumed (no limit)"
+        "--minutes",
+        type=positive,
+        metavar="N",
+        help="stop after N minutes, to be resumed; the preparation of the examples counts, but is completed "
+        "(no limit)",
     )
     parser.add_argument(
         "--data",
@@ -43,100 +56,100 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from solver.training.presets import PRESETS
-
+    started = time.monotonic()
+    deadline = started + 60 * arguments.minutes if arguments.minutes is not None else None
     out = Path(arguments.out or f"runs/{arguments.task}-{arguments.model}-{arguments.preset}")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file, not a folder")
-    if (out / "state.safetensors").exists() and not arguments.resume:
-        raise UsageError(f"{out} holds a run already: --resume takes it up, another --out begins anew")
-    if arguments.resume and not (out / "state.safetensors").is_file():
-        raise UsageError(f"{out}: nothing to resume, state.safetensors is missing")
-    folder = data_folder(arguments.data, FOLDERS[arguments.task]) if arguments.task in FOLDERS else None
+    check_output(out, arguments.resume)
 
     import torch
 
-    from solver.models.cell_transformer import CellTransformerConfig
-    from solver.tasks.code_edit.corpus import Corpus
-    from solver.tasks.json_schema.data import load_pairs
-    from solver.tasks.sudoku import layout
-    from solver.training import code_pages
-    from solver.training.code import Snippets
-    from solver.training.feed import Feed, SequenceFeed, build_pool
-    from solver.training.loop import Trainer, train
-    from solver.training.objectives import Course, Forms, Pages, Segments, Sequences
-    from solver.training.texts import Texts
+    from solver.training.trainer import Trainer, train
 
     limit_threads()
-    presets = PRESETS[arguments.task]
-    if (arguments.model, arguments.preset) not in presets:
-        raise UsageError(f"there is no preset {arguments.preset!r} for --model {arguments.model}")
+    chosen = recipe(arguments.task)
+    preset = choose_preset(chosen, arguments)
+    folder = data_folder(arguments.data, chosen.data) if chosen.data is not None else None
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    show(f"{preset.steps} steps of {preset.rows} canvases on {device}, into {out}")
     try:
-        preset = presets[arguments.model, arguments.preset].changed(
-            arguments.rate, arguments.steps, arguments.noise
-        )
+        examples = prepare_examples(chosen, preset, folder, out / "examples.npz", arguments.resume)
+        trainer = Trainer(preset, lambda: chosen.make_objective(preset, examples, device), arguments.task)
+        sizes = trainer.objective.loader.sizes
+        show(f"{sum(sizes)} examples: {', '.join(map(str, sizes))}")
+        if arguments.resume:
+            trainer.restore(out)
+            show(f"resumed at step {trainer.steps_done}")
     except ValueError as error:
         raise UsageError(str(error)) from error
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-
-    say(f"{preset.steps} steps of {preset.rows} canvases on {device}, into {out}")
-    texts: Texts | Snippets | None = None
-    if arguments.task == "code":
-        kept = out / "pages.npz"  # making them takes minutes
-        if arguments.resume and kept.is_file():
-            try:
-                pages = code_pages.read(kept)
-            except (OSError, ValueError) as error:
-                raise UsageError(f"{kept}: not the pages of a run; without it they are made again") from error
-        else:
-            corpus = Corpus.build(40 if arguments.preset == "smoke" else None)
-            pages = code_pages.pool(
-                corpus.train, preset.pool, preset.code.causal, preset.seed + 1, cores(), say
-            )
-            out.mkdir(parents=True, exist_ok=True)
-            code_pages.save(pages, kept)
-        texts = Snippets(pages, preset.rows, preset.code.causal, preset.seed + 1)
-    elif arguments.task == "json":
-        instances = load_pairs(folder, reserved=False) if folder is not None else []
-        texts = Texts(preset.pool, preset.rows, preset.text.causal, preset.seed + 1, instances)
-    pool = build_pool(preset, folder) if texts is None else None
-    sizes = (
-        pool.sizes.tolist()
-        if pool is not None
-        else [len(some) for some in texts.buckets.values()]
-        if texts is not None
-        else []
-    )
-    say(f"{sum(sizes)} examples" + ("" if pool is None else ": " + ", ".join(map(str, sizes))))
-
-    def course() -> Course:
-        if isinstance(texts, Snippets):
-            return Pages(preset, texts, device)
-        if texts is not None:
-            return Forms(preset, texts, device)
-        assert pool is not None
-        if isinstance(preset.network, CellTransformerConfig):
-            return Sequences(preset, SequenceFeed(preset, pool), device)
-        return Segments(preset, Feed(preset, pool), torch.tensor(layout.standard(9).relations), device)
-
-    trainer = Trainer(preset, course, arguments.task)
-    if arguments.resume:
-        try:
-            trainer.restore(out)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        say(f"resumed at step {trainer.steps_done}")
     facts = {
         "model": arguments.model,
         "preset": arguments.preset,
         "data": sizes,
         "settings": asdict(preset),
     }
-    complete = train(trainer, out, arguments.minutes, say, facts)
-    say(
-        f"{'complete' if complete else 'stopped'} at step {trainer.steps_done}; weights in {out / 'checkpoint'}"
-    )
+    result = "complete" if train(trainer, out, deadline, show, facts) else "stopped"
+    show(f"{result} at step {trainer.steps_done}; weights in {out / 'checkpoint'}")
     return 0
+
+
+def check_output(out: Path, resume: bool) -> None:
+    """Raise UsageError if ``out`` holds a run that would be overwritten, or none to resume."""
+    has_run = (out / "state.safetensors").is_file()
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a folder")
+    if has_run and not resume:
+        raise UsageError(f"{out} holds a run: --resume continues it, another --out begins a new one")
+    if resume and not has_run:
+        raise UsageError(f"{out}: nothing to resume, state.safetensors is missing")
+
+
+def choose_preset(chosen: Recipe, arguments: argparse.Namespace) -> Preset[Any]:
+    """The preset that the arguments name, with their changes. Raises UsageError if there is none."""
+    name = (arguments.model, arguments.preset)
+    if name not in chosen.presets:
+        known = ", ".join(" ".join(each) for each in chosen.presets)
+        raise UsageError(f"no preset {name[1]!r} for --model {name[0]}; there are: {known}")
+    try:
+        return chosen.presets[name].override(arguments.rate, arguments.steps, arguments.noise)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def prepare_examples(
+    chosen: Recipe,
+    preset: Preset[Any],
+    folder: Path | None,
+    path: Path,
+    resume: bool,
+) -> Examples:
+    """Make the examples of a run and save them in ``path``; a resumed run reads them. Raises ValueError."""
+    import torch
+
+    from solver.recipes.base import Source
+    from solver.training.loaders import load_examples, save_examples
+
+    if resume and path.is_file():
+        return load_examples(path)
+    source = Source(folder, torch.get_num_threads(), throttled_report())
+    examples = chosen.make_examples(preset, source)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_examples(examples, path)
+    return examples
+
+
+def throttled_report() -> Callable[[int, int], None]:
+    """Return a function that prints how many examples are made, every ten seconds at most."""
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > REPORT_EVERY:
+            last = time.monotonic()
+            show(f"preparing examples: {done} of {total}")
+
+    return report
+
+
+def show(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)

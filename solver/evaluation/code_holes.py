@@ -19,7 +19,7 @@ from solver.tasks.code_edit.diagnostics import DiagnosticFinder, compile_message
 from solver.tasks.code_edit.holes import HoleSet
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import CodeWindow, Span, WindowError, replace_spans
-from solver.training.code_pages import alone
+from solver.training.code_examples import standalone_source
 
 CODE_SEED = 990_003
 MAX_TOKENS, MAX_HOLES = 40, 8  # tokens of a hole, holes of a source
@@ -88,7 +88,7 @@ def collect_holes(
     rng, by_kind = np.random.default_rng(seed), dict[str, list[HoleCase]]()
     for index in rng.permutation(len(functions)):
         function = functions[int(index)]
-        source, names = alone(function), module_names(function.source)
+        source, names = standalone_source(function), module_names(function.source)
         cuts = find(source, (0, len(source)), rng)
         for kind in sorted({cut.kind for cut in cuts}):
             same_kind = [cut for cut in cuts if cut.kind == kind]

@@ -20,7 +20,7 @@ from solver.models.protocol import Denoiser
 from solver.tasks.code_edit.corpus import Function
 from solver.tasks.code_edit.corruptions import CORRUPTION_KINDS, Corruption, corrupt, count_localised
 from solver.tasks.code_edit.diagnostics import suspicious_spans
-from solver.training.code_pages import alone
+from solver.training.code_examples import standalone_source
 
 MAX_CHARACTERS = 6000  # of a function
 
@@ -73,7 +73,7 @@ def corrupt_functions(functions: Sequence[Function], count: int) -> list[tuple[C
     """Corrupt ``count`` functions, the kinds of corruption in turn; each with the path of its file."""
     rng, cases = np.random.default_rng(CODE_SEED), list[tuple[Corruption, str]]()
     for index in rng.permutation(len(functions)):
-        source = alone(functions[int(index)])
+        source = standalone_source(functions[int(index)])
         corrupted = corrupt(
             source, (0, len(source)), rng, CORRUPTION_KINDS[len(cases) % len(CORRUPTION_KINDS)]
         )

@@ -1,9 +1,9 @@
 """The arms of the JSON evaluation: denoisers and controls in the loop, and the causal network left to right.
 
 >>> random, prior = JsonModels().controls(forwards=20)
->>> (answer,) = random.answer([JsonCase(JsonProblem.of({"enum": [True]}, length=8))])
->>> answer.text, answer.status
-('true', 'solved')
+>>> (answer,) = random.answer([JsonCase(JsonProblem.of({"enum": [7]}, length=8))])
+>>> float(answer.text), answer.status
+(7.0, 'solved')
 
 Every arm answers a case with the whole text of an instance, valid or not.
 """

@@ -1,214 +1,171 @@
-"""What one training step asks of a network: a *course* owns the network and its canvases, the trainer the optimizer.
+"""Objectives: an objective owns a network and its data loader, and computes the loss of one training step.
 
-Segments: inner loops of the looped network over canvases whose state is carried from step to step; bidirectional, or causal with
-the true tokens before each cell.  Forms: blocks of text for the JSON models.  Pages: pages of code.
-Sequences: whole puzzles as token sequences, for the plain transformer.
+:class:`BatchObjective` draws a new batch at every step. :class:`SegmentObjective` trains the looped network
+on canvases that stay for several steps, with their hidden state carried along.
+
+Shapes: B rows, L cells, V tokens, D width, R relations.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solver.models.cell_transformer import CellTransformer
-from solver.models.code_network import CodeNetwork
-from solver.models.json_network import JsonNetwork
 from solver.models.layers import OPEN, PINNED, fast_bf16
-from solver.models.looped import LoopedNetwork
-from solver.training.code import Snippets
-from solver.training.feed import Feed, SequenceFeed
-from solver.training.presets import Preset
-from solver.training.texts import Texts
+from solver.models.looped import LoopedConfig, LoopedNetwork
+from solver.training.loaders import Facts, Loader
+from solver.training.preset import Preset
+from solver.training.sudoku_loaders import PuzzleLoader
 
-Facts = dict[str, Any]
+Batch = tuple[Tensor, ...]
 CARRIED = torch.bfloat16
-HALF = -0.693  # nats
+BACKWARD = 3  # FLOPs of a forward and a backward, in forwards
 
 
-def half(device: str) -> torch.autocast:
-    """bf16 where the device multiplies it; elsewhere it would be several times slower than fp32."""
-    return torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or fast_bf16())
+def autocast_bf16(device: str | torch.device) -> torch.autocast:
+    """Autocast to bf16 where the device multiplies it; elsewhere it would be several times slower than fp32."""
+    kind = torch.device(device).type
+    return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu" or fast_bf16())
 
 
-class Course(Protocol):
-    """``network`` is what is trained; ``flops`` a step's, forward and backward."""
+def weighted_mean(losses: Tensor, weight: Tensor) -> Tensor:
+    """The mean of ``losses`` by ``weight``; 0 where all weights are 0."""
+    return (losses * weight).sum() / weight.sum().clamp_min(1)
 
-    flops: int
 
-    @property
-    def network(self) -> nn.Module: ...
+class Objective(ABC):
+    """The part of a training step that depends on the task.
 
+    Attributes:
+        network: the network that is trained.
+        loader: draws its examples.
+        flops: FLOPs of the last step, forward and backward.
+    """
+
+    network: nn.Module
+    loader: Loader
+    flops = 0
+
+    @abstractmethod
     def loss(self) -> tuple[Tensor, float]:
-        """The next canvases' loss, and the share of them that is exact."""
+        """The loss of the next canvases, and the share of them whose draft is exact."""
 
-    def advance(self) -> None:
-        """What follows an update."""
+    def advance(self) -> None:  # noqa: B027  # most objectives carry nothing from step to step
+        """Prepare the next step; called after the network's update."""
 
     def state(self) -> tuple[dict[str, Tensor], Facts]:
-        """Tensors and JSON of everything that the next step depends on, the network's parameters left out."""
+        """Tensors and JSON values that the next step depends on, without the network's parameters."""
+        return self.loader.state()
 
     def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
-        """The inverse of ``state``; ValueError where the data is not what the run began with."""
+        """The inverse of :meth:`state`. Raises ValueError if the run began with other examples."""
+        self.loader.restore(tensors, facts)
 
 
-class Segments:
-    """``preset.segment`` loops on ``preset.rows`` canvases; the state goes on, detached, to the next step."""
+class BatchObjective(Objective):
+    """A new batch at every step.
 
-    def __init__(self, preset: Preset, feed: Feed, relations: Tensor, device: str = "cpu") -> None:
-        self.preset, self.feed, self.device = preset, feed, device
-        self.network = LoopedNetwork(preset.compact).to(device)
-        self.generator = torch.Generator().manual_seed(preset.seed)
-        self.relations = relations.to(device)
-        self.causal = preset.compact.causal
-        anything = torch.ones(
-            1, relations.shape[1], dtype=torch.long, device=device
-        )  # for its sizes; each step brings its own
-        self.geometry = self.network.geometry(self.relations, anything if self.causal else None)
-        self.cells = relations.shape[1]
-        self.carried = self.fresh_state(preset.rows)
-        # forward, and a backward of twice its products
-        self.flops = 3 * preset.rows * self.network.flops(self.geometry.layout, preset.segment)
+    Args:
+        network: moved to ``device``.
+        loader: draws the batches.
+        batch_loss: loss and share of exact drafts of a network and a batch.
+        forward_flops: FLOPs of the network's forward of a batch.
+        device: "cpu" or "cuda".
+    """
 
-    def fresh_state(self, rows: int) -> Tensor:
-        """First states for ``rows`` canvases, their noise drawn on the CPU so that all devices start alike."""
-        c = self.preset.compact
-        noise = torch.randn((self.cells, rows, c.vocab, c.width), generator=self.generator) * c.start_noise
-        return (
-            F.rms_norm(self.network.first.detach() + noise.to(self.device), (c.width,))
-            .to(CARRIED)
-            .contiguous()
-        )
+    def __init__(
+        self,
+        network: nn.Module,
+        loader: Loader,
+        batch_loss: Callable[[Any, Batch], tuple[Tensor, float]],
+        forward_flops: Callable[[Any, Batch], int],
+        device: str = "cpu",
+    ) -> None:
+        self.network, self.loader, self.device = network.to(device), loader, device
+        self.batch_loss, self.forward_flops = batch_loss, forward_flops
 
     def loss(self) -> tuple[Tensor, float]:
-        fresh, tokens, status, order, truth, weight = (t.to(self.device) for t in self.feed.next())
+        batch = tuple(tensor.to(self.device) for tensor in self.loader.next())
+        self.flops = self.step_flops(batch)
+        return self.batch_loss(self.network, batch)
+
+    def step_flops(self, batch: Batch) -> int:
+        """FLOPs of a step on ``batch``."""
+        return BACKWARD * self.forward_flops(self.network, batch)
+
+
+class SegmentObjective(Objective):
+    """``preset.segment`` loops on ``preset.rows`` canvases; the state is carried, detached, to the next step.
+
+    The causal form sees the true tokens of the cells before each cell, and never its own.
+
+    Args:
+        preset: of a looped network.
+        loader: keeps the canvases.
+        relations: relation ids (R, L) of the cells.
+        device: "cpu" or "cuda".
+    """
+
+    network: LoopedNetwork
+    loader: PuzzleLoader
+
+    def __init__(
+        self, preset: Preset[LoopedConfig], loader: PuzzleLoader, relations: Tensor, device: str = "cpu"
+    ) -> None:
+        self.preset, self.loader, self.device = preset, loader, device
+        self.network = LoopedNetwork(preset.network).to(device)
+        self.generator = torch.Generator().manual_seed(preset.seed)
+        self.relations = relations.to(device)
+        self.cells = relations.shape[1]
+        # any order gives the geometry's sizes; in the causal form each step brings its own
+        order = torch.ones(1, self.cells, dtype=torch.long, device=device) if preset.network.causal else None
+        self.geometry = self.network.geometry(self.relations, order)
+        self.carried = self.fresh_state(preset.rows)
+        self.flops = BACKWARD * preset.rows * self.network.flops(self.geometry.layout, preset.segment)
+
+    def fresh_state(self, rows: int) -> Tensor:
+        """First states (L, ``rows``, V, D). Their noise is drawn on the CPU, the same for all devices."""
+        config = self.preset.network
+        shape = (self.cells, rows, config.vocab, config.width)
+        noise = torch.randn(shape, generator=self.generator) * config.start_noise
+        state = self.network.first.detach() + noise.to(self.device)
+        return F.rms_norm(state, (config.width,)).to(CARRIED).contiguous()
+
+    def loss(self) -> tuple[Tensor, float]:
+        batch = self.loader.next()
+        fresh, tokens, status, order, truth, weight = (tensor.to(self.device) for tensor in batch)
         if fresh.any():
             self.carried[:, fresh] = self.fresh_state(int(fresh.sum()))
-        said, geometry = None, self.geometry
-        with half(self.device):
-            if self.causal:  # cells hear the true tokens before them, and never their own
+        source, geometry = None, self.geometry
+        with autocast_bf16(self.device):
+            if self.preset.network.causal:
                 geometry = self.network.geometry(self.relations, order)
-                said = self.network.embed(truth, torch.full_like(status, PINNED))
+                source = self.network.embed(truth, torch.full_like(status, PINNED))
                 status = torch.where(status == PINNED, PINNED, OPEN)
-            x = self.network.embed(tokens, status)
-            state, logits = self.network(self.carried, x, geometry, self.preset.segment, said)
+            features = self.network.embed(tokens, status)
+            state, logits = self.network(self.carried, features, geometry, self.preset.segment, source)
         losses = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none").view_as(weight)
         self.last = state.detach(), logits.detach()
         exact = ((logits.argmax(-1) == truth) | (weight == 0)).all(1).float().mean()
-        return (losses * weight).sum() / weight.sum().clamp_min(1), exact.item()
+        return weighted_mean(losses, weight), exact.item()
 
     def advance(self) -> None:
         state, logits = self.last
-        doubt = self.feed.advance(logits.float().cpu()).to(self.device)
-        # contiguous, as it comes back from a file: products round by layout, and a resumed run is to be the same
-        self.carried = (
-            torch.where(doubt.t()[..., None, None], self.network.first.detach(), state)
-            .to(CARRIED)
-            .contiguous()
-        )
+        remasked = self.loader.advance(logits.float().cpu()).to(self.device)
+        state = torch.where(remasked.t()[..., None, None], self.network.first.detach(), state)
+        # contiguous, as it is read from a file: products round by layout, and resuming must change no bit
+        self.carried = state.to(CARRIED).contiguous()
 
     def state(self) -> tuple[dict[str, Tensor], Facts]:
-        tensors, facts = self.feed.state()
+        tensors, facts = self.loader.state()
         return {**tensors, "state": self.carried, "generator": self.generator.get_state()}, facts
 
     def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
         self.carried = tensors["state"].to(self.device)
         self.generator.set_state(tensors["generator"])
-        self.feed.restore(tensors, facts)
-
-
-class Forms:
-    """Blocks of text with the truth asked for at every cell that is not pinned; every batch is of one size."""
-
-    flops = 0  # of the last step: batches differ
-
-    def __init__(self, preset: Preset, texts: Texts, device: str = "cpu") -> None:
-        self.texts, self.device = texts, device
-        self.network = JsonNetwork(preset.text).to(device)
-
-    def loss(self) -> tuple[Tensor, float]:
-        prompt, lengths, tokens, status, offset, truth, weight = (
-            t.to(self.device) for t in self.texts.next()
-        )
-        with half(self.device):
-            said = self.network(self.network.read(prompt, lengths), tokens, status, offset)
-        losses = F.nll_loss(said.flatten(0, 1), truth.flatten(), reduction="none").view_as(weight)
-        exact = ((said.argmax(-1) == truth) | (weight < 1)).all(1).float().mean()
-        size = self.network.flops(truth.shape[1], prompt.shape[1]) + self.network.reading_flops(
-            prompt.shape[1]
-        )
-        self.flops = 3 * len(prompt) * size
-        return (losses * weight).sum() / weight.sum().clamp_min(1), exact.item()
-
-    def advance(self) -> None:
-        pass
-
-    def state(self) -> tuple[dict[str, Tensor], Facts]:
-        return {}, {"rng": self.texts.rng.bit_generator.state}
-
-    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
-        self.texts.rng.bit_generator.state = facts["rng"]
-
-
-class Pages:
-    """Pages of code, as :class:`Forms` has blocks of text; the baseline has them as sequences."""
-
-    flops = 0  # of the last step: batches differ
-
-    def __init__(self, preset: Preset, snippets: Snippets, device: str = "cpu") -> None:
-        self.snippets, self.device = snippets, device
-        self.network = CodeNetwork(preset.code).to(device)
-
-    def loss(self) -> tuple[Tensor, float]:
-        tokens, status, offset, truth, weight = (t.to(self.device) for t in self.snippets.next())
-        with half(self.device):
-            log_p = self.network.log_likelihood(tokens, status, offset, truth, weight > 0)
-        rows, each = (weight > 0).nonzero()[:, 0], weight[weight > 0]
-        missed = set(rows[(log_p <= HALF) & (each >= 1)].tolist())  # what has more than half is the likeliest
-        self.flops = self.cost(weight)
-        return -(log_p * each).sum() / each.sum().clamp_min(1), 1 - len(missed) / len(tokens)
-
-    def cost(self, weight: Tensor) -> int:
-        """FLOPs of a step on cells of these weights (B, L)."""
-        rows, cells = weight.shape
-        return 3 * rows * self.network.flops(cells, 0, float((weight > 0).sum()) / rows)
-
-    def advance(self) -> None:
-        pass
-
-    def state(self) -> tuple[dict[str, Tensor], Facts]:
-        return {}, {"rng": self.snippets.rng.bit_generator.state}
-
-    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
-        self.snippets.rng.bit_generator.state = facts["rng"]
-
-
-class Sequences:
-    """``preset.rows`` whole puzzles a step: givens first, then the answers, each predicted from all before it."""
-
-    def __init__(self, preset: Preset, feed: SequenceFeed, device: str = "cpu") -> None:
-        self.feed, self.device = feed, device
-        self.network = CellTransformer(preset.plain).to(device)
-        self.flops = 3 * preset.rows * self.network.flops(preset.plain.cells + 1)
-
-    def loss(self) -> tuple[Tensor, float]:
-        cells, tokens, answers = (t.to(self.device) for t in self.feed.next())
-        with half(self.device):
-            logits = self.network(cells, tokens)[:, :-1]  # what follows the last cell is nobody's business
-        wanted = self.network.targets(cells, tokens)
-        losses = F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten(), reduction="none").view_as(
-            answers
-        )
-        exact = ((logits.argmax(-1) == wanted) | ~answers).all(1).float().mean()
-        return (losses * answers).sum() / answers.sum().clamp_min(1), exact.item()
-
-    def advance(self) -> None:
-        pass
-
-    def state(self) -> tuple[dict[str, Tensor], Facts]:
-        return {}, self.feed.state()
-
-    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
-        self.feed.restore(facts)
+        self.loader.restore(tensors, facts)

@@ -34,7 +34,7 @@ from solver.tasks.json_schema.formula import (
     not_,
     or_,
 )
-from solver.tasks.json_schema.references import ReferenceScope, root_scope
+from solver.tasks.json_schema.references import Scope, root_scope
 from solver.tasks.json_schema.validator import draft_of, referenced_schemas
 from solver.tasks.languages import regex, regex_parser
 
@@ -50,7 +50,7 @@ class Subschema:
     """A subschema at its place. ``entered``: the scope accounts for its ``$id`` already."""
 
     schema: Any
-    scope: ReferenceScope
+    scope: Scope
     entered: bool
 
 
@@ -95,7 +95,7 @@ class Compiler:
         self._scope = root_scope(schema, self.draft, known)
         self.root = self._number(schema, self._scope, entered=True)
 
-    def _number(self, schema: Any, scope: ReferenceScope, entered: bool = False) -> int:
+    def _number(self, schema: Any, scope: Scope, entered: bool = False) -> int:
         """The number of a subschema that is met in this scope."""
         key = id(schema), scope.base_uri, scope.dynamic_uris if self._is_dynamic else ()
         number = self._numbers.setdefault(key, len(self._subschemas))
@@ -193,7 +193,7 @@ class Compiler:
             elif name in formats.DECLINED:
                 yield self.decline(f"format {name}", "string")
 
-    def _combinations(self, schema: Schema, scope: ReferenceScope, draft: int) -> Iterator[Formula]:
+    def _combinations(self, schema: Schema, scope: Scope, draft: int) -> Iterator[Formula]:
         """References, and the keywords that combine schemas of the same value."""
 
         def inner(sub: Any) -> Formula:
@@ -223,12 +223,12 @@ class Compiler:
             if "else" in schema:
                 yield or_([condition, inner(schema["else"])])
 
-    def _reference(self, reference: Any, scope: ReferenceScope, dynamic: bool = False) -> Formula:
+    def _reference(self, reference: Any, scope: Scope, dynamic: bool = False) -> Formula:
         if not isinstance(reference, str):
             raise SchemaError("$ref is not a string")
         return self.formula(self._number(*scope.lookup(reference, dynamic), entered=True))
 
-    def _objects(self, schema: Schema, scope: ReferenceScope, draft: int) -> Iterator[Formula]:
+    def _objects(self, schema: Schema, scope: Scope, draft: int) -> Iterator[Formula]:
         named = {name: self._number(sub, scope) for name, sub in schema.get("properties", {}).items()}
         patterns, has_declined = [], False
         for pattern, sub in schema.get("patternProperties", {}).items():
@@ -252,7 +252,7 @@ class Compiler:
         if draft >= 2019 and schema.get("unevaluatedProperties") not in (None, True, {}):
             yield self.decline("unevaluatedProperties", "object")
 
-    def _dependencies(self, schema: Schema, scope: ReferenceScope, draft: int) -> Iterator[Formula]:
+    def _dependencies(self, schema: Schema, scope: Scope, draft: int) -> Iterator[Formula]:
         """What a member's presence requires: other names, or a schema of the object."""
         names = dict(schema.get("dependentRequired", {})) if draft >= 2019 else {}
         schemas = dict(schema.get("dependentSchemas", {})) if draft >= 2019 else {}
@@ -266,7 +266,7 @@ class Compiler:
             formula = self.formula(self._number(sub, scope))
             yield or_([NOT_OBJECTS, not_(leaf("required", name)), formula])
 
-    def _arrays(self, schema: Schema, scope: ReferenceScope, draft: int) -> Iterator[Formula]:
+    def _arrays(self, schema: Schema, scope: Scope, draft: int) -> Iterator[Formula]:
         items = schema.get("items")
         if draft >= 2020:
             first, rest = schema.get("prefixItems", []), items

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from solver.tasks.json_schema.formula import MAYBE, NO, YES, Formula, leaves, rewrite
 from solver.tasks.languages.byte_automaton import ByteAutomaton, explore, label
@@ -23,6 +23,28 @@ from solver.tasks.languages.byte_automaton import ByteAutomaton, explore, label
 MAX_REMAINDERS = 5000  # of a multiple; with more, the validator decides
 SMALL, LARGE = Decimal("1e-4"), Decimal("1e16")  # numbers below or from there are written with an exponent
 State = Any  # of a follower: an immutable value of its own
+
+
+class Follower(Protocol):
+    """An assertion that follows the digits of a number, sign and exponent apart."""
+
+    start: Hashable
+
+    def digit(self, state: State, digit: int) -> Hashable:
+        """The state after one more digit."""
+
+    def point(self, state: State) -> Hashable:
+        """The state after the decimal point."""
+
+    def exponent(self, small: bool, is_integer: bool) -> Hashable | None:
+        """The state after "e-" (``small``) or "e+", which replaces all digits.
+
+        None if some of the numbers satisfy the assertion and others do not: then no exponent is written.
+        ``is_integer``: there was no decimal point.
+        """
+
+    def holds(self, state: State, negative: bool) -> bool:
+        """Whether the number that ends here satisfies the assertion."""
 
 
 class Comparison:
@@ -46,7 +68,6 @@ class Comparison:
         self.fraction = tuple(map(int, text[split:].rstrip("0")))
 
     def digit(self, state: State, digit: int) -> Hashable:
-        """The state after one more digit."""
         phase, count, order = state
         if phase == "before" and (count or digit):  # leading zeros do not count
             if order == 0 and count < len(self.integer):
@@ -58,16 +79,10 @@ class Comparison:
         return state  # type: ignore[no-any-return]  # states are opaque
 
     def point(self, state: State) -> State:
-        """The state after the decimal point."""
         phase, count, order = state
         return ("after", 0, -1 if phase == "before" and count < len(self.integer) else order)
 
     def exponent(self, small: bool, is_integer: bool) -> Hashable | None:
-        """The state after "e-" (``small``) or "e+"; ``is_integer``: there was no decimal point.
-
-        None if some of the numbers with such an exponent satisfy the assertion and others do not: the
-        language then has none of them.
-        """
         size = abs(self.bound)
         if small and size != 0:
             return ("known", 0, -1) if size >= SMALL else None
@@ -84,7 +99,6 @@ class Comparison:
         return -order if negative else order
 
     def holds(self, state: State, negative: bool) -> bool:
-        """Whether the number that ends here satisfies the assertion."""
         order = self.order(state, negative)
         return {"=": order == 0, ">=": order >= 0, ">": order > 0, "<=": order <= 0, "<": order < 0}[
             self.operator
@@ -160,10 +174,6 @@ class Membership:
 
     def holds(self, state: State, negative: bool) -> bool:
         return any(self.comparisons[number].holds(part, negative) for number, part in state)
-
-
-# All have the methods digit, point, exponent and holds of Comparison.
-Follower = Comparison | Multiple | Membership
 
 
 def sign_of(difference: int) -> int:

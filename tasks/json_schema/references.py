@@ -28,7 +28,7 @@ WELL_KNOWN = ("https://json-schema.org/draft/2019-09/schema", "https://json-sche
 
 
 @dataclass(frozen=True, eq=False)
-class ReferenceScope:
+class Scope:
     """A place from which references are resolved.
 
     Attributes:
@@ -50,18 +50,16 @@ class ReferenceScope:
         # A lookup of another resource puts the base URI first in the dynamic scope of the resolver it
         # returns.
         for target in WELL_KNOWN:
-            after = ReferenceScope(self.resolver.lookup(target).resolver, self.registry).dynamic_uris
+            after = Scope(self.resolver.lookup(target).resolver, self.registry).dynamic_uris
             if len(after) > len(self.dynamic_uris):
                 return after[0]
         return ""
 
-    def enter(self, schema: dict[str, Any]) -> ReferenceScope:
+    def enter(self, schema: dict[str, Any]) -> Scope:
         """The scope inside a subschema, which may have an ``$id``."""
-        return ReferenceScope(
-            self.resolver.in_subresource(DRAFT202012.create_resource(schema)), self.registry
-        )
+        return Scope(self.resolver.in_subresource(DRAFT202012.create_resource(schema)), self.registry)
 
-    def lookup(self, reference: str, dynamic: bool = False) -> tuple[Any, ReferenceScope]:
+    def lookup(self, reference: str, dynamic: bool = False) -> tuple[Any, Scope]:
         """Resolve a ``$ref``, or with ``dynamic`` a ``$dynamicRef``, to a schema and its scope.
 
         Raises:
@@ -79,9 +77,9 @@ class ReferenceScope:
             ) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise SchemaError(f"the $ref {reference[:100]!r} cannot be resolved") from error
-        return resolved.contents, ReferenceScope(resolved.resolver, self.registry)
+        return resolved.contents, Scope(resolved.resolver, self.registry)
 
-    def _lookup_anchor(self, reference: str) -> tuple[Any, ReferenceScope] | None:
+    def _lookup_anchor(self, reference: str) -> tuple[Any, Scope] | None:
         """Resolve a ``$ref`` to a ``$dynamicAnchor``, an ordinary anchor to it; None for all others."""
         base, fragment = urldefrag(reference)
         if not fragment or fragment.startswith("/"):
@@ -92,17 +90,15 @@ class ReferenceScope:
             return None
         if not isinstance(anchor, DynamicAnchor):
             return None
-        return anchor.resource.contents, ReferenceScope(
-            self.resolver.in_subresource(anchor.resource), self.registry
-        )
+        return anchor.resource.contents, Scope(self.resolver.in_subresource(anchor.resource), self.registry)
 
-    def lookup_recursive(self) -> tuple[Any, ReferenceScope]:
+    def lookup_recursive(self) -> tuple[Any, Scope]:
         """Resolve a ``$recursiveRef`` of draft 2019-09."""
         resolved = lookup_recursive_ref(self.resolver)
-        return resolved.contents, ReferenceScope(resolved.resolver, self.registry)
+        return resolved.contents, Scope(resolved.resolver, self.registry)
 
 
-def root_scope(schema: Any, draft: int, known: Sequence[tuple[str, Any]]) -> ReferenceScope:
+def root_scope(schema: Any, draft: int, known: Sequence[tuple[str, Any]]) -> Scope:
     """The scope of a whole schema.
 
     Args:
@@ -123,4 +119,4 @@ def root_scope(schema: Any, draft: int, known: Sequence[tuple[str, Any]]) -> Ref
     resource = specification.create_resource(schema)
     uri = resource.id() or ""
     registry = registry.with_resource(uri, resource)
-    return ReferenceScope(registry.resolver(uri), registry)
+    return Scope(registry.resolver(uri), registry)

@@ -1,0 +1,61 @@
+"""The parts of a recipe.
+
+>>> from solver.recipes import recipe
+>>> sorted({model for model, _ in recipe("json").presets})
+['ar', 'diffusion']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from solver.models.kinds import KINDS, NetworkKind, kind_of
+from solver.tasks.task import Task
+from solver.training.loaders import Examples
+from solver.training.objectives import Objective
+from solver.training.preset import Preset
+
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where examples come from.
+
+    Attributes:
+        folder: the task's folder of development files; None without any.
+        workers: processes that may be used.
+        report: called with the number of examples so far, and in all.
+    """
+
+    folder: Path | None = None
+    workers: int = 1
+    report: Report = lambda done, total: None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train the models of one task.
+
+    Attributes:
+        make_task: makes the task.
+        presets: settings by model and preset name, such as ("diffusion", "cpu"). The network's configuration in
+            them determines its kind, and with it the denoiser or left-to-right decoder (solver/models/kinds.py).
+        make_examples: prepares the examples of a run. They are saved, and read again when it resumes.
+        make_objective: network, data loader and loss; arguments are a preset, its examples and the device.
+        data: folder of the task below ``--data``; None where there are no such files.
+    """
+
+    make_task: Callable[[], Task]
+    presets: Mapping[tuple[str, str], Preset[Any]]
+    make_examples: Callable[[Preset[Any], Source], Examples]
+    make_objective: Callable[[Preset[Any], Examples, str], Objective]
+    data: str | None = None
+
+    def kind(self, model: str) -> NetworkKind:
+        """The kind of network of ``model``: its configuration, network, denoiser and decoder."""
+        preset = next(preset for (name, _), preset in self.presets.items() if name == model)
+        return KINDS[kind_of(preset.network)]

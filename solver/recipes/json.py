@@ -1,0 +1,69 @@
+"""Recipe of the JSON models: one network, as denoiser and left to right.
+
+>>> RECIPE.presets["ar", "smoke"].network.causal
+True
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from solver.models.json_network import JsonConfig, JsonNetwork
+from solver.recipes.base import Recipe, Source
+from solver.tasks.json_schema.data import load_pairs
+from solver.tasks.json_schema.task import JsonTask
+from solver.training.json_examples import RecordLoader, json_examples
+from solver.training.loaders import Examples
+from solver.training.objectives import Batch, BatchObjective, Objective, autocast_bf16, weighted_mean
+from solver.training.preset import Preset
+
+
+def cpu(causal: bool, steps: int) -> Preset[JsonConfig]:
+    """The runs of the shipped checkpoints, of about 0.195e15 FLOPs each."""
+    return Preset(JsonConfig(causal=causal), steps=steps, rows=64, rate=2e-3, pool=60_000)
+
+
+def smoke(causal: bool) -> Preset[JsonConfig]:
+    """A run of seconds."""
+    network = JsonConfig(width=32, hidden=32, causal=causal)
+    return Preset(network, steps=20, rows=4, rate=2e-3, pool=60)
+
+
+PRESETS = {
+    ("diffusion", "cpu"): cpu(False, 3_000),
+    ("ar", "cpu"): cpu(True, 3_375),
+    ("diffusion", "smoke"): smoke(False),
+    ("ar", "smoke"): smoke(True),
+}
+
+
+def make_examples(preset: Preset[JsonConfig], source: Source) -> Examples:
+    """Generated records, and the schemas of the development files with their instances."""
+    real = load_pairs(source.folder, reserved=False) if source.folder is not None else []
+    return json_examples(preset.pool, preset.network.causal, preset.seed + 1, real, source.report)
+
+
+def make_objective(preset: Preset[JsonConfig], examples: Examples, device: str = "cpu") -> Objective:
+    """Blocks with a loss on every cell that is not pinned."""
+    loader = RecordLoader(examples, preset.rows, preset.network.causal)
+    return BatchObjective(JsonNetwork(preset.network), loader, block_loss, block_flops, device)
+
+
+def block_loss(network: JsonNetwork, batch: Batch) -> tuple[Tensor, float]:
+    """Loss of a batch, and the share of rows that are right in all cells of full weight."""
+    prompt, lengths, tokens, status, offset, truth, weight = batch
+    with autocast_bf16(prompt.device):
+        log_p = network(network.read(prompt, lengths), tokens, status, offset)
+    losses = F.nll_loss(log_p.flatten(0, 1), truth.flatten(), reduction="none").view_as(weight)
+    exact = ((log_p.argmax(-1) == truth) | (weight < 1)).all(1).float().mean()
+    return weighted_mean(losses, weight), exact.item()
+
+
+def block_flops(network: JsonNetwork, batch: Batch) -> int:
+    """FLOPs of a forward of a batch."""
+    rows, prompt = batch[0].shape
+    return rows * (network.flops(batch[2].shape[1], prompt) + network.reading_flops(prompt))
+
+
+RECIPE = Recipe(JsonTask, PRESETS, make_examples, make_objective, data="jsonschema")

@@ -1,0 +1,132 @@
+"""Data loaders: batches drawn from prepared examples, again and again.
+
+Prepared examples are a flat table of arrays, so that they can be saved and read without pickle. Where they
+come in several sizes, the columns of each size are prefixed with it.
+
+>>> examples = {"8.tokens": np.zeros((3, 8)), "16.tokens": np.zeros((1, 16))}
+>>> {size: len(columns["tokens"]) for size, columns in columns_by_size(examples).items()}
+{(8,): 3, (16,): 1}
+
+Shapes: B rows, L cells.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+Examples = dict[str, NDArray[Any]]
+Facts = dict[str, Any]
+Size = tuple[int, ...]
+
+
+def save_examples(examples: Examples, path: Path) -> None:
+    """Write examples by way of a temporary file, so that an interrupted write leaves no damaged file."""
+    temporary = path.with_suffix(".part.npz")
+    np.savez(temporary, **examples)  # type: ignore[arg-type]  # numpy's stub takes the names for options
+    temporary.replace(path)
+
+
+def load_examples(path: Path) -> Examples:
+    """Read what :func:`save_examples` wrote. Raises ValueError where the file is damaged or another."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive}
+    except (OSError, EOFError, KeyError, TypeError, AttributeError, ValueError, BadZipFile) as error:
+        raise ValueError(f"{path}: not the examples of a run; without it they are made again") from error
+
+
+def digest(examples: Examples) -> str:
+    """SHA-256 of all arrays."""
+    total = sha256()
+    for name in sorted(examples):
+        total.update(name.encode() + np.ascontiguousarray(examples[name]).tobytes())
+    return total.hexdigest()
+
+
+def columns_by_size(examples: Examples) -> dict[Size, Examples]:
+    """The columns of each size. Size (64, 96) has the prefix "64+96."."""
+    columns: dict[Size, Examples] = {}
+    for name, column in examples.items():
+        size, dot, field = name.partition(".")
+        if dot:
+            columns.setdefault(tuple(map(int, size.split("+"))), {})[field] = column
+    return columns
+
+
+def stack_examples(rows: Mapping[Size, Sequence[Examples]]) -> Examples:
+    """The examples whose columns :func:`columns_by_size` returns, made of parts (N, ...) of each size."""
+    return {
+        f"{'+'.join(map(str, size))}.{field}": np.concatenate([part[field] for part in parts])
+        for size, parts in sorted(rows.items())
+        for field in parts[0]
+    }
+
+
+class Loader(ABC):
+    """Draws batches. A run resumes bit for bit from what ``state`` returns.
+
+    Attributes:
+        rng: the generator of everything that is drawn.
+        sizes: number of examples of each source or size.
+    """
+
+    def __init__(self, examples: Examples, rng: np.random.Generator, sizes: Sequence[int]) -> None:
+        self.rng, self.sizes, self.digest = rng, list(sizes), digest(examples)
+
+    @abstractmethod
+    def next(self) -> tuple[Tensor, ...]:
+        """The next batch."""
+
+    def state(self) -> tuple[dict[str, Tensor], Facts]:
+        """Tensors and JSON values that the next batch depends on."""
+        return {}, {"rng": self.rng.bit_generator.state, "examples": self.digest}
+
+    def restore(self, tensors: dict[str, Tensor], facts: Facts) -> None:
+        """The inverse of :meth:`state`. Raises ValueError if the run began with other examples."""
+        if facts["examples"] != self.digest:
+            raise ValueError("the training data is not what this run began with; resume with the same --data")
+        self.rng.bit_generator.state = facts["rng"]
+
+
+class SizedLoader(Loader):
+    """Draws batches of examples of one size each, so that little is padded.
+
+    Args:
+        examples: with a size in each column's name.
+        rows: rows of a batch of the standard size.
+        standard: cells of the standard size; larger examples come in smaller batches.
+        fewest: rows of a batch at least.
+        rng: the generator of the batches.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        rows: int,
+        standard: int,
+        fewest: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self.columns = columns_by_size(examples)
+        self.keys = sorted(self.columns)
+        counts = [len(next(iter(self.columns[key].values()))) for key in self.keys]
+        super().__init__(examples, rng, counts)
+        self.shares = np.array(counts, float) / sum(counts)
+        self.cells, self.fewest = rows * standard, fewest
+
+    def draw(self) -> Examples:
+        """The columns (B, ...) of the next batch's examples."""
+        index = int(self.rng.choice(len(self.keys), p=self.shares))
+        key = self.keys[index]
+        rows = max(self.fewest, self.cells // sum(key))
+        drawn = self.rng.integers(0, self.sizes[index], rows)
+        return {name: column[drawn] for name, column in self.columns[key].items()}
