@@ -174,3 +174,27 @@ def test_without_watch_the_first_boards_and_the_last_are_drawn() -> None:
         "... 5 more boards: --watch shows them all ...",
         "9, node 0",
     ]
+
+
+def test_the_trace_of_a_failure_is_replayed_too(tmp_path: Path, capsys: Capture) -> None:
+    schema, trace = tmp_path / "schema.json", tmp_path / "trace.jsonl"
+    schema.write_text(
+        json.dumps({"uniqueItems": True, "minItems": 3, "type": "array", "items": {"enum": [1, 2]}})
+    )
+    command = [
+        "json",
+        "fill",
+        "--schema",
+        str(schema),
+        "--denoiser",
+        "random",
+        "--forwards",
+        "2",
+        "--length",
+        "16",
+    ]
+    assert main([*command, "--trace", str(trace)]) == 1
+    capsys.readouterr()
+    if trace.read_text():
+        assert main(["replay", str(trace)]) == 0
+        assert capsys.readouterr().out.splitlines()[-1].startswith("problem 1: ")

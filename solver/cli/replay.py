@@ -13,11 +13,10 @@ from pathlib import Path
 
 from solver.cli.main import UsageError
 from solver.cli.options import integer
-from solver.cli.watch import DELAY, Record, Viewer
+from solver.cli.watch import DELAY, Record, Viewer, describe_costs
 
 # Raised for lines that are JSON but no records, or none at all.
 BAD_RECORD = (LookupError, TypeError, ValueError, AttributeError, RecursionError, StopIteration)
-COSTS = {"forwards": "forwards", "decisions": "decisions", "remasked": "re-masked"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
                     continue
                 viewer.show(record)
                 if record["type"] == "outcome":
-                    print(describe_outcome(record), flush=True)
+                    costs = describe_costs(record)
+                    print(f"problem {record['number'] + 1}: {record['status']}, {costs}", flush=True)
                 num_shown += record["type"] != "problem"
     except BrokenPipeError:
         raise
@@ -76,9 +76,3 @@ def parse_record(line: str) -> Record:
     if record["type"] not in ("problem", "step", "outcome") or not isinstance(record["number"], int):
         raise ValueError("not a record")
     return record
-
-
-def describe_outcome(record: Record) -> str:
-    """Return the last line of a problem: its status and costs."""
-    costs = (f"{record[name]} {text}" for name, text in COSTS.items())
-    return f"problem {record['number'] + 1}: {record['status']}, {', '.join(costs)}"

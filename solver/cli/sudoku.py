@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from solver.cli import options, watch
 from solver.cli.main import UsageError
@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     from solver.tasks.sudoku.text import Puzzle, PuzzleError
 
 FORWARDS = 5000
+FLAGS = {
+    "--repair": "the digits are a draft with errors, not clues",
+    "--diagonal": "both main diagonals must differ too",
+    "--no-checks": "the network alone: no rules, no search, its last draft",
+    "--unique": "report whether there are other solutions (exact solver)",
+    "--trust-remote-code": "run the Python code that comes with --model",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,16 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="81 or 16 characters, 0 . _ for a blank (a bundled hard one)",
     )
     parser.add_argument("--file", metavar="F", help="puzzles: lines, drawn grids or CSV; - for stdin")
-    parser.add_argument("--repair", action="store_true", help="the digits are a draft with errors, not clues")
-    parser.add_argument("--diagonal", action="store_true", help="both main diagonals must differ too")
     parser.add_argument(
         "--regions", metavar="IDS", help="jigsaw: the region of each cell, one character each"
-    )
-    parser.add_argument(
-        "--no-checks", action="store_true", help="the network alone: no rules, no search, its last draft"
-    )
-    parser.add_argument(
-        "--unique", action="store_true", help="report whether there are other solutions (exact solver)"
     )
     parser.add_argument(
         "--inference",
@@ -57,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="direct",
         help="between forwards: direct conflicts, or naked and hidden singles too (direct)",
     )
+    for name, text in FLAGS.items():
+        parser.add_argument(name, action="store_true", help=text)
     options.add_budget(parser, f"{FORWARDS}; 1 with --no-checks")
     options.add_output(parser)
     options.add_model(parser)
@@ -67,9 +68,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", metavar="FOLDER_OR_ID", help="a diffusion language model in place of --denoiser"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="of --model (the GPU if there is one)")
-    parser.add_argument(
-        "--trust-remote-code", action="store_true", help="run the Python code that comes with --model"
-    )
 
 
 @dataclass
@@ -121,11 +119,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
     if not puzzles:
         return 2
-    is_single = len(puzzles) == 1 and not arguments.json
-    is_drawn = is_single and sys.stdout.isatty() and not arguments.quiet
-    viewer = None
-    if arguments.watch or is_drawn:
-        viewer = watch.Viewer(sys.stderr if arguments.json else sys.stdout, every_step=arguments.watch)
+    is_drawn = len(puzzles) == 1 and sys.stdout.isatty() and not (arguments.json or arguments.quiet)
+    stream = sys.stderr if arguments.json else sys.stdout
+    viewer = watch.Viewer(stream, every_step=arguments.watch) if arguments.watch or is_drawn else None
     totals = Totals(len(puzzles))
     try:
         with watch.Recorder(arguments.trace, viewer) as recorder:
@@ -178,9 +174,9 @@ def solve_all(
     """Solve, and print each result as soon as all results before it are printed."""
     finished: dict[int, SudokuJob] = {}
     num_printed = 0
-    has_bar = len(puzzles) > 1 and not arguments.watch and not arguments.quiet
+    has_bar = not (arguments.watch or arguments.quiet or sys.stdout.isatty())
     try:
-        with watch.progress_bar(len(puzzles), has_bar and not sys.stdout.isatty()) as advance:
+        with watch.progress_bar(len(puzzles), has_bar) as advance:
             for job in solve_groups(arguments, puzzles, recorder):
                 assert job.outcome is not None
                 totals.add(job.outcome)
@@ -214,7 +210,7 @@ def solve_groups(
         if not arguments.repair:
             refuse_conflicts(task, group)
 
-        # The first step shows whether the model can take the problems, and compiles what is not compiled yet.
+        # The first step shows whether the model takes the problems, and compiles what is not compiled yet.
         with watch.spinner("loading the denoiser, compiling", not arguments.quiet):
             denoiser = make_denoiser(arguments, task)
             policy, forwards = make_policy(arguments, denoiser)
@@ -222,24 +218,21 @@ def solve_groups(
             for job in group:
                 recorder.write("problem", job.number, sudoku_opening(arguments, job, denoiser))
             problems = [job.problem for job in group]
-            events = start(
-                engine.solve(task, problems, denoiser, policy, budget, arguments.seed, arguments.batch)
-            )
-        for index, event in events:
+            events = engine.solve(task, problems, denoiser, policy, budget, arguments.seed, arguments.batch)
+            first = next(events)
+        for index, event in chain([first], events):
             job = group[index]
             if isinstance(event, Outcome):
                 job.outcome = event
                 recorder.write("outcome", job.number, result_record(arguments, job))
-                if arguments.unique and event.status == "solved":
-                    job.is_unique = has_one_solution(task, job)
+                if arguments.unique and event.status == "solved":  # asked afterwards, never before
+                    from solver.tasks.sudoku import exact
+
+                    clues = job.puzzle.grid * (not arguments.repair)
+                    job.is_unique = exact.count_solutions(task.layout, clues, limit=2).solutions == 1
                 yield job
             elif recorder.is_active:
                 recorder.write("step", job.number, event.to_json())
-
-
-def start(events: Iterator[Any]) -> Iterator[Any]:
-    """Return the same events, with the first one already computed."""
-    return chain([event for event in [next(events, None)] if event is not None], events)
 
 
 def make_task(arguments: argparse.Namespace, digits: int) -> SudokuTask:
@@ -298,14 +291,6 @@ def make_policy(arguments: argparse.Namespace, denoiser: Denoiser) -> tuple[Poli
     return policy, arguments.forwards or FORWARDS
 
 
-def has_one_solution(task: SudokuTask, job: SudokuJob) -> bool:
-    """Return whether an exact solver finds no second solution. Asked only after the puzzle is solved."""
-    from solver.tasks.sudoku import exact
-
-    grid = job.puzzle.grid * 0 if job.problem.repair else job.puzzle.grid
-    return exact.count_solutions(task.layout, grid, limit=2).solutions == 1
-
-
 def sudoku_opening(arguments: argparse.Namespace, job: SudokuJob, denoiser: Denoiser) -> watch.Record:
     """Return the record that opens a puzzle in a trace."""
     return {
@@ -334,14 +319,11 @@ def result_record(arguments: argparse.Namespace, job: SudokuJob) -> watch.Record
         "denoiser": arguments.model or arguments.denoiser,
         "seed": arguments.seed,
     }
-    if job.is_unique is not None:
-        record["unique"] = job.is_unique
-    if outcome.proof is not None:
-        record["proof"] = outcome.proof
     if outcome.status == "exhausted":
-        record["draft"] = answer
-        record["violations"] = [violation.message for violation in outcome.violations]
-    return record
+        messages = [violation.message for violation in outcome.violations]
+        record |= {"draft": answer, "violations": messages}
+    further = {"unique": job.is_unique, "proof": outcome.proof}
+    return record | {name: value for name, value in further.items() if value is not None}
 
 
 def print_sudoku_result(arguments: argparse.Namespace, job: SudokuJob) -> None:
@@ -362,7 +344,5 @@ def print_sudoku_result(arguments: argparse.Namespace, job: SudokuJob) -> None:
     if job.is_unique is not None:
         text += ", the only solution" if job.is_unique else ", one of several solutions"
     if not arguments.quiet:
-        costs = ("forwards", "forwards"), ("decisions", "decisions"), ("remasked", "re-masked")
-        text += ": " + ", ".join(f"{record[name]} {unit}" for name, unit in costs)
-        text += f", {record['seconds']:.2f} s ({record['denoiser']})"
+        text += f": {watch.describe_costs(record)}, {record['seconds']:.2f} s ({record['denoiser']})"
     print(text, flush=True)

@@ -10,8 +10,8 @@ mark has a character besides its colour:
 ``rich`` draws, and is imported only when something is drawn. It obeys NO_COLOR, FORCE_COLOR and the terminal's
 width.
 
->>> cell_name(10, digits=9)
-'r2c2'
+>>> mark_cell({"pinned": [0], "remasked": [1], "decision": None}, 1)[0]
+'x'
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ GIVEN, ACCEPTED = "bold", "underline"
 REMASKED, DECIDED = "color(231) on color(166)", "color(231) on color(25)"
 TEXT_PINNED, TEXT_VISIBLE = "dim", "color(33)"
 
+COSTS = {"forwards": "forwards", "decisions": "decisions", "remasked": "re-masked"}
 MAX_NOTES = 12  # lines beside a board
 NOTES_WIDTH = 30  # columns; a narrower terminal gets the notes below the board
 MAX_BOARDS = 4  # boards drawn without --watch: the first ones and the last
@@ -143,7 +144,7 @@ class Viewer:
         self.problems: dict[int, Record] = {}
         self.live: Live | None = None
         self.num_shown = 0
-        self.held: Text | None = None  # the last picture so far, not drawn yet
+        self.last: Text | None = None  # the last picture so far, not drawn yet
 
     def show(self, record: Record) -> None:
         """Draw a record. Raises UsageError if it is a step of a problem that was not opened."""
@@ -162,18 +163,18 @@ class Viewer:
         """Leave the last picture on the screen and start anew below it."""
         if self.live is not None:
             self.live.stop()
-        if self.held is not None:
+        if self.last is not None:
             if self.num_shown > MAX_BOARDS:
                 self._print(f"... {self.num_shown - MAX_BOARDS} more boards: --watch shows them all ...")
-            self._print(self.held)
-        self.live, self.held, self.num_shown = None, None, 0
+            self._print(self.last)
+        self.live, self.last, self.num_shown = None, None, 0
 
     def _show_step(self, step: Record, problem: Record) -> None:
         picture = draw_step(step, problem, self.console)
         if self.num_shown == 0 and problem["task"] == "sudoku":
             self._print(board_legend())
         if not self.every_step and self.num_shown >= MAX_BOARDS - 1:
-            self.held = picture
+            self.last = picture
         elif self.every_step and self.console.is_terminal and problem["task"] == "sudoku":
             self._redraw(picture)
         else:
@@ -204,11 +205,6 @@ def draw_step(step: Record, problem: Record, console: Console) -> Text:
     if problem["task"] == "sudoku":
         return board_picture(step, problem["digits"], console)
     return text_picture(step, problem)
-
-
-def cell_name(cell: int, digits: int) -> str:
-    """Return the name of a cell of a board, r1c1 for the first one."""
-    return f"r{cell // digits + 1}c{cell % digits + 1}"
 
 
 def board_picture(step: Record, digits: int, console: Console) -> Text:
@@ -269,7 +265,9 @@ def describe_step(step: Record, digits: int) -> list[str]:
     notes = [f"forward {step['step'] + 1}, node {step['canvas']}"]
     if step["decision"]:
         cell, token = step["decision"]
-        notes.append(f"decided {cell_name(cell, digits)} = {token + 1}, from node {step['parent']}")
+        notes.append(
+            f"decided r{cell // digits + 1}c{cell % digits + 1} = {token + 1}, from node {step['parent']}"
+        )
     notes.append(f"accepted {len(step['accepted'])}, re-masked {len(step['remasked'])}")
     if step["solved"]:
         return [*notes, "every check passes: solved"]
@@ -320,6 +318,11 @@ def text_style(step: Record, cell: int) -> str:
     if cell in step["remasked"]:
         return REMASKED
     return TEXT_VISIBLE if cell in step["visible"] else ""
+
+
+def describe_costs(record: Record) -> str:
+    """Return the costs of an outcome, as far as they are recorded."""
+    return ", ".join(f"{record[name]} {text}" for name, text in COSTS.items() if name in record)
 
 
 def token_decoder(task: str) -> Callable[[int], str]:

@@ -199,24 +199,11 @@ def _digits(masks, out):
 
 
 @njit(cache=True, nogil=True)
-def _seeded(seed):
-    """The state of the random generator after a warm-up."""
-    rng = np.empty(1, np.uint64)
-    rng[0] = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x1234567)
-    for _ in range(8):
-        _next(rng)
-    return rng
-
-
-@njit(cache=True, nogil=True)
 def _generate(
     units, peers, full, rng, order, extra, min_guesses, max_guesses, max_tries, puzzles, solutions, ratings
 ):
-    """Fill ``puzzles`` (N, cells) with minimal puzzles of one solution whose rating lies in the range.
-
-    ``rng`` and ``order`` (cells,) are the state, which the next call continues. Returns how many puzzles were made,
-    whether the layout has a solution at all, and the number of grids that were tried.
-    """
+    """Fill ``puzzles`` (N, cells); ``rng`` and ``order`` (cells,) are the state, which the next call continues.
+    Returns how many were made, whether the layout has a solution at all, and how many grids were tried."""
     n, size = puzzles.shape
     stack = np.empty((size + 2, size), np.int32)
     queue = np.empty(size * 8, np.int32)
@@ -320,79 +307,48 @@ def count_solutions(layout: Layout, grid: Int8, limit: int = 2) -> Count:
 
 
 def generate(
-    layout: Layout,
-    count: int,
-    seed: int,
-    extra: int = 0,
-    min_guesses: int = 0,
-    max_guesses: int = 1 << 30,
+    layout: Layout, count: int, seed: int, extra: int = 0, min_guesses: int = 0, max_guesses: int = 1 << 30
 ) -> tuple[Int8, Int8, NDArray[np.int64]]:
-    """Make puzzles that have exactly one solution.
+    """Make puzzles as :func:`generate_each`: puzzles (N, cells), solutions (N, cells) and ratings (N,)."""
+    puzzles, ratings = np.zeros((max(0, count), layout.cells), np.int8), np.zeros(max(0, count), np.int64)
+    solutions = np.zeros_like(puzzles)
+    each = generate_each(layout, count, seed, extra, min_guesses, max_guesses)
+    for index, columns in enumerate(each):
+        puzzles[index], solutions[index], ratings[index] = columns
+    return puzzles, solutions, ratings
 
-    Args:
-        layout: the groups of cells.
-        count: number of puzzles N.
-        seed: the same seed makes the same puzzles.
-        extra: clues put back into the minimal puzzle, from which no clue can be removed.
-        min_guesses: lower bound of the rating, by rejection.
-        max_guesses: upper bound of the rating.
 
-    Returns:
-        puzzles (N, cells), solutions (N, cells) and ratings (N,). A rating is the number of guesses of the exact
-        solver on the minimal puzzle; 0 means that naked and hidden singles suffice.
+def generate_each(
+    layout: Layout, count: int, seed: int, extra: int = 0, min_guesses: int = 0, max_guesses: int = 1 << 30
+) -> Iterator[tuple[Int8, Int8, int]]:
+    """Yield puzzles that have exactly one solution, each as soon as it is made, with solution and rating.
+
+    A puzzle is minimal, that is no clue can be removed, before ``extra`` clues are put back. The rating is the number
+    of guesses of the exact solver on the minimal puzzle; 0 means that naked and hidden singles suffice. Puzzles whose
+    rating is not between ``min_guesses`` and ``max_guesses`` are rejected. The same seed makes the same puzzles.
 
     Raises:
         InvalidArgument: the layout has no solution, or ``TRIES`` grids per puzzle were not enough.
     """
-    return next(_batches(layout, count, count, seed, extra, min_guesses, max_guesses))
-
-
-def generate_each(
-    layout: Layout,
-    count: int,
-    seed: int,
-    extra: int = 0,
-    min_guesses: int = 0,
-    max_guesses: int = 1 << 30,
-) -> Iterator[tuple[Int8, Int8, int]]:
-    """Yield what :func:`generate` returns for the same arguments puzzle by puzzle, each as soon as it is made."""
-    for puzzles, solutions, ratings in _batches(layout, count, 1, seed, extra, min_guesses, max_guesses):
-        yield from zip(puzzles, solutions, ratings.tolist(), strict=True)
-
-
-def _batches(
-    layout: Layout,
-    count: int,
-    batch: int,
-    seed: int,
-    extra: int,
-    min_guesses: int,
-    max_guesses: int,
-) -> Iterator[tuple[Int8, Int8, NDArray[np.int64]]]:
-    """Yield ``count`` puzzles in batches. The puzzles do not depend on the size of the batches."""
     if count < 0 or extra < 0 or min_guesses > max_guesses:
         raise InvalidArgument("count and extra must not be negative, and min_guesses not above max_guesses")
-    rng, order = _seeded(seed), np.arange(layout.cells)
-    full, made, tries = (1 << layout.digits) - 1, 0, TRIES * count
-    while made < count or count == 0:
-        puzzles = np.zeros((min(batch, count - made), layout.cells), np.int8)
-        solutions, ratings, num_filled = np.zeros_like(puzzles), np.zeros(len(puzzles), np.int64), 0
-        while num_filled < len(puzzles):
-            arrays = puzzles[num_filled:], solutions[num_filled:], ratings[num_filled:]
-            # A call cannot be interrupted, so that a single one tries only so many grids.
-            limit = min(tries, TRIES * len(puzzles))
-            bounds = extra, min_guesses, max_guesses, limit
-            new, is_possible, tried = _generate(
-                layout.units, layout.peers, full, rng, order, *bounds, *arrays
-            )
-            num_filled, tries = num_filled + new, tries - tried
+    rng = np.array([(seed * 0x9E3779B97F4A7C15 + 0x1234567) % (1 << 64)], np.uint64)
+    for _ in range(8):
+        _next(rng)
+    order = np.arange(layout.cells)
+    full, tries = (1 << layout.digits) - 1, TRIES * count
+    for made in range(count):
+        puzzle, solution = np.zeros((2, 1, layout.cells), np.int8)
+        rating, num_made = np.zeros(1, np.int64), 0
+        while not num_made:
+            # A call cannot be interrupted, so a single one does not try all grids.
+            bounds = extra, min_guesses, max_guesses, min(tries, TRIES)
+            groups = layout.units, layout.peers, full
+            num_made, is_possible, tried = _generate(*groups, rng, order, *bounds, puzzle, solution, rating)
+            tries -= tried
             if not is_possible:
                 raise InvalidArgument(f"the layout {layout.name} has no solution")
-            if num_filled < len(puzzles) and tries <= 0:
-                raise InvalidArgument(
-                    f"no puzzle in that range after {TRIES * count} tries ({made + num_filled} of {count} made)"
-                )
-        made += len(puzzles)
-        yield puzzles, solutions, ratings
-        if count == 0:
-            return
+            if not num_made and tries <= 0:
+                spent = f"after {TRIES * count} tries ({made} of {count} made)"
+                raise InvalidArgument(f"no puzzle in that range {spent}")
+        yield puzzle[0], solution[0], int(rating[0])
