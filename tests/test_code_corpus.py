@@ -11,20 +11,27 @@ import pytest
 
 from solver.tasks.code_edit import corpus
 from solver.tasks.code_edit.corpus import (
-    COPIES,
-    LARGEST,
+    MAX_FILE_BYTES,
     PACKAGES,
+    VENDORED,
     Corpus,
-    files,
-    functions,
     is_development_file,
+    locate_functions,
     python_files,
-    read,
+    read_source,
+    source_files,
 )
+from solver.tasks.code_edit.positions import Span
+from solver.tasks.code_edit.scopes import parse_source
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"]).resolve()
 # The licences of these are known, and their authors are who they seem. Written out once more, so that a longer list is noticed.
 ALLOWED = {"torch", "transformers", "numpy", "matplotlib", "hypothesis", "pytest", "_pytest", "jsonschema"}
+
+
+def function_spans(text: str) -> list[Span]:
+    return [span for _, span in locate_functions(text, parse_source(text))]
+
 
 MODULE = '''\
 """Text."""
@@ -88,30 +95,30 @@ def small() -> Corpus:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_functions_are_outermost_and_whole_lines(end: str) -> None:
     text = MODULE.replace("\n", end)
-    spans = functions(text)
+    spans = function_spans(text)
     assert len(spans) == len(FOUND)
     for (a, b), start in zip(spans, FOUND, strict=True):
         assert text[a:b].startswith(start)
         assert a == 0 or text[a - 1] == end[-1]
         assert text[b : b + len(end)] == end
     assert text[slice(*spans[0])].endswith("return inner")
-    assert [len(functions(textwrap.dedent(text[a:b].replace("\r", "\n")))) for a, b in spans] == [1] * len(
-        spans
-    )
+    assert [len(function_spans(textwrap.dedent(text[a:b].replace("\r", "\n")))) for a, b in spans] == [
+        1
+    ] * len(spans)
 
 
 def test_functions_of_what_is_no_python() -> None:
     for text in ("def f(:", "\0", "(" * 10_000):
         with pytest.raises(SyntaxError):
-            functions(text)
+            function_spans(text)
 
 
 def test_only_what_is_allowed() -> None:
     assert set(PACKAGES) == ALLOWED
-    roots = {name: path.resolve() for name, path in corpus.roots().items()}
+    roots = {name: path.resolve() for name, path in corpus.package_roots().items()}
     assert roots.pop("") == STDLIB
     assert {root.name for root in roots.values()} == set(roots) <= ALLOWED
-    found = list(files())
+    found = list(source_files())
     assert len(found) > 1000
     for path, file in found:
         parts = file.resolve().relative_to(STDLIB).parts if path.split("/")[0] not in roots else ()
@@ -123,7 +130,7 @@ def test_only_what_is_allowed() -> None:
             assert file.resolve().is_relative_to(roots[path.split("/")[0]])
         assert "vendor" not in path
         assert "third_party" not in path
-        assert not path.startswith(COPIES)
+        assert not path.startswith(VENDORED)
 
 
 def test_folders_that_are_left_out(tmp_path: Path) -> None:
@@ -141,7 +148,7 @@ def test_folders_that_are_left_out(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / folder / "a.py").write_text("x = 1\n")
     (tmp_path / "b.txt").write_text("")
-    (tmp_path / "big.py").write_text("#" * (LARGEST + 1))
+    (tmp_path / "big.py").write_text("#" * (MAX_FILE_BYTES + 1))
     (tmp_path / "link.py").symlink_to(tmp_path / "kept" / "a.py")
     (tmp_path / "linked").symlink_to(tmp_path / "_vendor", target_is_directory=True)
     found = [file.relative_to(tmp_path).as_posix() for file in python_files(tmp_path)]
@@ -151,10 +158,10 @@ def test_folders_that_are_left_out(tmp_path: Path) -> None:
 def test_files_are_read_in_their_own_encoding(tmp_path: Path) -> None:
     file = tmp_path / "a.py"
     file.write_bytes("# -*- coding: latin-1 -*-\r\nx = 'é'\r\n".encode("latin-1"))
-    assert read(file) == "# -*- coding: latin-1 -*-\nx = 'é'\n"
+    assert read_source(file) == "# -*- coding: latin-1 -*-\nx = 'é'\n"
     for raw in (b"x = '\xe9'", b"# -*- coding: nonsense -*-\n"):
         file.write_bytes(raw)
-        assert read(file) is None
+        assert read_source(file) is None
 
 
 def test_a_function_counts_once() -> None:
@@ -203,8 +210,8 @@ def test_a_small_corpus(small: Corpus) -> None:
             ast.parse(textwrap.dedent(one.text)).body if one.text[0] == " " else ast.parse(one.text).body
         )
         assert isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef)
-    paths = dict(files())
-    assert all(read(paths[one.path]) == one.source for one in every[:20])
+    paths = dict(source_files())
+    assert all(read_source(paths[one.path]) == one.source for one in every[:20])
 
 
 def test_building_again_finds_the_same(small: Corpus) -> None:

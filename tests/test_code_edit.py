@@ -31,7 +31,7 @@ from solver.models.code_network import CodeConfig, CodeNetwork
 from solver.models.context import StaleContext
 from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.tasks.canvas import Canvas
-from solver.tasks.code_edit.diagnostics import compile_message
+from solver.tasks.code_edit.localize import compile_message
 from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import CodeWindow, WindowError, replace_spans

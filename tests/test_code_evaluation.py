@@ -31,7 +31,7 @@ from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeNetwork
 from solver.models.layers import KNOWN, OPEN, PINNED
 from solver.recipes import recipe
-from solver.tasks.code_edit.corpus import Function
+from solver.tasks.code_edit.corpus import CorpusFunction
 from solver.tasks.code_edit.holes import sample_dependent_holes, sample_single_holes
 from solver.tasks.code_edit.varmisuse import MisuseCase
 from solver.tasks.code_edit.vocabulary import Vocabulary
@@ -41,8 +41,8 @@ from tests import code_material
 SOURCE = "def area(width, height):\n    size = width * height\n    return size\n"
 
 
-def functions(count: int) -> list[Function]:
-    return [Function("a.py", source, (0, len(source))) for source in code_material.alone()[:count]]
+def functions(count: int) -> list[CorpusFunction]:
+    return [CorpusFunction("a.py", source, (0, len(source))) for source in code_material.alone()[:count]]
 
 
 def network(model: str) -> CodeNetwork:
@@ -204,7 +204,7 @@ def test_functions_that_are_nearly_copies_are_told_from_new_ones() -> None:
         f"def g(x):\n{body}{other}",
         f"def h(found):\n{other}",
     ]
-    known = Function("b.py", whole := sources[0].replace("def size", "def volume"), (0, len(whole)))
+    known = CorpusFunction("b.py", whole := sources[0].replace("def size", "def volume"), (0, len(whole)))
     found = with_overlap([HoleCase("right", source, ((0, 3),)) for source in sources], [known])
     a, b, c = (case.overlap for case in found)
     assert a > 0.6 > b > 0.2 > c == 0

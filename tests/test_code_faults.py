@@ -15,22 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from solver.tasks.code_edit import localize as broken
-from solver.tasks.code_edit.corruptions import (
-    CORRUPTION_KINDS,
-    LocalisationCounts,
-    corrupt,
-    count_localised,
-)
-from solver.tasks.code_edit.diagnostics import (
-    Diagnostic,
-    DiagnosticFinder,
-    compile_message,
-    pyflakes_diagnostics,
-    suspicious_spans,
-)
+from solver.tasks.code_edit.corruptions import CORRUPTION_KINDS, LocalisationCounts, corrupt, count_localised
+from solver.tasks.code_edit.diagnostics import Diagnostic, DiagnosticFinder, pyflakes_diagnostics
 from solver.tasks.code_edit.holes import single_hole_cases
+from solver.tasks.code_edit.localize import compile_message, suspicious_spans
 from solver.tasks.code_edit.positions import Span, piece_distance, piece_spans
-from solver.tasks.code_edit.varmisuse import convert_row, written
+from solver.tasks.code_edit.varmisuse import convert_row, detokenize
 from solver.tasks.code_edit.window import replace_spans
 from tests.code_material import alone, module
 
@@ -160,7 +150,7 @@ def test_blame(text: str, fills: list[str], rule: str | None, blamed: list[str])
 
 def test_names_need_not_be_asked_for_and_holes_must_be() -> None:
     finder = DiagnosticFinder("x = 1\n", [(4, 5)])
-    assert finder.find("x = y\n", [(4, 5)]) == [Diagnostic((4, 5), "name", "undefined name 'y'")]
+    assert finder.find("x = y\n", [(4, 5)]) == [Diagnostic((4, 5), "name", "undefined name 'y'", "y")]
     assert finder.find("x = y\n", [(4, 5)], names=False) == []
     with pytest.raises(ValueError, match="without a hole"):
         finder.find("x = y\n", [])
@@ -253,12 +243,12 @@ def test_damage_is_among_the_suspects() -> None:
     }.items():
         assert table[kind].cases > 30
         assert 100 * table[kind].first / table[kind].cases >= first
-        assert 100 * table[kind].some / table[kind].cases >= some
-    assert table["indentation"].some / table["indentation"].cases >= 0.95
+        assert 100 * table[kind].any_suspect / table[kind].cases >= some
+    assert table["indentation"].any_suspect / table["indentation"].cases >= 0.95
     random = count_localised(
         [one for one in found if one is not None], lambda text: [(len(text) // 2, len(text) // 2)]
     )
-    assert all(one.some / one.cases < 0.4 for one in random.values())  # a guess is not good enough
+    assert all(one.any_suspect / one.cases < 0.4 for one in random.values())  # a guess is not good enough
 
 
 def test_localisation_counts() -> None:
@@ -457,7 +447,7 @@ def test_rows_that_are_left_out(change: dict[str, object], reason: str) -> None:
 
 
 def test_every_token_is_where_it_is_said_to_be() -> None:
-    text, spans = written(TOKENS)
+    text, spans = detokenize(TOKENS)
     assert [text[a:b] for a, b in spans] == ["" if one.startswith("#") else one for one in TOKENS]
 
 

@@ -12,18 +12,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from solver.tasks.code_edit.corruptions import CORRUPTION_KINDS, corrupt
-from solver.tasks.code_edit.diagnostics import compile_message, pyflakes_diagnostics
+from solver.tasks.code_edit.diagnostics import pyflakes_diagnostics
 from solver.tasks.code_edit.holes import (
-    SIMPLE,
+    SIMPLE_STATEMENTS,
     SINGLE_KINDS,
     HoleSet,
     dependent_hole_cases,
-    same_up_to_renaming,
     sample_dependent_holes,
     sample_single_holes,
     single_hole_cases,
 )
+from solver.tasks.code_edit.localize import compile_message
 from solver.tasks.code_edit.positions import Lines, Span, piece_distance, piece_spans, scan_pieces
+from solver.tasks.code_edit.scopes import same_up_to_renaming
 from solver.tasks.code_edit.window import replace_spans
 from tests.code_material import alone, functions, module
 
@@ -56,7 +57,7 @@ def parts(source: str) -> dict[str, set[str]]:
             dumps["right"].add(ast.dump(node.value))
         if isinstance(node, ast.Call):
             dumps["arguments"].add(ast.dump(ast.Call(ast.Name("f", ast.Load()), node.args, node.keywords)))
-        if isinstance(node, SIMPLE):
+        if isinstance(node, SIMPLE_STATEMENTS):
             dumps["line"].add(ast.dump(node))
     return dumps
 
@@ -103,7 +104,7 @@ LOCAL_CLASS = "def f(B):\n    class A(B):\n        pass\n    A.x = 1\n    return
 @example(LOCAL_CLASS)
 def test_renaming_all_mentions_of_a_variable_changes_nothing_else(source: str) -> None:
     """The compiler is asked: same instructions, with another name. With one mention left out, it is another program."""
-    for cut in dependent_hole_cases(source, (0, len(source)), most=100):
+    for cut in dependent_hole_cases(source, (0, len(source)), limit=100):
         if cut.kind != "variable":
             continue
         (name,) = set(texts(cut))

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from solver.tasks.code_edit import lexer
-from solver.tasks.code_edit.lexer import Indent, Kind, Lexeme, guess_unit, lex, state_at, unlex
+from solver.tasks.code_edit.lexer import WORDS, Indent, Lexeme, guess_unit, lexeme_texts, split_lines
 
 SOURCE = Path(lexer.__file__).read_text(encoding="utf-8")
 # Where lexers go wrong, in Python and around it.
@@ -110,27 +110,36 @@ STACKS = (
 states = st.sampled_from(
     [Indent(), *(Indent(stack, unit) for stack in STACKS for unit in ("    ", "  ", "\t", " "))]
 )
-KINDS: tuple[Kind, ...] = ("newline", "indent", "dedent", "margin", "name", "other")
-marked = st.builds(Lexeme, st.sampled_from(["x", "\n", " "]), st.sampled_from(KINDS))
+NO_INDENT = Indent()
+markers = st.sampled_from(lexer.MARKERS).map(lambda marker: Lexeme("", marker))
+any_lexeme = markers | st.sampled_from(["x", "\n", " "]).map(Lexeme)
+
+
+def lex(text: str, indent: Indent = NO_INDENT) -> tuple[list[Lexeme], Indent]:
+    """The lexemes of a text, and the indentation of its last line."""
+    lexemes = list[Lexeme]()
+    for line in split_lines(text, indent):
+        lexemes += [Lexeme("", marker) for marker in line.markers]
+        lexemes += map(Lexeme, WORDS.findall(line.text))
+        indent = line.indent
+    return lexemes, indent
+
+
+def unlex(lexemes: Sequence[Lexeme], indent: Indent = NO_INDENT) -> str:
+    return "".join(lexeme_texts(lexemes, indent))
 
 
 def shown(text: str, *stack: str) -> str:
-    """The lexemes with bars between them, markers by name."""
+    """The lexemes of a text, separated by bars; markers by name."""
     lexemes, _ = lex(text, Indent(stack or ("",)))
-    return "|".join(kind.upper() if kind in lexer.MARKERS else piece for piece, kind in lexemes)
+    return "|".join(marker.upper() if marker else word for word, marker in lexemes)
 
 
 @settings(max_examples=20 * settings().max_examples)
 @given(snippets, states)
 @example("", Indent())
 def test_every_text_comes_back_in_every_state(text: str, state: Indent) -> None:
-    lexemes, _ = lex(text, state)
-    assert "".join(lexeme.text for lexeme in lexemes) == text
-    # of a marker, the kind says it all
-    assert (
-        unlex([Lexeme("" if one.kind in lexer.MARKERS else one.text, one.kind) for one in lexemes], state)
-        == text
-    )
+    assert unlex(lex(text, state)[0], state) == text
 
 
 @settings(max_examples=5 * settings().max_examples)
@@ -139,12 +148,10 @@ def test_characters_come_back(text: str, state: Indent) -> None:
     assert unlex(lex(text, state)[0], state) == text
 
 
-@given(st.lists(marked, max_size=10), states)
-def test_any_lexemes_write_something(lexemes: Sequence[Lexeme], state: Indent) -> None:
-    text = unlex(lexemes, state)
-    feeds = sum(lexeme.kind in ("newline", "margin") for lexeme in lexemes)
-    raw = sum(lexeme.text == "\n" for lexeme in lexemes if lexeme.kind not in lexer.MARKERS)
-    assert text.count("\n") == feeds + raw
+@given(st.lists(any_lexeme, max_size=10), states)
+def test_any_lexemes_write_a_text_with_their_line_feeds(lexemes: Sequence[Lexeme], state: Indent) -> None:
+    feeds = sum(marker in ("newline", "margin") or word == "\n" for word, marker in lexemes)
+    assert unlex(lexemes, state).count("\n") == feeds
 
 
 @pytest.mark.parametrize(
@@ -201,15 +208,7 @@ def test_words_of_a_line(text: str, expected: str) -> None:
 )
 def test_names_are_bare(around: str) -> None:
     found = [lexeme for lexeme in lex(around.format(*["name"] * 2))[0] if "name" in lexeme.text]
-    assert set(found) == {Lexeme("name", "name")}
-
-
-def test_kinds() -> None:
-    found = lex("if x:\n    y = 'a' + 1  # ?\n  z\n")[0]
-    assert [kind for _, kind in found] == [
-        *("keyword", "name", "operator", "newline", "indent", "name", "operator", "string", "name", "string"),
-        *("operator", "number", "comment", "other", "newline", "dedent", "space", "name", "newline"),
-    ]
+    assert set(found) == {Lexeme("name")}
 
 
 def test_a_source_may_be_cut_before_any_indented_statement() -> None:
@@ -224,17 +223,8 @@ def test_a_source_may_be_cut_before_any_indented_statement() -> None:
             continue
         before, state = lex(source[:cut])
         assert [*before, *lex(source[cut:], state)[0]] == whole
-        assert state == state_at(source, cut) == state_at(source, at - 1)
         cuts += 1
     assert cuts > 20
-
-
-def test_the_state_of_a_line_is_that_of_the_white_space_it_begins_with() -> None:
-    source = "if a:\n  if b:\n    c\n\nd"
-    found = [state_at(source, offset).stack[-1] for offset in range(len(source) + 1)]
-    assert (
-        found == [""] * 6 + ["  "] * 8 + ["    "] * 6 + ["    "] + [""] * 2
-    )  # a blank line is as the one before
 
 
 @pytest.mark.parametrize(

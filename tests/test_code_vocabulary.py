@@ -14,7 +14,8 @@ from tokenizers import Tokenizer, models
 
 from solver.tasks.code_edit import vocabulary as module
 from solver.tasks.code_edit.lexer import Indent
-from solver.tasks.code_edit.vocabulary import FILE, SENTINELS, SIZE, SPECIALS, Vocabulary, merged, train
+from solver.tasks.code_edit.train_vocabulary import SIZE, split_words, train_merges
+from solver.tasks.code_edit.vocabulary import FILE, SENTINELS, SPECIALS, Vocabulary, apply_merges
 from tests.test_code_lexer import snippets, states
 
 SOURCE = Path(module.__file__).read_text(encoding="utf-8")
@@ -56,7 +57,7 @@ def test_layout_of_the_ids() -> None:
     assert VOCABULARY.sentinels == tuple(VOCABULARY.special(name) for name in SENTINELS)
     assert len(SENTINELS) == 11
     assert (
-        len({VOCABULARY.text_of(token) for token in range(128, SIZE)}) == SIZE - 128
+        len({VOCABULARY.display(token) for token in range(128, SIZE)}) == SIZE - 128
     )  # every one is seen as itself
     assert FILE.stat().st_size < 40_000
 
@@ -137,28 +138,28 @@ RANKS = {(a, b): 256 + number for number, (a, b) in enumerate(MERGES)}
 @given(st.text("abcdefinorstu_ =", max_size=12) | snippets)
 def test_merges_are_those_of_tokenizers(word: str) -> None:
     raw = word.encode(errors="surrogatepass")
-    assert list(merged(raw, RANKS)) == REFERENCE.encode(raw.decode("latin-1")).ids
+    assert list(apply_merges(raw, RANKS)) == REFERENCE.encode(raw.decode("latin-1")).ids
 
 
 def test_the_words_of_a_source_are_those_of_tokenizers() -> None:
-    words = set(module.words(SOURCE))
-    assert len(words) > 300
+    words = set(split_words(SOURCE))
+    assert len(words) > 250
     for word in words:
         assert list(VOCABULARY.words[word]) == REFERENCE.encode(word.encode().decode("latin-1")).ids
 
 
 def test_training_merges_what_stands_together_within_lexemes() -> None:
     found = Vocabulary(
-        train(["count = count + 1\n" * 4, "print(count)\n"], 256 + len(SPECIALS) + 8)["merges"]
+        train_merges(["count = count + 1\n" * 4, "print(count)\n"], 256 + len(SPECIALS) + 8)["merges"]
     )
     assert found.size == 256 + len(SPECIALS) + 8
-    token_texts = [found.text_of(token) for token in found.encode("count = print")[0]]
+    token_texts = [found.display(token) for token in found.encode("count = print")[0]]
     assert token_texts[:2] == ["count", " = "]
-    assert all("t " not in piece and "(" not in piece for piece in map(found.text_of, range(257, 264)))
+    assert all("t " not in piece and "(" not in piece for piece in map(found.display, range(257, 264)))
 
 
 def test_training_stops_where_nothing_stands_twice() -> None:
-    assert train(["a b"])["merges"] == []
+    assert train_merges(["a b"])["merges"] == []
 
 
 def test_a_word_is_merged_once_however_often_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,9 +167,9 @@ def test_a_word_is_merged_once_however_often_it_stands(monkeypatch: pytest.Monke
 
     def counted(raw: bytes, merges: Mapping[tuple[int, int], int]) -> tuple[int, ...]:
         asked.append(raw)
-        return merged(raw, merges)
+        return apply_merges(raw, merges)
 
-    monkeypatch.setattr(module, "merged", counted)
+    monkeypatch.setattr(module, "apply_merges", counted)
     vocabulary = Vocabulary(MERGES)
     vocabulary.encode(SOURCE * 3)
     assert len(asked) == len(set(asked)) < len(SOURCE) / 10
@@ -178,7 +179,7 @@ def test_a_word_is_merged_once_however_often_it_stands(monkeypatch: pytest.Monke
 
 
 def test_words_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REMEMBERED", 10)
+    monkeypatch.setattr(module, "MAX_CACHED_WORDS", 10)
     vocabulary = Vocabulary(MERGES)
     assert vocabulary.decode(vocabulary.encode(SOURCE)[0]) == SOURCE
     assert len(vocabulary.words) <= 10

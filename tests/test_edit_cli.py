@@ -16,7 +16,7 @@ from solver.api import edit as edits
 from solver.cli import source
 from solver.cli.main import UsageError, main
 from solver.models import checkpoint, controls
-from solver.tasks.code_edit.diagnostics import compile_message
+from solver.tasks.code_edit.localize import compile_message
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import CodeWindow
 from tests.test_code_edit import FUNCTION, network

@@ -26,13 +26,13 @@ from solver.models.protocol import Denoiser
 from solver.models.registry import load
 from solver.tasks.arguments import Natural, Positive, validated
 from solver.tasks.checks import Check, run_check
-from solver.tasks.code_edit.diagnostics import compile_message
+from solver.tasks.code_edit.localize import compile_message
+from solver.tasks.code_edit.positions import Span
 from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import (
     WINDOW_SIZES,
     CodeWindow,
-    Span,
     WindowError,
     probe_capacity,
     validate_spans,

@@ -16,8 +16,7 @@ from typing import NamedTuple
 
 from solver.tasks.code_edit.lexer import guess_unit
 from solver.tasks.code_edit.localize import compile_error, indentation_span, suspicious_spans
-from solver.tasks.code_edit.positions import piece_spans
-from solver.tasks.code_edit.window import Span
+from solver.tasks.code_edit.positions import Span, piece_spans
 
 MAX_SUSPECTS = 3  # suspicious spans that are tried
 REACH = 3  # pieces tried on either side of a suspicious span

@@ -30,12 +30,12 @@ from solver.models.registry import load
 from solver.tasks.arguments import Natural, Positive, validated
 from solver.tasks.canvas import Canvas, Mask
 from solver.tasks.checks import Check, run_check
-from solver.tasks.code_edit.diagnostics import compile_message, pyflakes_diagnostics
-from solver.tasks.code_edit.localize import compile_error, indentation_span
-from solver.tasks.code_edit.positions import piece_spans
+from solver.tasks.code_edit.diagnostics import pyflakes_diagnostics
+from solver.tasks.code_edit.localize import compile_error, compile_message, indentation_span
+from solver.tasks.code_edit.positions import Span, piece_spans
 from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import WINDOW_SIZES, CodeWindow, Span, WindowError
+from solver.tasks.code_edit.window import WINDOW_SIZES, CodeWindow, WindowError
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.task import Violation
 

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
         options.limit_threads(arguments.threads)
         from solver.api import repair
         from solver.loop.trace import Budget
-        from solver.tasks.code_edit.diagnostics import compile_message
+        from solver.tasks.code_edit.localize import compile_message
 
     if compile_message(source.text) is None:
         raise UsageError(f"{source.name} compiles already: there is nothing to repair")

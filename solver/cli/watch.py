@@ -330,7 +330,7 @@ def token_decoder(task: str) -> Callable[[int], str]:
     if task == "code":
         from solver.tasks.code_edit.vocabulary import Vocabulary
 
-        return Vocabulary.load().text_of
+        return Vocabulary.load().display
     from codecs import getincrementaldecoder
 
     decoder = getincrementaldecoder("utf-8")("replace")

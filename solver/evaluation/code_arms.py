@@ -29,8 +29,9 @@ from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeNetwork
 from solver.models.protocol import Denoiser
 from solver.models.registry import load
-from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.diagnostics import DiagnosticFinder, compile_message
+from solver.tasks.code_edit.corpus import CorpusFunction
+from solver.tasks.code_edit.diagnostics import DiagnosticFinder
+from solver.tasks.code_edit.localize import compile_message
 from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import CodeWindow, WindowError, probe_capacity, replace_spans
@@ -178,7 +179,7 @@ class NGramModel:
     What followed the same two tokens in the window counts most.
     """
 
-    def __init__(self, functions: Sequence[Function]) -> None:
+    def __init__(self, functions: Sequence[CorpusFunction]) -> None:
         self.following: dict[NGram, Counter[int]] = defaultdict(Counter)
         self.vocabulary = Vocabulary.load()
         for function in functions:
@@ -242,7 +243,7 @@ def random_denoiser() -> Denoiser:
     return load("random", CodeTask())
 
 
-def code_arms(models: CodeModels, functions: Sequence[Function]) -> dict[str, Arm[HoleCase]]:
+def code_arms(models: CodeModels, functions: Sequence[CorpusFunction]) -> dict[str, Arm[HoleCase]]:
     """Make all arms whose checkpoint is there, and the controls.
 
     Args:

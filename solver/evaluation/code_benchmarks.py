@@ -34,9 +34,10 @@ from solver.evaluation.harness import Arm, run_arm
 from solver.evaluation.rows import Row
 from solver.evaluation.sandbox import Ran, run_program
 from solver.evaluation.statistics import Figures, quantiles, rounded, share
-from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.diagnostics import compile_message, pyflakes_diagnostics
+from solver.tasks.code_edit.corpus import CorpusFunction
+from solver.tasks.code_edit.diagnostics import pyflakes_diagnostics
 from solver.tasks.code_edit.holes import sample_dependent_holes
+from solver.tasks.code_edit.localize import compile_message
 
 SECONDS = 10.0  # per program, or per test of it; Codeforces gives C++ 1 to 5 s
 MEMORY = 1 << 30  # bytes; Codeforces gives 256 MB
@@ -172,7 +173,7 @@ def holes_in_foreign_functions(folder: Path, count: int | None) -> list[HoleCase
     for n, bug in enumerate(load_misuse(folder)):
         if bug is not None and bug.span is None:
             sources[f"GREAT/{n}"] = bug.source
-    functions = [Function(name, source, (0, len(source))) for name, source in sources.items()]
+    functions = [CorpusFunction(name, source, (0, len(source))) for name, source in sources.items()]
     cases = collect_holes(functions, sample_dependent_holes, count or len(functions))
     return [replace(case, defined=case.defined | unresolved_names(case)) for case in cases]
 

@@ -14,11 +14,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from solver.tasks.code_edit.corpus import Function
-from solver.tasks.code_edit.diagnostics import DiagnosticFinder, compile_message
+from solver.tasks.code_edit.corpus import CorpusFunction
+from solver.tasks.code_edit.diagnostics import DiagnosticFinder
 from solver.tasks.code_edit.holes import HoleSet
+from solver.tasks.code_edit.localize import compile_message
+from solver.tasks.code_edit.positions import Span
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import CodeWindow, Span, WindowError, replace_spans
+from solver.tasks.code_edit.window import CodeWindow, WindowError, replace_spans
 from solver.training.code_examples import standalone_source
 
 CODE_SEED = 990_003
@@ -79,7 +81,7 @@ class HoleCase:
 
 
 def collect_holes(
-    functions: Sequence[Function],
+    functions: Sequence[CorpusFunction],
     find: Callable[[str, tuple[int, int], np.random.Generator], list[HoleSet]],
     count: int,
     seed: int = CODE_SEED,
@@ -113,7 +115,7 @@ def module_names(text: str) -> frozenset[str]:
     )
 
 
-def with_overlap(cases: Sequence[HoleCase], functions: Sequence[Function]) -> list[HoleCase]:
+def with_overlap(cases: Sequence[HoleCase], functions: Sequence[CorpusFunction]) -> list[HoleCase]:
     """Set ``overlap``: libraries are full of functions that nearly copy each other."""
     runs = [token_runs(case.source) for case in cases]
     wanted = set[tuple[int, ...]]().union(*runs)

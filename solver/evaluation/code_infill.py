@@ -19,8 +19,8 @@ from solver.evaluation.code_holes import HoleCase
 from solver.evaluation.harness import Answer, Arm, run_arm
 from solver.evaluation.rows import ResultsFile, Row
 from solver.evaluation.statistics import Figures, quantiles, rounded, share, shares_within
-from solver.tasks.code_edit.diagnostics import compile_message
-from solver.tasks.code_edit.holes import same_up_to_renaming
+from solver.tasks.code_edit.localize import compile_message
+from solver.tasks.code_edit.scopes import same_up_to_renaming
 from solver.tasks.code_edit.window import replace_spans
 
 STRATA = ((1, 2), (3, 5), (6, 10), (11, 40))  # tokens of a hole

@@ -17,9 +17,9 @@ from solver.evaluation.code_holes import CODE_SEED
 from solver.evaluation.rows import Row
 from solver.evaluation.statistics import Figures, quantiles, rounded, share
 from solver.models.protocol import Denoiser
-from solver.tasks.code_edit.corpus import Function
+from solver.tasks.code_edit.corpus import CorpusFunction
 from solver.tasks.code_edit.corruptions import CORRUPTION_KINDS, Corruption, corrupt, count_localised
-from solver.tasks.code_edit.diagnostics import suspicious_spans
+from solver.tasks.code_edit.localize import suspicious_spans
 from solver.training.code_examples import standalone_source
 
 MAX_CHARACTERS = 6000  # of a function
@@ -69,7 +69,7 @@ def word_edits(before: str, after: str) -> int:
     return costs[-1]
 
 
-def corrupt_functions(functions: Sequence[Function], count: int) -> list[tuple[Corruption, str]]:
+def corrupt_functions(functions: Sequence[CorpusFunction], count: int) -> list[tuple[Corruption, str]]:
     """Corrupt ``count`` functions, the kinds of corruption in turn; each with the path of its file."""
     rng, cases = np.random.default_rng(CODE_SEED), list[tuple[Corruption, str]]()
     for index in rng.permutation(len(functions)):
@@ -129,6 +129,6 @@ def measure_code_repair(
 def measure_localisation(first: Row, cases: Sequence[tuple[Corruption, str]]) -> Iterator[Row]:
     """How often the corrupted place is suspected first, or among the first three."""
     for kind, counts in count_localised([case for case, _ in cases], suspicious_spans).items():
-        shares = rounded([counts.first / counts.cases, counts.some / counts.cases])
+        shares = rounded([counts.first / counts.cases, counts.any_suspect / counts.cases])
         figures = {"functions": counts.cases, "first": shares[0], "first_three": shares[1]}
         yield replace(first, file=kind, figures=figures)

@@ -116,4 +116,4 @@ def token_text(token: int) -> str:
         return BLANK_MARK
     if token in vocabulary.markers:
         return MARKER_SYMBOLS.get(vocabulary.markers[token], vocabulary.markers[token])
-    return vocabulary.text_of(token).replace(" ", "␣").replace("\n", "⏎") or "?"
+    return vocabulary.display(token).replace(" ", "␣").replace("\n", "⏎") or "?"

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.baseline.code import spelled
-from solver.tasks.code_edit.corpus import Function
+from solver.tasks.code_edit.corpus import CorpusFunction
 from solver.tasks.code_edit.holes import (
     DEPENDENT_KINDS,
     MAX_HOLES,
@@ -54,11 +54,11 @@ MIN_TOKENS = 12  # of a window without holes
 CHUNK = 400  # functions per job of a process
 
 Report = Callable[[int, int], None]
-Job = tuple[Sequence[Function], bool, tuple[int, int]]
+Job = tuple[Sequence[CorpusFunction], bool, tuple[int, int]]
 
 
 def code_examples(
-    functions: Sequence[Function],
+    functions: Sequence[CorpusFunction],
     count: int,
     causal: bool,
     seed: int,
@@ -95,7 +95,7 @@ def code_examples(
     return stack_examples(parts)
 
 
-def split_jobs(functions: Sequence[Function], count: int, causal: bool, seed: int) -> Iterator[Job]:
+def split_jobs(functions: Sequence[CorpusFunction], count: int, causal: bool, seed: int) -> Iterator[Job]:
     """Split ``count`` functions into jobs; functions of a file stay together, so that it is parsed once."""
     repetitions = count // len(functions) + 1
     orders = [np.random.default_rng((seed, turn)).permutation(len(functions)) for turn in range(repetitions)]
@@ -116,7 +116,7 @@ def make_windows(job: Job) -> Examples:
     return stack_examples(windows)
 
 
-def make_window(function: Function, causal: bool, rng: np.random.Generator) -> Examples | None:
+def make_window(function: CorpusFunction, causal: bool, rng: np.random.Generator) -> Examples | None:
     """A window of a function, None if the draw does not fit one."""
     if rng.random() < NO_HOLES_SHARE:
         return window_without_holes(function, causal, rng)
@@ -125,7 +125,7 @@ def make_window(function: Function, causal: bool, rng: np.random.Generator) -> E
     return None if choice is None else window_with_holes(*choice, length, causal, rng)
 
 
-def window_without_holes(function: Function, causal: bool, rng: np.random.Generator) -> Examples | None:
+def window_without_holes(function: CorpusFunction, causal: bool, rng: np.random.Generator) -> Examples | None:
     """A function, or a part of it, without holes; None if it is too short."""
     vocabulary = Vocabulary.load()
     tokens, _ = vocabulary.encode(function.source[slice(*function.span)])
@@ -143,7 +143,7 @@ def window_without_holes(function: Function, causal: bool, rng: np.random.Genera
 
 
 def choose_holes(
-    function: Function, length: int, most: int, rng: np.random.Generator
+    function: CorpusFunction, length: int, most: int, rng: np.random.Generator
 ) -> tuple[str, list[Span]] | None:
     """A text for a window of ``length`` and the spans of its holes, ``most`` at most; None without any."""
     if rng.random() < STANDALONE_SHARE:
@@ -238,7 +238,7 @@ def pad_window(
     }
 
 
-def neighbourhood(function: Function) -> tuple[str, int]:
+def neighbourhood(function: CorpusFunction) -> tuple[str, int]:
     """The text around a function, in full lines, and its start in the file."""
     a, b = function.span
     first = function.source.rfind("\n", 0, max(0, a - CONTEXT_SIZE)) + 1
@@ -246,6 +246,6 @@ def neighbourhood(function: Function) -> tuple[str, int]:
     return function.source[first : end if end >= 0 else len(function.source)], first
 
 
-def standalone_source(function: Function) -> str:
+def standalone_source(function: CorpusFunction) -> str:
     """The function as a source of its own, dedented."""
     return dedent(function.source[slice(*function.span)])

@@ -1,12 +1,12 @@
-"""The code that code models learn from: functions of the standard library and of a few installed packages, and of nothing else.
+"""The code that code models learn from: functions of the standard library and of a few installed packages.
 
-    corpus = Corpus.build()                             # about two minutes; Corpus.build(100): of a hundred files
-    function = corpus.train[0]
-    function.path, function.text                        # 'json/decoder.py', 'def py_scanstring(...', say
+>>> corpus = Corpus.build(limit=10)  # of ten files; all files take about two minutes
+>>> corpus.train[0].text.lstrip().startswith(("def ", "async def ", "@"))
+True
 
-A function that stands twice, docstrings aside, counts once. Files are for development by the hash of their text, one in twenty;
-but what differs from a function in training by names alone is not used for development: the models of transformers are full of
-that. Left out are tests, what the packages took over from others, and files over 200 kB, many of which are tables.
+Functions that are equal apart from docstrings count once. Files are reserved for development by the hash of their text,
+one in twenty. A development function that differs from a training function by names alone is dropped: the models of
+transformers contain many. Left out are tests, vendored code, and files over 200 kB, many of which are tables.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ import os
 import re
 import sysconfig
 import tokenize
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from solver.tasks.code_edit.positions import LINE_END, Span
+from solver.tasks.code_edit.scopes import FunctionNode, parse_source
 from solver.tasks.data import is_reserved
 
-Span = tuple[int, int]
 PACKAGES = ("torch", "transformers", "numpy", "matplotlib", "hypothesis", "pytest", "_pytest", "jsonschema")
-LARGEST = 200_000  # bytes
-SHARE = 20  # one file in so many is for development
-# Folders of tests, of other people's packages, and of what a program wrote.
-OUT = re.compile(
+MAX_FILE_BYTES = 200_000
+DEVELOPMENT_SHARE = 20  # one file in this many is for development
+# Folders of tests, of other people's packages, and of generated code.
+EXCLUDED_FOLDER = re.compile(
     r"tests?|idlelib|site-packages|dist-packages|_?vendor\w*|_?extern(al)?|_?third_party|_bundled|generated|__pycache__"
 )
-# Taken over from others all the same: py, appdirs, pycute, unification and multipledispatch, refcycle, packaging, OpenFold.
-COPIES = (
+# Vendored in other folders: py, appdirs, pycute, unification and multipledispatch, refcycle, packaging, OpenFold.
+VENDORED = (
     "_pytest/_py/",
     "torch/_appdirs.py",
     "torch/distributed/_pycute/",
@@ -44,14 +44,18 @@ COPIES = (
     "numpy/_utils/_pep440.py",
     "transformers/models/esm/openfold_utils/",
 )
-Definition = ast.FunctionDef | ast.AsyncFunctionDef
-NAMED = re.compile(r"\b(?:id|arg|attr|name)='\w+'")  # a name in a dumped tree
-LINE_END = re.compile(r"\r\n|\r|\n")  # as Python counts lines; str.splitlines knows more
+NAME_FIELD = re.compile(r"\b(?:id|arg|attr|name)='\w+'")  # in a dumped syntax tree
 
 
 @dataclass(frozen=True)
-class Function:
-    """path: of its module, like ``json/decoder.py``.  source: the text of that file.  span: its characters there."""
+class CorpusFunction:
+    """A function with its decorators.
+
+    Attributes:
+        path: of its module, such as ``json/decoder.py``.
+        source: the text of that file.
+        span: the characters of the function.
+    """
 
     path: str
     source: str
@@ -64,136 +68,125 @@ class Function:
 
 @dataclass(frozen=True)
 class Corpus:
-    train: tuple[Function, ...]
-    development: tuple[Function, ...]
+    """Functions to train with and functions to choose settings with."""
+
+    train: tuple[CorpusFunction, ...]
+    development: tuple[CorpusFunction, ...]
 
     @staticmethod
     def build(limit: int | None = None) -> Corpus:
-        """Of all files, or of ``limit`` of them: the same ones in the same order wherever the same versions are installed."""
-        return Corpus.of(islice(readable(), limit))
+        """The corpus of all files, or of the first ``limit``. The order depends only on the installed versions."""
+        return Corpus.of(islice(readable_files(), limit))
 
     @staticmethod
     def of(files: Iterable[tuple[str, str]]) -> Corpus:
-        """The functions of (path, text), each of them once. What does not parse has none."""
-        train, held_out = list[Function](), list[tuple[bytes, Function]]()
-        seen, shapes = set[bytes](), set[bytes]()
+        """The functions of (path, text) pairs, each once. A file that does not parse has none."""
+        train, reserved = list[CorpusFunction](), list[tuple[bytes, CorpusFunction]]()
+        identities, train_shapes = set[bytes](), set[bytes]()
         for path, text in files:
-            tree, development = parsed(text), is_development_file(text)
-            for node, span in located(text, tree) if tree else ():
-                identity, shape = likeness(node)
-                if identity in seen:
+            tree, is_development = parse_or_none(text), is_development_file(text)
+            for node, span in locate_functions(text, tree) if tree else ():
+                identity, shape = fingerprints(node)
+                if identity in identities:
                     continue
-                seen.add(identity)
-                function = Function(path, text, span)
-                if development:
-                    held_out.append((shape, function))
+                identities.add(identity)
+                function = CorpusFunction(path, text, span)
+                if is_development:
+                    reserved.append((shape, function))
                 else:
                     train.append(function)
-                    shapes.add(shape)
-        return Corpus(tuple(train), tuple(function for shape, function in held_out if shape not in shapes))
+                    train_shapes.add(shape)
+        development = tuple(function for shape, function in reserved if shape not in train_shapes)
+        return Corpus(tuple(train), development)
 
 
-def sources() -> Iterator[tuple[str, str]]:
-    """Module path and text of every file that may be learnt from and that parses, in an order that mixes the packages."""
-    return ((path, text) for path, text in readable() if parsed(text) is not None)
-
-
-def readable() -> Iterator[tuple[str, str]]:
-    """The same before anything is parsed, which takes most of the time."""
-    for path, file in sorted(files(), key=lambda one: digest(one[0])):
-        text = read(file)
+def readable_files() -> Iterator[tuple[str, str]]:
+    """Module path and text of every file, in an order that mixes the packages. Files need not parse."""
+    for path, file in sorted(source_files(), key=lambda pair: digest(pair[0])):
+        text = read_source(file)
         if text is not None:
             yield path, text
 
 
-def roots() -> dict[str, Path]:
-    """Where each of the packages that are installed lies, and the standard library as ``""``. Imports none of them."""
-    found = {"": Path(sysconfig.get_paths()["stdlib"])}
+def package_roots() -> dict[str, Path]:
+    """The folders of the installed packages, and the standard library's as ``""``. Imports none of them."""
+    roots = {"": Path(sysconfig.get_paths()["stdlib"])}
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.submodule_search_locations:
-            found[name] = Path(spec.submodule_search_locations[0])
-    return found
+            roots[name] = Path(spec.submodule_search_locations[0])
+    return roots
 
 
-def files() -> Iterator[tuple[str, Path]]:
-    """Module path and file, of all roots."""
-    for name, root in roots().items():
+def source_files() -> Iterator[tuple[str, Path]]:
+    """Module path and file of all packages."""
+    for name, root in package_roots().items():
         for file in python_files(root):
             path = "/".join([*([name] if name else []), *file.relative_to(root).parts])
-            if not path.startswith(COPIES):
+            if not path.startswith(VENDORED):
                 yield path, file
 
 
 def python_files(root: Path) -> Iterator[Path]:
-    """The Python files below ``root`` but those in folders that are left out. Follows no links: they lead elsewhere."""
-    for folder, names, found in os.walk(root):
-        names[:] = sorted(name for name in names if not OUT.fullmatch(name))
-        for name in sorted(found):
+    """The Python files below ``root``, without excluded folders. Links lead to other packages and are not followed."""
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = sorted(name for name in subfolders if not EXCLUDED_FOLDER.fullmatch(name))
+        for name in sorted(names):
             file = Path(folder, name)
-            if file.suffix == ".py" and not file.is_symlink() and file.stat().st_size <= LARGEST:
+            if file.suffix == ".py" and not file.is_symlink() and file.stat().st_size <= MAX_FILE_BYTES:
                 yield file
 
 
-def read(file: Path) -> str | None:
-    """The text of a Python file in its own encoding, line ends as line feeds; None where it has none."""
+def read_source(file: Path) -> str | None:
+    """The text of a Python file in its declared encoding, with line feeds as line ends; None if it has no text."""
     try:
-        with tokenize.open(file) as opened:
-            return opened.read()
+        with tokenize.open(file) as stream:
+            return stream.read()
     except (SyntaxError, UnicodeDecodeError):
         return None
 
 
-def parsed(text: str) -> ast.Module | None:
-    """The tree of a text; None where it is no Python."""
+def parse_or_none(text: str) -> ast.Module | None:
+    """The syntax tree of a text, or None if it does not parse."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old code is full of strings that one may no longer write so
-            return ast.parse(text)
+        return parse_source(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
-def functions(text: str) -> list[Span]:
-    """The outermost functions of a text, methods too: from the line of the first decorator to the end of the last line, without
-    its line end. Raises SyntaxError where the text is no Python."""
-    tree = parsed(text)
-    if tree is None:
-        raise SyntaxError("no Python")
-    return [span for _, span in located(text, tree)]
+def locate_functions(text: str, tree: ast.Module) -> list[tuple[FunctionNode, Span]]:
+    """The outermost functions and methods of a tree, and their spans: from the first decorator to the last line."""
+    line_ends = [*LINE_END.finditer(text)]
+    starts = [0, *(match.end() for match in line_ends)]
+    ends = [*(match.start() for match in line_ends), len(text)]
+    functions = []
+    for node in outermost_functions(tree):
+        first_line = min(part.lineno for part in (node, *node.decorator_list))
+        functions.append((node, (starts[first_line - 1], ends[(node.end_lineno or node.lineno) - 1])))
+    return functions
 
 
-def located(text: str, tree: ast.Module) -> list[tuple[Definition, Span]]:
-    """The outermost functions of a tree and where they stand in its text."""
-    ends = [*LINE_END.finditer(text)]
-    starts = [0, *(end.end() for end in ends)]
-    stops = [*(end.start() for end in ends), len(text)]
-    found = []
-    for node in outermost(tree):
-        first = min(one.lineno for one in (node, *node.decorator_list))
-        found.append((node, (starts[first - 1], stops[(node.end_lineno or node.lineno) - 1])))
-    return found
-
-
-def outermost(node: ast.AST) -> Iterator[Definition]:
+def outermost_functions(node: ast.AST) -> Iterator[FunctionNode]:
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, Definition):
+        if isinstance(child, FunctionNode):
             yield child
         elif isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
-            yield from outermost(child)
+            yield from outermost_functions(child)
 
 
-def likeness(function: Definition) -> tuple[bytes, bytes]:
-    """Two hashes: the same for functions that differ in layout, comments and docstrings only, and for those that differ in
-    names besides."""
+def fingerprints(function: FunctionNode) -> tuple[bytes, bytes]:
+    """Two hashes of a function that ignore layout, comments and docstrings; the second also ignores names.
+
+    Removes the docstrings from the tree.
+    """
     for node in ast.walk(function):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if (
                 ast.get_docstring(node, clean=False) is not None
             ):
-                del node.body[0]  # the tree is of no further use
+                del node.body[0]
     dumped = ast.dump(function)
-    return digest(dumped), digest(NAMED.sub("", dumped))
+    return digest(dumped), digest(NAME_FIELD.sub("", dumped))
 
 
 def digest(text: str) -> bytes:
@@ -201,5 +194,4 @@ def digest(text: str) -> bytes:
 
 
 def is_development_file(text: str) -> bool:
-    """Whether a file is for development, by its text."""
-    return is_reserved(text, SHARE, digest_bytes=8)
+    return is_reserved(text, DEVELOPMENT_SHARE, digest_bytes=8)

@@ -1,7 +1,11 @@
-"""Broken code (T4): one small damage to a function that compiled, and how well a search for the place of damage does.
+"""Corruptions: a small change to a function that compiled, after which it does not.
 
-broken = corrupt(source, (120, 480), np.random.default_rng(0))
-broken.kind, broken.source, broken.span      # "dropped", what does not compile, where
+>>> source = "def f(a):\\n    return (a + 1)\\n"
+>>> broken = corrupt(source, (0, len(source)), np.random.default_rng(0), "bracket")
+>>> broken.source, broken.span, broken.removed
+('def f(a):\\n    return (a + 1\\n', (27, 27), ')')
+
+``count_localised`` measures how often a fault localisation finds the change.
 """
 
 from __future__ import annotations
@@ -12,33 +16,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.tasks.code_edit.diagnostics import compile_message
-from solver.tasks.code_edit.positions import LINE, Span, piece_distance, scan_pieces, standalone
+from solver.tasks.code_edit.localize import compile_message
+from solver.tasks.code_edit.positions import (
+    LINE_END,
+    Piece,
+    Span,
+    piece_distance,
+    scan_pieces,
+    standalone,
+    visible_pieces,
+)
 
 CORRUPTION_KINDS = ("dropped", "doubled", "replaced", "bracket", "indentation")
-TRIES = 24  # draws until one does not compile
-SLIPS = {
-    ":": ";",
-    ",": ".",
-    ".": ",",
-    "(": "[",
-    ")": "]",
-    "]": ")",
-    "[": "(",
-    "}": ")",
-    "{": "(",
-    "=": "-",
-    "==": "=",
-    ";": ":",
-}
+MAX_DRAWS = 24  # until one does not compile
+# Characters that are easily typed instead of others.
+TYPOS = {":": ";", ",": ".", ".": ",", "(": "[", ")": "]", "]": ")", "[": "(", "}": ")", "{": "(", "=": "-"}
+TYPOS |= {"==": "=", ";": ":"}
 
 Replacement = tuple[Span, str]
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """source: does not compile.  span: the damage in it, empty where something is gone.  original: compiled.
-    removed: the text of the original in place of the span."""
+    """A source that does not compile, and how it was made.
+
+    Attributes:
+        kind: one of ``CORRUPTION_KINDS``.
+        source: the corrupted source.
+        span: the change in it; empty where text was removed.
+        original: the source before.
+        removed: the text of the original in place of the span.
+    """
 
     kind: str
     source: str
@@ -50,116 +58,119 @@ class Corruption:
 def corrupt(
     source: str, within: Span, rng: np.random.Generator, kind: str | None = None
 ) -> Corruption | None:
-    """One damage to the lines ``within``, of a kind drawn or given. None where they do not compile by themselves, as a function
-    does, or no draw of ``TRIES`` breaks them."""
-    piece, head = standalone(source, within)
-    if compile_message(piece) is not None:
+    """Corrupt the lines ``within`` once.
+
+    Args:
+        source: the source.
+        within: the span of whole lines that compile by themselves, such as a function.
+        rng: draws the change.
+        kind: one of ``CORRUPTION_KINDS``, drawn if None.
+
+    Returns:
+        The corruption; None if the lines do not compile by themselves, or none of ``MAX_DRAWS`` changes breaks them.
+    """
+    text, head = standalone(source, within)
+    if compile_message(text) is not None:
         return None
     kind = str(rng.choice(CORRUPTION_KINDS)) if kind is None else kind
     body = source[slice(*within)]
-    found = scan_pieces(body)
-    for _ in range(TRIES):
-        drawn = DRAWS[kind](body, found, rng)
-        if drawn is None:
+    pieces = scan_pieces(body)
+    for _ in range(MAX_DRAWS):
+        replacement = REPLACERS[kind](body, pieces, rng)
+        if replacement is None:
             return None
-        (a, b), new = drawn
-        broken = body[:a] + new + body[b:]
-        if broken == body or compile_message(piece[:head] + broken) is None:
+        (start, end), new = replacement
+        broken = body[:start] + new + body[end:]
+        if broken == body or compile_message(text[:head] + broken) is None:
             continue
-        start = within[0] + a
-        whole = source[:start] + new + source[within[0] + b :]
-        if compile_message(whole) is not None:  # with what stands around it, it could have
-            span = (start, start + len(new))
-            return Corruption(kind, whole, span, source, body[a:b])
+        span = (within[0] + start, within[0] + start + len(new))
+        corrupted = source[: span[0]] + new + source[within[0] + end :]
+        if compile_message(corrupted) is not None:  # the text around it may have made it valid
+            return Corruption(kind, corrupted, span, source, body[start:end])
     return None
 
 
-Found = list[tuple[str, Span]]
+def _pick(spans: list[Span], rng: np.random.Generator) -> Span | None:
+    return spans[int(rng.integers(len(spans)))] if spans else None
 
 
-def _pick(found: Found, rng: np.random.Generator) -> Span | None:
-    return found[int(rng.integers(len(found)))][1] if found else None
-
-
-def _visible(found: Found) -> Found:
-    return [(kind, span) for kind, span in found if kind not in ("space", "comment")]
-
-
-def _dropped(body: str, found: Found, rng: np.random.Generator) -> Replacement | None:
-    span = _pick([(kind, (a, b)) for kind, (a, b) in _visible(found) if body[a:b] not in ")]}"], rng)
+def _drop(body: str, pieces: list[Piece], rng: np.random.Generator) -> Replacement | None:
+    """Remove a piece that is not a closing bracket."""
+    span = _pick([span for span in visible_pieces(pieces) if body[slice(*span)] not in ")]}"], rng)
     return span and (span, "")
 
 
-def _doubled(body: str, found: Found, rng: np.random.Generator) -> Replacement | None:
-    span = _pick(_visible(found), rng)
+def _double(body: str, pieces: list[Piece], rng: np.random.Generator) -> Replacement | None:
+    """Write a piece twice."""
+    span = _pick(visible_pieces(pieces), rng)
     if span is None:
         return None
     text = body[slice(*span)]
     return (span[1], span[1]), f" {text}" if text[0].isalnum() or text[0] in "_'\"" else text
 
 
-def _replaced(body: str, found: Found, rng: np.random.Generator) -> Replacement | None:
-    """By a slip of the finger, where the piece has one, or by another piece of the function."""
-    span, other = _pick(_visible(found), rng), _pick(_visible(found), rng)
-    if span is None or other is None:
+def _replace(body: str, pieces: list[Piece], rng: np.random.Generator) -> Replacement | None:
+    """Replace a piece by a typo of it, if there is one, or by another piece of the function."""
+    span, other_span = _pick(visible_pieces(pieces), rng), _pick(visible_pieces(pieces), rng)
+    if span is None or other_span is None:
         return None
     text = body[slice(*span)]
-    if text in SLIPS and rng.random() < 0.5:
-        return span, SLIPS[text]
-    if (
-        text.isalpha() and len(text) > 2 and rng.random() < 0.5
-    ):  # two letters the wrong way round: what breaks it is a keyword's
-        at = int(rng.integers(len(text) - 1))
-        return span, text[:at] + text[at + 1] + text[at] + text[at + 2 :]
-    return span, body[slice(*other)]
+    if text in TYPOS and rng.random() < 0.5:
+        return span, TYPOS[text]
+    # Swap two letters of a word. The result does not compile if the word was a keyword.
+    if text.isalpha() and len(text) > 2 and rng.random() < 0.5:
+        index = int(rng.integers(len(text) - 1))
+        return span, text[:index] + text[index + 1] + text[index] + text[index + 2 :]
+    return span, body[slice(*other_span)]
 
 
-def _bracket(body: str, found: Found, rng: np.random.Generator) -> Replacement | None:
-    span = _pick([(kind, (a, b)) for kind, (a, b) in found if kind == "operator" and body[a:b] in ")]}"], rng)
+def _drop_bracket(body: str, pieces: list[Piece], rng: np.random.Generator) -> Replacement | None:
+    """Remove a closing bracket."""
+    brackets = [span for kind, span in pieces if kind == "operator" and body[slice(*span)] in ")]}"]
+    span = _pick(brackets, rng)
     return span and (span, "")
 
 
-def _indentation(body: str, found: Found, rng: np.random.Generator) -> Replacement | None:
-    starts = [0, *(match.end() for match in LINE.finditer(body))]
+def _indent(body: str, pieces: list[Piece], rng: np.random.Generator) -> Replacement | None:
+    """Change the indentation of a line by up to four characters."""
+    starts = [0, *(match.end() for match in LINE_END.finditer(body))]
     start = starts[int(rng.integers(len(starts)))]
-    end = start + len(body[start:]) - len(body[start:].lstrip(" \t"))
-    width = max(0, end - start + int(rng.choice([-4, -3, -2, -1, 1, 2, 3, 4])))
-    white = body[start:end]
-    return (start, end), white[:width] if width < len(white) else white + " " * (width - len(white))
+    white = body[start : len(body) - len(body[start:].lstrip(" \t"))]
+    width = max(0, len(white) + int(rng.choice([-4, -3, -2, -1, 1, 2, 3, 4])))
+    return (start, start + len(white)), white[:width] + " " * (width - len(white))
 
 
-DRAWS: dict[str, Callable[[str, Found, np.random.Generator], Replacement | None]] = {
-    "dropped": _dropped,
-    "doubled": _doubled,
-    "replaced": _replaced,
-    "bracket": _bracket,
-    "indentation": _indentation,
+REPLACERS: dict[str, Callable[[str, list[Piece], np.random.Generator], Replacement | None]] = {
+    "dropped": _drop,
+    "doubled": _double,
+    "replaced": _replace,
+    "bracket": _drop_bracket,
+    "indentation": _indent,
 }
 
 
 @dataclass(frozen=True)
 class LocalisationCounts:
-    """Of ``cases`` damages, how many were within reach of the first suspect, and of any of the first few."""
+    """Of ``cases`` corruptions, how many the first suspect was near to, and how many any of the first few was."""
 
     cases: int = 0
     first: int = 0
-    some: int = 0
+    any_suspect: int = 0
 
 
 def count_localised(
-    broken: Iterable[Corruption],
-    suspicious_spans: Callable[[str], Sequence[Span]],
+    corruptions: Iterable[Corruption],
+    find_suspects: Callable[[str], Sequence[Span]],
     reach: int = 3,
-    few: int = 3,
+    num_suspects: int = 3,
 ) -> dict[str, LocalisationCounts]:
-    """By kind, how often the damage is at most ``reach`` pieces away from what ``suspicious_spans`` names."""
-    found: dict[str, LocalisationCounts] = defaultdict(LocalisationCounts)
-    for one in broken:
-        near = [
-            piece_distance(one.source, one.span, span) <= reach for span in suspicious_spans(one.source)[:few]
-        ]
-        old = found[one.kind]
-        found[one.kind] = LocalisationCounts(
-            old.cases + 1, old.first + (near[:1] == [True]), old.some + any(near)
+    """Count by kind how often a suspect is at most ``reach`` pieces from the corruption."""
+    totals: dict[str, LocalisationCounts] = defaultdict(LocalisationCounts)
+    for corruption in corruptions:
+        suspects = find_suspects(corruption.source)[:num_suspects]
+        near = [piece_distance(corruption.source, corruption.span, span) <= reach for span in suspects]
+        total = totals[corruption.kind]
+        totals[corruption.kind] = LocalisationCounts(
+            total.cases + 1, total.first + (near[:1] == [True]), total.any_suspect + any(near)
         )
-    return dict(found)
+    return dict(totals)

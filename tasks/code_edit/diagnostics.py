@@ -1,11 +1,12 @@
-"""What is wrong with a source whose holes were filled, and where in the fills.
+"""Diagnostics of a source whose holes were filled, each located in one of the fills.
 
-    finder = Finder(source, [(120, 134)])
-    finder.find(new, [(120, 131)])      # [Fault((126, 129), "name", "undefined name 'foo'")]
+>>> finder = DiagnosticFinder("x = 1\\ny = x\\n", [(10, 11)])
+>>> finder.find("x = 1\\ny = foo\\n", [(10, 13)])
+[Diagnostic(span=(10, 13), rule='name', message="undefined name 'foo'", name='foo', outside=False)]
 
-``compile`` is the oracle: what it takes has no fault of rule "syntax". Where the fault is, :mod:`broken` says; the blame falls on
-fills only. In a source that compiles, pyflakes looks for what would fail when run: names that are nowhere defined (rule "name"),
-formats that do not fit their values (rule "format"). Nothing is executed.
+The compiler decides: a source that it accepts has no diagnostic of rule "syntax". localize.py finds the fault, and one
+of the fills is blamed for it. In a source that compiles, pyflakes looks for what would fail at run time: undefined
+names (rule "name") and formats that do not match their values (rule "format"). Nothing is executed.
 """
 
 from __future__ import annotations
@@ -14,20 +15,22 @@ import ast
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from pyflakes import checker, messages  # type: ignore[import-untyped]  # it ships no types
 
-from solver.tasks.code_edit.localize import NARROW, SyntaxDiagnostic, compile_error, tree_sitter_errors
 from solver.tasks.code_edit.localize import (
-    suspicious_spans as suspicious_spans,  # the same question where there are no holes yet
+    MAX_ERROR_PIECES,
+    SyntaxDiagnostic,
+    compile_error,
+    suspicious_spans,
+    tree_sitter_errors,
 )
-from solver.tasks.code_edit.positions import Lines, Span, piece_spans
+from solver.tasks.code_edit.positions import Lines, Span, character_distance, piece_spans, spans_touch
 
-NAMES = (messages.UndefinedName, messages.UndefinedLocal, messages.UndefinedExport)
-DYNAMIC = re.compile(r"\bglobals\(\)(?:\.update|\.setdefault|\[)")
-FORMATS = (
+NAME_MESSAGES = (messages.UndefinedName, messages.UndefinedLocal, messages.UndefinedExport)
+FORMAT_MESSAGES = (
     messages.StringDotFormatExtraPositionalArguments,
     messages.StringDotFormatInvalidFormat,
     messages.StringDotFormatMissingArgument,
@@ -42,151 +45,167 @@ FORMATS = (
     messages.PercentFormatExpectedSequence,
     messages.PercentFormatStarRequiresSequence,
 )
+DYNAMIC_GLOBALS = re.compile(r"\bglobals\(\)(?:\.update|\.setdefault|\[)")
 
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """span: characters of the new source, inside of a fill, empty only where the fill is.  rule: "syntax", "name" or "format".
-    outside: it shows outside of the fill, which does not do what is expected of it (a name is used that it does not bind)."""
+    """A fault of a source.
+
+    Attributes:
+        span: its characters. Of a fill: inside the fill, and empty only if the fill is.
+        rule: "syntax", "name", "format", or the rule of a user's check.
+        message: description for a person.
+        name: the undefined name, for rule "name".
+        outside: the fault shows outside of the fill that is blamed for it: for example, a name is used that the fill
+            should have bound.
+    """
 
     span: Span
     rule: str
     message: str
+    name: str = ""
     outside: bool = False
 
-
-@dataclass(frozen=True)
-class Remark:
-    """What pyflakes says of a whole source.  name: whom it is about, or "".  span: where."""
-
-    rule: str
-    name: str
-    message: str
-    span: Span
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Equal for the same fault at different positions."""
+        return self.rule, self.name or self.message
 
 
-def compile_message(text: str) -> str | None:
-    """None, or why the compiler does not take it."""
-    refused = compile_error(text)
-    return None if refused is None else refused.message
-
-
-@lru_cache(maxsize=64)
-def pyflakes_diagnostics(text: str) -> tuple[Remark, ...]:
-    """Undefined names first. Of a text that compiles; where it is nested too deeply to be walked, none."""
+@lru_cache(
+    maxsize=64
+)  # the finder of every problem of a source asks about the source with its holes unfilled
+def pyflakes_diagnostics(text: str) -> tuple[Diagnostic, ...]:
+    """Undefined names of a source that compiles, then wrong formats. None if it is nested too deeply for pyflakes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            said = checker.Checker(ast.parse(text), filename="<edit>", withDoctest=False).messages
+            found_messages = checker.Checker(ast.parse(text), filename="<edit>", withDoctest=False).messages
         except RecursionError:
             return ()
     lines = Lines(text)
-    found = [
-        Remark("name", str(one.message_args[0]), *_said(lines, one)) for one in said if isinstance(one, NAMES)
-    ]
-    return (*found, *(Remark("format", "", *_said(lines, one)) for one in said if isinstance(one, FORMATS)))
+    return tuple(
+        _as_diagnostic(lines, rule, message)
+        for rule, classes in (("name", NAME_MESSAGES), ("format", FORMAT_MESSAGES))
+        for message in found_messages
+        if isinstance(message, classes)
+    )
 
 
-def _said(lines: Lines, message: messages.Message) -> tuple[str, Span]:
-    at = lines.at(message.lineno, message.col)
-    text = message.message % message.message_args
-    name = str(message.message_args[0]) if isinstance(message, NAMES) else ""
-    if name and not lines.text.startswith(name, at):  # in an f-string, before Python 3.12
-        found = [match.start() for match in re.finditer(rf"\b{re.escape(name)}\b", lines.text)]
-        at = min(found, key=lambda one: abs(one - at), default=at)
-    return text, (at, at + len(name))
+def _as_diagnostic(lines: Lines, rule: str, message: messages.Message) -> Diagnostic:
+    start = lines.offset_of_byte(message.lineno, message.col)
+    name = str(message.message_args[0]) if rule == "name" else ""
+    if name and not lines.text.startswith(name, start):  # in an f-string, before Python 3.12
+        mentions = [match.start() for match in re.finditer(rf"\b{re.escape(name)}\b", lines.text)]
+        start = min(mentions, key=lambda mention: abs(mention - start), default=start)
+    return Diagnostic((start, start + len(name)), rule, message.message % message.message_args, name)
 
 
 @dataclass(frozen=True)
 class DiagnosticFinder:
-    """Finds faults in the fills of the holes ``spans`` of ``source``. What is undefined around the holes before they are filled
-    (a name that another program puts among the builtins) is undefined afterwards, too, and no fault; nor is what is ``defined``
-    outside, where the source is a part of something."""
+    """Finds diagnostics in the fills of a source's holes.
+
+    A name that is undefined around the holes before they are filled (another program may put it among the builtins)
+    is undefined afterwards, too, and is not reported.
+
+    Attributes:
+        source: the source before its holes are filled.
+        spans: its holes.
+        defined: names that are defined elsewhere, if the source is a part of a program.
+    """
 
     source: str
     spans: Sequence[Span]
     defined: frozenset[str] = frozenset()
 
     @cached_property
-    def dynamic(self) -> bool:
-        """Whether the module makes names that no one can see."""
-        return DYNAMIC.search(self.source) is not None
+    def has_dynamic_globals(self) -> bool:
+        """Whether the module defines names in a way that no static check can see."""
+        return DYNAMIC_GLOBALS.search(self.source) is not None
 
     @cached_property
     def known(self) -> frozenset[tuple[str, str]]:
-        """Rule and name, or message, of what pyflakes says about the source outside of its holes."""
+        """Identities of the pyflakes diagnostics of the source outside of its holes."""
         if compile_error(self.source) is not None:
             return frozenset()
         return frozenset(
-            _key(one)
-            for one in pyflakes_diagnostics(self.source)
-            if not any(_meet(one.span, hole) for hole in self.spans)
+            diagnostic.identity
+            for diagnostic in pyflakes_diagnostics(self.source)
+            if not any(spans_touch(diagnostic.span, hole) for hole in self.spans)
         )
 
     def find(self, text: str, spans: Sequence[Span], names: bool = True) -> list[Diagnostic]:
-        """Of ``text``, which is the source with what stands at ``spans`` in its holes. names: whether pyflakes is asked."""
+        """The diagnostics of a filled source, each blamed on a fill.
+
+        Args:
+            text: the source with its holes filled.
+            spans: the fills, in characters of ``text``.
+            names: whether to report what pyflakes finds.
+
+        Raises:
+            ValueError: there is no fill to blame.
+        """
         if not spans:
             raise ValueError("without a hole, nothing can be blamed")
-        refused = compile_error(text)
-        if refused is not None:
-            return _syntax(text, refused, spans)
+        error = compile_error(text)
+        if error is not None:
+            return _blame_syntax(text, error, spans)
         if not names:
             return []
-        meant = [one for one in pyflakes_diagnostics(text) if _key(one) not in self.known]
         return [
-            _blamed(text, one, spans)
-            for one in meant
-            if one.rule != "name" or not (self.dynamic or one.name in self.defined)
+            _blame_fill(text, diagnostic, spans)
+            for diagnostic in pyflakes_diagnostics(text)
+            if diagnostic.identity not in self.known and not self._may_be_defined(diagnostic.name)
         ]
 
-
-def _key(remark: Remark) -> tuple[str, str]:
-    return remark.rule, remark.name or remark.message
-
-
-def _meet(one: Span, other: Span) -> bool:
-    return one[0] <= other[1] and other[0] <= one[1]
+    def _may_be_defined(self, name: str) -> bool:
+        return name != "" and (self.has_dynamic_globals or name in self.defined)
 
 
-def _syntax(text: str, refused: SyntaxDiagnostic, spans: Sequence[Span]) -> list[Diagnostic]:
-    """At the first suspect that meets a fill, or tree-sitter's shortest error that does, or else in the fill that is nearest to
-    where the compiler stopped. tree-sitter goes on behind an error: a short one that meets another fill is a fault, too."""
-    at = refused.span or (0, 0)
-    nearest = min(spans, key=lambda one: _distance(one, at, refused.kind))
-    meeting = [
-        (place, span)
-        for place in [*suspicious_spans(text), *tree_sitter_errors(text)]
-        for span in spans
-        if _meet(place, span)
+def _blame_syntax(text: str, error: SyntaxDiagnostic, spans: Sequence[Span]) -> list[Diagnostic]:
+    """Blame the fill at the first suspicious span that touches one, or else the fill nearest to the compiler's stop.
+
+    tree-sitter continues after an error: a short error of its that touches another fill is reported, too.
+    """
+    errors = tree_sitter_errors(text)
+    touching = [
+        (suspect, fill)
+        for suspect in [*suspicious_spans(text), *errors]
+        for fill in spans
+        if spans_touch(suspect, fill)
     ]
-    found = {span: place for place, span in meeting[:1] or [(at, nearest)]}
-    for place, span in meeting:
-        if place in tree_sitter_errors(text) and len(piece_spans(text[slice(*place)])) <= NARROW:
-            found.setdefault(span, place)
+    if touching:
+        suspect, fill = touching[0]
+    else:
+        suspect = error.span or (0, 0)
+        fill = min(spans, key=lambda span: _distance_from_stop(span, suspect, error.kind))
+    blamed = {fill: suspect}
+    for suspect, fill in touching:
+        if suspect in errors and len(piece_spans(text[slice(*suspect)])) <= MAX_ERROR_PIECES:
+            blamed.setdefault(fill, suspect)
     return [
-        Diagnostic(_clipped(text, place, span), "syntax", refused.message) for span, place in found.items()
+        Diagnostic(_clip(text, suspect, fill), "syntax", error.message) for fill, suspect in blamed.items()
     ]
 
 
-def _distance(span: Span, at: Span, kind: str) -> tuple[bool, int]:
-    """What stands behind a place is seldom why the compiler stopped there; brackets are the exception."""
-    return kind != "bracket" and span[0] > at[1], max(0, span[0] - at[1], at[0] - span[1])
+def _distance_from_stop(fill: Span, stop: Span, kind: str) -> tuple[bool, int]:
+    """Fills after the compiler's stop come last: they are seldom its cause, except for brackets."""
+    return kind != "bracket" and fill[0] > stop[1], character_distance(fill, stop)
 
 
-def _clipped(text: str, place: Span, span: Span) -> Span:
-    """What of a place is in a fill; where they only touch or not even that, the fill's nearest piece."""
-    a, b = max(place[0], span[0]), min(place[1], span[1])
-    if a < b:
-        return a, b
-    found = [(span[0] + a, span[0] + b) for a, b in piece_spans(text[slice(*span)])]
-    return min(found, key=lambda one: max(0, one[0] - place[1], place[0] - one[1]), default=span)
+def _clip(text: str, span: Span, fill: Span) -> Span:
+    """The part of ``span`` that is inside the fill, or else the piece of the fill that is nearest to it."""
+    start, end = max(span[0], fill[0]), min(span[1], fill[1])
+    if start < end:
+        return start, end
+    pieces = [(fill[0] + first, fill[0] + last) for first, last in piece_spans(text[slice(*fill)])]
+    return min(pieces, key=lambda piece: character_distance(piece, span), default=fill)
 
 
-def _blamed(text: str, remark: Remark, spans: Sequence[Span]) -> Diagnostic:
-    """Where it is about a fill, that place in it; where it is about what stands around, the nearest fill, which does not do what
-    was expected of it."""
-    span = min(spans, key=lambda one: max(0, one[0] - remark.span[1], remark.span[0] - one[1]))
-    inside = _meet(remark.span, span) and (remark.span[0] < span[1] or remark.span[0] == remark.span[1])
-    return Diagnostic(
-        _clipped(text, remark.span, span) if inside else span, remark.rule, remark.message, not inside
-    )
+def _blame_fill(text: str, diagnostic: Diagnostic, spans: Sequence[Span]) -> Diagnostic:
+    """Locate a diagnostic in the nearest fill: its part inside of the fill, or the whole fill if it is outside."""
+    span = diagnostic.span
+    fill = min(spans, key=lambda fill: character_distance(fill, span))
+    inside = spans_touch(span, fill) and (span[0] < fill[1] or span[0] == span[1])
+    return replace(diagnostic, span=_clip(text, span, fill) if inside else fill, outside=not inside)

@@ -1,42 +1,63 @@
-"""Holes in Python source, made with the help of its tree: what is masked. The truth is the source itself.
+"""Holes cut into Python source along its syntax tree, as test and training cases. The source itself is the truth.
 
-    rng = np.random.default_rng(0)
-    cuts(source, (120, 480), rng)         # one hole each: a condition, arguments, a right-hand side, a line
-    dependent(source, (120, 480), rng)    # several that have to agree: a variable and its uses, a function and a call, an import
+>>> source = "def f(a):\\n    b = a + 1\\n    return b * b\\n"
+>>> rng = np.random.default_rng(0)
+>>> for holes in sample_single_holes(source, (0, len(source)), rng):
+...     print(holes.kind, [source[start:end] for start, end in holes.spans])
+right ['b * b']
+line ['return b * b']
+>>> [holes.spans for holes in dependent_hole_cases(source, (0, len(source)))]
+[((14, 15), (35, 36), (39, 40))]
 
-``within`` are whole lines, such as a function with its decorators. Spans are in characters of the source.
+*Single holes* are a condition, the arguments of a call, a right-hand side or a line. *Dependent holes* have to agree: a
+variable and its uses, the parameters of a function and the arguments of a call, or an import and its uses.
+``within`` is the span of whole lines, such as a function with its decorators.
 """
 
 from __future__ import annotations
 
 import ast
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from solver.tasks.code_edit.positions import LINE, Lines, Span, scan_pieces, standalone
-from solver.tasks.code_edit.scopes import DEFINED, GAP, Function, Name, Scope, Source, behind
-from solver.tasks.code_edit.scopes import same_up_to_renaming as same_up_to_renaming
+from solver.tasks.code_edit.positions import LINE_END, Lines, Span, scan_pieces, standalone
+from solver.tasks.code_edit.scopes import (
+    DEFINITION,
+    GAP,
+    FunctionNode,
+    Mention,
+    ParsedSource,
+    VariableScope,
+    match_end,
+)
 
 SINGLE_KINDS = ("condition", "arguments", "right", "line")
 DEPENDENT_KINDS = ("variable", "call", "import")
-MAX_HOLES = 8  # holes that a page has sentinels for
-UNBOUND = frozenset(
+MAX_HOLES = 8  # the vocabulary has this many hole sentinels
+CLASS_METHODS = frozenset(
     ["__new__", "__init_subclass__", "__class_getitem__"]
 )  # whose first parameter is the class
-SIMPLE = (
+SIMPLE_STATEMENTS = (
     *(ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Raise, ast.Expr, ast.Assert, ast.Delete),
     *(ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Pass, ast.Break, ast.Continue),
 )
-UNPARSED = (SyntaxError, ValueError, RecursionError)
+PARSE_ERRORS = (SyntaxError, ValueError, RecursionError)
+Assignment = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return
 
 
 @dataclass(frozen=True)
 class HoleSet:
-    """kind: one of ``SINGLE_KINDS`` or ``DEPENDENT_KINDS``.  spans: in order, disjoint, none of them empty."""
+    """Holes of a source.
+
+    Attributes:
+        kind: one of ``SINGLE_KINDS`` or ``DEPENDENT_KINDS``.
+        source: the source.
+        spans: the holes, in order, disjoint and not empty.
+    """
 
     kind: str
     source: str
@@ -44,199 +65,224 @@ class HoleSet:
 
 
 def sample_single_holes(source: str, within: Span, rng: np.random.Generator) -> list[HoleSet]:
-    """One of each kind that there is, drawn."""
-    found = defaultdict[str, list[HoleSet]](list)
-    for cut in single_hole_cases(source, within):
-        found[cut.kind].append(cut)
-    return [found[kind][int(rng.integers(len(found[kind])))] for kind in SINGLE_KINDS if kind in found]
+    """Draw one single hole of each kind that occurs."""
+    return _sample_of_each(single_hole_cases(source, within), SINGLE_KINDS, rng)
+
+
+def sample_dependent_holes(
+    source: str, within: Span, rng: np.random.Generator, limit: int = MAX_HOLES
+) -> list[HoleSet]:
+    """Draw one set of at most ``limit`` dependent holes of each kind that occurs."""
+    return _sample_of_each(dependent_hole_cases(source, within, limit), DEPENDENT_KINDS, rng)
+
+
+def _sample_of_each(
+    cases: Iterable[HoleSet], kinds: Sequence[str], rng: np.random.Generator
+) -> list[HoleSet]:
+    by_kind = defaultdict[str, list[HoleSet]](list)
+    for case in cases:
+        by_kind[case.kind].append(case)
+    return [by_kind[kind][int(rng.integers(len(by_kind[kind])))] for kind in kinds if kind in by_kind]
 
 
 def single_hole_cases(source: str, within: Span) -> list[HoleSet]:
-    """All of them, none in an f-string; none where the lines do not parse by themselves."""
+    """All single holes that are not in an f-string; none if the lines do not parse by themselves."""
     text, head = standalone(source, within)
     try:
-        read = Source(text, within[0] - head)
-        found = [(kind, span) for kind, span in _single(source, read) if within[0] <= span[0] < span[1]]
-    except UNPARSED:
+        parsed = ParsedSource(text, within[0] - head)
+        holes = [
+            (kind, span) for kind, span in _single_holes(source, parsed) if within[0] <= span[0] < span[1]
+        ]
+    except PARSE_ERRORS:
         return []
-    return [HoleSet(kind, source, (span,)) for kind, span in found]
+    return [HoleSet(kind, source, (span,)) for kind, span in holes]
 
 
-def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """In order, without what is in f-strings, whose columns mean little before Python 3.12."""
+def _walk(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes in order, without those in f-strings, whose columns are unreliable before Python 3.12."""
     yield tree
     for child in ast.iter_child_nodes(tree):
         if not isinstance(child, ast.JoinedStr):
-            yield from _nodes(child)
+            yield from _walk(child)
 
 
-def _single(source: str, read: Source) -> Iterator[tuple[str, Span]]:
-    lines = read.lines
-    for node in _nodes(read.tree):
-        if isinstance(node, ast.If | ast.While | ast.IfExp | ast.Assert):
-            yield "condition", lines.span(node.test)
-        elif isinstance(node, ast.Call) and (node.args or node.keywords):
-            span = _given(source, node, lines)
-            yield from [] if span is None else [("arguments", span)]
-        elif (
-            isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return)
-            and node.value is not None
-        ):
-            start = _value(source, node, lines)
-            yield from [] if start is None else [("right", (start, lines.span(node)[1]))]
-        if isinstance(node, SIMPLE) and not (
-            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        ):
-            yield from [("line", span) for span in [lines.span(node)] if _line(source, span) == span]
+def _single_holes(source: str, parsed: ParsedSource) -> Iterator[tuple[str, Span]]:
+    lines = parsed.lines
+    for node in _walk(parsed.tree):
+        match node:
+            case ast.If() | ast.While() | ast.IfExp() | ast.Assert():
+                yield "condition", lines.span(node.test)
+            case ast.Call():
+                arguments = _argument_span(source, node, lines)
+                if arguments is not None:
+                    yield "arguments", arguments
+            case ast.Assign() | ast.AugAssign() | ast.AnnAssign() | ast.Return() if node.value is not None:
+                start = _value_start(source, node, lines)
+                if start is not None:
+                    yield "right", (start, lines.span(node)[1])
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node, SIMPLE_STATEMENTS) and not is_docstring:
+            span = lines.span(node)
+            if _line_content(source, span) == span:
+                yield "line", span
 
 
-def _given(source: str, call: ast.Call, lines: Lines) -> Span | None:
-    """What is between the brackets of a call, if anything is."""
-    start = (
-        behind(source, r"(?:[\s\\)]|#[^\r\n]*)*\(", lines.span(call.func)[1])
-        if call.args or call.keywords
-        else None
-    )
+def _argument_span(source: str, call: ast.Call, lines: Lines) -> Span | None:
+    """The text between the brackets of a call, if it has arguments."""
+    if not call.args and not call.keywords:
+        return None
+    start = match_end(source, r"(?:[\s\\)]|#[^\r\n]*)*\(", lines.span(call.func)[1])
     return None if start is None else (start, lines.span(call)[1] - 1)
 
 
-def _value(
-    source: str, node: ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return, lines: Lines
-) -> int | None:
-    """Where the right-hand side begins, its brackets included."""
+def _value_start(source: str, node: Assignment, lines: Lines) -> int | None:
+    """Where the right-hand side begins, with its brackets."""
     if isinstance(node, ast.Return):
-        return behind(source, rf"return{GAP}", lines.span(node)[0])
+        return match_end(source, rf"return{GAP}", lines.span(node)[0])
     if isinstance(node, ast.Assign):
         left = node.targets[-1]
     else:
         left = node.annotation if isinstance(node, ast.AnnAssign) else node.target
-    return behind(source, rf"[\s\\)]*(?:\*\*|//|<<|>>|[-+*/%@&|^])?={GAP}", lines.span(left)[1])
+    return match_end(source, rf"[\s\\)]*(?:\*\*|//|<<|>>|[-+*/%@&|^])?={GAP}", lines.span(left)[1])
 
 
-def _line(source: str, span: Span) -> Span:
-    """What there is in the line, or lines, of a span, without indentation and end."""
-    a = max(source.rfind("\n", 0, span[0]), source.rfind("\r", 0, span[0])) + 1
-    end = LINE.search(source, span[0])
-    text = source[a : end.start() if end else None]
-    return a + len(text) - len(text.lstrip(" \t\f")), a + len(text.rstrip())
+def _line_content(source: str, span: Span) -> Span:
+    """The line in which a span begins, without indentation and trailing space."""
+    start = max(source.rfind("\n", 0, span[0]), source.rfind("\r", 0, span[0])) + 1
+    line_end = LINE_END.search(source, span[0])
+    text = source[start : line_end.start() if line_end else None]
+    return start + len(text) - len(text.lstrip(" \t\f")), start + len(text.rstrip())
 
 
-def sample_dependent_holes(
-    source: str, within: Span, rng: np.random.Generator, most: int = MAX_HOLES
-) -> list[HoleSet]:
-    """One of each kind that there is, drawn, of at most ``most`` holes."""
-    found = defaultdict[str, list[HoleSet]](list)
-    for cut in dependent_hole_cases(source, within, most):
-        found[cut.kind].append(cut)
-    return [found[kind][int(rng.integers(len(found[kind])))] for kind in DEPENDENT_KINDS if kind in found]
+def dependent_hole_cases(source: str, within: Span, limit: int = MAX_HOLES) -> list[HoleSet]:
+    """All sets of 2 to ``limit`` dependent holes.
 
+    variable: all mentions of a local variable that is used at least twice. Parameters are an interface and are left out,
+        as are classes, which carry their names as strings.
+    call: the parameters of a function or method of the file (without ``self``) and the arguments of one of its calls;
+        one of the two lies in ``within``.
+    import: all mentions in the file of an imported name that is used in ``within``.
 
-def dependent_hole_cases(source: str, within: Span, most: int = MAX_HOLES) -> list[HoleSet]:
-    """All of them, from 2 holes on. variable: a local variable that is used at least twice, wherever its name
-    stands (parameters are an interface, and left out; so are classes, which carry their names as strings).
-    import: an imported name, wherever in the file it stands, used in ``within``.  call: what a function or
-    method of the file takes (``self`` aside), and what a call gives it, one of the two in ``within``. None where
-    the file does not parse; none of those names that stand in an f-string or are asked for by strings."""
+    Names that occur in f-strings or are seen as strings are left out. The result is empty if the file does not parse.
+    """
     text, head = standalone(source, within)
     try:
-        found = [("variable", spans) for spans in _local(Source(text, within[0] - head))]
-        calls, imports = _across(source)
-    except UNPARSED:
+        cases = [("variable", spans) for spans in _local_variables(ParsedSource(text, within[0] - head))]
+        calls, imports = _file_wide_holes(source)
+    except PARSE_ERRORS:
         return []
-    found += [("call", spans) for spans in calls if any(_within(span, within) for span in spans)]
-    found += [("import", spans) for spans, used in imports if any(_within(span, within) for span in used)]
-    return [HoleSet(kind, source, spans) for kind, spans in found if 2 <= len(spans) <= most]
+    cases += [("call", spans) for spans in calls if any(_contains(within, span) for span in spans)]
+    cases += [("import", spans) for spans, uses in imports if any(_contains(within, span) for span in uses)]
+    return [HoleSet(kind, source, spans) for kind, spans in cases if 2 <= len(spans) <= limit]
 
 
-def _within(span: Span, within: Span) -> bool:
-    return within[0] <= span[0] and span[1] <= within[1]
+def _contains(outer: Span, inner: Span) -> bool:
+    return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
-@lru_cache(maxsize=8)  # one file has many functions
-def _across(source: str) -> tuple[list[tuple[Span, ...]], list[tuple[tuple[Span, ...], list[Span]]]]:
-    """Of a whole file: the parameters and arguments of calls; all mentions of an import, and which of them are uses."""
-    read = Source(source)
-    return [tuple(sorted(pair)) for pair in _calls(source, read)], list(_imported(read))
+@lru_cache(maxsize=8)  # called for each of the many functions of a file
+def _file_wide_holes(
+    source: str,
+) -> tuple[list[tuple[Span, ...]], list[tuple[tuple[Span, ...], list[Span]]]]:
+    """Of a whole file: parameters and arguments of calls; all mentions of an import, and those that are uses."""
+    parsed = ParsedSource(source)
+    return [tuple(sorted(pair)) for pair in _call_holes(source, parsed)], list(_import_holes(parsed))
 
 
-def _places(read: Source, scope: Scope, names: list[Name]) -> tuple[Span, ...]:
-    """Of all mentions of a variable; empty where one of them is not known."""
-    found = [read.place(one) for one in names]
-    known = sorted(span for span in found if span is not None)
-    return tuple(known) if len(known) == len(found) and not scope.opaque else ()
+def _mention_spans(parsed: ParsedSource, scope: VariableScope, mentions: list[Mention]) -> tuple[Span, ...]:
+    """The spans of all mentions of a variable; none if one of them is uncertain."""
+    spans = [parsed.mention_span(mention) for mention in mentions]
+    known = sorted(span for span in spans if span is not None)
+    return tuple(known) if len(known) == len(spans) and not scope.opaque else ()
 
 
-def _local(read: Source) -> Iterator[tuple[Span, ...]]:
-    for (scope, name), names in read.variables.items():
-        roles = [one.role for one in names]
-        special = name.startswith("__") or "parameter" in roles or "import" in roles
-        special = special or any(one.fixed for one in names)
-        if scope.kind in ("function", "comprehension") and not special and roles.count("use") >= 2:
-            yield _places(read, scope, names)
+def _local_variables(parsed: ParsedSource) -> Iterator[tuple[Span, ...]]:
+    for (scope, name), mentions in parsed.variables.items():
+        roles = [mention.role for mention in mentions]
+        is_special = name.startswith("__") or "parameter" in roles or "import" in roles
+        is_special = is_special or any(mention.fixed for mention in mentions)
+        if scope.kind in ("function", "comprehension") and not is_special and roles.count("use") >= 2:
+            yield _mention_spans(parsed, scope, mentions)
 
 
-def _imported(read: Source) -> Iterator[tuple[tuple[Span, ...], list[Span]]]:
-    for (scope, _), names in read.variables.items():
-        roles = {one.role for one in names}
+def _import_holes(parsed: ParsedSource) -> Iterator[tuple[tuple[Span, ...], list[Span]]]:
+    for (scope, _), mentions in parsed.variables.items():
+        roles = {mention.role for mention in mentions}
         if scope.kind != "class" and {"import", "use"} <= roles <= {"import", "use", "declaration"}:
-            used = [read.place(one) for one in names if one.role == "use"]
-            yield _places(read, scope, names), [span for span in used if span is not None]
+            uses = [parsed.mention_span(mention) for mention in mentions if mention.role == "use"]
+            yield _mention_spans(parsed, scope, mentions), [span for span in uses if span is not None]
 
 
-def _calls(source: str, read: Source) -> Iterator[tuple[Span, Span]]:
-    """Of functions that are defined once, under no decorator, and called by their name; of methods that are called on the first
-    parameter of another one."""
-    nodes = list(_nodes(read.tree))
-    calls = {call.func: call for call in nodes if isinstance(call, ast.Call)}
-    methods = {
-        one.value: one for one in calls if isinstance(one, ast.Attribute)
-    }  # by what they are called on
-    uses = dict[ast.AST, list[ast.AST]]()  # of what is defined, or taken, once and never bound again
-    for names in read.variables.values():
-        first = [one.node for one in names if one.role in ("definition", "parameter")]
-        if len(first) == 1 and all(one.role == "use" for one in names if one.node is not first[0]):
-            uses[first[0]] = [one.node for one in names if one.role == "use"]
+def _call_holes(source: str, parsed: ParsedSource) -> Iterator[tuple[Span, Span]]:
+    """Parameters and arguments of calls.
+
+    Covers functions that are defined once, without a decorator, and called by name, and methods that are called on the
+    first parameter of a method of the same class.
+    """
+    nodes = list(_walk(parsed.tree))
+    calls: dict[ast.AST, ast.Call] = {call.func: call for call in nodes if isinstance(call, ast.Call)}
+    attributes: dict[ast.AST, ast.Attribute] = {
+        func.value: func for func in calls if isinstance(func, ast.Attribute)
+    }
+    uses = dict[ast.AST, list[ast.AST]]()  # of functions and parameters that are bound once and never again
+    for mentions in parsed.variables.values():
+        bindings = [mention.node for mention in mentions if mention.role in ("definition", "parameter")]
+        others_are_uses = all(mention.role == "use" for mention in mentions if mention.node not in bindings)
+        if len(bindings) == 1 and others_are_uses:
+            uses[bindings[0]] = [mention.node for mention in mentions if mention.role == "use"]
+
+    # Functions that are called by name.
     for function in uses:
-        if isinstance(function, Function) and not function.decorator_list:
+        if isinstance(function, FunctionNode) and not function.decorator_list:
             for use in uses[function]:
-                yield from _pair(source, read, function, calls.get(use), False)  # type: ignore[call-overload]  # not every key
-    for own in [
-        [inner for inner in one.body if isinstance(inner, Function)]
-        for one in nodes
-        if isinstance(one, ast.ClassDef)
-    ]:
-        plain = {inner.name: inner for inner in own if not inner.decorator_list and inner.name not in UNBOUND}
-        named = Counter(inner.name for inner in own)
-        for use in [
-            use for inner in plain.values() for first in _first(inner) for use in uses.get(first, [])
-        ]:
-            called = methods.get(use)  # type: ignore[call-overload]  # not every key
-            if called is not None and named[called.attr] == 1 and called.attr in plain:
-                yield from _pair(source, read, plain[called.attr], calls[called], True)
+                yield from _parameters_and_arguments(source, parsed, function, calls.get(use), False)
+
+    # Methods that are called on ``self``.
+    for class_node in nodes:
+        if not isinstance(class_node, ast.ClassDef):
+            continue
+        methods = [node for node in class_node.body if isinstance(node, FunctionNode)]
+        counts = Counter(method.name for method in methods)
+        plain = {
+            method.name: method
+            for method in methods
+            if not method.decorator_list and method.name not in CLASS_METHODS
+        }
+        self_uses = [
+            use
+            for method in plain.values()
+            for first in _first_parameter(method)
+            for use in uses.get(first, [])
+        ]
+        for use in self_uses:
+            func = attributes.get(use)
+            if func is not None and counts[func.attr] == 1 and func.attr in plain:
+                yield from _parameters_and_arguments(source, parsed, plain[func.attr], calls[func], True)
 
 
-def _first(function: Function) -> list[ast.arg]:
-    """The first parameter that is given by its place, if there is one."""
+def _first_parameter(function: FunctionNode) -> list[ast.arg]:
+    """The first positional parameter, if there is one."""
     return [*function.args.posonlyargs, *function.args.args][:1]
 
 
-def _pair(
-    source: str, read: Source, function: Function, call: ast.Call | None, method: bool
+def _parameters_and_arguments(
+    source: str, parsed: ParsedSource, function: FunctionNode, call: ast.Call | None, is_method: bool
 ) -> Iterator[tuple[Span, Span]]:
-    """What is between the brackets of a definition (behind ``self,``) and of a call; nothing where one of them is empty."""
-    given = None if call is None else _given(source, call, read.lines)
-    name = behind(source, DEFINED, read.lines.span(function)[0])
-    if given is None or name is None:
+    """The spans between the brackets of a definition (after ``self,``) and of a call, unless one of them is empty."""
+    arguments = None if call is None else _argument_span(source, call, parsed.lines)
+    name_start = match_end(source, DEFINITION, parsed.lines.span(function)[0])
+    if arguments is None or name_start is None:
         return
-    start = source.index("(", name + len(function.name)) + 1
+    # Find the bracket that closes the parameters: the tree does not store it.
+    start = source.index("(", name_start + len(function.name)) + 1
     end, depth = start, 1
-    for kind, (a, b) in scan_pieces(source[start : read.lines.span(function.body[0])[0]]):
-        piece = source[start + a : start + b]
+    for kind, (first, last) in scan_pieces(source[start : parsed.lines.span(function.body[0])[0]]):
+        piece = source[start + first : start + last]
         depth += (kind == "operator") * ((piece in "([{") - (piece in ")]}"))
         if depth == 0:
-            end = start + a
+            end = start + first
             break
-    for first in _first(function) if method else []:
-        start = behind(source, r"\s*,\s*", read.lines.span(first)[1]) or end
-    if source[start:end].strip() and not (start < given[1] and given[0] < end):
-        yield (start, end), given
+    for parameter in _first_parameter(function) if is_method else []:
+        start = match_end(source, r"\s*,\s*", parsed.lines.span(parameter)[1]) or end
+    if source[start:end].strip() and not (start < arguments[1] and arguments[0] < end):
+        yield (start, end), arguments

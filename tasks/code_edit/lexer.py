@@ -1,21 +1,24 @@
-"""Python text, whole or broken, as lexemes: every text is the sum of its lexemes, and indentation is told by markers.
+"""Lossless lexer for Python text, valid or not: words, and markers for line ends and indentation.
 
-    lexemes, after = lex("if x:\\n    y = 1\\n")         # if |x|:|<newline>|<indent>|y| = |1|<margin>
-    unlex(lexemes)                                      # the text again
+>>> for line in split_lines("if x:\\n    y = 1\\nz", Indent()):
+...     print(line.markers, WORDS.findall(line.text))
+() ['if ', 'x', ':']
+('newline', 'indent') ['y', ' = ', '1']
+('newline', 'dedent') ['z']
 
-Lexemes are found line by line and know nothing of what stands before them but the indentation. So a text may begin and end
-anywhere, and a name is spelled the same in code, in an f-string and in a docstring. A quote is a lexeme of its own, and so is
-what opens a comment; what they enclose is read like everything else. Keywords and operators take in a single space on either
-side, which leaves names bare; of two words in a row the second takes the space.
+Words are found line by line and depend on nothing before the line but its indentation. A text may therefore begin and
+end anywhere, and a name has the same spelling in code, in an f-string and in a docstring. A quote is a word of its own,
+as is the start of a comment; the enclosed text is split like any other. Keywords and operators include a single space on
+either side, which leaves names bare. Of two names in a row, the second includes the space.
 
-Line ends, where ``present`` is the indentation on top of the stack:
+Markers write the following, where the current indentation is the top of the stack:
 
-    NEWLINE             a line feed and the present indentation; just the line feed where NEWLINE or MARGIN is next
-    NEWLINE DEDENT*k    the same once k levels are popped
-    INDENT              a unit more, pushed; behind NEWLINE, behind a DEDENT, or where a text at column 0 begins
-    MARGIN              a line feed only, and the stack stays as it is
+    NEWLINE             a line feed and the current indentation; only the line feed before NEWLINE or MARGIN
+    NEWLINE DEDENT*k    a line feed and the indentation that is current once k levels are popped
+    INDENT              one unit, and pushes a level; after NEWLINE or DEDENT, or at the start of a text at column 0
+    MARGIN              a line feed only; the stack stays as it is
 
-Indentation that these do not give is white space behind them, as it stands. A carriage return is text, too.
+Indentation that these cannot express follows them as white space. A carriage return is text.
 """
 
 from __future__ import annotations
@@ -26,20 +29,6 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final, Literal, NamedTuple
 
-Kind = Literal[
-    "name",
-    "keyword",
-    "operator",
-    "number",
-    "string",
-    "comment",
-    "space",
-    "newline",
-    "indent",
-    "dedent",
-    "margin",
-    "other",
-]
 Marker = Literal["newline", "indent", "dedent", "margin"]
 NEWLINE: Final[Literal["newline"]] = "newline"
 INDENT: Final[Literal["indent"]] = "indent"
@@ -47,35 +36,43 @@ DEDENT: Final[Literal["dedent"]] = "dedent"
 MARGIN: Final[Literal["margin"]] = "margin"
 MARKERS: tuple[Marker, ...] = (NEWLINE, INDENT, DEDENT, MARGIN)
 
-DEEPEST = 2  # units that a line may be deeper than the one before; white space that only aligns is deeper
-FIRST = 8  # units that the first line may have
-# Written out, because a model's tokens must not change with Python. False, None and True stand where names do, and are as bare.
+MAX_DEEPER = 2  # units that a line may be deeper than the line before; deeper white space only aligns
+MAX_FIRST = 8  # units that the first line may have
+# Written out, because a model's tokens must not change with Python. False, None and True are used like names.
 KEYWORDS = (
     "not in|is not|and|as|assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|from|global|if|import|"
     "in|is|lambda|nonlocal|not|or|pass|raise|return|try|while|with|yield"
 )
 OPERATORS = r"\*\*=|//=|>>=|<<=|\.\.\.|\*\*|//|>>|<<|->|:=|[-+*/%@&|^=!<>]=|[-+*/%@&|^~<>=,:;.([{]"
-BEFORE, BEHIND = "[ ]?", r"(?:[ ](?![ \t]))?"  # a space of several is not taken in: they are one lexeme
-# In this order, at each place. Nothing is longer than 64 characters, so that no lexeme is slow to encode.
-KINDS: dict[Kind, str] = {
-    "keyword": rf"{BEFORE}(?:{KEYWORDS})\b{BEHIND}",
-    "string": rf"{BEFORE}(?:[rR][bBfF]?|[bBfF][rR]?|[uU])?(?:'''|\"\"\"|'|\")|{BEFORE}\\[^\r]?",  # a quote, or an escape
-    "name": rf"{BEFORE}[^\W\d]\w{{0,62}}",
-    "number": rf"{BEFORE}(?:0[xXoObB][0-9a-fA-F_]{{1,60}}|\d[\d_]{{0,20}}(?:\.[\d_]{{0,20}})?(?:[eE][-+]?\d{{1,9}})?[jJ]?)",
-    "comment": rf"[ ]{{0,2}}\#(?!\#\#){BEHIND}",
-    "other": rf"{BEFORE}(?:-{{3,63}}|={{3,63}}|\#{{3,63}}|\*{{3,63}}|~{{3,63}}|`{{1,63}})",  # rules and quotes of prose
-    "operator": rf"{BEFORE}(?:{OPERATORS}){BEHIND}|{BEFORE}[)\]}}]",  # the space behind a bracket belongs to what comes
-    "space": r"[ \t]{1,64}",
-}
-WORD = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in KINDS.items()) + "|(?s:.)")
-KIND_OF: dict[str | None, Kind] = {kind: kind for kind in KINDS}
-WORDS = re.compile("|".join(KINDS.values()) + "|(?s:.)")  # the same without names, for ``findall``
+SPACE_BEFORE, SPACE_AFTER = "[ ]?", r"(?:[ ](?![ \t]))?"  # several spaces are a word of their own
+# Tried in this order at each position. No word is longer than 64 characters, so that none is slow to encode.
+PATTERNS = (
+    rf"{SPACE_BEFORE}(?:{KEYWORDS})\b{SPACE_AFTER}",
+    # quotes and escapes
+    rf"{SPACE_BEFORE}(?:[rR][bBfF]?|[bBfF][rR]?|[uU])?(?:'''|\"\"\"|'|\")|{SPACE_BEFORE}\\[^\r]?",
+    rf"{SPACE_BEFORE}[^\W\d]\w{{0,62}}",  # names
+    # numbers
+    rf"{SPACE_BEFORE}(?:0[xXoObB][0-9a-fA-F_]{{1,60}}"
+    r"|\d[\d_]{0,20}(?:\.[\d_]{0,20})?(?:[eE][-+]?\d{1,9})?[jJ]?)",
+    rf"[ ]{{0,2}}\#(?!\#\#){SPACE_AFTER}",  # the start of a comment
+    # rules and quotes of prose
+    rf"{SPACE_BEFORE}(?:-{{3,63}}|={{3,63}}|\#{{3,63}}|\*{{3,63}}|~{{3,63}}|`{{1,63}})",
+    # a space after a closing bracket belongs to the next word
+    rf"{SPACE_BEFORE}(?:{OPERATORS}){SPACE_AFTER}|{SPACE_BEFORE}[)\]}}]",
+    r"[ \t]{1,64}",
+)
+WORDS = re.compile("|".join(PATTERNS) + "|(?s:.)")
 WHITE = re.compile(r"[ \t]*")
 
 
 @dataclass(frozen=True)
 class Indent:
-    """The indentation at a line. stack: the white space of every level, the present one last.  unit: of one level more."""
+    """The indentation of a line.
+
+    Attributes:
+        stack: the white space of every level, the current one last.
+        unit: the white space of one more level.
+    """
 
     stack: tuple[str, ...] = ("",)
     unit: str = "    "
@@ -86,128 +83,109 @@ class Indent:
                 "indentation is a level or more of spaces and tabs, and a unit that is not empty"
             )
 
+    def pushed(self, units: int) -> Indent:
+        """The indentation ``units`` levels deeper."""
+        indent = self
+        for _ in range(units):
+            indent = Indent((*indent.stack, indent.stack[-1] + self.unit), self.unit)
+        return indent
+
 
 class Lexeme(NamedTuple):
-    """A piece of text. Of markers, what they write where they stand: :func:`unlex` goes by their kind alone."""
+    """A word, or a marker without text."""
 
     text: str
-    kind: Kind
+    marker: Marker | None = None
 
 
 class Line(NamedTuple):
-    """markers: those at its beginning.  text: what stands behind them.  state: its indentation."""
+    """markers: those at its beginning.  text: what follows them, not yet split.  indent: its indentation."""
 
     markers: tuple[Marker, ...]
     text: str
-    state: Indent
+    indent: Indent
 
 
-def lex(text: str, state: Indent = Indent()) -> tuple[list[Lexeme], Indent]:
-    """The lexemes of any text, and the indentation of its last line. ``state``: of the line in which the text begins."""
-    found = list[Lexeme]()
-    after = state
-    for line in lines(text, state):
-        found += [Lexeme("", marker) for marker in line.markers]
-        found += [
-            Lexeme(match.group(), KIND_OF.get(match.lastgroup, "other")) for match in WORD.finditer(line.text)
-        ]
-        after = line.state
-    return [
-        Lexeme(piece, lexeme.kind) for piece, lexeme in zip(lexeme_texts(found, state), found, strict=True)
-    ], after
+def lexeme_texts(lexemes: Sequence[Lexeme], indent: Indent) -> list[str]:
+    """The text that each lexeme writes in a line of this indentation. Any sequence of lexemes writes some text."""
+    stack = list(indent.stack)
+    markers = [lexeme.marker for lexeme in lexemes]
+    texts = list[str]()
+    for index, (text, marker) in enumerate(lexemes):
+        match marker:
+            case None:
+                texts.append(text)
+            case "newline":
+                following = markers[index + 1 : index + 1 + len(stack)]
+                popped = sum(1 for _ in takewhile(lambda marker: marker == DEDENT, following))
+                is_blank = following[:1] in ([NEWLINE], [MARGIN])
+                texts.append("\n" if is_blank else "\n" + stack[max(0, len(stack) - 1 - popped)])
+            case "indent":
+                stack.append(stack[-1] + indent.unit)
+                texts.append(indent.unit)
+            case "dedent":
+                stack = stack[:-1] or stack
+                texts.append("")
+            case "margin":
+                texts.append("\n")
+    return texts
 
 
-def unlex(lexemes: Sequence[Lexeme], state: Indent = Indent()) -> str:
-    """The text of any lexemes, in a line of the indentation ``state``."""
-    return "".join(lexeme_texts(lexemes, state))
-
-
-def lexeme_texts(lexemes: Sequence[Lexeme], state: Indent) -> list[str]:
-    """What each of the lexemes writes. Together they are the text, whatever the lexemes are."""
-    stack = list(state.stack)
-    kinds = [lexeme.kind for lexeme in lexemes]
-    found = list[str]()
-    for at, (text, kind) in enumerate(lexemes):
-        if kind == NEWLINE:
-            popped = sum(1 for _ in takewhile(DEDENT.__eq__, kinds[at + 1 : at + 1 + len(stack)]))
-            bare = at + 1 < len(kinds) and kinds[at + 1] in (NEWLINE, MARGIN)
-            found.append("\n" if bare else "\n" + stack[max(0, len(stack) - 1 - popped)])
-        elif kind == INDENT:
-            stack.append(stack[-1] + state.unit)
-            found.append(state.unit)
-        elif kind == DEDENT:
-            if len(stack) > 1:
-                stack.pop()
-            found.append("")
+def split_lines(text: str, indent: Indent) -> Iterator[Line]:
+    """Split a text that begins in a line of this indentation."""
+    first, *following = text.split("\n")
+    units, remaining = _count_units(first, indent.unit, MAX_FIRST) if indent.stack == ("",) else (0, first)
+    indent = indent.pushed(units)
+    yield Line((INDENT,) * units, remaining, indent)
+    for number, line in enumerate(following, 1):
+        is_last = number == len(following)
+        if line == "" and (not is_last or not indent.stack[-1]):
+            yield Line((NEWLINE,), line, indent)
+        elif line == "" or (not is_last and not line.strip(" \t\r")):
+            yield Line((MARGIN,), line, indent)
         else:
-            found.append("\n" if kind == MARGIN else text)
-    return found
+            next_line = _begin_line(line, indent)
+            yield next_line
+            indent = next_line.indent
 
 
-def lines(text: str, state: Indent) -> Iterator[Line]:
-    """The lines of a text: markers, and words to be found."""
-    first, *others = text.split("\n")
-    units, rest = deeper(first, state.unit, FIRST) if state.stack == ("",) else (0, first)
-    state = pushed(state, units)
-    yield Line((INDENT,) * units, rest, state)
-    for number, line in enumerate(others, 1):
-        if line == "" and (number < len(others) or not state.stack[-1]):
-            yield Line((NEWLINE,), line, state)
-        elif line == "" or (number < len(others) and not line.strip(" \t\r")):
-            yield Line((MARGIN,), line, state)
-        else:
-            found = begun(line, state)
-            yield found
-            state = found.state
+def _begin_line(line: str, indent: Indent) -> Line:
+    """Pop to the deepest level that the line begins with, then push what it is deeper."""
+    match = WHITE.match(line)
+    assert match is not None  # it may be empty
+    white, levels = match.group(), len(indent.stack)
+    level = next((n for n in range(levels, 0, -1) if white.startswith(indent.stack[n - 1])), 0)
+    if not level:
+        return Line((MARGIN,), line, indent)
+    popped = levels - level
+    units, remaining = _count_units(line[len(indent.stack[level - 1]) :], indent.unit, MAX_DEEPER)
+    indent = Indent(indent.stack[:level], indent.unit).pushed(units)
+    return Line((NEWLINE, *(DEDENT,) * popped, *(INDENT,) * units), remaining, indent)
 
 
-def begun(line: str, state: Indent) -> Line:
-    """A line behind a line feed: popped to the level that it begins with, if it is not deeper, and on from there."""
-    white = WHITE.match(line)
-    assert white is not None  # it may be empty
-    levels = len(state.stack)
-    kept = next((n for n in range(levels, 0, -1) if white.group().startswith(state.stack[n - 1])), 0)
-    if not kept:
-        return Line((MARGIN,), line, state)
-    popped = levels - kept
-    units, rest = deeper(line[len(state.stack[kept - 1]) :], state.unit)
-    if popped:
-        state = Indent(state.stack[:kept], state.unit)
-    return Line((NEWLINE, *(DEDENT,) * popped, *(INDENT,) * units), rest, pushed(state, units))
-
-
-def deeper(line: str, unit: str, most: int = DEEPEST) -> tuple[int, str]:
-    """How many whole units a line begins with, and the rest of it; none where it has more than ``most`` or something besides."""
+def _count_units(line: str, unit: str, limit: int) -> tuple[int, str]:
+    """The number of whole units that a line begins with, and the rest of it; 0 if it has more or other white space."""
     white = len(line) - len(line.lstrip(" \t"))
     units = white // len(unit)
-    if not 0 < units <= most or line[:white] != unit * units:
+    if not 0 < units <= limit or line[:white] != unit * units:
         return 0, line
     return units, line[white:]
 
 
-def pushed(state: Indent, units: int) -> Indent:
-    for _ in range(units):
-        state = Indent((*state.stack, state.stack[-1] + state.unit), state.unit)
-    return state
-
-
-def state_at(source: str, offset: int) -> Indent:
-    """The indentation of the line in which ``offset`` stands, as the lines before it make it."""
-    end = source.find("\n", offset)
-    *_, last = lines(source[: end if end >= 0 else len(source)], Indent(unit=guess_unit(source)))
-    return last.state
-
-
 def guess_unit(source: str) -> str:
-    """By what the first block of a source is indented: a tab or some spaces; four where nothing tells."""
-    opened: str | None = None  # the white space of the line before, where that opens a block
+    """The indentation of the first block of a source: a tab or up to eight spaces; four spaces if there is none."""
+    block_indent: str | None = None  # the white space of the line before, if it opens a block
     for line in source.split("\n"):
         code = line.split("#")[0].strip()
         if not code:
             continue
         white = line[: len(line) - len(line.lstrip(" \t"))]
-        unit = white.removeprefix(opened) if opened is not None and white.startswith(opened) else ""
+        unit = (
+            white.removeprefix(block_indent)
+            if block_indent is not None and white.startswith(block_indent)
+            else ""
+        )
         if unit == "\t" or (unit and len(unit) <= 8 and not unit.strip(" ")):
             return unit
-        opened = white if code.endswith(":") else None
+        block_indent = white if code.endswith(":") else None
     return "    "

@@ -1,7 +1,11 @@
-"""Where things stand in a Python source: characters for lines and byte columns, and the pieces a reader sees.
+"""Positions in a Python source: character offsets of lines and columns, and the visible pieces of a text.
 
-Lines("é = f(x)").at(1, 3)      # 2: the byte column 3 of the first line is its third character
-pieces("f(a + 1)")              # [(0, 1), (1, 2), (2, 3), (4, 5), (6, 7), (7, 8)]
+A *piece* is what a reader sees as one unit: a word, number, operator, string, comment or run of white space.
+
+>>> Lines("é = f(x)").offset_of_byte(1, 3)  # byte column 3 of the first line is its third character
+2
+>>> piece_spans("f(a + 1)")
+[(0, 1), (1, 2), (2, 3), (4, 5), (6, 7), (7, 8)]
 """
 
 from __future__ import annotations
@@ -10,9 +14,11 @@ import ast
 import re
 from bisect import bisect_left, bisect_right
 
-Span = tuple[int, int]
+Span = tuple[int, int]  # start and end (exclusive), in characters
+Piece = tuple[str, Span]  # kind and span
+Located = ast.expr | ast.stmt | ast.arg | ast.alias | ast.keyword | ast.excepthandler | ast.pattern
 
-LINE = re.compile(r"\r\n|\r|\n")  # what Python takes for the end of a line; a form feed is none
+LINE_END = re.compile(r"\r\n|\r|\n")  # as Python counts lines; str.splitlines also splits at form feeds
 PIECE = re.compile(
     r"""
     (?P<string>[rbfuRBFU]{0,2}
@@ -28,63 +34,86 @@ PIECE = re.compile(
 )
 
 
-def scan_pieces(text: str) -> list[tuple[str, Span]]:
-    """The kind and the span of everything in a text, broken or not: the spans joined are the text."""
+def scan_pieces(text: str) -> list[Piece]:
+    """Kind and span of every piece of a text, valid or not. The spans cover the text without gaps."""
     return [(match.lastgroup or "other", match.span()) for match in PIECE.finditer(text)]
 
 
+def visible_pieces(pieces: list[Piece]) -> list[Span]:
+    """The spans of all pieces except white space and comments."""
+    return [span for kind, span in pieces if kind not in ("space", "comment")]
+
+
 def piece_spans(text: str) -> list[Span]:
-    """The same without white space and comments."""
-    return [span for kind, span in scan_pieces(text) if kind not in ("space", "comment")]
+    """The spans of the pieces of a text, without white space and comments."""
+    return visible_pieces(scan_pieces(text))
 
 
 def standalone(source: str, within: Span) -> tuple[str, int]:
-    """The lines ``within`` as a source of their own, whatever their indentation; and how many characters stand before them."""
+    """The lines ``within`` as a source that can be compiled by itself, whatever their indentation.
+
+    Returns the text and the number of characters inserted before the lines.
+    """
     body = source[slice(*within)]
     head = "if 1:\n" if body[:1] in (" ", "\t") else ""
     return head + body, len(head)
 
 
 class Lines:
-    """The lines of a source, as Python counts them.  base: added to every offset."""
+    """Converts lines and columns of a text, as the compiler and the syntax tree count them, to characters.
+
+    Args:
+        text: the text.
+        base: added to every offset that is returned.
+    """
 
     def __init__(self, text: str, base: int = 0) -> None:
         self.text, self.base, self.ascii = text, base, text.isascii()
-        self.starts = [0, *(match.end() for match in LINE.finditer(text))]
+        self.starts = [0, *(match.end() for match in LINE_END.finditer(text))]
 
-    def at(self, line: int, column: int) -> int:
-        """The character at a UTF-8 byte column (from 0) of a line (from 1); the nearest where there is none."""
+    def offset(self, line: int, column: int) -> int:
+        """The character at a column (from 0, in characters) of a line (from 1), clamped to the line."""
         start, end = self._bounds(line)
+        return self.base + min(start + max(0, column), end)
+
+    def offset_of_byte(self, line: int, column: int) -> int:
+        """Like :meth:`offset` for a column in UTF-8 bytes, as syntax trees count."""
         if not self.ascii:
-            column = len(
-                self.text[start:end].encode(errors="replace")[: max(0, column)].decode(errors="ignore")
-            )
-        return self.base + min(start + max(0, column), end)
+            start, end = self._bounds(line)
+            encoded = self.text[start:end].encode(errors="replace")
+            column = len(encoded[: max(0, column)].decode(errors="ignore"))
+        return self.offset(line, column)
 
-    def character(self, line: int, column: int) -> int:
-        """The same for a column in characters."""
-        start, end = self._bounds(line)
-        return self.base + min(start + max(0, column), end)
+    def span(self, node: Located) -> Span:
+        """The characters of a node of the syntax tree."""
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        return (
+            self.offset_of_byte(node.lineno, node.col_offset),
+            self.offset_of_byte(node.end_lineno, node.end_col_offset),
+        )
 
     def _bounds(self, line: int) -> Span:
         index = min(max(line, 1), len(self.starts)) - 1
         return self.starts[index], self.starts[index + 1] if index + 1 < len(self.starts) else len(self.text)
 
-    def span(
-        self, node: ast.expr | ast.stmt | ast.arg | ast.alias | ast.keyword | ast.excepthandler | ast.pattern
-    ) -> Span:
-        """The characters of a node."""
-        assert node.end_lineno is not None
-        assert node.end_col_offset is not None
-        return self.at(node.lineno, node.col_offset), self.at(node.end_lineno, node.end_col_offset)
+
+def spans_touch(first: Span, second: Span) -> bool:
+    """Whether two spans overlap or are adjacent."""
+    return first[0] <= second[1] and second[0] <= first[1]
 
 
-def piece_distance(text: str, one: Span, other: Span) -> int:
-    """How many pieces one has to go from one span to the other; 0 where they touch."""
-    (_, a), (b, _) = sorted([one, other])
-    if b <= a:
+def character_distance(first: Span, second: Span) -> int:
+    """Characters between two spans; 0 if they touch."""
+    return max(0, first[0] - second[1], second[0] - first[1])
+
+
+def piece_distance(text: str, first: Span, second: Span) -> int:
+    """Number of pieces from one span to the other; 0 if they touch."""
+    (_, gap_start), (gap_end, _) = sorted([first, second])
+    if gap_end <= gap_start:
         return 0
-    found = piece_spans(text)
-    return 1 + max(
-        0, bisect_right([end for _, end in found], b) - bisect_left([start for start, _ in found], a)
-    )
+    spans = piece_spans(text)
+    end_index = bisect_right([end for _, end in spans], gap_end)
+    start_index = bisect_left([start for start, _ in spans], gap_start)
+    return 1 + max(0, end_index - start_index)

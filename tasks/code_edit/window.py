@@ -1,11 +1,16 @@
-"""A source with holes as a block of cells: what stands around the holes is pinned, each hole is a slot with a tail of BLANKs.
+"""The window of a code edit: a fixed number of tokens around the holes of a source.
 
-    page = Page.of(source, [(120, 134)], capacities=[12])
-    page.tokens, page.pinned, page.slots          # (L,), (L,), ((start, capacity), ...)
-    window.fill_texts(tokens)                          # the text of every hole
+>>> window = CodeWindow.of("x = 1\\nprint(x + )\\n", [(16, 16)], capacities=[3], cells=32)
+>>> window.slots  # start and capacity of each hole, in cells
+((8, 3),)
+>>> tokens = window.tokens.copy()
+>>> tokens[8] = window.encode_fill(0, "1").item()
+>>> window.fill_texts(tokens)
+('1',)
 
-A hole is a character span, and may begin or end inside a token. What is nearest to the holes is on the page, equally much on all
-sides; where something is left out between two holes, or before the first or behind the last, a GAP stands.
+The text around the holes is pinned. Each hole is a slot whose unused cells are BLANK. A hole is a character span and
+may begin or end inside a token. The window shows the text nearest to the holes, equally much on every side; a GAP
+token marks text that is left out: between two holes, before the first or after the last.
 """
 
 from __future__ import annotations
@@ -15,61 +20,79 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from solver.tasks.canvas import Mask, Tokens
+from solver.tasks.canvas import EMPTY, Mask, Tokens
 from solver.tasks.code_edit.lexer import Indent, guess_unit
+from solver.tasks.code_edit.positions import Span
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.errors import SolverError
 
-Span = tuple[int, int]
 CELLS = 256
-WINDOW_SIZES = (96, 160, CELLS)  # lengths of pages: of training, and so of edits
-PROBE = 24  # cells of a hole in a probe, where there is room
-REACH = 8  # characters a token, at most, of what may come on the page
+WINDOW_SIZES = (96, 160, CELLS)  # the lengths that models are trained with, and so those of edits
+MAX_PROBE = 24  # cells of a slot in a probe, where there is room
+MIN_CONTEXT = 4  # cells of context per hole, at least
+CHARACTERS_PER_TOKEN = 8  # at most, on average: bounds the text that is encoded for a window
 
 
 def probe_capacity(holes: int) -> int:
-    """Cells of each slot of a probe: a first draft, which is to say how long the holes are."""
-    return min(PROBE, max(4, CELLS // 3 // holes))
+    """Cells of each slot of a probe, the first draft, from which the lengths of the fills are estimated."""
+    return min(MAX_PROBE, max(4, CELLS // 3 // holes))
 
 
 class WindowError(SolverError, ValueError):
-    """Holes that fit no page; one line."""
+    """The holes do not fit a window."""
 
 
 def validate_spans(source: str, spans: Sequence[Span]) -> tuple[Span, ...]:
-    """The spans in order. Raises WindowError where one is outside of the source or two overlap."""
-    found = tuple(sorted(spans))
-    if not found:
+    """The spans in order. Raises WindowError if one is outside of the source or two overlap."""
+    ordered = tuple(sorted(spans))
+    if not ordered:
         raise WindowError("no holes")
-    for a, b in found:
-        if not 0 <= a <= b <= len(source):
+    for start, end in ordered:
+        if not 0 <= start <= end <= len(source):
             raise WindowError(
-                f"a hole from character {a} to {b} is outside of the source, which has {len(source)}"
+                f"a hole from character {start} to {end} is outside of the source, which has {len(source)}"
             )
-    for (a, b), (c, d) in pairwise(found):
-        if c < b or (a, b) == (c, d):
-            raise WindowError(f"two holes overlap, from character {a} to {b} and from {c} to {d}")
-    return found
+    for (start, end), (next_start, next_end) in pairwise(ordered):
+        if next_start < end or (start, end) == (next_start, next_end):
+            raise WindowError(
+                f"two holes overlap, from character {start} to {end} and from {next_start} to {next_end}"
+            )
+    return ordered
 
 
-def line_indent(source: str, at: int, unit: str) -> Indent:
-    """The indentation of the line in which ``at`` stands, from its own white space."""
-    start = source.rfind("\n", 0, at) + 1
-    line = source[start:at]
-    indentation_span = line[: len(line) - len(line.lstrip(" \t"))]
-    whole = len(indentation_span) // len(unit)
-    stack = (
-        [unit * n for n in range(whole + 1)] if indentation_span == unit * whole else ["", indentation_span]
-    )
+def replace_spans(source: str, spans: Sequence[Span], fills: Sequence[str]) -> tuple[str, tuple[Span, ...]]:
+    """The source with each span (in order) replaced by its fill, and the spans of the fills in the result."""
+    parts, fill_spans, position, length = list[str](), list[Span](), 0, 0
+    for (start, end), fill in zip(spans, fills, strict=True):
+        parts += [source[position:start], fill]
+        fill_start = length + start - position
+        length, position = fill_start + len(fill), end
+        fill_spans.append((fill_start, length))
+    return "".join([*parts, source[position:]]), tuple(fill_spans)
+
+
+def line_indent(source: str, offset: int, unit: str) -> Indent:
+    """The indentation of the line that contains ``offset``, from its white space before it."""
+    line = source[source.rfind("\n", 0, offset) + 1 : offset]
+    white = line[: len(line) - len(line.lstrip(" \t"))]
+    levels = len(white) // len(unit)
+    stack = [unit * n for n in range(levels + 1)] if white == unit * levels else ["", white]
     return Indent(tuple(stack), unit)
 
 
 @dataclass(frozen=True, eq=False)
 class CodeWindow:
-    """tokens (L,): BLANK in the slots.  pinned (L,).  slots: start and capacity of each hole.  indents: where each hole stands.
-    spans: of the holes in ``source``."""
+    """The tokens around the holes of a source, and a slot for every hole.
+
+    Attributes:
+        source: the source with its holes.
+        spans: the holes, in characters of ``source``.
+        tokens: (L,); BLANK in the slots and in the unused cells at the end.
+        pinned: (L,), all cells but those of the slots.
+        slots: start and capacity of each hole, in cells.
+        indents: the indentation of the line in which each hole begins.
+    """
 
     source: str
     spans: tuple[Span, ...]
@@ -80,120 +103,125 @@ class CodeWindow:
 
     @staticmethod
     def of(source: str, spans: Sequence[Span], capacities: Sequence[int], cells: int = CELLS) -> CodeWindow:
-        """A page of exactly ``cells`` cells, filled up with BLANKs that are pinned. Raises WindowError."""
-        vocabulary, spans = Vocabulary.load(), validate_spans(source, spans)
-        free = cells - sum(capacities)
+        """Lay out a window of exactly ``cells`` cells; unused ones are pinned BLANKs.
+
+        Args:
+            source: the source.
+            spans: its holes, in characters.
+            capacities: cells of each hole's slot.
+            cells: length of the window.
+
+        Raises:
+            WindowError: the holes overlap, are outside of the source, or leave too little room for context.
+        """
+        blank, spans = Vocabulary.load().blank, validate_spans(source, spans)
+        room = cells - sum(capacities)
         if len(capacities) != len(spans) or min(capacities) < 1:
             raise WindowError("a capacity of at least 1 is needed for every hole")
-        if free < 4 * len(spans):
+        if room < MIN_CONTEXT * len(spans):
             raise WindowError(
-                f"{len(spans)} holes of {sum(capacities)} cells leave too little of {cells} for what stands around them"
+                f"{len(spans)} holes of {sum(capacities)} cells leave too little of {cells} cells for their context"
             )
         unit = guess_unit(source)
-        indents = tuple(line_indent(source, a, unit) for a, _ in spans)
-        parts = around(vocabulary, source, spans, indents, unit, free)
+        indents = tuple(line_indent(source, start, unit) for start, _ in spans)
         tokens, pinned, slots = list[int](), list[bool](), list[Span]()
-        for number, part in enumerate(parts):
-            tokens += part.tolist()
-            pinned += [True] * len(part)
-            if number < len(spans):
-                slots.append((len(tokens), capacities[number]))
-                tokens += [vocabulary.blank] * capacities[number]
-                pinned += [False] * capacities[number]
-        spare = cells - len(tokens)
+        for context, capacity in zip(
+            _fit_contexts(source, spans, indents, room), [*capacities, 0], strict=True
+        ):
+            tokens += context.tolist()
+            slots.append((len(tokens), capacity))
+            tokens += [blank] * capacity
+            pinned += [True] * len(context) + [False] * capacity
+        unused = cells - len(tokens)
         return CodeWindow(
             source,
             spans,
-            np.array(tokens + [vocabulary.blank] * spare, np.int64),
-            np.array(pinned + [True] * spare),
-            tuple(slots),
+            np.array(tokens + [blank] * unused, np.int64),
+            np.array(pinned + [True] * unused),
+            tuple(slots[:-1]),
             indents,
         )
 
     def fill_texts(self, tokens: Tokens) -> tuple[str, ...]:
-        """What full ``tokens`` (L,) put into each hole."""
-        vocabulary = Vocabulary.load()
-        return tuple(
-            vocabulary.decode(tokens[start : start + capacity], indent)
-            for (start, capacity), indent in zip(self.slots, self.indents, strict=True)
-        )
+        """The text that full ``tokens`` (L,) write into each hole."""
+        return tuple("".join(texts) for texts in self._cell_texts(tokens))
 
     def cell_spans(self, tokens: Tokens) -> tuple[tuple[Span, ...], ...]:
-        """For each hole the characters, in its text, that each of its cells writes."""
-        vocabulary, found = Vocabulary.load(), []
-        for (start, capacity), indent in zip(self.slots, self.indents, strict=True):
-            ends = np.cumsum(
-                [0, *map(len, vocabulary.token_texts(tokens[start : start + capacity], indent))]
-            ).tolist()
-            found.append(tuple(pairwise(ends)))
-        return tuple(found)
+        """For each hole, the characters of its text that each of its cells writes."""
+        ends = [np.cumsum([0, *map(len, texts)]).tolist() for texts in self._cell_texts(tokens)]
+        return tuple(tuple(pairwise(positions)) for positions in ends)
 
-    def encode_fill(self, number: int, text: str) -> Tokens:
-        """The tokens of a text for the hole ``number``."""
-        return Vocabulary.load().encode(text, self.indents[number])[0]
+    def encode_fill(self, hole: int, text: str) -> Tokens:
+        """The tokens (N,) of a text for the hole with this index."""
+        return Vocabulary.load().encode(text, self.indents[hole])[0]
 
-
-def replace_spans(source: str, spans: Sequence[Span], fills: Sequence[str]) -> tuple[str, tuple[Span, ...]]:
-    """The source with its holes filled, and where the fills stand in it."""
-    parts, found, at, length = list[str](), list[Span](), 0, 0
-    for (a, b), fill in zip(spans, fills, strict=True):
-        parts += [source[at:a], fill]
-        begin = length + a - at
-        found.append((begin, begin + len(fill)))
-        length, at = begin + len(fill), b
-    return "".join([*parts, source[at:]]), tuple(found)
+    def _cell_texts(self, tokens: Tokens) -> list[list[str]]:
+        vocabulary = Vocabulary.load()
+        return [
+            vocabulary.token_texts(tokens[start : start + capacity], indent)
+            for (start, capacity), indent in zip(self.slots, self.indents, strict=True)
+        ]
 
 
-def around(
-    vocabulary: Vocabulary,
-    source: str,
-    spans: tuple[Span, ...],
-    indents: tuple[Indent, ...],
-    unit: str,
-    room: int,
-) -> list[NDArray[np.int64]]:
-    """The tokens before, between and behind the holes, ``room`` in all at most: as many next to each hole, with GAPs."""
-    reach = REACH * room
-    edges = [(0, spans[0][0]), *((a[1], b[0]) for a, b in pairwise(spans)), (spans[-1][1], len(source))]
-    sides = list[
-        tuple[NDArray[np.int64], NDArray[np.int64] | None]
-    ]()  # of a part: its tokens, or its two ends
-    for number, (a, b) in enumerate(edges):
-        inner = 0 < number < len(spans)
-        if b - a <= (2 * reach if inner else reach):
-            first = line_indent(source, a, unit) if number == 0 else indents[number - 1]
-            sides.append((vocabulary.encode(source[a:b], first)[0], None))
-            continue
-        head = source[a : a + reach]
-        cut = (
-            source.rfind("\n", 0, b - reach) + 1 if number < len(spans) else b
-        )  # from the beginning of a line on
-        cut = cut if b - cut <= 4 * reach else b - reach
-        begin = vocabulary.encode(head, indents[number - 1])[0] if number else np.zeros(0, np.int64)
-        sides.append((begin, vocabulary.encode(source[cut:b], line_indent(source, cut, unit))[0]))
-    gap = np.array([vocabulary.special("GAP")])
+@dataclass(frozen=True)
+class _Context:
+    """The text before, between or after holes, as tokens.
+
+    head: the tokens from its start, as far as the window may reach.  tail: those up to its end, or None where head is
+    complete.  after_hole, before_hole: whether a hole precedes or follows it.
+    """
+
+    head: Tokens
+    tail: Tokens | None
+    after_hole: bool
+    before_hole: bool
+
+    def within(self, reach: int, gap: Tokens) -> Tokens:
+        """The tokens within ``reach`` of a hole, with a GAP for those that are left out."""
+        if self.tail is None and len(self.head) <= reach * (self.after_hole + self.before_hole):
+            return self.head
+        tail = self.head if self.tail is None else self.tail
+        near_start = self.head[:reach] if self.after_hole else EMPTY
+        near_end = tail[max(0, len(tail) - reach) :] if self.before_hole else EMPTY
+        return np.concatenate([near_start, gap, near_end])
+
+
+def _fit_contexts(
+    source: str, spans: tuple[Span, ...], indents: tuple[Indent, ...], room: int
+) -> list[Tokens]:
+    """The tokens before, between and after the holes, equally many next to each hole, ``room`` in all at most."""
+    gap = np.array([Vocabulary.load().special("GAP")])
+    contexts = _encode_contexts(source, spans, indents, CHARACTERS_PER_TOKEN * room)
     low, high = 1, room
-    while low < high:  # the largest reach that fits
+    while low < high:  # bisect for the largest reach that fits
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if sum(map(len, kept(sides, middle, gap))) <= room else (low, middle - 1)
-    found = kept(sides, low, gap)
-    if sum(map(len, found)) > room:
-        raise WindowError("too many holes for a page")
-    return found
+        fits = sum(len(context.within(middle, gap)) for context in contexts) <= room
+        low, high = (middle, high) if fits else (low, middle - 1)
+    fitted = [context.within(low, gap) for context in contexts]
+    if sum(map(len, fitted)) > room:
+        raise WindowError("too many holes for a window")
+    return fitted
 
 
-def kept(
-    sides: Sequence[tuple[NDArray[np.int64], NDArray[np.int64] | None]], reach: int, gap: NDArray[np.int64]
-) -> list[NDArray[np.int64]]:
-    """Of every part what is within ``reach`` tokens of a hole."""
-    found = []
-    for number, (begin, end) in enumerate(sides):
-        first, last = number == 0, number == len(sides) - 1
-        if end is None and len(begin) <= reach * (2 - (first or last)):
-            found.append(begin)
+def _encode_contexts(
+    source: str, spans: tuple[Span, ...], indents: tuple[Indent, ...], reach: int
+) -> list[_Context]:
+    """Encode what may appear in the window: ``reach`` characters on each side of a hole."""
+    vocabulary, unit = Vocabulary.load(), indents[0].unit
+    starts, ends = [0, *(end for _, end in spans)], [*(start for start, _ in spans), len(source)]
+    contexts = []
+    for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        after_hole, before_hole = index > 0, index < len(spans)
+        indent = indents[index - 1] if after_hole else line_indent(source, start, unit)
+        if end - start <= reach * (after_hole + before_hole):
+            contexts.append(
+                _Context(vocabulary.encode(source[start:end], indent)[0], None, after_hole, before_hole)
+            )
             continue
-        tail = begin if end is None else end
-        before = begin[:0] if first else begin[:reach]
-        after = tail[:0] if last else tail[max(0, len(tail) - reach) :]
-        found.append(np.concatenate([before, gap, after]))
-    return found
+        head = vocabulary.encode(source[start : start + reach], indent)[0] if after_hole else EMPTY
+        # The tail begins at the start of a line, if that is not too far away.
+        cut = source.rfind("\n", 0, end - reach) + 1 if before_hole else end
+        cut = cut if end - cut <= 4 * reach else end - reach
+        tail = vocabulary.encode(source[cut:end], line_indent(source, cut, unit))[0]
+        contexts.append(_Context(head, tail, after_hole, before_hole))
+    return contexts
