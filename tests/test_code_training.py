@@ -15,8 +15,7 @@ from solver.recipes import recipe
 from solver.tasks.code_edit.corpus import Corpus
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import WINDOW_SIZES
-from solver.training.code_examples import code_examples
-from solver.training.code_loader import CodeLoader
+from solver.training.code_examples import CodeLoader, code_examples
 from solver.training.loaders import Examples, columns_by_size, load_examples, save_examples
 from solver.training.objectives import BatchObjective
 from solver.training.trainer import Trainer

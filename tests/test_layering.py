@@ -161,7 +161,7 @@ def test_lower_floors_yield_their_top_level_name(layer: str) -> None:
         ("solver.loop.refine", "from tasks.sudoku import layout", True),
         ("solver.loop.refine", "import_module('tasks')", True),
         ("solver.loop.refine", "def f():\n    from solver.tasks.sudoku import exact", True),
-        ("solver.training.sudoku_loaders", "def f():\n    from solver.tasks.sudoku import exact", False),
+        ("solver.training.sudoku_examples", "def f():\n    from solver.tasks.sudoku import exact", False),
         ("solver.cli.generate", "def f():\n    from solver.tasks.sudoku.exact import generate", False),
         ("solver.cli.generate", "from solver.tasks.sudoku.exact import generate", True),
     ],

@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from solver.cli.main import main
 from solver.models.layers import KNOWN, NOISE, OPEN, PINNED
 from solver.recipes import recipe
-from solver.recipes.base import Source
+from solver.recipes.base import ExampleSource
 from solver.training.loaders import Examples
 from solver.training.objectives import BatchObjective
 from solver.training.preset import Preset
-from solver.training.sudoku_canvases import CanvasPool, PuzzlePool, new_canvas
-from solver.training.trainer import Trainer, train
+from solver.training.sudoku_examples import CanvasPool, PuzzlePool, new_canvas
+from solver.training.trainer import Trainer
 
 SUDOKU = recipe("sudoku")
 MODELS = tuple(dict.fromkeys(model for model, _ in SUDOKU.presets))
@@ -29,7 +29,7 @@ SMOKE = replace(SUDOKU.presets["diffusion", "smoke"], steps=12, warmup=4)
 
 @pytest.fixture(scope="module")
 def examples() -> Examples:
-    return SUDOKU.make_examples(SMOKE, Source())
+    return SUDOKU.make_examples(SMOKE, ExampleSource())
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(
     monkeypatch.setenv("REMASK_KERNELS", kernels)
     preset = kinds()[kind]
     unbroken = trainer(examples, preset)
-    train(unbroken, tmp_path / "unbroken", None, silent, {})
+    unbroken.run(tmp_path / "unbroken", None, silent, {})
     first = trainer(examples, preset)
     for _ in range(5):
         first.step()
@@ -79,7 +79,7 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(
     first.step()  # lost with the kill
     second = trainer(examples, preset)
     second.restore(tmp_path / "killed")
-    train(second, tmp_path / "killed", None, silent, {})
+    second.run(tmp_path / "killed", None, silent, {})
     one, two = (load_file(tmp_path / name / "state.safetensors") for name in ("unbroken", "killed"))
     assert one.keys() == two.keys()
     for name in one.keys() - {"progress"}:  # progress holds the seconds
@@ -110,7 +110,7 @@ def test_every_models_cpu_preset_takes_the_same_training_flops(examples: Example
 
 def test_resuming_with_other_data_is_refused(examples: Examples, tmp_path: Path) -> None:
     trainer(examples).save(tmp_path, {})
-    other = SUDOKU.make_examples(replace(SMOKE, seed=9), Source())
+    other = SUDOKU.make_examples(replace(SMOKE, seed=9), ExampleSource())
     with pytest.raises(ValueError, match="training data"):
         trainer(other).restore(tmp_path)
 

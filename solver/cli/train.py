@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from solver.training.trainer import Trainer, train
+    from solver.training.trainer import Trainer
 
     limit_threads()
     chosen = recipe(arguments.task)
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         "data": sizes,
         "settings": asdict(preset),
     }
-    result = "complete" if train(trainer, out, deadline, show, facts) else "stopped"
+    result = "complete" if trainer.run(out, deadline, show, facts) else "stopped"
     show(f"{result} at step {trainer.steps_done}; weights in {out / 'checkpoint'}")
     return 0
 
@@ -125,12 +125,12 @@ def prepare_examples(
     """Make the examples of a run and save them in ``path``; a resumed run reads them. Raises ValueError."""
     import torch
 
-    from solver.recipes.base import Source
+    from solver.recipes.base import ExampleSource
     from solver.training.loaders import load_examples, save_examples
 
     if resume and path.is_file():
         return load_examples(path)
-    source = Source(folder, torch.get_num_threads(), throttled_report())
+    source = ExampleSource(folder, torch.get_num_threads(), throttled_report())
     examples = chosen.make_examples(preset, source)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_examples(examples, path)

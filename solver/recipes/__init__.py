@@ -3,8 +3,8 @@
 >>> recipe("sudoku").presets["diffusion", "cpu"].steps
 9200
 
-A recipe is one module here, named like its task, with a constant ``RECIPE``. CONTRIBUTING.md, "Add a task with a
-trained model", explains how to write one. The list has no imports, so that the command line can show it quickly.
+A recipe is one module in this folder, named like its task, with a constant ``RECIPE``; CONTRIBUTING.md, "Add
+a task with a trained model", explains how to write one. Importing this package does not import torch.
 """
 
 from __future__ import annotations

@@ -14,15 +14,13 @@ from typing import Any
 
 from solver.models.kinds import KINDS, NetworkKind, kind_of
 from solver.tasks.task import Task
-from solver.training.loaders import Examples
+from solver.training.loaders import Examples, Report
 from solver.training.objectives import Objective
 from solver.training.preset import Preset
 
-Report = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
-class Source:
+class ExampleSource:
     """Where examples come from.
 
     Attributes:
@@ -42,8 +40,8 @@ class Recipe:
 
     Attributes:
         make_task: makes the task.
-        presets: settings by model and preset name, such as ("diffusion", "cpu"). The network's configuration in
-            them determines its kind, and with it the denoiser or left-to-right decoder (solver/models/kinds.py).
+        presets: settings by model and preset name, such as ("diffusion", "cpu"). The network's configuration
+            determines its kind, and so its denoiser or left-to-right decoder (solver/models/kinds.py).
         make_examples: prepares the examples of a run. They are saved, and read again when it resumes.
         make_objective: network, data loader and loss; arguments are a preset, its examples and the device.
         data: folder of the task below ``--data``; None where there are no such files.
@@ -51,7 +49,7 @@ class Recipe:
 
     make_task: Callable[[], Task]
     presets: Mapping[tuple[str, str], Preset[Any]]
-    make_examples: Callable[[Preset[Any], Source], Examples]
+    make_examples: Callable[[Preset[Any], ExampleSource], Examples]
     make_objective: Callable[[Preset[Any], Examples, str], Objective]
     data: str | None = None
 

@@ -6,11 +6,13 @@ True
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 from torch.nn import functional as F
 
 from solver.models.json_network import JsonConfig, JsonNetwork
-from solver.recipes.base import Recipe, Source
+from solver.recipes.base import ExampleSource, Recipe
 from solver.tasks.json_schema.data import load_pairs
 from solver.tasks.json_schema.task import JsonTask
 from solver.training.json_examples import RecordLoader, json_examples
@@ -18,33 +20,24 @@ from solver.training.loaders import Examples
 from solver.training.objectives import Batch, BatchObjective, Objective, autocast_bf16, weighted_mean
 from solver.training.preset import Preset
 
-
-def cpu(causal: bool, steps: int) -> Preset[JsonConfig]:
-    """The runs of the shipped checkpoints, of about 0.195e15 FLOPs each."""
-    return Preset(JsonConfig(causal=causal), steps=steps, rows=64, rate=2e-3, pool=60_000)
-
-
-def smoke(causal: bool) -> Preset[JsonConfig]:
-    """A run of seconds."""
-    network = JsonConfig(width=32, hidden=32, causal=causal)
-    return Preset(network, steps=20, rows=4, rate=2e-3, pool=60)
-
-
+CPU = Preset(JsonConfig(), steps=3_000, rows=64, rate=2e-3, pool=60_000)
+SMOKE = Preset(JsonConfig(width=32, hidden=32), steps=20, rows=4, rate=2e-3, pool=60)
+# The cpu presets take about 0.195e15 FLOPs each.
 PRESETS = {
-    ("diffusion", "cpu"): cpu(False, 3_000),
-    ("ar", "cpu"): cpu(True, 3_375),
-    ("diffusion", "smoke"): smoke(False),
-    ("ar", "smoke"): smoke(True),
+    ("diffusion", "cpu"): CPU,
+    ("ar", "cpu"): replace(CPU, network=replace(CPU.network, causal=True), steps=3_375),
+    ("diffusion", "smoke"): SMOKE,
+    ("ar", "smoke"): replace(SMOKE, network=replace(SMOKE.network, causal=True)),
 }
 
 
-def make_examples(preset: Preset[JsonConfig], source: Source) -> Examples:
+def record_examples(preset: Preset[JsonConfig], source: ExampleSource) -> Examples:
     """Generated records, and the schemas of the development files with their instances."""
     real = load_pairs(source.folder, reserved=False) if source.folder is not None else []
     return json_examples(preset.pool, preset.network.causal, preset.seed + 1, real, source.report)
 
 
-def make_objective(preset: Preset[JsonConfig], examples: Examples, device: str = "cpu") -> Objective:
+def json_objective(preset: Preset[JsonConfig], examples: Examples, device: str = "cpu") -> Objective:
     """Blocks with a loss on every cell that is not pinned."""
     loader = RecordLoader(examples, preset.rows, preset.network.causal)
     return BatchObjective(JsonNetwork(preset.network), loader, block_loss, block_flops, device)
@@ -66,4 +59,4 @@ def block_flops(network: JsonNetwork, batch: Batch) -> int:
     return rows * (network.flops(batch[2].shape[1], prompt) + network.reading_flops(prompt))
 
 
-RECIPE = Recipe(JsonTask, PRESETS, make_examples, make_objective, data="jsonschema")
+RECIPE = Recipe(JsonTask, PRESETS, record_examples, json_objective, data="jsonschema")

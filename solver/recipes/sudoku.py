@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from solver.models.cell_transformer import CellTransformer, CellTransformerConfig
 from solver.models.looped import LoopedConfig
-from solver.recipes.base import Recipe, Source
+from solver.recipes.base import Recipe
 from solver.tasks.sudoku.layout import standard
 from solver.tasks.sudoku.task import SudokuTask
 from solver.training.loaders import Examples
@@ -28,7 +28,7 @@ from solver.training.objectives import (
     weighted_mean,
 )
 from solver.training.preset import Preset
-from solver.training.sudoku_loaders import PuzzleLoader, SequenceLoader, puzzle_examples
+from solver.training.sudoku_examples import PuzzleLoader, SequenceLoader, puzzle_examples
 
 DIFFUSION = LoopedConfig(vocab=9)
 AR = LoopedConfig(vocab=9, causal=True)
@@ -38,13 +38,13 @@ TINY = LoopedConfig(vocab=9, width=16, hidden=16, loops=8)
 TINY_PLAIN = CellTransformerConfig(width=16, layers=2, heads=2)
 
 
-def smoke(network: LoopedConfig | CellTransformerConfig, segment: int) -> Preset[Any]:
+def smoke_preset(network: LoopedConfig | CellTransformerConfig, segment: int) -> Preset[Any]:
     """A run of seconds."""
     return Preset(network, steps=60, rows=8, segment=segment, rate=4e-3, pool=64)
 
 
-# The cpu presets of all models take the same training FLOPs (0.166e15; tests/test_training.py), at rates chosen
-# from three trials each (docs/LOG.md).
+# The cpu presets of all models take the same training FLOPs (0.166e15; tests/test_training.py). Their rates
+# are the best of three trials each (docs/LOG.md).
 PRESETS: dict[tuple[str, str], Preset[Any]] = {
     ("diffusion", "cpu"): Preset(DIFFUSION, steps=9_200, rows=64, segment=8, rate=4e-3),
     ("ar", "cpu"): Preset(AR, steps=2_908, rows=64, segment=8, rate=8e-3),
@@ -54,20 +54,15 @@ PRESETS: dict[tuple[str, str], Preset[Any]] = {
         CellTransformerConfig(order="easiest"), steps=3_006, rows=64, rate=1e-3
     ),
     ("diffusion", "gpu"): Preset(WIDE, steps=120_000, rows=768, segment=8, rate=2e-3, pool=2_000_000),
-    ("diffusion", "smoke"): smoke(TINY, 4),
-    ("ar", "smoke"): smoke(replace(TINY, causal=True), 4),
-    ("ar-easiest", "smoke"): smoke(replace(TINY, causal=True, order="easiest"), 4),
-    ("ar-plain", "smoke"): smoke(TINY_PLAIN, 1),
-    ("ar-plain-easiest", "smoke"): smoke(replace(TINY_PLAIN, order="easiest"), 1),
+    ("diffusion", "smoke"): smoke_preset(TINY, 4),
+    ("ar", "smoke"): smoke_preset(replace(TINY, causal=True), 4),
+    ("ar-easiest", "smoke"): smoke_preset(replace(TINY, causal=True, order="easiest"), 4),
+    ("ar-plain", "smoke"): smoke_preset(TINY_PLAIN, 1),
+    ("ar-plain-easiest", "smoke"): smoke_preset(replace(TINY_PLAIN, order="easiest"), 1),
 }
 
 
-def make_examples(preset: Preset[Any], source: Source) -> Examples:
-    """Generated minimal puzzles, and the training lines of the development files."""
-    return puzzle_examples(preset.pool, preset.seed + 1, source.folder, source.report)
-
-
-def make_objective(preset: Preset[Any], examples: Examples, device: str = "cpu") -> Objective:
+def sudoku_objective(preset: Preset[Any], examples: Examples, device: str = "cpu") -> Objective:
     """Segments of canvases for the looped network, whole puzzles as sequences for the plain transformer."""
     match preset.network:
         case CellTransformerConfig() as config:
@@ -97,7 +92,9 @@ def sequence_flops(network: CellTransformer, batch: Batch) -> int:
 RECIPE = Recipe(
     make_task=lambda: SudokuTask(standard(9)),
     presets=PRESETS,
-    make_examples=make_examples,
-    make_objective=make_objective,
+    make_examples=lambda preset, source: puzzle_examples(
+        preset.pool, preset.seed + 1, source.folder, source.report
+    ),
+    make_objective=sudoku_objective,
     data="sudoku",
 )

@@ -1,31 +1,35 @@
-r"""Examples for the code models: functions of the corpus in windows, most of them with holes.
+r"""Examples for the code models, and their data loader: functions of the corpus in windows, most with holes.
 
-Windows with holes are laid out as in use (a condition, a name and all its uses, ...): each hole is a slot with
-spare cells. Holes take up to half of the window, because a window with a single hole trains only a few cells.
-In windows without holes any cell may be hidden. The left-to-right network gets the same windows as sequences,
-most of them with the text after the holes.
+Windows with holes are laid out as in use (a condition, a name and all its uses, ...): each hole is a slot
+with spare cells. Holes take up to half of the window, because a window with a single hole trains only a few
+cells. In windows without holes any cell may be hidden. The left-to-right network gets the same windows as
+sequences, most of them with the text after the holes.
 
->>> from solver.tasks.code_edit.corpus import Function
+>>> from solver.tasks.code_edit.corpus import CorpusFunction
 >>> source = "def area(width, height):\n    return width * height\n"
->>> function = Function("shapes.py", source, (0, len(source)))
+>>> function = CorpusFunction("shapes.py", source, (0, len(source)))
 >>> sorted(code_examples([function], count=1, causal=False, seed=1))[0].partition(".")[2]
 'offset'
 
-Shapes: N examples, L cells.
+Shapes: N examples, B rows of a batch, L cells.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from textwrap import dedent
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from solver.baseline.code import spelled
+from solver.models.code_denoiser import BLANKS
 from solver.tasks.code_edit.corpus import CorpusFunction
 from solver.tasks.code_edit.holes import (
     DEPENDENT_KINDS,
@@ -37,8 +41,8 @@ from solver.tasks.code_edit.holes import (
 from solver.tasks.code_edit.positions import Span
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import WINDOW_SIZES, CodeWindow, WindowError, probe_capacity
-from solver.training.corruption import Ints, Mask
-from solver.training.loaders import Examples, Size, columns_by_size, stack_examples
+from solver.training.corruption import Corrupted, Ints, Mask, corrupt_cells, shift_right
+from solver.training.loaders import Examples, Report, Size, SizedLoader, columns_by_size, stack_examples
 
 NO_HOLES_SHARE = 0.2  # of the windows
 STANDALONE_SHARE = 0.6  # of the windows with holes show the function without its neighbourhood
@@ -52,8 +56,10 @@ FILLED_SHARE = 0.3  # of the windows with holes have slots without spare cells
 FIM_SHARE = 0.75  # of the left-to-right sequences show the text after the holes
 MIN_TOKENS = 12  # of a window without holes
 CHUNK = 400  # functions per job of a process
+STANDARD_LENGTH = 128  # cells of a row of a batch, on average
+MIN_ROWS = 4
+MIN_VISIBLE_SHARE = 0.2  # of the cells of a window without holes
 
-Report = Callable[[int, int], None]
 Job = tuple[Sequence[CorpusFunction], bool, tuple[int, int]]
 
 
@@ -76,8 +82,8 @@ def code_examples(
         report: called with the number of functions so far, and in all.
 
     Returns:
-        Columns for each length L: ``truth`` (N, L), token ids; ``pinned`` (N, L); ``offset`` (N, L), the index
-        of a cell in its slot as the network counts it, 0 outside; ``wanted`` (N, L), loss weight left to right.
+        Columns (N, L) for each length L: ``truth``, token ids; ``pinned``; ``offset``, the index of a cell in
+        its slot as the network counts it, 0 outside; ``wanted``, loss weight left to right.
     """
     parts = defaultdict[Size, list[Examples]](list)
 
@@ -249,3 +255,61 @@ def neighbourhood(function: CorpusFunction) -> tuple[str, int]:
 def standalone_source(function: CorpusFunction) -> str:
     """The function as a source of its own, dedented."""
     return dedent(function.source[slice(*function.span)])
+
+
+class CodeLoader(SizedLoader):
+    """Batches of windows, each time with other cells hidden.
+
+    Args:
+        examples: of :func:`code_examples`.
+        rows: rows of a batch of windows of the standard length.
+        causal: whether the batches are for the left-to-right network.
+        seed: of the batches.
+    """
+
+    def __init__(self, examples: Examples, rows: int, causal: bool, seed: int) -> None:
+        super().__init__(examples, rows, STANDARD_LENGTH, MIN_ROWS, np.random.default_rng(seed))
+        self.causal = causal
+
+    def next(self) -> tuple[Tensor, ...]:
+        """tokens, status, offset, truth, loss weight; (B, L) each."""
+        columns = self.draw()
+        truth, offset = columns["truth"].astype(np.int64), columns["offset"].astype(np.int64)
+        if self.causal:
+            tokens, status = shift_right(truth, Vocabulary.load().size)
+            weight = columns["wanted"].astype(np.float32)
+        else:
+            tokens, status, weight = self.corrupted(truth, columns["pinned"], offset)
+        arrays = (tokens, status, offset, truth, weight)
+        return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+
+    def corrupted(self, truth: Ints, pinned: Mask, offset: Ints) -> Corrupted:
+        """Hide and spoil cells: each row has its own share of visible cells, single cells or runs.
+
+        In half of the windows with holes nothing is visible; in windows without holes always something.
+        """
+        rng, rows, length = self.rng, len(truth), truth.shape[1]
+        has_holes: Mask = (offset != 0).max(1)[:, None]
+        share = np.where(has_holes[:, 0] & (rng.random(rows) < 0.5), 0.0, rng.random(rows))[:, None]
+        share = np.where(has_holes, share, np.maximum(share, MIN_VISIBLE_SHARE))
+        by_cell = rng.random(truth.shape)
+        runs = (np.arange(length) + rng.integers(0, 8, rows)[:, None]) // rng.integers(2, 9, rows)[:, None]
+        is_single = rng.random(rows)[:, None] < 0.5
+        visible = (np.where(is_single, by_cell, np.take_along_axis(by_cell, runs, 1)) < share) & ~pinned
+        return corrupt_cells(
+            truth,
+            pinned,
+            visible,
+            partial(self.wrong_tokens, truth),
+            lambda: (~has_holes | (rng.random(rows) < 0.25)[:, None]) & (rng.random(rows) < 0.6)[:, None],
+            Vocabulary.load().blank,
+            BLANKS,
+            rng,
+        )
+
+    def wrong_tokens(self, truth: Ints) -> Ints:
+        """Tokens (B, L) for wrong cells: half of them from the same window, half from the vocabulary."""
+        rng = self.rng
+        nearby = np.take_along_axis(truth, rng.integers(0, truth.shape[1], truth.shape), 1)
+        is_nearby = rng.random(truth.shape) < 0.5
+        return np.where(is_nearby, nearby, rng.integers(0, Vocabulary.load().blank + 1, truth.shape))

@@ -6,7 +6,8 @@ A model that only saw correct visible tokens would never learn to doubt one.
 >>> truth = np.array([[1, 2, 3, 0]])
 >>> pinned, visible = truth == 1, truth == 2
 >>> keep_none = lambda: np.zeros((1, 1), bool)
->>> corrupt(truth, pinned, visible, lambda: truth + 5, keep_none, blank=0, blank_weight=0.2, rng=rng)[1]
+>>> _, status, weight = corrupt_cells(truth, pinned, visible, lambda: truth + 5, keep_none, 0, 0.2, rng)
+>>> status
 array([[1, 2, 0, 0]])
 
 Shapes: B rows, L cells.
@@ -28,7 +29,7 @@ WRONG_SHARE = 0.12  # of the visible cells
 VISIBLE_WEIGHT = 0.1  # loss weight of a visible cell that is right
 
 
-def corrupt(
+def corrupt_cells(
     truth: Ints,
     pinned: Mask,
     visible: Mask,
@@ -64,6 +65,6 @@ def corrupt(
 
 
 def shift_right(truth: Ints, first: int) -> tuple[Ints, Ints]:
-    """The input of a left-to-right network: the token before each cell, ``first`` at the start; and status."""
+    """The input of a left-to-right network: the token before each cell, ``first`` at the start; status."""
     start = np.full((len(truth), 1), first)
     return np.concatenate([start, truth[:, :-1]], 1), np.full_like(truth, KNOWN)

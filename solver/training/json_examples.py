@@ -1,11 +1,11 @@
 """Examples for the JSON models, and their data loader: records and real instances in blocks.
 
-An example is one of three: a record, with the text that its values are drawn from; an instance of a real schema,
-without a text; or either of them with some of its values cut out. A batch has one block length and one prompt
-length, so that little is padded. The loss is on every cell that is not pinned, visible ones included.
+An example is one of three: a record, with the text that its values are drawn from; an instance of a real
+schema, without a text; or either of them with some of its values hidden. A batch has one block length and one
+prompt length, so that little is padded. The loss is on every cell that is not pinned, visible ones included.
 
 >>> tokens, pinned, offset = lay_out((b'{"a":', 3, b"}"), b'{"a":1}')
->>> pinned.sum(), offset.tolist()
+>>> int(pinned.sum()), offset.tolist()
 (6, [0, 0, 0, 0, 0, 0, 1, 2, 0])
 
 Shapes: P bytes of a prompt, L cells, B rows.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,8 +32,8 @@ from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.source_map import leaf_spans
 from solver.tasks.json_schema.synthetic import Record, english_words, make_record
 from solver.tasks.languages.projection import BLANK
-from solver.training.corruption import Corrupted, Ints, Mask, corrupt, shift_right
-from solver.training.loaders import Examples, Size, SizedLoader, stack_examples
+from solver.training.corruption import Corrupted, Ints, Mask, corrupt_cells, shift_right
+from solver.training.loaders import Examples, Report, Size, SizedLoader, stack_examples
 
 LENGTHS = (64, 96, 128, 192, 256)  # of blocks
 PROMPT_LENGTHS = (96, 160, 256, 448)
@@ -92,7 +92,7 @@ def json_examples(
     causal: bool,
     seed: int,
     real: Sequence[tuple[Any, bytes]] = (),
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Report = lambda done, total: None,
 ) -> Examples:
     """Make ``count`` examples, less those that fit no block.
 
@@ -104,14 +104,14 @@ def json_examples(
         report: called with the number of examples so far, and in all.
 
     Returns:
-        The columns of :class:`JsonExample`, and the state of the generator, which goes on to draw the batches.
+        The columns of :class:`JsonExample`, and the state of the generator, which then draws the batches.
     """
     rng, words = np.random.default_rng(seed), english_words(reserved=False)
     rows = defaultdict[Size, list[Examples]](list)
     for number in range(count):
         if real and rng.random() < REAL_SHARE:
             schema, text = real[int(rng.integers(len(real)))]
-            make = cut_values if rng.random() < 0.5 else place_text
+            make = hide_values if rng.random() < 0.5 else place_text
             example = make(schema, "", text, causal, rng)
         else:
             example = example_of_record(make_record(rng, words), causal, rng)
@@ -124,7 +124,7 @@ def json_examples(
 
 
 def example_of_record(record: Record, causal: bool, rng: np.random.Generator) -> JsonExample | None:
-    """A record in full or with values cut out: the derived one where there is one, in half of them without text."""
+    """A record in full, or with values hidden: its derived value if any, half of the time without text."""
     text = compact_json(record.instance)
     if rng.random() > (0.15 if record.derived is None else 0.3):
         example = place_text(record.schema, record.text, text, causal, rng)
@@ -136,7 +136,7 @@ def example_of_record(record: Record, causal: bool, rng: np.random.Generator) ->
         return replace(example, derived=derived)
     has_text = record.derived is None or rng.random() >= 0.5
     prompt = record.text if has_text else ""
-    example = cut_values(record.schema, prompt, text, causal, rng, record.derived)
+    example = hide_values(record.schema, prompt, text, causal, rng, record.derived)
     if example is None or record.derived is None:
         return example
     return replace(example, derived=~example.pinned & (example.truth != BLANK))
@@ -214,7 +214,7 @@ def slot_end(text: bytes, start: int, following: Parts) -> int:
     return len(text)
 
 
-def cut_values(
+def hide_values(
     schema: Any,
     prompt: str,
     text: bytes,
@@ -222,10 +222,10 @@ def cut_values(
     rng: np.random.Generator,
     field: str | None = None,
 ) -> JsonExample | None:
-    """A text with values cut out; None if there are none or they fit no block.
+    """A text with values hidden; None if there are none or they fit no block.
 
-    Up to three values for the denoiser, each a slot with spare cells. One for the left-to-right network, with the
-    text on both sides in the prompt (fill-in-the-middle; Bavarian et al. 2022).
+    Up to three values for the denoiser, each a slot with spare cells. One for the left-to-right network, with
+    the text on both sides in the prompt (fill-in-the-middle; Bavarian et al. 2022).
 
     Args:
         schema: of the text.
@@ -309,7 +309,7 @@ class RecordLoader(SizedLoader):
         np.add.at(sizes, (np.arange(rows)[:, None], slot), ~pinned & (truth != BLANK))
         is_beginning = offset < 1.2 * by_slot * np.take_along_axis(sizes, slot, 1)
         visible = np.where((kind > 0.75) & (share > 0), is_beginning, visible) & ~pinned
-        return corrupt(
+        return corrupt_cells(
             truth,
             pinned,
             visible,

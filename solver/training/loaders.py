@@ -13,7 +13,7 @@ Shapes: B rows, L cells.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from torch import Tensor
 Examples = dict[str, NDArray[Any]]
 Facts = dict[str, Any]
 Size = tuple[int, ...]
+Report = Callable[[int, int], None]  # takes the number of examples so far, and in all
 
 
 def save_examples(examples: Examples, path: Path) -> None:
@@ -44,7 +45,7 @@ def load_examples(path: Path) -> Examples:
         raise ValueError(f"{path}: not the examples of a run; without it they are made again") from error
 
 
-def digest(examples: Examples) -> str:
+def examples_digest(examples: Examples) -> str:
     """SHA-256 of all arrays."""
     total = sha256()
     for name in sorted(examples):
@@ -80,7 +81,7 @@ class Loader(ABC):
     """
 
     def __init__(self, examples: Examples, rng: np.random.Generator, sizes: Sequence[int]) -> None:
-        self.rng, self.sizes, self.digest = rng, list(sizes), digest(examples)
+        self.rng, self.sizes, self.digest = rng, list(sizes), examples_digest(examples)
 
     @abstractmethod
     def next(self) -> tuple[Tensor, ...]:

@@ -20,7 +20,7 @@ from solver.models.layers import OPEN, PINNED, fast_bf16
 from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.training.loaders import Facts, Loader
 from solver.training.preset import Preset
-from solver.training.sudoku_loaders import PuzzleLoader
+from solver.training.sudoku_examples import PuzzleLoader
 
 Batch = tuple[Tensor, ...]
 CARRIED = torch.bfloat16
@@ -28,7 +28,7 @@ BACKWARD = 3  # FLOPs of a forward and a backward, in forwards
 
 
 def autocast_bf16(device: str | torch.device) -> torch.autocast:
-    """Autocast to bf16 where the device multiplies it; elsewhere it would be several times slower than fp32."""
+    """Autocast to bf16 where the hardware multiplies it; elsewhere bf16 is several times slower than fp32."""
     kind = torch.device(device).type
     return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu" or fast_bf16())
 

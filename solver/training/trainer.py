@@ -37,7 +37,7 @@ STATE_FILE = "state.safetensors"
 
 
 def make_optimizers(network: nn.Module, preset: Preset[Any]) -> list[torch.optim.Optimizer]:
-    """AdamW; with ``preset.muon`` Muon (Jordan et al. 2024) for the matrices of the layers, AdamW for the rest."""
+    """AdamW; with ``preset.muon`` Muon (Jordan et al. 2024) for the layers' matrices, AdamW for the rest."""
     matrices, others = list[Tensor](), list[Tensor]()
     for name, value in network.named_parameters():
         is_matrix = preset.muon and value.ndim == 2 and name.startswith("layers.")
@@ -192,54 +192,52 @@ class Trainer:
             "rate": round(self.rate(), 7),
         }
 
+    def run(
+        self,
+        folder: Path,
+        deadline: float | None,
+        report: Callable[[str], None],
+        facts: Facts,
+    ) -> bool:
+        """Train until the preset's last step, or ``deadline``, or Ctrl-C; then save.
 
-def train(
-    trainer: Trainer,
-    folder: Path,
-    deadline: float | None,
-    report: Callable[[str], None],
-    facts: Facts,
-) -> bool:
-    """Train until the preset's last step, or ``deadline``, or Ctrl-C; then save.
+        Args:
+            folder: where it is kept; created if missing.
+            deadline: on the clock of :func:`time.monotonic`, None for no limit.
+            report: called with a line of progress.
+            facts: further entries of the checkpoint's config.json.
 
-    Args:
-        trainer: the run.
-        folder: where it is kept; created if missing.
-        deadline: on the clock of :func:`time.monotonic`, None for no limit.
-        report: called with a line of progress.
-        facts: further entries of the checkpoint's config.json.
+        Returns:
+            Whether the run is complete.
 
-    Returns:
-        Whether the run is complete.
-
-    Raises:
-        FloatingPointError: the loss is not finite.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    saved, losses, exacts = time.monotonic(), list[float](), list[float]()
-    snapshots = {math.ceil(share * trainer.preset.steps) for share in SNAPSHOTS}
-    try:
-        while not trainer.is_complete and not (deadline is not None and time.monotonic() > deadline):
-            loss, exact = trainer.step()
-            if not math.isfinite(loss):
-                raise FloatingPointError(f"the loss is {loss} at step {trainer.steps_done}")
-            losses.append(loss)
-            exacts.append(exact)
-            if trainer.steps_done in snapshots:
-                trainer.save_weights(folder / "snapshots" / str(trainer.steps_done), facts)
-            if trainer.steps_done % LOG_EVERY == 0 or trainer.is_complete:
-                entry = trainer.log_entry(losses, exacts)
-                with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-                    log.write(json.dumps(entry) + "\n")
-                report(progress_line(trainer, entry))
-                losses, exacts = [], []
-            if time.monotonic() - saved > SAVE_EVERY:
-                trainer.save(folder, facts)
-                saved = time.monotonic()
-    except KeyboardInterrupt:
-        report("stopped; --resume continues")
-    trainer.save(folder, facts)
-    return trainer.is_complete
+        Raises:
+            FloatingPointError: the loss is not finite.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        saved, losses, exacts = time.monotonic(), list[float](), list[float]()
+        snapshots = {math.ceil(share * self.preset.steps) for share in SNAPSHOTS}
+        try:
+            while not self.is_complete and not (deadline is not None and time.monotonic() > deadline):
+                loss, exact = self.step()
+                if not math.isfinite(loss):
+                    raise FloatingPointError(f"the loss is {loss} at step {self.steps_done}")
+                losses.append(loss)
+                exacts.append(exact)
+                if self.steps_done in snapshots:
+                    self.save_weights(folder / "snapshots" / str(self.steps_done), facts)
+                if self.steps_done % LOG_EVERY == 0 or self.is_complete:
+                    entry = self.log_entry(losses, exacts)
+                    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+                        log.write(json.dumps(entry) + "\n")
+                    report(progress_line(self, entry))
+                    losses, exacts = [], []
+                if time.monotonic() - saved > SAVE_EVERY:
+                    self.save(folder, facts)
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            report("stopped; --resume continues")
+        self.save(folder, facts)
+        return self.is_complete
 
 
 def progress_line(trainer: Trainer, entry: Facts) -> str:
