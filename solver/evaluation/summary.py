@@ -48,7 +48,7 @@ class Measure:
         return (self.text or share_cell(self.share))(best)
 
 
-def guesses(row: Row) -> str:
+def decisions_per_puzzle(row: Row) -> str:
     """Mean number of decisions, where the search made any."""
     decisions = row.get("decisions_mean")
     searched = row.arm in ("diffusion", "random", "prior")
@@ -57,9 +57,9 @@ def guesses(row: Row) -> str:
 
 MEASURES = {
     "Sudoku solved": Measure("contest", "generated_minimal", "share"),
-    "guesses a puzzle": Measure("contest", "generated_minimal", "share", guesses),
+    "decisions per puzzle": Measure("contest", "generated_minimal", "share", decisions_per_puzzle),
     "JSON records right": Measure("content", "records", "exact"),
-    "kind stated first": Measure("content", "records", "kind_first"),
+    "type first": Measure("content", "records", "kind_first"),
     "dependent code holes right": Measure("code-dependent", "all", "renamed"),
 }
 
