@@ -1,5 +1,5 @@
 def mean(values):
     total = 0
-    for value in values:
+    for value in TODO:
         total += value
     return total / len(values)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from solver.tasks.task import Violation
     from solver.tasks.text import Draft, Hole
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AcceptPolicy",

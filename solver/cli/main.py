@@ -55,7 +55,7 @@ COMMANDS = {
         "check JSON files against a schema",
         "--schema examples/person.schema.json examples/valid.json",
     ),
-    "edit fill": Command("fill holes in a Python file", "examples/mean.py --hole 5:12-5:17"),
+    "edit fill": Command("fill holes in a Python file", "examples/mean.py --hole 3:18-3:22"),
     "edit repair": Command("repair a Python file that does not compile", "examples/broken.py"),
     "replay": Command("draw the steps of a trace again", "run.jsonl"),
     "train": Command("train a checkpoint", "sudoku --preset smoke --out runs/smoke"),
