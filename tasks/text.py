@@ -1,9 +1,8 @@
 """Text as a task: a prompt, a canvas of tokens some of which are pinned, and a check written by the user.
 
->>> task = TextTask(vocab=128, decode=lambda ids: "".join(map(chr, ids)), check=lambda draft: "b" not in
-draft.text)
->>> problem = text_from_template(["a", Hole(2)], encode=lambda text: [ord(c) for c in text],
-decode=task.detokenize)
+>>> def decode(ids): return "".join(map(chr, ids))
+>>> task = TextTask(vocab=128, decode=decode, check=lambda draft: "b" not in draft.text)
+>>> problem = text_from_template(["a", Hole(2)], encode=lambda text: [*map(ord, text)], decode=decode)
 >>> problem.pinned.tolist()
 [True, False, False]
 >>> task.verify(problem, np.array([97, 99, 99])), task.verify(problem, np.array([97, 98, 99]))
