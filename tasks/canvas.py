@@ -1,4 +1,4 @@
-"""The canvas: a fixed block of cells, some pinned, the rest open. Immutable, and knows neither task nor model."""
+"""The canvas: an immutable block of cells, some pinned, the others open. Independent of task and model."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ EMPTY: Tokens = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """What a denoiser sees of a problem. L cells, P prompt tokens, R relations.
+    """The encoding of a problem that a denoiser sees. L cells, P prompt tokens, R relations.
 
-    tokens (L,): meaningful where ``known``; elsewhere it is noise, whatever stands there.
-    pinned (L,): givens, which never change.  known (L,): pinned, or a draft that may be taken back.
-    vocab: tokens a cell may hold are 0 .. vocab-1; a mask token, where a model has one, is the model's own affair.
+    tokens (L,): meaningful where ``known``; elsewhere arbitrary.
+    pinned (L,): given cells, which never change.
+    known (L,): pinned cells, and drafted cells, which may be re-masked.
+    vocab: a cell may hold the tokens 0 .. vocab-1. A model's mask token is not among them.
     allowed (L, W) int32 bitmask of statically allowed tokens, or None for all.
-    prompt (P,): tokens before the block.  relations (R, L): group ids (row, column, box, ...), -1 for none.
-    slots: (start, capacity) of holes of variable length, filled up with trailing blanks.
-    blank: the token that follows the text of a slot to its end, or None.
+    prompt (P,): tokens before the block.
+    relations (R, L): group ids (row, column, box, ...), -1 for none.
+    slots: (start, capacity) of holes of variable length, padded with blanks.
+    blank: the token that pads a slot after its text, or None.
     """
 
     tokens: Tokens
@@ -36,26 +38,27 @@ class Canvas:
     blank: int | None = None
 
     def __post_init__(self) -> None:
-        cells = len(self.tokens)
-        if self.pinned.shape != (cells,) or self.known.shape != (cells,):
+        num_cells = len(self.tokens)
+        if self.pinned.shape != (num_cells,) or self.known.shape != (num_cells,):
             raise ValueError("tokens, pinned and known must have the same length")
         if (self.pinned & ~self.known).any():
             raise ValueError("a pinned cell must be known")
-        held = self.tokens[self.known]
-        if held.size and (held.min() < 0 or held.max() >= self.vocab):
+        known_tokens = self.tokens[self.known]
+        if known_tokens.size and (known_tokens.min() < 0 or known_tokens.max() >= self.vocab):
             raise ValueError(f"a known token is outside 0..{self.vocab - 1}")
         if self.relations is None:
-            object.__setattr__(self, "relations", np.zeros((0, cells), np.int64))
+            object.__setattr__(self, "relations", np.zeros((0, num_cells), np.int64))
         for array in (self.tokens, self.pinned, self.known, self.allowed, self.prompt, self.relations):
             if array is not None:
                 array.setflags(write=False)
 
     @property
-    def cells(self) -> int:
+    def num_cells(self) -> int:
+        """Number of cells L."""
         return len(self.tokens)
 
     @property
     def groups(self) -> Tokens:
-        """The relation ids, never None."""
+        """The group ids (R, L), never None."""
         assert self.relations is not None
         return self.relations

@@ -28,7 +28,7 @@ class Violation:
     """A rule that a draft breaks, and where.
 
     Attributes:
-        message: description for a person.
+        message: description of the violation, for people.
         cells: the cells to re-mask. Empty where the location is unknown.
         rule: short name of the rule.
         reason: known cells whose tokens by themselves force the violation, or None. Only a violation with a
@@ -64,7 +64,7 @@ class Task(Protocol):
         """The problem as a canvas. Raises ValueError, with one line, for an invalid problem."""
 
     def check(self, problem: Any, tokens: Tokens, known: Mask) -> Sequence[Violation]:
-        """Violations among the ``known`` cells of ``tokens`` (L,). Unknown cells are no violation."""
+        """Violations among the ``known`` cells of ``tokens`` (L,). Unknown cells are ignored."""
 
     def verify(self, problem: Any, tokens: Tokens) -> bool:
         """Whether full ``tokens`` (L,) solve the problem. No outcome is solved without it."""
@@ -75,13 +75,19 @@ class Task(Protocol):
 
 @runtime_checkable
 class Eliminates(Protocol):
-    """A task that finds the tokens in direct conflict with known cells.
+    """A task that finds the tokens in direct conflict with given cells.
 
     This is the only inference that the loop makes by default.
     """
 
     def eliminate(self, canvases: Sequence[Canvas], tokens: Tokens, known: Mask) -> NDArray[np.int32]:
-        """Bitmask (B, L, W) of each cell's tokens without a conflict with other known cells of ``tokens``."""
+        """Bitmask (B, L, W) of each cell's tokens that do not conflict with other ``known`` cells.
+
+        Args:
+            canvases: the encoded problems.
+            tokens: (B, L).
+            known: (B, L), the cells to take as given; the loop passes the settled ones.
+        """
 
 
 @runtime_checkable
@@ -91,7 +97,7 @@ class Explains(Protocol):
     def explain(
         self, problem: Any, tokens: Tokens, known: Mask, cell: int, token: int
     ) -> frozenset[int] | None:
-        """A small set of known cells that exclude ``token`` from ``cell``, or None if it is not excluded."""
+        """A small set of ``known`` cells that exclude ``token`` from ``cell``, or None if it is not excluded."""
 
 
 class Conditioned(Protocol):
@@ -100,8 +106,8 @@ class Conditioned(Protocol):
     Attributes:
         best: the likeliest valid canvas (L,).
         marginals: the probability of each token in each cell (L, V), or (L, U) with ``columns``.
-        sample: a drawn canvas (L,), if one was asked for.
-        constraint_cost: minus the log-probability of validity, in nats.
+        sample: a valid canvas (L,) drawn at random, if one was requested.
+        constraint_cost: minus the log-probability that a drawn canvas is valid, in nats.
         columns: the tokens (U,) of the columns of ``marginals``; None for all.
     """
 
@@ -119,7 +125,7 @@ class Conditioned(Protocol):
 
 @runtime_checkable
 class Projects(Protocol):
-    """A task with a language, which conditions a denoiser's distributions on it, all cells jointly.
+    """A task that conditions a denoiser's distributions on its language, all cells jointly.
 
     Values always come from one canvas of the language; marginals are only confidences.
     """
@@ -136,10 +142,10 @@ class Projects(Protocol):
 
         Args:
             problem: the problem.
-            logits: the denoiser's, unnormalised.
-            tokens: meaningful in settled cells.
+            logits: the denoiser's logits, unnormalised.
+            tokens: the canvas, meaningful in settled cells.
             settled: cells (L,) whose tokens are given.
-            rng: draws a sample, or None for no sample.
+            rng: generator for a sample, or None for no sample.
 
         Returns:
             The distributions, or None if no valid canvas has these tokens.
@@ -148,7 +154,7 @@ class Projects(Protocol):
 
 @dataclass(frozen=True)
 class Implied:
-    """A cell with a single possible token, and the known cells that force it."""
+    """A cell with a single possible token, and the given cells that force it."""
 
     cell: int
     token: int
@@ -160,7 +166,10 @@ class Infers(Protocol):
     """A task with a stronger inference than elimination. It is off by default."""
 
     def infer(self, problem: Any, tokens: Tokens, known: Mask) -> Sequence[Implied | Violation]:
-        """Cells implied by the known ones, or a contradiction with its reason, from one pass."""
+        """One pass of inference: cells implied by the ``known`` ones, or a contradiction with its reason.
+
+        ``known`` (L,): the cells to take as given; the loop passes the settled ones.
+        """
 
 
 @runtime_checkable
@@ -174,7 +183,7 @@ class Wording(Protocol):
     symbols: tuple[str, ...]
 
     def words(self, canvas: Canvas) -> tuple[str, tuple[str | int, ...]]:
-        """A prompt, and the answer's text as literals and cell numbers, each cell once."""
+        """A prompt, and the answer's text as literals and cell numbers; each cell occurs once."""
 
 
 def once_per_draft(examine: Callable[[Any, Any, Tokens], Result]) -> Callable[[Any, Any, Tokens], Result]:

@@ -365,7 +365,7 @@ def test_what_nothing_fits_gets_a_fifth_more_rounds_than_the_first_that_is_writt
     hopeless = Vocabulary.load().encode("(")[0][0]
 
     def logits(canvas: Canvas, tokens: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        answer = np.full(canvas.cells, hopeless)
+        answer = np.full(canvas.num_cells, hopeless)
         if canvas.slots[0][1] == len(ids):
             answer[canvas.slots[0][0] :][: len(ids)] = ids
         return np.where(np.arange(2048) == answer[:, None], 0.1, 0.0)

@@ -103,8 +103,8 @@ def test_cross_field_puzzles(kind: str) -> None:
             rest = [word for word in among if word not in given]
             right, wrong = (",".join(map(json.dumps, some)) for some in (rest, rest[:2] + rest[:1]))
         for middle, valid in ((right, True), (wrong, False)):
-            tokens = np.full(case.problem.cells, BLANK)
-            text = case.fill(middle.ljust(case.cells, "\0")).encode()[: case.problem.cells]
+            tokens = np.full(case.problem.num_cells, BLANK)
+            text = case.fill(middle.ljust(case.cells, "\0")).encode()[: case.problem.num_cells]
             tokens[: len(text)] = [BLANK if byte == 0 else byte for byte in text]
             if len(middle) <= case.cells:
                 assert JsonTask().verify(case.problem, tokens) == valid

@@ -235,7 +235,7 @@ def test_writing_left_to_right(masked: bool) -> None:
     ]
     pages = [TextRequest.of(form, masked) for form in forms]
     for form, text in zip(forms, write_texts(network(causal=True), pages, temperature=1.0), strict=True):
-        assert len(text.text) <= form.cells
+        assert len(text.text) <= form.num_cells
         if masked:
             assert form.validator.is_valid(json.loads(text.text))
 

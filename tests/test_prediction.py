@@ -41,12 +41,12 @@ def test_smoothing_spreads_a_share_of_a_decision_evenly(smoothing: float, expect
         top2=cells + 0.1,
         entropy=cells,
         sample=np.array([3]),
-        choices=np.array([2]),
+        num_allowed=np.array([2]),
         belief=cells,
         distribution=lambda cell: (tokens, np.array([0.9, 0.1])),
         loops=1,
         flops=0,
-        carry=None,
+        aux=None,
     )
     nothing = Implications(np.zeros(1, bool), np.zeros(1, np.int64), {})
     search, rng = SearchPolicy(decision_smoothing=smoothing), np.random.default_rng(0)

@@ -129,7 +129,7 @@ def fill_many(
     task = JsonTask()
     model, budget = load(denoiser, task, loops), budget or Budget(forwards=FORWARDS)
     run = FillRun(task, model, model.policy, seed, batch, watch)
-    if not model.lays_out:
+    if not model.uses_slots:
         yield from run.fill_plain(problems, range(len(problems)), budget)
         return
     layouts, spent = run.choose_layouts(problems, budget.forwards)
@@ -216,7 +216,7 @@ class FillRun:
         """Run the loop on the problems at ``indices``, those of one length together."""
         by_length = defaultdict(list)
         for index in indices:
-            by_length[problems[index].cells].append(index)
+            by_length[problems[index].num_cells].append(index)
         for _, group in sorted(by_length.items()):
             seeds, chosen = [self.seed + index for index in group], [problems[index] for index in group]
             for n, event in solve(self.task, chosen, self.model, self.policy, budget, seeds, self.batch):

@@ -33,7 +33,7 @@ class CellRun:
 
     def __init__(self, network: CellTransformer, slots: int, canvases: Sequence[Canvas]) -> None:
         cells, vocab = network.config.cells, network.config.vocab
-        sizes = canvases[0].cells, canvases[0].vocab
+        sizes = canvases[0].num_cells, canvases[0].vocab
         if sizes != (cells, vocab):
             raise ValueError(
                 f"the network is for {cells} cells of {vocab} tokens, not {sizes[0]} of {sizes[1]}"

@@ -176,7 +176,7 @@ class CanvasRow(DecoderRow):
     @staticmethod
     def of(number: int, canvas: Canvas) -> CanvasRow:
         known = canvas.pinned.copy()
-        tokens, confidence = np.where(known, canvas.tokens, 0), np.zeros(canvas.cells, np.float32)
+        tokens, confidence = np.where(known, canvas.tokens, 0), np.zeros(canvas.num_cells, np.float32)
         return CanvasRow(number=number, known=known, canvas=canvas, tokens=tokens, confidence=confidence)
 
     def put(self, cell: int, token: int, untried: list[int]) -> None:
@@ -241,9 +241,9 @@ class CanvasGuide:
 
     def allowed(self, rows: Sequence[CanvasRow], cells: Tensor, vocab: int) -> Tensor:
         """Which tokens (N, V) the ``cells`` (N,) may hold."""
-        eliminates = self.task if self.checks != "none" and isinstance(self.task, Eliminates) else None
+        eliminator = self.task if self.checks != "none" and isinstance(self.task, Eliminates) else None
         tokens, known = (np.stack([getattr(row, name) for row in rows]) for name in ("tokens", "known"))
-        packed = allow(eliminates, [row.canvas for row in rows], tokens, known, vocab)
+        packed = allow(eliminator, [row.canvas for row in rows], tokens, known, vocab)
         if packed is None:
             return torch.ones(len(rows), vocab, dtype=torch.bool)
         return reference.unpack(torch.from_numpy(packed[np.arange(len(rows)), cells.numpy()]), vocab)

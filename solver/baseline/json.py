@@ -110,8 +110,8 @@ class TextRequest:
     @staticmethod
     def of(problem: JsonProblem, masked: bool) -> TextRequest:
         """For an instance of a problem's schema, ``masked`` by its automaton or not."""
-        guide = AutomatonGuide(problem.unrolled.automaton, problem.cells) if masked else None
-        return TextRequest(problem.prompt, problem.cells, guide=guide)
+        guide = AutomatonGuide(problem.unrolled.automaton, problem.num_cells) if masked else None
+        return TextRequest(problem.prompt, problem.num_cells, guide=guide)
 
 
 @dataclass(eq=False, kw_only=True)

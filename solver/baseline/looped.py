@@ -56,7 +56,7 @@ class LoopedRun:
         self.relations = torch.from_numpy(canvases[0].groups.copy())
         self.first = network.start(1, 1, torch.Generator().manual_seed(seed))[0, 0]
         # (S, L): tokens, the order in which cells became known (0 for pinned ones), and which are pinned
-        self.tokens, self.order = torch.zeros(2, slots, canvases[0].cells, dtype=torch.long)
+        self.tokens, self.order = torch.zeros(2, slots, canvases[0].num_cells, dtype=torch.long)
         self.pinned = torch.zeros_like(self.tokens, dtype=torch.bool)
         self.cache = None
         if network.compiles(torch.device("cpu")):

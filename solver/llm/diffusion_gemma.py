@@ -66,13 +66,13 @@ class GemmaState:
         prompts: the caches of the distinct prompts.
         index: the prompt of each row.
         allowed: bitmask (L, W) of each row's allowed tokens, or None.
-        cells: L.
+        num_cells: number of cells L.
     """
 
     prompts: PromptCache
     index: tuple[int, ...]
     allowed: tuple[np.ndarray | None, ...]
-    cells: int
+    num_cells: int
 
     def select(self, rows: Sequence[int]) -> Self:
         index = tuple(self.index[row] for row in rows)
@@ -165,7 +165,7 @@ class DiffusionGemma:
     name: str = "diffusion_gemma"
     schedule: Schedule = field(init=False)
     kind: Literal["mask", "uniform"] = field(default="uniform", init=False)
-    lays_out = False
+    uses_slots = False
 
     def __post_init__(self) -> None:
         self.schedule = Schedule.of(self.model)
@@ -201,7 +201,7 @@ class DiffusionGemma:
             ids[row, longest - len(prompt) :] = torch.tensor(prompt)
             mask[row, longest - len(prompt) :] = True
         cache = self.encode(ids.to(self.model.device), mask.to(self.model.device))
-        return GemmaState(cache, index, tuple(canvas.allowed for canvas in canvases), canvases[0].cells)
+        return GemmaState(cache, index, tuple(canvas.allowed for canvas in canvases), canvases[0].num_cells)
 
     @torch.inference_mode()
     def encode(self, ids: Tensor, mask: Tensor, before: PromptCache | None = None) -> PromptCache:
@@ -241,7 +241,7 @@ class DiffusionGemma:
 
     def start(self, state: GemmaState) -> GemmaAux:
         rows, width = len(state.index), self.model.config.text_config.hidden_size
-        shape = (rows, state.cells, width)
+        shape = (rows, state.num_cells, width)
         return GemmaAux(torch.zeros(shape, dtype=self.model.dtype, device=self.model.device), (0,) * rows)
 
     @torch.inference_mode()
@@ -287,11 +287,11 @@ class DiffusionGemma:
 
     def cost(self, state: GemmaState, aux: GemmaAux) -> tuple[list[int], list[int]]:
         """Estimate FLOPs as two per active weight and cell, plus the attention."""
-        rows, cells = len(state.index), state.cells
+        rows, num_cells = len(state.index), state.num_cells
         config = self.model.config.text_config
-        lengths = cells * (state.prompts.mask.shape[1] + cells)
+        lengths = num_cells * (state.prompts.mask.shape[1] + num_cells)
         attention = 4 * lengths * config.num_attention_heads * sum(head_widths(self.model))
-        return [1] * rows, [2 * cells * active_weights(self.model) + attention] * rows
+        return [1] * rows, [2 * num_cells * active_weights(self.model) + attention] * rows
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         return rng.integers(0, vocab, len(where))

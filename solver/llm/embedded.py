@@ -73,7 +73,7 @@ class Embedded:
         ModelError: a symbol of the task is not a single token; on prefill, the prompt and canvas do not fit.
     """
 
-    lays_out = False
+    uses_slots = False
 
     def __init__(self, inner: TextDenoiser, tokenizer: Any, task: Wording, name: str | None = None) -> None:
         self.inner, self.tokenizer, self.task = inner, tokenizer, task

@@ -39,13 +39,13 @@ class MaskedState:
         prompts: the distinct prompts, each (P,).
         index: the prompt of each row.
         caches: for block-causal models, each prompt's cache and the logits after its last token.
-        cells: L.
+        num_cells: number of cells L.
     """
 
     prompts: tuple[Tensor, ...]
     index: tuple[int, ...]
     caches: tuple[Any, ...]
-    cells: int
+    num_cells: int
 
     def select(self, rows: Sequence[int]) -> Self:
         return replace(self, index=tuple(self.index[row] for row in rows))
@@ -74,7 +74,7 @@ class MaskedLM:
     block: int | None = None
     name: str = "masked_lm"
     kind: Literal["mask", "uniform"] = field(default="mask", init=False)
-    lays_out = False
+    uses_slots = False
 
     def __post_init__(self) -> None:
         self.vocab = int(self.model.config.vocab_size)
@@ -120,7 +120,7 @@ class MaskedLM:
         unique, index = distinct(canvases)
         prompts = tuple(torch.tensor(prompt, device=self.model.device) for prompt in unique)
         caches = tuple(map(self.read, prompts)) if self.prefix_cache else ()
-        return MaskedState(prompts, index, caches, canvases[0].cells)
+        return MaskedState(prompts, index, caches, canvases[0].num_cells)
 
     def read(self, prompt: Tensor) -> Any:
         """The cache of a prompt (P,), and the logits (1, 1, V) after its last token."""
@@ -136,7 +136,7 @@ class MaskedLM:
             torch.cat([state.prompts[i], row]) for i, row in zip(state.index, written, strict=True)
         )
         caches = tuple(map(self.read, prompts)) if self.prefix_cache else ()
-        return MaskedState(prompts, tuple(range(len(prompts))), caches, state.cells)
+        return MaskedState(prompts, tuple(range(len(prompts))), caches, state.num_cells)
 
     def start(self, state: MaskedState) -> Stateless:
         return Stateless(tuple(len(state.prompts[i]) for i in state.index))
@@ -177,7 +177,7 @@ class MaskedLM:
         """Estimate FLOPs as two per weight and position."""
         weights = sum(weight.numel() for weight in self.model.parameters())
         prompts = [0 if self.prefix_cache else length for length in aux.numbers]
-        return [1] * len(prompts), [2 * weights * (length + state.cells) for length in prompts]
+        return [1] * len(prompts), [2 * weights * (length + state.num_cells) for length in prompts]
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         return np.zeros(len(where), np.int64)

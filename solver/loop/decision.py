@@ -1,7 +1,7 @@
 """Decisions: which cells are implied, which cell to decide, and with what probabilities.
 
->>> margin, choices = np.array([0.9, 0.2, 0.205]), np.array([2, 3, 2])
->>> choose_cell(margin, choices, np.ones(3, bool), np.random.default_rng(0))  # equal margins: fewer choices
+>>> margin, num_allowed = np.array([0.9, 0.2, 0.205]), np.array([2, 3, 2])
+>>> choose_cell(margin, num_allowed, np.ones(3, bool), np.random.default_rng(0))  # margins 1, 2 are equal
 2
 
 All arrays have shape (L,): one entry per cell.
@@ -29,9 +29,9 @@ class Implications:
     """Cells that can hold just one token.
 
     Attributes:
-        cells: which.
-        tokens: their tokens; the entries of other cells mean nothing.
-        reasons: the known cells that force a cell, where the task's inference names them.
+        cells: the implied cells.
+        tokens: their tokens; arbitrary elsewhere.
+        reasons: the settled cells that force a cell, where the task's inference names them.
     """
 
     cells: Mask
@@ -50,7 +50,7 @@ class DecisionOptions:
 
 def find_implications(prediction: Prediction, settled: Mask, facts: Iterable[Implied]) -> Implications:
     """Return the open cells with one allowed token, and those that the task's own inference found."""
-    implied = Implications(~settled & (prediction.choices == 1), prediction.best.copy(), {})
+    implied = Implications(~settled & (prediction.num_allowed == 1), prediction.best.copy(), {})
     for fact in facts:
         if not implied.cells[fact.cell]:
             implied.cells[fact.cell], implied.tokens[fact.cell] = True, fact.token
@@ -75,10 +75,10 @@ def choose_decision(
         rng: breaks ties between cells.
 
     Returns:
-        None if there is no cell with a choice, or if implied cells are to be followed first.
+        None if no undecided cell has two or more allowed tokens, or if implied cells are followed first.
     """
     margin = np.where(implied.cells, 1.0, prediction.top1 - prediction.top2).astype(np.float32)
-    cell = choose_cell(margin, prediction.choices, undecided, rng)
+    cell = choose_cell(margin, prediction.num_allowed, undecided, rng)
     if cell is None or (search.propagate_first and implied.cells.any()):
         return None
     tokens, p = prediction.distribution(cell)
@@ -88,22 +88,22 @@ def choose_decision(
     )
 
 
-def choose_cell(margin: Floats, choices: Ints, undecided: Mask, rng: np.random.Generator) -> int | None:
-    """Return the undecided cell with the smallest margin, then the fewest choices, then by chance.
+def choose_cell(margin: Floats, num_allowed: Ints, undecided: Mask, rng: np.random.Generator) -> int | None:
+    """Return the undecided cell with the smallest margin, then the fewest allowed tokens, then by chance.
 
     Args:
         margin: probability of each cell's best token minus that of the second.
-        choices: how many tokens each cell may hold.
+        num_allowed: number of tokens that each cell may hold.
         undecided: the cells to choose from.
         rng: breaks ties.
 
     Returns:
-        None if no cell has a choice.
+        None if no undecided cell has two or more allowed tokens.
     """
-    eligible = np.flatnonzero(undecided & (choices > 1))
+    eligible = np.flatnonzero(undecided & (num_allowed > 1))
     if not len(eligible):
         return None
     steps = np.floor(margin[eligible] / MARGIN_STEP)
     eligible = eligible[steps == steps.min()]
-    eligible = eligible[choices[eligible] == choices[eligible].min()]
+    eligible = eligible[num_allowed[eligible] == num_allowed[eligible].min()]
     return int(eligible[0] if len(eligible) == 1 else rng.choice(eligible))

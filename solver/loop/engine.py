@@ -1,4 +1,4 @@
-"""Many problems in one batch: each round, all running episodes share one forward.
+"""Many problems in one batch: each round, all running episodes share one call of the denoiser.
 
 An episode that has ended makes room for the next problem. The outcome of a problem is the same alone and
 among others.
@@ -63,12 +63,12 @@ def solve(
 
     Args:
         task: encodes the problems and checks their drafts.
-        problems: what to solve.
-        denoiser: drafts.
-        policy: None for the denoiser's own.
+        problems: the problems to solve.
+        denoiser: the model that drafts.
+        policy: settings, None for the denoiser's own.
         budget: limits of each problem.
-        seed: one for all problems, or one for each.
-        batch: how many problems run together.
+        seed: one seed for all problems, or one for each.
+        batch: number of problems that run together.
         canvases: the encoded problems, if the caller has them already.
         state: the denoiser's prefill of all problems, if the caller has it already.
 
@@ -81,7 +81,7 @@ def solve(
     policy, budget = policy or denoiser.policy, budget or Budget()
     canvases = canvases if canvases is not None else [task.encode(problem) for problem in problems]
     seeds = [seed] * len(problems) if isinstance(seed, int) else list(seed)
-    predictor = Predictor(task, denoiser, policy.checks != "none")
+    predictor = Predictor(task, denoiser, restrict=policy.checks != "none")
     window = PREFILL_WINDOW if state is None else max(1, len(problems))
     for start in range(0, len(problems), window):
         numbers = range(start, min(start + window, len(problems)))
@@ -104,10 +104,10 @@ def run_batch(
     """Run episodes to their ends, at most ``batch`` of them together.
 
     Args:
-        waiting: makes the next episode, and so starts its clock, when there is room for it.
+        waiting: yields the next episode, and so starts its clock, when there is room for it.
         predictor: calls the denoiser.
-        state: prefilled rows of all episodes.
-        batch: the room.
+        state: the prefilled state of all episodes.
+        batch: number of episodes that run together.
     """
     running: list[Running] = []
     while True:
@@ -118,7 +118,7 @@ def run_batch(
                 yield started.number, started.episode.outcome
         if not running:
             return
-        # one forward for the requests of all, then each episode takes its own predictions
+        # one call for all requests, then each episode takes its own predictions
         requests = [(entry.row, request) for entry in running for request in entry.episode.requests]
         rows = state.select([row for row, _ in requests])
         predictions = predictor.predict(rows, [request for _, request in requests])

@@ -26,10 +26,9 @@ from solver.models.protocol import Denoiser
 from solver.tasks.canvas import EMPTY, Canvas, Mask, Tokens
 from solver.tasks.task import Conditioned, Eliminates, Projects, Task
 
-LARGE_VOCABULARY = (
-    256  # tokens from which computing statistics of settled cells costs more than leaving them out
-)
-INFINITE_LOGIT = 1e4  # stands in for an infinite logit
+# From this vocabulary size on, selecting the open cells first is cheaper than processing all cells.
+LARGE_VOCABULARY = 256
+INFINITE_LOGIT = 1e4  # replaces an infinite logit
 
 Probabilities = NDArray[np.float64]
 Distribution = Callable[[int], tuple[Tokens, Probabilities]]
@@ -40,14 +39,13 @@ class DenoiseRequest:
     """A canvas to denoise. Arrays have shape (L,).
 
     Attributes:
-        problem, canvas: what it belongs to.
+        problem, canvas: the problem, and its encoding.
         tokens: settled and visible cells hold their token, all others noise.
         known: settled and visible cells.
         settled: pinned, decided and implied cells; elimination starts from these alone.
-        carry: the denoiser's state after the last forward of this search node, None at its first.
-        uniform: numbers in [0, 1) to draw a sample with, None if none is wanted.
-        excluded: tokens that a cell may not draft now, one array for each forward that excluded some; -1 for
-            no token.
+        aux: what the denoiser carries from the last forward of this search node, None at its first.
+        uniform: numbers in [0, 1) to draw a sample with, or to seed one; None for no sample.
+        excluded: tokens that a cell may not draft now, one array per recent forward; -1 for no token.
     """
 
     problem: Any
@@ -55,7 +53,7 @@ class DenoiseRequest:
     tokens: Tokens
     known: Mask
     settled: Mask
-    carry: Any
+    aux: Any
     uniform: Floats | None = None
     excluded: tuple[Tokens, ...] = ()
 
@@ -69,13 +67,13 @@ class Prediction:
         top1, top2: probabilities of the best token and of the next.
         entropy: in nats.
         sample: a drawn token, or the best if no sample was asked for.
-        choices: how many tokens are allowed.
-        belief: probability of the token that the cell holds now, among the allowed ones.
+        num_allowed: number of allowed tokens.
+        belief: for known cells, the probability of their token among the allowed ones; undefined elsewhere.
         distribution: returns the allowed tokens of a cell and their probabilities. Keeps the forward's logits
             alive.
-        loops, flops: what the forward cost.
-        carry: the denoiser's state, for the next forward of the same search node.
-        constraint_cost: nats that conditioning on the language cost.
+        loops, flops: cost of the forward.
+        aux: what the denoiser carries to the next forward of the same search node.
+        constraint_cost: cost, in nats, of conditioning on the language.
     """
 
     best: Tokens
@@ -83,12 +81,12 @@ class Prediction:
     top2: Floats
     entropy: Floats
     sample: Tokens
-    choices: Ints
+    num_allowed: Ints
     belief: Floats
     distribution: Distribution
     loops: int
     flops: int
-    carry: Any
+    aux: Any
     constraint_cost: float = 0.0
 
 
@@ -96,64 +94,67 @@ class Predictor:
     """Turns requests into predictions with one call of the denoiser.
 
     Args:
-        task: its elimination or its language restricts the tokens, where it has one.
+        task: the task, which may have an elimination (``Eliminates``) or a language (``Projects``).
         denoiser: the model.
-        checks: False leaves out the restrictions of the task.
+        restrict: whether the task's elimination or language restricts the tokens.
     """
 
-    def __init__(self, task: Task, denoiser: Denoiser, checks: bool) -> None:
+    def __init__(self, task: Task, denoiser: Denoiser, restrict: bool) -> None:
         self.denoiser = denoiser
-        self.eliminates = task if checks and isinstance(task, Eliminates) else None
-        self.projects = task if checks and isinstance(task, Projects) else None
+        self.eliminator = task if restrict and isinstance(task, Eliminates) else None
+        self.projector = task if restrict and isinstance(task, Projects) else None
 
-    def predict(self, rows: Any, requests: Sequence[DenoiseRequest]) -> Iterator[Prediction]:
-        """Yield a prediction for each of ``requests``; ``rows`` is the prefilled state, a row for each."""
+    def predict(self, state: Any, requests: Sequence[DenoiseRequest]) -> Iterator[Prediction]:
+        """Yield a prediction for each request; ``state`` is the prefilled state, one row per request."""
         tokens, known, settled = map(torch.from_numpy, stack_requests(requests))
-        logits, aux = self.denoiser.denoise(rows, tokens, known, settled, self._carried(rows, requests))
+        logits, aux = self.denoiser.denoise(state, tokens, known, settled, self._join_aux(state, requests))
         logits = exclude(finite(logits), [request.excluded for request in requests])
-        costs = zip(*self.denoiser.cost(rows, aux), strict=True)
-        read = self._factorised if self.projects is None else self._conditioned
+        costs = zip(*self.denoiser.cost(state, aux), strict=True)
+        read = self._factorised if self.projector is None else self._conditioned
         for row, (columns, (loops, flops)) in enumerate(zip(read(requests, logits), costs, strict=True)):
-            yield Prediction(**columns, loops=loops, flops=flops, carry=aux.select([row]))
+            yield Prediction(**columns, loops=loops, flops=flops, aux=aux.select([row]))
 
-    def _carried(self, rows: Any, requests: Sequence[DenoiseRequest]) -> Any:
-        """Return the state that the forward starts from: carried by the request, or a new one."""
-        states = [request.carry for request in requests]
-        new = [row for row, carry in enumerate(states) if carry is None]
+    def _join_aux(self, state: Any, requests: Sequence[DenoiseRequest]) -> Any:
+        """Return the aux of all rows: the request's, or a new one at a node's first forward."""
+        parts = [request.aux for request in requests]
+        new = [row for row, aux in enumerate(parts) if aux is None]
         if not new:
-            return type(states[0]).join(states)
-        started = self.denoiser.start(rows.select(new))
-        if len(new) == len(states):
+            return type(parts[0]).join(parts)
+        started = self.denoiser.start(state.select(new))
+        if len(new) == len(parts):
             return started
         for index, row in enumerate(new):
-            states[row] = started.select([index])
-        return type(states[0]).join(states)
+            parts[row] = started.select([index])
+        return type(parts[0]).join(parts)
 
     def _conditioned(self, requests: Sequence[DenoiseRequest], logits: Tensor) -> Iterator[dict[str, Any]]:
-        """Yield what a prediction says of the cells, with all of them jointly in the task's language."""
-        assert self.projects is not None
+        """Yield the fields of each prediction, conditioned on the task's language."""
+        assert self.projector is not None
         for row, request in enumerate(requests):
             uniform = request.uniform
             rng = None if uniform is None else np.random.default_rng(uniform.view(np.uint32))
             row_logits = logits[row].cpu().numpy()
-            joint = self.projects.project(request.problem, row_logits, request.tokens, request.settled, rng)
+            joint = self.projector.project(request.problem, row_logits, request.tokens, request.settled, rng)
             yield read_impossible(len(request.tokens)) if joint is None else read_projection(joint, request)
 
     def _factorised(self, requests: Sequence[DenoiseRequest], logits: Tensor) -> Iterator[dict[str, Any]]:
-        """Yield what a prediction says of the cells, each by itself."""
+        """Yield the fields of each prediction, every cell independent of the others."""
         tokens, known, settled = stack_requests(requests)
-        # statistics are taken on the device of the logits: only a few numbers for each cell come back
+        # statistics are taken on the device of the logits: only a few numbers per cell come back
         device, vocab = logits.device, logits.shape[-1]
         canvases = [request.canvas for request in requests]
-        mask = allow(self.eliminates, canvases, tokens, settled, vocab)
+        mask = allow(self.eliminator, canvases, tokens, settled, vocab)
         allowed = None if mask is None else torch.from_numpy(mask).to(device)
         draws = [request.uniform for request in requests if request.uniform is not None]
         uniform = torch.from_numpy(np.stack(draws)).to(device) if draws else None
         current = torch.from_numpy(np.where(known, tokens, 0)).to(device)
         result = statistics(logits, allowed, uniform, current, ~torch.from_numpy(settled).to(device))
-        choices = np.full(tokens.shape, vocab) if allowed is None else reference.count(allowed).cpu().numpy()
+        num_allowed = np.full(tokens.shape, vocab)
+        if allowed is not None:
+            num_allowed = reference.count(allowed).cpu().numpy()
         names = ("best", "top1", "top2", "entropy", "sample", "belief")
-        columns = {name: getattr(result, name).cpu().numpy() for name in names} | {"choices": choices}
+        columns = {name: getattr(result, name).cpu().numpy() for name in names}
+        columns["num_allowed"] = num_allowed
         for row in range(len(requests)):
             row_allowed = None if allowed is None else allowed[row]
             yield {
@@ -179,13 +180,13 @@ def distribution_of(logits: Tensor, allowed: Tensor | None, cell: int) -> tuple[
 
 
 def read_impossible(cells: int) -> dict[str, Any]:
-    """Return the prediction for a canvas that no text of the language completes: no token is allowed."""
+    """Return the prediction for a canvas that matches no text of the language: no token is allowed."""
     no_token, zero = np.full(cells, -1), np.zeros(cells, np.float32)
     return {
         "best": no_token,
         **dict.fromkeys(("top1", "top2", "entropy", "belief"), zero),
         "sample": no_token,
-        "choices": np.zeros(cells, np.int64),
+        "num_allowed": np.zeros(cells, np.int64),
         "distribution": lambda cell: (EMPTY, np.zeros(0)),
         "constraint_cost": np.inf,
     }
@@ -219,7 +220,7 @@ def read_projection(joint: Conditioned, request: DenoiseRequest) -> dict[str, An
         "top2": without_best.max(1).astype(np.float32),
         "entropy": entropy.astype(np.float32),
         "sample": joint.sample,
-        "choices": (p > 0).sum(1),
+        "num_allowed": (p > 0).sum(1),
         "belief": p[cells, current].astype(np.float32),
         "distribution": distribution,
         "constraint_cost": joint.constraint_cost,
@@ -238,7 +239,7 @@ def finite(logits: Tensor) -> Tensor:
 
 
 def exclude(logits: Tensor, excluded: Sequence[Sequence[Tokens]]) -> Tensor:
-    """Return ``logits`` (B, L, V) with the excluded tokens of each row made as good as impossible.
+    """Return ``logits`` (B, L, V) with the logits of each row's excluded tokens set to -1e4.
 
     Args:
         logits: not changed.
@@ -261,9 +262,10 @@ def statistics(
     current: Tensor,
     open_cells: Tensor,
 ) -> reference.Statistics:
-    """Return the statistics of the open cells; settled cells hold their token with certainty.
+    """Return the statistics of the open cells.
 
-    In a small vocabulary all cells are cheaper than a selection of them.
+    With a small vocabulary, processing all cells is cheaper than selecting the open ones. With a large one,
+    settled cells are skipped and reported as certain, so callers must not rely on their values.
 
     Args:
         logits: (B, L, V).
@@ -295,8 +297,8 @@ def allow(
     """Return the bitmask (B, L, W) of the tokens that each cell may hold, or None if all are allowed.
 
     Args:
-        task: eliminates tokens in conflict with settled cells; None eliminates nothing.
-        canvases: their own ``allowed`` always holds.
+        task: eliminates tokens in conflict with settled cells, or None.
+        canvases: their ``allowed`` bitmasks always apply.
         tokens, settled: (B, L).
         vocab: number of tokens V.
     """

@@ -13,8 +13,8 @@ solved unless the task's ``verify`` accepts it, and nothing unsatisfiable withou
 >>> outcome.status, (outcome.tokens + 1).tolist()
 ('solved', [1, 2, 3, 4, 3, 4, 1, 2, 2, 1, 4, 3, 4, 3, 2, 1])
 
-An :class:`Episode` solves one problem and never calls the model itself: it states what it wants denoised and
-is given the predictions. That lets the engine (engine.py) put the canvases of many problems into one forward.
+An :class:`Episode` solves one problem and never calls the model itself: it publishes its requests and is
+given the predictions. That lets the engine (engine.py) put the canvases of many problems into one call.
 
 All arrays have shape (L,): one entry per cell.
 """
@@ -57,14 +57,14 @@ def refine(
 
     Args:
         task: encodes the problem and checks its drafts.
-        problem: what to solve.
-        denoiser: drafts.
-        policy: None for the denoiser's own.
-        budget: limits; None for 5,000 forwards.
-        seed: of all randomness.
+        problem: the problem to solve.
+        denoiser: the model that drafts.
+        policy: settings, None for the denoiser's own.
+        budget: limits, None for 5,000 forwards.
+        seed: seed of all randomness.
 
     Raises:
-        InvalidArgument: an argument has the wrong type, or the problem is not one of the task.
+        InvalidArgument: an argument has the wrong type, or ``problem`` is not a problem of this task.
         ValueError: the task cannot encode the problem.
     """
     try:
@@ -84,7 +84,7 @@ def _events(
     seed: int,
 ) -> Iterator[Step | Outcome]:
     """The steps and the outcome of one encoded problem."""
-    predictor = Predictor(task, denoiser, policy.checks != "none")
+    predictor = Predictor(task, denoiser, restrict=policy.checks != "none")
     state = denoiser.prefill([canvas], [seed])
     episode = Episode(task, problem, canvas, policy, budget, seed, denoiser.noise)
     while episode.outcome is None:
@@ -99,12 +99,12 @@ class Episode:
 
     Args:
         task: checks the drafts.
-        problem: what to solve.
+        problem: the problem to solve.
         canvas: the encoded problem.
         policy: settings.
         budget: limits.
-        seed: of the problem's own randomness, which does not depend on its neighbours in a batch.
-        noise: the denoiser's: (cells, number of tokens, generator) -> tokens.
+        seed: seed of the problem's randomness, which does not depend on other problems in the batch.
+        noise: the denoiser's ``noise``: (mask of cells, number of tokens, generator) -> tokens.
     """
 
     task: Task
@@ -122,7 +122,7 @@ class Episode:
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
         self._tree = Tree(self.task, self.problem, self.canvas, self.policy.search.order)
-        self._best = BestDraft(self._tree.root.tokens, np.zeros(self.canvas.cells, np.float32))
+        self._best = BestDraft(self._tree.root.tokens, np.zeros(self.canvas.num_cells, np.float32))
         self._prepare()
 
     def advance(self, predictions: Sequence[Prediction]) -> list[Step]:
@@ -145,9 +145,9 @@ class Episode:
         self.requests = [self._request(node) for node in self._nodes]
         if self._nodes:
             return
-        # without checks nothing was steered: the last draft is graded, not chosen
-        graded = self.policy.checks == "none" and self.task.verify(self.problem, self._best.tokens)
-        if self._best.is_solution or graded:
+        # without checks, only the last draft is verified
+        verified = self.policy.checks == "none" and self.task.verify(self.problem, self._best.tokens)
+        if self._best.is_solution or verified:
             self._finish("solved")
         else:
             self._finish("exhausted" if spent else "unsatisfiable")
@@ -158,7 +158,7 @@ class Episode:
         tokens = np.where(known, node.tokens, self.noise(~known, self.canvas.vocab, self._rng))
         uniform = self._rng.random(len(tokens), np.float32) if self.policy.accept.sample else None
         return DenoiseRequest(
-            self.problem, self.canvas, tokens, known, node.settled, node.carry, uniform, node.excluded
+            self.problem, self.canvas, tokens, known, node.settled, node.aux, uniform, node.excluded
         )
 
     def _process(self, node: Node, prediction: Prediction) -> Step:
@@ -186,7 +186,7 @@ class Episode:
         if stalled:
             node.restart()
         else:
-            node.carry = self._carry(turn)
+            node.aux = self._next_aux(turn)
         self._tree.push(node, first=True)
         return step
 
@@ -204,7 +204,7 @@ class Episode:
         return Turn(node, prediction, draft, verdict, *selection)
 
     def _select_visible(self, node: Node, prediction: Prediction, blamed: Mask) -> tuple[Mask, Mask]:
-        """Return the drafted cells that become or stay visible, and the visible ones that do not."""
+        """Return the drafted cells that become or stay visible, and those that cease to be visible."""
         accept, remask, visible = self.policy.accept, self.policy.remask, node.visible
         eligible = ~node.settled & ~blamed & accept.block(~node.settled & ~visible)
         chosen = accept.confident(prediction.top1, prediction.entropy, eligible)
@@ -212,8 +212,8 @@ class Episode:
             chosen, prediction.top1, eligible & ~visible if remask.keep_visible else eligible
         )
         if remask.keep_visible:
-            withdrawn = remask.select(visible, blamed, prediction.belief)
-            return (visible | chosen) & ~withdrawn, withdrawn
+            remasked = remask.select(visible, blamed, prediction.belief)
+            return (visible | chosen) & ~remasked, remasked
         if remask.on_violation == "all" and blamed.any():
             chosen = np.zeros_like(chosen)
         return chosen, visible & ~chosen
@@ -233,8 +233,8 @@ class Episode:
     def _is_stable(self, turn: Turn) -> bool:
         """Whether another forward is unlikely to improve a valid draft.
 
-        Every cell is known; or, if the visible cells are chosen anew at each forward, the draft is a repeat
-        and its open cells have low entropy.
+        This holds if every cell is known. Where the visible cells are selected again at each forward, it
+        holds if the draft repeats the last one and its open cells have low entropy.
         """
         node = turn.node
         if self.policy.remask.keep_visible:
@@ -256,7 +256,7 @@ class Episode:
             settled=node.settled,
             visible=turn.visible,
             accepted=turn.visible & ~node.visible,
-            remasked=turn.withdrawn | turn.blamed_open,
+            remasked=turn.remasked_visible | turn.blamed_open,
             violations=turn.verdict.violations,
             refuted=turn.verdict.refutation,
             solved=solved,
@@ -283,27 +283,27 @@ class Episode:
         excluded = np.where(turn.verdict.excluded & ~node.settled, turn.draft, -1)
         node.excluded = (excluded, *node.excluded)[: self.policy.remask.tabu_tenure]
 
-    def _carry(self, turn: Turn) -> Any:
-        """Return the denoiser's state for the next round, reset in the cells that were masked again."""
+    def _next_aux(self, turn: Turn) -> Any:
+        """Return the aux for the next round, reset in the re-masked cells; None to start with a new one."""
         remask, blamed = self.policy.remask, turn.verdict.blamed
         if remask.on_violation == "all" and blamed.any():
             return None
-        reset = turn.withdrawn if remask.keep_visible else turn.blamed_open
-        return turn.prediction.carry.reset(reset[None]) if reset.any() else turn.prediction.carry
+        reset = turn.remasked_visible if remask.keep_visible else turn.blamed_open
+        return turn.prediction.aux.reset(reset[None]) if reset.any() else turn.prediction.aux
 
     def _decide(self, turn: Turn) -> None:
-        """Extend the tree below a node: settle implied cells, and give one open cell each of its tokens.
+        """Extend the tree below a node: settle implied cells, and branch on one open cell.
 
         The decision is based on the node's first prediction, before any draft was visible (or on the last, by
-        policy). Its children start from settled cells alone: a state that has settled on another answer is
-        slow to leave it (docs/LOG.md has the figures).
+        policy). By default, its children start from settled cells alone and with a new aux: a network state
+        that has converged to another answer changes slowly (docs/LOG.md has the figures).
         """
         node, verdict, search = turn.node, turn.verdict, self.policy.search
         prediction = node.first_prediction or turn.prediction
         if turn.blames_only_settled and not verdict.has_reason:
             node.score -= DEMOTION_COST
 
-        # inference that refutes the node closes it
+        # close the node if inference finds a contradiction
         facts: Sequence[Implied | Violation] = ()
         if search.inference == "singles" and isinstance(self.task, Infers):
             facts = self.task.infer(self.problem, node.tokens, node.settled)
@@ -312,7 +312,7 @@ class Episode:
             self._tree.refute(node, contradiction)
             return
 
-        # where no violation has a reason, nothing will ever be refuted: decide on a blamed cell
+        # if no violation of this draft has a reason, decide among the blamed cells
         implied = find_implications(prediction, node.settled, [f for f in facts if isinstance(f, Implied)])
         undecided = ~node.settled & ~implied.cells
         if not verdict.has_reason and (undecided & verdict.blamed).any():

@@ -1,9 +1,10 @@
-"""The search tree: which node is next, what a refuted node proves, and when nothing is left.
+"""The search tree: which node is next, what a refuted node proves, and when the search has ended.
 
 A node is its parent plus one decision (a token in an open cell) and the cells that this implies. A violation
-with a reason refutes a node. Its reason is traced back to the decisions it follows from, the *blame*; if the
-node's own decision is not among them, the parent is refuted as well (backjumping). A parent is refuted when
-every token of the cell that it branched on is. Sets of decisions that cannot all hold are kept as nogoods.
+with a reason refutes a node. Its reason is traced back to the decisions it follows from, the *conflict set*;
+if the node's own decision is not in it, the parent is refuted as well (backjumping). A parent is also refuted
+when all tokens of the cell that it branched on are. Conflict sets are kept as nogoods: decisions that cannot
+all hold.
 When the root is refuted, the problem has no solution, and the refuted nodes are the proof.
 
 >>> from solver.tasks.sudoku import layout
@@ -33,7 +34,7 @@ from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.task import Explains, Task, Violation
 
 MAX_NOGOODS = 512  # the shortest are kept
-MAX_OPEN_CHILDREN = 64  # a decision with more tokens gets its next child only when the one before it is taken
+MAX_OPEN_CHILDREN = 64  # with more options, each child is created only when the one before it is taken
 
 
 @dataclass(eq=False)
@@ -45,25 +46,25 @@ class Node:
         parent: None for the root.
         decision: (cell, token) that was added to the parent; None for the root and for implied cells alone.
         tokens: of settled and visible cells.
-        settled_at: 0 for pinned cells, the level at which a cell was settled, -1 for open cells.
+        settled_at: level at which each cell was settled (0: pinned), -1 if open.
         visible: drafted cells that the denoiser sees as known.
         depth: number of decisions.
-        score: log-probability of the decisions, each as it was when it was made.
+        score: sum of the decisions' log-probabilities when made, minus demotions.
         decided: the decided cells.
-        level: of the cells settled last; rises along each path.
-        reasons: of implied cells, where the task's inference named them.
-        closed: refuted.
-        round: number of drafts so far.
-        carry: the denoiser's state after the last draft.
-        first_prediction: for this canvas before any draft of it was visible.
-        draft: the last.
-        excluded: tokens that a cell may not hold in the next draft, an array for each past forward; -1 for
-            none.
-        options: the decision that its children make, in the order in which they are made.
-        base: a child without the decision, from which all children are made.
-        num_expanded: tokens of the options that have become nodes.
-        num_open_children: tokens of the options that are not refuted.
-        blame: the decided cells that the refutations of the children follow from.
+        level: highest value in ``settled_at``; larger in every descendant.
+        reasons: reasons of implied cells, where the task's inference named them.
+        closed: whether the node is refuted.
+        round: drafts since the start or the restart of this node.
+        aux: what the denoiser carries from the last draft, or None.
+        first_prediction: the prediction for this canvas before any draft of it was visible.
+        draft: the last draft.
+        excluded: tokens that a cell may not hold in the next draft, one array per recent forward; -1 for no
+            token.
+        options: the options of the decision that the children make, in the order of the children.
+        base: the canvas of the children before their decision.
+        num_expanded: number of options that have become nodes.
+        num_open_children: number of options that are not refuted.
+        conflict: the decided cells that the refutations of the children follow from.
     """
 
     number: int
@@ -79,7 +80,7 @@ class Node:
     reasons: dict[int, frozenset[int]] = field(default_factory=dict)
     closed: bool = False
     round: int = 0
-    carry: Any = None
+    aux: Any = None
     first_prediction: Prediction | None = None
     draft: Tokens | None = None
     excluded: tuple[Tokens, ...] = ()
@@ -87,7 +88,7 @@ class Node:
     base: Node | None = None
     num_expanded: int = 0
     num_open_children: int = 0
-    blame: frozenset[int] = frozenset()
+    conflict: frozenset[int] = frozenset()
 
     @property
     def settled(self) -> Mask:
@@ -95,9 +96,9 @@ class Node:
         return self.settled_at >= 0
 
     def restart(self) -> None:
-        """Go back to the first round, with nothing visible and nothing carried."""
+        """Go back to the first round, with no visible cells and a new aux."""
         self.round, self.visible = 0, np.zeros_like(self.visible)
-        self.carry = self.first_prediction = self.draft = None
+        self.aux = self.first_prediction = self.draft = None
 
     def is_dead(self) -> bool:
         """Return whether this node or one above it is closed."""
@@ -114,14 +115,14 @@ class Tree:
 
     Args:
         task: explains why a cell cannot hold a token.
-        problem: what is solved.
-        canvas: the encoded problem; its known cells that are not pinned are visible at the root.
-        order: "best" takes the node with the likeliest decisions first, "depth" the deepest.
+        problem: the problem to solve.
+        canvas: the encoded problem. Known cells that are not pinned are visible at the root.
+        order: "best" takes the node with the highest score first, "depth" the deepest.
     """
 
     def __init__(self, task: Task, problem: Any, canvas: Canvas, order: Literal["best", "depth"]) -> None:
         self.task, self.problem, self.canvas, self.order = task, problem, canvas, order
-        self._explains = task if isinstance(task, Explains) else None  # asked once: the check is slow
+        self._explainer = task if isinstance(task, Explains) else None  # isinstance on a protocol is slow
         self.root = Node(
             number=0,
             parent=None,
@@ -131,7 +132,7 @@ class Tree:
             visible=canvas.known & ~canvas.pinned,
         )
         self.num_nodes, self.num_refuted = 1, 0
-        self.nogoods: list[frozenset[int]] = []  # of cell * vocab + token
+        self.nogoods: list[frozenset[int]] = []  # elements are cell * vocab + token
         self._heap: list[tuple[float, float, int, Node]] = []
         self._num_pushed = 0
         self.push(self.root)
@@ -144,14 +145,14 @@ class Tree:
         heapq.heappush(self._heap, (*((-float("inf"), 0.0) if first else key), tie, node))
 
     def next_nodes(self, count: int) -> list[Node]:
-        """Take up to ``count`` nodes from the queue. None are left when the root is refuted."""
+        """Take up to ``count`` nodes from the queue; no nodes if the root is refuted."""
         nodes: list[Node] = []
         while self._heap and len(nodes) < count and not self.root.closed:
             node = heapq.heappop(self._heap)[-1]
             parent = node.parent if node.round == 0 else None
             if parent is not None and parent.options is not None and not parent.closed:
                 self._expand(parent)  # its next sibling, if it has one left
-            if node.is_dead() or (parent is not None and self._is_nogood(node)):
+            if node.is_dead() or (parent is not None and self._close_if_nogood(node)):
                 continue
             nodes.append(node)
         return nodes
@@ -163,12 +164,12 @@ class Tree:
         options: DecisionOptions | None,
         visible: Mask | None = None,
     ) -> None:
-        """Make the children of ``node``.
+        """Create the children of ``node``.
 
         Args:
-            node: its canvas is where they start.
+            node: the parent, whose canvas the children extend.
             implied: cells that are settled in all children.
-            options: a child for each of its tokens; None for a single child without a decision.
+            options: the options of a decision, one child each; None for a single child without a decision.
             visible: (L,) drafted cells that stay visible in the children, None for none.
         """
         settled_at = np.where(implied.cells & (node.settled_at < 0), node.level + 1, node.settled_at)
@@ -185,22 +186,20 @@ class Tree:
             level=node.level + 1,
             reasons={**node.reasons, **implied.reasons},
         )
-        node.blame, node.num_expanded = frozenset(), 0
+        node.conflict, node.num_expanded = frozenset(), 0
         node.num_open_children = 1 if options is None else len(options.tokens)
         if options is None:
             self._add(base)
             return
         at_once = len(options.tokens) <= MAX_OPEN_CHILDREN
         ranked = np.argsort(options.log_p if at_once else -options.log_p, kind="stable")
-        node.base, node.options = (
-            base,
-            DecisionOptions(options.cell, options.tokens[ranked], options.log_p[ranked]),
-        )
+        node.base = base
+        node.options = DecisionOptions(options.cell, options.tokens[ranked], options.log_p[ranked])
         for _ in range(len(options.tokens) if at_once else 1):
             self._expand(node)
 
     def _expand(self, node: Node) -> None:
-        """Make a node of the next token of a options, if one is left."""
+        """Create a node for the next option, if one is left."""
         base, options, index = node.base, node.options, node.num_expanded
         assert base is not None
         assert options is not None
@@ -228,44 +227,44 @@ class Tree:
         self.push(child)
 
     def refute(self, node: Node, violation: Violation) -> None:
-        """Close ``node``, whose settled cells are the violation's reason, and all nodes that fall with it."""
+        """Close a node, whose settled cells include the violation's reason, and all ancestors it refutes."""
         assert violation.reason is not None
-        self._close(node, self._decisions_behind(node, violation.reason))
+        self._close(node, self._conflict_set(node, violation.reason))
 
-    def _close(self, node: Node, blame: frozenset[int]) -> None:
-        """Close a node that the decisions in ``blame`` make impossible, and climb as far as that carries."""
+    def _close(self, node: Node, conflict: frozenset[int]) -> None:
+        """Close a node that the decisions in ``conflict`` refute, and every ancestor that this refutes."""
         while True:
             node.closed = True
             self.num_refuted += 1
-            self._learn(node, blame)
+            self._learn(node, conflict)
             parent = node.parent
             if parent is None or parent.closed:
                 return
-            if node.decision is None or node.decision[0] not in blame:
-                node = parent  # impossible without this decision too: so is the parent
+            if node.decision is None or node.decision[0] not in conflict:
+                node = parent  # the refutation does not use this decision, so it refutes the parent
                 continue
-            parent.blame |= blame - {node.decision[0]}
+            parent.conflict |= conflict - {node.decision[0]}
             parent.num_open_children -= 1
             if parent.num_open_children:
                 return
-            blame = parent.blame | self._blame_for_excluded(node, parent)
+            conflict = parent.conflict | self._conflict_of_excluded(node, parent)
             node = parent
 
-    def _blame_for_excluded(self, child: Node, parent: Node) -> frozenset[int]:
-        """Return the decisions that kept the other tokens out of the cell that the parent branched on."""
+    def _conflict_of_excluded(self, child: Node, parent: Node) -> frozenset[int]:
+        """Return the decisions that exclude all other tokens from the cell that the parent branched on."""
         assert parent.options is not None
         cell = parent.options.cell
-        # the options was made on the child's canvas without its decision
+        # the options were computed on the child's canvas before its decision
         known = child.settled & (child.settled_at < child.level)
         known[cell] = False
-        blame: frozenset[int] = frozenset()
+        conflict: frozenset[int] = frozenset()
         for token in self._possible(cell) - set(parent.options.tokens.tolist()):
             reason = self._explain(child.tokens, known, cell, token)
             if reason is not None:
-                blame |= self._decisions_behind(child, reason)
-        return blame
+                conflict |= self._conflict_set(child, reason)
+        return conflict
 
-    def _decisions_behind(self, node: Node, cells: Iterable[int]) -> frozenset[int]:
+    def _conflict_set(self, node: Node, cells: Iterable[int]) -> frozenset[int]:
         """Return the decided cells from which the node's tokens in ``cells`` follow."""
         seen, remaining = set[int](), list(cells)
         while remaining:
@@ -277,7 +276,7 @@ class Tree:
                 continue
             if cell in node.reasons:
                 remaining.extend(node.reasons[cell])
-            else:  # implied: something settled earlier excludes each of its other tokens
+            else:  # an implied cell: cells settled earlier exclude each of its other tokens
                 earlier = node.settled & (node.settled_at < node.settled_at[cell])
                 for token in self._possible(cell) - {int(node.tokens[cell])}:
                     reason = self._explain(node.tokens, earlier, cell, token)
@@ -286,9 +285,9 @@ class Tree:
         return node.decided & seen
 
     def _explain(self, tokens: Tokens, known: Mask, cell: int, token: int) -> frozenset[int] | None:
-        """Return known cells that by themselves keep ``token`` out of ``cell``."""
-        if self._explains is not None:
-            return self._explains.explain(self.problem, tokens, known, cell, token)
+        """Return known cells that by themselves exclude ``token`` from ``cell``, or None."""
+        if self._explainer is not None:
+            return self._explainer.explain(self.problem, tokens, known, cell, token)
         return explain(self.task, self.problem, tokens, known, cell, token)
 
     def _possible(self, cell: int) -> set[int]:
@@ -298,9 +297,9 @@ class Tree:
         words = self.canvas.allowed[cell]
         return {t for t in range(self.task.vocab) if int(words[t // 32]) >> (t % 32) & 1}
 
-    def _learn(self, node: Node, blame: frozenset[int]) -> None:
-        """Keep the decisions in ``blame`` as a nogood, if it is short enough."""
-        nogood = self._literals(node, blame)
+    def _learn(self, node: Node, conflict: frozenset[int]) -> None:
+        """Keep the decisions in ``conflict`` as a nogood, if it is short enough."""
+        nogood = self._literals(node, conflict)
         if not nogood:
             return
         if len(self.nogoods) < MAX_NOGOODS:
@@ -310,20 +309,20 @@ class Tree:
         if len(self.nogoods[longest]) > len(nogood):
             self.nogoods[longest] = nogood
 
-    def _is_nogood(self, node: Node) -> bool:
-        """Return whether a new node repeats a nogood, which closes it."""
+    def _close_if_nogood(self, node: Node) -> bool:
+        """Close a new node that contains a nogood; return whether it did."""
         if not self.nogoods:
             return False
         settled = self._literals(node, np.flatnonzero(node.settled_at > 0).tolist())
         for nogood in self.nogoods:
             if nogood <= settled:
                 cells = [literal // self.task.vocab for literal in nogood]
-                self._close(node, self._decisions_behind(node, cells))
+                self._close(node, self._conflict_set(node, cells))
                 return True
         return False
 
     def _literals(self, node: Node, cells: Iterable[int]) -> frozenset[int]:
-        """Return the tokens of the node in ``cells``, each with its cell: cell * vocab + token."""
+        """Return cell * vocab + token for each of ``cells`` and the node's token in it."""
         return frozenset(cell * self.task.vocab + int(node.tokens[cell]) for cell in cells)
 
 
@@ -335,13 +334,13 @@ def explain(
     cell: int,
     token: int,
 ) -> frozenset[int] | None:
-    """Return known cells that by themselves keep ``token`` out of ``cell``, or None, by the task's check.
+    """Return known cells that by themselves exclude ``token`` from ``cell``, or None, by the task's check.
 
     Args:
         task: its check is run on the canvas with ``token`` in ``cell``.
-        problem: what is solved.
+        problem: the problem to solve.
         tokens, known: (L,) the canvas.
-        cell, token: what is asked about.
+        cell, token: the excluded token and its cell.
     """
     tokens, known = tokens.copy(), known.copy()
     tokens[cell], known[cell] = token, True

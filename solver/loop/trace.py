@@ -110,7 +110,7 @@ class Counters:
         loops: inner loops of the network.
         flops: floating point operations of the network.
         decisions: decisions of the search.
-        remasked: cells that were re-masked.
+        remasked: drafted tokens that were rejected (see :class:`Step`).
         nodes: search nodes that were refuted.
         seconds: wall clock since the problem was started, shared with the rest of its batch.
         started: origin of that clock.
@@ -155,11 +155,11 @@ class Step:
         settled: pinned, decided and implied cells.
         visible: drafted cells that the denoiser will see as known.
         accepted: cells that have just become visible.
-        remasked: cells whose token has just been taken back.
+        remasked: drafted tokens that were rejected: visible cells that were re-masked, and blamed open cells.
         violations: of the draft.
         refuted: the violation with a reason that closed the node, if any.
         solved: the draft is the answer.
-        constraint_cost: nats that validity cost the draft, where the task has a language.
+        constraint_cost: cost, in nats, of conditioning the draft on the task's language; 0 without one.
     """
 
     number: int
@@ -207,8 +207,8 @@ class Outcome:
         confidence: probability of each cell's token.
         counters: what the run cost.
         proof: if unsatisfiable, how many nodes were refuted, each by a violation with a reason.
-        constraint_cost: nats that validity cost the best draft, minus the log-probability that a draft of the
-            denoiser is in the language; 0 without a language.
+        constraint_cost: cost, in nats, of conditioning the best draft on the task's language: minus the
+            log-probability that a draft of the denoiser is in the language; 0 without one.
     """
 
     status: Status

@@ -1,6 +1,6 @@
 """Checking drafts, and remembering the best of them. All arrays have shape (L,): one entry per cell.
 
-A draft is a solution only if the task's ``verify`` accepts it. Otherwise ``check`` says which cells to blame,
+A draft is a solution only if the task's ``verify`` accepts it. Otherwise ``check`` names the blamed cells,
 and a second ``check`` of the settled cells alone may find a refutation: a violation that no other draft of
 this node could avoid.
 """
@@ -19,7 +19,7 @@ from solver.loop.search import Node
 from solver.tasks.canvas import Mask, Tokens
 from solver.tasks.task import Task, Violation
 
-UNCHECKED_COUNT = 1 << 29  # violating cells that an unchecked draft counts as: more than any checked one
+UNCHECKED_COUNT = 1 << 29  # number of blamed cells of an unchecked draft: more than any checked one has
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Verdict:
 
     @property
     def has_reason(self) -> bool:
-        """Whether a violation has a reason, so that some decision may come to be refuted."""
+        """Whether a violation has a reason. Without one, no decision below can be refuted."""
         return any(violation.reason is not None for violation in self.violations)
 
     @property
@@ -79,15 +79,15 @@ def mask_of(groups: Iterable[Iterable[int]], cells: int) -> Mask:
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """One forward of one node: its draft, the verdict, and what the denoiser will see next.
+    """One forward of one node: its draft, the verdict, and the cells that the denoiser will see next.
 
     Attributes:
         node: the search node, as it was during the forward.
-        prediction: the denoiser's.
-        draft: settled cells, and the likeliest token everywhere else.
-        verdict: on the draft.
+        prediction: the denoiser's prediction.
+        draft: the tokens of settled cells, and the likeliest token everywhere else.
+        verdict: the result of checking the draft.
         visible: drafted cells that the denoiser will see as known.
-        withdrawn: visible cells of the node that it will not see again.
+        remasked_visible: visible cells of the node that are re-masked.
     """
 
     node: Node
@@ -95,7 +95,7 @@ class Turn:
     draft: Tokens
     verdict: Verdict
     visible: Mask
-    withdrawn: Mask
+    remasked_visible: Mask
 
     @property
     def is_repeat(self) -> bool:

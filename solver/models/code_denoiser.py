@@ -70,7 +70,7 @@ class CodeDenoiser(MaskDenoiser):
     """A :class:`~solver.models.protocol.Denoiser` over a :class:`CodeNetwork`, of which it may run a copy in
     bf16."""
 
-    lays_out = False
+    uses_slots = False
     policy = Policy(
         accept=AcceptPolicy(confidence_threshold=0.7, min_per_step=2),
         remask=RemaskPolicy(doubt_threshold=0.0, tabu_tenure=16),

@@ -54,7 +54,7 @@ class Control:
     policy: depth first, the better search order for probabilities that mean nothing, or another.
     """
 
-    lays_out = False
+    uses_slots = False
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ def random(vocab: int, kind: Kind = "mask", policy: Policy = DEPTH_FIRST) -> Con
     """
 
     def logits(canvas: Canvas, tokens: Tokens, known: Mask, rng: np.random.Generator) -> NDArray[np.float64]:
-        return with_random_length(JITTER * rng.random((canvas.cells, vocab)), canvas.blank, 0.0, rng)
+        return with_random_length(JITTER * rng.random((canvas.num_cells, vocab)), canvas.blank, 0.0, rng)
 
     return Control("random", vocab, logits, kind, policy)
 
@@ -132,8 +132,8 @@ def prior(
         weight = table
         if weight is None:
             placed = np.bincount(tokens[known], minlength=vocab)
-            weight = np.maximum(canvas.cells / vocab - placed, 0.1)
-        values = np.log(weight)[None, :] + JITTER * rng.random((canvas.cells, vocab))
+            weight = np.maximum(canvas.num_cells / vocab - placed, 0.1)
+        values = np.log(weight)[None, :] + JITTER * rng.random((canvas.num_cells, vocab))
         return with_random_length(values, blank, float(np.log(weight).max()), rng)
 
     return Control("prior", vocab, logits, policy=policy)
@@ -152,8 +152,8 @@ def adversary(vocab: int, kind: Kind = "mask", seed: int = 0) -> Control:
     """Certain of random tokens, other ones at each forward; a tenth of its cells have no finite logit."""
 
     def logits(canvas: Canvas, tokens: Tokens, known: Mask, rng: np.random.Generator) -> NDArray[np.float64]:
-        values = 30.0 * rng.standard_normal((canvas.cells, vocab))
-        values[rng.random(canvas.cells) < 0.1] = float("-inf")
+        values = 30.0 * rng.standard_normal((canvas.num_cells, vocab))
+        values[rng.random(canvas.num_cells) < 0.1] = float("-inf")
         return values
 
     return Control("adversary", vocab, logits, kind, Policy())

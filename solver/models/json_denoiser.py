@@ -1,7 +1,7 @@
 """The JSON network as a denoiser: the prompt is read once, then every forward reads the whole block.
 
     >>> from solver.models.json_network import JsonConfig
-    >>> JsonDenoiser(JsonNetwork(JsonConfig(width=16, hidden=16))).lays_out
+    >>> JsonDenoiser(JsonNetwork(JsonConfig(width=16, hidden=16))).uses_slots
     True
 
 Shapes: B rows, L cells, P prompt bytes, V tokens.
@@ -41,7 +41,7 @@ class JsonState:
 class JsonDenoiser(MaskDenoiser):
     """A :class:`~solver.models.protocol.Denoiser` over a :class:`JsonNetwork`."""
 
-    lays_out = True
+    uses_slots = True
     policy = Policy(
         accept=AcceptPolicy(confidence_threshold=0.97, min_per_step=1),
         remask=RemaskPolicy(doubt_threshold=0.3),

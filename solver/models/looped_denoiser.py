@@ -79,7 +79,7 @@ class LoopedDenoiser:
     """
 
     policy = Policy()
-    lays_out = False
+    uses_slots = False
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ class MaskDenoiser:
 
 def slot_offsets(canvas: Canvas, first: int = 0) -> Tokens:
     """The index of each cell (L,) in its slot, from ``first`` on; 0 outside of slots."""
-    offsets = np.zeros(canvas.cells, np.int64)
+    offsets = np.zeros(canvas.num_cells, np.int64)
     for start, capacity in canvas.slots:
         offsets[start : start + capacity] = np.arange(first, first + capacity)
     return offsets

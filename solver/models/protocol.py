@@ -20,32 +20,35 @@ from solver.tasks.canvas import Canvas, Mask, Tokens
 
 
 class State(Protocol):
-    """What a denoiser computes for a batch of problems before the first forward: a prompt's cache, relation
-    ids, ..."""
+    """The prefilled state: what a denoiser computes for a batch of problems before the first forward.
+
+    Examples are a prompt's cache and relation ids.
+    """
 
     def select(self, rows: Sequence[int]) -> Self:
         """The state of the given rows. Rows may repeat: siblings share a problem."""
 
 
 class Aux(Protocol):
-    """What a denoiser carries from one forward to the next, per row: a hidden state, self-conditioning,
-    ..."""
+    """What a denoiser carries from one forward to the next, per row.
+
+    Examples are a network's hidden state and self-conditioning.
+    """
 
     def select(self, rows: Sequence[int]) -> Self:
-        """The given rows."""
+        """The aux of the given rows."""
 
     def reset(self, cells: Mask) -> Self:
-        """A copy with nothing carried at the re-masked ``cells`` (B, L)."""
+        """A copy in which the re-masked ``cells`` (B, L) are as in a new aux."""
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        """The rows of several, concatenated."""
+        """The rows of several parts, concatenated."""
 
 
 @dataclass(frozen=True)
 class Stateless:
-    """The aux of a denoiser that carries nothing about cells: one number per row, for its cost or its
-    seed."""
+    """An aux without cell state: one counter or seed per row."""
 
     numbers: tuple[int, ...]
 
@@ -65,12 +68,12 @@ class Denoiser(Protocol):
     """A bidirectional model over a canvas.
 
     Attributes:
-        name: in traces and tables.
-        kind: *mask*, unknown cells hold a mask token; *uniform*, they hold random tokens and every cell is
-            decided anew at each forward.
-        vocab: V, tokens a cell may hold.
+        name: short name, for traces and tables.
+        kind: *mask*: unknown cells hold a mask token; *uniform*: they hold random tokens, and every cell is
+            sampled again at each forward.
+        vocab: number of tokens V that a cell may hold.
         policy: the loop's settings that suit the model.
-        lays_out: whether it was trained on blocks in which every value has a slot of its own.
+        uses_slots: whether it was trained on canvases in which every value has its own slot.
     """
 
     name: str
@@ -79,11 +82,13 @@ class Denoiser(Protocol):
     policy: Policy
 
     @property
-    def lays_out(self) -> bool: ...
+    def uses_slots(self) -> bool: ...
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> Any:
-        """A :class:`State` for canvases of one length. A row's noise depends on its seed alone, not on its
-        batch."""
+        """A :class:`State` for canvases of one length.
+
+        A row's randomness depends on its seed alone, not on its batch.
+        """
 
     def start(self, state: Any) -> Any:
         """The :class:`Aux` for the first forward."""
@@ -91,19 +96,19 @@ class Denoiser(Protocol):
     def denoise(
         self, state: Any, tokens: Tensor, known: Tensor, settled: Tensor, aux: Any
     ) -> tuple[Tensor, Any]:
-        """One forward: fp32 logits (B, L, V), on any device, and the next aux.
+        """One call, a forward of each row: fp32 logits (B, L, V), on any device, and the next aux.
 
         tokens: (B, L), meaningful where ``known``.
-        known: (B, L), the cells that are shown to the model.
-        settled: (B, L), the known cells to take as given: pinned, decided and implied. Other known cells are
-            drafts.
+        known: (B, L), the cells whose tokens the model sees.
+        settled: (B, L), the known cells to take as given: pinned, decided and implied. All other known cells
+            are drafts.
         """
 
     def cost(self, state: Any, aux: Any) -> tuple[list[int], list[int]]:
-        """Inner loops and FLOPs of the last forward, per row."""
+        """Inner loops and FLOPs of each row in the last call."""
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
-        """Tokens (L,) for the unknown cells ``where``: random for the uniform kind, anything for the mask
+        """Tokens (L,) for the unknown cells ``where``: random for the uniform kind, arbitrary for the mask
         kind."""
 
 
@@ -112,9 +117,9 @@ class TextDenoiser(Denoiser, Protocol):
     """A denoiser over a language model's tokens, after a prompt.
 
     Attributes:
-        forbidden: tokens that no cell may hold (a mask token).
+        forbidden: tokens that no cell may hold, for example a mask token.
         length: the canvas length that the model was made for, None for any.
-        context: most positions of prompt and canvases together, None where unknown.
+        context: maximum number of positions, prompt and canvases together; None where unknown.
     """
 
     forbidden: tuple[int, ...]

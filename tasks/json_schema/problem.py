@@ -1,7 +1,7 @@
 """A JSON problem: a schema, what its values are to be drawn from, and the block to be filled.
 
 >>> problem = JsonProblem.of({"type": "array", "items": {"type": "integer"}}, length=64)
->>> problem.cells, problem.holes, problem.unrolled.complete
+>>> problem.num_cells, problem.holes, problem.unrolled.complete
 (64, ((0, 64),), True)
 """
 
@@ -129,8 +129,8 @@ class JsonProblem:
         """
         if len(self.parts) != 1:
             return ()
-        layouts = SchemaLayout.all(SchemaGrammar(self.compiler, self.cells))
-        parts = [layout.parts(self.cells) for layout in layouts]
+        layouts = SchemaLayout.all(SchemaGrammar(self.compiler, self.num_cells))
+        parts = [layout.parts(self.num_cells) for layout in layouts]
         return tuple(replace(self, parts=part) for part in parts if part)
 
     def unmet(self, text: str) -> tuple[str, str] | None:
@@ -146,8 +146,8 @@ class JsonProblem:
         return "".join(f"/{part}" for part in paths[0]), paths[0][-1]
 
     @property
-    def cells(self) -> int:
-        """Cells of the block."""
+    def num_cells(self) -> int:
+        """Number of cells of the block."""
         return sum(map(part_size, self.parts))
 
     @cached_property
