@@ -17,9 +17,9 @@ from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeConfig, CodeNetwork
 from solver.models.context import KVCache, StaleContext
 from solver.models.layers import KNOWN, OPEN, PINNED
-from solver.tasks.code_edit.task import CodeTask, Edit
+from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
-from solver.tasks.code_edit.window import Page
+from solver.tasks.code_edit.window import CodeWindow
 
 FUNCTION = '''def mean(values):
     """The mean of some numbers."""
@@ -133,7 +133,7 @@ def test_a_page_says_the_same_beside_others(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(code_denoiser, "fast_bf16", lambda: False)
     model = CodeDenoiser(network())
     some = [
-        Edit.of(FUNCTION, [at(text)], [size], 96)
+        EditProblem.of(FUNCTION, [at(text)], [size], 96)
         for text, size in (("not values", 8), ("0", 3), ("total += value", 5))
     ]
     alone = [
@@ -163,7 +163,7 @@ def test_a_page_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return forward(self, tokens, status, offset, asked, context)
 
     monkeypatch.setattr(CodeNetwork, "forward", counted)
-    edit = Edit.of(FUNCTION, [at("not values")], [8], 96)
+    edit = EditProblem.of(FUNCTION, [at("not values")], [8], 96)
     *_, outcome = refine(CodeTask(), edit, model, budget=Budget(forwards=4))
     assert isinstance(outcome, Outcome)
     assert sizes[0] == 96
@@ -174,19 +174,19 @@ def test_a_page_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_documents_of_a_page() -> None:
     spans = [at("0"), at("total / len(values)")]
-    page, v = Page.of(FUNCTION, spans, [1, 1], 200), Vocabulary.load()
+    page, v = CodeWindow.of(FUNCTION, spans, [1, 1], 200), Vocabulary.load()
     prefix, fim = document(page, "prefix"), document(page, "fim")
     assert v.decode(prefix[0]) == FUNCTION[: spans[0][0]]
     assert prefix[0][-1] == fim[0][-1] == v.special("HOLE0")
     assert v.decode(fim[0]) == FUNCTION.replace("0", "").replace("total / len(values)", "")
-    fills = [page.encoded(number, FUNCTION[a:b]) for number, (a, b) in enumerate(spans)]
+    fills = [page.encode_fill(number, FUNCTION[a:b]) for number, (a, b) in enumerate(spans)]
     ids, wanted = spelled(page, "fim", fills)
     assert v.decode(ids[wanted]) == "0total / len(values)"
     assert (ids[wanted] == v.special("END")).sum() == 2
 
 
 def test_writing_draws_from_the_network() -> None:
-    page, net = Page.of(FUNCTION, [at("total = 0"), at("not values")], [1, 1], 96), network(causal=True)
+    page, net = CodeWindow.of(FUNCTION, [at("total = 0"), at("not values")], [1, 1], 96), network(causal=True)
     greedy = write_fills(net, page, "fim", (0.0, 0.0), most=3)
     assert [fill.tolist() for fill in greedy[0].fills] == [fill.tolist() for fill in greedy[1].fills]
     assert greedy[0].steps == greedy[1].steps + 1  # the page is read once
@@ -201,7 +201,7 @@ def test_writing_draws_from_the_network() -> None:
 def test_what_is_written_side_by_side_has_the_likelihood_of_the_whole(order: Order) -> None:
     """Rows that end at different times do not disturb each other: one pass over each text says the same."""
     page, net = (
-        Page.of(FUNCTION, [at("total = 0"), at("not values"), at("len")], [1, 1, 1], 96),
+        CodeWindow.of(FUNCTION, [at("total = 0"), at("not values"), at("len")], [1, 1, 1], 96),
         network(causal=True),
     )
     end, lengths_ = Vocabulary.load().special("END"), set()
