@@ -1,4 +1,4 @@
-"""What the code models learn from: pages of the corpus, their noise, and a run that is stopped and taken up again."""
+"""Training of the code models: windows of the corpus, their corruption, and resumed runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def same(examples: Examples, others: Examples) -> bool:
 
 
 @pytest.mark.slow
-def test_any_number_of_processes_makes_the_same_pages_and_they_come_back(
+def test_any_number_of_processes_makes_the_same_windows_and_they_are_read_back(
     functions, windows, tmp_path: Path
 ) -> None:
     assert same(windows, code_examples(functions, COUNT, False, 1, workers=2))
@@ -50,7 +50,7 @@ def test_any_number_of_processes_makes_the_same_pages_and_they_come_back(
     assert same(windows, load_examples(tmp_path / "examples.npz"))
 
 
-def test_pages_have_one_hole_or_many_and_room_behind(windows) -> None:
+def test_windows_have_one_hole_or_many_and_spare_cells(windows) -> None:
     blank, holes, spare = Vocabulary.load().blank, [], []
     for (length,), columns in columns_by_size(windows).items():
         truth, offset, pinned = columns["truth"], columns["offset"], columns["pinned"]
@@ -75,7 +75,7 @@ def test_pages_have_one_hole_or_many_and_room_behind(windows) -> None:
     assert max(spare) > 8
 
 
-def test_noise_hides_the_open_tells_lies_about_some_and_never_about_what_is_given(windows) -> None:
+def test_corruption_makes_some_visible_cells_wrong_and_never_a_pinned_one(windows) -> None:
     lies = visible = 0
     for tokens, status, offset, truth, weight in (
         CodeLoader(windows, 48, False, 3).next() for _ in range(40)
@@ -90,7 +90,7 @@ def test_noise_hides_the_open_tells_lies_about_some_and_never_about_what_is_give
     assert 0.05 < lies / visible < 0.2
 
 
-def test_left_to_right_sees_sequences_with_sentinels_and_learns_what_follows_them(functions) -> None:
+def test_left_to_right_windows_are_sequences_with_sentinels(functions) -> None:
     v, found = Vocabulary.load(), 0
     for tokens, _, _, truth, weight in (
         CodeLoader(code_examples(functions, 60, True, 1), 8, True, 3).next() for _ in range(5)
@@ -130,7 +130,7 @@ def test_the_loss_falls(functions) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_takes_up_a_run_with_its_pages_and_says_what_is_wrong_with_them(
+def test_the_command_resumes_a_run_with_its_examples_and_reports_damaged_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["train", "code", "--preset", "smoke", "--out", str(tmp_path)]

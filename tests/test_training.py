@@ -1,8 +1,9 @@
-"""The trainer: a killed run resumed is the unbroken one, bit for bit; it learns; its canvases are what they say."""
+"""The trainer: a resumed run equals an uninterrupted one, it learns, and its canvases are consistent."""
 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from solver.cli import train as cli_train
 from solver.cli.main import main
 from solver.models.layers import KNOWN, NOISE, OPEN, PINNED
+from solver.models.registry import load
 from solver.recipes import recipe
 from solver.recipes.base import ExampleSource
-from solver.training.loaders import Examples
+from solver.training.loaders import Examples, load_examples, save_examples
 from solver.training.objectives import BatchObjective
 from solver.training.preset import Preset
 from solver.training.sudoku_examples import CanvasPool, PuzzlePool, new_canvas
@@ -148,6 +151,44 @@ def test_moves_decide_open_cells_and_never_touch_a_clue(puzzles: PuzzlePool) -> 
         assert (canvases.status[doubt] == OPEN).all()
         decided += int(((canvases.status == KNOWN) & (before == OPEN)).sum())
     assert decided > 10
+
+
+@pytest.mark.parametrize("task", ["sudoku", "json", pytest.param("code", marks=pytest.mark.slow)])
+def test_every_recipe_trains_a_denoiser_that_loads(task: str, tmp_path: Path) -> None:
+    chosen = recipe(task)
+    preset = replace(chosen.presets["diffusion", "smoke"].override(steps=1), pool=16)
+    examples = chosen.make_examples(preset, ExampleSource())
+    run = Trainer(preset, lambda: chosen.make_objective(preset, examples, "cpu"), task)
+    assert run.run(tmp_path, None, silent, {})
+    assert load(str(tmp_path / "checkpoint"), chosen.make_task()).vocab == preset.network.vocab
+
+
+def test_a_resumed_run_reads_its_examples_and_preparation_counts_as_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    def prepare(preset: Preset[Any], source: ExampleSource) -> Examples:
+        clock[0] += 120.0
+        return SUDOKU.make_examples(preset, source)
+
+    monkeypatch.setattr(cli_train, "recipe", lambda _: replace(SUDOKU, make_examples=prepare))
+    command = ["train", "sudoku", "--preset", "smoke", "--steps", "2", "--out", str(tmp_path)]
+    assert main([*command, "--minutes", "1"]) == 0
+    assert "stopped at step 0" in capsys.readouterr().out
+    assert main([*command, "--minutes", "1", "--resume"]) == 0
+    assert "complete at step 2" in capsys.readouterr().out
+    assert clock[0] == 120.0
+
+
+def test_damaged_examples_are_refused_in_one_line(tmp_path: Path) -> None:
+    save_examples({"truth": np.zeros((2, 3))}, tmp_path / "examples.npz")
+    content = (tmp_path / "examples.npz").read_bytes()
+    for damaged in (content[:100], b"", b"nothing"):
+        (tmp_path / "examples.npz").write_bytes(damaged)
+        with pytest.raises(ValueError, match="not the examples of a run"):
+            load_examples(tmp_path / "examples.npz")
 
 
 def test_the_command_stops_in_time_and_does_not_overwrite(

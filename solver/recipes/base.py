@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from solver.models.kinds import KINDS, NetworkKind, kind_of
 from solver.tasks.task import Task
 from solver.training.loaders import Examples, Report
 from solver.training.objectives import Objective
@@ -52,8 +51,3 @@ class Recipe:
     make_examples: Callable[[Preset[Any], ExampleSource], Examples]
     make_objective: Callable[[Preset[Any], Examples, str], Objective]
     data: str | None = None
-
-    def kind(self, model: str) -> NetworkKind:
-        """The kind of network of ``model``: its configuration, network, denoiser and decoder."""
-        preset = next(preset for (name, _), preset in self.presets.items() if name == model)
-        return KINDS[kind_of(preset.network)]

@@ -1,7 +1,7 @@
 """Recipe of the Sudoku models: the looped network as denoiser and left to right, and a plain transformer.
 
->>> RECIPE.kind("ar-plain").network.__name__
-'CellTransformer'
+>>> RECIPE.presets["ar-plain", "cpu"].network.order
+'index'
 """
 
 from __future__ import annotations

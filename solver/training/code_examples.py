@@ -173,7 +173,7 @@ def choose_holes(
             start = spans[0][0]
             is_near = abs(added[0][0] - start) < reach and abs(added[-1][1] - start) < reach
             fits = total_size(added) <= remaining and len(spans) + len(added) <= most
-            if is_near and fits and not overlap(added, spans):
+            if is_near and fits and not overlap(spans, added):
                 spans += added
                 remaining -= total_size(added)
     return text, sorted((a - first, b - first) for a, b in spans)
@@ -194,9 +194,9 @@ def total_size(spans: Sequence[Span]) -> int:
     return sum(b - a for a, b in spans)
 
 
-def overlap(spans: Sequence[Span], others: Sequence[Span]) -> bool:
-    """Whether a span touches one of the others."""
-    return any(b >= start and a <= end for a, b in spans for start, end in others)
+def overlap(spans: Sequence[Span], added: Sequence[Span]) -> bool:
+    """Whether a span touches one of those added."""
+    return any(b >= start and a <= end for a, b in spans for start, end in added)
 
 
 def window_with_holes(
@@ -246,10 +246,10 @@ def pad_window(
 
 def neighbourhood(function: CorpusFunction) -> tuple[str, int]:
     """The text around a function, in full lines, and its start in the file."""
-    a, b = function.span
-    first = function.source.rfind("\n", 0, max(0, a - CONTEXT_SIZE)) + 1
-    end = function.source.find("\n", b + CONTEXT_SIZE)
-    return function.source[first : end if end >= 0 else len(function.source)], first
+    source, (start, end) = function.source, function.span
+    first = source.rfind("\n", 0, max(0, start - CONTEXT_SIZE)) + 1
+    last = source.find("\n", end + CONTEXT_SIZE)
+    return source[first : last if last >= 0 else len(source)], first
 
 
 def standalone_source(function: CorpusFunction) -> str:

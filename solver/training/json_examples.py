@@ -130,9 +130,9 @@ def example_of_record(record: Record, causal: bool, rng: np.random.Generator) ->
         example = place_text(record.schema, record.text, text, causal, rng)
         if example is None or record.derived is None:
             return example
-        a, b = leaf_spans(text)[record.derived,]
+        start, end = leaf_spans(text)[record.derived,]
         derived = np.zeros(len(example.truth), np.bool_)
-        derived[np.flatnonzero(example.truth != BLANK)[a:b]] = True
+        derived[np.flatnonzero(example.truth != BLANK)[start:end]] = True
         return replace(example, derived=derived)
     has_text = record.derived is None or rng.random() >= 0.5
     prompt = record.text if has_text else ""
@@ -240,23 +240,24 @@ def hide_values(
         return None
     full_prompt = JsonProblem.prompt_of(schema, prompt)
     if causal:
-        a, b = spans[int(rng.integers(len(spans)))]
-        tokens = np.array([*text[a:b], BLANK])
+        start, end = spans[int(rng.integers(len(spans)))]
+        tokens = np.array([*text[start:end], BLANK])
         length = next((length for length in MIDDLE_LENGTHS if len(tokens) <= length), None)
         if length is None:
             return None
         tokens = np.pad(tokens, (0, length - len(tokens)), constant_values=BLANK)
-        middle = middle_prompt(full_prompt, text[:a], text[b:])
+        middle = middle_prompt(full_prompt, text[:start], text[end:])
         return JsonExample.of(middle, tokens, np.zeros(length, np.bool_), left_offsets(tokens))
     # place the slots: literals are pinned, and so are the cells that fill the block up
     order = rng.permutation(len(spans))[: int(rng.integers(1, 4))]
-    cells, pinned, offset, start = list[int](), list[bool](), list[int](), 0
-    for a, b in [*sorted(spans[index] for index in order), (len(text), len(text))]:
-        room = b - a + int(rng.integers(0, 13)) if b > a else 0
-        cells += [*text[start:b], *[BLANK] * (room - (b - a))]
-        pinned += [True] * (a - start) + [False] * room
-        offset += [0] * (a - start) + list(range(room))
-        start = b
+    cells, pinned, offset, done = list[int](), list[bool](), list[int](), 0
+    for start, end in [*sorted(spans[index] for index in order), (len(text), len(text))]:
+        size = end - start
+        room = size + int(rng.integers(0, 13)) if size else 0
+        cells += [*text[done:end], *[BLANK] * (room - size)]
+        pinned += [True] * (start - done) + [False] * room
+        offset += [0] * (start - done) + list(range(room))
+        done = end
     extra = next((length for length in LENGTHS if len(cells) <= length), 0) - len(cells)
     if extra < 0:
         return None

@@ -38,13 +38,13 @@ STATE_FILE = "state.safetensors"
 
 def make_optimizers(network: nn.Module, preset: Preset[Any]) -> list[torch.optim.Optimizer]:
     """AdamW; with ``preset.muon`` Muon (Jordan et al. 2024) for the layers' matrices, AdamW for the rest."""
-    matrices, others = list[Tensor](), list[Tensor]()
+    matrices, vectors = list[Tensor](), list[Tensor]()
     for name, value in network.named_parameters():
         is_matrix = preset.muon and value.ndim == 2 and name.startswith("layers.")
-        (matrices if is_matrix else others).append(value)
+        (matrices if is_matrix else vectors).append(value)
     rate, decay = preset.rate, 0.01
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
+        torch.optim.AdamW(vectors, lr=rate, betas=(0.9, 0.98), weight_decay=decay)
     ]
     if matrices:
         optimizers.append(
