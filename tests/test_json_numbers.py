@@ -13,7 +13,7 @@ from solver.api.candidate import Candidate
 from solver.api.fill import fill
 from solver.tasks.json_schema import formats
 from solver.tasks.json_schema.formula import and_, leaf, not_, or_
-from solver.tasks.json_schema.numbers import number_automaton
+from solver.tasks.json_schema.scalars import number_automaton
 from solver.tasks.json_schema.serialize import accepts_bytes
 from solver.tasks.languages.regex import matches
 

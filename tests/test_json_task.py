@@ -22,8 +22,8 @@ from solver.tasks.json_schema.errors import (
     BudgetExhausted,
 )
 from solver.tasks.json_schema.problem import JsonProblem
-from solver.tasks.json_schema.source_map import byte_spans
 from solver.tasks.json_schema.task import JsonTask
+from solver.tasks.json_schema.validator import byte_spans
 from solver.tasks.task import Violation
 
 

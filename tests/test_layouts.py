@@ -26,8 +26,8 @@ from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.objects import merge_orders
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.serialize import serialize
-from solver.tasks.json_schema.source_map import duplicate_items
 from solver.tasks.json_schema.task import BLAME_PENALTY, JsonTask
+from solver.tasks.json_schema.validator import duplicate_items
 from solver.tasks.languages import projection as language
 from solver.tasks.languages import unroll as automata
 from solver.tasks.languages.grammar import PatternGrammar

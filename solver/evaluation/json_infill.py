@@ -31,8 +31,8 @@ from solver.models.registry import json_byte_frequencies
 from solver.tasks.json_schema.data import load_pairs
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.problem import JsonProblem
-from solver.tasks.json_schema.source_map import leaf_spans
 from solver.tasks.json_schema.task import JsonTask
+from solver.tasks.json_schema.validator import leaf_spans
 from solver.tasks.languages.projection import BLANK
 from solver.tasks.text import Hole
 

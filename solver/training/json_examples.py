@@ -29,8 +29,8 @@ from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.layout import SchemaLayout
 from solver.tasks.json_schema.offsets import left_offsets
 from solver.tasks.json_schema.problem import JsonProblem
-from solver.tasks.json_schema.source_map import leaf_spans
 from solver.tasks.json_schema.synthetic import Record, english_words, make_record
+from solver.tasks.json_schema.validator import leaf_spans
 from solver.tasks.languages.projection import BLANK
 from solver.training.corruption import Corrupted, Ints, Mask, corrupt_cells, shift_right
 from solver.training.loaders import Examples, Report, Size, SizedLoader, stack_examples

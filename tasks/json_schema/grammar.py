@@ -8,8 +8,8 @@
 (True, False)
 
 Canonical text has no white space, is UTF-8, uses the short escapes, and writes members in the order in which
-the schema names them, all others last. A node (nodes.py) holds a formula: after each item or member it is
-rewritten to what remains to hold (residual.py), so that "not", "oneOf" and "if" need no rules of their own.
+the schema names them, all others last. A node (objects.py) holds a formula: after each item or member it is
+rewritten to what remains to hold (formula.py), so that "not", "oneOf" and "if" need no rules of their own.
 Where a subschema may or may not hold, the grammar branches, and the value is written to match the branch.
 """
 
@@ -19,8 +19,21 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 
 from solver.tasks.json_schema.compiler import Compiler
-from solver.tasks.json_schema.formula import NO, YES, Formula, leaves, of_kind, rewrite
-from solver.tasks.json_schema.nodes import (
+from solver.tasks.json_schema.formula import (
+    NO,
+    YES,
+    Demand,
+    Formula,
+    close_leaf,
+    demand_in,
+    item_demand,
+    leaves,
+    of_kind,
+    rewrite,
+    value_choices,
+    without_name,
+)
+from solver.tasks.json_schema.objects import (
     AfterItem,
     AfterMember,
     AfterSpace,
@@ -32,25 +45,17 @@ from solver.tasks.json_schema.nodes import (
     Item,
     KnownColon,
     Member,
+    MemberRules,
     Node,
     ObjectPlan,
     SpacedMember,
     StringRest,
     UnknownColon,
     UnknownName,
+    UnplacedNames,
     Value,
 )
-from solver.tasks.json_schema.numbers import number_automaton
-from solver.tasks.json_schema.objects import MemberRules, UnplacedNames
-from solver.tasks.json_schema.residual import (
-    Demand,
-    close_leaf,
-    demand_in,
-    item_demand,
-    value_choices,
-    without_name,
-)
-from solver.tasks.json_schema.strings import ALL_TEXT, json_string, string_term
+from solver.tasks.json_schema.scalars import ALL_TEXT, json_string, number_automaton, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import (
     WHITE,

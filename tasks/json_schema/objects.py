@@ -1,5 +1,8 @@
-"""Member names: the order in which they are written, and what a schema demands of members by name.
+"""The nodes of the grammar of a schema's values, and the order and the demands of member names.
 
+>>> from solver.tasks.json_schema.formula import YES
+>>> Value(YES) == Value(YES), AfterItem(YES, 0) == Item(YES, 0)
+(True, False)
 >>> from solver.tasks.json_schema.compiler import Compiler
 >>> compiler = Compiler({"properties": {"b": True, "a": False}, "additionalProperties": {"type": "null"}})
 >>> rules = MemberRules(compiler, max_bytes=64)
@@ -8,20 +11,173 @@
 ('b', 'a')
 >>> [len(kind.demands) for kind in rules.name_classes(plan, compiler.formula(compiler.root))[1]]
 [1]
+
+A node is what remains to be written at one point of a text. Its ``formula`` is what still has to hold: of the
+value, or of the rest of the array or object.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from solver.tasks.json_schema.compiler import Compiler
-from solver.tasks.json_schema.formula import MAYBE, NO, Formula, MemberSchemas, leaves, of_kind, rewrite
-from solver.tasks.json_schema.nodes import NameClass, ObjectPlan
-from solver.tasks.json_schema.residual import MAX_UNDECIDED, Demand
-from solver.tasks.json_schema.strings import string_term
+from solver.tasks.json_schema.formula import (
+    MAX_UNDECIDED,
+    MAYBE,
+    NO,
+    Demand,
+    Demands,
+    Formula,
+    MemberSchemas,
+    leaves,
+    of_kind,
+    rewrite,
+)
+from solver.tasks.json_schema.scalars import ALL_TEXT, json_string, string_term
 from solver.tasks.languages import regex
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectPlan:
+    """The member names that an object's formula mentions, in the order in which they are written."""
+
+    names: tuple[str, ...]
+
+    @cached_property
+    def prefixes(self) -> tuple[bytes, ...]:
+        """Each name as JSON, with the colon."""
+        return tuple(json_string(name) + b":" for name in self.names)
+
+    @cached_property
+    def unknown(self) -> regex.Term:
+        """All other names."""
+        known = regex.or_(regex.anchored(regex.literal(name)) for name in self.names)
+        return regex.and_((~known, ALL_TEXT))
+
+
+class NameClass(NamedTuple):
+    """Unknown names that the schema's patterns do not tell apart.
+
+    Attributes:
+        term: the names.
+        demands: for each assertion about members or names, what it demands of such a member.
+    """
+
+    term: regex.Term
+    demands: Demands
+
+
+@dataclass(frozen=True)
+class ValueNode:
+    """A node at which nothing but a formula about one value is known."""
+
+    formula: Formula
+
+
+class Value(ValueNode):
+    """A whole value."""
+
+
+class Document(ValueNode):
+    """A value with optional white space around it."""
+
+
+@dataclass(frozen=True)
+class DocumentEnd:
+    """Optional white space after the value of a document."""
+
+
+@dataclass(frozen=True)
+class AfterSpace:
+    """``node`` after white space, which may not be followed by more."""
+
+    node: Node
+
+
+@dataclass(frozen=True)
+class StringRest:
+    """The rest of a string after its opening quote, with the closing one."""
+
+    term: regex.Term
+
+
+class FirstItem(ValueNode):
+    """After "[": an item or the end."""
+
+
+class EmptyArray(ValueNode):
+    """After "[" and white space: the end."""
+
+
+@dataclass(frozen=True)
+class ArrayNode:
+    """A node inside an array. Items that no schema tells apart share their ``index``."""
+
+    formula: Formula
+    index: int
+
+
+class Item(ArrayNode):
+    """An item."""
+
+
+class AfterItem(ArrayNode):
+    """After an item, with the ``index`` of the next one: a comma or the end."""
+
+
+@dataclass(frozen=True)
+class ObjectNode:
+    """A node inside an object. ``index`` counts the names of its plan; their number means an unknown name."""
+
+    plan: ObjectPlan
+    formula: Formula
+    index: int
+
+
+class FirstMember(ObjectNode):
+    """After "{": a member or the end."""
+
+
+class Member(ObjectNode):
+    """A member with the plan's name ``index`` or a later one."""
+
+
+class SpacedMember(ObjectNode):
+    """A member after a comma, with optional white space before it."""
+
+
+class KnownColon(ObjectNode):
+    """After the plan's name ``index``: colon and value, with optional white space before the colon."""
+
+
+class AfterMember(ObjectNode):
+    """After a member, with the ``index`` of the next possible name: a comma or the end."""
+
+
+@dataclass(frozen=True)
+class UnknownName:
+    """The rest of an unknown name after its opening quote, with the closing one."""
+
+    plan: ObjectPlan
+    formula: Formula
+    names: NameClass
+
+
+@dataclass(frozen=True)
+class UnknownColon:
+    """After an unknown name: colon and value, with optional white space before the colon."""
+
+    plan: ObjectPlan
+    formula: Formula
+    demands: Demands
+
+
+Node = ValueNode | DocumentEnd | AfterSpace | StringRest | ArrayNode | ObjectNode | UnknownName | UnknownColon
+
 
 UnplacedNames = Literal["among", "before", "after"]
 

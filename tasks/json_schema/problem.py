@@ -3,6 +3,8 @@
 >>> problem = JsonProblem.of({"type": "array", "items": {"type": "integer"}}, length=64)
 >>> problem.num_cells, problem.holes, problem.unrolled.complete
 (64, ((0, 64),), True)
+>>> outline_schema({"properties": {"name": {"type": "string"}, "tags": {"items": {"enum": ["a", "b"]}}}})
+'{name:str,tags:[a|b]}'
 """
 
 from __future__ import annotations
@@ -21,9 +23,8 @@ from solver.tasks.checks import Check
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
 from solver.tasks.json_schema.grammar import SchemaGrammar
-from solver.tasks.json_schema.layout import SchemaLayout
-from solver.tasks.json_schema.outline import outline_schema
-from solver.tasks.json_schema.template import (
+from solver.tasks.json_schema.layout import (
+    SchemaLayout,
     fit_template,
     given_bytes,
     hole_slots,
@@ -199,3 +200,41 @@ def check_depth(schema: Any) -> None:
         if not level:
             return
     raise SchemaError(f"the schema is nested deeper than {MAX_SCHEMA_DEPTH} levels")
+
+
+MAX_OUTLINE_DEPTH = 4
+TYPE_NAMES = {
+    "string": "str",
+    "integer": "int",
+    "number": "num",
+    "boolean": "bool",
+    "null": "null",
+    "array": "[]",
+    "object": "{}",
+}
+
+
+def outline_schema(schema: Any, max_characters: int = 200) -> str:
+    """Outline a schema. Whatever does not fit is cut off."""
+    return _outline(schema, 0)[:max_characters]
+
+
+def _outline(schema: Any, depth: int) -> str:
+    if not isinstance(schema, dict) or depth > MAX_OUTLINE_DEPTH:
+        return "any"
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        return "|".join(map(str, schema["enum"]))
+    for keyword in ("oneOf", "anyOf"):
+        if isinstance(schema.get(keyword), list):
+            return "/".join(_outline(alternative, depth + 1) for alternative in schema[keyword])
+    if isinstance(schema.get("properties"), dict):
+        members = (f"{name}:{_outline(sub, depth + 1)}" for name, sub in schema["properties"].items())
+        return "{" + ",".join(members) + "}"
+    if "items" in schema:
+        return "[" + _outline(schema["items"], depth + 1) + "]"
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return "|".join(TYPE_NAMES.get(name, "any") for name in kind if isinstance(name, str))
+    return str(schema.get("format") or TYPE_NAMES.get(kind, "any")) if isinstance(kind, str) else "any"

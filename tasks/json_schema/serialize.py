@@ -15,11 +15,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from solver.tasks.json_schema.formula import NO, Formula, of_kind, rewrite
+from solver.tasks.json_schema.formula import (
+    NO,
+    Demand,
+    Formula,
+    close_leaf,
+    demand_in,
+    item_demand,
+    of_kind,
+    rewrite,
+    value_choices,
+)
 from solver.tasks.json_schema.grammar import SchemaGrammar
-from solver.tasks.json_schema.numbers import number_automaton
-from solver.tasks.json_schema.residual import Demand, close_leaf, demand_in, item_demand, value_choices
-from solver.tasks.json_schema.strings import json_string, string_term
+from solver.tasks.json_schema.scalars import json_string, number_automaton, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton
 

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.checks import run_check
 from solver.tasks.json_schema.problem import JsonProblem
-from solver.tasks.json_schema.source_map import byte_spans, resolve_pointer
-from solver.tasks.json_schema.validator import error_paths, repeated_names
+from solver.tasks.json_schema.validator import byte_spans, error_paths, repeated_names, resolve_pointer
 from solver.tasks.languages import projection
 from solver.tasks.languages.projection import BLANK, Projection
 from solver.tasks.task import Violation, once_per_draft

@@ -21,8 +21,7 @@ from solver.kernels.lattice import Slots
 from solver.tasks.canvas import Mask, Tokens
 from solver.tasks.checks import Check, run_check
 from solver.tasks.json_schema.errors import CanvasTooSmall
-from solver.tasks.json_schema.source_map import character_spans, resolve_pointer
-from solver.tasks.json_schema.validator import repeated_names
+from solver.tasks.json_schema.validator import character_spans, repeated_names, resolve_pointer
 from solver.tasks.languages.projection import Projection
 from solver.tasks.languages.regex import matches
 from solver.tasks.languages.regex_parser import fullmatch
