@@ -22,25 +22,27 @@ from solver.tasks.canvas import EMPTY, Tokens
 from solver.tasks.task import Violation
 
 SHOWN = 60  # characters of the text in the repr
-TINY = 1e-9  # probabilities below are raised to this before a logarithm is taken
+TINY = 1e-9  # lower bound on probabilities before the logarithm
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Candidate:
-    """One answer; the public functions return the best one, with the others as its alternatives.
+    """One answer; the public functions return the best one, with all others as its alternatives.
 
     Attributes:
         text: the answer. For edit and repair, the new source.
         value: the JSON value of the text (fill, and generate with a schema), else None.
-        status: "solved" if the checks accepted the text, else "exhausted".
+        status: "solved" if the checks accepted the text, else "exhausted". For edit and repair,
+            "solved" means that the source compiles and passes the user's check. Undefined names do not affect
+            it, although ``CodeTask.verify`` refuses them: look for violations with rule "name".
         score: log-probability in nats by which candidates are ordered: the mean over the open cells for fill,
             generate and repair; for edit, whose candidates differ in length, the sum over the holes' tokens.
         confidence: probability of the token in each cell (L,), 1 where the cell is pinned. Empty for repair.
         tokens: the canvas (L,), or all canvases of a long text one after another. Empty for repair.
-        violations: what is wrong with the text. For edit and repair, undefined names are listed but do not
-            make the status "exhausted".
+        violations: the rules that the text breaks. For edit and repair also undefined names, even of a solved
+            candidate.
         fills: the texts of the holes, in the order of the text.
-        counters: the cost: of this candidate for fill and generate, of all together for edit and repair.
+        counters: cost of this candidate (fill, generate) or of the whole call (edit, repair).
         alternatives: the other candidates, best first.
     """
 

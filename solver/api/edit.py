@@ -71,7 +71,7 @@ def edit(
         holes: character spans (start, end) of ``source`` to replace.
         denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a
             denoiser.
-        check: called with each new source that compiles; solver.tasks.checks says what it may return.
+        check: called with each new source that compiles; see solver.tasks.checks for its result.
         candidates: number of candidates to return, the best one included; fewer if fewer differ.
         lengths: lengths of the holes in tokens, if they are known.
         budget: limits of all that is written, by default 64 forwards for one hole and 80 for several. Beyond
@@ -81,7 +81,9 @@ def edit(
         defined: names that are defined elsewhere, if the source is a part of a program.
 
     Returns:
-        The best candidate: "solved" if it compiles and passes the check. Those that do not compile come last.
+        The best candidate: "solved" if it compiles and passes the check, although it may use undefined names
+        (which CodeTask.verify refuses). They are listed in ``violations``, and candidates with fewer
+        violations come first. Candidates that do not compile come last.
 
     Raises:
         InvalidArgument: an argument has the wrong type or value.
@@ -114,7 +116,7 @@ def edit(
 
 
 def default_budget(holes: int) -> Budget:
-    """The budget for so many holes."""
+    """The default budget for this number of holes."""
     return Budget(forwards=ONE_HOLE_FORWARDS if holes == 1 else MORE_HOLES_FORWARDS)
 
 
@@ -129,7 +131,7 @@ def window_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -
 
 @dataclass
 class EditSession:
-    """One call of :func:`edit`: what is asked for, and the candidates written so far.
+    """One call of :func:`edit`: its arguments, and the candidates written so far.
 
     Attributes:
         source: the source.
@@ -256,7 +258,10 @@ class EditSession:
 
 
 def as_candidate(problem: EditProblem, outcome: Outcome) -> Candidate:
-    """An outcome as a candidate without a score. Undefined names are violations, but leave it solved."""
+    """Return an outcome as a candidate without a score.
+
+    Undefined names are listed as violations, but do not affect the status.
+    """
     text, spans = problem.filled(outcome.tokens)
     error = compile_message(text)
     if error is not None:

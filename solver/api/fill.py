@@ -59,11 +59,11 @@ def fill(
 
     Args:
         schema: a JSON schema or a pydantic model.
-        text: what the values are taken from.
+        text: source of the values.
         template: literals, which appear in the instance byte for byte, and holes (sizes in bytes).
-        check: called with the instance; solver.tasks.checks says what it may return. Violations with a path
+        check: called with the instance; see solver.tasks.checks for its result. Violations with a path
             or a span re-mask only that part.
-        length: size of the canvas in bytes, without a template.
+        length: bytes of the canvas, or those shared by the template's unsized holes.
         denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a
             denoiser.
         budget: limits of each candidate, by default 1,000 forwards.
@@ -79,8 +79,8 @@ def fill(
         InvalidArgument: an argument has the wrong type or value.
         SchemaError: ``schema`` is not a JSON schema, or the template is not usable.
         UnsatisfiableSchema: no value satisfies the schema or fits the template, which is proven.
-        CanvasTooSmall: values exist, but none as short as the canvas.
-        UnsupportedSchema: only keywords failed that the language leaves to the validator.
+        CanvasTooSmall: no text was found that fits the canvas.
+        UnsupportedSchema: the best draft failed only keywords that the language cannot express.
         BudgetExhausted: the budget ended first; it carries the best text.
     """
     checks = () if check is None else (check,)
@@ -96,7 +96,7 @@ def fill(
 
 
 def as_schema(schema: Any) -> Any:
-    """A JSON schema, from one or from a pydantic model. Raises InvalidArgument where it is neither."""
+    """Return ``schema``, or the JSON schema of a pydantic model. Raises InvalidArgument if it is neither."""
     if hasattr(schema, "model_json_schema"):
         return schema.model_json_schema()
     if not isinstance(schema, dict | bool):
@@ -118,11 +118,11 @@ def fill_many(
     """Fill many problems, those of one length together, and yield (index, result) as soon as one is done.
 
     Args:
-        problems: what to fill.
+        problems: the problems to fill.
         denoiser: a name, a checkpoint folder or a denoiser.
         budget: limits of each problem, by default 1,000 forwards.
         seed: problem number n uses seed + n.
-        batch: canvases per forward.
+        batch: canvases per call of the denoiser.
         watch: called with (index, step) after every forward.
         loops: inner loops of a looped network, None for the checkpoint's number.
     """
@@ -132,25 +132,25 @@ def fill_many(
     if not model.uses_slots:
         yield from run.fill_plain(problems, range(len(problems)), budget)
         return
-    layouts, spent = run.choose_layouts(problems, budget.forwards)
-    with_layout = defaultdict(list)  # number of forwards that the choice of a layout took -> problems
-    for index, (layout, problem) in enumerate(zip(layouts, problems, strict=True)):
-        if layout is not problem:
+    laid_out, spent = run.choose_layouts(problems, budget.forwards)
+    with_layout = defaultdict(list)  # forwards spent on choosing the layout -> indices of problems
+    for index, (chosen, problem) in enumerate(zip(laid_out, problems, strict=True)):
+        if chosen is not problem:
             with_layout[spent[index].forwards].append(index)
     for forwards, indices in sorted(with_layout.items()):
         first, second = budget.remaining(Counters(forwards=forwards)).split(2)
         failed = list[int]()
-        # First try the layout, in which each value has a slot of its own ...
-        for index, outcome in run.outcomes(layouts, indices, first):
+        # First try the layout, in which each value has its own slot ...
+        for index, outcome in run.outcomes(laid_out, indices, first):
             spent[index] += outcome.counters
             if outcome.status == "solved":
-                yield index, run.result(layouts[index], outcome, spent[index])
+                yield index, run.result(laid_out[index], outcome, spent[index])
             else:
                 failed.append(index)
         # ... then the plain canvas, because a slot may have been too small.
         for index, outcome in run.outcomes(problems, failed, second):
             yield index, run.result(problems[index], outcome, spent[index] + outcome.counters)
-    plain = [index for index, problem in enumerate(problems) if layouts[index] is problem]
+    plain = [index for index, problem in enumerate(problems) if laid_out[index] is problem]
     yield from run.fill_plain(problems, plain, budget)
 
 
@@ -163,7 +163,7 @@ class FillRun:
         model: the denoiser.
         policy: the loop's policy.
         seed: problem number n uses seed + n.
-        batch: canvases per forward.
+        batch: canvases per call of the denoiser.
         watch: called with (index, step) after every forward, or None.
     """
 
@@ -184,30 +184,30 @@ class FillRun:
     def choose_layouts(
         self, problems: Sequence[JsonProblem], max_forwards: int | None = None
     ) -> tuple[list[JsonProblem], list[Counters]]:
-        """Choose a layout for each problem, and return the layouts and the cost of choosing.
+        """Choose a layout for each problem, and return the laid-out problems and the cost of choosing.
 
         Where there are several, as for a union of objects, each is drafted once and the one with the most
-        confident draft is taken. A problem without a layout, or with more than half of ``max_forwards``,
-        stays as it is.
+        confident draft is taken. A problem without a layout, or with more layouts than half of
+        ``max_forwards``, is returned unchanged.
         """
         options = [problem.layouts() or (problem,) for problem in problems]
         if max_forwards is not None:
             most = max(1, max_forwards // 2)
             pairs = zip(options, problems, strict=True)
-            options = [layouts if len(layouts) <= most else (problem,) for layouts, problem in pairs]
-        chosen, spent = [layouts[0] for layouts in options], [Counters() for _ in problems]
+            options = [laid_out if len(laid_out) <= most else (problem,) for laid_out, problem in pairs]
+        chosen, spent = [laid_out[0] for laid_out in options], [Counters() for _ in problems]
         contested = [
-            (n, layout) for n, layouts in enumerate(options) if len(layouts) > 1 for layout in layouts
+            (n, option) for n, laid_out in enumerate(options) if len(laid_out) > 1 for option in laid_out
         ]
-        drafted = [layout for _, layout in contested]
+        drafted = [option for _, option in contested]
         best = dict[int, float]()
         unwatched = replace(self, watch=None)
         for index, outcome in unwatched.outcomes(drafted, range(len(drafted)), Budget(forwards=1)):
-            n, layout = contested[index]
+            n, option = contested[index]
             spent[n] += outcome.counters
-            score = draft_score(layout, outcome)
+            score = draft_score(option, outcome)
             if score > best.get(n, -np.inf):
-                chosen[n], best[n] = layout, score
+                chosen[n], best[n] = option, score
         return chosen, spent
 
     def outcomes(
@@ -226,7 +226,7 @@ class FillRun:
                     self.watch(group[n], event)
 
     def result(self, problem: JsonProblem, outcome: Outcome, counters: Counters) -> Candidate | FillError:
-        """An outcome as a candidate, or as the error that says why there is none."""
+        """Return an outcome as a candidate, or as the error that explains why there is no candidate."""
         text = self.task.decode(problem, outcome.tokens)
         error: FillError
         match outcome.status:
@@ -249,7 +249,7 @@ class FillRun:
                 messages = tuple(violation.message for violation in outcome.violations)
                 if not projection.is_possible(problem.unrolled, problem.slots, *problem.given):
                     messages = (
-                        "nothing fits the template in the orders of names that were tried, which is no proof",
+                        "no text with the property orders that were tried fits the template (not a proof)",
                     )
                 unmet = problem.unmet(text)
                 error = BudgetExhausted(text, messages) if unmet is None else UnsupportedSchema(*unmet, text)

@@ -3,10 +3,10 @@
 >>> repair("def f(a:\\n    return a\\n").text
 'def f(a):\\n    return a\\n'
 
-Near the suspicious spans (:func:`~solver.tasks.code_edit.localize.suspicious_spans`) pieces are removed, replaced or
-inserted; the denoiser supplies the text: the likeliest tokens of a hole. Repairs that compile are ranked by
-edit distance, then duplicate removal, then likelihood in context. The duplicate rule and the compiler's
-"expected ..." hint do not depend on the model, and help every denoiser alike.
+Near the suspicious spans (tasks/code_edit/localize.py) pieces are removed, replaced or inserted. The denoiser
+supplies the text of a hole: its likeliest tokens. Repairs that compile are ranked by edit distance, then by
+whether they remove a repeated piece, then by likelihood in context. The rule about repeated pieces and the
+compiler's "expected ..." hint do not depend on the model, and help every denoiser alike.
 """
 
 from __future__ import annotations
@@ -62,15 +62,16 @@ def repair(
         source: Python source.
         denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a
             denoiser.
-        check: called with each new source that compiles; solver.tasks.checks says what it may return. Repairs
-            that fail it are dropped while others pass.
+        check: called with each new source that compiles; see solver.tasks.checks for its result. Repairs that
+            fail it are dropped if any repair passes.
         candidates: number of repairs to return, the best one included; fewer if there are fewer.
         budget: limits of the whole search, by default none. Half of the forwards propose, the rest compare.
         seed: seed of all randomness.
 
     Returns:
-        The best repair: "solved" if it compiles and passes the check. If none does, the source that compiles
-        furthest; this proves nothing.
+        The best repair: "solved" if it compiles and passes the check, although it may use undefined names,
+        which are listed in ``violations``. If no repair compiles, the source that the compiler reads
+        furthest; this is no proof that none exists.
 
     Raises:
         InvalidArgument: the source compiles already, or an argument has the wrong type or value.

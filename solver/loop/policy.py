@@ -132,18 +132,18 @@ class SearchPolicy(Validated):
     Attributes:
         rounds: drafts of the first node before a decision is made.
         later_rounds: drafts of every other node.
-        leave_on_repeat: end a node's rounds at the first that changes nothing; for denoisers without carried
-            state.
+        leave_on_repeat: end a node's rounds when a draft repeats the last one; for denoisers whose aux has no
+            cell state.
         on_stall: after the last round "decide" on a cell, or "restart" the node with fresh noise.
         keep_visible_in_children: children start with the visible cells of their parent, not with settled
             cells alone.
         decide_from: base a decision on the "first" prediction for the node, before any draft was visible, or
             on the "last".
         decision_smoothing: share of a decision's probability that is spread evenly over its tokens, so that a
-            confident mistake is found out in time.
+            confident mistake does not starve the alternatives.
         order: "best" follows the probabilities of the decisions; "depth" is for denoisers whose probabilities
-            mean nothing.
-        siblings: nodes of one problem that go through a forward together.
+            carry no information.
+        siblings: nodes of one problem that are denoised in one call.
         inference: "direct" eliminates tokens in conflict with settled cells; "singles" adds the task's own
             inference.
         propagate_first: follow implied cells to their end before deciding: more forwards, fewer decisions.
@@ -171,11 +171,12 @@ class Policy(Validated):
         remask: which visible cells are masked again.
         search: decisions and the order of the nodes.
         checks: check "every" draft; only "complete" ones, of which every cell is accepted; or "none". Without
-            checks nothing is eliminated, re-masked by a violation or searched, and the last draft is the
-            answer.
-        stop: at the first "valid" draft, or at one that is also "stable": twice the same, with a mean entropy
-            below ``stable_entropy``. When a node's rounds end earlier, its last valid draft is the answer.
-        stable_entropy: in nats, over the open cells.
+            checks there is no elimination, no re-masking by violations and no search, and the last draft is
+            the answer.
+        stop: at the first "valid" draft, or at one that is also "stable": it repeats the last one, with a
+            mean entropy below ``stable_entropy``. If a node's rounds end earlier, its last valid draft is
+            the answer.
+        stable_entropy: bound on the mean entropy of the open cells, in nats.
 
     Raises:
         InvalidArgument: a setting is outside of its bounds or choices; the message names it.

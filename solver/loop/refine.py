@@ -3,7 +3,7 @@
 The denoiser drafts the whole canvas. Cells that it is confident of become *visible* to it; cells that a
 violation blames are masked again. When the drafts of a canvas stop improving, the search (search.py) makes a
 *decision*: it sets one cell to each of its possible tokens, each in a new node of the tree. Nothing is called
-solved unless the task's ``verify`` accepts it, and nothing unsatisfiable without a proof.
+solved unless the task's ``verify`` accepts it, and no problem unsatisfiable without a proof.
 
 >>> from solver.models import controls
 >>> from solver.tasks.sudoku import layout
@@ -193,10 +193,10 @@ class Episode:
     def _work_out(self, node: Node, prediction: Prediction) -> Turn:
         """Draft the canvas, check the draft if the policy asks for it, and select the visible cells."""
         draft = np.where(node.settled | (prediction.best < 0), node.tokens, prediction.best)
-        nothing, selection = np.zeros_like(node.settled), None
-        verdict = Verdict(False, (), nothing, nothing, is_checked=False)
+        no_cells, selection = np.zeros_like(node.settled), None
+        verdict = Verdict(False, (), no_cells, no_cells, is_checked=False)
         if self.policy.checks == "complete":
-            selection = self._select_visible(node, prediction, nothing)
+            selection = self._select_visible(node, prediction, no_cells)
         if self.policy.checks == "every" or (selection and (node.settled | selection[0]).all()):
             verdict = check_draft(self.task, self.problem, node, draft)
         if selection is None or verdict.blamed.any():

@@ -1,6 +1,6 @@
 """Limits, costs and records of a run: all that commands, notebooks, evaluation and pictures read.
 
-A :class:`Budget` limits one problem and :class:`Counters` say what it has cost. A budget is divided here and
+A :class:`Budget` limits the cost of one problem, and :class:`Counters` record it. A budget is split here and
 nowhere else:
 
 >>> budget = Budget(forwards=100, seconds=10.0)
@@ -75,7 +75,7 @@ class Budget:
     def remaining(self, spent: Counters, parallel: int = 1) -> Budget:
         """Return what is left after ``spent``, never less than zero.
 
-        With ``parallel`` above 1 it is the budget of each of so many attempts that run side by side: they
+        With ``parallel`` above 1, return the budget of each of that many attempts that run side by side: they
         share the forwards and decisions, and each has all of the time.
         """
         return replace(
@@ -102,7 +102,7 @@ class Budget:
 
 @dataclass
 class Counters:
-    """What a problem has cost. ``first + second`` is the cost of both, with the clock of the first.
+    """The cost of a problem. ``first + second`` is the cost of both, with the clock of the first.
 
     Attributes:
         calls: sequential calls of the denoiser.

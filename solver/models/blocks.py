@@ -1,4 +1,5 @@
-"""The transformer block and the pointer head that the JSON, code and cell networks are built from.
+"""The transformer block and the pointer head that the JSON and code networks and the left-to-right Sudoku
+networks (cell_transformer.py) are built from.
 
     >>> import torch
     >>> from solver.models.context import Context
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from solver.models.context import Context, scores, weighted
-from solver.models.layers import turned
+from solver.models.layers import apply_rotary
 
 Norm = Literal["rms", "layer"]
 
@@ -29,9 +30,8 @@ def make_norm(width: int, norm: Norm) -> nn.Module:
     return nn.RMSNorm(width) if norm == "rms" else nn.LayerNorm(width, bias=False)
 
 
-def attention_shares(score: Tensor) -> Tensor:
-    """Softmax in the type of ``score``. Autocast would compute it in fp32, and CPUs are slow where types
-    mix."""
+def attention_weights(score: Tensor) -> Tensor:
+    """Softmax in the type of ``score``. Autocast would use fp32, and mixing types is slow on CPUs."""
     with torch.autocast(score.device.type, enabled=False):
         return score.softmax(-1)
 
@@ -39,12 +39,12 @@ def attention_shares(score: Tensor) -> Tensor:
 class Block(nn.Module):
     """Pre-norm transformer block: a local mixing of neighbours, attention, an MLP; each added to its input.
 
-    width, hidden: of the residual stream and of the MLP.
-    heads: of attention.
-    radius: of the local mixing; 0 for none.
-    causal: whether the local mixing sees only positions before; attention sees what its context allows.
+    width, hidden: sizes of the residual stream and of the MLP.
+    heads: number of attention heads.
+    radius: radius of the local mixing; 0 for no mixing.
+    causal: whether the local mixing sees only earlier positions. Attention is masked by the context.
     norm: "rms" or "layer".
-    rotary: whether attention knows positions.
+    rotary: whether attention has rotary positions.
     """
 
     def __init__(
@@ -82,19 +82,18 @@ class Block(nn.Module):
         return x + F.gelu(self.neighbours(context.windows(layer, self.neighbour_norm(x), self.radius)))
 
     def attend(self, x: Tensor, context: Context, layer: int) -> Tensor:
-        """Add attention, spelled out: on a CPU the backward of the fused kernel takes 2.5 times as long in
-        bf16."""
+        """Add attention, not by the fused kernel, whose backward takes 2.5 times as long on a CPU in bf16."""
         rows, size, width = x.shape
         split = self.query_key_value(self.attention_norm(x)).view(rows, size, 3 * self.heads, -1)
         query_key = split[:, :, : 2 * self.heads].transpose(1, 2)
-        query_key = turned(query_key, *context.rotation(query_key)) if self.rotary else query_key
+        query_key = apply_rotary(query_key, *context.rotation(query_key)) if self.rotary else query_key
         query = query_key[:, : self.heads] * split.shape[-1] ** -0.5
         key = context.extend("key", layer, query_key[:, self.heads :].transpose(1, 2))
         value = context.extend("value", layer, split[:, :, 2 * self.heads :])
         score = scores(query, key, context.shared.get(("key", layer)))
         mask = context.mask(score)
-        share = attention_shares(score if mask is None else score + mask.to(score.dtype))
-        attended = weighted(share, value, context.shared.get(("value", layer)))
+        weights = attention_weights(score if mask is None else score + mask.to(score.dtype))
+        attended = weighted(weights, value, context.shared.get(("value", layer)))
         result: Tensor = x + self.output(attended.transpose(1, 2).reshape(rows, size, width))
         return result
 
@@ -103,16 +102,14 @@ class Block(nn.Module):
         result: Tensor = x + self.down(F.gelu(self.up(self.mlp_norm(x))))
         return result
 
-    def flops(self, size: int, visible: int) -> int:
-        """Floating-point operations of ``size`` positions that attend to ``visible`` in all: matrix
-        products."""
-        sizes = sum(parameter.numel() for parameter in self.parameters() if parameter.dim() == 2)
-        return 2 * size * sizes + 4 * self.output.in_features * visible
+    def flops(self, size: int, pairs: int) -> int:
+        """FLOPs of the matrix products for ``size`` positions with ``pairs`` query-key pairs in total."""
+        weights = sum(parameter.numel() for parameter in self.parameters() if parameter.dim() == 2)
+        return 2 * size * weights + 4 * self.output.in_features * pairs
 
 
 class PointerHead(nn.Module):
-    """Mixture of a generated token and one that is copied from a position (pointer-generator; See et al.
-    2017)."""
+    """Mixture of generating a token and copying one from a position (pointer-generator; See et al. 2017)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -128,12 +125,12 @@ class PointerHead(nn.Module):
 
     @staticmethod
     def mixture(generated_logits: Tensor, pointed: Tensor, gate: Tensor, tokens: Tensor) -> Tensor:
-        """fp32 log-probabilities (..., V).
+        """fp32 log-probabilities (..., V) of the mixture.
 
         generated_logits: (..., V), logits of a generated token.
-        pointed: (..., M), probabilities of positions.
+        pointed: (..., M), probabilities of copying from each position.
         gate: (..., 1), logit of copying.
-        tokens: (..., M), at the positions; such as are not below V do not count, as nothing points at them.
+        tokens: (..., M), the token at each position; where it is >= V, ``pointed`` must be 0.
         """
         copies = torch.sigmoid(gate.float())
         generated = (1 - copies) * generated_logits.float().softmax(-1)

@@ -13,7 +13,8 @@ it. Later forwards of the same window may read some cells again and reuse the st
 ``causal=True`` is the left-to-right baseline with the same parts: position i is given the tokens before it
 and predicts its own.
 
-Shapes: B rows, L cells, N cells of a forward, C cells asked for, M tokens pointed at, V tokens, D width.
+Shapes: B rows, L cells, N cells of a forward, C cells whose distribution is
+computed, M tokens pointed at, V tokens, D width.
 """
 
 from __future__ import annotations
@@ -184,11 +185,11 @@ class CodeNetwork(nn.Module):
         return self.pointer.mixture(parts.generated, parts.pointed, parts.gate, parts.tokens)
 
     def flops(self, cells: int, before: int = 0, asked: float | None = None) -> int:
-        """Floating-point operations of one row's forward: matrix products.
+        """FLOPs of the matrix products of one row's forward.
 
-        cells: of the forward.
-        before: cells in the cache.
-        asked: cells whose distribution is computed, all where None.
+        cells: number of cells of the forward.
+        before: number of cells in the cache.
+        asked: number of cells whose distribution is computed, None for all.
         """
         block, width = self.layers[0], self.config.width
         assert isinstance(block, Block)

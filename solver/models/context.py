@@ -1,4 +1,4 @@
-"""What the positions of a forward can attend to: the sequence itself, stale states of a canvas, or a cache.
+"""Contexts: the states that positions can attend to (their sequence, a canvas's stale states, or a cache).
 
     >>> import torch
     >>> cache = KVCache(slots=2)
@@ -23,12 +23,11 @@ from torch.nn import functional as F
 from solver.models.layers import rotation
 
 States = dict[tuple[str, int], Tensor]  # by name and layer
-HIDDEN = -1e4  # added to scores; finite, so that a row of nothing but hidden positions has no NaN
+HIDDEN = -1e4  # added to scores; finite, so that a row in which all positions are hidden has no NaN
 
 
 class Context:
-    """Whole sequences (B, N), each of which sees itself; with ``causal``, every position only the ones
-    before it.
+    """Whole sequences (B, N), each attending to itself; with ``causal``, positions see only earlier ones.
 
     present: (B, N), False where a row is padded.
     """
@@ -55,11 +54,11 @@ class Context:
         return unfolded(F.pad(x, (0, 0, radius, after)), radius + after + 1)
 
     def rotation(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of the positions of ``x`` (B, H, N, D), for :func:`turned` (Su et al. 2021)."""
+        """Cosines and sines of the positions of ``x`` (B, H, N, D), for ``apply_rotary`` (Su et al. 2021)."""
         return rotation(x.shape[2], x.shape[-1] // 2, x.dtype, x.device)
 
     def mask(self, like: Tensor) -> Tensor | None:
-        """What to add to attention scores ``like`` (B, H, N, M), broadcast; None for nothing."""
+        """The additive mask of attention scores ``like`` (B, H, N, M), broadcast; None for no mask."""
         if self._mask is None and self.causal and like.shape[2] > 1:
             ahead = torch.full(like.shape[2:], -torch.inf, device=like.device, dtype=like.dtype)
             self._mask = ahead.triu(1)[None, None]
@@ -69,8 +68,7 @@ class Context:
 
 
 class StaleContext(Context):
-    """Canvases of which one forward reads every cell, and later forwards some, while the others keep their
-    states.
+    """Canvases of which one forward reads all cells, and later ones some; the others keep their states.
 
     ``StaleContext()`` records the states (B, L, ...) of a whole forward. ``StaleContext(states, cells)`` is
     for a forward of the ``cells`` (B, N) alone, which may name one twice (Wu et al. 2025, Fast-dLLM, arXiv
@@ -168,9 +166,8 @@ class CacheStep(Context):
         self.indices = positions - cache.prefix  # indices into the slots' own states
         self.size = int(self.indices.max()) + 1
         is_every_slot = len(slots) == cache.slots and slots.tolist() == list(range(cache.slots))
-        self.rows: slice | Tensor = (
-            slice(None) if is_every_slot else slots
-        )  # a view, where nothing is left out
+        # a slice selects all slots without a copy
+        self.rows: slice | Tensor = slice(None) if is_every_slot else slots
         visible = torch.arange(self.size) <= self.indices[..., None]
         if not visible.all():
             mask = torch.where(visible, 0.0, -torch.inf)[:, None]

@@ -51,7 +51,7 @@ class Control:
     """A :class:`~solver.models.protocol.Denoiser` made of a function.
 
     logits: from canvas, tokens (L,), known cells (L,) and a random generator to logits (L, V).
-    policy: depth first, the better search order for probabilities that mean nothing, or another.
+    policy: depth first, the better search order for probabilities without information, or another policy.
     """
 
     uses_slots = False

@@ -7,14 +7,13 @@ prompt.
     >>> network(prompt, tokens, status, offset).shape
     torch.Size([2, 9, 257])
 
-Four parts are made for filling in values. Bytes know the *word* they stand in and the one before it, by a
-hash. Cells know their *offset*, the number of bytes since their slot began. An *anchor* gives each cell the
-state of the cell before its slot, where a name has just ended; and where that word occurs in the prompt,
-attention has a bias to look. A *pointer*
-attends to the prompt by offset: a cell at offset o that points to p receives the byte at p + o, so that all
-    cells of a
-value can point to its first byte and are copied together. In a list offsets start again after every known
-comma, since a text does not separate its items by the same number of bytes as JSON.
+Four parts are made for filling in values. Each byte has a hash of the *word* that contains it and of the word
+before. Cells know their *offset*, the number of bytes since their slot began. An *anchor* gives each cell the
+state of the cell before its slot, where a name has just ended; attention has a bias towards the places in the
+prompt where that word occurs. A *pointer* attends to the prompt by offset: a cell at offset o that points to
+p receives the byte at p + o, so that all cells of a value can point to its first byte and are copied
+together. In a list, offsets start again after every known comma, because a text does not separate its items
+by the same number of bytes as JSON.
 
 ``causal=True`` is the left-to-right baseline with the same parts: position i is given the bytes before it
 and predicts its own.
@@ -31,7 +30,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from solver.models.blocks import Block, PointerHead, attention_shares
+from solver.models.blocks import Block, PointerHead, attention_weights
 from solver.models.context import HIDDEN, Context
 from solver.models.layers import OPEN, check_sizes
 from solver.models.words import item_offsets, word_codes
@@ -39,14 +38,14 @@ from solver.models.words import item_offsets, word_codes
 
 @dataclass(frozen=True)
 class JsonConfig:
-    """Sizes. Raises ValueError naming the field where a value is impossible.
+    """Sizes of the network. Raises ValueError naming the field if a value is impossible.
 
-    vocab: tokens a cell may hold, the mask not counted.
-    width, hidden, heads: of both stacks.
-    readers, layers: blocks of the prompt's stack and of the block's stack.
-    radius: of the local mixing.
-    offsets: offsets that are told apart.
-    words: buckets of the word hash.
+    vocab: tokens that a cell may hold, without the mask.
+    width, hidden, heads: sizes of both stacks.
+    readers, layers: blocks of the prompt's stack and of the canvas's stack.
+    radius: radius of the local mixing.
+    offsets: number of offsets with their own embedding.
+    words: number of buckets of the word hash.
     causal: the left-to-right form.
     """
 
@@ -75,7 +74,7 @@ class Prompt(NamedTuple):
     state: (B, P, D).
     tokens: (B, P).
     present: (B, P), False where a row is padded.
-    word, previous_word: (B, P), hashes of the word that each byte stands in, and of the one before.
+    word, previous_word: (B, P), hashes of the word that contains each byte, and of the word before.
     """
 
     state: Tensor
@@ -86,14 +85,14 @@ class Prompt(NamedTuple):
 
 
 class PromptView(NamedTuple):
-    """What attention to the prompt needs in every layer.
+    """Inputs of the attention to the prompt, the same in every layer.
 
     mask: (B, 1, 1, P), added to scores; very low where a row is padded.
     shift: (B, 1, L, P), p - offset: where each cell's score for p is taken from.
     shift_mask: (B, 1, L, P), added to shifted scores.
     slot_matches: (2, B, 1, L, P), whether the word at p, and the one before, is the last word before the
         cell's slot.
-    item_matches: the same for the item of a list that the cell stands in.
+    item_matches: the same for the list item that contains the cell.
     """
 
     mask: Tensor
@@ -150,9 +149,9 @@ class PromptAttention(nn.Module):
         slot, item = view.slot_matches.to(query.dtype), view.item_matches.to(query.dtype)
         score = query @ key.transpose(-1, -2)
         score = score + slot_bias[0] * slot[0] + slot_bias[1] * slot[1] + view.mask.to(score.dtype)
-        attended = attention_shares(score) @ value
+        attended = attention_weights(score) @ value
         score = pointer @ pointer_key.transpose(-1, -2) + item_bias[0] * item[0] + item_bias[1] * item[1]
-        copied = attention_shares(view.shifted(score)) @ pointer_value
+        copied = attention_weights(view.shifted(score)) @ pointer_value
         both = torch.cat([attended, copied], -1).transpose(1, 2).reshape(*x.shape[:2], -1)
         result: Tensor = x + self.output(both)
         return result
@@ -269,7 +268,7 @@ class JsonNetwork(nn.Module):
         return self.pointer.mixture(self.head(x), pointed, self.pointer.gate(x), prompt.tokens[:, None])
 
     def flops(self, cells: int, prompt: int) -> int:
-        """Floating-point operations of one row's forward, without reading the ``prompt``: matrix products."""
+        """FLOPs of the matrix products of one row's forward, without reading the ``prompt``."""
         config = self.config
         width, taps = config.width, config.radius + 1 if config.causal else 2 * config.radius + 1
         # the mixing of neighbours; attention, anchor and prompt attention; the MLP
@@ -279,7 +278,7 @@ class JsonNetwork(nn.Module):
         return config.layers * layer + readout
 
     def reading_flops(self, prompt: int) -> int:
-        """Floating-point operations of reading a prompt, once a problem."""
+        """FLOPs of the matrix products of reading a prompt, once per problem."""
         reader = self.readers[0]
         assert isinstance(reader, Block)
         return self.config.readers * reader.flops(prompt, prompt * prompt)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
-# The content of a cell: nothing, a given, an accepted token, a random token.
+# Status of a cell: unknown, a given, an accepted token, a random token.
 OPEN, PINNED, KNOWN, NOISE = range(4)
 
 
@@ -34,8 +34,8 @@ def converted(network: Network, dtype: torch.dtype) -> Network:
     return deepcopy(network).to(dtype)
 
 
-def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """``x`` (B, H, N, D) rotated by cosines and signed sines (N, D) or (B, 1, N, D)."""
+def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate ``x`` (B, H, N, D) by cosines and signed sines (N, D) or (B, 1, N, D)."""
     return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
 
 

@@ -1,7 +1,7 @@
 """The looped network: one weight-tied block, applied many times, that refines a state for every candidate of
 a canvas.
 
-A candidate is a (cell, token) pair, and each has a state vector of its own. No parameter belongs to a token,
+A candidate is a (cell, token) pair, and each has its own state vector. No parameter belongs to a token,
 so renaming the tokens renames the answer; and none belongs to a cell or a group, so the same weights serve
 4x4, 9x9, jigsaw and diagonal Sudoku. Messages are pooled over groups of cells (row, column, box, ...).
 
@@ -36,15 +36,15 @@ from solver.models.layers import OPEN, check_sizes
 
 @dataclass(frozen=True)
 class LoopedConfig:
-    """Sizes and choices of a looped network. Raises ValueError naming the field where a value is impossible.
+    """Settings of a looped network. Raises ValueError naming the field if a value is impossible.
 
-    vocab: tokens a cell may hold, the mask not counted.
-    width, hidden: D and H.
-    loops: iterations of the block in one forward, at most.
+    vocab: tokens that a cell may hold, without the mask.
+    width, hidden: sizes D and H.
+    loops: maximum number of iterations of the block in one forward.
     start_noise: standard deviation of the noise in the first state.
-    noise: what unknown cells hold: nothing (mask), random tokens (uniform), or either (hybrid; in training).
+    noise: content of unknown cells: no token (mask), random tokens (uniform), or both (hybrid, in training).
     causal: the left-to-right form.
-    order: of the open cells in the causal form: their own, or the most certain cell first.
+    order: order of the open cells in the causal form: by index, or the most certain cell first.
     """
 
     vocab: int

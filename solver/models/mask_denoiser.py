@@ -1,5 +1,4 @@
-"""What the denoisers for JSON and code share: unknown cells hold a mask, and rows go through the network in
-parts.
+"""Base of the denoisers for JSON and code: unknown cells hold a mask, and the network gets rows in parts.
 
     >>> list(batches([3, 4, 5], size=2))
     [[3, 4], [5]]

@@ -1,4 +1,4 @@
-"""Hashes of the words that bytes stand in, and offsets within lists: what the JSON network knows of text.
+"""Features of text for the JSON network: hashes of the words that contain each byte, and offsets in lists.
 
     >>> import torch
     >>> texts = [torch.tensor([list(text)]) for text in (b"user_name", b"userName")]
@@ -21,7 +21,7 @@ INVERSE = pow(MULTIPLIER, -1, 1 << 64)
 
 
 def alphabet() -> tuple[Tensor, Tensor]:
-    """By token (258,): its code in a word, 0 where it belongs to none; and whether it is a capital.
+    """For each token (258,), its code in a word (0 if it is not part of words) and whether it is a capital.
 
     Small letters and capitals have one code; bytes beyond ASCII are letters.
     """
@@ -47,14 +47,12 @@ def powers(base: int, count: int, device: torch.device) -> Tensor:
 
 
 def word_codes(tokens: Tensor, buckets: int) -> tuple[Tensor, Tensor]:
-    """For ``tokens`` (B, N) the buckets, 1 to ``buckets`` - 1, of the word up to each and of the word before
-    it.
+    """Hash, for each of ``tokens`` (B, N), the word up to it and the word before that.
 
-    0 where there is no word. A word is letters and digits up to anything else, or to a capital after a small
-    letter,
-    and lasts until the next begins: after ``customerName":`` and after ``customer name`` the words are the
-        same. Hashed
-    as in byte-level models with n-grams (Pagnoni et al. 2024, BLT). Only tokens up to each position count.
+    The buckets are 1 to ``buckets`` - 1, and 0 where there is no word. A word consists of letters and digits;
+    it ends at any other character, or at a capital after a small letter, and counts until the next word
+    begins: after ``customerName":`` and after ``customer name`` the words are the same. Only tokens up to
+    each position count. Hashed as in byte-level models with n-grams (Pagnoni et al. 2024, BLT).
     """
     device, size = tokens.device, tokens.shape[1]
     code, is_capital = CODE.to(device)[tokens], CAPITAL.to(device)[tokens]

@@ -1,4 +1,4 @@
-"""A JSON problem: a schema, what its values are to be drawn from, and the block to be filled.
+"""A JSON problem: a schema, a text from which the values are taken, and the block to fill.
 
 >>> problem = JsonProblem.of({"type": "array", "items": {"type": "integer"}}, length=64)
 >>> problem.num_cells, problem.holes, problem.unrolled.complete
@@ -48,7 +48,7 @@ class JsonProblem:
 
     Attributes:
         schema: the JSON Schema.
-        text: what the values are to be drawn from.
+        text: source of the values.
         parts: the block: literals as bytes, holes as their size.
         checks: the user's checks, called with the JSON value.
         formats: whether ``format`` is asserted.
@@ -81,7 +81,7 @@ class JsonProblem:
 
         Args:
             schema: a JSON Schema.
-            text: what the values are to be drawn from.
+            text: source of the values.
             template: literals and holes; None is one hole of ``length`` bytes.
             length: cells of the block, shared by the holes without a size.
             checks: called with the JSON value (solver.tasks.checks).
@@ -111,22 +111,23 @@ class JsonProblem:
             has_escapes = any(b"\\" in part for part in parts if isinstance(part, bytes))
             is_exact = not (grammar.is_narrow or grammar.has_order or has_escapes)
         if unrolled.is_empty:
-            # Either no text is so short, or the states ran out before one text was complete: look for the
-            # shortest.
+            # Either every text is longer, or the limit on states was reached before a text was complete: look
+            # for the shortest text.
             is_exact = False
-            costs = shortest_lengths(grammar)
-            if costs and costs.get(grammar.start, np.inf) <= cells:
-                unrolled = unroll(grammar, cells, costs=costs)
+            lengths = shortest_lengths(grammar)
+            if lengths and lengths.get(grammar.start, np.inf) <= cells:
+                unrolled = unroll(grammar, cells, shortest=lengths)
             if unrolled.is_empty:
                 raise explain_empty(compiler, cells)
         unrolled = replace(unrolled, complete=unrolled.complete and is_exact)
         return JsonProblem(schema, text, parts, tuple(checks), formats, compiler, unrolled, validator)
 
     def layouts(self) -> tuple[JsonProblem, ...]:
-        """Return the same problem in literals and slots, once for each layout of the schema (layout.py).
+        """Return this problem laid out as literals and slots, once for each layout of the schema (layout.py).
 
-        A solution of one is a solution of this problem. That one has none only means that a slot is too
-        small. Empty if the schema has no layout, there is no room, or the problem has a template.
+        A solution of one of them is a solution of this problem. If one of them has no solution, that only
+        means that a slot is too small. The result is empty if the schema has no layout, the layouts do not
+        fit the block, or the problem has a template.
         """
         if len(self.parts) != 1:
             return ()
@@ -158,7 +159,7 @@ class JsonProblem:
 
     @property
     def prompt(self) -> bytes:
-        """What a denoiser reads before the block."""
+        """The bytes that a denoiser reads before the block."""
         return self.prompt_of(self.schema, self.text)
 
     @staticmethod
@@ -180,10 +181,10 @@ class JsonProblem:
 def explain_empty(compiler: Compiler, cells: int) -> FillError:
     """Return the error for a block without texts: the schema has none at all, or only longer ones."""
     grammar = SchemaGrammar(compiler, MAX_INSTANCE_BYTES)
-    costs = shortest_lengths(grammar)
-    if costs is not None and grammar.start not in costs and not grammar.is_narrow:
+    lengths = shortest_lengths(grammar)
+    if lengths is not None and grammar.start not in lengths and not grammar.is_narrow:
         return UnsatisfiableSchema()
-    shortest = int(costs.get(grammar.start, 0)) if costs else 0
+    shortest = int(lengths.get(grammar.start, 0)) if lengths else 0
     return CanvasTooSmall(max(cells + 1, shortest), cells)
 
 

@@ -2,9 +2,10 @@
 distance.
 
 >>> edges = np.array([[0, 0, 1]], np.int32).T                   # one edge with label 0
->>> skips = np.zeros((2, 0), np.int32)
+>>> epsilon_edges = np.zeros((2, 0), np.int32)
 >>> accept = np.array([False, True])
->>> build_automaton(tuple(edges), tuple(skips), accept, [label_bytes(97)], start=0, cells=4).reach.tolist()
+>>> labels = [label_bytes(97)]
+>>> build_automaton(tuple(edges), tuple(epsilon_edges), accept, labels, start=0, cells=4).reach.tolist()
 [0, 1]
 """
 
@@ -31,29 +32,30 @@ def label_bytes(label: int) -> Ints:
 
 def build_automaton(
     edges: tuple[Ints, Ints, Ints],
-    skips: tuple[Ints, Ints],
+    epsilon_edges: tuple[Ints, Ints],
     accept: NDArray[np.bool_],
     members: Sequence[Ints],
     start: int,
     cells: int,
 ) -> Automaton:
-    """An automaton without the states that no text of at most ``cells`` symbols passes through.
+    """An automaton without the states that are on no text of at most ``cells`` symbols.
 
     Args:
         edges: source, label and target of the edges that read a symbol, each (E,).
-        skips: source and target of the edges that read nothing, each (K,).
+        epsilon_edges: source and target of the edges that read no symbol, each (K,).
         accept: accepting states (S,).
         members: the symbols of each label.
         start: the first state.
-        cells: longest text in symbols.
+        cells: maximum length of a text in symbols.
     """
     (src, label, dst), num_states = edges, len(accept)
     # Distances from the start, and to the end: backwards from an extra state that follows all accepting ones.
-    reach = distances(num_states, src, dst, *skips, start)
+    reach = distances(num_states, src, dst, *epsilon_edges, start)
     ends = np.flatnonzero(accept).astype(np.int32)
     from_end = np.full(len(ends), num_states, np.int32)
-    back_skips = np.concatenate([skips[1], from_end]), np.concatenate([skips[0], ends])
-    rest = distances(num_states + 1, dst, src, *back_skips, num_states)[:num_states]
+    sources, targets = epsilon_edges
+    backwards = np.concatenate([targets, from_end]), np.concatenate([sources, ends])
+    rest = distances(num_states + 1, dst, src, *backwards, num_states)[:num_states]
     alive = (reach >= 0) & (rest >= 0) & (reach + rest <= cells)
     alive[start] = True
     reach[start] = max(0, reach[start])
@@ -64,13 +66,13 @@ def build_automaton(
     number = np.full(num_states, -1, np.int32)
     number[order] = np.arange(len(order), dtype=np.int32)
 
-    # Edges by source, skips so that one pass follows every chain.
+    # Edges by source; epsilon edges in topological order, so that one pass follows every chain.
     kept = alive[src] & alive[dst]
     src, label, dst = number[src[kept]], label[kept], number[dst[kept]]
     by_source = np.argsort(src, kind="stable")
     src, label, dst = src[by_source], label[by_source], dst[by_source]
-    kept_skips = alive[skips[0]] & alive[skips[1]]
-    skip_src, skip_dst = topological_order(number[skips[0][kept_skips]], number[skips[1][kept_skips]])
+    kept = alive[sources] & alive[targets]
+    skip_src, skip_dst = topological_order(number[sources[kept]], number[targets[kept]])
     return Automaton(
         src=src,
         label=label,

@@ -52,22 +52,22 @@ def unroll(
     cells: int,
     max_states: int = MAX_STATES,
     depth: int = 1,
-    costs: Mapping[Hashable, float] | None = None,
+    shortest: Mapping[Hashable, float] | None = None,
     template: TemplateFilter | None = None,
 ) -> Unrolled:
     """The automaton of the grammar's texts of at most ``cells`` bytes.
 
     Args:
         grammar: the grammar to follow.
-        cells: longest text in bytes.
-        max_states: where the search ends.
+        cells: maximum length of a text in bytes.
+        max_states: number of states at which the search ends.
         depth: how often unconstrained nodes may be nested in each other.
-        costs: bytes of each node's shortest text (:func:`~.grammar.shortest_lengths`), to order the
-            search; without them, the grammar's ``min_length``.
-        template: what the block holds already. States that no matching text reaches are left out, so the
+        shortest: bytes of each node's shortest text (:func:`~.grammar.shortest_lengths`), to order the
+            search; None uses the grammar's ``min_length``.
+        template: the given bytes of the block. States that no matching text reaches are left out, so the
             result is valid for that block only.
     """
-    return _Unroller(grammar, cells, max_states, depth, costs, template).run()
+    return _Unroller(grammar, cells, max_states, depth, shortest, template).run()
 
 
 @dataclass(slots=True)
@@ -76,11 +76,11 @@ class _State:
 
     Attributes:
         node: the node; None for the final state.
-        back: the state to continue at after the node's texts.
+        back: the state that follows the node's texts.
         depth: how many unconstrained nodes it is nested in.
         rest: a lower bound on the bytes from here to the end of the text.
-        reached: fewest bytes read on the way here.
-        positions: where in the template the state can be.
+        reached: fewest bytes of a text that leads to the state.
+        positions: bit set of template positions.
         followed: those of ``positions`` whose moves have been followed.
     """
 
@@ -102,11 +102,11 @@ class _Unroller:
         cells: int,
         max_states: int,
         depth: int,
-        costs: Mapping[Hashable, float] | None,
+        shortest: Mapping[Hashable, float] | None,
         template: TemplateFilter | None,
     ) -> None:
         self.grammar, self.cells, self.max_states, self.depth = grammar, cells, max_states, depth
-        self.costs, self.template = costs, template
+        self.shortest, self.template = shortest, template
         self.builder = _Builder()
         self.final, self.start = self.builder.new_states(), self.builder.new_states()
         positions = 1 if template is None else template.start
@@ -115,10 +115,11 @@ class _Unroller:
             self.final: _State(None, -1, 0, 0),
             self.start: _State(grammar.start, self.final, 0, 0, positions=positions),
         }
-        self.queue: list[tuple[float, int, int]] = [
-            (0, self.start, 0)
-        ]  # bytes of a whole text, state, bytes read
-        self.targets: dict[tuple[int, int], int] = {}  # by state and index of a move whose edges exist
+        # (lower bound on the text's bytes, state, bytes read)
+        self.queue: list[tuple[float, int, int]] = [(0, self.start, 0)]
+        self.targets: dict[
+            tuple[int, int], int
+        ] = {}  # (state, move index) -> target, for moves already added
         self.complete = True
 
     def run(self) -> Unrolled:
@@ -149,9 +150,8 @@ class _Unroller:
                 and self.grammar.is_unconstrained(move.call)
                 and (template is None or bool(positions & template.holes))
             )
-            if (
-                deeper and state.depth >= self.depth
-            ):  # beyond that depth only literals of the template are followed
+            # beyond the depth limit, only literals of the template are followed
+            if deeper and state.depth >= self.depth:
                 self.complete, deeper = False, False
                 positions = 0 if template is None else positions & ~template.holes
             if length < 0 or not positions:
@@ -175,12 +175,14 @@ class _Unroller:
         number = self.numbers.get((node, back))
         if number is None:
             number = self.numbers[node, back] = self.builder.new_states()
-            length = self.grammar.min_length(node) if self.costs is None else self.costs.get(node, np.inf)
+            length = (
+                self.grammar.min_length(node) if self.shortest is None else self.shortest.get(node, np.inf)
+            )
             self.states[number] = _State(node, back, depth, self.states[back].rest + length)
         return number
 
     def arrive(self, number: int, reached: int, positions: int) -> None:
-        """Note that texts of ``reached`` bytes lead to a state, and queue it if that is news."""
+        """Record that a state can be reached after ``reached`` bytes; queue it if this is new."""
         state = self.states[number]
         if number == self.final:
             return
@@ -199,7 +201,7 @@ class _Builder:
         self.num_states = 0
         self.edges: list[tuple[int, int, int]] = []
         self.copies: list[tuple[Ints, Ints, Ints]] = []
-        self.skips: list[tuple[int, int]] = []
+        self.epsilon_edges: list[tuple[int, int]] = []
 
     def new_states(self, count: int = 1) -> int:
         """Add ``count`` states; return the number of the first."""
@@ -207,15 +209,15 @@ class _Builder:
         return self.num_states - count
 
     def add(self, source: int, piece: bytes | ByteAutomaton, target: int) -> None:
-        """Lead from ``source`` to ``target`` by the texts of ``piece``."""
+        """Add paths from ``source`` to ``target`` that spell the texts of ``piece``."""
         if isinstance(piece, ByteAutomaton):
             base = self.new_states(piece.num_states)
-            self.skips.append((source, base))
+            self.epsilon_edges.append((source, base))
             dst = np.where(piece.dst == piece.num_states, target, piece.dst + base).astype(np.int32)
             self.copies.append((piece.src + np.int32(base), piece.label, dst))
-            self.skips += [(base + end, target) for end in piece.ends]
+            self.epsilon_edges += [(base + end, target) for end in piece.ends]
         elif not piece:
-            self.skips.append((source, target))
+            self.epsilon_edges.append((source, target))
         else:
             for byte in piece[:-1]:
                 middle = self.new_states()
@@ -224,8 +226,7 @@ class _Builder:
             self.edges.append((source, piece[-1], target))
 
     def automaton(self, start: int, final: int, cells: int) -> Automaton:
-        """The automaton of all edges, without states that no text of at most ``cells`` bytes passes
-        through."""
+        """The automaton of all edges, without states that are on no text of at most ``cells`` bytes."""
         single = np.array(self.edges, np.int32).reshape(-1, 3)
         src, mark, dst = (
             np.concatenate([single[:, k], *(copy[k] for copy in self.copies)]) for k in range(3)
@@ -234,7 +235,7 @@ class _Builder:
         accept[final] = True
         used, label = np.unique(mark, return_inverse=True)
         members = [label_bytes(int(number)) for number in used] or [np.zeros(0, np.int32)]
-        skips = np.array(self.skips, np.int32).reshape(-1, 2)
+        epsilon = np.array(self.epsilon_edges, np.int32).reshape(-1, 2)
         return build_automaton(
-            (src, label.astype(np.int32), dst), (skips[:, 0], skips[:, 1]), accept, members, start, cells
+            (src, label.astype(np.int32), dst), (epsilon[:, 0], epsilon[:, 1]), accept, members, start, cells
         )
