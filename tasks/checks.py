@@ -32,7 +32,7 @@ DEFAULT_MESSAGE = "the check failed"
 
 
 def run_check(check: Check[Value] | None, value: Value) -> tuple[Violation, ...]:
-    """Call ``check`` with ``value`` and return the violations it reports, none where it passes.
+    """Call ``check`` with ``value`` and return the violations it reports; empty if the value passes.
 
     Args:
         check: the user's function, or None for no check. Exceptions that it raises propagate.
@@ -40,7 +40,7 @@ def run_check(check: Check[Value] | None, value: Value) -> tuple[Violation, ...]
             repair).
 
     Raises:
-        InvalidArgument: the check returned something else than :data:`CheckResult` allows.
+        InvalidArgument: the check returned a value that is not a :data:`CheckResult`.
     """
     result = None if check is None else check(value)
     match result:

@@ -1,6 +1,6 @@
 """Base classes of the errors that Remask raises on purpose.
 
-Every error derives from :class:`SolverError` and has a message of one line that says what to change.
+Every error derives from :class:`SolverError` and has a one-line message that names what to change.
 
 >>> issubclass(InvalidArgument, SolverError), issubclass(InvalidArgument, ValueError)
 (True, True)

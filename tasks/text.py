@@ -221,7 +221,7 @@ ANCHORS = ("", "\n", "a", ".")
 
 
 def spell(text: str, encode: Callable[[str], list[int]], decode: Callable[[list[int]], str]) -> list[int]:
-    """Tokens that decode to ``text`` wherever they are placed. Raises InvalidArgument if there are none."""
+    """Tokens that decode to ``text`` at any position. Raises InvalidArgument if there are none."""
     letter = encode("a")
     for anchor in ANCHORS:
         prefix = encode(anchor) if anchor else []

@@ -2,7 +2,7 @@
 
 :func:`decode_rows` is the loop. A *run* adapts a network: it keeps a cache of several slots and gives the
 logits of each slot's next cell. A *guide* chooses the next token of each row, under its rules: a task's
-elimination (here), an automaton or nothing (json.py), the holes of a code window (code.py). A *forward* is
+elimination (here), an automaton or no rules (json.py), the holes of a code window (code.py). A *forward* is
 one token, with a cache.
 
 :func:`decode` runs it for the problems of a task, under the same checks and verifier as the denoisers:
@@ -273,11 +273,12 @@ def decode(
 ) -> Iterator[tuple[int, Decoded]]:
     """Decode the canvases of ``problems``; yields (number, outcome) in the order in which they are done.
 
-    checks: "none", the likeliest token each time; "mask", the likeliest without a direct conflict with the
-        known cells (where there is none, the likeliest); "backtrack", where there is none the last choice is
-        taken back and its next likeliest token tried. The last is complete, like the search of the denoisers.
-    budget: of each problem.
-    seed: of noise in the decoder.
+    checks: "none", the likeliest token each time; "mask", the likeliest token without a direct conflict with
+        the known cells, or the likeliest of all if every token conflicts; "backtrack", if every token conflicts,
+        the last choice is undone and its next likeliest token tried. This one is complete, like the search of
+        the denoisers.
+    budget: limits of each problem.
+    seed: seed of the decoder's noise.
     batch: problems decoded together.
     """
     canvases = [task.encode(problem) for problem in problems]

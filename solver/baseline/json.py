@@ -96,10 +96,10 @@ class AutomatonGuide:
 class TextRequest:
     """A text to write.
 
-    prompt: what the network reads first.
-    cells: bytes at most.
-    forced: bytes that the text begins with.
-    guide: masks what may be written; None for anything.
+    prompt: bytes that the network reads first.
+    cells: maximum number of bytes.
+    forced: bytes with which the text begins.
+    guide: restricts the bytes; None for no restriction.
     """
 
     prompt: bytes
@@ -125,8 +125,7 @@ class TextRow(DecoderRow):
 
 @dataclass(frozen=True, eq=False)
 class TextGuide:
-    """Chooses bytes: the likeliest, or drawn at a ``temperature``. A text ends where its guide allows
-    nothing."""
+    """Chooses the likeliest byte, or draws one at a ``temperature``. A text ends if no byte is allowed."""
 
     temperature: float
     rng: np.random.Generator

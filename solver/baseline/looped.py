@@ -22,7 +22,7 @@ from solver.tasks.canvas import Canvas
 
 
 def looped_decoder(network: LoopedNetwork, name: str = "ar", loops: int | None = None) -> Decoder:
-    """A decoder over a causal network, with its own number of ``loops`` where None.
+    """A decoder over a causal network; ``loops`` is None for the network's own number.
 
     In index order a token costs the loops of one cell. In easiest-first order every open cell is evaluated
     as if it were next, and the most certain one is taken, so a token costs the loops of all open cells.
@@ -117,7 +117,7 @@ class LoopedRun:
         """Logits (N, L, V) of the cells that are not ``known`` (N, L), each as if it were next, without the
         cache.
 
-        The specification of the cached path. Logits of known cells mean nothing.
+        The specification of the cached path. Logits of known cells are arbitrary.
         """
         tokens, unknown = self.tokens[slots], known.shape[1] + 1
         geometry = self.network.geometry(self.relations, torch.where(known, self.order[slots], unknown))

@@ -39,7 +39,7 @@ class PromptCache:
 
     Attributes:
         cache: the transformers cache.
-        mask: which positions are not padding (U, P).
+        mask: positions that are not padding (U, P).
         latest: the rows selected last, and their cache.
     """
 
@@ -60,7 +60,7 @@ class PromptCache:
 
 @dataclass(frozen=True, eq=False)
 class GemmaState:
-    """Prefilled rows.
+    """The prefilled state.
 
     Attributes:
         prompts: the caches of the distinct prompts.
@@ -81,7 +81,7 @@ class GemmaState:
 
 @dataclass(frozen=True, eq=False)
 class GemmaAux:
-    """Carried state.
+    """The aux: what the model carries between forwards.
 
     Attributes:
         embeddings: expected embeddings (B, L, D) of the last forward, zero for cells without one.

@@ -33,7 +33,7 @@ from solver.tasks.canvas import Canvas, Mask, Tokens
 
 @dataclass(frozen=True, eq=False)
 class MaskedState:
-    """Prefilled rows.
+    """The prefilled state.
 
     Attributes:
         prompts: the distinct prompts, each (P,).

@@ -67,8 +67,7 @@ class CodeAux:
 
 
 class CodeDenoiser(MaskDenoiser):
-    """A :class:`~solver.models.protocol.Denoiser` over a :class:`CodeNetwork`, of which it may run a copy in
-    bf16."""
+    """A :class:`~solver.models.protocol.Denoiser` over a :class:`CodeNetwork`, which may run in bf16."""
 
     uses_slots = False
     policy = Policy(

@@ -30,9 +30,8 @@ Logits = Callable[[Canvas, Tokens, Mask, np.random.Generator], NDArray[np.float6
 BLANK_MARGIN = 6.0  # nats by which BLANK is the likeliest token after the drawn length
 JITTER = 1e-3  # breaks ties at random, and is too small to look like knowledge
 DEPTH_FIRST = Policy(search=SearchPolicy(order="depth", rounds=1, propagate_first=True))
-REDRAW = Policy(
-    search=SearchPolicy(order="depth", rounds=1 << 30)
-)  # draws another draft instead of deciding a cell
+# Draws another draft instead of deciding a cell.
+REDRAW = Policy(search=SearchPolicy(order="depth", rounds=1 << 30))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,13 @@
-"""The looped network as a denoiser: the state is carried between forwards, and rows that have converged
-leave early.
+"""The looped network as a denoiser: hidden states are carried between forwards, and converged rows end early.
 
     >>> from solver.models.looped import LoopedConfig
     >>> LoopedDenoiser(LoopedNetwork(LoopedConfig(vocab=9)), loops=32).loops
     32
 
 Uses the compiled block where it is available, else torch, in bf16 on CPUs that multiply it in hardware. A
-forward is at most ``loops`` iterations. A row leaves early when its best tokens have not changed for four
-iterations and every open cell has at least the probability ``confident``; the iterations are counted. No
-rule of any task is consulted.
+forward is at most ``loops`` iterations. A row ends early when its best tokens have not changed for four
+iterations and every open cell has at least the probability ``confident``; the iterations are counted. The
+task's rules are not used.
 
 Shapes: B rows, L cells, V tokens, D width.
 """
@@ -48,8 +47,7 @@ class LoopedState:
 
 @dataclass(frozen=True)
 class LoopedAux:
-    """Hidden state (L, B, V, D), the first state (D,) of a re-masked cell, iterations of each row's last
-    forward."""
+    """Hidden state (L, B, V, D), the one (D,) that re-masked cells get, and each row's last iterations."""
 
     hidden: Tensor
     first: Tensor

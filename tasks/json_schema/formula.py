@@ -190,7 +190,7 @@ _OF_KIND: dict[tuple[Formula, str], Formula] = {}
 
 
 def of_kind(formula: Formula, kind: str) -> Formula:
-    """What remains of a formula for a value of this kind."""
+    """The residual of a formula for a value of this kind."""
     remaining = _OF_KIND.get((formula, kind))
     if remaining is None:
 
@@ -249,7 +249,7 @@ def advance_leaf(assertion: Formula, demand: Demand, true: Numbers, false: Numbe
 
 
 def without_name(formula: Formula, name: str) -> Formula:
-    """What remains of a formula about objects if there is no member of this name."""
+    """The residual of a formula about objects if there is no member of this name."""
     return rewrite(formula, lambda assertion: NO if assertion.parts == ("required", name) else assertion)
 
 

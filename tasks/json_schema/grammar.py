@@ -109,7 +109,7 @@ class SchemaGrammar:
         return self.members.has_order or any(isinstance(node, UnknownName) for node in self._moves)
 
     def is_unconstrained(self, node: Hashable) -> bool:
-        """Whether the node is a value about which the schema says nothing."""
+        """Whether the node is a value that the schema does not constrain."""
         return isinstance(node, Value) and node.formula is YES
 
     def min_length(self, node: Hashable) -> int:

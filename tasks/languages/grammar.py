@@ -6,8 +6,8 @@
     >>> shortest_lengths(grammar)[grammar.start]
     4.0
 
-The moves of a node are asked for only when the node is reached. unroll.py follows a grammar as far as a
-block reaches; ``recognise`` and ``shortest_lengths`` need no bound.
+The moves of a node are computed only when the node is reached. unroll.py follows a grammar up to the length
+of a block; ``recognise`` and ``shortest_lengths`` need no bound.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Move:
     """One way to continue from a node: write ``emit``, then what ``call`` writes, then continue at ``goto``.
 
     Attributes:
-        emit: literal bytes, the texts of an automaton, or nothing.
+        emit: literal bytes (possibly empty), or the texts of an automaton.
         call: a node whose texts follow, if any.
         goto: the node to continue at; NEXT returns to the caller.
     """
@@ -128,7 +128,7 @@ def _read(cursors: Iterable[_Cursor], byte: int) -> tuple[list[Stack], list[_Cur
 
 
 def _expand(grammar: Grammar, stacks: list[Stack]) -> list[_Cursor]:
-    """The cursors at which the next byte can be read, following moves that emit nothing."""
+    """The cursors at which the next byte can be read, following moves that emit no byte."""
     cursors: list[_Cursor] = []
     seen: set[Stack] = set()
     while stacks:

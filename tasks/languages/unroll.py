@@ -1,4 +1,4 @@
-"""Unrolls a grammar into a finite automaton, as far as a block reaches.
+"""Unrolls a grammar into a finite automaton, up to the length of a block.
 
     >>> from solver.tasks.languages.grammar import PatternGrammar
     >>> unrolled = unroll(PatternGrammar("^a+b$"), cells=8)

@@ -31,7 +31,7 @@ TRIES = 1_000  # grids that `generate` tries for each puzzle asked for
 
 
 class Count(NamedTuple):
-    """What :func:`count_solutions` found: solutions up to the limit, the first of them, and how many guesses it took."""
+    """Result of :func:`count_solutions`: number of solutions up to the limit, the first one, number of guesses."""
 
     solutions: int
     first: Int8

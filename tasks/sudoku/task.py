@@ -1,4 +1,4 @@
-"""Sudoku as a task: digits in cells that must differ within rows, columns and whatever other groups the layout has.
+"""Sudoku as a task: digits that must differ within rows, columns and the layout's other groups.
 
 task = SudokuTask(layout.standard(9))
 canvas = task.encode(grid)            # grid (81,), digits 1..9 and 0 for blank; tokens are digit - 1
@@ -85,7 +85,7 @@ class SudokuTask:
         return prompt + "\n".join(lines), tuple(parts)
 
     def verify(self, problem: Sudoku, tokens: Tokens) -> bool:
-        """Every unit holds every digit, and every clue stands."""
+        """Whether every unit contains every digit, and every clue is unchanged."""
         if tokens.min() < 0 or tokens.max() >= self.vocab:
             return False
         bits = np.bitwise_or.reduce((1 << tokens)[self.layout.units], axis=1)
