@@ -48,7 +48,7 @@ class Example:
 
 
 def sudoku(name: str, grid: layout.Layout, count: int, seed: int) -> Example:
-    puzzles, solutions, _ = exact.generate(grid, count, seed)
+    puzzles, solutions, _ = exact.generate_puzzles(grid, count, seed)
     problems = tuple(Sudoku(p) for p in puzzles)
     return Example(name, SudokuTask(grid), problems, tuple(s.astype(np.int64) - 1 for s in solutions))
 

@@ -17,7 +17,7 @@ from solver.tasks.sudoku import exact, layout, logic
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 
 TASK = SudokuTask(layout.standard(4))
-PUZZLES = exact.generate(TASK.layout, 12, 5)[0]
+PUZZLES = exact.generate_puzzles(TASK.layout, 12, 5)[0]
 PROBLEMS = [Sudoku(grid) for grid in PUZZLES]
 
 
@@ -146,7 +146,7 @@ def test_a_denoiser_is_refused_as_a_decoder() -> None:
 
 
 def test_the_taught_order_starts_with_the_givens_and_takes_singles_first() -> None:
-    puzzles, solutions, _ = exact.generate(TASK.layout, 20, 8)
+    puzzles, solutions, _ = exact.generate_puzzles(TASK.layout, 20, 8)
     order = logic.easiest_first(TASK.layout, puzzles, solutions)
     for puzzle, solution, cells in zip(puzzles, solutions, order, strict=True):
         assert sorted(cells) == list(range(16))

@@ -132,7 +132,7 @@ def test_a_spent_budget_hands_over_the_best_draft_unsolved(capsys: pytest.Captur
 
 
 def test_variants(capsys: pytest.CaptureFixture[str]) -> None:
-    puzzle = exact.generate(layout.standard(4, diagonal=True), 1, 1)[0][0]
+    puzzle = exact.generate_puzzles(layout.standard(4, diagonal=True), 1, 1)[0][0]
     text = "".join(map(str, puzzle))
     code, out, _ = run(capsys, text, "--diagonal", "--json")
     assert code == 0

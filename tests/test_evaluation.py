@@ -66,7 +66,7 @@ def answered(status, tokens: np.ndarray, forwards: int, path=()) -> Answer:
 
 
 def test_a_row_believes_the_grader_and_not_the_arm() -> None:
-    grids, answers, _ = exact.generate(layout.standard(9), 3, 4)
+    grids, answers, _ = exact.generate_puzzles(layout.standard(9), 3, 4)
     good, bad = answers.astype(np.int64) - 1, answers.astype(np.int64) - 1
     bad[1, 0] = (bad[1, 0] + 1) % 9
     answers = [
@@ -84,7 +84,7 @@ def test_a_row_believes_the_grader_and_not_the_arm() -> None:
 def test_the_first_mistake_is_where_the_path_leaves_the_only_solution(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    grids, answers, _ = exact.generate(layout.standard(9), 2, 6)
+    grids, answers, _ = exact.generate_puzzles(layout.standard(9), 2, 6)
     paths = []
     for grid, answer in zip(grids, answers, strict=True):
         paths.append([(int(c), int(answer[c]) - 1) for c in np.flatnonzero(grid == 0)])
@@ -100,7 +100,7 @@ def test_the_first_mistake_is_where_the_path_leaves_the_only_solution(
 
 
 def test_the_grader_knows_a_grid_from_a_wrong_one() -> None:
-    grids, answers, _ = exact.generate(layout.standard(9), 1, 9)
+    grids, answers, _ = exact.generate_puzzles(layout.standard(9), 1, 9)
     puzzle, answer = sudoku.grid_text(grids[0]), sudoku.grid_text(answers[0])
     assert is_solved_sudoku(puzzle, answer)
     swapped = answer.translate(str.maketrans("12", "21"))

@@ -110,7 +110,7 @@ def test_an_empty_small_grid_has_288_solutions() -> None:
 @pytest.mark.parametrize("grid", [NINE, DIAGONAL, JIGSAW], ids=lambda grid: grid.name)
 def test_counts_of_none_one_and_many(oracle: Oracle, grid: Layout) -> None:
     rng = np.random.default_rng(0)
-    puzzles, solutions, _ = exact.generate(grid, count=3, seed=11)
+    puzzles, solutions, _ = exact.generate_puzzles(grid, count=3, seed=11)
     seen = set()
     for puzzle, solution in zip(puzzles, solutions, strict=True):
         fewer, wrong = puzzle.copy(), puzzle.copy()
@@ -126,7 +126,7 @@ def test_counts_of_none_one_and_many(oracle: Oracle, grid: Layout) -> None:
 
 
 def test_many_grids_at_once_are_counted_as_one_by_one() -> None:
-    puzzles, _, _ = exact.generate(NINE, count=5, seed=2)
+    puzzles, _, _ = exact.generate_puzzles(NINE, count=5, seed=2)
     puzzles[3, np.flatnonzero(puzzles[3])[0]] = 0
     counts, first, guesses = exact.count_many(NINE, puzzles, limit=3)
     for at, puzzle in enumerate(puzzles):
@@ -154,7 +154,7 @@ def test_grids_of_another_shape_are_refused() -> None:
     ids=lambda value: getattr(value, "name", None),
 )
 def test_generated_puzzles_have_one_solution(oracle: Oracle, grid: Layout, count: int) -> None:
-    puzzles, solutions, ratings = exact.generate(grid, count, seed=3)
+    puzzles, solutions, ratings = exact.generate_puzzles(grid, count, seed=3)
     assert puzzles.shape == solutions.shape == (count, grid.cells)
     assert ratings.shape == (count,)
     for puzzle, solution in zip(puzzles, solutions, strict=True):
@@ -165,7 +165,7 @@ def test_generated_puzzles_have_one_solution(oracle: Oracle, grid: Layout, count
 
 @pytest.mark.parametrize("grid", [FOUR, NINE, JIGSAW], ids=lambda grid: grid.name)
 def test_generated_puzzles_are_minimal(oracle: Oracle, grid: Layout) -> None:
-    for puzzle in exact.generate(grid, count=3, seed=4)[0]:
+    for puzzle in exact.generate_puzzles(grid, count=3, seed=4)[0]:
         for cell in np.flatnonzero(puzzle):
             fewer = puzzle.copy()
             fewer[cell] = 0
@@ -173,43 +173,43 @@ def test_generated_puzzles_are_minimal(oracle: Oracle, grid: Layout) -> None:
 
 
 def test_extra_clues_come_on_top() -> None:
-    bare, _, ratings = exact.generate(NINE, count=10, seed=5)
-    more, solutions, same = exact.generate(NINE, count=10, seed=5, extra=6)
+    bare, _, ratings = exact.generate_puzzles(NINE, count=10, seed=5)
+    more, solutions, same = exact.generate_puzzles(NINE, count=10, seed=5, extra=6)
     assert ((more > 0).sum(1) == (bare > 0).sum(1) + 6).all()
     assert (more[bare > 0] == bare[bare > 0]).all()
     assert (more[more > 0] == solutions[more > 0]).all()
     assert ratings.tolist() == same.tolist()  # of the minimal puzzle
-    full, solutions, _ = exact.generate(FOUR, count=2, seed=5, extra=16)
+    full, solutions, _ = exact.generate_puzzles(FOUR, count=2, seed=5, extra=16)
     assert (full == solutions).all()
 
 
 def test_ratings_stay_in_the_asked_range() -> None:
-    easy, _, ratings = exact.generate(NINE, count=10, seed=6, max_guesses=0)
+    easy, _, ratings = exact.generate_puzzles(NINE, count=10, seed=6, max_guesses=0)
     assert not ratings.any()
     assert not exact.count_many(NINE, easy)[2].any()
-    hard, _, ratings = exact.generate(NINE, count=5, seed=6, min_guesses=6, max_guesses=20)
+    hard, _, ratings = exact.generate_puzzles(NINE, count=5, seed=6, min_guesses=6, max_guesses=20)
     assert ((ratings >= 6) & (ratings <= 20)).all()
     assert (exact.count_many(NINE, hard)[2] == ratings).all()
 
 
 def test_a_seed_decides_the_puzzles() -> None:
-    one, two, other = (exact.generate(NINE, count=4, seed=seed)[0] for seed in (8, 8, 9))
+    one, two, other = (exact.generate_puzzles(NINE, count=4, seed=seed)[0] for seed in (8, 8, 9))
     assert (one == two).all()
     assert (one != other).any(1).all()
     # Trained checkpoints name their seed: the puzzles behind it must not drift.
-    text = "".join(map(str, exact.generate(NINE, count=3, seed=1)[0].ravel()))
+    text = "".join(map(str, exact.generate_puzzles(NINE, count=3, seed=1)[0].ravel()))
     assert sha256(text.encode()).hexdigest()[:16] == "6eb801da700d7db8"
 
 
 def test_what_cannot_be_generated_is_refused() -> None:
     with pytest.raises(ValueError, match=r"no puzzle in that range after 2000 tries \(0 of 2 made\)"):
-        exact.generate(FOUR, count=2, seed=0, min_guesses=1000)
+        exact.generate_puzzles(FOUR, count=2, seed=0, min_guesses=1000)
     with pytest.raises(ValueError, match="the layout 4x4 jigsaw has no solution"):
-        exact.generate(IMPOSSIBLE, count=1, seed=0)
+        exact.generate_puzzles(IMPOSSIBLE, count=1, seed=0)
     for bad in ({"count": -1}, {"count": 1, "extra": -1}, {"count": 1, "min_guesses": 2, "max_guesses": 1}):
         with pytest.raises(ValueError, match="must not be negative"):
-            exact.generate(NINE, seed=0, **bad)
-    assert [len(part) for part in exact.generate(NINE, count=0, seed=0)] == [0, 0, 0]
+            exact.generate_puzzles(NINE, seed=0, **bad)
+    assert [len(part) for part in exact.generate_puzzles(NINE, count=0, seed=0)] == [0, 0, 0]
 
 
 # layouts
@@ -257,7 +257,7 @@ def test_bad_layouts_are_refused() -> None:
 def test_symmetries_keep_solved_grids_solved(seed: int, box: int) -> None:
     grid = layout.standard(box * box)
     cells, digits = data.random_symmetry(np.random.default_rng(seed), box)
-    solved = exact.generate(grid, count=1, seed=seed)[1][0]
+    solved = exact.generate_puzzles(grid, count=1, seed=seed)[1][0]
     assert sorted(cells.tolist()) == list(range(grid.cells))
     assert is_solution(grid, digits[solved[cells]].astype(np.int8))
     assert digits[0] == 0
@@ -266,23 +266,27 @@ def test_symmetries_keep_solved_grids_solved(seed: int, box: int) -> None:
 @given(st.integers(0, 2**32))
 def test_signatures_survive_symmetries(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    puzzles, _, _ = exact.generate(NINE, count=3, seed=seed)
+    puzzles, _, _ = exact.generate_puzzles(NINE, count=3, seed=seed)
     cells, digits = data.random_symmetry(rng)
-    assert (data.signature(digits[puzzles[:, cells]].astype(np.int8)) == data.signature(puzzles)).all()
+    assert (
+        data.symmetry_signature(digits[puzzles[:, cells]].astype(np.int8)) == data.symmetry_signature(puzzles)
+    ).all()
 
 
 def test_signatures_tell_puzzles_apart() -> None:
-    puzzles, _, _ = exact.generate(NINE, count=300, seed=12)
-    assert len(set(data.signature(puzzles).tolist())) >= 297
+    puzzles, _, _ = exact.generate_puzzles(NINE, count=300, seed=12)
+    assert len(set(data.symmetry_signature(puzzles).tolist())) >= 297
     moved = puzzles.copy()  # one clue fewer
     for row in moved:
         row[np.flatnonzero(row)[0]] = 0
-    assert np.isin(data.signature(moved), data.signature(puzzles)).mean() < 0.01
-    assert data.signature(puzzles[:0]).shape == (0,)
+    assert np.isin(data.symmetry_signature(moved), data.symmetry_signature(puzzles)).mean() < 0.01
+    assert data.symmetry_signature(puzzles[:0]).shape == (0,)
 
 
 def test_a_tenth_of_the_lines_is_reserved() -> None:
-    lines = ["".join(map(str, puzzle)) for puzzle in exact.generate(FOUR, count=1000, seed=13, extra=2)[0]]
+    lines = [
+        "".join(map(str, puzzle)) for puzzle in exact.generate_puzzles(FOUR, count=1000, seed=13, extra=2)[0]
+    ]
     lines = [f"{line} {number}" for number, line in enumerate(lines * 5)]
     reserved = [is_reserved(line) for line in lines]
     assert 0.08 < np.mean(reserved) < 0.12
@@ -300,7 +304,7 @@ def changed(puzzles: Int8, clues: int) -> Int8:
 
 
 def test_near_neighbours() -> None:
-    reserved = exact.generate(NINE, count=60, seed=14)[0]
+    reserved = exact.generate_puzzles(NINE, count=60, seed=14)[0]
     for clues in (0, 1, 6):
         assert data.near_neighbours(changed(reserved, clues), reserved).all()
     for clues in (7, 12):
@@ -315,12 +319,12 @@ def test_near_neighbours() -> None:
     assert data.near_neighbours(moved, reserved).all()
     cells, digits = data.random_symmetry(np.random.default_rng(0))
     assert data.near_neighbours(digits[reserved[:, cells]].astype(np.int8), reserved).all()
-    assert not data.near_neighbours(exact.generate(NINE, count=200, seed=15)[0], reserved).any()
+    assert not data.near_neighbours(exact.generate_puzzles(NINE, count=200, seed=15)[0], reserved).any()
     assert not data.near_neighbours(reserved, reserved[:0]).any()
 
 
 def test_training_lines_leave_the_reserved_and_their_neighbours_out(tmp_path: Path) -> None:
-    puzzles = exact.generate(NINE, count=200, seed=16)[0]
+    puzzles = exact.generate_puzzles(NINE, count=200, seed=16)[0]
     lines = ["".join(map(str, puzzle)) for puzzle in puzzles]
     kept_away = np.array([is_reserved(line) for line in lines])
     near = changed(puzzles[kept_away], 3)

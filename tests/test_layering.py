@@ -162,8 +162,12 @@ def test_lower_floors_yield_their_top_level_name(layer: str) -> None:
         ("solver.loop.refine", "import_module('tasks')", True),
         ("solver.loop.refine", "def f():\n    from solver.tasks.sudoku import exact", True),
         ("solver.training.sudoku_examples", "def f():\n    from solver.tasks.sudoku import exact", False),
-        ("solver.cli.generate", "def f():\n    from solver.tasks.sudoku.exact import generate", False),
-        ("solver.cli.generate", "from solver.tasks.sudoku.exact import generate", True),
+        (
+            "solver.cli.generate",
+            "def f():\n    from solver.tasks.sudoku.exact import generate_puzzles",
+            False,
+        ),
+        ("solver.cli.generate", "from solver.tasks.sudoku.exact import generate_puzzles", True),
     ],
 )
 def test_the_rules_themselves(module: str, source: str, faulty: bool) -> None:

@@ -98,7 +98,7 @@ def test_the_loop_ends_within_its_budget_and_keeps_pins(policy, forwards, seed, 
 
 @given(st.integers(0, 10_000), st.sampled_from(["mask", "uniform"]))
 def test_an_oracle_never_remasks(seed: int, kind) -> None:
-    puzzles, solutions, _ = exact.generate(FOUR.layout, 1, seed)
+    puzzles, solutions, _ = exact.generate_puzzles(FOUR.layout, 1, seed)
     denoiser = controls.oracle(4, solutions[0].astype(np.int64) - 1, kind)
     steps, outcome = run_loop(FOUR, Sudoku(puzzles[0]), denoiser)
     assert outcome.status == "solved"
@@ -120,7 +120,7 @@ def test_an_oracle_never_remasks(seed: int, kind) -> None:
     ],
 )
 def test_a_batch_has_the_outcomes_of_its_singles(name: str) -> None:
-    puzzles, solutions, _ = exact.generate(FOUR.layout, 7, 3)
+    puzzles, solutions, _ = exact.generate_puzzles(FOUR.layout, 7, 3)
     problems = [Sudoku(p) for p in puzzles]
     denoiser = DENOISERS[name](FOUR, solutions[0].astype(np.int64))
 
@@ -137,7 +137,7 @@ def test_a_batch_has_the_outcomes_of_its_singles(name: str) -> None:
 @pytest.mark.parametrize("name", SUDOKU)
 def test_the_same_seed_makes_the_same_trace_and_another_seed_another(name: str) -> None:
     """On an empty board, where ties are drawn; an oracle leaves nothing to chance."""
-    _, solutions, _ = exact.generate(FOUR.layout, 1, 5)
+    _, solutions, _ = exact.generate_puzzles(FOUR.layout, 1, 5)
     denoiser = DENOISERS[name](FOUR, solutions[0].astype(np.int64) - 1)
     problem = Sudoku(np.zeros(16, np.int8))
 
@@ -151,7 +151,7 @@ def test_the_same_seed_makes_the_same_trace_and_another_seed_another(name: str) 
 
 
 def test_an_exhausted_outcome_carries_what_is_wrong() -> None:
-    puzzles, _, _ = exact.generate(layout.standard(9), 1, 4)
+    puzzles, _, _ = exact.generate_puzzles(layout.standard(9), 1, 4)
     task = SudokuTask(layout.standard(9))
     _, outcome = run_loop(task, Sudoku(puzzles[0]), controls.random(9), budget=Budget(forwards=1))
     assert outcome.status == "exhausted"
@@ -160,13 +160,13 @@ def test_an_exhausted_outcome_carries_what_is_wrong() -> None:
 
 
 def test_without_checks_nothing_is_eliminated_and_the_last_draft_is_the_answer() -> None:
-    puzzles, solutions, _ = exact.generate(FOUR.layout, 1, 6)
+    puzzles, solutions, _ = exact.generate_puzzles(FOUR.layout, 1, 6)
     policy = Policy(checks="none")
     steps, outcome = run_loop(FOUR, Sudoku(puzzles[0]), controls.random(4), policy, Budget(forwards=5))
     assert len(steps) == 5
     assert not any(step.violations or step.refuted or step.decision for step in steps)
     # a random draft clashes with a given sooner or later: nothing keeps it from that
-    nine, task = exact.generate(layout.standard(9), 1, 6)[0][0], SudokuTask(layout.standard(9))
+    nine, task = exact.generate_puzzles(layout.standard(9), 1, 6)[0][0], SudokuTask(layout.standard(9))
     drafts = [
         s.draft for s in run_loop(task, Sudoku(nine), controls.random(9), policy, Budget(forwards=3))[0]
     ]
@@ -183,7 +183,7 @@ def test_without_checks_nothing_is_eliminated_and_the_last_draft_is_the_answer()
 
 
 def test_a_repair_keeps_no_clue_but_starts_from_the_draft() -> None:
-    _, solutions, _ = exact.generate(FOUR.layout, 1, 7)
+    _, solutions, _ = exact.generate_puzzles(FOUR.layout, 1, 7)
     broken = solutions[0].copy()
     broken[3] = broken[3] % 4 + 1
     denoiser = controls.oracle(4, solutions[0].astype(np.int64) - 1)

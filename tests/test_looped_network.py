@@ -30,7 +30,7 @@ def make(**settings) -> LoopedNetwork:
 
 
 def canvas(rows: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
-    puzzles, solutions, _ = exact.generate(GRID, rows, 11)
+    puzzles, solutions, _ = exact.generate_puzzles(GRID, rows, 11)
     pinned = torch.from_numpy(puzzles > 0)
     return torch.from_numpy(solutions.astype(np.int64) - 1), torch.where(pinned, PINNED, OPEN)
 
@@ -56,7 +56,7 @@ def test_renaming_digits_and_moving_cells_moves_the_answer_along() -> None:
 def test_the_same_weights_serve_other_sizes_and_layouts() -> None:
     network = make()
     for grid in (layout.standard(4), layout.standard(4, diagonal=True), layout.standard(9, diagonal=True)):
-        puzzles, _, _ = exact.generate(layout.standard(grid.digits), 1, 1)
+        puzzles, _, _ = exact.generate_puzzles(layout.standard(grid.digits), 1, 1)
         task, denoiser = SudokuTask(grid), LoopedDenoiser(make(vocab=grid.digits))
         state = denoiser.prefill([task.encode(Sudoku(puzzles[0]))], [0])
         tokens = torch.from_numpy(puzzles.astype(np.int64)).clamp_min(1) - 1
@@ -120,7 +120,7 @@ def test_constructing_and_running_a_denoiser_changes_no_setting_of_the_process(
     settings = torch.get_num_threads, torch.get_float32_matmul_precision, torch.get_default_dtype
     before, network = [read() for read in settings], make()
     denoiser, task = LoopedDenoiser(network, loops=4), SudokuTask(GRID)
-    canvases = [task.encode(Sudoku(p)) for p in exact.generate(GRID, looped_denoiser.ROWS + 1, 5)[0]]
+    canvases = [task.encode(Sudoku(p)) for p in exact.generate_puzzles(GRID, looped_denoiser.ROWS + 1, 5)[0]]
     state = denoiser.prefill(canvases, range(len(canvases)))
     tokens, known = (
         torch.from_numpy(np.stack([getattr(c, n) for c in canvases])) for n in ("tokens", "known")
@@ -136,7 +136,7 @@ def test_constructing_and_running_a_denoiser_changes_no_setting_of_the_process(
 def test_a_row_leaves_early_only_when_it_has_settled() -> None:
     denoiser = LoopedDenoiser(make(), loops=32, confident=0.0)
     task = SudokuTask(GRID)
-    puzzles, _, _ = exact.generate(GRID, 3, 5)
+    puzzles, _, _ = exact.generate_puzzles(GRID, 3, 5)
     canvases = [task.encode(Sudoku(p)) for p in puzzles]
     state = denoiser.prefill(canvases, [0, 0, 0])
     tokens = torch.from_numpy(np.stack([c.tokens for c in canvases]))
@@ -153,7 +153,7 @@ def test_a_row_leaves_early_only_when_it_has_settled() -> None:
 def test_a_reset_cell_carries_nothing() -> None:
     denoiser = LoopedDenoiser(make())
     task = SudokuTask(GRID)
-    one = task.encode(Sudoku(exact.generate(GRID, 1, 5)[0][0]))
+    one = task.encode(Sudoku(exact.generate_puzzles(GRID, 1, 5)[0][0]))
     state = denoiser.prefill([one], [0])
     first = denoiser.start(state)
     known = torch.from_numpy(one.known.copy())[None]

@@ -64,7 +64,7 @@ def test_unsatisfiable_needs_a_proof_and_no_row_is_lost() -> None:
     none = np.array(
         [int(c) for c in "1230000000000004"], np.int8
     )  # the fourth cell sees 1, 2, 3 in its row and 4 in its column
-    puzzles, _, _ = exact.generate(FOUR.layout, 3, 1)
+    puzzles, _, _ = exact.generate_puzzles(FOUR.layout, 3, 1)
     problems = [Sudoku(puzzles[0]), Sudoku(none), Sudoku(puzzles[1]), Sudoku(puzzles[2])]
     outcomes = {n: e for n, e in solve(FOUR, problems, controls.random(4), batch=2) if isinstance(e, Outcome)}
     assert [outcomes[n].status for n in range(4)] == ["solved", "unsatisfiable", "solved", "solved"]

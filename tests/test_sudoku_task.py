@@ -28,7 +28,7 @@ def boards(draw: st.DrawFn) -> tuple[SudokuTask, np.ndarray, np.ndarray]:
     task = draw(st.sampled_from(TASKS))
     seed = draw(st.integers(0, 2**20))
     rng = np.random.default_rng(seed)
-    solution = exact.generate(task.layout, 1, seed)[1][0].astype(np.int64) - 1
+    solution = exact.generate_puzzles(task.layout, 1, seed)[1][0].astype(np.int64) - 1
     changed = solution.copy()
     cells = rng.permutation(len(solution))[: draw(st.integers(0, 4))]
     changed[cells] = rng.integers(0, task.vocab, len(cells))
@@ -99,7 +99,7 @@ def test_elimination_keeps_every_solution(board, seed: int) -> None:
 
 
 def test_clues_are_pinned_and_a_changed_clue_is_no_solution() -> None:
-    puzzles, solutions, _ = exact.generate(FOUR.layout, 1, 3)
+    puzzles, solutions, _ = exact.generate_puzzles(FOUR.layout, 1, 3)
     problem, tokens = Sudoku(puzzles[0]), solutions[0].astype(np.int64) - 1
     canvas = FOUR.encode(problem)
     assert (canvas.pinned == (puzzles[0] > 0)).all()

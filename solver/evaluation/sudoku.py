@@ -46,7 +46,7 @@ def evaluation_puzzles(folder: Path | None, limit: int) -> dict[str, Grids]:
         lines = [line for line in data.read_lines(path) if is_reserved(line)]
         if lines:
             puzzles[path.stem] = data.to_grid(lines[:limit])
-    puzzles[GENERATED] = exact.generate(layout.standard(9), limit, SEED)[0]
+    puzzles[GENERATED] = exact.generate_puzzles(layout.standard(9), limit, SEED)[0]
     return puzzles
 
 
@@ -128,7 +128,7 @@ def unsatisfiable_boards(count: int, seed: int = SEED) -> Grids:
     hard: list[Grids] = []
     easy: list[Grids] = []
     while len(hard) < (count + 1) // 2 or len(hard) + len(easy) < count:
-        puzzles, solutions, _ = exact.generate(board, 64, int(rng.integers(2**31)))
+        puzzles, solutions, _ = exact.generate_puzzles(board, 64, int(rng.integers(2**31)))
         for puzzle, solution in zip(puzzles, solutions, strict=True):
             cell = int(rng.choice(np.flatnonzero(puzzle == 0)))
             peers = {int(puzzle[peer]) for peer in board.peers[cell] if peer >= 0}
@@ -146,7 +146,7 @@ def unsatisfiable_boards(count: int, seed: int = SEED) -> Grids:
 def corrupted_grids(count: int, cells: int = 5, seed: int = SEED) -> tuple[Grids, Grids]:
     """Return solved grids with ``cells`` digits replaced, and the original grids, both (N, 81)."""
     rng = np.random.default_rng(seed)
-    solutions = exact.generate(layout.standard(9), count, seed + 1)[1]
+    solutions = exact.generate_puzzles(layout.standard(9), count, seed + 1)[1]
     corrupted = solutions.copy()
     for grid in corrupted:
         index = rng.permutation(81)[:cells]

@@ -1,10 +1,13 @@
 """The geometry of a Sudoku: which cells must differ, as relation ids.
 
-    layout = standard(9)              # rows, columns, 3x3 boxes
-    layout = standard(9, diagonal=True)
-    layout = jigsaw(regions)          # any 81 (or 16, ...) region ids in place of boxes
+>>> standard(9).name, standard(9).relations.shape  # rows, columns, 3x3 boxes
+('9x9', (3, 81))
+>>> standard(9, diagonal=True).relations.shape  # the two main diagonals are a relation each
+(5, 81)
+>>> jigsaw(np.repeat(np.arange(4), 4)).name  # any region ids instead of boxes
+'4x4 jigsaw'
 
-Everything else (checks, denoiser, exact solver) reads the relation ids alone, so a variant is one more row in them.
+The checks, the denoisers and the exact solver read only the relation ids, so a variant is one more row of them.
 """
 
 from __future__ import annotations
@@ -16,34 +19,40 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
+Int64 = NDArray[np.int64]
+
 
 @dataclass(frozen=True, eq=False)
 class Layout:
     """Cells, digits and the groups whose cells must all differ.
 
-    digits: how many symbols (9); cells: digits squared (81).
-    relations: (R, cells) int64, group id of each cell in each relation (row, column, box, ...), -1 for none.
-    units: (U, digits) int64, the cells of each group.  peers: (cells, P) int64, cells sharing a group, padded with -1.
+    Attributes:
+        name: for people, such as "9x9 diagonal".
+        digits: the number of digits; there are ``digits`` squared cells.
+        relations: (R, cells), the group of each cell in each relation (row, column, box, ...), -1 for none.
+        units: (U, digits), the cells of each group.
+        peers: (cells, P), the cells that share a group with each cell, padded with -1.
     """
 
     name: str
     digits: int
-    relations: NDArray[np.int64]
-    units: NDArray[np.int64]
-    peers: NDArray[np.int64]
+    relations: Int64
+    units: Int64
+    peers: Int64
 
     @property
     def cells(self) -> int:
         return self.digits * self.digits
 
 
-def from_relations(name: str, digits: int, relations: NDArray[np.int64]) -> Layout:
+def from_relations(name: str, digits: int, relations: Int64) -> Layout:
     """A layout from its relation ids (R, digits²).
 
-    Raises ValueError for another shape, and where a group does not have ``digits`` cells.
+    Raises ValueError for another shape, and if a group does not have ``digits`` cells.
     """
-    if relations.ndim != 2 or not len(relations) or relations.shape[1] != digits * digits:
-        raise ValueError(f"relations of shape {relations.shape}, not (R, {digits * digits})")
+    cells = digits * digits
+    if relations.ndim != 2 or not len(relations) or relations.shape[1] != cells:
+        raise ValueError(f"relations of shape {relations.shape}, not (R, {cells})")
     relations = np.array(relations, np.int64)  # the caller keeps its own
     units = []
     for row in relations:
@@ -52,21 +61,19 @@ def from_relations(name: str, digits: int, relations: NDArray[np.int64]) -> Layo
             if len(members) != digits:
                 raise ValueError(f"group {group} has {len(members)} cells, not {digits}")
             units.append(members)
-    cells = digits * digits
-    neighbours: list[list[int]] = [[] for _ in range(cells)]
-    for cell in range(cells):
-        found = {int(other) for unit in units if cell in unit for other in unit} - {cell}
-        neighbours[cell] = sorted(found)
-    width = max(len(found) for found in neighbours)
-    peers = np.full((cells, width), -1, np.int64)
-    for cell, found_list in enumerate(neighbours):
-        peers[cell, : len(found_list)] = found_list
+    neighbours = [
+        sorted({int(peer) for unit in units if cell in unit for peer in unit} - {cell})
+        for cell in range(cells)
+    ]
+    peers = np.full((cells, max(map(len, neighbours))), -1, np.int64)
+    for cell, cell_peers in enumerate(neighbours):
+        peers[cell, : len(cell_peers)] = cell_peers
     for array in (relations, peers):
         array.setflags(write=False)  # shared by every canvas
     return Layout(name, digits, relations, np.array(units, np.int64), peers)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=16)  # finding the peers is slow, and many modules ask for the same layout
 def standard(digits: int, diagonal: bool = False) -> Layout:
     """Rows, columns and square boxes; with ``diagonal`` both main diagonals too (one relation each: they cross)."""
     box = isqrt(digits)
@@ -76,14 +83,13 @@ def standard(digits: int, diagonal: bool = False) -> Layout:
     row, column = cell // digits, cell % digits
     relations = [row, column, (row // box) * box + column // box]
     if diagonal:
-        relations.append(np.where(row == column, 0, -1))
-        relations.append(np.where(row + column == digits - 1, 0, -1))
+        relations += [np.where(row == column, 0, -1), np.where(row + column == digits - 1, 0, -1)]
     name = f"{digits}x{digits}" + (" diagonal" if diagonal else "")
     return from_relations(name, digits, np.stack(relations).astype(np.int64))
 
 
-def jigsaw(regions: NDArray[np.int64]) -> Layout:
-    """Rows, columns and irregular regions; ``regions`` (digits²,) holds a region id a cell."""
+def jigsaw(regions: Int64) -> Layout:
+    """Rows, columns and irregular regions. ``regions`` (digits²,) holds the region id of each cell."""
     digits = isqrt(len(regions))
     if digits * digits != len(regions):
         raise ValueError(f"{len(regions)} regions do not fill a square grid")

@@ -1,7 +1,13 @@
-"""The order in which a solver by logic would fill a grid: what the easiest-first baseline is taught. Training data only.
+"""The order in which a solver by logic would fill a grid. The easiest-first baseline is trained on it.
 
-The next cell is the first that is a naked or hidden single; where there is none, the first with the fewest candidates, whose
-digit is then taken from the solution.
+>>> from solver.tasks.sudoku.layout import standard
+>>> puzzle = np.array([[0, 2, 3, 4, 3, 4, 1, 2, 2, 1, 4, 3, 4, 3, 2, 0]], np.int8)
+>>> solution = np.array([[1, 2, 3, 4, 3, 4, 1, 2, 2, 1, 4, 3, 4, 3, 2, 1]], np.int8)
+>>> easiest_first(standard(4), puzzle, solution)[0, -2:].tolist()
+[0, 15]
+
+The next cell is the first that is a naked or hidden single. If there is none, it is the first with the fewest candidates,
+and its digit is taken from the solution.
 """
 
 from __future__ import annotations
@@ -14,10 +20,11 @@ from solver.tasks.sudoku.layout import Layout
 
 
 @njit(cache=True, nogil=True)
-def _order(puzzles, solutions, peers, units, units_of, order):  # type: ignore[no-untyped-def]
+def _order(puzzles, solutions, peers, units, units_of, order):  # type: ignore[no-untyped-def]  # numba infers the types
     cells, digits = puzzles.shape[1], units.shape[1]
     full = (1 << digits) - 1
     for row in range(len(puzzles)):
+        # Place the givens.
         candidates = np.full(cells, full)
         placed = 0
         for cell in range(cells):
@@ -25,9 +32,10 @@ def _order(puzzles, solutions, peers, units, units_of, order):  # type: ignore[n
                 order[row, placed] = cell
                 placed += 1
                 candidates[cell] = 0
-                for p in peers[cell]:
-                    if p >= 0:
-                        candidates[p] &= ~(1 << (puzzles[row, cell] - 1))
+                for peer in peers[cell]:
+                    if peer >= 0:
+                        candidates[peer] &= ~(1 << (puzzles[row, cell] - 1))
+        # Place the easiest cell until none is open.
         while placed < cells:
             chosen, fewest = -1, 100
             for cell in range(cells):
@@ -35,17 +43,17 @@ def _order(puzzles, solutions, peers, units, units_of, order):  # type: ignore[n
                     continue
                 bit = 1 << (solutions[row, cell] - 1)
                 count = 0
-                for d in range(digits):
-                    count += candidates[cell] >> d & 1
+                for digit in range(digits):
+                    count += candidates[cell] >> digit & 1
                 if count > 1:  # a hidden single counts as one candidate
-                    for u in units_of[cell]:
-                        if u < 0:
+                    for unit in units_of[cell]:
+                        if unit < 0:
                             continue
-                        alone = True
-                        for other in units[u]:
-                            if other != cell and candidates[other] & bit:
-                                alone = False
-                        if alone:
+                        is_single = True
+                        for peer in units[unit]:
+                            if peer != cell and candidates[peer] & bit:
+                                is_single = False
+                        if is_single:
                             count = 1
                 if count < fewest:
                     chosen, fewest = cell, count
@@ -54,20 +62,22 @@ def _order(puzzles, solutions, peers, units, units_of, order):  # type: ignore[n
             order[row, placed] = chosen
             placed += 1
             candidates[chosen] = 0
-            for p in peers[chosen]:
-                if p >= 0:
-                    candidates[p] &= ~(1 << (solutions[row, chosen] - 1))
+            for peer in peers[chosen]:
+                if peer >= 0:
+                    candidates[peer] &= ~(1 << (solutions[row, chosen] - 1))
 
 
 def easiest_first(
     layout: Layout, puzzles: NDArray[np.int8], solutions: NDArray[np.int8]
 ) -> NDArray[np.int64]:
-    """Cells (N, L) in order, the givens first, for puzzles with these solutions, both (N, L)."""
+    """The cells (N, L) of puzzles (N, L) with their solutions (N, L) in the order of filling, the givens first."""
     order = np.empty(puzzles.shape, np.int64)
-    within = [[u for u, unit in enumerate(layout.units) if cell in unit] for cell in range(layout.cells)]
-    units_of = np.full((layout.cells, max(map(len, within))), -1, np.int64)
-    for cell, found in enumerate(within):
-        units_of[cell, : len(found)] = found
+    memberships = [
+        [index for index, unit in enumerate(layout.units) if cell in unit] for cell in range(layout.cells)
+    ]
+    units_of = np.full((layout.cells, max(map(len, memberships))), -1, np.int64)
+    for cell, indices in enumerate(memberships):
+        units_of[cell, : len(indices)] = indices
     puzzles, solutions = puzzles.astype(np.int64), solutions.astype(np.int64)
     _order(puzzles, solutions, layout.peers, layout.units, units_of, order)
     return order

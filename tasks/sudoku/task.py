@@ -1,7 +1,11 @@
-"""Sudoku as a task: digits that must differ within rows, columns and the layout's other groups.
+"""Sudoku as a task: the digits of a row, of a column and of every other group of the layout must differ.
 
-task = SudokuTask(layout.standard(9))
-canvas = task.encode(grid)            # grid (81,), digits 1..9 and 0 for blank; tokens are digit - 1
+>>> from solver.tasks.sudoku.layout import standard
+>>> task = SudokuTask(standard(4))
+>>> problem = Sudoku(np.array([1, 1, 0, 0] + 12 * [0], np.int8))
+>>> canvas = task.encode(problem)  # tokens are digits minus 1
+>>> [violation.message for violation in task.check(problem, canvas.tokens, canvas.known)]
+['row 1 has 1 twice', 'box 1 has 1 twice']
 """
 
 from __future__ import annotations
@@ -19,19 +23,24 @@ from solver.tasks.sudoku.layout import Layout
 from solver.tasks.task import Implied, Violation
 
 Grid = NDArray[np.int8]
-NAMES = ("row", "column", "box", "diagonal", "diagonal")
+UNIT_NAMES = ("row", "column", "box", "diagonal", "diagonal")
 
 
 @dataclass(frozen=True)
 class Sudoku:
-    """A problem: ``grid`` (cells,), 0 for blank; with ``repair`` its digits are a draft, not clues."""
+    """A puzzle.
+
+    Attributes:
+        grid: (cells,), digits from 1, 0 for blank.
+        repair: whether the digits are a draft that may be changed, not clues.
+    """
 
     grid: Grid
     repair: bool = False
 
 
 class SudokuTask:
-    """See the module. One object serves all puzzles of its layout."""
+    """The task of :class:`Sudoku`. One object serves all puzzles of its layout."""
 
     name = "sudoku"
 
@@ -62,22 +71,21 @@ class SudokuTask:
         return "".join(str(token + 1) for token in tokens)
 
     def words(self, canvas: Canvas) -> tuple[str, tuple[str | int, ...]]:
-        """The puzzle as a request in English, and the answer as lines of digits."""
+        """A prompt in English, and the answer as lines of digits, with cell numbers for the digits."""
         side = self.layout.digits
-        shown = [
+        symbols = [
             self.symbols[token] if known else "."
             for token, known in zip(canvas.tokens, canvas.known, strict=True)
         ]
-        lines = ["".join(shown[row * side : (row + 1) * side]) for row in range(side)]
+        lines = ["".join(symbols[row * side : (row + 1) * side]) for row in range(side)]
         groups = f"each row, each column and each {'region' if 'jigsaw' in self.layout.name else 'box'}"
         groups += " and both main diagonals" if "diagonal" in self.layout.name else ""
-        draft = bool((canvas.known & ~canvas.pinned).any())
-        told = (
-            "Correct this Sudoku, some digits of which are wrong"
-            if draft
-            else "Solve this Sudoku (a point is a blank cell)"
-        )
-        prompt = f"{told}: {groups} holds every digit from 1 to {side} once. Answer with the {side} lines of digits alone.\n\n"
+        if (canvas.known & ~canvas.pinned).any():
+            request = "Correct this Sudoku, some digits of which are wrong"
+        else:
+            request = "Solve this Sudoku (a point is a blank cell)"
+        prompt = f"{request}: {groups} holds every digit from 1 to {side} once. "
+        prompt += f"Answer with the {side} lines of digits alone.\n\n"
         parts: list[str | int] = []
         for row in range(side):
             parts.extend(["\n"] if row else [])
@@ -85,50 +93,54 @@ class SudokuTask:
         return prompt + "\n".join(lines), tuple(parts)
 
     def verify(self, problem: Sudoku, tokens: Tokens) -> bool:
-        """Whether every unit contains every digit, and every clue is unchanged."""
+        """Whether every unit holds every digit, and no clue is changed."""
         if tokens.min() < 0 or tokens.max() >= self.vocab:
             return False
         bits = np.bitwise_or.reduce((1 << tokens)[self.layout.units], axis=1)
         clues = np.asarray(problem.grid, np.int64) - 1
-        kept = problem.repair or bool((tokens == clues)[clues >= 0].all())
-        return kept and bool((bits == (1 << self.vocab) - 1).all())
+        keeps_clues = problem.repair or bool((tokens == clues)[clues >= 0].all())
+        return keeps_clues and bool((bits == (1 << self.vocab) - 1).all())
 
     def check(self, problem: Sudoku, tokens: Tokens, known: Mask) -> list[Violation]:
-        """Direct conflicts only: equal tokens in a group, and open cells whose every digit a known peer holds."""
+        """Find direct conflicts: equal tokens in a group, and open cells for which known peers hold every digit."""
         one_hot = known[:, None] & (tokens[:, None] == np.arange(self.vocab))  # (L, V)
-        found = []
+        violations = []
         clues = np.zeros_like(known) if problem.repair else np.asarray(problem.grid) > 0
         counts = one_hot[self.layout.units].sum(1)  # (U, V)
         for unit, token in np.argwhere(counts > 1):
             cells = self.layout.units[unit]
             twice = cells[one_hot[cells, token]]
-            blamed = tuple(int(c) for c in twice if not clues[c]) or tuple(int(c) for c in twice)
-            # any two of them force it by themselves
-            reason = frozenset(int(c) for c in sorted(twice, key=lambda c: (not clues[c], c))[:2])
+            blamed = tuple(int(cell) for cell in twice if not clues[cell]) or tuple(map(int, twice))
+            # Any two of the cells force the violation; clues prune the most.
+            reason = frozenset(
+                int(cell) for cell in sorted(twice, key=lambda cell: (not clues[cell], cell))[:2]
+            )
             message = f"{self._unit(int(unit))} has {token + 1} twice"
-            found.append(Violation(message, cells=blamed, rule="twice", reason=reason))
+            violations.append(Violation(message, cells=blamed, rule="twice", reason=reason))
         if not known.all():
-            reach = self._peers.astype(np.float32) @ one_hot.astype(np.float32)
-            for cell in np.flatnonzero(~known & (reach > 0).all(1)):
+            peer_counts = self._peers.astype(np.float32) @ one_hot.astype(np.float32)
+            for cell in np.flatnonzero(~known & (peer_counts > 0).all(1)):
                 holders = self._peers[cell][:, None] & one_hot  # (L, V)
-                # one holder a digit, clues first: the weaker the reason, the more it prunes
+                # One holder per digit, clues first: a weaker reason prunes more.
                 preferred = np.where(holders, 2.0 if problem.repair else 2.0 + clues[:, None], 0.0)
-                reason = frozenset(int(c) for c in preferred.argmax(0))
+                reason = frozenset(map(int, preferred.argmax(0)))
                 message = f"{self._cell(int(cell))} has no digit left"
-                found.append(Violation(message, cells=tuple(sorted(reason)), rule="empty", reason=reason))
-        return found
+                violations.append(
+                    Violation(message, cells=tuple(sorted(reason)), rule="empty", reason=reason)
+                )
+        return violations
 
     def eliminate(self, canvases: Sequence[Canvas], tokens: Tokens, known: Mask) -> NDArray[np.int32]:
-        """Bitmask (B, L, 1) of the digits that no known peer holds."""
-        free: NDArray[np.int32] = dispatch.all_different(
+        """Bitmask (B, L, 1) of the digits that no known peer of a cell holds."""
+        allowed: NDArray[np.int32] = dispatch.all_different(
             torch.from_numpy(tokens), torch.from_numpy(known), self._relations, self.vocab
         ).numpy()
-        return free
+        return allowed
 
     def explain(
         self, problem: Sudoku, tokens: Tokens, known: Mask, cell: int, token: int
     ) -> frozenset[int] | None:
-        """One known peer that holds ``token``, a clue if there is one."""
+        """A known peer that holds ``token``, preferably a clue."""
         holders = np.flatnonzero(self._peers[cell] & known & (tokens == token))
         if not len(holders):
             return None
@@ -136,41 +148,48 @@ class SudokuTask:
         return frozenset({int(clues[0] if len(clues) else holders[0])})
 
     def infer(self, problem: Sudoku, tokens: Tokens, known: Mask) -> list[Implied | Violation]:
-        """Naked and hidden singles, one pass; a unit with no place for a digit is a contradiction with its reason."""
+        """Find naked and hidden singles, and units without a place for a digit, in one pass."""
         one_hot = known[:, None] & (tokens[:, None] == np.arange(self.vocab))
         taken = (self._peers.astype(np.float32) @ one_hot.astype(np.float32)) > 0  # (L, V)
         free = ~taken & ~known[:, None]
-        found: list[Implied | Violation] = []
+        results: list[Implied | Violation] = []
 
-        def why_not(cell: int, token: int) -> int:
-            """A known cell that keeps ``token`` out of ``cell``."""
+        def excluding_cell(cell: int, token: int) -> int:
+            """A known cell that excludes ``token`` from ``cell``."""
             return cell if known[cell] else int(np.argmax(self._peers[cell] & one_hot[:, token]))
 
         for cell in np.flatnonzero(free.sum(1) == 1):
             token = int(free[cell].argmax())
-            reason = frozenset(why_not(int(cell), t) for t in range(self.vocab) if t != token)
-            found.append(Implied(int(cell), token, reason))
+            reason = frozenset(
+                excluding_cell(int(cell), other_token)
+                for other_token in range(self.vocab)
+                if other_token != token
+            )
+            results.append(Implied(int(cell), token, reason))
         places = free[self.layout.units].sum(1)  # (U, V)
-        held = one_hot[self.layout.units].any(1)
-        for unit, token in np.argwhere((places <= 1) & ~held):
+        has_token = one_hot[self.layout.units].any(1)
+        for unit, token in np.argwhere((places <= 1) & ~has_token):
             cells = self.layout.units[unit]
-            at = [int(c) for c in cells if free[c, token]]
-            reason = frozenset(why_not(int(c), int(token)) for c in cells if int(c) not in at)
-            if at:
-                found.append(Implied(at[0], int(token), reason))
+            open_places = [int(cell) for cell in cells if free[cell, token]]
+            excluded = [int(cell) for cell in cells if not free[cell, token]]
+            reason = frozenset(excluding_cell(cell, int(token)) for cell in excluded)
+            if open_places:
+                results.append(Implied(open_places[0], int(token), reason))
             else:
                 message = f"{self._unit(int(unit))} has no place for {token + 1}"
-                found.append(Violation(message, cells=tuple(sorted(reason)), rule="no place", reason=reason))
-        return found
+                results.append(
+                    Violation(message, cells=tuple(sorted(reason)), rule="no place", reason=reason)
+                )
+        return results
 
     def _unit(self, unit: int) -> str:
-        """A person's name for a unit: "row 3"."""
+        """The name of a unit for people, such as "row 3"."""
         kind, number = divmod(unit, self.layout.digits)
-        name = NAMES[kind] if kind < len(NAMES) else "group"
+        name = UNIT_NAMES[kind] if kind < len(UNIT_NAMES) else "group"
         if name == "box" and "jigsaw" in self.layout.name:
             name = "region"
         return f"{name} {number + 1}"
 
     def _cell(self, cell: int) -> str:
-        """A person's name for a cell: "r3c5"."""
+        """The name of a cell for people, such as "r3c5"."""
         return f"r{cell // self.layout.digits + 1}c{cell % self.layout.digits + 1}"
