@@ -1,8 +1,8 @@
-"""The canvas: a fixed block of cells, some pinned, the rest open. It is immutable and knows neither task nor model.
+"""The canvas: an immutable block of cells, some pinned, the others open. Independent of task and model.
 
 >>> pinned = np.array([True, False])
 >>> canvas = Canvas(np.array([3, 0]), pinned, pinned, vocab=9)
->>> canvas.cells
+>>> canvas.num_cells
 2
 """
 
@@ -20,21 +20,17 @@ EMPTY: Tokens = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """The input of a denoiser. L cells, P prompt tokens, R relations.
+    """The encoding of a problem that a denoiser sees. L cells, P prompt tokens, R relations.
 
-    Attributes:
-        tokens: (L,). Those of unknown cells have no meaning.
-        pinned: (L,), the cells that are given and never change.
-        known: (L,), pinned cells and those of a draft that may be changed.
-        vocab: cells hold tokens 0 to vocab - 1. A model adds its own mask token, if it has one.
-        allowed: (L, W) int32 bitmask of the tokens that a cell may hold, or None for all.
-        prompt: (P,), tokens before the block.
-        relations: (R, L), group ids (row, column, box, ...), -1 for none.
-        slots: start and capacity of holes of variable length, whose unused cells hold ``blank``.
-        blank: the token that fills the unused cells of a slot, or None.
-
-    Raises:
-        ValueError: shapes differ, a pinned cell is unknown, or a known token is not in the vocabulary.
+    tokens (L,): meaningful where ``known``; elsewhere arbitrary.
+    pinned (L,): given cells, which never change.
+    known (L,): pinned cells, and drafted cells, which may be re-masked.
+    vocab: a cell may hold the tokens 0 .. vocab-1. A model's mask token is not among them.
+    allowed (L, W) int32 bitmask of statically allowed tokens, or None for all.
+    prompt (P,): tokens before the block.
+    relations (R, L): group ids (row, column, box, ...), -1 for none.
+    slots: (start, capacity) of holes of variable length, padded with blanks.
+    blank: the token that pads a slot after its text, or None.
     """
 
     tokens: Tokens
@@ -48,8 +44,8 @@ class Canvas:
     blank: int | None = None
 
     def __post_init__(self) -> None:
-        cells = len(self.tokens)
-        if self.pinned.shape != (cells,) or self.known.shape != (cells,):
+        num_cells = len(self.tokens)
+        if self.pinned.shape != (num_cells,) or self.known.shape != (num_cells,):
             raise ValueError("tokens, pinned and known must have the same length")
         if (self.pinned & ~self.known).any():
             raise ValueError("a pinned cell must be known")
@@ -57,17 +53,18 @@ class Canvas:
         if known_tokens.size and (known_tokens.min() < 0 or known_tokens.max() >= self.vocab):
             raise ValueError(f"a known token is outside 0..{self.vocab - 1}")
         if self.relations is None:
-            object.__setattr__(self, "relations", np.zeros((0, cells), np.int64))
+            object.__setattr__(self, "relations", np.zeros((0, num_cells), np.int64))
         for array in (self.tokens, self.pinned, self.known, self.allowed, self.prompt, self.relations):
             if array is not None:
                 array.setflags(write=False)
 
     @property
-    def cells(self) -> int:
+    def num_cells(self) -> int:
+        """Number of cells L."""
         return len(self.tokens)
 
     @property
     def groups(self) -> Tokens:
-        """The relation ids, never None."""
+        """The group ids (R, L), never None."""
         assert self.relations is not None
         return self.relations

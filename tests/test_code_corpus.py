@@ -25,7 +25,8 @@ from solver.tasks.code_edit.positions import Span
 from solver.tasks.code_edit.scopes import parse_source
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"]).resolve()
-# The licences of these are known, and their authors are who they seem. Written out once more, so that a longer list is noticed.
+# The licences of these are known, and their authors are who they seem. Written out once more, so that a
+# longer list is noticed.
 ALLOWED = {"torch", "transformers", "numpy", "matplotlib", "hypothesis", "pytest", "_pytest", "jsonschema"}
 
 

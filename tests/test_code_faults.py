@@ -1,4 +1,7 @@
-"""Faults in filled holes: the compiler decides, only fills are blamed, mostly the right piece. Damage without holes is found."""
+"""Faults in filled holes:
+
+the compiler decides, only fills are blamed, mostly the right piece. Damage without holes is found.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,6 @@ from solver.tasks.code_edit.diagnostics import Diagnostic, DiagnosticFinder, pyf
 from solver.tasks.code_edit.holes import single_hole_cases
 from solver.tasks.code_edit.localize import compile_message, suspicious_spans
 from solver.tasks.code_edit.positions import Span, piece_distance, piece_spans
-from solver.tasks.code_edit.varmisuse import convert_row, detokenize
 from solver.tasks.code_edit.window import replace_spans
 from tests.code_material import alone, module
 
@@ -172,7 +174,10 @@ def test_deep_nesting_is_a_fault_or_none_but_no_crash() -> None:
 def damaged(
     source: str, count: int, hurt: int, rng: np.random.Generator
 ) -> tuple[list[Span], list[str], dict[int, Span]] | None:
-    """Holes, what fills them, and where in ``hurt`` of them a piece was dropped, doubled or replaced: no single one compiles."""
+    """Holes, what fills them, and where in ``hurt`` of them a piece was dropped, doubled or replaced:
+
+    no single one compiles.
+    """
     holes = holes_of(source, count, rng)
     fills, wrong = [source[a:b] for a, b in holes], dict[int, Span]()
     for hole in rng.permutation(len(holes)).tolist():
@@ -228,7 +233,8 @@ def test_the_right_hole_is_blamed(count: int, hurt: int, least: float) -> None:
 
 def test_damage_is_among_the_suspects() -> None:
     """Within three pieces of the first suspect, and of one of the first three. On 2,000 damages to 400 functions of the standard
-    library: dropped 92 and 98 %, doubled 93 and 98, replaced 87 and 96, bracket 89 and 96, indentation 83 and 100."""
+    library: dropped 92 and 98 %, doubled 93 and 98, replaced 87 and 96, bracket 89 and 96, indentation 83 and
+    100."""
     rng = np.random.default_rng(0)
     found = [
         corrupt(source, (0, len(source)), rng, kind) for source in alone()[::3] for kind in CORRUPTION_KINDS
@@ -304,151 +310,6 @@ def test_faults_cost_a_few_calls_a_character_and_none_when_asked_again() -> None
             first = calls(ask)
             assert first < most * len(text)
             assert calls(ask) < 0.75 * first
-
-
-TOKENS = [
-    *[
-        "#NEWLINE#",
-        "@",
-        "cached",
-        "#NEWLINE#",
-        "def total(",
-        "prices",
-        ",",
-        "**rates",
-        ")",
-        ":",
-        "#NEWLINE#",
-        "#INDENT#",
-    ],
-    *[
-        "'Adds\\n    them.'",
-        "#NEWLINE#",
-        "found",
-        "=",
-        "{",
-        "#NEWLINE#",
-        "#INDENT#",
-        "'a'",
-        ":",
-        "-",
-        "1",
-        ",",
-        "#NEWLINE#",
-    ],
-    *[
-        "#UNINDENT#",
-        "}",
-        "#NEWLINE#",
-        "for",
-        "one",
-        "in",
-        "prices",
-        "[",
-        "1",
-        ":",
-        "2",
-        "]",
-        ":",
-        "#NEWLINE#",
-        "#INDENT#",
-    ],
-    *[
-        "if",
-        "(",
-        "one",
-        "not in",
-        "found",
-        ")",
-        ":",
-        "#NEWLINE#",
-        "#INDENT#",
-        "found",
-        ".",
-        "add",
-        "(",
-        "prices",
-        ",",
-        "key",
-    ],
-    *[
-        "=",
-        "(",
-        "one",
-        "*",
-        "2",
-        ")",
-        ",",
-        "**",
-        "rates",
-        ")",
-        "#NEWLINE#",
-        "#UNINDENT#",
-        "#UNINDENT#",
-        "return",
-        "found",
-    ],
-]
-NUMBERS = {
-    name: [n for n, one in enumerate(TOKENS) if one in (name, "**" + name)]
-    for name in ("prices", "rates", "found", "one")
-}
-ROW = {
-    "has_bug": True,
-    "source_tokens": TOKENS,
-    "error_location": NUMBERS["prices"][-1],
-    "repair_targets": NUMBERS["one"],
-    "repair_candidates": [*(n for each in NUMBERS.values() for n in each), "rates"],
-}
-SOURCE = """@cached
-def total(prices, **rates):
-    'Adds\\n    them.'
-    found = {
-        'a': -1,
-    }
-    for one in prices[1:2]:
-        if (one not in found):
-            found.add(prices, key=(one * 2), **rates)
-    return found
-"""
-
-
-def test_varmisuse() -> None:
-    found = convert_row(ROW)
-    assert found is not None
-    assert found.source == SOURCE
-    assert found.span is not None
-    assert SOURCE[: found.span[0]].endswith("found.add(")
-    assert SOURCE[slice(*found.span)] == "prices"
-    assert found.targets == ("one",)
-    assert found.candidates == ("prices", "rates", "found", "one")
-    assert found.span in found.uses
-    assert [SOURCE[a:b] for a, b in found.uses[:5]] == ["prices", "rates", "found", "one", "prices"]
-    assert len(found.uses) == sum(map(len, NUMBERS.values()))
-    right = convert_row({**ROW, "has_bug": False, "error_location": 0, "repair_targets": []})
-    assert right is not None
-    assert (right.span, right.targets) == (None, ())
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"source_tokens": ["def f(", ")", ":", "#NEWLINE#", "#INDENT#", "print", "1"]}, "does not compile"),
-        ({"error_location": TOKENS.index("=")}, "a number is of no name"),
-        ({"error_location": 999}, "a number is of no name"),
-        ({"repair_targets": []}, "the right name is not said"),
-        ({"repair_targets": NUMBERS["prices"][:1]}, "the wrong name is right"),
-    ],
-)
-def test_rows_that_are_left_out(change: dict[str, object], reason: str) -> None:
-    reasons = Counter[str]()
-    assert convert_row({**ROW, **change}, reasons) is None
-    assert reasons == {reason: 1}
-
-
-def test_every_token_is_where_it_is_said_to_be() -> None:
-    text, spans = detokenize(TOKENS)
-    assert [text[a:b] for a, b in spans] == ["" if one.startswith("#") else one for one in TOKENS]
 
 
 def test_what_is_defined_elsewhere_is_no_fault() -> None:

@@ -103,7 +103,10 @@ LOCAL_CLASS = "def f(B):\n    class A(B):\n        pass\n    A.x = 1\n    return
 @given(small)
 @example(LOCAL_CLASS)
 def test_renaming_all_mentions_of_a_variable_changes_nothing_else(source: str) -> None:
-    """The compiler is asked: same instructions, with another name. With one mention left out, it is another program."""
+    """The compiler is asked:
+
+    same instructions, with another name. With one mention left out, it is another program.
+    """
     for cut in dependent_hole_cases(source, (0, len(source)), limit=100):
         if cut.kind != "variable":
             continue

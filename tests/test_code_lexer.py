@@ -1,4 +1,7 @@
-"""Lexemes: every text comes back whatever it is, and Python gets the markers and the bare names that it should."""
+"""Lexemes:
+
+every text comes back whatever it is, and Python gets the markers and the bare names that it should.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from solver.tasks.code_edit import lexer
-from solver.tasks.code_edit.lexer import WORDS, Indent, Lexeme, guess_unit, lexeme_texts, split_lines
+from solver.tasks.code_edit.lexer import WORDS, Indent, Lexeme, guess_unit, lex_lines, lexeme_texts
 
 SOURCE = Path(lexer.__file__).read_text(encoding="utf-8")
 # Where lexers go wrong, in Python and around it.
@@ -118,7 +121,7 @@ any_lexeme = markers | st.sampled_from(["x", "\n", " "]).map(Lexeme)
 def lex(text: str, indent: Indent = NO_INDENT) -> tuple[list[Lexeme], Indent]:
     """The lexemes of a text, and the indentation of its last line."""
     lexemes = list[Lexeme]()
-    for line in split_lines(text, indent):
+    for line in lex_lines(text, indent):
         lexemes += [Lexeme("", marker) for marker in line.markers]
         lexemes += map(Lexeme, WORDS.findall(line.text))
         indent = line.indent

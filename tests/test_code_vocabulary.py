@@ -1,4 +1,7 @@
-"""Tokens of code: every text comes back, what tokens mean depends on nothing else, and merges are those of the reference."""
+"""Tokens of code:
+
+every text comes back, what tokens mean depends on nothing else, and merges are those of the reference.
+"""
 
 from __future__ import annotations
 

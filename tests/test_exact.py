@@ -43,12 +43,18 @@ IMPOSSIBLE = layout.jigsaw(np.array([0, 0, 0, 1, 1, 1, 1, 0, 2, 2, 3, 3, 2, 2, 3
 
 @pytest.fixture(scope="module")
 def oracle() -> Oracle:
-    """``oracle(layout, grid, limit)``: solutions up to ``limit`` and the first one, by a SAT solver and blocking clauses."""
+    """``oracle(layout, grid, limit)``:
+
+    solutions up to ``limit`` and the first one, by a SAT solver and blocking clauses.
+    """
     solvers = pytest.importorskip("pysat.solvers", reason="python-sat is the independent oracle")
     clauses: dict[str, list[list[int]]] = {}
 
     def encode(grid: Layout) -> list[list[int]]:
-        """Cell c holds digit v + 1: variable c * digits + v + 1. A digit a cell; every digit at most once in a unit."""
+        """Cell c holds digit v + 1:
+
+        variable c * digits + v + 1. A digit a cell; every digit at most once in a unit.
+        """
         n = grid.digits
         out = [[cell * n + v + 1 for v in range(n)] for cell in range(grid.cells)]
         for cell in range(grid.cells):

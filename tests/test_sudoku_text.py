@@ -1,4 +1,7 @@
-"""Sudoku text: lines, drawn grids and CSV are read back as they were written, and every bad input is named for a person."""
+"""Sudoku text:
+
+lines, drawn grids and CSV are read back as they were written, and every bad input is named for a person.
+"""
 
 from __future__ import annotations
 

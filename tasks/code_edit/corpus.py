@@ -4,9 +4,10 @@
 >>> corpus.train[0].text.lstrip().startswith(("def ", "async def ", "@"))
 True
 
-Functions that are equal apart from docstrings count once. Files are reserved for development by the hash of their text,
-one in twenty. A development function that differs from a training function by names alone is dropped: the models of
-transformers contain many. Left out are tests, vendored code, and files over 200 kB, many of which are tables.
+Functions that are equal apart from docstrings count once. Files are reserved for development by the hash of
+their text, one in twenty. A development function that differs from a training function by names alone is
+dropped: the models of transformers contain many. Left out are tests, vendored code, and files over 200 kB,
+many of which are tables.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ MAX_FILE_BYTES = 200_000
 DEVELOPMENT_SHARE = 20  # one file in this many is for development
 # Folders of tests, of other people's packages, and of generated code.
 EXCLUDED_FOLDER = re.compile(
-    r"tests?|idlelib|site-packages|dist-packages|_?vendor\w*|_?extern(al)?|_?third_party|_bundled|generated|__pycache__"
+    r"tests?|idlelib|site-packages|dist-packages|_?vendor\w*|_?extern(al)?|_?third_party"
+    r"|_bundled|generated|__pycache__"
 )
-# Vendored in other folders: py, appdirs, pycute, unification and multipledispatch, refcycle, packaging, OpenFold.
+# Vendored in other folders: py, appdirs, pycute, unification and multipledispatch, refcycle, packaging,
+# OpenFold.
 VENDORED = (
     "_pytest/_py/",
     "torch/_appdirs.py",
@@ -75,7 +78,10 @@ class Corpus:
 
     @staticmethod
     def build(limit: int | None = None) -> Corpus:
-        """The corpus of all files, or of the first ``limit``. The order depends only on the installed versions."""
+        """The corpus of all files, or of the first ``limit``.
+
+        The order depends only on the installed versions.
+        """
         return Corpus.of(islice(readable_files(), limit))
 
     @staticmethod
@@ -128,7 +134,10 @@ def source_files() -> Iterator[tuple[str, Path]]:
 
 
 def python_files(root: Path) -> Iterator[Path]:
-    """The Python files below ``root``, without excluded folders. Links lead to other packages and are not followed."""
+    """The Python files below ``root``, without excluded folders.
+
+    Links lead to other packages and are not followed.
+    """
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not EXCLUDED_FOLDER.fullmatch(name))
         for name in sorted(names):
@@ -138,7 +147,7 @@ def python_files(root: Path) -> Iterator[Path]:
 
 
 def read_source(file: Path) -> str | None:
-    """The text of a Python file in its declared encoding, with line feeds as line ends; None if it has no text."""
+    """The text of a Python file in its declared encoding, with line feeds as line ends, or None."""
     try:
         with tokenize.open(file) as stream:
             return stream.read()
@@ -155,7 +164,10 @@ def parse_or_none(text: str) -> ast.Module | None:
 
 
 def locate_functions(text: str, tree: ast.Module) -> list[tuple[FunctionNode, Span]]:
-    """The outermost functions and methods of a tree, and their spans: from the first decorator to the last line."""
+    """The outermost functions and methods of a tree, and their spans:
+
+    from the first decorator to the last line.
+    """
     line_ends = [*LINE_END.finditer(text)]
     starts = [0, *(match.end() for match in line_ends)]
     ends = [*(match.start() for match in line_ends), len(text)]

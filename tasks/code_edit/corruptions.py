@@ -67,7 +67,8 @@ def corrupt(
         kind: one of ``CORRUPTION_KINDS``, drawn if None.
 
     Returns:
-        The corruption; None if the lines do not compile by themselves, or none of ``MAX_DRAWS`` changes breaks them.
+        The corruption; None if the lines do not compile by themselves, or none of ``MAX_DRAWS`` changes
+        breaks them.
     """
     text, head = standalone(source, within)
     if compile_message(text) is not None:
@@ -151,7 +152,7 @@ REPLACERS: dict[str, Callable[[str, list[Piece], np.random.Generator], Replaceme
 
 @dataclass(frozen=True)
 class LocalisationCounts:
-    """Of ``cases`` corruptions, how many the first suspect was near to, and how many any of the first few was."""
+    """How many of ``cases`` corruptions are near the first suspect, and near any of the first few."""
 
     cases: int = 0
     first: int = 0

@@ -4,9 +4,10 @@
 >>> finder.find("x = 1\\ny = foo\\n", [(10, 13)])
 [Diagnostic(span=(10, 13), rule='name', message="undefined name 'foo'", name='foo', outside=False)]
 
-The compiler decides: a source that it accepts has no diagnostic of rule "syntax". localize.py finds the fault, and one
-of the fills is blamed for it. In a source that compiles, pyflakes looks for what would fail at run time: undefined
-names (rule "name") and formats that do not match their values (rule "format"). Nothing is executed.
+The compiler decides: a source that it accepts has no diagnostic of rule "syntax". localize.py finds the
+fault, and one of the fills is blamed for it. In a source that compiles, pyflakes looks for what would fail at
+run time: undefined names (rule "name") and formats that do not match their values (rule "format"). Nothing is
+executed.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ class Diagnostic:
         rule: "syntax", "name", "format", or the rule of a user's check.
         message: description for a person.
         name: the undefined name, for rule "name".
-        outside: the fault shows outside of the fill that is blamed for it: for example, a name is used that the fill
-            should have bound.
+        outside: the fault shows outside of the fill that is blamed for it: for example, a name is used that
+            the fill should have bound.
     """
 
     span: Span
@@ -77,7 +78,10 @@ class Diagnostic:
     maxsize=64
 )  # the finder of every problem of a source asks about the source with its holes unfilled
 def pyflakes_diagnostics(text: str) -> tuple[Diagnostic, ...]:
-    """Undefined names of a source that compiles, then wrong formats. None if it is nested too deeply for pyflakes."""
+    """Undefined names of a source that compiles, then wrong formats.
+
+    None if it is nested too deeply for pyflakes.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -106,8 +110,8 @@ def _as_diagnostic(lines: Lines, rule: str, message: messages.Message) -> Diagno
 class DiagnosticFinder:
     """Finds diagnostics in the fills of a source's holes.
 
-    A name that is undefined around the holes before they are filled (another program may put it among the builtins)
-    is undefined afterwards, too, and is not reported.
+    A name that is undefined around the holes before they are filled (another program may put it among the
+    builtins) is undefined afterwards, too, and is not reported.
 
     Attributes:
         source: the source before its holes are filled.
@@ -164,7 +168,7 @@ class DiagnosticFinder:
 
 
 def _blame_syntax(text: str, error: SyntaxDiagnostic, spans: Sequence[Span]) -> list[Diagnostic]:
-    """Blame the fill at the first suspicious span that touches one, or else the fill nearest to the compiler's stop.
+    """Blame the fill at the first suspicious span that touches one, or else that nearest to the compiler's stop.
 
     tree-sitter continues after an error: a short error of its that touches another fill is reported, too.
     """
@@ -204,7 +208,10 @@ def _clip(text: str, span: Span, fill: Span) -> Span:
 
 
 def _blame_fill(text: str, diagnostic: Diagnostic, spans: Sequence[Span]) -> Diagnostic:
-    """Locate a diagnostic in the nearest fill: its part inside of the fill, or the whole fill if it is outside."""
+    """Locate a diagnostic in the nearest fill:
+
+    its part inside of the fill, or the whole fill if it is outside.
+    """
     span = diagnostic.span
     fill = min(spans, key=lambda fill: character_distance(fill, span))
     inside = spans_touch(span, fill) and (span[0] < fill[1] or span[0] == span[1])

@@ -1,4 +1,4 @@
-"""Holes cut into Python source along its syntax tree, as test and training cases. The source itself is the truth.
+"""Holes cut into Python source along its syntax tree, as test and training cases. The source is the truth.
 
 >>> source = "def f(a):\\n    b = a + 1\\n    return b * b\\n"
 >>> rng = np.random.default_rng(0)
@@ -9,9 +9,9 @@ line ['return b * b']
 >>> [holes.spans for holes in dependent_hole_cases(source, (0, len(source)))]
 [((14, 15), (35, 36), (39, 40))]
 
-*Single holes* are a condition, the arguments of a call, a right-hand side or a line. *Dependent holes* have to agree: a
-variable and its uses, the parameters of a function and the arguments of a call, or an import and its uses.
-``within`` is the span of whole lines, such as a function with its decorators.
+*Single holes* are a condition, the arguments of a call, a right-hand side or a line. *Dependent holes* have
+to agree: a variable and its uses, the parameters of a function and the arguments of a call, or an import and
+its uses. ``within`` is the span of whole lines, such as a function with its decorators.
 """
 
 from __future__ import annotations
@@ -157,13 +157,16 @@ def _line_content(source: str, span: Span) -> Span:
 def dependent_hole_cases(source: str, within: Span, limit: int = MAX_HOLES) -> list[HoleSet]:
     """All sets of 2 to ``limit`` dependent holes.
 
-    variable: all mentions of a local variable that is used at least twice. Parameters are an interface and are left out,
+    variable: all mentions of a local variable that is used at least twice. Parameters are an interface and
+    are left out,
         as are classes, which carry their names as strings.
-    call: the parameters of a function or method of the file (without ``self``) and the arguments of one of its calls;
+    call: the parameters of a function or method of the file (without ``self``) and the arguments of one of
+    its calls;
         one of the two lies in ``within``.
     import: all mentions in the file of an imported name that is used in ``within``.
 
-    Names that occur in f-strings or are seen as strings are left out. The result is empty if the file does not parse.
+    Names that occur in f-strings or are seen as strings are left out. The result is empty if the file does
+    not parse.
     """
     text, head = standalone(source, within)
     try:
@@ -184,7 +187,10 @@ def _contains(outer: Span, inner: Span) -> bool:
 def _file_wide_holes(
     source: str,
 ) -> tuple[list[tuple[Span, ...]], list[tuple[tuple[Span, ...], list[Span]]]]:
-    """Of a whole file: parameters and arguments of calls; all mentions of an import, and those that are uses."""
+    """Of a whole file:
+
+    parameters and arguments of calls; all mentions of an import, and those that are uses.
+    """
     parsed = ParsedSource(source)
     return [tuple(sorted(pair)) for pair in _call_holes(source, parsed)], list(_import_holes(parsed))
 
@@ -216,8 +222,8 @@ def _import_holes(parsed: ParsedSource) -> Iterator[tuple[tuple[Span, ...], list
 def _call_holes(source: str, parsed: ParsedSource) -> Iterator[tuple[Span, Span]]:
     """Parameters and arguments of calls.
 
-    Covers functions that are defined once, without a decorator, and called by name, and methods that are called on the
-    first parameter of a method of the same class.
+    Covers functions that are defined once, without a decorator, and called by name, and methods that are
+    called on the first parameter of a method of the same class.
     """
     nodes = list(_walk(parsed.tree))
     calls: dict[ast.AST, ast.Call] = {call.func: call for call in nodes if isinstance(call, ast.Call)}
@@ -268,7 +274,7 @@ def _first_parameter(function: FunctionNode) -> list[ast.arg]:
 def _parameters_and_arguments(
     source: str, parsed: ParsedSource, function: FunctionNode, call: ast.Call | None, is_method: bool
 ) -> Iterator[tuple[Span, Span]]:
-    """The spans between the brackets of a definition (after ``self,``) and of a call, unless one of them is empty."""
+    """The text in the brackets of a definition (after ``self,``) and of a call, unless one of them is empty."""
     arguments = None if call is None else _argument_span(source, call, parsed.lines)
     name_start = match_end(source, DEFINITION, parsed.lines.span(function)[0])
     if arguments is None or name_start is None:

@@ -1,22 +1,23 @@
 """Lossless lexer for Python text, valid or not: words, and markers for line ends and indentation.
 
->>> for line in split_lines("if x:\\n    y = 1\\nz", Indent()):
+>>> for line in lex_lines("if x:\\n    y = 1\\nz", Indent()):
 ...     print(line.markers, WORDS.findall(line.text))
 () ['if ', 'x', ':']
 ('newline', 'indent') ['y', ' = ', '1']
 ('newline', 'dedent') ['z']
 
-Words are found line by line and depend on nothing before the line but its indentation. A text may therefore begin and
-end anywhere, and a name has the same spelling in code, in an f-string and in a docstring. A quote is a word of its own,
-as is the start of a comment; the enclosed text is split like any other. Keywords and operators include a single space on
-either side, which leaves names bare. Of two names in a row, the second includes the space.
+Words are found line by line and depend on nothing before the line but its indentation. A text may therefore
+begin and end anywhere, and a name has the same spelling in code, in an f-string and in a docstring. A quote
+is a word of its own, as is the start of a comment; the enclosed text is split like any other. Keywords and
+operators include a single space on either side, which leaves names bare. Of two names in a row, the second
+includes the space.
 
 Markers write the following, where the current indentation is the top of the stack:
 
     NEWLINE             a line feed and the current indentation; only the line feed before NEWLINE or MARGIN
     NEWLINE DEDENT*k    a line feed and the indentation that is current once k levels are popped
-    INDENT              one unit, and pushes a level; after NEWLINE or DEDENT, or at the start of a text at column 0
-    MARGIN              a line feed only; the stack stays as it is
+    INDENT              one unit, and pushes a level; after NEWLINE or DEDENT, or at the start of a text at
+    column 0 MARGIN              a line feed only; the stack stays as it is
 
 Indentation that these cannot express follows them as white space. A carriage return is text.
 """
@@ -40,7 +41,8 @@ MAX_DEEPER = 2  # units that a line may be deeper than the line before; deeper w
 MAX_FIRST = 8  # units that the first line may have
 # Written out, because a model's tokens must not change with Python. False, None and True are used like names.
 KEYWORDS = (
-    "not in|is not|and|as|assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|from|global|if|import|"
+    "not in|is not|and|as|assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|from|global|"
+    "if|import|"
     "in|is|lambda|nonlocal|not|or|pass|raise|return|try|while|with|yield"
 )
 OPERATORS = r"\*\*=|//=|>>=|<<=|\.\.\.|\*\*|//|>>|<<|->|:=|[-+*/%@&|^=!<>]=|[-+*/%@&|^~<>=,:;.([{]"
@@ -107,7 +109,10 @@ class Line(NamedTuple):
 
 
 def lexeme_texts(lexemes: Sequence[Lexeme], indent: Indent) -> list[str]:
-    """The text that each lexeme writes in a line of this indentation. Any sequence of lexemes writes some text."""
+    """The text that each lexeme writes in a line of this indentation.
+
+    Any sequence of lexemes writes some text.
+    """
     stack = list(indent.stack)
     markers = [lexeme.marker for lexeme in lexemes]
     texts = list[str]()
@@ -131,7 +136,7 @@ def lexeme_texts(lexemes: Sequence[Lexeme], indent: Indent) -> list[str]:
     return texts
 
 
-def split_lines(text: str, indent: Indent) -> Iterator[Line]:
+def lex_lines(text: str, indent: Indent) -> Iterator[Line]:
     """Split a text that begins in a line of this indentation."""
     first, *following = text.split("\n")
     units, remaining = _count_units(first, indent.unit, MAX_FIRST) if indent.stack == ("",) else (0, first)
@@ -164,7 +169,7 @@ def _begin_line(line: str, indent: Indent) -> Line:
 
 
 def _count_units(line: str, unit: str, limit: int) -> tuple[int, str]:
-    """The number of whole units that a line begins with, and the rest of it; 0 if it has more or other white space."""
+    """The number of units that a line begins with, and the rest of it; 0 if it has more or other white space."""
     white = len(line) - len(line.lstrip(" \t"))
     units = white // len(unit)
     if not 0 < units <= limit or line[:white] != unit * units:
@@ -173,7 +178,10 @@ def _count_units(line: str, unit: str, limit: int) -> tuple[int, str]:
 
 
 def guess_unit(source: str) -> str:
-    """The indentation of the first block of a source: a tab or up to eight spaces; four spaces if there is none."""
+    """The indentation of the first block of a source:
+
+    a tab or up to eight spaces; four spaces if there is none.
+    """
     block_indent: str | None = None  # the white space of the line before, if it opens a block
     for line in source.split("\n"):
         code = line.split("#")[0].strip()

@@ -4,9 +4,9 @@
 (7, 7)
 
 The compiler decides whether a text is valid. It also reports where it stopped, except for brackets, which it
-misses long after they were due. Two more sources help: tree-sitter, which continues after an error, and a count of
-brackets that knows how statements begin. ``suspicious_spans`` ranks their answers by how often each was right
-(tests/test_code_localize.py repeats the measurement). Nothing is executed.
+misses long after they were due. Two more sources help: tree-sitter, which continues after an error, and a
+count of brackets that knows how statements begin. ``suspicious_spans`` ranks their answers by how often each
+was right (tests/test_code_localize.py repeats the measurement). Nothing is executed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ MAX_ERROR_PIECES = (
     3  # a longer error of tree-sitter's shows where it lost its position, not where the fault is
 )
 PAIRS = {"(": ")", "[": "]", "{": "}"}
-# Keywords that begin a clause and appear nowhere else, those that begin any statement, and those whose line ends in ":".
+# Keywords that begin a clause and appear nowhere else, those that begin any statement, and those whose line
+# ends in ":".
 CLAUSE_KEYWORDS = frozenset(["class", "def", "elif", "except", "finally", "try", "while", "with"])
 STATEMENT_KEYWORDS = CLAUSE_KEYWORDS.union(
     ["assert", "break", "continue", "del", "global", "import", "nonlocal", "pass", "raise", "return"]
@@ -52,7 +53,8 @@ class SyntaxDiagnostic:
     kind: str
 
 
-# The checks of a draft, the localisation of its faults and the repair search each ask about the same few texts.
+# The checks of a draft, the localisation of its faults and the repair search each ask about the same few
+# texts.
 @lru_cache(maxsize=64)
 def compile_error(text: str) -> SyntaxDiagnostic | None:
     """The compiler's error for a text, or None if it compiles."""
@@ -182,7 +184,10 @@ class _OpenBracket:
 
 
 def _bracket_suspects(text: str, pieces: list[Piece]) -> list[Span]:
-    """The first bracket fault: where a closing bracket is missing or wrong, then the bracket that it belongs to."""
+    """The first bracket fault:
+
+    where a closing bracket is missing or wrong, then the bracket that it belongs to.
+    """
     stack = list[_OpenBracket]()
     previous, indent, first_piece, at_line_start = (0, 0), 0, "", True
     for kind, span in pieces:
@@ -193,7 +198,8 @@ def _bracket_suspects(text: str, pieces: list[Piece]) -> list[Span]:
             if "\n" in piece or "\r" in piece or span[0] == 0:
                 at_line_start, indent = True, len(piece) - max(piece.rfind("\n"), piece.rfind("\r")) - 1
             continue
-        # A line that begins a new statement while a bracket is open: the bracket should have been closed before.
+        # A line that begins a new statement while a bracket is open: the bracket should have been closed
+        # before.
         if at_line_start and stack and piece not in PAIRS.values():
             after_header = (
                 text[slice(*previous)] == ":"
@@ -235,8 +241,8 @@ def _line_indents(text: str, pieces: list[Piece], stop: Span) -> Iterator[Span]:
 def _block_suspects(text: str, pieces: list[Piece], stop: Span) -> list[Span]:
     """Indentations that may be wrong instead of that of the line at ``stop``.
 
-    If the lines before are deeper, the line would end their block: the suspects are the first line of that block, the
-    line before it and the line before ``stop``. Otherwise it is only the line before ``stop``.
+    If the lines before are deeper, the line would end their block: the suspects are the first line of that
+    block, the line before it and the line before ``stop``. Otherwise it is only the line before ``stop``.
     """
     indents = list(_line_indents(text, pieces, stop))
     width = stop[1] - stop[0]

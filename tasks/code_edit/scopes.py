@@ -5,9 +5,9 @@
 ...  for (_, name), mentions in source.variables.items()}
 {'f': [(4, 5)], 'a': [(6, 7), (18, 19)], 'b': [(14, 15), (31, 32), (35, 36)]}
 
-The rules are Python's own: functions, lambdas and comprehensions are scopes that enclosed scopes see; classes are
-scopes that only their own statements see; ``global`` and ``nonlocal`` name an outer scope; the first iterable of a
-comprehension belongs to the scope outside.
+The rules are Python's own: functions, lambdas and comprehensions are scopes that enclosed scopes see; classes
+are scopes that only their own statements see; ``global`` and ``nonlocal`` name an outer scope; the first
+iterable of a comprehension belongs to the scope outside.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class Mention:
         scope: the scope that contains it.
         role: how the variable is mentioned.
         quoted: whether it is in an f-string, whose columns are unreliable before Python 3.12.
-        fixed: whether code outside of the scope may rely on the name: a parameter that may be given by keyword, a
-            module, or a class, whose instances show it.
+        fixed: whether code outside of the scope may rely on the name: a parameter that may be given by
+            keyword, a module, or a class, whose instances show it.
     """
 
     name: str
@@ -159,7 +159,8 @@ class _MentionCollector(ast.NodeVisitor):
         self._visit_all([*node.decorator_list, node.returns])
         self._parameters(node.args, node.body, True)
 
-    visit_FunctionDef = visit_AsyncFunctionDef = _function  # noqa: N815  # the names that NodeVisitor asks for
+    # NodeVisitor calls methods by these names.
+    visit_FunctionDef = visit_AsyncFunctionDef = _function  # noqa: N815
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         self._parameters(node.args, [node.body], False)
@@ -240,7 +241,10 @@ class _MentionCollector(ast.NodeVisitor):
 
 
 def parse_source(text: str) -> ast.Module:
-    """Parse without warnings. Raises SyntaxError, ValueError for a NUL, RecursionError for too deep a nesting."""
+    """Parse without warnings.
+
+    Raises SyntaxError, ValueError for a NUL, RecursionError for too deep a nesting.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(text)
@@ -273,8 +277,8 @@ class ParsedSource:
     def mention_span(self, mention: Mention) -> Span | None:
         """Where a mention is written, or None where that is uncertain.
 
-        It is in f-strings, for private names, which are mangled, and where an identifier is not spelled as Python
-        reads it.
+        It is in f-strings, for private names, which are mangled, and where an identifier is not spelled as
+        Python reads it.
         """
         node, name = mention.node, mention.name
         if mention.quoted or (name.startswith("__") and not name.endswith("__")):
@@ -312,8 +316,9 @@ def match_end(text: str, pattern: str, start: int) -> int | None:
 def same_up_to_renaming(first: str, second: str) -> bool:
     """Whether two sources parse to trees that differ only in the names of local variables, one to one.
 
-    Not local are names that code outside may rely on: parameters that a caller may name, modules and what is imported
-    from them, and classes. In a function that sees its variables as strings (``locals``, ``eval``, ...), none is.
+    Not local are names that code outside may rely on: parameters that a caller may name, modules and what is
+    imported from them, and classes. In a function that sees its variables as strings (``locals``, ``eval``,
+    ...), none is.
     """
     try:
         return _anonymised_dump(first) == _anonymised_dump(second)

@@ -8,8 +8,8 @@
 (True, 'def double(x):\\n    return x * 2\\n')
 
 ``verify`` compiles the whole new source with Python's own compiler. ``check`` locates the faults in the holes
-(diagnostics.py) and blames the cells that wrote them, with more of their neighbours each time. None of this is a
-proof, so violations have no reason: no code is impossible to write.
+(diagnostics.py) and blames the cells that wrote them, with more of their neighbours each time. None of this
+is a proof, so violations have no reason: no code is impossible to write.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import CELLS, CodeWindow, replace_spans
 from solver.tasks.task import Violation, once_per_draft
 
-# Neighbours on either side that are re-masked with the blamed cells, by how often the hole was blamed; then all cells.
+# Neighbours on either side that are re-masked with the blamed cells, by how often the hole was blamed; then
+# all cells.
 BLAME_MARGINS = (0, 1, 3)
 
 
@@ -81,7 +82,10 @@ class EditProblem:
 
     @cached_property
     def allowed(self) -> NDArray[np.int32]:
-        """Bitmask (L, W) of allowed tokens: no sentinel in a hole, and no BLANK either if it must fill its slot."""
+        """Bitmask (L, W) of allowed tokens:
+
+        no sentinel in a hole, and no BLANK either if it must fill its slot.
+        """
         vocabulary = Vocabulary.load()
         allowed = torch.ones(2, vocabulary.size, dtype=torch.bool)  # of pinned and of open cells
         allowed[:, list(vocabulary.sentinels)] = False
@@ -94,7 +98,7 @@ class EditProblem:
         return replace_spans(self.window.source, self.window.spans, self.window.fill_texts(tokens))
 
     def diagnostics(self, text: str, spans: Sequence[Span]) -> list[Diagnostic]:
-        """The faults of a new source with fills at ``spans``: those of the compiler, else of names, else of the check.
+        """The faults of a source with fills at ``spans``: those of the compiler, else of names, else of the check.
 
         A violation of the check without a span is blamed on every hole.
         """
@@ -109,7 +113,10 @@ class EditProblem:
 
 
 class CodeTask:
-    """The task of :class:`EditProblem`. Tokens are those of the vocabulary; BLANK follows the text of a hole."""
+    """The task of :class:`EditProblem`.
+
+    Tokens are those of the vocabulary; BLANK follows the text of a hole.
+    """
 
     name = "code"
 
@@ -130,7 +137,10 @@ class CodeTask:
         )
 
     def check(self, problem: EditProblem, tokens: Tokens, known: Mask) -> list[Violation]:
-        """The faults of a full draft, each blamed on cells of one hole. A partly known draft is not judged."""
+        """The faults of a full draft, each blamed on cells of one hole.
+
+        A partly known draft is not judged.
+        """
         if not known.all():
             return []
         spans = problem.filled(tokens)[1]
@@ -170,11 +180,11 @@ class CodeTask:
 def blame_cells(
     diagnostic: Diagnostic, text_start: int, cell_spans: Sequence[Span], count: int
 ) -> tuple[list[int], list[int]]:
-    """The cells of a hole to re-mask for a diagnostic, and those of them whose tokens should not be drafted again.
+    """The cells of a hole to re-mask for a diagnostic, and those whose tokens should not be drafted again.
 
-    Blamed are the cells that write the characters of the diagnostic, and their neighbours: more each time, in the end
-    the whole hole. If the fault shows outside, the hole lacks something: every other time, only the end of its text
-    is blamed. Of the BLANKs after the text, only the first can be wrong.
+    Blamed are the cells that write the characters of the diagnostic, and their neighbours: more each time, in
+    the end the whole hole. If the fault shows outside, the hole lacks something: every other time, only the
+    end of its text is blamed. Of the BLANKs after the text, only the first can be wrong.
 
     Args:
         diagnostic: the fault.

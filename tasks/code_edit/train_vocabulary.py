@@ -15,7 +15,7 @@ from time import process_time
 from typing import Any
 
 from solver.tasks.code_edit.corpus import PACKAGES, Corpus
-from solver.tasks.code_edit.lexer import WORDS, split_lines
+from solver.tasks.code_edit.lexer import WORDS, lex_lines
 from solver.tasks.code_edit.vocabulary import FILE, SPECIALS, START_OF_LINE, Vocabulary
 
 SIZE = 2048
@@ -27,7 +27,10 @@ SEPARATOR = (
 
 
 def train_merges(texts: Iterable[str], size: int = SIZE) -> dict[str, Any]:
-    """The content of ``vocabulary.json``: merges for ``size`` ids, or fewer if no pair occurs twice any more."""
+    """The content of ``vocabulary.json``:
+
+    merges for ``size`` ids, or fewer if no pair occurs twice any more.
+    """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers  # an extra that nothing else needs
 
     tokenizer = Tokenizer(models.BPE())
@@ -50,7 +53,7 @@ def train_merges(texts: Iterable[str], size: int = SIZE) -> dict[str, Any]:
 
 
 def split_words(text: str) -> Iterator[str]:
-    for line in split_lines(text, START_OF_LINE):
+    for line in lex_lines(text, START_OF_LINE):
         yield from WORDS.findall(line.text)
 
 
@@ -71,9 +74,7 @@ def write_vocabulary() -> None:
     speed = sum(len(function.text) for function in corpus.development) / (process_time() - start_time)
     median, ninth_decile = counts[len(counts) // 2], counts[9 * len(counts) // 10]
     print(f"{vocabulary.size} ids in {FILE.stat().st_size} bytes")
-    print(
-        f"{len(counts)} development functions: median {median} tokens, nine in ten have at most {ninth_decile}"
-    )
+    print(f"{len(counts)} functions: median {median} tokens, nine in ten at most {ninth_decile}")
     print(f"{speed / 1000:.0f} thousand characters per second of processor time")
 
 

@@ -1,11 +1,11 @@
-"""The variable-misuse data of GREAT (Hellendoorn et al., ICLR 2020): functions with the position of a wrong variable.
+"""The variable-misuse data of GREAT (Hellendoorn et al., ICLR 2020): functions with a wrong variable.
 
->>> tokens = ["#NEWLINE#", "def f(", "a", ",", "b", ")", ":", "#NEWLINE#", "#INDENT#", "return", "a", "#NEWLINE#"]
+>>> tokens = ["#NEWLINE#", "def f(", "a", ",", "b", ")", ":", "#NEWLINE#", "#INDENT#", "return", "a"]
 >>> detokenize(tokens)[0]
 'def f(a, b):\\n    return a\\n'
 
-A row of the data is one function, in tokens of a normalised spelling ("def name(", "#NEWLINE#", "#INDENT#", strings on
-one line). It is written the way people write Python; line ends in brackets stay.
+A row of the data is one function, in tokens of a normalised spelling ("def name(", "#NEWLINE#", "#INDENT#",
+strings on one line). It is written the way people write Python; line ends in brackets stay.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def convert_row(row: Mapping[str, Any], reasons: Counter[str] | None = None) -> 
     """Convert a row of the data.
 
     Args:
-        row: with ``source_tokens``, ``has_bug``, ``error_location``, ``repair_targets`` and ``repair_candidates``. The
-            last three are indices of tokens; a candidate may also be a name.
+        row: with ``source_tokens``, ``has_bug``, ``error_location``, ``repair_targets`` and
+            ``repair_candidates``. The last three are indices of tokens; a candidate may also be a name.
         reasons: counts why rows are refused.
 
     Returns:

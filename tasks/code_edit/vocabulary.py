@@ -1,4 +1,4 @@
-"""The vocabulary of code: byte pairs within words, markers of indentation, and special tokens that write nothing.
+"""The vocabulary of code: byte pairs within words, markers of indentation, and tokens that write nothing.
 
 >>> vocabulary = Vocabulary.load()
 >>> ids, indent = vocabulary.encode("if x:\\n    y = 1\\n")
@@ -7,9 +7,9 @@
 >>> vocabulary.decode(ids)
 'if x:\\n    y = 1\\n'
 
-Ids: 256 bytes, then merges of two earlier ids each, then the special tokens with BLANK last. No merge crosses the
-boundary of a word (lexer.py), so a name has the same tokens everywhere. ``vocabulary.json`` holds the merges.
-``python -m solver.tasks.code_edit.train_vocabulary`` made it.
+Ids: 256 bytes, then merges of two earlier ids each, then the special tokens with BLANK last. No merge crosses
+the boundary of a word (lexer.py), so a name has the same tokens everywhere. ``vocabulary.json`` holds the
+merges. ``python -m solver.tasks.code_edit.train_vocabulary`` made it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.tasks.code_edit.lexer import MARKERS, WORDS, Indent, Lexeme, lexeme_texts, split_lines
+from solver.tasks.code_edit.lexer import MARKERS, WORDS, Indent, Lexeme, lex_lines, lexeme_texts
 
 FILE = Path(__file__).with_name("vocabulary.json")
 SENTINELS = (*(f"HOLE{number}" for number in range(8)), "GAP", "START", "END")
@@ -76,9 +76,12 @@ class Vocabulary:
         return self.ids[name]
 
     def encode(self, text: str, indent: Indent = START_OF_LINE) -> tuple[NDArray[np.int64], Indent]:
-        """Encode any text that begins in a line of this indentation: its ids (N,) and its last line's indentation."""
+        """Encode any text that begins in a line of this indentation:
+
+        its ids (N,) and its last line's indentation.
+        """
         ids = list[int]()
-        for line in split_lines(text, indent):
+        for line in lex_lines(text, indent):
             ids += [self.marker_ids[marker] for marker in line.markers]
             ids += chain.from_iterable(map(self.words.__getitem__, WORDS.findall(line.text)))
             indent = line.indent
@@ -91,8 +94,8 @@ class Vocabulary:
     def token_texts(self, ids: Iterable[int], indent: Indent = START_OF_LINE) -> list[str]:
         """The text that each id writes; joined, the text that they decode to.
 
-        BLANK and sentinels write nothing. A character of several tokens is written by the last of them, and bytes
-        that are no character become U+FFFD. Raises ValueError for an unknown id.
+        BLANK and sentinels write nothing. A character of several tokens is written by the last of them, and
+        bytes that are no character become U+FFFD. Raises ValueError for an unknown id.
         """
         tokens = [int(token) for token in ids]
         if not all(0 <= token < self.size for token in tokens):
@@ -149,7 +152,10 @@ def apply_merges(raw: bytes, merges: Mapping[tuple[int, int], int]) -> tuple[int
 
 
 def decode_bytes(raw: bytes, is_last: bool) -> tuple[str, bytes]:
-    """Decode bytes as far as possible. The start of a character is returned undecoded, unless nothing follows."""
+    """Decode bytes as far as possible.
+
+    The start of a character is returned undecoded, unless nothing follows.
+    """
     incomplete = None if is_last else INCOMPLETE_CHARACTER.search(raw)
     raw, pending = (raw[: incomplete.start()], incomplete.group()) if incomplete else (raw, b"")
     try:

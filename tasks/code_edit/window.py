@@ -8,9 +8,9 @@
 >>> window.fill_texts(tokens)
 ('1',)
 
-The text around the holes is pinned. Each hole is a slot whose unused cells are BLANK. A hole is a character span and
-may begin or end inside a token. The window shows the text nearest to the holes, equally much on every side; a GAP
-token marks text that is left out: between two holes, before the first or after the last.
+The text around the holes is pinned. Each hole is a slot whose unused cells are BLANK. A hole is a character
+span and may begin or end inside a token. The window shows the text nearest to the holes, equally much on
+every side; a GAP token marks text that is left out: between two holes, before the first or after the last.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class CodeWindow:
             raise WindowError("a capacity of at least 1 is needed for every hole")
         if room < MIN_CONTEXT * len(spans):
             raise WindowError(
-                f"{len(spans)} holes of {sum(capacities)} cells leave too little of {cells} cells for their context"
+                f"{len(spans)} holes of {sum(capacities)} cells leave too little of {cells} for their context"
             )
         unit = guess_unit(source)
         indents = tuple(line_indent(source, start, unit) for start, _ in spans)
@@ -167,8 +167,8 @@ class CodeWindow:
 class _Context:
     """The text before, between or after holes, as tokens.
 
-    head: the tokens from its start, as far as the window may reach.  tail: those up to its end, or None where head is
-    complete.  after_hole, before_hole: whether a hole precedes or follows it.
+    head: the tokens from its start, as far as the window may reach.  tail: those up to its end, or None where
+    head is complete.  after_hole, before_hole: whether a hole precedes or follows it.
     """
 
     head: Tokens
@@ -189,7 +189,7 @@ class _Context:
 def _fit_contexts(
     source: str, spans: tuple[Span, ...], indents: tuple[Indent, ...], room: int
 ) -> list[Tokens]:
-    """The tokens before, between and after the holes, equally many next to each hole, ``room`` in all at most."""
+    """The tokens around the holes, equally many next to each hole and at most ``room`` in all."""
     gap = np.array([Vocabulary.load().special("GAP")])
     contexts = _encode_contexts(source, spans, indents, CHARACTERS_PER_TOKEN * room)
     low, high = 1, room

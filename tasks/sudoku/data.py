@@ -3,9 +3,9 @@
 >>> to_grid(["53..7...." + 72 * "."])[0, :9].tolist()
 [5, 3, 0, 0, 7, 0, 0, 0, 0]
 
-Every development file keeps a tenth of its lines for testing, chosen by hash. Nothing is trained on a reserved line or
-on a near neighbour of one: a puzzle that a symmetry maps to it, or that differs from it in at most six clues.
-:func:`training_lines` leaves both out.
+Every development file keeps a tenth of its lines for testing, chosen by hash. Nothing is trained on a
+reserved line or on a near neighbour of one: a puzzle that a symmetry maps to it, or that differs from it in
+at most six clues. :func:`training_lines` leaves both out.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def random_symmetry(rng: np.random.Generator, box: int = 3) -> tuple[NDArray[np.
 def symmetry_signature(puzzles: Int8) -> UInt64:
     """A number (N,) per puzzle (N, 81) that no symmetry changes. Different puzzles may share a number.
 
-    Colour refinement on the clues: each clue's colour is hashed with the colours in its row and column (in either order,
-    which covers the transpose), its box, its band and stack, and with those of the same digit.
+    Colour refinement on the clues: each clue's colour is hashed with the colours in its row and column (in
+    either order, which covers the transpose), its box, its band and stack, and with those of the same digit.
     """
     cell = np.arange(81)
     row, column = cell // 9, cell % 9

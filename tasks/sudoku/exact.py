@@ -86,9 +86,10 @@ def generate_each(
 ) -> Iterator[tuple[Int8, Int8, int]]:
     """Yield puzzles that have exactly one solution, each as soon as it is made, with solution and rating.
 
-    A puzzle is minimal, that is no clue can be removed, before ``extra`` clues are put back. The rating is the number
-    of guesses of the exact solver on the minimal puzzle; 0 means that naked and hidden singles suffice. Puzzles whose
-    rating is not between ``min_guesses`` and ``max_guesses`` are rejected. The same seed makes the same puzzles.
+    A puzzle is minimal, that is no clue can be removed, before ``extra`` clues are put back. The rating is
+    the number of guesses of the exact solver on the minimal puzzle; 0 means that naked and hidden singles
+    suffice. Puzzles whose rating is not between ``min_guesses`` and ``max_guesses`` are rejected. The same
+    seed makes the same puzzles.
 
     Raises:
         InvalidArgument: the layout has no solution, or ``MAX_GRIDS`` grids per puzzle were not enough.

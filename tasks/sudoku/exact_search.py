@@ -1,10 +1,10 @@
-"""Compiled core of the exact Sudoku solver: constraint propagation and depth-first search on candidate bitmasks.
+"""Compiled core of the exact Sudoku solver: propagation and depth-first search on candidate bitmasks.
 
-Bit v-1 of ``candidates[cell]`` is set if the cell may hold digit v. exact.py is the interface. The functions are
-compiled by numba and cached beside this file.
+Bit v-1 of ``candidates[cell]`` is set if the cell may hold digit v. exact.py is the interface. The functions
+are compiled by numba and cached beside this file.
 
-Arguments that all functions share: ``units`` (U, digits) and ``peers`` (cells, P) of the layout; ``full``, the mask of
-all digits; ``queue`` and ``stack``, scratch arrays.
+Arguments that all functions share: ``units`` (U, digits) and ``peers`` (cells, P) of the layout; ``full``,
+the mask of all digits; ``queue`` and ``stack``, scratch arrays.
 """
 
 # The compiled functions carry no annotations: numba infers their types, and mypy could not check them.
@@ -20,7 +20,7 @@ MAX_GUESSES = 100_000_000  # a count gives up after so many, which take minutes
 
 @njit(cache=True, nogil=True)
 def assign_digit(candidates, cell, bit, peers, queue):
-    """Fix a cell and eliminate its digit from all peers, following naked singles; False on a contradiction."""
+    """Fix a cell, eliminate its digit from all peers, follow naked singles; False on a contradiction."""
     head, tail = 0, 0
     candidates[cell] = bit
     queue[tail] = cell
@@ -96,7 +96,7 @@ def popcount(mask):
 
 
 @njit(cache=True, nogil=True)
-def search(start, units, peers, full, limit, rng, random_order, first, stack, queue, max_guesses):
+def search_solutions(start, units, peers, full, limit, rng, random_order, first, stack, queue, max_guesses):
     """Depth-first search from the candidate masks ``start``.
 
     Returns the number of solutions, up to ``limit``, and of guesses. Writes the first solution to ``first``.
@@ -205,7 +205,9 @@ def generate_into(
             return made, True, tried
         # Draw a full grid.
         start[:] = full
-        num_solutions, guesses = search(start, units, peers, full, 1, rng, True, first, stack, queue, 10_000)
+        num_solutions, guesses = search_solutions(
+            start, units, peers, full, 1, rng, True, first, stack, queue, 10_000
+        )
         if num_solutions == 0:
             if guesses < 10_000:
                 return made, False, tried  # searched to the end
@@ -228,14 +230,14 @@ def generate_into(
                 if alternatives & (alternatives - 1) == 0:
                     is_consistent = assign_digit(start, cell, alternatives, peers, queue)
                 if is_consistent:
-                    num_solutions, _ = search(
+                    num_solutions, _ = search_solutions(
                         start, units, peers, full, 1, rng, False, first, stack, queue, 1_000_000
                     )
                     if num_solutions:
                         grid[cell] = digit
         # Rate the puzzle, and put clues back.
         candidate_masks(grid, peers, full, queue, start)
-        num_solutions, guesses = search(
+        num_solutions, guesses = search_solutions(
             start, units, peers, full, 2, rng, False, first, stack, queue, 1_000_000
         )
         if num_solutions != 1 or guesses < min_guesses or guesses > max_guesses:
@@ -267,7 +269,7 @@ def count_into(grids, units, peers, full, limit, first, counts, guesses):
         counts[i] = 0
         guesses[i] = 0
         if candidate_masks(grids[i], peers, full, queue, start):
-            counts[i], guesses[i] = search(
+            counts[i], guesses[i] = search_solutions(
                 start, units, peers, full, limit, rng, False, solution, stack, queue, MAX_GUESSES
             )
             if counts[i]:

@@ -7,7 +7,8 @@
 >>> jigsaw(np.repeat(np.arange(4), 4)).name  # any region ids instead of boxes
 '4x4 jigsaw'
 
-The checks, the denoisers and the exact solver read only the relation ids, so a variant is one more row of them.
+The checks, the denoisers and the exact solver read only the relation ids, so a variant is one more row of
+them.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ def from_relations(name: str, digits: int, relations: Int64) -> Layout:
 
 @lru_cache(maxsize=16)  # finding the peers is slow, and many modules ask for the same layout
 def standard(digits: int, diagonal: bool = False) -> Layout:
-    """Rows, columns and square boxes; with ``diagonal`` both main diagonals too (one relation each: they cross)."""
+    """Rows, columns and square boxes; with ``diagonal`` both main diagonals too (one relation each:
+
+    they cross).
+    """
     box = isqrt(digits)
     if box * box != digits or digits < 4:
         raise ValueError(f"{digits} is not a square of at least 4")

@@ -6,9 +6,12 @@
 >>> easiest_first(standard(4), puzzle, solution)[0, -2:].tolist()
 [0, 15]
 
-The next cell is the first that is a naked or hidden single. If there is none, it is the first with the fewest candidates,
-and its digit is taken from the solution.
+The next cell is the first that is a naked or hidden single. If there is none, it is the first with the fewest
+candidates, and its digit is taken from the solution.
 """
+
+# The compiled function carries no annotations: numba infers its types, and mypy could not check them.
+# mypy: allow-untyped-defs
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from solver.tasks.sudoku.layout import Layout
 
 
 @njit(cache=True, nogil=True)
-def _order(puzzles, solutions, peers, units, units_of, order):  # type: ignore[no-untyped-def]  # numba infers the types
+def _order(puzzles, solutions, peers, units, units_of, order):
     cells, digits = puzzles.shape[1], units.shape[1]
     full = (1 << digits) - 1
     for row in range(len(puzzles)):
@@ -70,7 +73,7 @@ def _order(puzzles, solutions, peers, units, units_of, order):  # type: ignore[n
 def easiest_first(
     layout: Layout, puzzles: NDArray[np.int8], solutions: NDArray[np.int8]
 ) -> NDArray[np.int64]:
-    """The cells (N, L) of puzzles (N, L) with their solutions (N, L) in the order of filling, the givens first."""
+    """The cells (N, L) in the order of filling, the givens first, of puzzles (N, L) and their solutions (N, L)."""
     order = np.empty(puzzles.shape, np.int64)
     memberships = [
         [index for index, unit in enumerate(layout.units) if cell in unit] for cell in range(layout.cells)

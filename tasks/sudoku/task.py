@@ -102,7 +102,10 @@ class SudokuTask:
         return keeps_clues and bool((bits == (1 << self.vocab) - 1).all())
 
     def check(self, problem: Sudoku, tokens: Tokens, known: Mask) -> list[Violation]:
-        """Find direct conflicts: equal tokens in a group, and open cells for which known peers hold every digit."""
+        """Find direct conflicts:
+
+        equal tokens in a group, and open cells for which known peers hold every digit.
+        """
         one_hot = known[:, None] & (tokens[:, None] == np.arange(self.vocab))  # (L, V)
         violations = []
         clues = np.zeros_like(known) if problem.repair else np.asarray(problem.grid) > 0

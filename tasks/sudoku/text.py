@@ -7,9 +7,9 @@ argument:2: a grid of 1 rows, not 4
 
 Three formats are read. Blank cells are ``0``, ``.`` or ``_``, and comment lines start with ``#``:
 
-    line    53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79  (later columns ignored)
-    grid    5 3 . | . 7 . | . . .        nine rows, or four, drawn with spaces, ``|``, ``+``, ``-`` or box characters
-    CSV     quizzes,solutions            a header that names a column in ``COLUMNS``
+    line    53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79  (later columns
+    ignored) grid    5 3 . | . 7 . | . . .        nine rows, or four, drawn with spaces, ``|``, ``+``, ``-``
+    or box characters CSV     quizzes,solutions            a header that names a column in ``COLUMNS``
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Puzzle:
 
 
 def parse_line(text: str, source: str, check_givens: bool = True) -> Puzzle:
-    """Parse a puzzle of 81 or 16 cells from the first column of a line; others (rating, solution, name) are ignored.
+    """Parse a puzzle of 81 or 16 cells from the first column of a line; further columns are ignored.
 
     Args:
         text: the line.
@@ -97,7 +97,7 @@ def parse_text(text: str, source: str, check_givens: bool = True) -> Iterator[Pu
 
 
 def read_file(path: Path, check_givens: bool = True) -> Iterator[Puzzle | PuzzleError]:
-    """Parse the puzzles of a file, as :func:`parse_text`. The file is read at once, the puzzles are parsed lazily.
+    """Parse the puzzles of a file, as :func:`parse_text`. The file is read at once and parsed lazily.
 
     Raises:
         PuzzleError: at the call, if the file is missing, unreadable, a folder, or not UTF-8 text.
@@ -133,7 +133,10 @@ def _decode(data: bytes, source: str) -> str:
 def _parse(
     lines: Iterator[tuple[int, str]], source: str, check_givens: bool
 ) -> Iterator[Puzzle | PuzzleError]:
-    """Parse numbered, stripped lines without comments: CSV after a header, else puzzle lines and drawn grids."""
+    """Parse numbered, stripped lines without comments:
+
+    CSV after a header, else puzzle lines and drawn grids.
+    """
     rows: list[tuple[int, str]] = []  # of the current grid
     may_be_header = True
     for number, line in lines:
@@ -160,7 +163,10 @@ def _parse(
 def _csv_rows(
     lines: Iterable[tuple[int, str]], delimiter: str, column: int, source: str, check_givens: bool
 ) -> Iterator[Puzzle | PuzzleError]:
-    """The puzzles of one column. Every line is parsed by itself, so that a stray quote spoils only its row."""
+    """The puzzles of one column.
+
+    Every line is parsed by itself, so that a stray quote spoils only its row.
+    """
     for number, line in lines:
         if line:
             position = f"{source}:{number}"
