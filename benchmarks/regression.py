@@ -40,7 +40,7 @@ import torch
 import solver
 from solver.loop.engine import solve
 from solver.loop.trace import Budget, Outcome
-from solver.models.registry import load
+from solver.models.checkpoint import load
 from solver.tasks.code_edit.corruptions import corrupt
 from solver.tasks.code_edit.holes import sample_dependent_holes, sample_single_holes
 from solver.tasks.code_edit.task import CodeTask

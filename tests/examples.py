@@ -16,12 +16,11 @@ from solver.loop.policy import Policy
 from solver.loop.refine import refine
 from solver.loop.trace import Budget, Outcome, Step
 from solver.models import controls
-from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeConfig, CodeNetwork
-from solver.models.json_denoiser import JsonDenoiser
 from solver.models.json_network import JsonConfig, JsonNetwork
 from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.models.looped_denoiser import LoopedDenoiser
+from solver.models.mask_denoisers import CodeDenoiser, JsonDenoiser
 from solver.models.protocol import Denoiser, TextDenoiser
 from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.json_schema.problem import JsonProblem

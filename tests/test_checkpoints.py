@@ -10,9 +10,8 @@ import torch
 
 from solver.errors import CheckpointError
 from solver.models import checkpoint
-from solver.models.kinds import KINDS, build
+from solver.models.checkpoint import KINDS, build, load, load_decoder
 from solver.models.looped import LoopedConfig, LoopedNetwork
-from solver.models.registry import load, load_decoder
 from solver.tasks.code_edit.task import CodeTask
 from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.sudoku.layout import standard

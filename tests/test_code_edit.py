@@ -26,10 +26,10 @@ from solver.loop.policy import Policy
 from solver.loop.refine import refine
 from solver.loop.trace import Budget, Outcome
 from solver.models import controls
-from solver.models.code_denoiser import CodeDenoiser, window_offsets
+from solver.models.blocks import KNOWN, OPEN, PINNED
 from solver.models.code_network import CodeConfig, CodeNetwork
 from solver.models.context import StaleContext
-from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.models.mask_denoisers import CodeDenoiser, window_offsets
 from solver.tasks.canvas import Canvas
 from solver.tasks.code_edit.localize import compile_message
 from solver.tasks.code_edit.task import CodeTask, EditProblem

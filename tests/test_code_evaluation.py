@@ -27,9 +27,9 @@ from solver.evaluation.code_benchmarks import CodeTest, Program, next_indentatio
 from solver.evaluation.code_holes import HoleCase, collect_holes, module_names, with_overlap
 from solver.evaluation.harness import Answer, Arm
 from solver.evaluation.rows import ResultsFile, Row
-from solver.models.code_denoiser import CodeDenoiser
+from solver.models.blocks import KNOWN, OPEN, PINNED
 from solver.models.code_network import CodeNetwork
-from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.models.mask_denoisers import CodeDenoiser
 from solver.recipes import recipe
 from solver.tasks.code_edit.corpus import CorpusFunction
 from solver.tasks.code_edit.holes import sample_dependent_holes, sample_single_holes

@@ -12,11 +12,11 @@ from solver.baseline.code import Order, document, spelled, write_fills
 from solver.loop.engine import solve
 from solver.loop.refine import refine
 from solver.loop.trace import Budget, Outcome
-from solver.models import code_denoiser
-from solver.models.code_denoiser import CodeDenoiser
+from solver.models import mask_denoisers
+from solver.models.blocks import KNOWN, OPEN, PINNED
 from solver.models.code_network import CodeConfig, CodeNetwork
 from solver.models.context import KVCache, StaleContext
-from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.models.mask_denoisers import CodeDenoiser
 from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import CodeWindow
@@ -130,7 +130,7 @@ def test_a_page_says_the_same_beside_others(monkeypatch: pytest.MonkeyPatch) -> 
     Each run has a task of its own, because a task remembers the drafts that it refused. In fp32, because in bf16
     products of other sizes round differently, and random weights have near ties.
     """
-    monkeypatch.setattr(code_denoiser, "fast_bf16", lambda: False)
+    monkeypatch.setattr(mask_denoisers, "fast_bf16", lambda: False)
     model = CodeDenoiser(network())
     some = [
         EditProblem.of(FUNCTION, [at(text)], [size], 96)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from solver.cli.main import main
-from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.models.blocks import KNOWN, OPEN, PINNED
 from solver.recipes import recipe
 from solver.tasks.code_edit.corpus import Corpus
 from solver.tasks.code_edit.vocabulary import Vocabulary

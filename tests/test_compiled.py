@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from solver.kernels import looped_c as compiled
-from solver.models.layers import OPEN, PINNED
+from solver.models.blocks import OPEN, PINNED
 from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.tasks.sudoku import layout
 

@@ -17,8 +17,8 @@ from solver.api.candidate import Candidate
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.loop.trace import Budget
-from solver.models.json_denoiser import JsonDenoiser
 from solver.models.json_network import JsonConfig, JsonNetwork
+from solver.models.mask_denoisers import JsonDenoiser
 from solver.models.protocol import Stateless
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import FillError, SchemaError

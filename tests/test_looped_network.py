@@ -10,7 +10,7 @@ import torch
 
 from solver.kernels import looped_c
 from solver.models import looped_denoiser
-from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.models.blocks import KNOWN, OPEN, PINNED
 from solver.models.looped import LoopedConfig, LoopedNetwork, reading_order
 from solver.models.looped_denoiser import LoopedDenoiser
 from solver.tasks.sudoku import data, exact, layout

@@ -126,7 +126,7 @@ def test_a_proof_is_a_line_for_each_canvas_closed_by_a_violation() -> None:
 
 
 def test_the_rest_of_the_package_does_without_matplotlib() -> None:
-    code = "import sys, solver.loop.refine, solver.cli.sudoku, solver.models.registry; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, solver.loop.refine, solver.cli.sudoku, solver.models.checkpoint; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from solver.cli import train as cli_train
 from solver.cli.main import main
-from solver.models.layers import KNOWN, NOISE, OPEN, PINNED
-from solver.models.registry import load
+from solver.models.blocks import KNOWN, NOISE, OPEN, PINNED
+from solver.models.checkpoint import load
 from solver.recipes import recipe
 from solver.recipes.base import ExampleSource
 from solver.training.loaders import Examples, load_examples, save_examples

@@ -22,8 +22,8 @@ from solver.api.scoring import CandidateScorer, likely_lengths
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
+from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
-from solver.models.registry import load
 from solver.tasks.arguments import Natural, Positive, validated
 from solver.tasks.checks import Check, run_check
 from solver.tasks.code_edit.localize import compile_message

@@ -23,8 +23,8 @@ from solver.api.candidate import Candidate, mean_log_probability, rank
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
+from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
-from solver.models.registry import load
 from solver.tasks.arguments import Natural, Positive, validated
 from solver.tasks.checks import Check
 from solver.tasks.errors import InvalidArgument

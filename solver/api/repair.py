@@ -25,8 +25,8 @@ from solver.api.candidate import Candidate
 from solver.api.proposals import Rewrite, propose, repeated_pieces, replace_span
 from solver.api.scoring import denoise_once
 from solver.loop.trace import Budget, Counters
+from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
-from solver.models.registry import load
 from solver.tasks.arguments import Natural, Positive, validated
 from solver.tasks.canvas import Canvas, Mask
 from solver.tasks.checks import Check, run_check

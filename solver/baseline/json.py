@@ -25,10 +25,10 @@ from torch import Tensor
 
 from solver.baseline.decode import Choice, DecoderRow, decode_rows
 from solver.kernels.lattice import Automaton
+from solver.models.blocks import KNOWN
 from solver.models.context import KVCache
-from solver.models.json_denoiser import PROMPT, read_prompts
 from solver.models.json_network import JsonNetwork, Prompt
-from solver.models.layers import KNOWN
+from solver.models.mask_denoisers import PROMPT, read_prompts
 from solver.tasks.json_schema.offsets import Cursor, left_offsets
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.languages.projection import BLANK

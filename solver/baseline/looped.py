@@ -16,7 +16,7 @@ from torch import Tensor
 
 from solver.baseline.decode import Decoder
 from solver.kernels import looped_c
-from solver.models.layers import OPEN, PINNED
+from solver.models.blocks import OPEN, PINNED
 from solver.models.looped import LoopedNetwork
 from solver.tasks.canvas import Canvas
 

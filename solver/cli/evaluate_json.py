@@ -68,7 +68,7 @@ def engine_jobs(arguments: argparse.Namespace, sections: Sequence[str], folder: 
     from solver.evaluation.harness import Job, weights_hash
     from solver.evaluation.rows import Row
     from solver.loop.trace import Budget
-    from solver.models.registry import load
+    from solver.models.checkpoint import load
     from solver.tasks.json_schema.task import JsonTask
 
     cases = json_cases.load_schemas(folder, arguments.limit or (100 if arguments.quick else None))

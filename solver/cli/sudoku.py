@@ -259,7 +259,7 @@ def make_task(arguments: argparse.Namespace, digits: int) -> SudokuTask:
 def make_denoiser(arguments: argparse.Namespace, task: SudokuTask) -> Denoiser:
     """Return the denoiser by its name, or a language model."""
     if arguments.model is None:
-        from solver.models.registry import load
+        from solver.models.checkpoint import load
 
         return load(arguments.denoiser, task, arguments.loops)
     from solver.llm.embedded import Embedded

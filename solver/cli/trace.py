@@ -63,7 +63,7 @@ def to_row(name: str, count: int) -> str:
 def solve_sudoku() -> None:
     """Solve a puzzle with the shipped network."""
     from solver.loop.refine import refine
-    from solver.models.registry import load
+    from solver.models.checkpoint import load
     from solver.tasks.sudoku import layout, text
     from solver.tasks.sudoku.task import Sudoku, SudokuTask
 

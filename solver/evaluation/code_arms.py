@@ -25,10 +25,10 @@ from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models import controls
-from solver.models.code_denoiser import CodeDenoiser
+from solver.models.checkpoint import load
 from solver.models.code_network import CodeNetwork
+from solver.models.mask_denoisers import CodeDenoiser
 from solver.models.protocol import Denoiser
-from solver.models.registry import load
 from solver.tasks.code_edit.corpus import CorpusFunction
 from solver.tasks.code_edit.diagnostics import DiagnosticFinder
 from solver.tasks.code_edit.localize import compile_message

@@ -25,8 +25,8 @@ from solver.baseline.code import spelled
 from solver.evaluation.code_arms import OURS, CodeModels
 from solver.evaluation.rows import Row
 from solver.evaluation.statistics import share
-from solver.models.code_denoiser import CodeDenoiser
 from solver.models.code_network import CodeNetwork
+from solver.models.mask_denoisers import CodeDenoiser
 from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.varmisuse import MisuseCase, convert_row
 from solver.tasks.code_edit.vocabulary import Vocabulary

@@ -24,10 +24,10 @@ from solver.api import fill
 from solver.baseline.json import TextRequest, TextRow, middle_prompt, write_texts
 from solver.evaluation.harness import CONTROLS, Answer, Arm, ModelPair
 from solver.loop.trace import Budget, Counters
-from solver.models.json_denoiser import JsonDenoiser
+from solver.models.checkpoint import load
 from solver.models.json_network import JsonNetwork
+from solver.models.mask_denoisers import JsonDenoiser
 from solver.models.protocol import Denoiser
-from solver.models.registry import load
 from solver.tasks.checks import run_check
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.task import JsonTask

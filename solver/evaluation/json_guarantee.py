@@ -21,7 +21,7 @@ from solver.evaluation.rows import Row
 from solver.evaluation.statistics import quantiles
 from solver.loop.engine import solve
 from solver.loop.trace import Budget, Outcome
-from solver.models.registry import load
+from solver.models.checkpoint import load
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.task import JsonTask
 

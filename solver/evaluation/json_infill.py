@@ -25,9 +25,9 @@ from solver.evaluation.harness import Arm, run_arm
 from solver.evaluation.json_arms import JSON_SEED, TRIES, JsonCase, JsonModels, Pages, left_page, middle_page
 from solver.evaluation.rows import Row
 from solver.evaluation.statistics import ratio, share
-from solver.models.json_denoiser import JsonDenoiser
+from solver.models.checkpoint import json_byte_frequencies
 from solver.models.json_network import JsonNetwork
-from solver.models.registry import json_byte_frequencies
+from solver.models.mask_denoisers import JsonDenoiser
 from solver.tasks.json_schema.data import load_pairs
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.problem import JsonProblem

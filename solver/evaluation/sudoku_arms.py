@@ -22,8 +22,8 @@ from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Outcome
 from solver.models import checkpoint
+from solver.models.checkpoint import load, load_decoder
 from solver.models.protocol import Denoiser
-from solver.models.registry import load, load_decoder
 from solver.tasks.sudoku import layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 

@@ -1,11 +1,11 @@
-"""The transformer block and the pointer head that the JSON and code networks and the left-to-right Sudoku
-networks (cell_transformer.py) are built from.
+"""Parts of several networks: cell states, checks of sizes, the transformer block and the pointer head.
 
-    >>> import torch
-    >>> from solver.models.context import Context
-    >>> block = Block(width=16, hidden=32, heads=2, radius=1)
-    >>> block(torch.zeros(1, 5, 16), Context(), layer=0).shape
-    torch.Size([1, 5, 16])
+>>> from solver.models.context import Context
+>>> block = Block(width=16, hidden=32, heads=2, radius=1)
+>>> block(torch.zeros(1, 5, 16), Context(), layer=0).shape
+torch.Size([1, 5, 16])
+
+The JSON and code networks and the left-to-right Sudoku networks (cell_transformer.py) are built from the block.
 
 Shapes: B rows, N positions of a forward, M positions that can be seen, V tokens, D width.
 """
@@ -13,14 +13,44 @@ Shapes: B rows, N positions of a forward, M positions that can be seen, V tokens
 from __future__ import annotations
 
 import math
-from typing import Literal
+from copy import deepcopy
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from solver.models.context import Context, scores, weighted
-from solver.models.layers import apply_rotary
+
+Network = TypeVar("Network", bound=nn.Module)
+# Status of a cell: unknown, a given, an accepted token, a random token.
+OPEN, PINNED, KNOWN, NOISE = range(4)
+
+
+def check_sizes(config: Any, *names: str) -> None:
+    """Raise ValueError naming the first of the fields that is not a positive whole number."""
+    for name in names:
+        value = getattr(config, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a positive whole number, not {value!r}")
+
+
+def fast_bf16() -> bool:
+    """Whether this CPU multiplies bf16 in hardware."""
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def converted(network: Network, dtype: torch.dtype) -> Network:
+    """The network itself where its parameters have this ``dtype``, else a converted copy."""
+    if all(parameter.dtype == dtype for parameter in network.parameters()):
+        return network
+    return deepcopy(network).to(dtype)
+
+
+def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate ``x`` (B, H, N, D) by cosines and signed sines (N, D) or (B, 1, N, D)."""
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
+
 
 Norm = Literal["rms", "layer"]
 

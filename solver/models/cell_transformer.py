@@ -23,9 +23,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from solver.models.blocks import Block
+from solver.models.blocks import Block, check_sizes
 from solver.models.context import Context
-from solver.models.layers import check_sizes
 
 
 @dataclass(frozen=True)

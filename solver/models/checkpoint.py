@@ -1,27 +1,96 @@
-"""Checkpoints: a folder of ``config.json``, ``model.safetensors`` and a model card.
+"""Checkpoints, and denoisers and decoders by name: a control, a shipped checkpoint, or a checkpoint's folder.
 
-``config.json`` holds the network's kind and configuration, the task, and the SHA-256 of the weights file, so
-that a truncated or altered file is refused. Weights are safetensors in bf16, never pickle.
+>>> from solver.tasks.sudoku.layout import standard
+>>> from solver.tasks.sudoku.task import SudokuTask
+>>> load("compact", SudokuTask(standard(9))).name
+'compact'
+>>> load_decoder(SHIPPED / "sudoku-ar", "sudoku", "ar").name
+'ar'
+>>> network, facts = load_network(SHIPPED / "sudoku", "sudoku")
+>>> facts["kind"], network.config.width
+('looped', 32)
 
-    >>> network, facts = load_network(SHIPPED / "sudoku", "sudoku")
-    >>> facts["kind"], network.config.width
-    ('looped', 32)
+A checkpoint is a folder of ``config.json``, ``model.safetensors`` and a model card. ``config.json`` holds the
+network's kind and configuration, the task, and the SHA-256 of the weights file, so that a truncated or altered
+file is refused. Weights are safetensors in bf16, never pickle. A new kind of network is one entry in ``KINDS``.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from solver.baseline.cell_transformer import cell_decoder
+from solver.baseline.decode import Decoder
+from solver.baseline.looped import looped_decoder
 from solver.errors import CheckpointError
-from solver.models.kinds import Config, Network, build, kind_of
+from solver.models import controls
+from solver.models.cell_transformer import CellTransformer, CellTransformerConfig
+from solver.models.code_network import CodeConfig, CodeNetwork
+from solver.models.json_network import JsonConfig, JsonNetwork
+from solver.models.looped import LoopedConfig, LoopedNetwork
+from solver.models.looped_denoiser import LoopedDenoiser
+from solver.models.mask_denoisers import CodeDenoiser, JsonDenoiser
+from solver.models.protocol import Denoiser
+from solver.tasks.languages.projection import BLANK
+from solver.tasks.task import Task
+
+Config = LoopedConfig | CellTransformerConfig | JsonConfig | CodeConfig
+Network = LoopedNetwork | CellTransformer | JsonNetwork | CodeNetwork
+
+
+@dataclass(frozen=True)
+class NetworkKind:
+    """One kind of network.
+
+    config, network: its classes; the network is made of a config.
+    denoiser: makes a denoiser of a network that is not causal; None where every network of the kind is
+        causal.
+    decoder: makes a left-to-right decoder of a causal one; None where a baseline has its own way to run it.
+    has_loops: whether both take a number of inner ``loops``.
+    """
+
+    config: Callable[..., Config]
+    network: Callable[[Any], Network]
+    denoiser: Callable[..., Denoiser] | None = None
+    decoder: Callable[..., Decoder] | None = None
+    has_loops: bool = False
+
+
+KINDS: dict[str, NetworkKind] = {
+    "looped": NetworkKind(LoopedConfig, LoopedNetwork, LoopedDenoiser, looped_decoder, has_loops=True),
+    "cells": NetworkKind(CellTransformerConfig, CellTransformer, None, cell_decoder),
+    "json": NetworkKind(JsonConfig, JsonNetwork, JsonDenoiser),
+    "code": NetworkKind(CodeConfig, CodeNetwork, CodeDenoiser),
+}
+
+
+def build(kind: str, settings: dict[str, Any]) -> Network:
+    """A network of ``kind`` with fresh weights. Raises ValueError naming an unknown kind or setting."""
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of network {kind!r}")
+    config = KINDS[kind].config
+    names = {field.name for field in fields(config)}  # type: ignore[arg-type]  # a dataclass
+    unknown = sorted(settings.keys() - names)
+    if unknown:
+        raise ValueError(f"unknown setting {unknown[0]!r} of a {kind} network")
+    return KINDS[kind].network(config(**settings))
+
+
+def kind_of(config: Config) -> str:
+    """The name of a configuration's kind."""
+    return next(name for name, kind in KINDS.items() if kind.config is type(config))
+
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 FORMAT = 2
@@ -104,3 +173,75 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_suffix(path.suffix + ".part")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+NAMES = ("compact", "random", "prior")
+
+
+def load(name: str | Denoiser, task: Task, loops: int | None = None) -> Denoiser:
+    """The denoiser ``name`` for ``task``, with the policy that suits it there.
+
+    name: "compact" (shipped), "random", "prior", a checkpoint's folder, or a denoiser, which is returned as
+        it is.
+    task: the task whose canvases it reads.
+    loops: inner loops of a forward, for networks that have them; None for the checkpoint's own number.
+
+    Raises :class:`CheckpointError` where there is no such denoiser.
+    """
+    if not isinstance(name, str):
+        return name
+    if name in ("random", "prior"):
+        return load_control(name, task)
+    folder = SHIPPED / task.name if name == "compact" else Path(name)
+    if not folder.is_dir():
+        known = ", ".join(NAMES)
+        raise CheckpointError(f"unknown denoiser {name!r}: neither one of {known} nor a checkpoint's folder")
+    network, facts = load_network(folder, task.name)
+    kind = KINDS[facts["kind"]]
+    if kind.denoiser is None or getattr(network.config, "causal", False):
+        raise CheckpointError(f"{folder}: a left-to-right model, not a denoiser")
+    return kind.denoiser(network, name, **({"loops": loops} if kind.has_loops else {}))
+
+
+def load_control(name: str, task: Task) -> controls.Control:
+    """The control "random" or "prior" for ``task``.
+
+    Every draft of the JSON language is valid, so its controls draw a new draft each time instead of deciding
+    cells.
+    """
+    is_json = task.name == "json"
+    policy = controls.REDRAW if is_json else controls.DEPTH_FIRST
+    if name == "random":
+        return controls.random(task.vocab, policy=policy)
+    return controls.prior(task.vocab, json_byte_frequencies() if is_json else None, policy=policy)
+
+
+def json_byte_frequencies() -> NDArray[np.float64]:
+    """Relative frequencies (257,) of the bytes of JSON, and of BLANK, which is taken to fill half of all
+    cells.
+
+    Counted in the metaschemas of the JSON Schema drafts, which come with the validator.
+    """
+    import jsonschema_specifications
+
+    schemas = (resource.contents for resource in jsonschema_specifications.REGISTRY.values())
+    text = "".join(json.dumps(schema, separators=(",", ":")) for schema in schemas)
+    counts = np.bincount(np.frombuffer(text.encode(), np.uint8), minlength=BLANK + 1) + 1.0
+    counts[BLANK] = counts.sum()
+    frequencies: NDArray[np.float64] = counts / counts.sum()
+    return frequencies
+
+
+def load_decoder(folder: Path, task: str, name: str, loops: int | None = None) -> Decoder:
+    """The left-to-right decoder in a checkpoint's ``folder``, called ``name`` in tables; ``loops`` as in
+    :func:`load`.
+
+    Raises :class:`CheckpointError` where there is no checkpoint, or it holds no decoder.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no checkpoint of {name} there")
+    network, facts = load_network(folder, task)
+    kind = KINDS[facts["kind"]]
+    if kind.decoder is None or not getattr(network.config, "causal", True):
+        raise CheckpointError(f"{folder}: not a left-to-right model of {task}")
+    return kind.decoder(network, name, **({"loops": loops} if kind.has_loops else {}))

@@ -26,9 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solver.models.blocks import Block, PointerHead, make_norm
+from solver.models.blocks import OPEN, Block, PointerHead, check_sizes, make_norm
 from solver.models.context import HIDDEN, Context, StaleContext
-from solver.models.layers import OPEN, check_sizes
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,24 @@ Shapes: B rows, L cells, N cells of this forward, M positions that can be seen, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from solver.models.layers import rotation
-
 States = dict[tuple[str, int], Tensor]  # by name and layer
 HIDDEN = -1e4  # added to scores; finite, so that a row in which all positions are hidden has no NaN
+
+
+@lru_cache(maxsize=64)
+def rotation(size: int, half: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and signed sines (``size``, 2 * ``half``) of rotary positions (Su et al. 2021)."""
+    with torch.inference_mode(False):  # the table is cached, and may be needed in training
+        rate = 10_000.0 ** (-torch.arange(half, device=device) / half)
+        angle = torch.arange(size, device=device)[:, None] * rate
+        cos, sin = angle.cos().to(dtype), angle.sin().to(dtype)
+        return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
 
 
 class Context:

@@ -30,9 +30,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from solver.models.blocks import Block, PointerHead, attention_weights
+from solver.models.blocks import OPEN, Block, PointerHead, attention_weights, check_sizes
 from solver.models.context import HIDDEN, Context
-from solver.models.layers import OPEN, check_sizes
 from solver.models.words import item_offsets, word_codes
 
 

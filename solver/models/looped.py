@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from solver.kernels import looped_c
-from solver.models.layers import OPEN, check_sizes
+from solver.models.blocks import OPEN, check_sizes
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from solver.kernels import looped_c
 from solver.loop.policy import Policy
-from solver.models.layers import KNOWN, NOISE, OPEN, PINNED, converted, fast_bf16
+from solver.models.blocks import KNOWN, NOISE, OPEN, PINNED, converted, fast_bf16
 from solver.models.looped import Geometry, LoopedNetwork
 from solver.tasks.canvas import Canvas, Mask, Tokens
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from solver.loop.refine import refine
 from solver.loop.trace import Budget, Step
-from solver.models.registry import load
+from solver.models.checkpoint import load
 from solver.pictures.boards import animate, filmstrip
 from solver.pictures.marks import StepRecord
 from solver.tasks.sudoku import layout, text

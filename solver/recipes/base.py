@@ -40,7 +40,7 @@ class Recipe:
     Attributes:
         make_task: makes the task.
         presets: settings by model and preset name, such as ("diffusion", "cpu"). The network's configuration
-            determines its kind, and so its denoiser or left-to-right decoder (solver/models/kinds.py).
+            determines its kind, and so its denoiser or left-to-right decoder (solver/models/checkpoint.py).
         make_examples: prepares the examples of a run. They are saved, and read again when it resumes.
         make_objective: network, data loader and loss; arguments are a preset, its examples and the device.
         data: folder of the task below ``--data``; None where there are no such files.

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from solver.baseline.code import spelled
-from solver.models.code_denoiser import BLANKS
+from solver.models.mask_denoisers import BLANKS
 from solver.tasks.code_edit.corpus import CorpusFunction
 from solver.tasks.code_edit.holes import (
     DEPENDENT_KINDS,

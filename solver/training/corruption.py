@@ -20,7 +20,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.models.layers import KNOWN, OPEN, PINNED
+from solver.models.blocks import KNOWN, OPEN, PINNED
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from solver.models.layers import OPEN, PINNED, fast_bf16
+from solver.models.blocks import OPEN, PINNED, fast_bf16
 from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.training.loaders import Facts, Loader
 from solver.training.preset import Preset

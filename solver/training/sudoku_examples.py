@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solver.models.layers import KNOWN, NOISE, OPEN, PINNED
+from solver.models.blocks import KNOWN, NOISE, OPEN, PINNED
 from solver.models.looped import LoopedConfig, reading_order
 from solver.tasks.sudoku import data, layout
 from solver.training.loaders import Examples, Facts, Loader, Report

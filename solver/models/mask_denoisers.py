@@ -1,30 +1,152 @@
-"""The code network as a denoiser: the first forward reads the whole window, later ones its cells that are
-not pinned.
+"""Denoisers for JSON and code: unknown cells hold a mask, and rows go through the network in batches.
 
-    >>> from solver.models.code_network import CodeConfig
-    >>> CodeDenoiser(CodeNetwork(CodeConfig(width=16, hidden=16, layers=1))).vocab
-    2048
+>>> from solver.models.code_network import CodeConfig
+>>> from solver.models.json_network import JsonConfig
+>>> JsonDenoiser(JsonNetwork(JsonConfig(width=16, hidden=16))).uses_slots
+True
+>>> CodeDenoiser(CodeNetwork(CodeConfig(width=16, hidden=16, layers=1))).vocab
+2048
+>>> list(batches([3, 4, 5], size=2))
+[[3, 4], [5]]
 
-Shapes: B rows, L cells, N cells that are not pinned, V tokens.
+For JSON the prompt is read once, then every forward reads the whole block. For code the first forward reads
+the whole window, later ones its cells that are not pinned.
+
+Shapes: B rows, L cells, N cells that are not pinned, P prompt bytes, V tokens.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
+from solver.models.blocks import KNOWN, OPEN, PINNED, converted, fast_bf16
 from solver.models.code_network import CodeNetwork
 from solver.models.context import StaleContext, States
-from solver.models.layers import converted, fast_bf16
-from solver.models.mask_denoiser import MaskDenoiser, batches, slot_offsets
+from solver.models.json_network import JsonNetwork, Prompt
+from solver.models.protocol import Stateless
 from solver.tasks.canvas import Canvas, Mask, Tokens
+
+ROWS = 32  # rows that go through a network together
+
+
+class MaskDenoiser:
+    """Base of a :class:`~solver.models.protocol.Denoiser` whose network reads a status for each cell.
+
+    Raises ValueError where the network is ``causal``.
+    """
+
+    kind: Literal["mask", "uniform"] = "mask"
+
+    def __init__(self, name: str, vocab: int, causal: bool) -> None:
+        if causal:
+            raise ValueError("a left-to-right model, not a denoiser")
+        self.name, self.vocab = name, vocab
+
+    def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
+        return np.zeros(len(where), np.int64)
+
+    @staticmethod
+    def inputs(tokens: Tensor, known: Tensor, settled: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, L), 0 where unknown, and their status (B, L): PINNED, KNOWN or OPEN."""
+        status = torch.where(settled, PINNED, torch.where(known, KNOWN, OPEN))
+        return torch.where(known, tokens, 0), status
+
+
+def slot_offsets(canvas: Canvas, first: int = 0) -> Tokens:
+    """The index of each cell (L,) in its slot, from ``first`` on; 0 outside of slots."""
+    offsets = np.zeros(canvas.num_cells, np.int64)
+    for start, capacity in canvas.slots:
+        offsets[start : start + capacity] = np.arange(first, first + capacity)
+    return offsets
+
+
+def batches(rows: Sequence[int], size: int = ROWS) -> Iterator[list[int]]:
+    """``rows`` in parts of at most ``size``."""
+    for start in range(0, len(rows), size):
+        yield list(rows[start : start + size])
+
+
+PROMPT = 448  # bytes of a prompt that are read: the first and the last half of them
+
+
+@dataclass(frozen=True)
+class JsonState:
+    """The prompts, read, and the offsets (B, L) of the cells in their slots."""
+
+    prompt: Prompt
+    offset: Tensor
+
+    def select(self, rows: Sequence[int]) -> Self:
+        index = list(rows)
+        return replace(self, prompt=Prompt(*(part[index] for part in self.prompt)), offset=self.offset[index])
+
+
+class JsonDenoiser(MaskDenoiser):
+    """A :class:`~solver.models.protocol.Denoiser` over a :class:`JsonNetwork`."""
+
+    uses_slots = True
+    policy = Policy(
+        accept=AcceptPolicy(confidence_threshold=0.97, min_per_step=1),
+        remask=RemaskPolicy(doubt_threshold=0.3),
+        search=SearchPolicy(rounds=12, later_rounds=6, decide_from="last", keep_visible_in_children=True),
+    )
+
+    def __init__(self, network: JsonNetwork, name: str = "compact") -> None:
+        super().__init__(name, network.config.vocab, network.config.causal)
+        self.network = network
+
+    @torch.inference_mode()
+    def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> JsonState:
+        prompt = read_prompts(self.network, [canvas.prompt for canvas in canvases])
+        return JsonState(prompt, torch.from_numpy(np.stack([slot_offsets(canvas) for canvas in canvases])))
+
+    def start(self, state: JsonState) -> Stateless:
+        return Stateless((0,) * len(state.offset))
+
+    @torch.inference_mode()
+    def denoise(
+        self, state: JsonState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Stateless
+    ) -> tuple[Tensor, Stateless]:
+        tokens, status = self.inputs(tokens, known, settled)
+        parts = []
+        for rows in batches(range(len(tokens))):
+            part = state.select(rows)
+            parts.append(self.network(part.prompt, tokens[rows], status[rows], part.offset))
+        return torch.cat(parts), aux
+
+    def cost(self, state: JsonState, aux: Stateless) -> tuple[list[int], list[int]]:
+        rows, cells = state.offset.shape
+        return [1] * rows, [self.network.flops(cells, state.prompt.tokens.shape[1])] * rows
+
+
+def read_prompts(network: JsonNetwork, prompts: Sequence[Tokens]) -> Prompt:
+    """Read prompts, each padded to the longest and without its middle where it is longer than ``PROMPT``."""
+    tokens, lengths = pad_prompts(prompts)
+    parts = [network.read(tokens[rows], lengths[rows]) for rows in batches(range(len(prompts)))]
+    return Prompt(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+
+def pad_prompts(prompts: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
+    """Prompts as (B, P), shortened, and the length of each (B,)."""
+    half = PROMPT // 2
+    short = [
+        prompt if len(prompt) <= PROMPT else np.concatenate([prompt[:half], prompt[-half:]])
+        for prompt in prompts
+    ]
+    lengths = torch.tensor([len(prompt) for prompt in short])
+    tokens = np.zeros((len(short), max(1, int(lengths.max()))), np.int64)
+    for row, prompt in enumerate(short):
+        tokens[row, : len(prompt)] = prompt
+    return torch.from_numpy(tokens), lengths
+
 
 GIVEN = -20.0  # log-probability of a token that a pinned cell does not hold
 BLANKS = 0.3  # weight of a BLANK in training, where most cells are one; the denoiser corrects for it
