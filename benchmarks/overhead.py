@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from solver.kernels import dispatch, reference
+from solver.kernels import reference
 from solver.kernels.lattice import Slots
 from solver.loop.engine import solve
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
@@ -156,7 +156,7 @@ def main() -> None:
         print(f"  {name:<36} {1000 * statistics.median(seconds):8.1f} ms")
     logits = torch.randn(1, options.cells, options.vocab)
     for name, call in (
-        ("statistics alone", lambda: dispatch.token_statistics(logits)),
+        ("statistics alone", lambda: reference.choose(logits).token_statistics(logits)),
         ("one softmax, for scale", lambda: logits.softmax(-1)),
     ):
         taken = []

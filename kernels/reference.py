@@ -1,5 +1,8 @@
 """Token statistics and elimination in plain torch: the specification of every fast path.
 
+:func:`choose` picks the implementation: numba for batches on the CPU, this module otherwise. Small inputs stay
+with this module, because importing numba takes a second. ``REMASK_KERNELS=reference`` or ``cpu`` forces one.
+
 Shapes: B rows, L cells, V tokens, W words of a packed bitmask (32 tokens per word), R relations. A bitmask
 is int32; token t is allowed where bit ``t % 32`` of word ``t // 32`` is set.
 
@@ -11,10 +14,16 @@ is int32; token t is allowed where bit ``t % 32`` of word ``t // 32`` is set.
 
 from __future__ import annotations
 
+import os
+import sys
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+BATCH = 8  # rows from which numba pays off
+ELEMENTS = 1 << 20  # or elements of the tensor
 
 
 class Statistics(NamedTuple):
@@ -160,3 +169,20 @@ def all_different(tokens: Tensor, known: Tensor, relations: Tensor, vocab: int) 
         torch.nn.functional.one_hot(torch.where(known, tokens, 0), vocab) * known[..., None]
     )  # (B, L, V)
     return pack(peers.float() @ one_hot.float() == 0)
+
+
+def choose(example: Tensor) -> ModuleType:
+    """Return the module whose functions to call for tensors like ``example``, whose first axis is the batch.
+
+    Raises:
+        ValueError: if REMASK_KERNELS has an unknown value.
+    """
+    setting = os.environ.get("REMASK_KERNELS", "auto")
+    if setting not in ("auto", "reference", "cpu"):
+        raise ValueError(f"REMASK_KERNELS must be auto, reference or cpu, not {setting!r}")
+    is_small = len(example) < BATCH and example.numel() < ELEMENTS
+    if setting == "reference" or example.device.type != "cpu" or (setting == "auto" and is_small):
+        return sys.modules[__name__]
+    from solver.kernels import statistics_numba
+
+    return statistics_numba

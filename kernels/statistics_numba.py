@@ -1,6 +1,6 @@
 """The functions of reference.py in one pass over each cell, compiled by numba.
 
-Importing numba takes a second, so this pays off for batches only; dispatch.py decides. Each call uses one
+Importing numba takes a second, so this pays off for batches only; ``reference.choose`` decides. Each call uses one
 thread, large ones as many as torch has.
 
     >>> token_statistics(torch.tensor([[[0.0, 2.0, 1.0]]])).best

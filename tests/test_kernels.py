@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver.kernels import dispatch, reference
+from solver.kernels import reference
 from solver.kernels import statistics_numba as cpu
 
 
@@ -133,12 +133,12 @@ def test_all_different_agrees_with_reference_and_brute_force(seed: int, vocab: i
 
 
 def test_dispatch_follows_size_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    small, large = torch.zeros(1, 2, 3), torch.zeros(dispatch.BATCH, 2, 3)
+    small, large = torch.zeros(1, 2, 3), torch.zeros(reference.BATCH, 2, 3)
     monkeypatch.delenv("REMASK_KERNELS", raising=False)
-    assert dispatch.choose(small) is reference
-    assert dispatch.choose(large) is cpu
+    assert reference.choose(small) is reference
+    assert reference.choose(large) is cpu
     monkeypatch.setenv("REMASK_KERNELS", "reference")
-    assert dispatch.choose(large) is reference
+    assert reference.choose(large) is reference
     monkeypatch.setenv("REMASK_KERNELS", "fast")
     with pytest.raises(ValueError, match="REMASK_KERNELS"):
-        dispatch.choose(small)
+        reference.choose(small)

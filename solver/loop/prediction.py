@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solver.kernels import dispatch, reference
+from solver.kernels import reference
 from solver.loop.policy import Floats, Ints
 from solver.models.protocol import Denoiser
 from solver.tasks.canvas import EMPTY, Canvas, Mask, Tokens
@@ -275,13 +275,17 @@ def statistics(
         open_cells: (B, L) bool.
     """
     if logits.shape[-1] < LARGE_VOCABULARY or open_cells.all():
-        return dispatch.token_statistics(logits, allowed, uniform, current)
+        statistics: reference.Statistics = reference.choose(logits).token_statistics(
+            logits, allowed, uniform, current
+        )
+        return statistics
     ones = torch.ones_like(current, dtype=torch.float32)
     settled = reference.Statistics(current, ones, 0 * ones, 0 * ones, current, ones)
     if not open_cells.any():
         return settled
     mask, draw = (None if column is None else column[open_cells][None] for column in (allowed, uniform))
-    selected = dispatch.token_statistics(logits[open_cells][None], mask, draw, current[open_cells][None])
+    rows = logits[open_cells][None]
+    selected = reference.choose(rows).token_statistics(rows, mask, draw, current[open_cells][None])
     return reference.Statistics(
         *(base.masked_scatter(open_cells, column[0]) for base, column in zip(settled, selected, strict=True))
     )

@@ -22,15 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.tasks.errors import SolverError
-from solver.tasks.languages.code_points import Ranges
-from solver.tasks.languages.regex import Term, accepts, transitions
-from solver.tasks.languages.utf8 import (
+from solver.tasks.languages.code_points import (
     Items,
+    Ranges,
     byte_range,
     continuation_bytes,
     lead_bytes,
     remove_surrogates,
 )
+from solver.tasks.languages.regex import Term, accepts, transitions
 
 Ints = NDArray[np.int32]
 MAX_STATES = 20_000  # of one automaton

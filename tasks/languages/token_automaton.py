@@ -26,10 +26,9 @@ from numpy.typing import NDArray
 from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.kernels.trie import Trie, walk
-from solver.tasks.languages.assemble import build_automaton
 from solver.tasks.languages.byte_automaton import Ints
 from solver.tasks.languages.projection import Projection
-from solver.tasks.languages.unroll import Unrolled
+from solver.tasks.languages.unroll import Unrolled, build_automaton
 
 LIKELIEST = 32  # tokens per cell that are used at first
 FORCED = 64  # a state that fewer tokens leave counts as forced

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from solver.kernels import dispatch
+from solver.kernels import reference
 from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.sudoku.layout import Layout
 from solver.tasks.task import Implied, Violation
@@ -135,9 +135,9 @@ class SudokuTask:
 
     def eliminate(self, canvases: Sequence[Canvas], tokens: Tokens, known: Mask) -> NDArray[np.int32]:
         """Bitmask (B, L, 1) of the digits that no known peer of a cell holds."""
-        allowed: NDArray[np.int32] = dispatch.all_different(
-            torch.from_numpy(tokens), torch.from_numpy(known), self._relations, self.vocab
-        ).numpy()
+        drafts, shown = torch.from_numpy(tokens), torch.from_numpy(known)
+        kernels = reference.choose(drafts)
+        allowed: NDArray[np.int32] = kernels.all_different(drafts, shown, self._relations, self.vocab).numpy()
         return allowed
 
     def explain(
