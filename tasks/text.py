@@ -8,7 +8,7 @@
 >>> task.verify(problem, np.array([97, 99, 99])), task.verify(problem, np.array([97, 98, 99]))
 (True, False)
 
-The check is called with a :class:`Draft` (solver.tasks.checks has its signature). Its violations steer the
+The check is called with a :class:`Draft` (solver.tasks.arguments has its signature). Its violations steer the
 loop and prove nothing: a text is never reported as impossible.
 """
 
@@ -21,8 +21,8 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.tasks.arguments import Check, run_check
 from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.checks import Check, run_check
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.task import Violation, once_per_draft
 

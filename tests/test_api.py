@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import solver
 from solver.api.candidate import rank
 from solver.models import controls
-from solver.tasks.checks import run_check
+from solver.tasks.arguments import run_check
 from solver.tasks.sudoku.layout import standard
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
 from tests import tiny_models

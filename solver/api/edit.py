@@ -24,8 +24,7 @@ from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
-from solver.tasks.arguments import Natural, Positive, validated
-from solver.tasks.checks import Check, run_check
+from solver.tasks.arguments import Check, Natural, Positive, run_check, validated
 from solver.tasks.code_edit.localize import compile_message
 from solver.tasks.code_edit.positions import Span
 from solver.tasks.code_edit.task import CodeTask, EditProblem
@@ -71,7 +70,7 @@ def edit(
         holes: character spans (start, end) of ``source`` to replace.
         denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a
             denoiser.
-        check: called with each new source that compiles; see solver.tasks.checks for its result.
+        check: called with each new source that compiles; see solver.tasks.arguments for its result.
         candidates: number of candidates to return, the best one included; fewer if fewer differ.
         lengths: lengths of the holes in tokens, if they are known.
         budget: limits of all that is written, by default 64 forwards for one hole and 80 for several. Beyond

@@ -25,8 +25,7 @@ from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
-from solver.tasks.arguments import Natural, Positive, validated
-from solver.tasks.checks import Check
+from solver.tasks.arguments import Check, Natural, Positive, validated
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.errors import BudgetExhausted, FillError, UnsatisfiableSchema, UnsupportedSchema
 from solver.tasks.json_schema.problem import LENGTH, JsonProblem
@@ -61,7 +60,7 @@ def fill(
         schema: a JSON schema or a pydantic model.
         text: source of the values.
         template: literals, which appear in the instance byte for byte, and holes (sizes in bytes).
-        check: called with the instance; see solver.tasks.checks for its result. Violations with a path
+        check: called with the instance; see solver.tasks.arguments for its result. Violations with a path
             or a span re-mask only that part.
         length: bytes of the canvas, or those shared by the template's unsized holes.
         denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a

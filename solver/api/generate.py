@@ -36,9 +36,8 @@ from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.protocol import TextDenoiser
-from solver.tasks.arguments import Natural, Positive, validated
+from solver.tasks.arguments import Check, Natural, Positive, validated
 from solver.tasks.canvas import Tokens
-from solver.tasks.checks import Check
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.languages.constrained_text import ConstrainedText, pattern_check, schema_check
@@ -83,7 +82,7 @@ def generate(
         messages: a conversation, or a list of conversations.
         prompt: a prompt, or a list of prompts, instead of messages. They may differ in length.
         template: literals, which appear in the answer byte for byte, and holes (sizes in tokens).
-        check: called with each :class:`~solver.tasks.text.Draft`; solver.tasks.checks says what it may
+        check: called with each :class:`~solver.tasks.text.Draft`; solver.tasks.arguments says what it may
             return.
         length: maximum tokens of free text. More than the model's canvas makes several canvases.
         candidates: answers per prompt, all from one prefill, each with its own noise.

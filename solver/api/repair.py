@@ -27,9 +27,8 @@ from solver.api.scoring import denoise_once
 from solver.loop.trace import Budget, Counters
 from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
-from solver.tasks.arguments import Natural, Positive, validated
+from solver.tasks.arguments import Check, Natural, Positive, run_check, validated
 from solver.tasks.canvas import Canvas, Mask
-from solver.tasks.checks import Check, run_check
 from solver.tasks.code_edit.diagnostics import pyflakes_diagnostics
 from solver.tasks.code_edit.localize import compile_error, compile_message, indentation_span
 from solver.tasks.code_edit.positions import Span, piece_spans
@@ -62,7 +61,7 @@ def repair(
         source: Python source.
         denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a
             denoiser.
-        check: called with each new source that compiles; see solver.tasks.checks for its result. Repairs that
+        check: called with each new source that compiles; see solver.tasks.arguments for its result. Repairs that
             fail it are dropped if any repair passes.
         candidates: number of repairs to return, the best one included; fewer if there are fewer.
         budget: limits of the whole search, by default none. Half of the forwards propose, the rest compare.

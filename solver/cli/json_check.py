@@ -79,7 +79,7 @@ def find_errors(
     errors = [(to_pointer(error.instance_path), error.message) for error in validator.iter_errors(value)]
     errors += [(to_pointer(path), "a name is repeated") for path in repeated_names(text)]
     if check is not None:
-        from solver.tasks.checks import run_check
+        from solver.tasks.arguments import run_check
 
         errors += [(violation.path or "", violation.message) for violation in run_check(check, value)]
     return [{"pointer": pointer, "message": message} for pointer, message in errors]

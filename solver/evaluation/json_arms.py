@@ -28,7 +28,7 @@ from solver.models.checkpoint import load
 from solver.models.json_network import JsonNetwork
 from solver.models.mask_denoisers import JsonDenoiser
 from solver.models.protocol import Denoiser
-from solver.tasks.checks import run_check
+from solver.tasks.arguments import run_check
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages.projection import BLANK

@@ -19,7 +19,7 @@ from solver.evaluation.harness import Arm, run_arm
 from solver.evaluation.json_arms import JSON_SEED, JsonCase, JsonModels, left_page, middle_page
 from solver.evaluation.rows import Row
 from solver.evaluation.statistics import share, shares_within
-from solver.tasks.checks import Check
+from solver.tasks.arguments import Check
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.synthetic import TOTALS, closed_object, english_words, pick
 from solver.tasks.task import Violation

@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 
 from solver.kernels import reference
+from solver.tasks.arguments import Check, run_check
 from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.checks import Check, run_check
 from solver.tasks.code_edit.diagnostics import Diagnostic, DiagnosticFinder
 from solver.tasks.code_edit.positions import Span, character_distance
 from solver.tasks.code_edit.vocabulary import Vocabulary

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from solver.kernels.lattice import Slots
+from solver.tasks.arguments import Check
 from solver.tasks.canvas import Mask, Tokens
-from solver.tasks.checks import Check
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
 from solver.tasks.json_schema.grammar import SchemaGrammar
@@ -84,7 +84,7 @@ class JsonProblem:
             text: source of the values.
             template: literals and holes; None is one hole of ``length`` bytes.
             length: cells of the block, shared by the holes without a size.
-            checks: called with the JSON value (solver.tasks.checks).
+            checks: called with the JSON value (solver.tasks.arguments).
             formats: whether ``format`` is asserted.
             registry: other schemas by URI. Nothing is fetched.
             draft: the schema's draft; None reads it from ``$schema``.

@@ -19,8 +19,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.tasks.arguments import run_check
 from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.checks import run_check
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.validator import byte_spans, error_paths, repeated_names, resolve_pointer
 from solver.tasks.languages import projection

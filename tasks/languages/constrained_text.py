@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.kernels.lattice import Slots
+from solver.tasks.arguments import Check, run_check
 from solver.tasks.canvas import Mask, Tokens
-from solver.tasks.checks import Check, run_check
 from solver.tasks.json_schema.errors import CanvasTooSmall
 from solver.tasks.json_schema.validator import character_spans, repeated_names, resolve_pointer
 from solver.tasks.languages.projection import Projection
