@@ -25,12 +25,12 @@ from solver.loop.engine import solve
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.loop.trace import Budget, Outcome
 from solver.models.protocol import Stateless
-from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.synthetic import english_words
 from solver.tasks.languages import unroll as automata
 from solver.tasks.languages.token_automaton import TokenBytes, project_tokens
+from solver.tasks.task import Canvas, Mask, Tokens
 from solver.tasks.text import Text, TextTask
 
 

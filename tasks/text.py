@@ -22,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.tasks.arguments import Check, run_check
-from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.errors import InvalidArgument
-from solver.tasks.task import Violation, once_per_draft
+from solver.tasks.task import Canvas, Mask, Tokens, Violation, once_per_draft
 
 
 @dataclass(frozen=True)

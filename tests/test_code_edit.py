@@ -30,12 +30,11 @@ from solver.models.blocks import KNOWN, OPEN, PINNED
 from solver.models.code_network import CodeConfig, CodeNetwork
 from solver.models.context import StaleContext
 from solver.models.mask_denoisers import CodeDenoiser, window_offsets
-from solver.tasks.canvas import Canvas
 from solver.tasks.code_edit.localize import compile_message
 from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import CodeWindow, WindowError, replace_spans
-from solver.tasks.task import Violation
+from solver.tasks.task import Canvas, Violation
 
 SOURCE = Path(random.__file__).read_text(encoding="utf-8")
 FUNCTION = '''def mean(values):

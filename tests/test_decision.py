@@ -10,8 +10,7 @@ from solver.loop.policy import Policy, SearchPolicy
 from solver.loop.prediction import Prediction
 from solver.loop.refine import Episode
 from solver.loop.trace import Budget
-from solver.tasks.canvas import Canvas
-from solver.tasks.task import Violation
+from solver.tasks.task import Canvas, Violation
 
 CELLS = 4
 

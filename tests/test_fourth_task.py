@@ -10,8 +10,7 @@ import pytest
 from solver.loop.refine import refine
 from solver.loop.trace import Outcome
 from solver.models import controls
-from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.task import Task, Violation
+from solver.tasks.task import Canvas, Mask, Task, Tokens, Violation
 
 
 @dataclass(frozen=True)

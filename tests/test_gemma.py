@@ -9,7 +9,7 @@ import torch
 
 from solver.llm.diffusion_gemma import DiffusionGemma
 from solver.llm.prompts import cache_keyword
-from solver.tasks.canvas import Canvas
+from solver.tasks.task import Canvas
 from tests import tiny_models
 from tests.gemma_sampler import sample
 

@@ -10,9 +10,8 @@ import pytest
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.loop.trace import Budget
 from solver.models import controls
-from solver.tasks.canvas import Canvas
 from solver.tasks.errors import InvalidArgument
-from solver.tasks.task import Violation
+from solver.tasks.task import Canvas, Violation
 from tests.examples import run_loop
 
 

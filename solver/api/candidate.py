@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.loop.trace import Counters
-from solver.tasks.canvas import EMPTY, Tokens
-from solver.tasks.task import Violation
+from solver.tasks.task import EMPTY, Tokens, Violation
 
 SHOWN = 60  # characters of the text in the repr
 TINY = 1e-9  # lower bound on probabilities before the logarithm

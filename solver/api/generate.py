@@ -37,12 +37,12 @@ from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.protocol import TextDenoiser
 from solver.tasks.arguments import Check, Natural, Positive, validated
-from solver.tasks.canvas import Tokens
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.languages.constrained_text import ConstrainedText, pattern_check, schema_check
 from solver.tasks.languages.grammar import PatternGrammar
 from solver.tasks.languages.unroll import unroll
+from solver.tasks.task import Tokens
 from solver.tasks.text import Draft, Hole, Text, TextTask, text_from_template
 
 LENGTH = 64  # tokens of free text if neither the caller nor the model limits it

@@ -28,7 +28,6 @@ from solver.loop.trace import Budget, Counters
 from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
 from solver.tasks.arguments import Check, Natural, Positive, run_check, validated
-from solver.tasks.canvas import Canvas, Mask
 from solver.tasks.code_edit.diagnostics import pyflakes_diagnostics
 from solver.tasks.code_edit.localize import compile_error, compile_message, indentation_span
 from solver.tasks.code_edit.positions import Span, piece_spans
@@ -36,7 +35,7 @@ from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import WINDOW_SIZES, CodeWindow, WindowError
 from solver.tasks.errors import InvalidArgument
-from solver.tasks.task import Violation
+from solver.tasks.task import Canvas, Mask, Violation
 
 CAPACITY = 3  # cells of an insertion
 NUM_TOKENS = 8  # likeliest single tokens tried in each hole

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from solver.loop.prediction import finite
 from solver.loop.trace import Counters
 from solver.models.protocol import Denoiser
-from solver.tasks.canvas import Mask, Tokens
 from solver.tasks.code_edit.task import CodeTask, EditProblem
+from solver.tasks.task import Mask, Tokens
 
 MIN_LENGTH_PROBABILITY = 1e-6  # lower bound of the probability of a length
 # Weight of the tokens' log-probabilities on the open canvas, for several holes (docs/LOG.md has the figures).

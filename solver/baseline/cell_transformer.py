@@ -17,7 +17,7 @@ from torch import Tensor
 from solver.baseline.decode import Decoder
 from solver.models.cell_transformer import CellTransformer
 from solver.models.context import KVCache
-from solver.tasks.canvas import Canvas
+from solver.tasks.task import Canvas
 
 
 def cell_decoder(network: CellTransformer, name: str = "ar-plain") -> Decoder:

@@ -25,9 +25,9 @@ from torch import Tensor
 from solver.baseline.decode import Choice, DecoderRow, decode_rows
 from solver.models.code_network import CodeNetwork
 from solver.models.context import KVCache
-from solver.tasks.canvas import Tokens
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import CodeWindow
+from solver.tasks.task import Tokens
 
 Order = Literal["prefix", "fim"]
 

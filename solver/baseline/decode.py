@@ -34,8 +34,7 @@ from torch import Tensor
 from solver.kernels import reference
 from solver.loop.prediction import allow
 from solver.loop.trace import Budget, Counters, Outcome, Status
-from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.task import Eliminates, Task
+from solver.tasks.task import Canvas, Eliminates, Mask, Task, Tokens
 
 Checks = Literal["none", "mask", "backtrack"]
 

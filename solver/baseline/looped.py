@@ -18,7 +18,7 @@ from solver.baseline.decode import Decoder
 from solver.kernels import looped_c
 from solver.models.blocks import OPEN, PINNED
 from solver.models.looped import LoopedNetwork
-from solver.tasks.canvas import Canvas
+from solver.tasks.task import Canvas
 
 
 def looped_decoder(network: LoopedNetwork, name: str = "ar", loops: int | None = None) -> Decoder:

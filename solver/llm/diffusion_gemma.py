@@ -30,7 +30,7 @@ from solver.errors import ModelError
 from solver.kernels import reference
 from solver.llm.prompts import cache_keyword, distinct
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
-from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.task import Canvas, Mask, Tokens
 
 
 @dataclass(eq=False)

@@ -23,8 +23,7 @@ from solver.kernels import reference
 from solver.llm.prompts import chat, check_fit
 from solver.loop.policy import Policy
 from solver.models.protocol import TextDenoiser
-from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.task import Wording
+from solver.tasks.task import Canvas, Mask, Tokens, Wording
 
 
 @dataclass(frozen=True, eq=False)

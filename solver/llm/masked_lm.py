@@ -28,7 +28,7 @@ from solver.llm.diffusion_gemma import copy_cache
 from solver.llm.prompts import cache_keyword, distinct
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.models.protocol import Stateless
-from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.task import Canvas, Mask, Tokens
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from typing import Any
 
 from solver.errors import ModelError
 from solver.models.protocol import TextDenoiser
-from solver.tasks.canvas import Canvas, Tokens
+from solver.tasks.task import Canvas, Tokens
 
 
 def distinct(canvases: Sequence[Canvas]) -> tuple[list[Tokens], tuple[int, ...]]:

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from solver.loop.policy import Floats, Ints, SearchPolicy
 from solver.loop.prediction import Prediction
-from solver.tasks.canvas import Mask, Tokens
-from solver.tasks.task import Implied
+from solver.tasks.task import Implied, Mask, Tokens
 
 MARGIN_STEP = 0.01  # margins closer than this count as equal
 MIN_PROBABILITY = 1e-9

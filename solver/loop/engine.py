@@ -29,9 +29,8 @@ from solver.loop.prediction import Predictor
 from solver.loop.refine import Episode
 from solver.loop.trace import Budget, Outcome, Step
 from solver.models.protocol import Denoiser
-from solver.tasks.canvas import Canvas
 from solver.tasks.errors import InvalidArgument
-from solver.tasks.task import Task
+from solver.tasks.task import Canvas, Task
 
 PREFILL_WINDOW = 1024  # problems that are prefilled together
 

@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 
 from solver.kernels import reference
-from solver.tasks.canvas import Mask
 from solver.tasks.errors import InvalidArgument
+from solver.tasks.task import Mask
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

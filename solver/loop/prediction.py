@@ -23,8 +23,7 @@ from torch import Tensor
 from solver.kernels import reference
 from solver.loop.policy import Floats, Ints
 from solver.models.protocol import Denoiser
-from solver.tasks.canvas import EMPTY, Canvas, Mask, Tokens
-from solver.tasks.task import Conditioned, Eliminates, Projects, Task
+from solver.tasks.task import EMPTY, Canvas, Conditioned, Eliminates, Mask, Projects, Task, Tokens
 
 # From this vocabulary size on, selecting the open cells first is cheaper than processing all cells.
 LARGE_VOCABULARY = 256

@@ -35,9 +35,8 @@ from solver.loop.trace import Budget, Counters, Outcome, Status, Step
 from solver.loop.verdict import BestDraft, Turn, Verdict, check_draft
 from solver.models.protocol import Denoiser
 from solver.tasks.arguments import Natural, validated
-from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.errors import InvalidArgument
-from solver.tasks.task import Implied, Infers, Task, Violation
+from solver.tasks.task import Canvas, Implied, Infers, Mask, Task, Tokens, Violation
 
 # Score penalty, in nats, for a node whose settled cells are blamed without a reason. Such a node may still
 # lead to a solution, so it is postponed and not closed.

@@ -30,8 +30,7 @@ from numpy.typing import NDArray
 
 from solver.loop.decision import DecisionOptions, Implications
 from solver.loop.prediction import Prediction
-from solver.tasks.canvas import Canvas, Mask, Tokens
-from solver.tasks.task import Explains, Task, Violation
+from solver.tasks.task import Canvas, Explains, Mask, Task, Tokens, Violation
 
 MAX_NOGOODS = 512  # the shortest are kept
 MAX_OPEN_CHILDREN = 64  # with more options, each child is created only when the one before it is taken

@@ -24,9 +24,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from solver.tasks.canvas import Mask, Tokens
 from solver.tasks.errors import InvalidArgument
-from solver.tasks.task import Violation
+from solver.tasks.task import Mask, Tokens, Violation
 
 Status = Literal["solved", "unsatisfiable", "exhausted"]
 

@@ -16,8 +16,7 @@ import numpy as np
 from solver.loop.policy import Floats
 from solver.loop.prediction import Prediction
 from solver.loop.search import Node
-from solver.tasks.canvas import Mask, Tokens
-from solver.tasks.task import Task, Violation
+from solver.tasks.task import Mask, Task, Tokens, Violation
 
 UNCHECKED_COUNT = 1 << 29  # number of blamed cells of an unchecked draft: more than any checked one has
 

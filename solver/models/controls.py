@@ -23,7 +23,7 @@ from torch import Tensor
 
 from solver.loop.policy import Policy, SearchPolicy
 from solver.models.protocol import Stateless
-from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.task import Canvas, Mask, Tokens
 
 Kind = Literal["mask", "uniform"]
 Logits = Callable[[Canvas, Tokens, Mask, np.random.Generator], NDArray[np.float64]]

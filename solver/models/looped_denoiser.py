@@ -27,7 +27,7 @@ from solver.kernels import looped_c
 from solver.loop.policy import Policy
 from solver.models.blocks import KNOWN, NOISE, OPEN, PINNED, converted, fast_bf16
 from solver.models.looped import Geometry, LoopedNetwork
-from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.task import Canvas, Mask, Tokens
 
 CHUNK = 4  # iterations between two tests for convergence
 ROWS = 16  # rows that are iterated together: their states fit the cache

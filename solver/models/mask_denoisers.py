@@ -32,7 +32,7 @@ from solver.models.code_network import CodeNetwork
 from solver.models.context import StaleContext, States
 from solver.models.json_network import JsonNetwork, Prompt
 from solver.models.protocol import Stateless
-from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.task import Canvas, Mask, Tokens
 
 ROWS = 32  # rows that go through a network together
 

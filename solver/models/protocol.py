@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from solver.loop.policy import Policy
-from solver.tasks.canvas import Canvas, Mask, Tokens
+from solver.tasks.task import Canvas, Mask, Tokens
 
 
 class State(Protocol):

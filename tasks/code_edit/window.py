@@ -21,11 +21,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from solver.tasks.canvas import EMPTY, Mask, Tokens
 from solver.tasks.code_edit.lexer import Indent, guess_unit
 from solver.tasks.code_edit.positions import Span
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.errors import SolverError
+from solver.tasks.task import EMPTY, Mask, Tokens
 
 CELLS = 256
 WINDOW_SIZES = (96, 160, CELLS)  # the lengths that models are trained with, and so those of edits

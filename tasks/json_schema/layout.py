@@ -27,7 +27,6 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from solver.kernels.lattice import Slots
-from solver.tasks.canvas import Mask, Tokens
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import SchemaError
 from solver.tasks.json_schema.formula import (
@@ -47,6 +46,7 @@ from solver.tasks.languages.byte_automaton import ByteAutomaton
 from solver.tasks.languages.projection import BLANK, is_possible
 from solver.tasks.languages.template import TemplateFilter
 from solver.tasks.languages.unroll import MAX_STATES, Unrolled, unroll
+from solver.tasks.task import Mask, Tokens
 from solver.tasks.text import Hole, share_room
 
 Parts = Sequence[bytes | int]

@@ -19,7 +19,6 @@ import numpy as np
 
 from solver.kernels.lattice import Slots
 from solver.tasks.arguments import Check
-from solver.tasks.canvas import Mask, Tokens
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
 from solver.tasks.json_schema.grammar import SchemaGrammar
@@ -35,6 +34,7 @@ from solver.tasks.json_schema.layout import (
 from solver.tasks.json_schema.validator import build_validator
 from solver.tasks.languages.grammar import shortest_lengths
 from solver.tasks.languages.unroll import Unrolled, unroll
+from solver.tasks.task import Mask, Tokens
 from solver.tasks.text import Hole
 
 LENGTH = 256  # default number of cells

@@ -20,12 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.tasks.arguments import run_check
-from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.validator import byte_spans, error_paths, repeated_names, resolve_pointer
 from solver.tasks.languages import projection
 from solver.tasks.languages.projection import BLANK, Projection
-from solver.tasks.task import Violation, once_per_draft
+from solver.tasks.task import Canvas, Mask, Tokens, Violation, once_per_draft
 
 # Refused drafts that are excluded from the projection. Models repeat a refused draft at once or not at all.
 MAX_REFUSED = 32

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from solver.kernels.lattice import Slots
 from solver.tasks.arguments import Check, run_check
-from solver.tasks.canvas import Mask, Tokens
 from solver.tasks.json_schema.errors import CanvasTooSmall
 from solver.tasks.json_schema.validator import character_spans, repeated_names, resolve_pointer
 from solver.tasks.languages.projection import Projection
@@ -27,7 +26,7 @@ from solver.tasks.languages.regex import matches
 from solver.tasks.languages.regex_parser import fullmatch
 from solver.tasks.languages.token_automaton import TokenAutomaton, TokenBytes, project_tokens
 from solver.tasks.languages.unroll import Unrolled
-from solver.tasks.task import Violation
+from solver.tasks.task import Mask, Tokens, Violation
 from solver.tasks.text import Draft, Text, TextTask
 
 

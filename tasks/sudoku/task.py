@@ -18,9 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from solver.kernels import reference
-from solver.tasks.canvas import Canvas, Mask, Tokens
 from solver.tasks.sudoku.layout import Layout
-from solver.tasks.task import Implied, Violation
+from solver.tasks.task import Canvas, Implied, Mask, Tokens, Violation
 
 Grid = NDArray[np.int8]
 UNIT_NAMES = ("row", "column", "box", "diagonal", "diagonal")
