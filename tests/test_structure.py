@@ -24,11 +24,11 @@ FILE_LINES = 350
 
 # Upper bounds. Lower one when the code allows it; a change that needs a higher one is to be rewritten instead.
 LIMITS = {
-    "vague identifiers per 1,000 lines": 75.0,
-    "one-letter bindings per 1,000 lines": 6.5,
-    "top-level names defined in several modules, %": 9.5,
-    "lines over 110 columns, %": 2.7,
-    "files over 350 lines": 8.0,
+    "vague identifiers per 1,000 lines": 5.0,
+    "one-letter bindings per 1,000 lines": 2.0,
+    "top-level names defined in several modules, %": 1.0,
+    "lines over 110 columns, %": 0.3,
+    "files over 350 lines": 0.0,
     "README words": 1_500.0,
     "columns of the widest table in README": 7.0,
 }
