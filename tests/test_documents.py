@@ -17,6 +17,7 @@ import doctest
 import importlib
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -180,6 +181,19 @@ def is_code(text: str) -> bool:
     return any(
         isinstance(node, ast.Call | ast.Assign | ast.Import | ast.ImportFrom) for node in ast.walk(tree)
     )
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_source_files_that_a_document_names_exist(path: Path) -> None:
+    named = set(re.findall(r"`([\w/]+\.(?:py|c))`", path.read_text(encoding="utf-8")))
+    folders = [ROOT, ROOT / "solver", path.parent]
+    tracked = {
+        file.name for layer in ("solver", "tasks", "kernels", "tests") for file in (ROOT / layer).rglob("*")
+    }
+    # A path is relative to the checkout, to ``solver/`` or to the document; a bare name may be anywhere.
+    named -= {name for name in named if "NAME" in name or name.startswith("transformers/")}
+    missing = {name for name in named if not any((folder / name).exists() for folder in folders)}
+    assert {name for name in missing if "/" in name or name not in tracked} == set()
 
 
 def test_a_failing_example_and_wrong_output_are_noticed(tmp_path: Path) -> None:
