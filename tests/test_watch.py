@@ -102,7 +102,7 @@ def record_step(digits: int = 4) -> watch.Record:
     cells = digits * digits
     return {
         "step": 0,
-        "canvas": 0,
+        "node": 0,
         "parent": -1,
         "decision": None,
         "draft": [cell % digits for cell in range(cells)],

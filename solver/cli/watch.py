@@ -262,7 +262,7 @@ def mark_cell(step: Record, cell: int) -> tuple[str, str]:
 
 def describe_step(step: Record, digits: int) -> list[str]:
     """Return the notes of a step: its node, what was accepted, what was re-masked and why."""
-    notes = [f"forward {step['step'] + 1}, node {step['canvas']}"]
+    notes = [f"forward {step['step'] + 1}, node {step['node']}"]
     if step["decision"]:
         cell, token = step["decision"]
         notes.append(

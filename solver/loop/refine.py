@@ -1,9 +1,15 @@
-"""The loop: draft the canvas, check the draft, re-mask what violates, repeat. Read this module first.
+"""The loop: draft the canvas, check the draft, re-mask what violates, repeat.
 
-The denoiser drafts the whole canvas. Cells that it is confident of become *visible* to it; cells that a
-violation blames are masked again. When the drafts of a canvas stop improving, the search (search.py) makes a
-*decision*: it sets one cell to each of its possible tokens, each in a new node of the tree. Nothing is called
-solved unless the task's ``verify`` accepts it, and no problem unsatisfiable without a proof.
+Read this module after solver/tasks/canvas.py (the canvas) and solver/tasks/task.py (what a task provides).
+
+In each *round* of a node of the search tree, the denoiser drafts the whole canvas and the task checks the
+draft. Cells with a confident prediction become *visible* to the denoiser in the next round; cells that a
+violation blames are masked again. When the drafts of a node stop improving, the search (search.py)
+*branches*: it creates a child node for each possible token of one cell. That cell and token are the child's
+*decision*.
+
+A problem counts as solved only if the task's ``verify`` accepts the draft, and as unsatisfiable only if the
+whole tree has been refuted.
 
 >>> from solver.models import controls
 >>> from solver.tasks.sudoku import layout
@@ -13,8 +19,9 @@ solved unless the task's ``verify`` accepts it, and no problem unsatisfiable wit
 >>> outcome.status, (outcome.tokens + 1).tolist()
 ('solved', [1, 2, 3, 4, 3, 4, 1, 2, 2, 1, 4, 3, 4, 3, 2, 1])
 
-An :class:`Episode` solves one problem and never calls the model itself: it publishes its requests and is
-given the predictions. That lets the engine (engine.py) put the canvases of many problems into one call.
+An :class:`Episode` solves one problem. It does not call the model: it lists its requests, and its caller
+passes in the predictions. The engine (engine.py) can therefore put the canvases of many problems into one
+call.
 
 All arrays have shape (L,): one entry per cell.
 """
@@ -32,7 +39,7 @@ from solver.loop.policy import Policy
 from solver.loop.prediction import DenoiseRequest, Prediction, Predictor
 from solver.loop.search import Node, Tree
 from solver.loop.trace import Budget, Counters, Outcome, Status, Step
-from solver.loop.verdict import BestDraft, Turn, Verdict, check_draft
+from solver.loop.verdict import BestDraft, RoundResult, Verdict, check_draft
 from solver.models.protocol import Denoiser
 from solver.tasks.arguments import Natural, validated
 from solver.tasks.errors import InvalidArgument
@@ -57,9 +64,9 @@ def refine(
     Args:
         task: encodes the problem and checks its drafts.
         problem: the problem to solve.
-        denoiser: the model that drafts.
-        policy: settings, None for the denoiser's own.
-        budget: limits, None for 5,000 forwards.
+        denoiser: the model that predicts the tokens.
+        policy: settings of the loop. None: the denoiser's default policy.
+        budget: limits of the run. None: 5,000 forwards.
         seed: seed of all randomness.
 
     Raises:
@@ -82,7 +89,7 @@ def _events(
     budget: Budget,
     seed: int,
 ) -> Iterator[Step | Outcome]:
-    """The steps and the outcome of one encoded problem."""
+    """Yield the steps and the outcome of one encoded problem."""
     predictor = Predictor(task, denoiser, restrict=policy.checks != "none")
     state = denoiser.prefill([canvas], [seed])
     episode = Episode(task, problem, canvas, policy, budget, seed, denoiser.noise)
@@ -94,16 +101,18 @@ def _events(
 
 @dataclass(eq=False)
 class Episode:
-    """Solves one problem: denoise ``requests`` and call :meth:`advance`, until there is an ``outcome``.
+    """The loop for one problem.
+
+    The caller denoises ``requests`` and calls :meth:`advance`, until ``outcome`` is set.
 
     Args:
         task: checks the drafts.
         problem: the problem to solve.
         canvas: the encoded problem.
-        policy: settings.
-        budget: limits.
-        seed: seed of the problem's randomness, which does not depend on other problems in the batch.
-        noise: the denoiser's ``noise``: (mask of cells, number of tokens, generator) -> tokens.
+        policy: settings of the loop.
+        budget: limits of the run.
+        seed: seed of this problem's randomness; results do not depend on the other problems of a batch.
+        noise: the denoiser's ``noise``: (mask of cells, vocabulary size, generator) -> tokens.
     """
 
     task: Task
@@ -125,7 +134,7 @@ class Episode:
         self._prepare()
 
     def advance(self, predictions: Sequence[Prediction]) -> list[Step]:
-        """Process the predictions for ``requests``, one each. Sets the next requests, or the outcome."""
+        """Process one prediction per request, then set the next requests or the outcome. Return the steps."""
         self.counters.calls += 1
         self.counters.stop_clock()
         steps = []
@@ -138,7 +147,7 @@ class Episode:
         return steps
 
     def _prepare(self) -> None:
-        """Take the next nodes from the tree and request them; without any, the episode has ended."""
+        """Create requests for the next nodes of the tree. If there are none, set the outcome."""
         spent = self.budget.is_spent(self.counters)
         self._nodes = [] if spent else self._tree.next_nodes(self.policy.search.siblings)
         self.requests = [self._request(node) for node in self._nodes]
@@ -161,35 +170,35 @@ class Episode:
         )
 
     def _process(self, node: Node, prediction: Prediction) -> Step:
-        """Draft, check, accept and re-mask; then solve, refute, decide, or queue another round."""
-        turn = self._work_out(node, prediction)
-        self._best = self._best.or_better(turn)
+        """Do one round of a node: draft, check, accept, re-mask; then solve, refute, branch or queue."""
+        result = self._evaluate(node, prediction)
+        self._best = self._best.or_better(result)
 
         # a valid draft may still improve, unless this node has no rounds left
-        stalled = self.policy.checks != "none" and self._has_stalled(turn)
-        stable = self.policy.stop == "valid" or self._is_stable(turn)
-        solved = (turn.verdict.is_solution and stable) or (stalled and self._best.is_solution)
-        step = self._record(turn, solved)
+        stalled = self.policy.checks != "none" and self._has_stalled(result)
+        stable = self.policy.stop == "valid" or self._is_stable(result)
+        solved = (result.verdict.is_solution and stable) or (stalled and self._best.is_solution)
+        step = self._record(result, solved)
         if solved:
             return step
 
-        # decide where the search goes next: the node is closed, gets children, or another round
-        if turn.verdict.refutation is not None:
-            self._tree.refute(node, turn.verdict.refutation)
+        # continue the search: the node is closed, gets children, or is queued for another round
+        if result.verdict.refutation is not None:
+            self._tree.refute(node, result.verdict.refutation)
             self.counters.nodes = self._tree.num_refuted
             return step
-        self._update_node(turn)
+        self._update_node(result)
         if stalled and self.policy.search.on_stall == "decide":
-            self._decide(turn)
+            self._branch(result)
             return step
         if stalled:
             node.restart()
         else:
-            node.aux = self._next_aux(turn)
+            node.aux = self._next_aux(result)
         self._tree.push(node, first=True)
         return step
 
-    def _work_out(self, node: Node, prediction: Prediction) -> Turn:
+    def _evaluate(self, node: Node, prediction: Prediction) -> RoundResult:
         """Draft the canvas, check the draft if the policy asks for it, and select the visible cells."""
         draft = np.where(node.settled | (prediction.best < 0), node.tokens, prediction.best)
         no_cells, selection = np.zeros_like(node.settled), None
@@ -200,10 +209,10 @@ class Episode:
             verdict = check_draft(self.task, self.problem, node, draft)
         if selection is None or verdict.blamed.any():
             selection = self._select_visible(node, prediction, verdict.blamed)
-        return Turn(node, prediction, draft, verdict, *selection)
+        return RoundResult(node, prediction, draft, verdict, *selection)
 
     def _select_visible(self, node: Node, prediction: Prediction, blamed: Mask) -> tuple[Mask, Mask]:
-        """Return the drafted cells that become or stay visible, and those that cease to be visible."""
+        """Return two masks: the cells visible in the next round, and the cells that cease to be visible."""
         accept, remask, visible = self.policy.accept, self.policy.remask, node.visible
         eligible = ~node.settled & ~blamed & accept.block(~node.settled & ~visible)
         chosen = accept.confident(prediction.top1, prediction.entropy, eligible)
@@ -217,47 +226,47 @@ class Episode:
             chosen = np.zeros_like(chosen)
         return chosen, visible & ~chosen
 
-    def _has_stalled(self, turn: Turn) -> bool:
+    def _has_stalled(self, result: RoundResult) -> bool:
         """Whether further rounds on this node are pointless.
 
         The round limit is reached, the next round would repeat this one, or all blamed cells are settled.
         """
-        node, search = turn.node, self.policy.search
+        node, search = result.node, self.policy.search
         if node.round + 1 >= (search.rounds if node.parent is None else search.later_rounds):
             return True
-        if turn.verdict.blamed.any() and not turn.blamed_open.any():
+        if result.verdict.blamed.any() and not result.blamed_open.any():
             return True
-        return search.leave_on_repeat and turn.is_repeat and bool((node.visible == turn.visible).all())
+        return search.leave_on_repeat and result.is_repeat and bool((node.visible == result.visible).all())
 
-    def _is_stable(self, turn: Turn) -> bool:
+    def _is_stable(self, result: RoundResult) -> bool:
         """Whether another forward is unlikely to improve a valid draft.
 
-        This holds if every cell is known. Where the visible cells are selected again at each forward, it
-        holds if the draft repeats the last one and its open cells have low entropy.
+        If visible cells stay visible (``keep_visible``): whether every cell is known. Otherwise: whether the
+        draft repeats the last one and its open cells have low mean entropy.
         """
-        node = turn.node
+        node = result.node
         if self.policy.remask.keep_visible:
-            return bool((node.settled | turn.visible).all())
-        entropy = turn.prediction.entropy[~node.settled]
-        return turn.is_repeat and (not len(entropy) or float(entropy.mean()) < self.policy.stable_entropy)
+            return bool((node.settled | result.visible).all())
+        entropy = result.prediction.entropy[~node.settled]
+        return result.is_repeat and (not len(entropy) or float(entropy.mean()) < self.policy.stable_entropy)
 
-    def _record(self, turn: Turn, solved: bool) -> Step:
-        """Return the step for the trace and add its cost to the counters."""
-        node, prediction, is_first_round = turn.node, turn.prediction, turn.node.round == 0
+    def _record(self, result: RoundResult, solved: bool) -> Step:
+        """Return the step for the trace, and add the cost of the round to the counters."""
+        node, prediction, is_first_round = result.node, result.prediction, result.node.round == 0
         step = Step(
             number=self.counters.forwards,
-            canvas=node.number,
+            node=node.number,
             parent=-1 if node.parent is None else node.parent.number,
             decision=node.decision if is_first_round else None,
-            draft=turn.draft,
+            draft=result.draft,
             confidence=np.where(node.settled, 1.0, prediction.top1).astype(np.float32),
             pinned=self.canvas.pinned,
             settled=node.settled,
-            visible=turn.visible,
-            accepted=turn.visible & ~node.visible,
-            remasked=turn.remasked_visible | turn.blamed_open,
-            violations=turn.verdict.violations,
-            refuted=turn.verdict.refutation,
+            visible=result.visible,
+            accepted=result.visible & ~node.visible,
+            remasked=result.remasked_visible | result.blamed_open,
+            violations=result.verdict.violations,
+            refuted=result.verdict.refutation,
             solved=solved,
             constraint_cost=prediction.constraint_cost,
         )
@@ -270,36 +279,36 @@ class Episode:
         )
         return step
 
-    def _update_node(self, turn: Turn) -> None:
-        """Prepare the node for its next round, or for its children."""
-        node, prediction = turn.node, turn.prediction
+    def _update_node(self, result: RoundResult) -> None:
+        """Store the results of the round in the node, for its next round and for its children."""
+        node, prediction = result.node, result.prediction
         if node.round == 0 and self.policy.search.decide_from == "first":
             node.first_prediction = prediction
         node.round += 1
-        shown = np.where(prediction.sample < 0, turn.draft, prediction.sample)
-        node.tokens = np.where(turn.visible, shown, node.tokens)
-        node.visible, node.draft = turn.visible, turn.draft
-        excluded = np.where(turn.verdict.excluded & ~node.settled, turn.draft, -1)
+        shown = np.where(prediction.sample < 0, result.draft, prediction.sample)
+        node.tokens = np.where(result.visible, shown, node.tokens)
+        node.visible, node.draft = result.visible, result.draft
+        excluded = np.where(result.verdict.excluded & ~node.settled, result.draft, -1)
         node.excluded = (excluded, *node.excluded)[: self.policy.remask.tabu_tenure]
 
-    def _next_aux(self, turn: Turn) -> Any:
-        """Return the aux for the next round, reset in the re-masked cells; None to start with a new one."""
-        remask, blamed = self.policy.remask, turn.verdict.blamed
+    def _next_aux(self, result: RoundResult) -> Any:
+        """Return the hidden state (aux) for the next round, reset in re-masked cells. None: a new state."""
+        remask, blamed = self.policy.remask, result.verdict.blamed
         if remask.on_violation == "all" and blamed.any():
             return None
-        reset = turn.remasked_visible if remask.keep_visible else turn.blamed_open
-        return turn.prediction.aux.reset(reset[None]) if reset.any() else turn.prediction.aux
+        reset = result.remasked_visible if remask.keep_visible else result.blamed_open
+        return result.prediction.aux.reset(reset[None]) if reset.any() else result.prediction.aux
 
-    def _decide(self, turn: Turn) -> None:
+    def _branch(self, result: RoundResult) -> None:
         """Extend the tree below a node: settle implied cells, and branch on one open cell.
 
-        The decision is based on the node's first prediction, before any draft was visible (or on the last, by
-        policy). By default, its children start from settled cells alone and with a new aux: a network state
-        that has converged to another answer changes slowly (docs/LOG.md has the figures).
+        The branching is based on the node's first prediction, made before any draft was visible, or on the
+        last one (``decide_from``). By default, the children start from settled cells alone and with a new
+        hidden state (aux): one that has converged to another answer changes slowly (figures: docs/LOG.md).
         """
-        node, verdict, search = turn.node, turn.verdict, self.policy.search
-        prediction = node.first_prediction or turn.prediction
-        if turn.blames_only_settled and not verdict.has_reason:
+        node, verdict, search = result.node, result.verdict, self.policy.search
+        prediction = node.first_prediction or result.prediction
+        if result.blames_only_settled and not verdict.has_reason:
             node.score -= DEMOTION_COST
 
         # close the node if inference finds a contradiction
@@ -311,7 +320,7 @@ class Episode:
             self._tree.refute(node, contradiction)
             return
 
-        # if no violation of this draft has a reason, decide among the blamed cells
+        # if no violation of this draft has a reason, branch on a blamed cell
         implied = find_implications(prediction, node.settled, [f for f in facts if isinstance(f, Implied)])
         undecided = ~node.settled & ~implied.cells
         if not verdict.has_reason and (undecided & verdict.blamed).any():

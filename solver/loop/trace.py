@@ -144,7 +144,7 @@ class Step:
 
     Attributes:
         number: of the step, from 0.
-        canvas: number of the search node.
+        node: number of the search node.
         parent: number of its parent, -1 for the first.
         decision: (cell, token) that distinguishes the node from its parent; None for the first node and for
             later rounds.
@@ -162,7 +162,7 @@ class Step:
     """
 
     number: int
-    canvas: int
+    node: int
     parent: int
     decision: tuple[int, int] | None
     draft: Tokens
@@ -182,7 +182,7 @@ class Step:
         masks = ("pinned", "settled", "visible", "accepted", "remasked")
         return {
             "step": self.number,
-            "canvas": self.canvas,
+            "node": self.node,
             "parent": self.parent,
             "decision": None if self.decision is None else list(self.decision),
             "draft": self.draft.tolist(),

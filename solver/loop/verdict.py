@@ -1,8 +1,8 @@
-"""Checking drafts, and remembering the best of them. All arrays have shape (L,): one entry per cell.
+"""Checks of drafts, and the best draft so far. All arrays have shape (L,): one entry per cell.
 
-A draft is a solution only if the task's ``verify`` accepts it. Otherwise ``check`` names the blamed cells,
-and a second ``check`` of the settled cells alone may find a refutation: a violation that no other draft of
-this node could avoid.
+A draft is a solution only if the task's ``verify`` accepts it. Otherwise ``check`` returns its violations,
+which blame cells. A second ``check`` of the settled cells alone may find a refutation: a violation that every
+draft of this node has.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from solver.loop.prediction import Prediction
 from solver.loop.search import Node
 from solver.tasks.task import Mask, Task, Tokens, Violation
 
-UNCHECKED_COUNT = 1 << 29  # number of blamed cells of an unchecked draft: more than any checked one has
+UNCHECKED_COUNT = 1 << 29  # ranks unchecked drafts below all checked ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +26,12 @@ class Verdict:
     """Result of checking one draft.
 
     Attributes:
-        is_solution: the task's verifier accepts the draft. Nothing else makes a solution.
-        violations: what the task's checks found; empty for a solution.
-        blamed: cells named by a violation.
+        is_solution: whether the task's ``verify`` accepts the draft.
+        violations: violations found by the task's ``check``; empty for a solution.
+        blamed: cells that a violation blames.
         excluded: blamed cells whose token should not be drafted again soon.
         refutation: a violation with a reason among the settled cells alone. It closes the node.
-        is_checked: False if the draft was not checked at all.
+        is_checked: whether the draft was verified and checked at all.
     """
 
     is_solution: bool
@@ -43,50 +43,53 @@ class Verdict:
 
     @property
     def has_reason(self) -> bool:
-        """Whether a violation has a reason. Without one, no decision below can be refuted."""
+        """Whether a violation has a reason.
+
+        Without one, this draft gives no ground to refute a later decision.
+        """
         return any(violation.reason is not None for violation in self.violations)
 
     @property
     def num_blamed(self) -> int:
-        """The number of blamed cells; a violation without a location counts as all of them."""
+        """The number of blamed cells. A violation without a location counts as if it blamed all cells."""
         unlocated = sum(not violation.cells for violation in self.violations)
         return int(self.blamed.sum()) + unlocated * len(self.blamed) if self.is_checked else UNCHECKED_COUNT
 
 
 def check_draft(task: Task, problem: Any, node: Node, draft: Tokens) -> Verdict:
     """Verify and check a full draft of ``node``."""
-    cells = len(draft)
+    num_cells = len(draft)
     if task.verify(problem, draft):
-        return Verdict(True, (), np.zeros(cells, bool), np.zeros(cells, bool))
-    violations = tuple(task.check(problem, draft, np.ones(cells, bool)))
+        return Verdict(True, (), np.zeros(num_cells, bool), np.zeros(num_cells, bool))
+    violations = tuple(task.check(problem, draft, np.ones(num_cells, bool)))
     among_settled = task.check(problem, node.tokens, node.settled)
     return Verdict(
         is_solution=False,
         violations=violations,
-        blamed=mask_of((v.cells for v in violations), cells),
-        excluded=mask_of((v.cells if v.excluded is None else v.excluded for v in violations), cells),
+        blamed=mask_of((v.cells for v in violations), num_cells),
+        excluded=mask_of((v.cells if v.excluded is None else v.excluded for v in violations), num_cells),
         refutation=next((v for v in among_settled if v.reason is not None), None),
     )
 
 
-def mask_of(groups: Iterable[Iterable[int]], cells: int) -> Mask:
-    """Return which of ``cells`` cells are in any of the groups."""
-    mask = np.zeros(cells, bool)
+def mask_of(groups: Iterable[Iterable[int]], num_cells: int) -> Mask:
+    """Return a mask (num_cells,) of the cells that are in any of the groups."""
+    mask = np.zeros(num_cells, bool)
     mask[[cell for group in groups for cell in group]] = True
     return mask
 
 
 @dataclass(frozen=True, eq=False)
-class Turn:
-    """One forward of one node: its draft, the verdict, and the cells that the denoiser will see next.
+class RoundResult:
+    """Result of one round of a node: the draft, its verdict, and the cells visible in the next round.
 
     Attributes:
-        node: the search node, as it was during the forward.
+        node: the search node, in its state before the round.
         prediction: the denoiser's prediction.
         draft: the tokens of settled cells, and the likeliest token everywhere else.
         verdict: the result of checking the draft.
-        visible: drafted cells that the denoiser will see as known.
-        remasked_visible: visible cells of the node that are re-masked.
+        visible: drafted cells that the denoiser is given as known in the next round.
+        remasked_visible: cells that were visible in this round and are re-masked.
     """
 
     node: Node
@@ -98,12 +101,12 @@ class Turn:
 
     @property
     def is_repeat(self) -> bool:
-        """Whether the draft is that of the node's last forward."""
+        """Whether the draft equals that of the node's previous round."""
         return self.node.draft is not None and bool((self.node.draft == self.draft).all())
 
     @property
     def blames_only_settled(self) -> bool:
-        """Whether there are violations, and each blames settled cells and no others."""
+        """Whether there are violations, and each of them blames settled cells only."""
         violations, settled = self.verdict.violations, self.node.settled
         return bool(violations) and all(v.cells and settled[list(v.cells)].all() for v in violations)
 
@@ -124,18 +127,18 @@ class BestDraft:
     is_solution: bool = False
     constraint_cost: float = 0.0
 
-    def or_better(self, turn: Turn) -> BestDraft:
-        """Return the draft of ``turn`` if it is better than this one, otherwise this one.
+    def or_better(self, result: RoundResult) -> BestDraft:
+        """Return the draft of ``result`` if it is better than this one, otherwise this one.
 
-        Of unchecked drafts the latest is the best.
+        Among unchecked drafts the latest is the best.
         """
-        verdict, prediction = turn.verdict, turn.prediction
+        verdict, prediction = result.verdict, result.prediction
         count = verdict.num_blamed
         better = count < self.num_blamed or count == self.num_blamed == UNCHECKED_COUNT
         if not verdict.is_solution and (self.is_solution or not better):
             return self
         return BestDraft(
-            tokens=turn.draft,
+            tokens=result.draft,
             confidence=prediction.top1,
             violations=verdict.violations,
             num_blamed=count,

@@ -78,19 +78,17 @@ def proof_lines(steps: Sequence[StepRecord], digits: int) -> list[str]:
 
     # The first step of a node has its decision; in reverse order it overwrites the later ones.
     nodes: dict[int, tuple[list[int] | None, int]] = {
-        step["canvas"]: (step["decision"], step["parent"]) for step in reversed(steps)
+        step["node"]: (step["decision"], step["parent"]) for step in reversed(steps)
     }
     lines = []
     for step in steps:
         if not step["refuted"]:
             continue
-        path, node = [], step["canvas"]
+        path, node = [], step["node"]
         while node in nodes:
             decision, node = nodes[node]
             path += [f"{name(decision[0])}={decision[1] + 1}"] if decision else []
         decisions = ", ".join(reversed(path)) or "no decision"
         reason = " ".join(name(cell) for cell in step["refuted"]["reason"])
-        lines.append(
-            f"node {step['canvas']} ({decisions}): {step['refuted']['message']}, because of {reason}"
-        )
+        lines.append(f"node {step['node']} ({decisions}): {step['refuted']['message']}, because of {reason}")
     return lines
