@@ -7,7 +7,7 @@ import sysconfig
 from functools import cache
 from pathlib import Path
 
-from solver.tasks.code_edit.positions import Span
+from solver.tasks.code_edit.lexer import Span
 
 MODULES = "bisect calendar cmd csv difflib fractions gettext heapq hmac html/parser json/decoder shlex string textwrap".split()  # noqa: SIM905
 

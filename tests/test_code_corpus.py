@@ -21,7 +21,7 @@ from solver.tasks.code_edit.corpus import (
     read_source,
     source_files,
 )
-from solver.tasks.code_edit.positions import Span
+from solver.tasks.code_edit.lexer import Span
 from solver.tasks.code_edit.scopes import parse_source
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"]).resolve()

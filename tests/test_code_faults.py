@@ -21,8 +21,8 @@ from solver.tasks.code_edit import localize as broken
 from solver.tasks.code_edit.corruptions import CORRUPTION_KINDS, LocalisationCounts, corrupt, count_localised
 from solver.tasks.code_edit.diagnostics import Diagnostic, DiagnosticFinder, pyflakes_diagnostics
 from solver.tasks.code_edit.holes import single_hole_cases
+from solver.tasks.code_edit.lexer import Span, piece_distance, piece_spans
 from solver.tasks.code_edit.localize import compile_message, suspicious_spans
-from solver.tasks.code_edit.positions import Span, piece_distance, piece_spans
 from solver.tasks.code_edit.window import replace_spans
 from tests.code_material import alone, module
 

@@ -22,8 +22,8 @@ from solver.tasks.code_edit.holes import (
     sample_single_holes,
     single_hole_cases,
 )
+from solver.tasks.code_edit.lexer import Lines, Span, piece_distance, piece_spans, scan_pieces
 from solver.tasks.code_edit.localize import compile_message
-from solver.tasks.code_edit.positions import Lines, Span, piece_distance, piece_spans, scan_pieces
 from solver.tasks.code_edit.scopes import same_up_to_renaming
 from solver.tasks.code_edit.window import replace_spans
 from tests.code_material import alone, functions, module

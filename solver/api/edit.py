@@ -25,8 +25,8 @@ from solver.loop.trace import Budget, Counters, Outcome, Step
 from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
 from solver.tasks.arguments import Check, Natural, Positive, run_check, validated
+from solver.tasks.code_edit.lexer import Span
 from solver.tasks.code_edit.localize import compile_message
-from solver.tasks.code_edit.positions import Span
 from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import (

@@ -14,9 +14,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from solver.tasks.code_edit.lexer import guess_unit
+from solver.tasks.code_edit.lexer import Span, guess_unit, piece_spans
 from solver.tasks.code_edit.localize import compile_error, indentation_span, suspicious_spans
-from solver.tasks.code_edit.positions import Span, piece_spans
 
 MAX_SUSPECTS = 3  # suspicious spans that are tried
 REACH = 3  # pieces tried on either side of a suspicious span

@@ -29,8 +29,8 @@ from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
 from solver.tasks.arguments import Check, Natural, Positive, run_check, validated
 from solver.tasks.code_edit.diagnostics import pyflakes_diagnostics
+from solver.tasks.code_edit.lexer import Span, piece_spans
 from solver.tasks.code_edit.localize import compile_error, compile_message, indentation_span
-from solver.tasks.code_edit.positions import Span, piece_spans
 from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import WINDOW_SIZES, CodeWindow, WindowError

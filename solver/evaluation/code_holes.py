@@ -17,8 +17,8 @@ import numpy as np
 from solver.tasks.code_edit.corpus import CorpusFunction
 from solver.tasks.code_edit.diagnostics import DiagnosticFinder
 from solver.tasks.code_edit.holes import HoleSet
+from solver.tasks.code_edit.lexer import Span
 from solver.tasks.code_edit.localize import compile_message
-from solver.tasks.code_edit.positions import Span
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import CodeWindow, WindowError, replace_spans
 from solver.training.code_examples import standalone_source

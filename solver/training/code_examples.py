@@ -38,7 +38,7 @@ from solver.tasks.code_edit.holes import (
     dependent_hole_cases,
     single_hole_cases,
 )
-from solver.tasks.code_edit.positions import Span
+from solver.tasks.code_edit.lexer import Span
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import WINDOW_SIZES, CodeWindow, WindowError, probe_capacity
 from solver.training.corruption import Corrupted, Ints, Mask, corrupt_cells, shift_right

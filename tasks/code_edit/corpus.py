@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from solver.tasks.code_edit.positions import LINE_END, Span
+from solver.tasks.code_edit.lexer import LINE_END, Span
 from solver.tasks.code_edit.scopes import FunctionNode, parse_source
 from solver.tasks.data import is_reserved
 

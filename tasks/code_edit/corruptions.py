@@ -16,8 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.tasks.code_edit.localize import compile_message
-from solver.tasks.code_edit.positions import (
+from solver.tasks.code_edit.lexer import (
     LINE_END,
     Piece,
     Span,
@@ -26,6 +25,7 @@ from solver.tasks.code_edit.positions import (
     standalone,
     visible_pieces,
 )
+from solver.tasks.code_edit.localize import compile_message
 
 CORRUPTION_KINDS = ("dropped", "doubled", "replaced", "bracket", "indentation")
 MAX_DRAWS = 24  # until one does not compile

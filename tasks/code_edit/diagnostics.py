@@ -21,6 +21,7 @@ from functools import cached_property, lru_cache
 
 from pyflakes import checker, messages  # type: ignore[import-untyped]  # it ships no types
 
+from solver.tasks.code_edit.lexer import Lines, Span, character_distance, piece_spans, spans_touch
 from solver.tasks.code_edit.localize import (
     MAX_ERROR_PIECES,
     SyntaxDiagnostic,
@@ -28,7 +29,6 @@ from solver.tasks.code_edit.localize import (
     suspicious_spans,
     tree_sitter_errors,
 )
-from solver.tasks.code_edit.positions import Lines, Span, character_distance, piece_spans, spans_touch
 
 NAME_MESSAGES = (messages.UndefinedName, messages.UndefinedLocal, messages.UndefinedExport)
 FORMAT_MESSAGES = (

@@ -24,7 +24,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from solver.tasks.code_edit.positions import LINE_END, Lines, Span, scan_pieces, standalone
+from solver.tasks.code_edit.lexer import LINE_END, Lines, Span, scan_pieces, standalone
 from solver.tasks.code_edit.scopes import (
     DEFINITION,
     GAP,

@@ -21,7 +21,7 @@ from functools import cache, lru_cache
 import tree_sitter_python
 from tree_sitter import Language, Parser
 
-from solver.tasks.code_edit.positions import Lines, Piece, Span, scan_pieces, visible_pieces
+from solver.tasks.code_edit.lexer import Lines, Piece, Span, scan_pieces, visible_pieces
 
 MAX_ERROR_PIECES = (
     3  # a longer error of tree-sitter's shows where it lost its position, not where the fault is

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from solver.kernels import reference
 from solver.tasks.arguments import Check, run_check
 from solver.tasks.code_edit.diagnostics import Diagnostic, DiagnosticFinder
-from solver.tasks.code_edit.positions import Span, character_distance
+from solver.tasks.code_edit.lexer import Span, character_distance
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import CELLS, CodeWindow, replace_spans
 from solver.tasks.task import Canvas, Mask, Tokens, Violation, once_per_draft

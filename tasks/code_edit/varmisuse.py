@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Any
 
+from solver.tasks.code_edit.lexer import Span
 from solver.tasks.code_edit.localize import compile_message
-from solver.tasks.code_edit.positions import Span
 
 UNIT = "    "
 LAYOUT_DEPTHS = {"#NEWLINE#": 0, "#INDENT#": 1, "#UNINDENT#": -1}

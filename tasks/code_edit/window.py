@@ -21,8 +21,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from solver.tasks.code_edit.lexer import Indent, guess_unit
-from solver.tasks.code_edit.positions import Span
+from solver.tasks.code_edit.lexer import Indent, Span, guess_unit
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.errors import SolverError
 from solver.tasks.task import EMPTY, Mask, Tokens
