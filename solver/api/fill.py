@@ -250,8 +250,8 @@ class FillRun:
                     messages = (
                         "no text with the property orders that were tried fits the template (not a proof)",
                     )
-                unmet = problem.unmet(text)
-                error = BudgetExhausted(text, messages) if unmet is None else UnsupportedSchema(*unmet, text)
+                cause = problem.unenforced_error(text)
+                error = BudgetExhausted(text, messages) if cause is None else UnsupportedSchema(*cause, text)
         error.forwards, error.seconds = counters.forwards, counters.seconds
         return error
 

@@ -5,18 +5,20 @@ A command is a module of this folder: ``sudoku`` is ``sudoku.py``, ``json check`
 imported, and its heavy imports wait until ``run``, so that ``--help`` answers at once.
 
 Exit codes:
-    0: every problem is solved, every file is valid.
-    1: at least one is not: no solution, budget spent, not valid.
-    2: bad input, reported in one line. The rest of the input is still processed.
+    0: every problem is solved and every file is valid.
+    1: a problem is unsolved or a file is not valid, or the reader of the output left (as in ``| head``).
+    2: bad input, reported in one line (the remaining inputs are still processed), or no command.
     130: interrupted with Ctrl-C. The lines printed so far are complete.
 
 Output:
-    stdout has the results, one line each unless it is a terminal; stderr has progress, costs and errors.
+    stdout has the results: one line each, or in a readable form if stdout is a terminal. stderr has progress,
+    costs and errors.
     ``--json`` prints one JSON object per line, in input order.
-    ``--watch`` draws every step on stdout; together with ``--json`` on stderr.
-    ``--trace FILE`` writes the steps to a new file of JSON lines: for each problem an opening line ("problem"),
-    a line per forward ("step") and the result ("outcome"). ``replay FILE`` draws them again. No file is overwritten.
-    ``--quiet`` prints the results and nothing else.
+    ``--watch`` draws every step on stdout; with ``--json``, on stderr.
+    ``--trace FILE`` writes the steps to a new file of JSON lines: for each problem an opening line
+    ("problem"), a line per forward ("step") and the result ("outcome"). ``replay FILE`` draws them again. An
+    existing file is not overwritten.
+    ``--quiet`` prints the results only.
 
 >>> main(["generate", "--count", "1", "--digits", "4", "--seed", "5"])
 1..4...1.2...... 0
@@ -39,7 +41,7 @@ from solver.tasks.errors import SolverError
 
 @dataclass(frozen=True)
 class Command:
-    """A command in ``--help``: what it does, and the arguments of an example that runs in a checkout."""
+    """A command in ``--help``: its summary, and the arguments of an example to run in a checkout."""
 
     summary: str
     example: str
@@ -60,10 +62,8 @@ COMMANDS = {
     "replay": Command("draw the steps of a trace again", "run.jsonl"),
     "train": Command("train a checkpoint", "sudoku --preset smoke --out runs/smoke"),
     "generate": Command("make Sudoku puzzles that have one solution", "--count 3 --digits 4"),
-    "evaluate": Command(
-        "measure denoisers on problems that no training saw", "sudoku --quick --out results/quick"
-    ),
-    "trace": Command("list the files that solve one small problem", "sudoku"),
+    "evaluate": Command("measure denoisers on held-out problems", "sudoku --quick --out results/quick"),
+    "trace": Command("list the source files that run for one small problem", "sudoku"),
 }
 
 
@@ -83,17 +83,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
     Args:
-        arguments: the words of the command line, by default those of the process.
+        arguments: the words of the command line. None: those of the process.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a character that a terminal cannot show is no reason to stop
+        if isinstance(stream, TextIOWrapper):  # escape characters that the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
     try:
         return run_command(list(sys.argv[1:] if arguments is None else arguments))
     except SolverError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader left, as in "| head": print nothing more, not even at exit
+    except BrokenPipeError:  # the reader left, as in "| head": discard all further output, also at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -121,7 +121,7 @@ def run_command(words: Sequence[str]) -> int:
             return 0
         if actions:
             raise UsageError(f"{words[0]} needs an action: {' or '.join(actions)}")
-        raise UsageError(f"unknown command {words[0]!r}; there are {', '.join(COMMANDS)}")
+        raise UsageError(f"unknown command {words[0]!r}; available commands: {', '.join(COMMANDS)}")
     module = import_module(f"solver.cli.{name.replace(' ', '_')}")
     command = COMMANDS[name]
     parser = CommandParser(
@@ -131,14 +131,14 @@ def run_command(words: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    # Options may stand anywhere, but argparse cannot mix them with the arguments of a subparser.
+    # intermixed: options may come between positional arguments; argparse has no such mode for subparsers
     parse = parser.parse_args if parser._subparsers else parser.parse_intermixed_args
     code: int = module.run(parse(words[len(name.split()) :]))
     return code
 
 
 def overview(names: Iterable[str]) -> str:
-    """Return the text of ``--help`` for these commands."""
+    """Return the help text that lists the commands ``names``."""
     width = max(map(len, COMMANDS))
     return "\n".join(
         [
@@ -152,5 +152,5 @@ def overview(names: Iterable[str]) -> str:
 
 
 def entry() -> None:
-    """Run the command line of the process. This is the ``remask`` script."""
+    """Run the command line of the process and exit. This is the entry point of the ``remask`` script."""
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Run arms over problems and collect their rows: the part of the evaluation that all tasks share.
+"""Run arms on problems and collect result rows: the part of the evaluation that all tasks share.
 
 >>> always = Arm("always", lambda problems: [Answer(("yes",), "solved") for _ in problems])
 >>> attempt = run_arm(always, ["is it?", "and this?"])
@@ -34,13 +34,14 @@ class Answer:
 
     Args:
         texts: the text of each hole; a problem without holes has one text. None: the arm gave up.
-        status: the arm's own verdict. The evaluator grades independently.
-        counters: forwards, FLOPs and decisions.
-        seconds: wall clock of this problem, None if problems were solved in batches.
+        status: the arm's own verdict. The evaluator grades the answer independently.
+        counters: forwards, FLOPs and decisions of this problem.
+        seconds: wall-clock seconds of this problem, None if problems were solved in batches.
         first_valid: whether the first complete draft passed the checks.
-        constraint_cost: log-probability (nats) that validity cost the last draft.
-        outcome: the loop's outcome, for sections that look into it.
-        path: (cell, token) in order of choice, for arms that choose one by one.
+        constraint_cost: negative log-probability (nats) that the last unconstrained draft would have been
+            valid.
+        outcome: the loop's outcome, for sections that need its details.
+        path: (cell, token) pairs in the order of choice, for arms that choose one token at a time.
     """
 
     texts: tuple[str, ...] | None
@@ -64,7 +65,7 @@ class Answer:
 
     @property
     def gflop(self) -> float:
-        """Floating-point operations of the network, in 10^9."""
+        """Floating-point operations of the network, in units of 10^9."""
         return self.counters.flops / 1e9
 
 
@@ -73,9 +74,9 @@ class Arm(Generic[Problem]):
     """A method under test.
 
     Args:
-        name: in rows and tables.
-        answer: answers all problems, in their order.
-        weights: hash of its checkpoint, or the name of a control.
+        name: name of the arm in rows and tables.
+        answer: returns an answer to each problem, in the order of the problems.
+        weights: hash of the checkpoint, or the name of a control. None: no model.
     """
 
     name: str
@@ -85,17 +86,17 @@ class Arm(Generic[Problem]):
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """An arm's answers to all problems, and the wall-clock seconds of all together."""
+    """An arm's answers to all problems, and the wall-clock seconds that they took in total."""
 
     answers: Sequence[Answer]
     seconds: float
 
     def mean(self, name: str, digits: int = 2) -> float:
-        """The mean of a counter."""
+        """Return the mean of the counter ``name`` over the problems, rounded to ``digits`` places."""
         return round(float(np.mean([getattr(answer.counters, name) for answer in self.answers])), digits)
 
     def cost(self) -> Figures:
-        """Mean forwards, GFLOP and milliseconds per problem."""
+        """Return mean forwards, GFLOP and milliseconds per problem."""
         count = max(1, len(self.answers))
         return {
             "forwards_mean": self.mean("forwards"),
@@ -105,7 +106,7 @@ class Attempt:
 
 
 def run_arm(arm: Arm[Problem], problems: Sequence[Problem], warm_up: bool = False) -> Attempt:
-    """Answer ``problems`` and take the time. ``warm_up``: answer the first one before, untimed."""
+    """Answer ``problems`` and measure the time. ``warm_up``: first answer one problem that is not timed."""
     if warm_up:
         arm.answer(problems[:1])
     started = time.perf_counter()
@@ -115,7 +116,12 @@ def run_arm(arm: Arm[Problem], problems: Sequence[Problem], warm_up: bool = Fals
 
 @dataclass(frozen=True)
 class Job:
-    """One measurement: the first of its rows, without figures, and the call that measures all of them."""
+    """One measurement.
+
+    Attributes:
+        first: its first result row with no figures filled in. Its key is used for resuming.
+        measure: runs the measurement and yields all its rows.
+    """
 
     first: Row
     measure: Callable[[], Iterable[Row]]
@@ -130,8 +136,8 @@ def run_jobs(
     """Run the jobs and write every row as soon as it is measured.
 
     Args:
-        jobs: in order.
-        results: the file.
+        jobs: the measurements, in the order in which they run.
+        results: the file that the rows are written to.
         resume: skip a job whose first row was measured with the same weights.
         report: called with every new row.
     """
@@ -146,7 +152,11 @@ def run_jobs(
 
 
 def weights_hash(model: str | Path) -> str | None:
-    """Return the first 12 digits of the weights' SHA-256; a control's own name; None without a checkpoint."""
+    """Return what identifies a model's weights in result rows.
+
+    This is the first 12 digits of the SHA-256 of a checkpoint's weights, the name of a control, or None for a
+    folder without a checkpoint.
+    """
     if str(model) in CONTROLS:
         return str(model)
     weights = Path(model) / "model.safetensors"
@@ -155,7 +165,7 @@ def weights_hash(model: str | Path) -> str | None:
 
 @dataclass(frozen=True)
 class ModelPair(Generic[Network]):
-    """A task's denoiser and left-to-right baseline, if there are any, and the hashes of their weights."""
+    """A task's denoiser and left-to-right baseline (None: missing), and the hashes of their weights."""
 
     network: Network | None = None
     baseline: Network | None = None
@@ -167,19 +177,20 @@ def load_pair(task: str, kind: type[Network], folders: Mapping[str, Path]) -> Mo
     """Load a task's denoiser and baseline.
 
     Args:
-        task: whose checkpoints to load.
+        task: name of the task.
         kind: class of both networks.
-        folders: other checkpoints, by ``"compact"`` and ``"ar"``; else those in the package, if it has them.
+        folders: checkpoints by role, ``"compact"`` (the denoiser) or ``"ar"``. A missing role uses the
+            packaged checkpoint, if any.
 
     Raises:
         CheckpointError: a folder holds no checkpoint of this kind.
     """
     networks: list[Network | None] = []
     hashes: list[str | None] = []
-    for model, name in (("compact", task), ("ar", f"{task}-ar")):
-        folder = folders.get(model, checkpoint.SHIPPED / name)
+    for role, name in (("compact", task), ("ar", f"{task}-ar")):
+        folder = folders.get(role, checkpoint.SHIPPED / name)
         network: Any = None
-        if model in folders or (folder / "config.json").is_file():
+        if role in folders or (folder / "config.json").is_file():
             network, _ = checkpoint.load_network(folder, task)
             if not isinstance(network, kind):
                 raise CheckpointError(f"{folder}: not a model of {task}")

@@ -1,4 +1,4 @@
-"""Recipe of the JSON models: one network, as denoiser and left to right.
+"""Recipe of the JSON models: one network class, trained as a denoiser and as the left-to-right baseline.
 
 >>> RECIPE.presets["ar", "smoke"].network.causal
 True
@@ -32,19 +32,19 @@ PRESETS = {
 
 
 def record_examples(preset: Preset[JsonConfig], source: ExampleSource) -> Examples:
-    """Generated records, and the schemas of the development files with their instances."""
+    """Return generated records, and the schemas of the development files with their instances."""
     real = load_pairs(source.folder, reserved=False) if source.folder is not None else []
     return json_examples(preset.pool, preset.network.causal, preset.seed + 1, real, source.report)
 
 
 def json_objective(preset: Preset[JsonConfig], examples: Examples, device: str = "cpu") -> Objective:
-    """Blocks with a loss on every cell that is not pinned."""
+    """Return the training objective: loss on every cell that is not pinned."""
     loader = RecordLoader(examples, preset.rows, preset.network.causal)
-    return BatchObjective(JsonNetwork(preset.network), loader, block_loss, block_flops, device)
+    return BatchObjective(JsonNetwork(preset.network), loader, batch_loss, batch_flops, device)
 
 
-def block_loss(network: JsonNetwork, batch: Batch) -> tuple[Tensor, float]:
-    """Loss of a batch, and the share of rows that are right in all cells of full weight."""
+def batch_loss(network: JsonNetwork, batch: Batch) -> tuple[Tensor, float]:
+    """Return the loss of a batch, and the share of rows whose cells of weight 1 are all predicted exactly."""
     prompt, lengths, tokens, status, offset, truth, weight = batch
     with autocast_bf16(prompt.device):
         log_p = network(network.read(prompt, lengths), tokens, status, offset)
@@ -53,8 +53,8 @@ def block_loss(network: JsonNetwork, batch: Batch) -> tuple[Tensor, float]:
     return weighted_mean(losses, weight), exact.item()
 
 
-def block_flops(network: JsonNetwork, batch: Batch) -> int:
-    """FLOPs of a forward of a batch."""
+def batch_flops(network: JsonNetwork, batch: Batch) -> int:
+    """Return the FLOPs of one call, which is one forward of all rows of the batch."""
     rows, prompt = batch[0].shape
     return rows * (network.flops(batch[2].shape[1], prompt) + network.reading_flops(prompt))
 

@@ -44,12 +44,22 @@ class UnsatisfiableSchema(FillError):  # noqa: N818  # the names of these classe
 
 
 class CanvasTooSmall(FillError):  # noqa: N818
-    """Every value is longer than the canvas: the shortest needs ``minimum`` of its units or more."""
+    """Every value is longer than the canvas, or none that fits was found before the state limit.
 
-    def __init__(self, minimum: int, cells: int, unit: str = "bytes") -> None:
+    Args:
+        minimum: length of the shortest instance. If not ``is_exact``, a lower guess.
+        cells: length of the canvas.
+        unit: unit of both lengths.
+        is_exact: whether the length of the shortest instance was found.
+    """
+
+    def __init__(self, minimum: int, cells: int, unit: str = "bytes", is_exact: bool = True) -> None:
         super().__init__(
             f"the shortest instance has {minimum} {unit} and the canvas {cells}: "
             f"give a length of {minimum} or more"
+            if is_exact
+            else f"no instance was found that fits the canvas of {cells} {unit}, before the limit on states: "
+            f"give a length of at least {minimum}; a longer one may be needed"
         )
         self.minimum, self.cells = minimum, cells
 

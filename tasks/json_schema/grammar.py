@@ -85,7 +85,7 @@ class SchemaGrammar:
         unplaced: where names go that are not in ``first``: as the schema orders them, "before" or "after".
 
     Attributes:
-        is_narrow: valid texts were left out, because the automaton would have had too many states.
+        omits_valid_texts: whether valid texts were left out, because the automaton had too many states.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class SchemaGrammar:
     ) -> None:
         self.compiler, self.max_bytes, self.spaces = compiler, max_bytes, spaces
         self.members = MemberRules(compiler, max_bytes, first, unplaced)
-        self.is_narrow = False
+        self.omits_valid_texts = False
         self.root = compiler.formula(compiler.root)
         self.start: Hashable = Document(self.root) if spaces else Value(self.root)
         self._moves: dict[Hashable, tuple[Move, ...]] = {}
@@ -232,7 +232,7 @@ class SchemaGrammar:
                 return string_automaton(regex.start_state(candidate), self.max_bytes, quoted=True)
             except TooLargeError:
                 self.compiler.decline("pattern", "string")
-                self.is_narrow = self.is_narrow or candidate is term
+                self.omits_valid_texts = self.omits_valid_texts or candidate is term
         raise AssertionError("the automaton of all strings is small")
 
     def _item(self, formula: Formula, index: int) -> list[Move]:

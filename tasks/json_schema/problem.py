@@ -1,4 +1,4 @@
-"""A JSON problem: a schema, a text from which the values are taken, and the block to fill.
+"""A JSON problem: a schema, a text from which the values are taken, and the canvas to fill.
 
 >>> problem = JsonProblem.of({"type": "array", "items": {"type": "integer"}}, length=64)
 >>> problem.num_cells, problem.holes, problem.unrolled.complete
@@ -39,7 +39,7 @@ from solver.tasks.text import Hole
 
 LENGTH = 256  # default number of cells
 MAX_SCHEMA_DEPTH = 200
-MAX_INSTANCE_BYTES = 1 << 14  # of the search for the shortest instance
+MAX_INSTANCE_BYTES = 1 << 14  # longest instance considered when the shortest one is searched for
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +48,12 @@ class JsonProblem:
 
     Attributes:
         schema: the JSON Schema.
-        text: source of the values.
-        parts: the block: literals as bytes, holes as their size.
+        text: the text that contains the values.
+        parts: the template of the canvas: literals as bytes, holes as their number of cells.
         checks: the user's checks, called with the JSON value.
-        formats: whether ``format`` is asserted.
-        compiler: the schema's formulas.
-        unrolled: automaton of the texts that fit the block.
+        formats: whether ``format`` is enforced.
+        compiler: translates the schema and its subschemas into formulas.
+        unrolled: automaton of the texts that fit the canvas.
         validator: the ``jsonschema_rs`` validator.
     """
 
@@ -77,22 +77,23 @@ class JsonProblem:
         registry: Mapping[str, Any] | None = None,
         draft: int | None = None,
     ) -> JsonProblem:
-        """Compile a schema for a block.
+        """Compile a schema for a canvas.
 
         Args:
             schema: a JSON Schema.
-            text: source of the values.
-            template: literals and holes; None is one hole of ``length`` bytes.
-            length: cells of the block, shared by the holes without a size.
-            checks: called with the JSON value (solver.tasks.arguments).
-            formats: whether ``format`` is asserted.
-            registry: other schemas by URI. Nothing is fetched.
-            draft: the schema's draft; None reads it from ``$schema``.
+            text: the text that contains the values.
+            template: literals and holes. None: one hole of ``length`` bytes.
+            length: number of cells of the canvas. Holes without a size share the cells that remain.
+            checks: the user's checks, called with the JSON value (see solver.tasks.arguments).
+            formats: whether ``format`` is enforced.
+            registry: the schemas that ``$ref`` may refer to, by URI. Schemas are never downloaded.
+            draft: JSON Schema draft of the schema. None: the draft that ``$schema`` names.
 
         Raises:
             SchemaError: schema or template is malformed.
-            UnsatisfiableSchema: no value satisfies the schema, which is proven.
-            CanvasTooSmall: all values are longer than the block.
+            UnsatisfiableSchema: it is proven that no value satisfies the schema.
+            CanvasTooSmall: all values are longer than the canvas, or none was found before the state limit.
+                In the second case ``minimum`` is only a lower guess.
         """
         if length < 1:
             raise SchemaError(f"the length must be at least 1, not {length}")
@@ -104,15 +105,15 @@ class JsonProblem:
         if template is None:
             grammar = SchemaGrammar(compiler, cells)
             unrolled = unroll(grammar, cells)
-            is_exact = not grammar.is_narrow
+            is_exact = not grammar.omits_valid_texts
         else:
             grammar, unrolled = fit_template(compiler, parts, cells)
-            # The grammar writes names in one order and without escapes; the template's author need not.
+            # the grammar writes names in one order and without escapes; a template may do otherwise
             has_escapes = any(b"\\" in part for part in parts if isinstance(part, bytes))
-            is_exact = not (grammar.is_narrow or grammar.has_order or has_escapes)
+            is_exact = not (grammar.omits_valid_texts or grammar.has_order or has_escapes)
         if unrolled.is_empty:
-            # Either every text is longer, or the limit on states was reached before a text was complete: look
-            # for the shortest text.
+            # either every text is longer, or the state limit was reached before a text was complete: search
+            # for the shortest text
             is_exact = False
             lengths = shortest_lengths(grammar)
             if lengths and lengths.get(grammar.start, np.inf) <= cells:
@@ -125,9 +126,9 @@ class JsonProblem:
     def layouts(self) -> tuple[JsonProblem, ...]:
         """Return this problem laid out as literals and slots, once for each layout of the schema (layout.py).
 
-        A solution of one of them is a solution of this problem. If one of them has no solution, that only
-        means that a slot is too small. The result is empty if the schema has no layout, the layouts do not
-        fit the block, or the problem has a template.
+        A solution of one of them is a solution of this problem. If one of them has no solution, this proves
+        nothing about the problem: a slot may be too small. The result is empty if the schema has no layout,
+        no layout fits the canvas, or the problem has a template.
         """
         if len(self.parts) != 1:
             return ()
@@ -135,8 +136,11 @@ class JsonProblem:
         parts = [layout.parts(self.num_cells) for layout in layouts]
         return tuple(replace(self, parts=part) for part in parts if part)
 
-    def unmet(self, text: str) -> tuple[str, str] | None:
-        """Return pointer and keyword of a text's first error, if all errors are of declined keywords."""
+    def unenforced_error(self, text: str) -> tuple[str, str] | None:
+        """Return schema pointer and keyword of the first error of a text.
+
+        None unless every error comes from a keyword that the grammar left to the validator.
+        """
         try:
             errors = list(self.validator.iter_errors(json.loads(text)))
         except (ValueError, RecursionError):
@@ -149,27 +153,27 @@ class JsonProblem:
 
     @property
     def num_cells(self) -> int:
-        """Number of cells of the block."""
+        """Number of cells of the canvas."""
         return sum(map(part_size, self.parts))
 
     @cached_property
     def given(self) -> tuple[Tokens, Mask]:
-        """The template's bytes (L,), and which cells (L,) hold one."""
+        """The bytes of the template's literals (L,), and a mask (L,) of the cells that hold one."""
         return given_bytes(self.parts)
 
     @property
     def prompt(self) -> bytes:
-        """The bytes that a denoiser reads before the block."""
+        """The bytes that a denoiser reads before the canvas."""
         return self.prompt_of(self.schema, self.text)
 
     @staticmethod
     def prompt_of(schema: Any, text: str) -> bytes:
-        """The outline of the schema, a line break, the text."""
+        """Return the prompt: the outline of the schema, a line break and the text."""
         return f"{outline_schema(schema)}\n{text}".encode()
 
     @property
     def holes(self) -> tuple[tuple[int, int], ...]:
-        """First cell and number of cells of each hole."""
+        """(first cell, number of cells) of each hole."""
         return hole_spans(self.parts)
 
     @cached_property
@@ -179,13 +183,13 @@ class JsonProblem:
 
 
 def explain_empty(compiler: Compiler, cells: int) -> FillError:
-    """Return the error for a block without texts: the schema has none at all, or only longer ones."""
+    """Return the error for a canvas without texts: the schema has no values, or none this short was found."""
     grammar = SchemaGrammar(compiler, MAX_INSTANCE_BYTES)
     lengths = shortest_lengths(grammar)
-    if lengths is not None and grammar.start not in lengths and not grammar.is_narrow:
+    if lengths is not None and grammar.start not in lengths and not grammar.omits_valid_texts:
         return UnsatisfiableSchema()
     shortest = int(lengths.get(grammar.start, 0)) if lengths else 0
-    return CanvasTooSmall(max(cells + 1, shortest), cells)
+    return CanvasTooSmall(max(cells + 1, shortest), cells, is_exact=shortest > cells)
 
 
 def check_depth(schema: Any) -> None:
@@ -216,11 +220,12 @@ TYPE_NAMES = {
 
 
 def outline_schema(schema: Any, max_characters: int = 200) -> str:
-    """Outline a schema. Whatever does not fit is cut off."""
+    """Return a short outline of a schema, cut off after ``max_characters``."""
     return _outline(schema, 0)[:max_characters]
 
 
 def _outline(schema: Any, depth: int) -> str:
+    """Return the outline of a subschema at this depth, not cut off."""
     if not isinstance(schema, dict) or depth > MAX_OUTLINE_DEPTH:
         return "any"
     if "const" in schema:

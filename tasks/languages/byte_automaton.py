@@ -249,7 +249,7 @@ class _StringStates:
         raise AssertionError(state)
 
     def edges_of_term(self, state: Term) -> list[tuple[int, Hashable]]:
-        self.work += state.size * (1 + len(state.firsts))
+        self.work += state.size * (1 + len(state.symbol_sets))
         if self.work > MAX_WORK:
             raise TooLargeError("a pattern that takes too long to follow")
         edges: list[tuple[int, Hashable]] = []

@@ -1,12 +1,12 @@
 """Regular expressions as terms whose Brzozowski derivatives are the states of an automaton.
 
     >>> from solver.tasks.languages.regex_parser import search
-    >>> lowercase = search("^[a-z]+$")          # the strings in which a pattern is found
+    >>> lowercase = search("^[a-z]+$")          # all strings in which the pattern is found
     >>> matches(lowercase & ~anchored(literal("null")), "abc")
     True
 
-A term denotes a set of code-point sequences; ``derivative(r, c)`` is the set of sequences that may follow
-c (Brzozowski 1964; Owens, Reppy and Turon, "Regular-expression derivatives re-examined", 2009).
+A term denotes a set of code-point sequences; ``derivative(term, c)`` is the set of sequences that may follow
+c in it (Brzozowski 1964; Owens, Reppy and Turon, "Regular-expression derivatives re-examined", 2009).
 Intersection and complement are as cheap as union. Terms are interned in a normal form, so that most equal
 states are the same object. Anchors are two extra symbols, START and END, placed around every subject.
 """
@@ -25,24 +25,25 @@ START, END = LAST + 1, LAST + 2  # the anchors' symbols
 
 
 class Term:
-    """An interned regular expression; its class is the kind.
+    """An interned regular expression. The subclass is the kind of expression.
 
     Attributes:
-        nullable: whether it contains the empty sequence.
-        firsts: sets of symbols; symbols in the same sets have the same derivative.
-        number: order of creation.
-        size: number of terms it is made of, repeated ones included.
+        nullable: whether the term contains the empty sequence.
+        symbol_sets: sets that divide the alphabet: two symbols that are members of exactly the same sets
+            have equal derivatives.
+        number: position in the order of creation.
+        size: number of nodes of the term as a tree; a shared subterm counts each time it occurs.
     """
 
-    __slots__ = ("firsts", "nullable", "number", "size")
+    __slots__ = ("nullable", "number", "size", "symbol_sets")
     __match_args__: tuple[str, ...] = ()
-    op: ClassVar[str] = "atom"
+    op: ClassVar[str] = "atom"  # connective of And, Or and Not
     parts: tuple[Any, ...] = ()  # operands of And, Or and Not
 
     def __init__(
-        self, number: int, nullable: bool, firsts: frozenset[Ranges], size: int, *fields: Any
+        self, number: int, nullable: bool, symbol_sets: frozenset[Ranges], size: int, *fields: Any
     ) -> None:
-        self.number, self.nullable, self.firsts, self.size = number, nullable, firsts, size
+        self.number, self.nullable, self.symbol_sets, self.size = number, nullable, symbol_sets, size
         for name, value in zip(self.__match_args__, fields, strict=True):
             setattr(self, name, value)
 
@@ -61,26 +62,26 @@ class Term:
 
 
 class Never(Term):
-    """The empty set."""
+    """The empty set of sequences."""
 
     __slots__ = ()
 
 
 class Empty(Term):
-    """The empty sequence alone."""
+    """The set that contains the empty sequence only."""
 
     __slots__ = ()
 
 
 class Symbols(Term):
-    """Any one symbol of ``ranges``."""
+    """All sequences of one symbol that is in ``ranges``."""
 
     __slots__ = __match_args__ = ("ranges",)
     ranges: Ranges
 
 
 class Concat(Term):
-    """``first`` followed by ``rest``."""
+    """A sequence of ``first`` followed by a sequence of ``rest``."""
 
     __slots__ = __match_args__ = ("first", "rest")
     first: Term
@@ -88,7 +89,7 @@ class Concat(Term):
 
 
 class Repeat(Term):
-    """``part`` repeated from ``low`` to ``high`` times (None: any number)."""
+    """``part`` repeated at least ``low`` and at most ``high`` times (None: without limit)."""
 
     __slots__ = __match_args__ = ("part", "low", "high")  # the order of the fields
     part: Term
@@ -97,28 +98,28 @@ class Repeat(Term):
 
 
 class Boolean(Term):
-    """A Boolean combination of ``parts``; ``op`` is the connective."""
+    """A Boolean combination of ``parts``. ``op`` names the connective."""
 
     __slots__ = __match_args__ = ("parts",)
     parts: tuple[Term, ...]
 
 
 class And(Boolean):
-    """Intersection."""
+    """The intersection of the parts."""
 
     __slots__ = ()
     op = "and"
 
 
 class Or(Boolean):
-    """Union."""
+    """The union of the parts."""
 
     __slots__ = ()
     op = "or"
 
 
 class Not(Boolean):
-    """Complement of the only part among all sequences."""
+    """All sequences that are not in its single part."""
 
     __slots__ = ()
     op = "not"
@@ -129,29 +130,30 @@ _TERMS: dict[tuple[Any, ...], Term] = {}
 
 
 def _intern(
-    kind: type[T], nullable: bool, firsts: frozenset[Ranges], children: tuple[Term, ...], *fields: Any
+    kind: type[T], nullable: bool, symbol_sets: frozenset[Ranges], children: tuple[Term, ...], *fields: Any
 ) -> T:
-    """The one term of this kind with these fields."""
+    """Return the term of this kind with these fields. It is created at the first call."""
     term: Any = _TERMS.get((kind, *fields))
     if term is None:
         size = 1 + sum(child.size for child in children)
-        term = _TERMS[kind, *fields] = kind(len(_TERMS), nullable, firsts, size, *fields)
+        term = _TERMS[kind, *fields] = kind(len(_TERMS), nullable, symbol_sets, size, *fields)
     return term  # type: ignore[no-any-return]  # the key holds the kind
 
 
 def _intern_boolean(op: str, parts: tuple[Term, ...]) -> Term:
-    firsts = frozenset[Ranges]().union(*(part.firsts for part in parts))
+    """Return the interned Boolean term of these parts, which are in normal form."""
+    symbol_sets = frozenset[Ranges]().union(*(part.symbol_sets for part in parts))
     match op:
         case "and":
-            return _intern(And, all(part.nullable for part in parts), firsts, parts, parts)
+            return _intern(And, all(part.nullable for part in parts), symbol_sets, parts, parts)
         case "or":
-            return _intern(Or, any(part.nullable for part in parts), firsts, parts, parts)
+            return _intern(Or, any(part.nullable for part in parts), symbol_sets, parts, parts)
         case _:
-            return _intern(Not, not parts[0].nullable, firsts, parts, parts)
+            return _intern(Not, not parts[0].nullable, symbol_sets, parts, parts)
 
 
 def _arrange(op: str, operands: dict[Term, None]) -> dict[Term, None]:
-    """Operands in the order of their creation; in a union, all sets of symbols are merged into one."""
+    """Sort operands by their order of creation. In a union, first merge all sets of symbols into one."""
     if op == "or":
         sets = [part for part in operands if type(part) is Symbols]
         if sets:
@@ -165,12 +167,12 @@ EMPTY: Term = _intern(Empty, True, frozenset(), ())
 
 
 def symbols(ranges: Ranges) -> Term:
-    """One symbol out of ``ranges``."""
+    """Return the term of all sequences of one symbol in ``ranges``."""
     return _intern(Symbols, False, frozenset([ranges]), (), ranges) if ranges else NEVER
 
 
 _SYMBOL = symbols(((0, END),))
-EVERYTHING: Term = _intern(Repeat, True, _SYMBOL.firsts, (_SYMBOL,), _SYMBOL, 0, None)
+EVERYTHING: Term = _intern(Repeat, True, _SYMBOL.symbol_sets, (_SYMBOL,), _SYMBOL, 0, None)
 ANY = symbols(((0, LAST),))  # any one code point
 AT_START, AT_END = symbols(single(START)), symbols(single(END))
 
@@ -179,7 +181,7 @@ and_, or_, not_ = _ALGEBRA.and_, _ALGEBRA.or_, _ALGEBRA.not_
 
 
 def concat(first: Term, second: Term) -> Term:
-    """``first`` followed by ``second``, nested to the right so that equal sequences have one form."""
+    """Return ``first`` followed by ``second``, nested to the right so that equal terms have one form."""
     if first is NEVER or second is NEVER:
         return NEVER
     if first is EMPTY:
@@ -192,13 +194,13 @@ def concat(first: Term, second: Term) -> Term:
         second is EVERYTHING or (isinstance(second, Concat) and second.first is EVERYTHING)
     ):
         return second
-    firsts = first.firsts | second.firsts if first.nullable else first.firsts
+    symbol_sets = first.symbol_sets | second.symbol_sets if first.nullable else first.symbol_sets
     nullable = first.nullable and second.nullable
-    return _intern(Concat, nullable, firsts, (first, second), first, second)
+    return _intern(Concat, nullable, symbol_sets, (first, second), first, second)
 
 
 def repeat(part: Term, low: int, high: int | None) -> Term:
-    """``part`` from ``low`` to ``high`` times (None: any number). Counts are kept as counts."""
+    """Return ``part`` repeated ``low`` to ``high`` times (None: without limit). Counts are not expanded."""
     if high == 0 or part is EMPTY:
         return EMPTY
     if part is NEVER:
@@ -209,11 +211,11 @@ def repeat(part: Term, low: int, high: int | None) -> Term:
         return repeat(part.part, 0, None)
     if part.nullable:
         low = 0
-    return _intern(Repeat, low == 0, part.firsts, (part,), part, low, high)
+    return _intern(Repeat, low == 0, part.symbol_sets, (part,), part, low, high)
 
 
 def literal(text: str) -> Term:
-    """The one string ``text``."""
+    """Return the term that contains the string ``text`` only."""
     term = EMPTY
     for char in reversed(text):
         term = concat(symbols(single(ord(char))), term)
@@ -221,13 +223,13 @@ def literal(text: str) -> Term:
 
 
 def anchored(term: Term) -> Term:
-    """The subjects that are as a whole in ``term``: START and END around it."""
+    """Return the subjects that match ``term`` in full: the term between START and END."""
     return concat(AT_START, concat(term, AT_END))
 
 
 @lru_cache(maxsize=1 << 17)
 def derivative(term: Term, symbol: int) -> Term:
-    """The set of sequences that may follow ``symbol`` in ``term``."""
+    """Return the set of sequences that may follow ``symbol`` in ``term``."""
     match term:
         case Concat():
             after_first = concat(derivative(term.first, symbol), term.rest)
@@ -248,17 +250,17 @@ def derivative(term: Term, symbol: int) -> Term:
 
 
 def start_state(term: Term) -> Term:
-    """The state before the first code point of a subject."""
+    """Return the state before the first code point of a subject: the derivative by START."""
     return derivative(term, START)
 
 
 def accepts(state: Term) -> bool:
-    """Whether the subject may end in ``state``."""
+    """Return whether the subject may end in ``state``."""
     return derivative(state, END).nullable
 
 
 def matches(term: Term, text: str) -> bool:
-    """Whether ``text`` is one of the subjects of ``term``."""
+    """Return whether the subject ``text``, between START and END, is in ``term``."""
     state = start_state(term)
     for char in text:
         state = derivative(state, ord(char))
@@ -266,14 +268,14 @@ def matches(term: Term, text: str) -> bool:
 
 
 def transitions(state: Term) -> list[tuple[Ranges, Term]]:
-    """The derivatives of ``state`` as (ranges, target), by disjoint ranges, without dead targets."""
-    bounds = {bound for ranges in state.firsts for low, high in ranges for bound in (low, high + 1)}
+    """Return the transitions of ``state`` as (disjoint ranges, derivative), except those to NEVER."""
+    bounds = {bound for ranges in state.symbol_sets for low, high in ranges for bound in (low, high + 1)}
     edges = sorted({0, LAST + 1, *(bound for bound in bounds if bound <= LAST)})
-    # Code points in the same sets of ``firsts`` have the same derivative: one is computed per group.
+    # code points in the same symbol sets have equal derivatives: compute one derivative per group
     groups: dict[tuple[bool, ...], list[tuple[int, int]]] = {}
-    firsts = list(state.firsts)
+    symbol_sets = list(state.symbol_sets)
     for low, high in pairwise(edges):
-        groups.setdefault(tuple(in_ranges(ranges, low) for ranges in firsts), []).append((low, high - 1))
+        groups.setdefault(tuple(in_ranges(ranges, low) for ranges in symbol_sets), []).append((low, high - 1))
     by_target: dict[Term, list[tuple[int, int]]] = {}
     for group in groups.values():
         target = derivative(state, group[0][0])
@@ -283,7 +285,10 @@ def transitions(state: Term) -> list[tuple[Ranges, Term]]:
 
 
 def under_approximation(term: Term) -> Term:
-    """A subset of ``term`` with far fewer states: an unanchored pattern is anchored at the start."""
+    """Return a subset of ``term`` with far fewer states, for terms whose automaton is too large.
+
+    A pattern that may be found anywhere in the subject must then be found at its start.
+    """
     match term:
         case Concat() if term.first is EVERYTHING:
             return concat(repeat(AT_START, 0, 1), term.rest)
@@ -296,7 +301,7 @@ def under_approximation(term: Term) -> Term:
 
 
 def as_literals(term: Term, limit: int) -> list[str] | None:
-    """The strings of an :func:`anchored` term that is a plain list of up to ``limit`` literals, else None."""
+    """Return the strings of a term that is a union of at most ``limit`` anchored literals, else None."""
     if isinstance(term, Or):
         lists = [as_literals(part, limit) for part in term.parts]
         if len(lists) > limit or None in lists:
