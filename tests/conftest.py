@@ -19,12 +19,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 torch.set_num_threads(2)
 
 
-@pytest.fixture(autouse=True)
-def exact_products() -> None:
-    """Compact denoisers lower the precision for the whole process, on some processors to bf16: too coarse for others."""
-    torch.set_float32_matmul_precision("highest")
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
 
