@@ -140,39 +140,40 @@ class FillGuide:
 class CodeRun:
     """A :class:`~solver.baseline.decode.DecoderRun` over a causal :class:`CodeNetwork`.
 
-    Its slots all start with the same ``tokens`` (T,), which are read once.
+    Its cache rows all start with the same ``tokens`` (T,), which are read once.
     """
 
     @torch.inference_mode()
-    def __init__(self, network: CodeNetwork, slots: int, tokens: Tokens) -> None:
+    def __init__(self, network: CodeNetwork, num_cache_rows: int, tokens: Tokens) -> None:
         self.network, self.cache, self.size = network, KVCache(), len(tokens)
         first = torch.zeros(1, dtype=torch.long)
         self.first = self.log_p(torch.from_numpy(tokens)[None], first, torch.arange(self.size)[None])
-        self.cache.share(self.size, slots)
-        self.last = torch.zeros(slots, dtype=torch.long)  # of each slot, the token to feed, and its position
-        self.place = torch.full_like(self.last, self.size - 1)
+        self.cache.share(self.size, num_cache_rows)
+        # the next token to feed to each cache row, and its position
+        self.last = torch.zeros(num_cache_rows, dtype=torch.long)
+        self.position = torch.full_like(self.last, self.size - 1)
 
-    def begin(self, slot: int, number: int) -> int:
+    def begin(self, cache_row: int, number: int) -> int:
         """As of the protocol; the cost of the shared tokens is that of the first row."""
         return self.network.flops(self.size, 0, 1) if number == 0 else 0
 
     @torch.inference_mode()
-    def next(self, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-        places = self.place[slots]
-        if (places < self.size).all():  # nothing was fed after the shared tokens
-            return places + 1, self.first.expand(len(slots), -1), [0] * len(slots)
-        log_p = self.log_p(self.last[slots][:, None], slots, places[:, None])
-        return places + 1, log_p, [self.network.flops(1, place, 1) for place in places.tolist()]
+    def next(self, cache_rows: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+        positions = self.position[cache_rows]
+        if (positions < self.size).all():  # nothing was fed after the shared tokens
+            return positions + 1, self.first.expand(len(cache_rows), -1), [0] * len(cache_rows)
+        log_p = self.log_p(self.last[cache_rows][:, None], cache_rows, positions[:, None])
+        return positions + 1, log_p, [self.network.flops(1, count, 1) for count in positions.tolist()]
 
     @torch.inference_mode()
-    def put(self, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
-        self.last[slots], self.place[slots] = tokens, places
+    def put(self, cache_rows: Tensor, cells: Tensor, tokens: Tensor, num_before: Tensor) -> None:
+        self.last[cache_rows], self.position[cache_rows] = tokens, num_before
 
-    def log_p(self, tokens: Tensor, slots: Tensor, places: Tensor) -> Tensor:
-        """Log-probabilities (N, V) after the last of ``tokens`` (N, T) at ``places`` (N, T)."""
+    def log_p(self, tokens: Tensor, cache_rows: Tensor, positions: Tensor) -> Tensor:
+        """Log-probabilities (N, V) after the last of ``tokens`` (N, T) at ``positions`` (N, T)."""
         is_last = torch.zeros_like(tokens, dtype=torch.bool)
         is_last[:, -1] = True
-        log_p: Tensor = self.network(tokens, tokens, tokens, is_last, self.cache.step(slots, places))
+        log_p: Tensor = self.network(tokens, tokens, tokens, is_last, self.cache.step(cache_rows, positions))
         return log_p
 
 

@@ -1,11 +1,11 @@
 """The left-to-right loop of all baselines, and its use for a task's canvases.
 
-:func:`decode_rows` is the loop. A *run* adapts a network: it keeps a cache of several slots and gives the
-logits of each slot's next cell. A *guide* chooses the next token of each row, under its rules: a task's
-elimination (here), an automaton or no rules (json.py), the holes of a code window (code.py). A *forward* is
-one token, with a cache.
+:func:`decode_rows` is the loop. A *run* adapts a network: it keeps a KV cache of several cache rows, each of
+which holds one problem at a time, and computes the logits of each problem's next cell. A *guide* chooses the
+next token of each row. There are guides for a task's elimination (here), for an automaton and for free text
+(json.py), and for the holes of a code window (code.py). A *forward* computes one token of one row.
 
-:func:`decode` runs it for the problems of a task, under the same checks and verifier as the denoisers:
+:func:`decode` applies the loop to the problems of a task, with the same verifier as for the denoisers:
 
     >>> from solver.baseline.looped import looped_decoder
     >>> from solver.models.looped import LoopedConfig, LoopedNetwork
@@ -40,30 +40,32 @@ Checks = Literal["none", "mask", "backtrack"]
 
 
 class DecoderRun(Protocol):
-    """A left-to-right model at work on some problems, with a cache of several slots, each for one at a
-    time."""
+    """A left-to-right model with a KV cache of several cache rows; each holds one problem at a time."""
 
-    def begin(self, slot: int, number: int) -> int:
-        """Read what is given in problem ``number`` into a slot, replacing its contents; returns the FLOPs."""
+    def begin(self, cache_row: int, number: int) -> int:
+        """Replace the contents of a cache row by the given cells of problem ``number``. Return the FLOPs."""
 
-    def next(self, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-        """The cells (N,) that come next after the ``known`` (N, L), fp32 logits (N, V) there, and FLOPs per
-        row.
+    def next(self, cache_rows: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+        """Return the next cell (N,) of each row given the ``known`` cells (N, L), its fp32 logits (N, V), and
+        the FLOPs per row.
 
-        Runs over texts, where the next cell is the one after the last, ignore ``known``.
+        Runs over texts ignore ``known``: they always continue after the last token.
         """
 
-    def put(self, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
-        """Put ``tokens`` (N,) into ``cells`` (N,), after ``places`` (N,) earlier ones, given cells
-        included."""
+    def put(self, cache_rows: Tensor, cells: Tensor, tokens: Tensor, num_before: Tensor) -> None:
+        """Feed ``tokens`` (N,) for ``cells`` (N,).
+
+        num_before: (N,), how many cells of the row were already known, pinned ones included.
+        """
 
 
 @dataclass(frozen=True)
 class Decoder:
     """A left-to-right model for canvases.
 
-    name: in tables.
-    start: makes a run over canvases of one shape; arguments: slots, canvases, and the seed of noise.
+    name: name of the model in tables.
+    start: starts a run over canvases of one shape. Its arguments are the number of cache rows, the canvases,
+        and the seed of the model's noise.
     """
 
     name: str
@@ -71,26 +73,30 @@ class Decoder:
 
 
 class Choice(NamedTuple):
-    """A token for a cell, and how many cells were known before it."""
+    """A token for a cell.
+
+    num_before: how many cells of the row were already known, pinned ones included.
+    """
 
     cell: int
     token: int
-    place: int
+    num_before: int
 
 
 @dataclass(eq=False, kw_only=True)
 class DecoderRow:
-    """A problem under way.
+    """A problem that is being decoded.
 
-    number: of the problem.
-    known: (L,), of the cells, where a decoder needs them.
-    slot: in the decoder's state.
-    done: set by the guide; the row leaves the batch.
+    number: number of the problem.
+    known: (L,), which cells are known. Empty for runs over texts, which ignore it.
+    cache_row: row of the decoder's KV cache; -1 before the start.
+    done: whether the row is finished. The guide sets it, and the row then leaves the batch.
+    counters: cost so far.
     """
 
     number: int
     known: Mask = field(default_factory=lambda: np.zeros(0, bool))
-    slot: int = -1
+    cache_row: int = -1
     done: bool = False
     counters: Counters = field(default_factory=Counters)
 
@@ -100,57 +106,59 @@ Guided = TypeVar("Guided", bound=DecoderRow, contravariant=True)
 
 
 class Guide(Protocol[Guided]):
-    """Chooses tokens, and decides when a row is done."""
+    """Chooses the tokens, and decides when a row is done."""
 
     def choose(self, rows: Sequence[Guided], cells: Tensor, logits: Tensor) -> Sequence[Choice | None]:
-        """For each row a choice to feed to the decoder, or None for a row that is done.
+        """Return for each row the choice to feed to the decoder, or None if the row is done.
 
-        cells: (N,), proposed by the decoder; a guide that backtracks may choose for another.
-        logits: (N, V).
+        cells: (N,), the next cell of each row. A guide that backtracks may choose for another cell.
+        logits: (N, V), logits of these cells.
         """
 
 
-def decode_rows(run: DecoderRun, guide: Guide[R], rows: Sequence[R], slots: int) -> Iterator[R]:
-    """Decode ``rows``, at most ``slots`` at a time; yields each when it is done."""
-    waiting, free = iter(rows), list(range(slots))[::-1]
+def decode_rows(run: DecoderRun, guide: Guide[R], rows: Sequence[R], num_cache_rows: int) -> Iterator[R]:
+    """Decode ``rows``, at most ``num_cache_rows`` at a time, and yield each when it is done."""
+    waiting, free = iter(rows), list(range(num_cache_rows))[::-1]
     running: list[R] = []
     while True:
-        # rows that were done before they started take no slot
+        # rows that were done before they started take no cache row
         while free and (row := next(waiting, None)) is not None:
             if not row.done:
-                row.slot = free.pop()
-                row.counters.flops += run.begin(row.slot, row.number)
+                row.cache_row = free.pop()
+                row.counters.flops += run.begin(row.cache_row, row.number)
                 row.counters.calls += 1
             running.append(row)
         if not running:
             return
-        if asked := [row for row in running if not row.done]:
-            step(run, guide, asked)
+        if active := [row for row in running if not row.done]:
+            step(run, guide, active)
         for row in running:
             if row.done:
-                if row.slot >= 0:
-                    free.append(row.slot)
+                if row.cache_row >= 0:
+                    free.append(row.cache_row)
                 yield row
         running = [row for row in running if not row.done]
 
 
 def step(run: DecoderRun, guide: Guide[R], rows: Sequence[R]) -> None:
-    """One token for each row."""
-    slots = torch.tensor([row.slot for row in rows])
+    """Choose and feed one token for each row."""
+    cache_rows = torch.tensor([row.cache_row for row in rows])
     known = torch.from_numpy(np.stack([row.known for row in rows]))
-    cells, logits, flops = run.next(slots, known)
+    cells, logits, flops = run.next(cache_rows, known)
     for row, cost in zip(rows, flops, strict=True):
         row.counters.forwards += 1
         row.counters.calls += 1
         row.counters.flops += cost
     choices = guide.choose(rows, cells, logits)
-    if fed := [(row.slot, *choice) for row, choice in zip(rows, choices, strict=True) if choice is not None]:
+    if fed := [
+        (row.cache_row, *choice) for row, choice in zip(rows, choices, strict=True) if choice is not None
+    ]:
         run.put(*(torch.tensor(column) for column in zip(*fed, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """An outcome, and the choices that hold at its end, in order: (cell, token)."""
+    """An outcome, and ``path``: the choices (cell, token) that were not undone, in the order of choice."""
 
     outcome: Outcome
     path: tuple[tuple[int, int], ...]
@@ -158,11 +166,13 @@ class Decoded:
 
 @dataclass(eq=False, kw_only=True)
 class CanvasRow(DecoderRow):
-    """A canvas under way.
+    """A canvas that is being decoded.
 
-    tokens, confidence: (L,), of the known cells.
-    path: cells in the order of their choices.
-    untried: for each choice on the path, the other tokens, the likeliest first.
+    canvas: the encoded problem.
+    tokens, confidence: (L,), tokens of the known cells, and the probabilities of the chosen tokens.
+    status: status of the outcome, None until the row is done.
+    path: chosen cells, in the order of choice.
+    untried: for each cell on the path, the tokens that are left to try, the likeliest first.
     """
 
     canvas: Canvas
@@ -174,6 +184,7 @@ class CanvasRow(DecoderRow):
 
     @staticmethod
     def of(number: int, canvas: Canvas) -> CanvasRow:
+        """Return the row of problem ``number``, with the pinned cells known."""
         known = canvas.pinned.copy()
         tokens, confidence = np.where(known, canvas.tokens, 0), np.zeros(canvas.num_cells, np.float32)
         return CanvasRow(number=number, known=known, canvas=canvas, tokens=tokens, confidence=confidence)
@@ -185,7 +196,7 @@ class CanvasRow(DecoderRow):
         self.untried.append(untried)
 
     def take_back(self) -> bool:
-        """Replace the last choice that has another token left; False where none has."""
+        """Undo choices up to the last with an untried token, and choose that. Return False if there is none."""
         while self.path:
             cell, untried = self.path.pop(), self.untried.pop()
             self.known[cell] = False
@@ -197,10 +208,11 @@ class CanvasRow(DecoderRow):
         return False
 
     def end(self, status: Status) -> None:
-        """Set the outcome's status."""
+        """Finish the row with this status."""
         self.status, self.done = status, True
 
     def decoded(self) -> Decoded:
+        """Return the result of a finished row."""
         assert self.status is not None
         self.counters.seconds = time.perf_counter() - self.counters.started
         proof = self.counters.decisions + 1 if self.status == "unsatisfiable" else None
@@ -210,7 +222,7 @@ class CanvasRow(DecoderRow):
 
 @dataclass(frozen=True, eq=False)
 class CanvasGuide:
-    """Chooses the likeliest tokens of canvases, under a task's checks."""
+    """Chooses the likeliest token that the checks allow; see :func:`decode` for ``checks`` and ``budget``."""
 
     task: Task
     problems: Sequence[Any]
@@ -218,6 +230,7 @@ class CanvasGuide:
     budget: Budget
 
     def choose(self, rows: Sequence[CanvasRow], cells: Tensor, logits: Tensor) -> list[Choice | None]:
+        """Choose for each row, or backtrack. Finish the rows that are complete or out of budget."""
         allowed = self.allowed(rows, cells, logits.shape[-1])
         probabilities = logits.float().softmax(-1)
         ranked = probabilities.sort(stable=True, dim=-1, descending=True).indices.tolist()
@@ -239,7 +252,7 @@ class CanvasGuide:
         ]
 
     def allowed(self, rows: Sequence[CanvasRow], cells: Tensor, vocab: int) -> Tensor:
-        """Which tokens (N, V) the ``cells`` (N,) may hold."""
+        """Return which tokens (N, V) the checks allow in ``cells`` (N,)."""
         eliminator = self.task if self.checks != "none" and isinstance(self.task, Eliminates) else None
         tokens, known = (np.stack([getattr(row, name) for row in rows]) for name in ("tokens", "known"))
         packed = allow(eliminator, [row.canvas for row in rows], tokens, known, vocab)
@@ -248,14 +261,18 @@ class CanvasGuide:
         return reference.unpack(torch.from_numpy(packed[np.arange(len(rows)), cells.numpy()]), vocab)
 
     def conclude(self, row: CanvasRow) -> None:
-        """End a row whose canvas is full and verified, whose alternatives are used up, or whose budget is
-        spent."""
+        """Finish the row if its canvas is full or its budget is spent.
+
+        A full canvas is "solved" if the verifier accepts it. If the verifier refuses it, the row is
+        "exhausted"; but with ``checks="backtrack"`` the guide takes back a choice and the row continues, or is
+        "unsatisfiable" if no choice is left to take back.
+        """
         if row.known.all():
             if self.task.verify(self.problems[row.number], row.tokens):
                 row.end("solved")
             elif self.checks != "backtrack":
                 row.end("exhausted")
-            elif not row.take_back():  # full, without a direct conflict, and no solution
+            elif not row.take_back():  # full and without a direct conflict, but refused by the verifier
                 row.end("unsatisfiable")
         if not row.done and self.budget.is_spent(row.counters):
             row.end("exhausted")
@@ -270,15 +287,18 @@ def decode(
     seed: int = 0,
     batch: int = 64,
 ) -> Iterator[tuple[int, Decoded]]:
-    """Decode the canvases of ``problems``; yields (number, outcome) in the order in which they are done.
+    """Decode the canvases of ``problems``. Yield (number of the problem, result) as soon as each is done.
 
-    checks: "none", the likeliest token each time; "mask", the likeliest token without a direct conflict with
-        the known cells, or the likeliest of all if every token conflicts; "backtrack", if every token conflicts,
-        the last choice is undone and its next likeliest token tried. This one is complete, like the search of
-        the denoisers.
-    budget: limits of each problem.
+    task: encodes and verifies the problems.
+    problems: the problems; their canvases have one shape.
+    decoder: the left-to-right model.
+    checks: which token is chosen. "none": the likeliest. "mask": the likeliest without a direct conflict with
+        the known cells, or the likeliest of all if every token conflicts. "backtrack": as "mask", but if
+        every token conflicts, the last choice is undone and its next likeliest token is tried. Like the
+        search of the denoisers, this finds a solution if there is one and the budget suffices.
+    budget: limits of each problem. None: the default limits.
     seed: seed of the decoder's noise.
-    batch: problems decoded together.
+    batch: number of problems that are decoded together.
     """
     canvases = [task.encode(problem) for problem in problems]
     if not canvases:
@@ -288,6 +308,7 @@ def decode(
     for row in rows:
         if row.known.all():
             guide.conclude(row)
-    slots = min(batch, len(canvases))
-    for row in decode_rows(decoder.start(slots, canvases, seed), guide, rows, slots):
+    num_cache_rows = min(batch, len(canvases))
+    run = decoder.start(num_cache_rows, canvases, seed)
+    for row in decode_rows(run, guide, rows, num_cache_rows):
         yield row.number, row.decoded()

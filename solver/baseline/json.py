@@ -162,34 +162,35 @@ class TextGuide:
 
 
 class JsonRun:
-    """A :class:`~solver.baseline.decode.DecoderRun` over a causal :class:`JsonNetwork`, with a slot per
-    request."""
+    """A :class:`~solver.baseline.decode.DecoderRun` over a causal :class:`JsonNetwork`, with a cache
+    row per request."""
 
     @torch.inference_mode()
     def __init__(self, network: JsonNetwork, requests: Sequence[TextRequest]) -> None:
         self.network, self.prompt = network, read_all(network, [request.prompt for request in requests])
         self.cache, self.cursors = KVCache(len(requests)), [Cursor() for _ in requests]
-        self.last = torch.full((len(requests),), network.config.vocab)  # token of each slot; at first, none
-        self.place = torch.zeros_like(self.last)  # of the next token
+        # the last token of each cache row (at first, none), and the position of the next one
+        self.last = torch.full((len(requests),), network.config.vocab)
+        self.position = torch.zeros_like(self.last)
 
-    def begin(self, slot: int, number: int) -> int:
-        assert slot == number
+    def begin(self, cache_row: int, number: int) -> int:
+        assert cache_row == number
         return self.network.reading_flops(int(self.prompt.present[number].sum()))
 
     @torch.inference_mode()
-    def next(self, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-        prompt = Prompt(*(part[slots] for part in self.prompt))
-        cells, tokens = self.place[slots], self.last[slots][:, None]
-        offset = torch.tensor([[self.cursors[slot].offset] for slot in slots.tolist()])
-        step = self.cache.step(slots, cells[:, None])
+    def next(self, cache_rows: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+        prompt = Prompt(*(part[cache_rows] for part in self.prompt))
+        cells, tokens = self.position[cache_rows], self.last[cache_rows][:, None]
+        offset = torch.tensor([[self.cursors[cache_row].offset] for cache_row in cache_rows.tolist()])
+        step = self.cache.step(cache_rows, cells[:, None])
         log_p = self.network(prompt, tokens, torch.full_like(tokens, KNOWN), offset, step)[:, 0]
-        return cells, log_p, [self.network.flops(1, prompt.tokens.shape[1])] * len(slots)
+        return cells, log_p, [self.network.flops(1, prompt.tokens.shape[1])] * len(cache_rows)
 
     @torch.inference_mode()
-    def put(self, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
-        self.last[slots], self.place[slots] = tokens, places + 1
-        for slot, token in zip(slots.tolist(), tokens.tolist(), strict=True):
-            self.cursors[slot].advance(token)
+    def put(self, cache_rows: Tensor, cells: Tensor, tokens: Tensor, num_before: Tensor) -> None:
+        self.last[cache_rows], self.position[cache_rows] = tokens, num_before + 1
+        for cache_row, token in zip(cache_rows.tolist(), tokens.tolist(), strict=True):
+            self.cursors[cache_row].advance(token)
 
 
 def write_texts(

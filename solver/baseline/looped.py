@@ -4,7 +4,7 @@
     >>> looped_decoder(LoopedNetwork(LoopedConfig(vocab=4, causal=True))).name
     'ar'
 
-Shapes: S slots, N rows of a call, L cells, V tokens, D width, R relations.
+Shapes: S cache rows, N rows of a call, L cells, V tokens, D width, R relations.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ def looped_decoder(network: LoopedNetwork, name: str = "ar", loops: int | None =
     if not network.config.causal:
         raise ValueError("this network is a denoiser: it was not trained left to right")
     count = loops or network.config.loops
-    return Decoder(name, lambda slots, canvases, seed: LoopedRun(network, count, slots, canvases, seed))
+    return Decoder(name, lambda size, canvases, seed: LoopedRun(network, count, size, canvases, seed))
 
 
 class LoopedRun:
     """A :class:`~solver.baseline.decode.DecoderRun` over a causal :class:`LoopedNetwork`.
 
     network, loops: the network, and its iterations per cell.
-    slots, canvases: S, and the problems.
-    seed: of the noise in the first state (V, D) of all cells.
+    num_cache_rows, canvases: S, and the problems.
+    seed: seed of the noise in the first state (V, D) of all cells.
     """
 
     @torch.inference_mode()
@@ -48,7 +48,7 @@ class LoopedRun:
         self,
         network: LoopedNetwork,
         loops: int,
-        slots: int,
+        num_cache_rows: int,
         canvases: Sequence[Canvas],
         seed: int = 0,
     ) -> None:
@@ -56,13 +56,13 @@ class LoopedRun:
         self.relations = torch.from_numpy(canvases[0].groups.copy())
         self.first = network.start(1, 1, torch.Generator().manual_seed(seed))[0, 0]
         # (S, L): tokens, the order in which cells became known (0 for pinned ones), and which are pinned
-        self.tokens, self.order = torch.zeros(2, slots, canvases[0].num_cells, dtype=torch.long)
+        self.tokens, self.order = torch.zeros(2, num_cache_rows, canvases[0].num_cells, dtype=torch.long)
         self.pinned = torch.zeros_like(self.tokens, dtype=torch.bool)
         self.cache = None
         if network.compiles(torch.device("cpu")):
             packed = looped_c.Network(network.parameters_in_order())
             layout = looped_c.GroupLayout.from_relations(self.relations, canvases[0].vocab, causal=True)
-            self.cache = looped_c.PrefixCache(packed, layout, slots, loops)
+            self.cache = looped_c.PrefixCache(packed, layout, num_cache_rows, loops)
 
     def features(self, tokens: Tensor, status: int) -> Tensor:
         """Input features (N, V, D) of cells with ``tokens`` (N,)."""
@@ -74,30 +74,32 @@ class LoopedRun:
         return self.network.flops(layout, self.loops)
 
     @torch.inference_mode()
-    def begin(self, slot: int, number: int) -> int:
+    def begin(self, cache_row: int, number: int) -> int:
         canvas = self.canvases[number]
-        self.tokens[slot] = torch.tensor(canvas.tokens)
-        self.pinned[slot], self.order[slot] = torch.tensor(canvas.pinned), 0
-        given = self.pinned[slot].nonzero()[:, 0]
+        self.tokens[cache_row] = torch.tensor(canvas.tokens)
+        self.pinned[cache_row], self.order[cache_row] = torch.tensor(canvas.pinned), 0
+        given = self.pinned[cache_row].nonzero()[:, 0]
         if self.cache is not None:
-            self.cache.begin(slot, given, self.features(self.tokens[slot, given], PINNED), self.first)
+            self.cache.begin(
+                cache_row, given, self.features(self.tokens[cache_row, given], PINNED), self.first
+            )
         return self.cost(self.relations[:, given])
 
     @torch.inference_mode()
-    def next(self, slots: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-        rows = torch.arange(len(slots))
+    def next(self, cache_rows: Tensor, known: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+        rows = torch.arange(len(cache_rows))
         is_easiest_first = self.network.config.order == "easiest"
         # (asked, cells): the row and the cell of each evaluation
         asked, cells = rows, (~known).float().argmax(1)
         if is_easiest_first:
             asked, cells = (~known).nonzero().unbind(1)
         if self.cache is None:
-            logits = self.from_scratch(slots, known)[asked, cells]
+            logits = self.from_scratch(cache_rows, known)[asked, cells]
         else:
             open_cell = self.features(torch.zeros(1, dtype=torch.long), OPEN)
-            logits = self.cache.next(slots[asked], cells, known[asked], open_cell, self.first)
+            logits = self.cache.next(cache_rows[asked], cells, known[asked], open_cell, self.first)
         single = self.cost(self.relations[:, :1])
-        flops = [single * int(count) for count in torch.bincount(asked, minlength=len(slots))]
+        flops = [single * int(count) for count in torch.bincount(asked, minlength=len(cache_rows))]
         if is_easiest_first:
             certainty = torch.full(known.shape, -1.0).index_put((asked, cells), logits.softmax(-1).amax(-1))
             index = torch.full(known.shape, -1).index_put((asked, cells), torch.arange(len(cells)))
@@ -106,23 +108,23 @@ class LoopedRun:
         return cells, logits, flops
 
     @torch.inference_mode()
-    def put(self, slots: Tensor, cells: Tensor, tokens: Tensor, places: Tensor) -> None:
-        self.tokens[slots, cells] = tokens
-        self.order[slots, cells] = places - self.pinned[slots].sum(1) + 1
+    def put(self, cache_rows: Tensor, cells: Tensor, tokens: Tensor, num_before: Tensor) -> None:
+        self.tokens[cache_rows, cells] = tokens
+        self.order[cache_rows, cells] = num_before - self.pinned[cache_rows].sum(1) + 1
         if self.cache is not None:
-            self.cache.write(slots, cells, self.features(tokens, PINNED))
+            self.cache.write(cache_rows, cells, self.features(tokens, PINNED))
 
     @torch.inference_mode()
-    def from_scratch(self, slots: Tensor, known: Tensor) -> Tensor:
+    def from_scratch(self, cache_rows: Tensor, known: Tensor) -> Tensor:
         """Logits (N, L, V) of the cells that are not ``known`` (N, L), each as if it were next, without the
         cache.
 
         The specification of the cached path. Logits of known cells are arbitrary.
         """
-        tokens, unknown = self.tokens[slots], known.shape[1] + 1
-        geometry = self.network.geometry(self.relations, torch.where(known, self.order[slots], unknown))
-        x = self.network.embed(tokens, torch.where(self.pinned[slots], PINNED, OPEN))
+        tokens, unknown = self.tokens[cache_rows], known.shape[1] + 1
+        geometry = self.network.geometry(self.relations, torch.where(known, self.order[cache_rows], unknown))
+        x = self.network.embed(tokens, torch.where(self.pinned[cache_rows], PINNED, OPEN))
         source = self.network.embed(tokens, torch.full_like(tokens, PINNED))
-        first = self.first.expand(tokens.shape[1], len(slots), -1, -1)
+        first = self.first.expand(tokens.shape[1], len(cache_rows), -1, -1)
         logits: Tensor = self.network(first, x, geometry, self.loops, source)[1]
         return logits

@@ -1,7 +1,7 @@
 """Contexts: the states that positions can attend to (their sequence, a canvas's stale states, or a cache).
 
     >>> import torch
-    >>> cache = KVCache(slots=2)
+    >>> cache = KVCache(num_cache_rows=2)
     >>> step = cache.step(torch.tensor([0, 1]), torch.tensor([[0], [0]]))  # both sequences start
     >>> step.extend("key", 0, torch.ones(2, 1, 4)).shape
     torch.Size([2, 1, 4])
@@ -127,37 +127,41 @@ class StaleContext(Context):
 
 
 class KVCache:
-    """States of a causal network, kept per slot. A slot holds one sequence; all may share a prefix.
+    """States of a causal network, in cache rows that hold one sequence each. All may share a prefix.
 
-    slots: sequences that are under way at a time.
+    num_cache_rows: number of sequences that are kept at a time.
     """
 
-    def __init__(self, slots: int = 1) -> None:
-        self.slots = slots
-        self.states: States = {}  # (slots, capacity, ...); of windows, (slots, radius, D)
-        self.shared: States = {}  # (1, C, ...), positions 0 to C - 1 of every slot
+    def __init__(self, num_cache_rows: int = 1) -> None:
+        self.num_cache_rows = num_cache_rows
+        self.states: States = {}  # (num_cache_rows, capacity, ...); of windows, (num_cache_rows, radius, D)
+        self.shared: States = {}  # (1, C, ...), positions 0 to C - 1 of every cache row
         self.prefix = 0  # C
 
-    def step(self, slots: Tensor, positions: Tensor) -> CacheStep:
-        """The context of a forward of ``positions`` (N, T), the shared prefix included, in ``slots`` (N,)."""
-        return CacheStep(self, slots, positions)
+    def step(self, cache_rows: Tensor, positions: Tensor) -> CacheStep:
+        """The context of a forward of ``positions`` (N, T) in ``cache_rows`` (N,). They count the prefix."""
+        return CacheStep(self, cache_rows, positions)
 
-    def share(self, size: int, slots: int) -> None:
-        """Turn the only slot, of ``size`` positions, into the prefix of ``slots`` slots."""
+    def share(self, size: int, num_cache_rows: int) -> None:
+        """Turn the only cache row, of ``size`` positions, into the prefix of ``num_cache_rows`` rows."""
         windows = {
-            key: x.expand(slots, *x.shape[1:]).clone() for key, x in self.states.items() if key[0] == "window"
+            key: x.expand(num_cache_rows, *x.shape[1:]).clone()
+            for key, x in self.states.items()
+            if key[0] == "window"
         }
         self.shared = {key: x[:, :size] for key, x in self.states.items() if key not in windows}
-        self.prefix, self.slots, self.states = size, slots, windows
+        self.prefix, self.num_cache_rows, self.states = size, num_cache_rows, windows
 
     def buffer(self, name: str, layer: int, size: int, like: Tensor) -> Tensor:
-        """The buffer (slots, capacity, ...) of a state, grown to hold ``size`` positions like ``like`` (N,
-        T, ...)."""
+        """The buffer (num_cache_rows, capacity, ...) of a state, grown to hold ``size`` positions.
+
+        like: (N, T, ...), states of the same kind.
+        """
         buffer = self.states.get((name, layer))
         have = 0 if buffer is None else buffer.shape[1]
         if have < size:
             room = size if not have else max(size, 2 * have)
-            grown = like.new_zeros(self.slots, room, *like.shape[2:])
+            grown = like.new_zeros(self.num_cache_rows, room, *like.shape[2:])
             if buffer is not None:
                 grown[:, :have] = buffer
             self.states[name, layer] = buffer = grown
@@ -166,26 +170,26 @@ class KVCache:
 
 
 class CacheStep(Context):
-    """Positions (N, T) of some slots of a :class:`KVCache`; each sees the positions up to its own."""
+    """Positions (N, T) of some cache rows of a :class:`KVCache`; each sees the positions up to its own."""
 
-    def __init__(self, cache: KVCache, slots: Tensor, positions: Tensor) -> None:
+    def __init__(self, cache: KVCache, cache_rows: Tensor, positions: Tensor) -> None:
         super().__init__(causal=True)
-        self.cache, self.slots, self.positions = cache, slots, positions
+        self.cache, self.cache_rows, self.positions = cache, cache_rows, positions
         self.shared = cache.shared
-        self.indices = positions - cache.prefix  # indices into the slots' own states
+        self.indices = positions - cache.prefix  # indices into the cache rows' own states
         self.size = int(self.indices.max()) + 1
-        is_every_slot = len(slots) == cache.slots and slots.tolist() == list(range(cache.slots))
-        # a slice selects all slots without a copy
-        self.rows: slice | Tensor = slice(None) if is_every_slot else slots
+        is_every_row = cache_rows.tolist() == list(range(cache.num_cache_rows))
+        # a slice selects all cache rows without a copy
+        self.rows: slice | Tensor = slice(None) if is_every_row else cache_rows
         visible = torch.arange(self.size) <= self.indices[..., None]
         if not visible.all():
             mask = torch.where(visible, 0.0, -torch.inf)[:, None]
             self._mask = F.pad(mask, (cache.prefix, 0)) if cache.prefix else mask
 
     def extend(self, name: str, layer: int, x: Tensor) -> Tensor:
-        """The slots' own states (N, size, ...); those of the prefix are in ``shared``."""
+        """The cache rows' own states (N, size, ...); those of the prefix are in ``shared``."""
         buffer = self.cache.buffer(name, layer, self.size, x)
-        buffer[self.slots[:, None], self.indices] = x
+        buffer[self.cache_rows[:, None], self.indices] = x
         return buffer[self.rows, : self.size]
 
     def index(self, tokens: Tensor) -> Tensor:
@@ -196,10 +200,12 @@ class CacheStep(Context):
         are kept."""
         last = self.cache.states.get(("window", layer))
         if last is None:
-            last = self.cache.states["window", layer] = x.new_zeros(self.cache.slots, radius, x.shape[-1])
-        is_first = (self.positions[:, :1] == 0)[..., None]  # of a new sequence in the slot
-        states = torch.cat([last[self.slots].masked_fill(is_first, 0.0), x], 1)
-        last[self.slots] = states[:, states.shape[1] - radius :]
+            last = self.cache.states["window", layer] = x.new_zeros(
+                self.cache.num_cache_rows, radius, x.shape[-1]
+            )
+        is_first = (self.positions[:, :1] == 0)[..., None]  # of a new sequence in the cache row
+        states = torch.cat([last[self.cache_rows].masked_fill(is_first, 0.0), x], 1)
+        last[self.cache_rows] = states[:, states.shape[1] - radius :]
         return unfolded(states, radius + 1)
 
     def rotation(self, x: Tensor) -> tuple[Tensor, Tensor]:
