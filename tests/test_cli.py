@@ -244,9 +244,10 @@ def test_ctrl_c_keeps_what_is_finished(
 
 def test_generate_streams_complete_lines_until_it_is_interrupted() -> None:
     command = [sys.executable, "-m", "solver", "generate", "--count", "1000000", "--digits", "4"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as made:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A shell that starts the tests in the background makes its children ignore the signal.
+    listen = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    with subprocess.Popen(command, cwd=ROOT, preexec_fn=listen, **pipes) as made:
         assert made.stdout is not None
         first = made.stdout.readline()
         made.send_signal(signal.SIGINT)
