@@ -83,11 +83,11 @@ def test_distributions_sum_to_one_and_the_likelihood_is_theirs(causal: bool) -> 
     status, offset = torch.randint(0, 3, (2, 9)), torch.randint(0, 12, (2, 9))
     said = net(tokens, status, offset)
     torch.testing.assert_close(said.exp().sum(-1), torch.ones(2, 9), atol=1e-3, rtol=1e-3)
-    asked = torch.rand(2, 9) < 0.5
-    torch.testing.assert_close(net(tokens, status, offset, asked), said[asked])
-    likelihood = net.log_likelihood(tokens, status, offset, truth, asked)
+    selected = torch.rand(2, 9) < 0.5
+    torch.testing.assert_close(net(tokens, status, offset, selected), said[selected])
+    likelihood = net.log_likelihood(tokens, status, offset, truth, selected)
     torch.testing.assert_close(
-        likelihood, said.gather(-1, truth[..., None])[..., 0][asked], atol=1e-3, rtol=1e-3
+        likelihood, said.gather(-1, truth[..., None])[..., 0][selected], atol=1e-3, rtol=1e-3
     )
 
 
@@ -157,10 +157,10 @@ def test_a_page_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     forward = CodeNetwork.forward
 
     def counted(
-        self: CodeNetwork, tokens: Any, status: Any, offset: Any, asked: Any = None, context: Any = None
+        self: CodeNetwork, tokens: Any, status: Any, offset: Any, selected: Any = None, context: Any = None
     ) -> Any:
         sizes.append(tokens.shape[1] if context.cells is None else context.cells.shape[1])
-        return forward(self, tokens, status, offset, asked, context)
+        return forward(self, tokens, status, offset, selected, context)
 
     monkeypatch.setattr(CodeNetwork, "forward", counted)
     edit = EditProblem.of(FUNCTION, [at("not values")], [8], 96)

@@ -93,7 +93,7 @@ def test_impossible_requests_raise_one_line_errors() -> None:
         solver.generate(model, TOKENIZER, prompt="x", schema=True, regex="a", length=8)
     with pytest.raises(InvalidArgument, match="matches"):
         solver.generate(model, TOKENIZER, prompt="x", regex="a(?!.)b", length=8)
-    with pytest.raises(InvalidArgument, match="fits one canvas"):
+    with pytest.raises(InvalidArgument, match="must fit into one canvas of 16 tokens"):
         solver.generate(
             tiny_models.gemma(canvas=16, vocab=len(TOKENIZER)), TOKENIZER, prompt="x", schema=True, length=64
         )

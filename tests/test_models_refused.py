@@ -29,7 +29,7 @@ TOKENIZER = tiny_models.tokenizer()
         ({"prompt": "x", "candidates": 0}, "candidates must be int, at least 1"),
         (
             {"prompt": "x", "template": [Hole(30)]},
-            "template takes 31 tokens, its end included, and the canvas has 16",
+            "template takes 31 tokens, its end included, and only 16 are available",
         ),
         ({"prompt": "x" * 600}, "over the model's context of 512"),
         ({"prompt": "x", "template": ["é"]}, "does not give 'é' back"),

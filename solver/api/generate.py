@@ -1,4 +1,4 @@
-"""``solver.generate``: text from a diffusion language model under templates, schemas, patterns and checks.
+"""``solver.generate``: text from a diffusion language model, constrained by templates, schemas or checks.
 
     import solver
     candidate = solver.generate(
@@ -12,7 +12,8 @@
     candidate.text, candidate.status, candidate.alternatives
 
 ``model`` is a transformers model (DiffusionGemma, or one with a mask token), a denoiser, or a folder or id to
-load. A candidate is "solved" only if the check has passed.
+load. The check returns None or True if the text passes, otherwise False, a message or violations. A candidate
+is "solved" only if its check passed.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ from solver.tasks.task import Tokens
 from solver.tasks.text import Draft, Hole, Text, TextTask, text_from_template
 
 LENGTH = 64  # tokens of free text if neither the caller nor the model limits it
-ATTEMPTS = 10  # default budget of a canvas, in schedules of the policy
-BYTES_PER_TOKEN = 6  # upper bound for the automaton of a schema or pattern
-MIN_BYTES, MAX_BYTES = 256, 4096  # limits of that automaton's texts
+ATTEMPTS = 10  # default budget: forwards = ATTEMPTS x the policy's rounds for this canvas
+# The automaton of a schema or pattern has texts of up to BYTES_PER_TOKEN x tokens bytes, within these limits.
+BYTES_PER_TOKEN, MIN_BYTES, MAX_BYTES = 6, 256, 4096
 
 Messages = Sequence[dict[str, str]]
 Watch = Callable[[int, int, str], None]
@@ -81,66 +82,67 @@ def generate(
         tokenizer: its tokenizer; not needed for a folder or an id.
         messages: a conversation, or a list of conversations.
         prompt: a prompt, or a list of prompts, instead of messages. They may differ in length.
-        template: literals, which appear in the answer byte for byte, and holes (sizes in tokens).
-        check: called with each :class:`~solver.tasks.text.Draft`; solver.tasks.arguments says what it may
-            return.
-        length: maximum tokens of free text. More than the model's canvas makes several canvases.
-        candidates: answers per prompt, all from one prefill, each with its own noise.
-        budget: limits of each canvas of each candidate, by default ten of the model's own schedules.
-        policy: the loop's policy, by default the model's own.
-        stop: "valid" stops at the first draft that passes (the default with a check); "stable" also waits
-            until a draft is unchanged and confident (the default without).
+        template: literals, which appear in the text byte for byte, and holes (sizes in tokens).
+        check: called with each :class:`~solver.tasks.text.Draft`. Returns None or True if the draft passes,
+            otherwise False, a message or violations (see solver.tasks.arguments).
+        length: maximum tokens of free text, or of the whole template. Free text that is longer than the
+            model's canvas is generated in several canvases, one after another.
+        candidates: number of candidates per prompt. They share one prefill and differ in their noise.
+        budget: limits of each canvas of each candidate. None: forwards = 10 x the policy's rounds.
+        policy: settings of the loop. None: the model's default policy.
+        stop: "valid" stops at the first draft that passes (the default with a check, a schema or a regex);
+            "stable" also waits until a draft is unchanged and confident (the default otherwise).
         seed: seed of all randomness.
-        batch: canvases per forward.
+        batch: canvases per call.
         watch: called with (prompt number, candidate number, text of the draft) after every forward.
         schema: a JSON schema or pydantic model; the whole text is an instance of it.
-        regex: a pattern that the whole text matches. Schema and regex condition every draft, all cells
-            jointly, and the text fits one canvas.
+        regex: a pattern that the whole text matches. With a schema or a regex, the model's predictions
+            are conditioned on the language, all cells jointly, and the text must fit into one canvas.
 
     Returns:
-        The best candidate, "solved" if its check passed, with the others as its alternatives.
+        The best candidate, "solved" if its check passed; ``alternatives`` holds the other candidates.
 
     Raises:
         InvalidArgument: an argument has the wrong type or value.
         ModelError: the model cannot be used.
         SchemaError: ``schema`` is not a JSON schema.
         PatternError: ``regex`` is not a supported pattern.
-        FillError: no text of the schema fits.
+        FillError: no text that satisfies the schema fits into the canvas.
     """
     denoiser, tokenizer = as_denoiser(model, tokenizer)
-    asked, is_single = encode_prompts(messages, prompt, tokenizer)
+    prompt_tokens, is_single = encode_prompts(messages, prompt, tokenizer)
 
     # The canvas, and the task that checks it.
     bridge = TokenizerBridge(denoiser, tokenizer)
-    problem, blocks = first_canvas(bridge, template, length)
-    for ids in asked:
-        prompts.check_fit(denoiser, len(ids), len(problem.tokens) * blocks)
+    problem, num_canvases = first_canvas(bridge, template, length)
+    for ids in prompt_tokens:
+        prompts.check_fit(denoiser, len(ids), len(problem.tokens) * num_canvases)
     is_constrained = schema is not None or regex is not None
     if is_constrained:
-        if blocks > 1:
+        if num_canvases > 1:
             raise InvalidArgument(
-                "a text of a schema or a pattern fits one canvas, and the model's has "
-                f"{denoiser.length} tokens"
+                "with a schema or a regex the text must fit into one canvas of "
+                f"{denoiser.length} tokens; reduce length"
             )
         task: TextTask = constrained_task(bridge, problem, template is None, schema, regex, check)
     else:
         allowed = bridge.allowed(is_free=template is None)
         task = TextTask(denoiser.vocab, bridge.decode, check, bridge.ends, allowed)
 
-    # Solve all candidates of all prompts as one stream.
+    # Solve all candidates of all prompts together.
     stop = stop or ("valid" if check is not None or is_constrained else "stable")
     policy = fit_policy(policy or denoiser.policy, len(problem.tokens), stop, candidates)
     budget = budget or Budget(forwards=ATTEMPTS * policy.search.rounds)
-    run = GenerationRun(task, denoiser, policy, budget, batch, candidates, watch, parse=schema is not None)
-    rows = [(index, n) for index in range(len(asked)) for n in range(candidates)]
-    problems = [replace(problem, prompt=asked[index]) for index, _ in rows]
-    answers = run.solve(problems, [seed + n for _, n in rows], blocks)
-    best = [rank(answers[start : start + candidates]) for start in range(0, len(rows), candidates)]
+    run = GenerationRun(task, denoiser, policy, budget, batch, candidates, watch, is_json=schema is not None)
+    problems = [replace(problem, prompt=ids) for ids in prompt_tokens for _ in range(candidates)]
+    seeds = [seed + n for _ in prompt_tokens for n in range(candidates)]
+    answers = run.solve(problems, seeds, num_canvases)
+    best = [rank(answers[start : start + candidates]) for start in range(0, len(answers), candidates)]
     return best[0] if is_single else best
 
 
 def as_denoiser(model: Any, tokenizer: Any) -> tuple[TextDenoiser, Any]:
-    """The denoiser and the tokenizer that the arguments describe. Raises InvalidArgument and ModelError."""
+    """Return the denoiser and the tokenizer, loaded if needed. Raises InvalidArgument and ModelError."""
     if isinstance(model, str):
         model, loaded = open_model(model)
         tokenizer = tokenizer or loaded
@@ -159,7 +161,7 @@ def as_denoiser(model: Any, tokenizer: Any) -> tuple[TextDenoiser, Any]:
 
 
 def encode_prompts(messages: Any, prompt: Any, tokenizer: Any) -> tuple[list[Tokens], bool]:
-    """The tokens of all prompts, and whether the caller gave a single one. Raises InvalidArgument."""
+    """Return the tokens of all prompts, and whether the caller passed one prompt. Raises InvalidArgument."""
     if (messages is None) == (prompt is None):
         raise InvalidArgument("give either messages or a prompt")
     if not (messages or prompt or isinstance(prompt, str)):
@@ -180,7 +182,7 @@ def encode_prompts(messages: Any, prompt: Any, tokenizer: Any) -> tuple[list[Tok
 def first_canvas(
     bridge: TokenizerBridge, template: Sequence[str | Hole] | None, length: int | None
 ) -> tuple[Text, int]:
-    """The first canvas without its prompt, and the number of canvases. Raises InvalidArgument."""
+    """Return the first canvas, without its prompt, and the number of canvases. Raises InvalidArgument."""
     limit = bridge.denoiser.length
     if template is None:
         total = length or limit or LENGTH
@@ -191,7 +193,7 @@ def first_canvas(
     room = min(size for size in (length, limit, math.inf) if size)
     available = LENGTH if room == math.inf else int(room) - (bridge.end is not None)
     problem = text_from_template(template, bridge.encode, bridge.decode, available)
-    if bridge.end is not None:  # shows the model that nothing follows
+    if bridge.end is not None:  # a pinned end token tells the model that the text ends here
         problem = replace(
             problem,
             tokens=np.append(problem.tokens, bridge.end),
@@ -201,7 +203,7 @@ def first_canvas(
     if len(problem.tokens) > room:
         raise InvalidArgument(
             f"the template takes {len(problem.tokens)} tokens, its end included, "
-            f"and the canvas has {room:.0f}"
+            f"and only {room:.0f} are available"
         )
     return problem, 1
 
@@ -214,7 +216,7 @@ def constrained_task(
     regex: str | None,
     check: Check[Draft] | None,
 ) -> ConstrainedText:
-    """The task whose texts are in the language of the schema or of the pattern, and pass the check.
+    """Return the task of texts that match the schema or the regex and pass the check.
 
     Raises FillError, SchemaError, PatternError and InvalidArgument.
     """
@@ -231,7 +233,8 @@ def constrained_task(
         pieces = bridge.pieces(problem, BYTES_PER_TOKEN) if pinned.any() else None
         json_problem = JsonProblem.of(as_schema(schema), template=pieces, length=length)
         unrolled, full_check = json_problem.unrolled, schema_check(json_problem.validator, check)
-    # A token that ends the text may come at the end of each run of open cells.
+    # Each run of open cells is one slot of the lattice, in which the text may end early. Pinned end tokens
+    # belong to the slot before them.
     pinned_ends = np.isin(problem.tokens, sorted(bridge.ends)) & pinned
     inside = ~pinned | pinned_ends
     slots = Slots(inside, inside & np.append(~inside[1:], True))
@@ -248,10 +251,10 @@ def constrained_task(
 
 
 def fit_policy(policy: Policy, cells: int, stop: Literal["valid", "stable"], candidates: int) -> Policy:
-    """The policy for a canvas of ``cells``.
+    """Return the policy for a canvas of ``cells`` cells.
 
-    A policy that accepts a cell per forward needs enough rounds for all of them. Several candidates must
-    differ, so what they see is sampled.
+    A policy that accepts one cell per forward needs enough rounds for all cells. If there are several
+    candidates, visible tokens are sampled, so that the candidates differ.
     """
     rounds = policy.search.rounds
     if policy.remask.keep_visible:
@@ -261,17 +264,17 @@ def fit_policy(policy: Policy, cells: int, stop: Literal["valid", "stable"], can
 
 @dataclass(frozen=True)
 class GenerationRun:
-    """The settings that all rows of one call share. A row is one candidate of one prompt.
+    """The settings of one call to :func:`generate`. Each candidate of each prompt is one text.
 
     Attributes:
         task: checks the texts.
         denoiser: the model.
-        policy: the loop's policy.
+        policy: settings of the loop.
         budget: limits of each canvas.
-        batch: canvases per forward.
-        candidates: rows per prompt.
+        batch: canvases per call.
+        candidates: number of candidates per prompt.
         watch: called with (prompt number, candidate number, text) after every forward, or None.
-        parse: whether a solved text is JSON.
+        is_json: whether the texts are JSON. If so, candidates that are solved have a value.
     """
 
     task: TextTask
@@ -281,48 +284,46 @@ class GenerationRun:
     batch: int
     candidates: int
     watch: Watch | None
-    parse: bool = False
+    is_json: bool = False
 
-    def solve(self, problems: list[Text], seeds: list[int], blocks: int) -> list[Candidate]:
-        """Solve all rows, canvas after canvas; a row stops when its text ends or a canvas is not solved."""
-        task, problems = self.task, list(problems)
+    def solve(self, problems: list[Text], seeds: list[int], num_canvases: int) -> list[Candidate]:
+        """Solve all texts, one canvas after another.
+
+        A text is complete if it ends within a canvas, and given up if a canvas is not solved. ``problems``
+        has the first canvas of each text, ``seeds`` its seed.
+        """
+        task, denoiser, problems = self.task, self.denoiser, list(problems)
         outcomes: list[list[Outcome]] = [[] for _ in problems]
-        live = list(range(len(problems)))
-        state = self.denoiser.prefill([task.encode(problem) for problem in problems], seeds)
-        for block in range(blocks):
-            is_last = block == blocks - 1
-            current = [replace(problems[row], complete=is_last) for row in live]
-            block_seeds = [seeds[row] + block * len(problems) for row in live]
+        active = list(range(len(problems)))  # indices of the texts that are not finished
+        state = denoiser.prefill([task.encode(problem) for problem in problems], seeds)
+        for number in range(num_canvases):
+            is_last = number == num_canvases - 1
+            current = [replace(problems[index], complete=is_last) for index in active]
+            canvas_seeds = [seeds[index] + number * len(problems) for index in active]
             canvases = [task.encode(problem) for problem in current]
-            for n, event in solve(
-                task,
-                current,
-                self.denoiser,
-                self.policy,
-                self.budget,
-                block_seeds,
-                self.batch,
-                canvases,
-                state,
-            ):
+            events = solve(
+                task, current, denoiser, self.policy, self.budget, canvas_seeds, self.batch, canvases, state
+            )
+            for n, event in events:
                 if isinstance(event, Outcome):
-                    outcomes[live[n]].append(event)
+                    outcomes[active[n]].append(event)
                 elif self.watch is not None and isinstance(event, Step):
-                    prompt_number, candidate_number = divmod(live[n], self.candidates)
+                    prompt_number, candidate_number = divmod(active[n], self.candidates)
                     self.watch(prompt_number, candidate_number, task.decode(current[n], event.draft))
-            going = [n for n, row in enumerate(live) if has_next_canvas(task, outcomes[row][-1])]
-            if is_last or not going:
+            unfinished = [n for n, i in enumerate(active) if has_next_canvas(task, outcomes[i][-1])]
+            if is_last or not unfinished:
                 break
             # The text so far precedes the next canvas, in the problem and in the model's cache.
-            for n in going:
-                text = task.decode(current[n], outcomes[live[n]][-1].tokens)
-                problems[live[n]] = replace(current[n], before=text)
-            written = torch.tensor(np.stack([outcomes[live[n]][-1].tokens for n in going]))
-            state, live = self.denoiser.extend(state.select(going), written), [live[n] for n in going]
-        return [self.candidate(problem, rows) for problem, rows in zip(problems, outcomes, strict=True)]
+            for n in unfinished:
+                text = task.decode(current[n], outcomes[active[n]][-1].tokens)
+                problems[active[n]] = replace(current[n], before=text)
+            written = torch.tensor(np.stack([outcomes[active[n]][-1].tokens for n in unfinished]))
+            state = denoiser.extend(state.select(unfinished), written)
+            active = [active[n] for n in unfinished]
+        return [self.candidate(*pair) for pair in zip(problems, outcomes, strict=True)]
 
     def candidate(self, problem: Text, outcomes: list[Outcome]) -> Candidate:
-        """The canvases of a row as one candidate."""
+        """Return the candidate for one text, given the outcomes of its canvases in order."""
         last = outcomes[-1]
         tokens = np.concatenate([outcome.tokens for outcome in outcomes])
         pinned = np.tile(problem.pinned, len(outcomes))
@@ -333,7 +334,7 @@ class GenerationRun:
         holes = [tokens[start : start + size].tolist() for start, size in problem.holes]
         return Candidate(
             text,
-            value=json.loads(text) if self.parse and is_solved else None,
+            value=json.loads(text) if self.is_json and is_solved else None,
             status="solved" if is_solved else "exhausted",
             score=mean_log_probability(written),
             confidence=confidence,
@@ -345,5 +346,5 @@ class GenerationRun:
 
 
 def has_next_canvas(task: TextTask, outcome: Outcome) -> bool:
-    """Whether the text goes on: this canvas was solved, and contains no token that ends it."""
+    """Return whether the text continues: this canvas was solved and contains no end token."""
     return outcome.status == "solved" and len(task.before_end(outcome.tokens)) == len(outcome.tokens)

@@ -196,7 +196,7 @@ class CanvasRow(DecoderRow):
         self.untried.append(untried)
 
     def take_back(self) -> bool:
-        """Undo choices up to the last with an untried token, and choose that. Return False if there is none."""
+        """Undo choices up to the last with an untried token; choose that. Return False if there is none."""
         while self.path:
             cell, untried = self.path.pop(), self.untried.pop()
             self.known[cell] = False
@@ -264,8 +264,8 @@ class CanvasGuide:
         """Finish the row if its canvas is full or its budget is spent.
 
         A full canvas is "solved" if the verifier accepts it. If the verifier refuses it, the row is
-        "exhausted"; but with ``checks="backtrack"`` the guide takes back a choice and the row continues, or is
-        "unsatisfiable" if no choice is left to take back.
+        "exhausted"; but with ``checks="backtrack"`` a choice is undone and the row continues, or it is
+        "unsatisfiable" if no choice is left to undo.
         """
         if row.known.all():
             if self.task.verify(self.problems[row.number], row.tokens):
