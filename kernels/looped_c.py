@@ -296,33 +296,35 @@ def loops(
 
 
 class PrefixCache:
-    """The cache of left-to-right decoding: messages and states (S, L, K, V, D) for S slots and K iterations.
+    """The cache of left-to-right decoding: messages and states (S, L, K, V, D) of S cache rows, K iterations.
 
     Raises:
         ValueError: for more than 16 relations.
     """
 
-    def __init__(self, network: Network, layout: GroupLayout, slots: int, count: int) -> None:
+    def __init__(self, network: Network, layout: GroupLayout, num_cache_rows: int, count: int) -> None:
         relations, cells = layout.member.shape
         if relations > 16:
             raise ValueError(f"{relations} relations; the compiled path takes at most 16")
         self.network, self.layout, self.loops = network, replace(layout, causal=True), count
-        self.sent, self.states = torch.zeros(2, slots, cells, count, layout.tokens, network.struct.width)
+        shape = num_cache_rows, cells, count, layout.tokens, network.struct.width
+        self.sent, self.states = torch.zeros(2, *shape)
 
-    def begin(self, slot: int, given: Tensor, x: Tensor, first: Tensor) -> None:
-        """Read the ``given`` cells (N,), with features x (N, V, D) and first state (V, D), into a slot."""
+    def begin(self, cache_row: int, given: Tensor, x: Tensor, first: Tensor) -> None:
+        """Read the ``given`` cells (N,) into a cache row; features x (N, V, D), first state (V, D)."""
         if not len(given):
             return
         prefix = GroupLayout(self.layout.member[:, given].contiguous(), self.layout.tokens, causal=True)
         struct, state = prefix.struct(), first.expand(len(given), *first.shape).contiguous()
         order = torch.zeros(len(given), dtype=torch.uint8)
-        arrays = (order, x.contiguous(), given.int(), state, self.sent[slot], _scratch(self.network, struct))
+        scratch = _scratch(self.network, struct)
+        arrays = (order, x.contiguous(), given.int(), state, self.sent[cache_row], scratch)
         _call("remask_prefix", self.network, struct, self.loops, *arrays)
 
-    def next(self, slots: Tensor, cells: Tensor, visible: Tensor, x: Tensor, first: Tensor) -> Tensor:
-        """Logits (N, V) of the ``cells`` (N,) of ``slots`` (N,), each from the ``visible`` cells (N, L)."""
+    def next(self, cache_rows: Tensor, cells: Tensor, visible: Tensor, x: Tensor, first: Tensor) -> Tensor:
+        """Logits (N, V) of ``cells`` (N,) in ``cache_rows`` (N,), each given the ``visible`` cells (N, L)."""
         logits, visible_bytes = torch.empty(len(cells), self.layout.tokens), _bytes(visible)
-        rows, numbers, x, first = slots.int(), cells.int(), x.contiguous(), first.contiguous()
+        rows, numbers, x, first = cache_rows.int(), cells.int(), x.contiguous(), first.contiguous()
         struct = self.layout.struct()
 
         def work(part: slice, scratch: Tensor) -> None:
@@ -334,9 +336,9 @@ class PrefixCache:
         _in_parts(len(cells), work, self.network, struct)
         return logits
 
-    def write(self, slots: Tensor, cells: Tensor, source: Tensor) -> None:
+    def write(self, cache_rows: Tensor, cells: Tensor, source: Tensor) -> None:
         """Store the messages, from ``source`` (N, V, D), of ``cells`` (N,) whose tokens are now known."""
-        rows, numbers, source = slots.int(), cells.int(), source.contiguous()
+        rows, numbers, source = cache_rows.int(), cells.int(), source.contiguous()
         struct, scratch = self.layout.struct(), torch.empty(source[0].numel())
         arrays = (numbers, source, self.states, self.sent, scratch)
         _call("remask_say", self.network, struct, len(cells), rows, self.loops, *arrays)

@@ -140,24 +140,24 @@ class Counters:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One forward of one canvas.
+    """One forward of one canvas: one round of a search node.
 
     Attributes:
-        number: of the step, from 0.
+        number: number of the step, from 0.
         node: number of the search node.
-        parent: number of its parent, -1 for the first.
+        parent: number of the node's parent, -1 for the first node.
         decision: (cell, token) that distinguishes the node from its parent; None for the first node and for
             later rounds.
         draft: the full canvas that was checked.
         confidence: probability of each cell's token; 1 for settled cells.
         pinned: cells that never change.
         settled: pinned, decided and implied cells.
-        visible: drafted cells that the denoiser will see as known.
+        visible: drafted cells that the denoiser is given as known in the next round.
         accepted: cells that have just become visible.
         remasked: drafted tokens that were rejected: visible cells that were re-masked, and blamed open cells.
-        violations: of the draft.
+        violations: violations of the draft.
         refuted: the violation with a reason that closed the node, if any.
-        solved: the draft is the answer.
+        solved: whether the draft is the answer.
         constraint_cost: cost, in nats, of conditioning the draft on the task's language; 0 without one.
     """
 

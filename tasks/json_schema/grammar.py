@@ -77,11 +77,11 @@ class SchemaGrammar:
     """The values of a schema, as a :class:`~solver.tasks.languages.grammar.Grammar`.
 
     Args:
-        compiler: has the schema's formulas.
-        max_bytes: bytes of the block. Longer texts may be treated either way.
+        compiler: translates the schema and its subschemas into formulas.
+        max_bytes: bytes of the canvas. Longer texts may be in the grammar or not.
         first: names that are written in this order.
-        spaces: allow white space wherever JSON does, for blocks with text written by others. It is only ever
-            read.
+        spaces: whether white space is allowed wherever JSON allows it, for templates with white space in their
+            literals.
         unplaced: where names go that are not in ``first``: as the schema orders them, "before" or "after".
 
     Attributes:

@@ -13,7 +13,7 @@
 A template is given by the user; ``parts`` is its simplest form: literals as bytes, holes as their size. A
 layout has the literals that all instances of a schema share: the required names, in a known order. With these
 pinned from the start, a denoiser can write all values at once, each in its slot. Optional members are written
-inside the slots. A slot may be too small for a value that would fit the plain block, which therefore remains
+inside the slots. A slot may be too small for a value that would fit the plain canvas, which therefore remains
 the fallback.
 """
 
@@ -288,7 +288,7 @@ class SchemaLayout:
         )
 
     def parts(self, cells: int) -> tuple[bytes | int, ...] | None:
-        """Return literals and sizes of slots, ``cells`` in all, or None if only a plain block is possible."""
+        """Return literals and sizes of slots, ``cells`` in all; None if only a plain canvas is possible."""
         sizes = [size for size, _ in self.sizes]
         literal_cells = sum(len(piece) for piece in self.pieces if isinstance(piece, bytes))
         spare = cells - literal_cells - sum(sizes)

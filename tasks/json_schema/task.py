@@ -56,7 +56,7 @@ class DraftMemory:
 
 
 class JsonTask:
-    """Fills the blocks of :class:`~solver.tasks.json_schema.problem.JsonProblem`."""
+    """Fills the canvases of :class:`~solver.tasks.json_schema.problem.JsonProblem`."""
 
     name = "json"
     vocab = VOCAB
