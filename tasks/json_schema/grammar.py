@@ -80,8 +80,8 @@ class SchemaGrammar:
         compiler: translates the schema and its subschemas into formulas.
         max_bytes: bytes of the canvas. Longer texts may be in the grammar or not.
         first: names that are written in this order.
-        spaces: whether white space is allowed wherever JSON allows it, for templates with white space in their
-            literals.
+        spaces: whether white space is allowed wherever JSON allows it, for templates whose literals have
+            white space. It is never generated in holes.
         unplaced: where names go that are not in ``first``: as the schema orders them, "before" or "after".
 
     Attributes:
