@@ -115,7 +115,6 @@ def edit(
 
 
 def default_budget(holes: int) -> Budget:
-    """The default budget for this number of holes."""
     return Budget(forwards=ONE_HOLE_FORWARDS if holes == 1 else MORE_HOLES_FORWARDS)
 
 
@@ -231,7 +230,6 @@ class EditSession:
                 self.watch(self.num_rows + n, problems[n], event)
 
     def is_over(self) -> bool:
-        """Whether the budget is used up."""
         self.spent.stop_clock()
         left = self.budget.remaining(self.spent)
         return self.budget.cancelled() or 0 in (left.forwards, left.seconds)

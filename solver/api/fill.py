@@ -257,7 +257,6 @@ class FillRun:
 
 
 def fills_of(problem: JsonProblem, outcome: Outcome) -> tuple[str, ...]:
-    """The text of each hole."""
     holes = (outcome.tokens[start : start + capacity] for start, capacity in problem.holes)
 
     return tuple(bytes(cells[cells != BLANK].astype(np.uint8)).decode(errors="replace") for cells in holes)

@@ -38,7 +38,6 @@ class Rewrite(NamedTuple):
 
 
 def replace_span(source: str, span: Span, text: str) -> Rewrite:
-    """``source`` with ``text`` at ``span``."""
     return Rewrite(source[: span[0]] + text + source[span[1] :], (span[0], span[0] + len(text)))
 
 

@@ -95,7 +95,6 @@ class RepairSearch:
         self.spent = Counters()
 
     def run(self, source: str, count: int) -> Candidate:
-        """The best ``count`` repairs, or the best attempt."""
         attempt, failed = source, list[Candidate]()
         for _ in range(MAX_ROUNDS):
             tried = list(dict.fromkeys(takewhile(self.has_time, self.rewrites(attempt))))
@@ -118,7 +117,6 @@ class RepairSearch:
         )
 
     def result(self, candidates: list[Candidate]) -> Candidate:
-        """The first candidate, with the others as its alternatives."""
         self.spent.stop_clock()
         return replace(candidates[0], alternatives=tuple(candidates[1:]))
 
@@ -193,7 +191,6 @@ class RepairSearch:
         return [self.as_candidate(new, scores[new]) for new in order]
 
     def as_candidate(self, new: Rewrite, score: float) -> Candidate:
-        """A rewrite that compiles, as a candidate."""
         reported = run_check(self.check, new.text)
         status: Literal["solved", "exhausted"] = "exhausted" if reported else "solved"
         violations = reported + undefined_in(new.text, new.span)
@@ -249,7 +246,6 @@ def smallest_problem(source: str, span: Span, capacity: int = CAPACITY) -> EditP
 
 
 def undefined_in(text: str, span: Span) -> tuple[Violation, ...]:
-    """Undefined names within ``span`` of a source that compiles."""
     return tuple(
         Violation(remark.message, rule="name", span=remark.span)
         for remark in pyflakes_diagnostics(text)

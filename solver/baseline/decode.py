@@ -141,7 +141,6 @@ def decode_rows(run: DecoderRun, guide: Guide[R], rows: Sequence[R], num_cache_r
 
 
 def step(run: DecoderRun, guide: Guide[R], rows: Sequence[R]) -> None:
-    """Choose and feed one token for each row."""
     cache_rows = torch.tensor([row.cache_row for row in rows])
     known = torch.from_numpy(np.stack([row.known for row in rows]))
     cells, logits, flops = run.next(cache_rows, known)
@@ -190,7 +189,6 @@ class CanvasRow(DecoderRow):
         return CanvasRow(number=number, known=known, canvas=canvas, tokens=tokens, confidence=confidence)
 
     def put(self, cell: int, token: int, untried: list[int]) -> None:
-        """Choose ``token`` for ``cell``."""
         self.tokens[cell], self.known[cell] = token, True
         self.path.append(cell)
         self.untried.append(untried)
@@ -208,11 +206,9 @@ class CanvasRow(DecoderRow):
         return False
 
     def end(self, status: Status) -> None:
-        """Finish the row with this status."""
         self.status, self.done = status, True
 
     def decoded(self) -> Decoded:
-        """Return the result of a finished row."""
         assert self.status is not None
         self.counters.seconds = time.perf_counter() - self.counters.started
         proof = self.counters.decisions + 1 if self.status == "unsatisfiable" else None

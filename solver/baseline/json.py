@@ -210,7 +210,6 @@ def write_texts(
 
 
 def read_all(network: JsonNetwork, prompts: Sequence[bytes]) -> Prompt:
-    """Prompts, read."""
     return read_prompts(network, [np.frombuffer(prompt, np.uint8).astype(np.int64) for prompt in prompts])
 
 

@@ -35,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fill the holes and print the candidates."""
     source = read_python(arguments)
     holes = [to_span(source.text, hole) for hole in arguments.hole]
     with watch.spinner("importing torch", not arguments.quiet):

@@ -23,7 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Repair the file and print the candidates."""
     source = read_python(arguments)
     with watch.spinner("importing torch", not arguments.quiet):
         options.limit_threads(arguments.threads)

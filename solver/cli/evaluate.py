@@ -118,13 +118,11 @@ def parse_checkpoints(options: Sequence[str], models: Sequence[str]) -> dict[str
 
 
 def print_row(row: Any) -> None:
-    """Print a new row's figures, without lists, on stderr."""
     figures = {name: value for name, value in row.plain().items() if not isinstance(value, dict | list)}
     print("  ".join(f"{name} {value}" for name, value in figures.items()), file=sys.stderr, flush=True)
 
 
 def environment(threads: int) -> dict[str, Any]:
-    """Return the versions and the machine."""
     import torch
 
     from solver import __version__

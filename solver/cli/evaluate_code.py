@@ -48,7 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_code(arguments: argparse.Namespace, sections: Sequence[str], results: ResultsFile) -> Iterator[Job]:
-    """Yield the measurements that were asked for, in order. Raises UsageError."""
     data = arguments.data or os.environ.get("REMASK_DATA")
     folder = Path(data or "") / "code"
     if set(sections) & set(DATA.split()) and (not data or not folder.is_dir()):

@@ -50,7 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_json(arguments: argparse.Namespace, sections: Sequence[str], results: ResultsFile) -> Iterator[Job]:
-    """Yield the measurements that were asked for, in order. Raises UsageError."""
     data = arguments.data or os.environ.get("REMASK_DATA")
     folder = Path(data or "") / "jsonschema"
     if not set(sections) <= {"content", "cross"} and (not data or not folder.is_dir()):
@@ -63,7 +62,6 @@ def plan_json(arguments: argparse.Namespace, sections: Sequence[str], results: R
 
 
 def engine_jobs(arguments: argparse.Namespace, sections: Sequence[str], folder: Path) -> Iterator[Job]:
-    """The sections that concern the engine, with any denoiser."""
     from solver.evaluation import json_cases, json_guarantee
     from solver.evaluation.harness import Job, weights_hash
     from solver.evaluation.rows import Row
@@ -92,7 +90,6 @@ def trained_jobs(
     folder: Path,
     seed: int,
 ) -> Iterator[Job]:
-    """The sections that concern the trained models."""
     from solver.evaluation import json_content, json_dependent, json_infill
     from solver.evaluation.harness import Job, load_pair
     from solver.evaluation.json_arms import JsonModels

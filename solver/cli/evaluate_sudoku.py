@@ -51,7 +51,6 @@ QUICK_ARMS = (
 
 
 def sizes(text: str) -> list[int]:
-    """An argparse type: batch sizes."""
     return [integer(1)(part) for part in text.split(",")]
 
 
@@ -76,7 +75,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def plan_sudoku(
     arguments: argparse.Namespace, sections: Sequence[str], results: ResultsFile
 ) -> Iterator[Job]:
-    """Yield the measurements that were asked for, in order. Raises UsageError."""
     from solver.evaluation import sudoku
     from solver.evaluation.harness import Job, weights_hash
     from solver.evaluation.rows import Row

@@ -45,5 +45,4 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def describe_puzzle(digits: Iterable[int], rating: int) -> str:
-    """Return the line of a puzzle: its digits, a dot for a blank, and its rating."""
     return "".join(".123456789"[digit] for digit in digits) + f" {rating}"

@@ -101,7 +101,6 @@ def decode_json(text: str, name: str) -> Any:
 
 
 def read_registry(folder: str | None) -> dict[str, Any]:
-    """Return the schemas of a folder by their URI."""
     if folder is None:
         return {}
     if not Path(folder).is_dir():

@@ -214,14 +214,12 @@ def make_job(
 
 
 def parse_template(text: str) -> list[str | Hole]:
-    """Return the literals and holes of a template."""
     from solver.tasks.text import Hole
 
     return [Hole(int(part)) if index % 2 else part for index, part in enumerate(HOLE.split(text))]
 
 
 def json_opening(arguments: argparse.Namespace, job: JsonJob) -> watch.Record:
-    """Return the record that opens an attempt in a trace."""
     from solver.tasks.languages.projection import BLANK
 
     names = {"denoiser": arguments.denoiser, "seed": arguments.seed}
@@ -229,7 +227,6 @@ def json_opening(arguments: argparse.Namespace, job: JsonJob) -> watch.Record:
 
 
 def outcome_record(result: Candidate | FillError) -> watch.Record:
-    """Return the record that closes an attempt in a trace."""
     if isinstance(result, Exception):
         return {"status": type(result).__name__, "forwards": result.forwards, "message": str(result)}
     return {"status": "solved", "text": result.text, **result.counters.summary()}

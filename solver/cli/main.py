@@ -75,7 +75,6 @@ class CommandParser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn: this raises
-        """Raise UsageError."""
         raise UsageError(message)
 
 
@@ -138,7 +137,6 @@ def run_command(words: Sequence[str]) -> int:
 
 
 def overview(names: Iterable[str]) -> str:
-    """Return the help text that lists the commands ``names``."""
     width = max(map(len, COMMANDS))
     return "\n".join(
         [

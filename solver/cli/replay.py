@@ -30,7 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Draw all records of the trace, or those of one problem."""
     name, number, num_shown = arguments.trace, 0, 0
     if not 0 <= arguments.delay < 3600:
         raise UsageError(f"--delay must be between 0 and 3600, not {arguments.delay}")

@@ -49,7 +49,6 @@ class PythonFile:
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """Add the file and what is done with the candidates."""
     parser.add_argument("source", metavar="FILE", help="a Python file; - for stdin")
     parser.add_argument(
         "--n", type=options.integer(1), default=1, metavar="N", help="candidates to show, the best first (1)"
@@ -161,7 +160,6 @@ def finish(arguments: argparse.Namespace, source: PythonFile, best: Candidate) -
 
 
 def candidate_record(candidate: Candidate) -> dict[str, Any]:
-    """Return the JSON object of a candidate."""
     errors = [violation.message for violation in candidate.violations if violation.rule == "syntax"]
     return {
         "fills": list(candidate.fills),
@@ -174,7 +172,6 @@ def candidate_record(candidate: Candidate) -> dict[str, Any]:
 
 
 def diff(before: str, after: str, name: str) -> str:
-    """Return a unified diff."""
     lines = difflib.unified_diff(split_lines(before), split_lines(after), name, name, lineterm="")
     return "\n".join(line.rstrip("\r") for line in lines)
 
@@ -186,7 +183,6 @@ def split_lines(text: str) -> list[str]:
 
 
 def print_diff(text: str, stream: TextIO) -> None:
-    """Print a diff, in colour on a terminal."""
     if not stream.isatty() and not os.environ.get("FORCE_COLOR"):
         print(text, file=stream)
         return

@@ -72,8 +72,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass
 class SudokuJob:
-    """A puzzle and its result."""
-
     number: int
     puzzle: Puzzle
     problem: Sudoku
@@ -91,7 +89,6 @@ class Totals:
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, outcome: Outcome) -> None:
-        """Count one result."""
         self.counts[outcome.status] += 1
         self.forwards += outcome.counters.forwards
 
@@ -104,7 +101,6 @@ class Totals:
 
 
 def describe_counts(counts: Mapping[str, int]) -> str:
-    """Return counts by status as text."""
     return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
@@ -134,7 +130,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def print_totals(arguments: argparse.Namespace, totals: Totals) -> None:
-    """Print the statistics of many puzzles on stderr."""
     if totals.total > 1 and not arguments.quiet:
         print(totals, file=sys.stderr)
 
@@ -282,7 +277,6 @@ def refuse_conflicts(task: SudokuTask, jobs: Iterable[SudokuJob]) -> None:
 
 
 def make_policy(arguments: argparse.Namespace, denoiser: Denoiser) -> tuple[Policy, int]:
-    """Return the policy, and the budget in forwards."""
     policy = denoiser.policy.with_(inference=arguments.inference)
     if arguments.no_checks:
         # A language model makes one draft in all the rounds of its schedule, a network in one forward.
@@ -292,7 +286,6 @@ def make_policy(arguments: argparse.Namespace, denoiser: Denoiser) -> tuple[Poli
 
 
 def sudoku_opening(arguments: argparse.Namespace, job: SudokuJob, denoiser: Denoiser) -> watch.Record:
-    """Return the record that opens a puzzle in a trace."""
     return {
         "task": "sudoku",
         "digits": job.puzzle.digits,

@@ -39,7 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Solve the problem of a task, and print a line for each file."""
     problems = {"sudoku": solve_sudoku, "json": fill_json, "code": fill_code}
     with spinner("solving", is_shown=True):
         options.limit_threads(1)
@@ -56,12 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def to_row(name: str, count: int) -> str:
-    """Return the line of a file."""
     return f"{count:>4}  {name}"
 
 
 def solve_sudoku() -> None:
-    """Solve a puzzle with the shipped network."""
     from solver.loop.refine import refine
     from solver.models.checkpoint import load
     from solver.tasks.sudoku import layout, text
@@ -73,12 +70,10 @@ def solve_sudoku() -> None:
 
 
 def fill_json() -> None:
-    """Fill a schema with the shipped network."""
     solver.fill(SCHEMA, TEXT, length=64)
 
 
 def fill_code() -> None:
-    """Fill a hole with the shipped network."""
     solver.edit(SOURCE, [(HOLE, HOLE + 1)])
 
 
@@ -119,7 +114,6 @@ def package_file(frame: FrameType, root: Path) -> str | None:
 
 
 def is_import(frame: FrameType | None) -> bool:
-    """Return whether a call belongs to an import that is under way."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True

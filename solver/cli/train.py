@@ -151,5 +151,4 @@ def throttled_report() -> Callable[[int, int], None]:
 
 
 def show(line: str) -> None:
-    """Print a line at once."""
     print(line, flush=True)

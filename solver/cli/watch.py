@@ -107,7 +107,6 @@ class Recorder:
 
     @property
     def is_active(self) -> bool:
-        """Whether anything is done with the records."""
         return self.file is not None or self.viewer is not None
 
     def write(self, kind: str, number: int, record: Record) -> None:
@@ -282,7 +281,6 @@ def describe_step(step: Record, digits: int) -> list[str]:
 
 
 def board_legend() -> Text:
-    """Return what the marks and colours of a board mean, in one line."""
     from rich.text import Text
 
     meanings = [(GIVEN, " given"), *zip((style for _, style in CONFIDENCES), CONFIDENCE_NAMES, strict=True)]
@@ -312,7 +310,6 @@ def text_picture(step: Record, problem: Record) -> Text:
 
 
 def text_style(step: Record, cell: int) -> str:
-    """Return the style of a cell of a text."""
     if cell in step["pinned"]:
         return TEXT_PINNED
     if cell in step["remasked"]:
@@ -321,7 +318,6 @@ def text_style(step: Record, cell: int) -> str:
 
 
 def describe_costs(record: Record) -> str:
-    """Return the costs of an outcome, as far as they are recorded."""
     return ", ".join(f"{record[name]} {text}" for name, text in COSTS.items() if name in record)
 
 

@@ -181,12 +181,10 @@ class DiffusionGemma:
 
     @property
     def length(self) -> int:
-        """The canvas length that the model was trained with."""
         return int(self.model.config.canvas_length)
 
     @property
     def context(self) -> int:
-        """The number of positions, prompt and canvas together."""
         return int(self.model.config.text_config.max_position_embeddings)
 
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> GemmaState:
@@ -298,7 +296,6 @@ class DiffusionGemma:
 
 
 def copy_cache(cache: Any) -> Any:
-    """A copy that shares the tensors; writing to one cache does not change the other."""
     duplicate = copy(cache)
     duplicate.layers = [copy(layer) for layer in cache.layers]
     return duplicate

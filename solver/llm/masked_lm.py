@@ -99,7 +99,6 @@ class MaskedLM:
 
     @property
     def length(self) -> None:
-        """None: any canvas length is possible."""
         return None
 
     @property

@@ -192,7 +192,6 @@ def check_memory(name: str, config: Any, device: str) -> None:
 
 
 def free_bytes(device: str) -> int:
-    """Free memory of ``device`` in bytes."""
     if device == "cuda":
         import torch
 

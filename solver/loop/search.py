@@ -100,7 +100,6 @@ class Node:
         self.aux = self.first_prediction = self.draft = None
 
     def is_dead(self) -> bool:
-        """Return whether this node or one above it is closed."""
         node: Node | None = self
         while node is not None:
             if node.closed:
@@ -137,7 +136,6 @@ class Tree:
         self.push(self.root)
 
     def push(self, node: Node, first: bool = False) -> None:
-        """Queue a node; ``first`` puts it ahead of all others (another round of the same node)."""
         self._num_pushed += 1
         key = (-node.score, -node.depth) if self.order == "best" else (-node.depth, -node.score)
         tie = -self._num_pushed if self.order == "depth" else self._num_pushed
@@ -198,7 +196,6 @@ class Tree:
             self._expand(node)
 
     def _expand(self, node: Node) -> None:
-        """Create a node for the next option, if one is left."""
         base, options, index = node.base, node.options, node.num_expanded
         assert base is not None
         assert options is not None
@@ -221,7 +218,6 @@ class Tree:
         self._add(child)
 
     def _add(self, child: Node) -> None:
-        """Count a new node and queue it."""
         self.num_nodes += 1
         self.push(child)
 

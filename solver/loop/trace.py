@@ -61,7 +61,6 @@ class Budget:
                 raise InvalidArgument(f"{name} must not be negative, not {limit}")
 
     def is_spent(self, counters: Counters) -> bool:
-        """Return whether another forward would exceed a limit."""
         if self.cancelled():
             return True
         if self.forwards is not None and counters.forwards >= max(1, self.forwards):
@@ -134,7 +133,6 @@ class Counters:
         return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in names})
 
     def stop_clock(self) -> None:
-        """Set ``seconds`` to the time since ``started``."""
         self.seconds = time.perf_counter() - self.started
 
 
@@ -220,7 +218,6 @@ class Outcome:
 
 
 def violation_json(violation: Violation) -> dict[str, Any]:
-    """Return the plain values of a violation."""
     reason = None if violation.reason is None else sorted(violation.reason)
     return {
         "cells": list(violation.cells),
@@ -231,5 +228,4 @@ def violation_json(violation: Violation) -> dict[str, Any]:
 
 
 def dump(record: dict[str, Any]) -> str:
-    """Return ``record`` as one line of JSON."""
     return json.dumps(record, separators=(",", ":"))

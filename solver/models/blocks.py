@@ -36,7 +36,6 @@ def check_sizes(config: Any, *names: str) -> None:
 
 
 def fast_bf16() -> bool:
-    """Whether this CPU multiplies bf16 in hardware."""
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
@@ -128,7 +127,6 @@ class Block(nn.Module):
         return result
 
     def transform(self, x: Tensor) -> Tensor:
-        """Add the MLP."""
         result: Tensor = x + self.down(F.gelu(self.up(self.mlp_norm(x))))
         return result
 

@@ -88,7 +88,6 @@ def build(kind: str, settings: dict[str, Any]) -> Network:
 
 
 def kind_of(config: Config) -> str:
-    """The name of a configuration's kind."""
     return next(name for name, kind in KINDS.items() if kind.config is type(config))
 
 
@@ -156,7 +155,6 @@ def load_network(folder: Path, task: str) -> tuple[Network, dict[str, Any]]:
 
 
 def one_line(error: Exception) -> str:
-    """The first 160 characters of an error's message, on one line."""
     return " ".join(str(error).split())[:160]
 
 
@@ -169,7 +167,6 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text by way of a temporary file."""
     temporary = path.with_suffix(path.suffix + ".part")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

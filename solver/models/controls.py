@@ -139,7 +139,6 @@ def prior(
 
 
 def oracle(vocab: int, answer: Tokens, kind: Kind = "mask") -> Control:
-    """Certain of the ``answer`` (L,)."""
 
     def logits(canvas: Canvas, tokens: Tokens, known: Mask, rng: np.random.Generator) -> NDArray[np.float64]:
         return np.where(np.arange(vocab) == answer[:, None], 20.0, 0.0)

@@ -205,7 +205,6 @@ class JsonNetwork(nn.Module):
         return features
 
     def read(self, tokens: Tensor, lengths: Tensor) -> Prompt:
-        """Read prompts (B, P), of which the first ``lengths`` (B,) bytes count."""
         present = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
         word, previous_word = word_codes(torch.where(present, tokens, self.config.vocab), self.config.words)
         x = self.embed(torch.where(present, tokens, self.config.vocab), word, previous_word)

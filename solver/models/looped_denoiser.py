@@ -129,7 +129,6 @@ class LoopedDenoiser:
     def iterate_compiled(
         self, state: LoopedState, x: Tensor, settled: Tensor, aux: LoopedAux
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """:meth:`iterate` in C."""
         assert self.packed is not None
         layout = replace(state.geometry.layout, tokens=aux.hidden.shape[2])
         rows, carried = x.transpose(0, 1), aux.hidden.transpose(0, 1)

@@ -33,7 +33,6 @@ def instructive_run(denoiser: str) -> Sequence[StepRecord]:
 
 
 def main() -> None:
-    """Parse the command line and write the picture."""
     parser = argparse.ArgumentParser(
         prog="python -m solver.pictures", description="draw the README's picture"
     )

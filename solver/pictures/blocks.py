@@ -54,7 +54,6 @@ def _strip(
 
 
 def _draw_title(axes: Axes, step: StepRecord, solved: str) -> None:
-    """Write which forward it is and its outcome."""
     outcome = f"{len(step['accepted'])} cells accepted"
     if step["solved"]:
         outcome = solved
@@ -110,7 +109,6 @@ def _draw_token(axes: Axes, x: float, y: float, text: str, marks: CellMarks, cel
 
 
 def token_text(token: int) -> str:
-    """A token of the code vocabulary as visible characters."""
     vocabulary = Vocabulary.load()
     if token == vocabulary.blank:
         return BLANK_MARK

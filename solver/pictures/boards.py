@@ -71,7 +71,6 @@ def draw_board(axes: Axes, step: StepRecord, digits: int, title: str) -> None:
 
 
 def keeps_decision(step: StepRecord) -> bool:
-    """Whether the step's node has a decision and its draft agrees with it."""
     return step["decision"] is not None and step["draft"][step["decision"][0]] == step["decision"][1]
 
 

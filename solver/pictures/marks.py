@@ -25,8 +25,6 @@ NEUTRAL = 0.6  # confidence whose shade is the middle of the colour map
 
 @dataclass(frozen=True)
 class CellMarks:
-    """Cells that a step marks."""
-
     pinned: frozenset[int]
     accepted: frozenset[int]
     remasked: frozenset[int]
@@ -41,7 +39,6 @@ class CellMarks:
         return cls(pinned, accepted - remasked, remasked)
 
     def text_style(self, cell: int) -> dict[str, Any]:
-        """matplotlib text properties of the cell's token."""
         if cell in self.pinned:
             return {"color": INK, "fontweight": "bold"}
         if cell in self.remasked:
@@ -56,14 +53,12 @@ def shade(axes: Axes, x: float, y: float, width: float, height: float, confidenc
 
 
 def hatch(axes: Axes, x: float, y: float, width: float = 1, height: float = 1) -> None:
-    """Stripe a re-masked cell."""
     axes.add_patch(
         Rectangle((x, y), width, height, facecolor="none", edgecolor=DEEP_ORANGE, linewidth=0, hatch="////")
     )
 
 
 def frame(axes: Axes, x: float, y: float, inset: float, colour: str, linewidth: float) -> None:
-    """Draw a frame inside a unit cell."""
     side = 1 - 2 * inset
     axes.add_patch(
         Rectangle((x + inset, y + inset), side, side, facecolor="none", edgecolor=colour, linewidth=linewidth)
@@ -71,7 +66,6 @@ def frame(axes: Axes, x: float, y: float, inset: float, colour: str, linewidth: 
 
 
 def underline(axes: Axes, x: float, y: float, width: float) -> None:
-    """Underline an accepted cell of a text."""
     axes.plot([x + 0.1, x + width - 0.1], [y, y], color=DEEP_BLUE, linewidth=1.1)
 
 

@@ -33,7 +33,6 @@ PRESETS = {
 
 
 def corpus_examples(preset: Preset[CodeConfig], source: ExampleSource) -> Examples:
-    """Windows of functions of the installed libraries."""
     corpus = Corpus.build(SMALL_CORPUS if preset.pool <= SMALL_POOL else None)
     causal, seed = preset.network.causal, preset.seed + 1
     return code_examples(corpus.train, preset.pool, causal, seed, source.workers, source.report)
@@ -56,7 +55,6 @@ def window_loss(network: CodeNetwork, batch: Batch) -> tuple[Tensor, float]:
 
 
 def window_flops(network: CodeNetwork, batch: Batch) -> int:
-    """FLOPs of a forward of a batch."""
     rows, cells = batch[-1].shape
     return rows * network.flops(cells, 0, float((batch[-1] > 0).sum()) / rows)
 

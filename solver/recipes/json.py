@@ -54,7 +54,6 @@ def batch_loss(network: JsonNetwork, batch: Batch) -> tuple[Tensor, float]:
 
 
 def batch_flops(network: JsonNetwork, batch: Batch) -> int:
-    """Return the FLOPs of one call, which is one forward of all rows of the batch."""
     rows, prompt = batch[0].shape
     return rows * (network.flops(batch[2].shape[1], prompt) + network.reading_flops(prompt))
 

@@ -39,7 +39,6 @@ TINY_PLAIN = CellTransformerConfig(width=16, layers=2, heads=2)
 
 
 def smoke_preset(network: LoopedConfig | CellTransformerConfig, segment: int) -> Preset[Any]:
-    """A run of seconds."""
     return Preset(network, steps=60, rows=8, segment=segment, rate=4e-3, pool=64)
 
 
@@ -85,7 +84,6 @@ def sequence_loss(network: CellTransformer, batch: Batch) -> tuple[Tensor, float
 
 
 def sequence_flops(network: CellTransformer, batch: Batch) -> int:
-    """FLOPs of a forward of a batch."""
     return len(batch[0]) * network.flops(network.config.cells + 1)
 
 

@@ -112,7 +112,6 @@ def split_jobs(functions: Sequence[CorpusFunction], count: int, causal: bool, se
 
 
 def make_windows(job: Job) -> Examples:
-    """The windows of a job's functions."""
     functions, causal, seed = job
     rng, windows = np.random.default_rng(seed), defaultdict[Size, list[Examples]](list)
     for function in functions:
@@ -190,12 +189,10 @@ def draw_cut(kinds: dict[str, list[HoleSet]], rng: np.random.Generator) -> HoleS
 
 
 def total_size(spans: Sequence[Span]) -> int:
-    """Characters of all spans."""
     return sum(b - a for a, b in spans)
 
 
 def overlap(spans: Sequence[Span], added: Sequence[Span]) -> bool:
-    """Whether a span touches one of those added."""
     return any(b >= start and a <= end for a, b in spans for start, end in added)
 
 
@@ -253,7 +250,6 @@ def neighbourhood(function: CorpusFunction) -> tuple[str, int]:
 
 
 def standalone_source(function: CorpusFunction) -> str:
-    """The function as a source of its own, dedented."""
     return dedent(function.source[slice(*function.span)])
 
 

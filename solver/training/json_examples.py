@@ -69,7 +69,6 @@ class JsonExample:
 
     @staticmethod
     def of(prompt: bytes, tokens: Ints, pinned: Mask, offset: Ints) -> JsonExample:
-        """An example without derived cells."""
         return JsonExample(prompt, tokens, pinned, offset, np.zeros(len(tokens), np.bool_))
 
     def columns(self) -> tuple[Size, Examples]:
@@ -143,7 +142,6 @@ def example_of_record(record: Record, causal: bool, rng: np.random.Generator) ->
 
 
 def compact_json(instance: Any) -> bytes:
-    """JSON without spaces, in UTF-8."""
     return json.dumps(instance, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -46,7 +46,6 @@ def load_examples(path: Path) -> Examples:
 
 
 def examples_digest(examples: Examples) -> str:
-    """SHA-256 of all arrays."""
     total = sha256()
     for name in sorted(examples):
         total.update(name.encode() + np.ascontiguousarray(examples[name]).tobytes())
@@ -125,7 +124,6 @@ class SizedLoader(Loader):
         self.cells, self.fewest = rows * standard, fewest
 
     def draw(self) -> Examples:
-        """The columns (B, ...) of the next batch's examples."""
         index = int(self.rng.choice(len(self.keys), p=self.shares))
         key = self.keys[index]
         rows = max(self.fewest, self.cells // sum(key))

@@ -95,7 +95,6 @@ class BatchObjective(Objective):
         return self.batch_loss(self.network, batch)
 
     def step_flops(self, batch: Batch) -> int:
-        """FLOPs of a step on ``batch``."""
         return BACKWARD * self.forward_flops(self.network, batch)
 
 

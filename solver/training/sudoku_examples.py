@@ -89,7 +89,6 @@ class CanvasPool:
 
     @staticmethod
     def empty(rows: int) -> CanvasPool:
-        """A pool whose rows are all due for a new canvas."""
         numbers = (np.zeros(rows, np.int64) for _ in range(4))
         return CanvasPool(*numbers, *(np.zeros((rows, CELLS), np.int64) for _ in range(3)))
 
@@ -167,7 +166,6 @@ def new_canvas(puzzle: Int8, solution: Int8, noise: str, rng: np.random.Generato
 
 
 def spoil(tokens: Ints, cells: Ints, rng: np.random.Generator) -> None:
-    """Put another token into each of ``cells``, in place."""
     tokens[cells] = (tokens[cells] + rng.integers(1, DIGITS, len(cells))) % DIGITS
 
 

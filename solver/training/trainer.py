@@ -73,7 +73,6 @@ class Trainer:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the preset's last step is done."""
         return self.steps_done >= self.preset.steps
 
     def rate(self) -> float:
@@ -132,7 +131,6 @@ class Trainer:
         self.save_weights(folder / "checkpoint", facts)
 
     def save_weights(self, folder: Path, facts: Facts) -> None:
-        """Write the averaged weights as a checkpoint."""
         weights = {name: value.cpu() for name, value in self.average.items()}
         summary = {**facts, "training": self.summary()}
         checkpoint.save_network(folder, weights, self.preset.network, self.task, summary)
@@ -170,7 +168,6 @@ class Trainer:
         self.steps_done, self.seconds, self.flops = progress["step"], progress["seconds"], progress["flops"]
 
     def summary(self) -> Facts:
-        """The entry "training" of config.json."""
         return {
             "steps": self.steps_done,
             "of": self.preset.steps,
