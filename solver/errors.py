@@ -4,8 +4,6 @@
 (True, True)
 """
 
-from __future__ import annotations
-
 from solver.tasks.errors import InvalidArgument, SolverError
 
 __all__ = ["CheckpointError", "InvalidArgument", "ModelError", "SolverError"]

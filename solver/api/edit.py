@@ -11,8 +11,6 @@ fits it exactly; for several holes, which must agree with each other, samples in
 compared by their likelihood on one window (scoring.py).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace

@@ -9,8 +9,6 @@ are re-masked. A schema without a result raises a :class:`~solver.tasks.json_sch
 unverified text is never returned.
 """
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -16,8 +16,6 @@ load. The check returns None or True if the text passes, otherwise False, a mess
 is "solved" only if its check passed.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Sequence

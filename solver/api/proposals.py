@@ -6,8 +6,6 @@
 Rewrite(text='a - b', span=(2, 3))
 """
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence

@@ -9,8 +9,6 @@ whether they remove a repeated piece, then by likelihood in context. The rule ab
 compiler's "expected ..." hint do not depend on the model, and help every denoiser alike.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

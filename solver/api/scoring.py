@@ -9,8 +9,6 @@ fewer than k tokens, so the probabilities of BLANK along a slot are the distribu
 texts are compared on this one window, with every second cell masked in turn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

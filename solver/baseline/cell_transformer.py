@@ -7,8 +7,6 @@
 Shapes: S cache rows, N rows of a call, T pairs, L cells, V tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

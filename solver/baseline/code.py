@@ -12,8 +12,6 @@ middle): the whole window with a sentinel for every hole, then each sentinel aga
 text (Bavarian et al. 2022; Fried et al. 2023 for several holes). A hole ends with END.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal

@@ -7,8 +7,6 @@
 Shapes: S cache rows, N rows of a call, L cells, V tokens, D width, R relations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -6,8 +6,6 @@
 3
 """
 
-from __future__ import annotations
-
 import argparse
 
 from solver.cli import options, watch

@@ -1,7 +1,5 @@
 """``python -m solver evaluate TASK``: measure arms, write their rows, and draw tables and plots from them."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import platform

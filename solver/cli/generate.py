@@ -4,8 +4,6 @@
 '.12. 3'
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable
 

@@ -6,8 +6,6 @@ It imports neither torch nor numpy. A file that cannot be read is reported, and 
 '/a~1b/0'
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import importlib.util

@@ -25,8 +25,6 @@ Output:
 0
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

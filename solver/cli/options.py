@@ -8,8 +8,6 @@
 7
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -4,8 +4,6 @@
 'outcome'
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -6,8 +6,6 @@ Not to be confused with the option ``--trace``, which records the steps of a run
 []
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

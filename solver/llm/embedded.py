@@ -8,8 +8,6 @@ prompt and a text canvas of M positions, in which every cell is one token and th
 pinned. Only the logits of the V symbols are returned.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self

@@ -11,8 +11,6 @@ crashes; and pinned cells, which have no entropy, lower the mean entropy and sto
 Shapes: B rows, L cells, V tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 

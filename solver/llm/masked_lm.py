@@ -13,8 +13,6 @@ attention. Two switches describe what differs between the families:
 Shapes: B rows, L cells, V tokens, P prompt tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self

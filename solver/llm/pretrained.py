@@ -3,8 +3,6 @@
 denoiser, tokenizer = open_model("google/diffusiongemma-26B-A4B-it")
 """
 
-from __future__ import annotations
-
 import json
 import os
 import socket

@@ -9,8 +9,6 @@
 ([[1], [2]], (0, 1, 0))
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any

@@ -4,8 +4,6 @@
 ('a', '\u0120')
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from functools import cache

@@ -7,8 +7,6 @@
 All arrays have shape (L,): one entry per cell.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -17,8 +17,6 @@ among others.
 0 solved None
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice

@@ -8,8 +8,6 @@ task's language (:class:`~solver.tasks.task.Projects`).
 Shapes: B canvases in the batch, L cells, V tokens, W words of a packed bitmask over the tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -26,8 +26,6 @@ call.
 All arrays have shape (L,): one entry per cell.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any

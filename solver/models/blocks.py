@@ -10,8 +10,6 @@ The JSON and code networks and the left-to-right Sudoku networks (cell_transform
 Shapes: B rows, N positions of a forward, M positions that can be seen, V tokens, D width.
 """
 
-from __future__ import annotations
-
 import math
 from copy import deepcopy
 from typing import Any, Literal, TypeVar

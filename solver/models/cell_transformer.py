@@ -15,8 +15,6 @@ solver by logic fills them.
 Shapes: B rows, T pairs, L cells, V tokens, D width.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -15,8 +15,6 @@ network's kind and configuration, the task, and the SHA-256 of the weights file,
 file is refused. Weights are safetensors in bf16, never pickle. A new kind of network is one entry in ``KINDS``.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields

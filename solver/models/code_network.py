@@ -17,8 +17,6 @@ Shapes: B rows, L cells of a window, N cells of a forward, C cells whose distrib
 that can be copied, V tokens, D width.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

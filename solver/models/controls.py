@@ -10,8 +10,6 @@ and wrong.
 Shapes: B rows, L cells, V tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self

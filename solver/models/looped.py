@@ -21,8 +21,6 @@ Shapes: L cells, B rows, V tokens, D width, H hidden, G groups over all relation
 (L, B, V, D), because pooling over groups is then one matrix product for the whole batch.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 

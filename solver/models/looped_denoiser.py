@@ -12,8 +12,6 @@ task's rules are not used.
 Shapes: B rows, L cells, V tokens, D width.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace

@@ -15,8 +15,6 @@ the whole window, later ones its cells that are not pinned.
 Shapes: B rows, L cells, N cells that are not pinned, P prompt bytes, V tokens.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -6,8 +6,6 @@ implementation.
 Shapes: B rows, L cells, V tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, Self, runtime_checkable

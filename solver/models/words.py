@@ -9,8 +9,6 @@
 Shapes: B rows, N bytes.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

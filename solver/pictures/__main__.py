@@ -1,7 +1,5 @@
 """Draw the README's picture: ``python -m solver.pictures board.gif`` (or .png, .svg, .pdf for a filmstrip)."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ text_strip(steps).savefig("json.png")            # steps of a run on JsonTask
 code_strip(problem, steps).savefig("code.png")   # steps of a run on CodeTask
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes

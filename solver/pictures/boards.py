@@ -5,8 +5,6 @@ filmstrip(steps, digits=9).savefig("steps.png")
 animate(steps, digits=9, path="steps.gif")
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import isqrt
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Counts over the forwards of a run, a comparison of runs, and the proof that a board has no solution."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@
 ['ar', 'diffusion']
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@
 True
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from torch import Tensor

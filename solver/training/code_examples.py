@@ -14,8 +14,6 @@ sequences, most of them with the text after the holes.
 Shapes: N examples, B rows of a batch, L cells.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor

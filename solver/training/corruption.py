@@ -13,8 +13,6 @@ array([[1, 2, 0, 0]])
 Shapes: B rows, L cells.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -10,8 +10,6 @@ come in several sizes, the columns of each size are prefixed with it.
 Shapes: B rows, L cells.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256

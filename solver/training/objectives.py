@@ -6,8 +6,6 @@ on canvases that stay for several steps, with their hidden state carried along.
 Shapes: B rows, L cells, V tokens, D width, R relations.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any

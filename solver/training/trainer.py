@@ -11,8 +11,6 @@
 - ``snapshots/STEP/``, earlier averaged weights.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import time
