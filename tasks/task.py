@@ -32,7 +32,7 @@ class Canvas:
     pinned (L,): given cells, which never change.
     known (L,): pinned cells, and drafted cells, which may be re-masked.
     vocab: a cell may hold the tokens 0 .. vocab-1. A model's mask token is not among them.
-    allowed (L, W) int32 bitmask of statically allowed tokens, or None for all.
+    allowed (L, W) int32 bitmask of statically allowed tokens, W = ceil(vocab / 32) words; None for all.
     prompt (P,): tokens before the block.
     relations (R, L): group ids (row, column, box, ...), -1 for none.
     slots: (start, capacity) of holes of variable length, padded with blanks.
@@ -183,7 +183,7 @@ class Conditioned(Protocol):
 class Projects(Protocol):
     """A task that conditions a denoiser's distributions on its language, all cells jointly.
 
-    Values always come from one canvas of the language; marginals are only confidences.
+    Tokens always come from one canvas of the language; marginals are only confidences.
     """
 
     def project(
@@ -245,7 +245,7 @@ class Wording(Protocol):
 def once_per_draft(examine: Callable[[Any, Any, Tokens], Result]) -> Callable[[Any, Any, Tokens], Result]:
     """Decorate a task's method (problem, tokens) to remember its result, so that a draft is examined once.
 
-    ``verify`` and ``check`` share the result. Each task object remembers its latest draft.
+    For a method that both ``verify`` and ``check`` call. Each task object remembers its latest draft.
     """
     latest: WeakKeyDictionary[Any, tuple[Any, Tokens, Result]] = WeakKeyDictionary()
 

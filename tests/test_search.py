@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from solver.loop.decision import DecisionOptions, Implications
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
-from solver.loop.search import MAX_NOGOODS, MAX_OPEN_CHILDREN, Tree
+from solver.loop.search import MAX_EAGER_CHILDREN, MAX_NOGOODS, Tree
 from solver.loop.trace import Budget, Outcome
 from solver.models import controls
 from solver.tasks.sudoku import exact, layout
@@ -94,12 +94,12 @@ def branch(tree: Tree, tokens: int) -> None:
 def test_a_decision_among_many_tokens_makes_one_node_at_a_time() -> None:
     task = Wide()
     tree = Tree(task, None, task.encode(Sudoku(np.zeros(16, np.int8))), "best")
-    branch(tree, MAX_OPEN_CHILDREN + 1)
+    branch(tree, MAX_EAGER_CHILDREN + 1)
     assert tree.num_nodes == 2
-    for taken in range(MAX_OPEN_CHILDREN + 1):
+    for taken in range(MAX_EAGER_CHILDREN + 1):
         (node,) = tree.next_nodes(1)
-        assert node.decision == (0, MAX_OPEN_CHILDREN - taken)
-        assert tree.num_nodes == min(taken + 3, MAX_OPEN_CHILDREN + 2)
+        assert node.decision == (0, MAX_EAGER_CHILDREN - taken)
+        assert tree.num_nodes == min(taken + 3, MAX_EAGER_CHILDREN + 2)
     assert tree.next_nodes(1) == []
 
 

@@ -1,6 +1,6 @@
 """The loop: draft the canvas, check the draft, re-mask what violates, repeat.
 
-Read this module after solver/tasks/canvas.py (the canvas) and solver/tasks/task.py (what a task provides).
+Read this module after solver/tasks/task.py (the canvas, and what a task provides).
 
 In each *round* of a node of the search tree, the denoiser drafts the whole canvas and the task checks the
 draft. Cells with a confident prediction become *visible* to the denoiser in the next round; cells that a
@@ -151,7 +151,7 @@ class Episode:
         self.requests = [self._request(node) for node in self._nodes]
         if self._nodes:
             return
-        # without checks, only the last draft is verified
+        # without checks, the best draft is the latest one, and it is verified only here
         verified = self.policy.checks == "none" and self.task.verify(self.problem, self._best.tokens)
         if self._best.is_solution or verified:
             self._finish("solved")
@@ -172,7 +172,8 @@ class Episode:
         result = self._evaluate(node, prediction)
         self._best = self._best.or_better(result)
 
-        # a valid draft may still improve, unless this node has no rounds left
+        # A valid draft ends the episode at once (stop="valid") or once it is stable. A stalled node ends it
+        # with the best valid draft so far.
         stalled = self.policy.checks != "none" and self._has_stalled(result)
         stable = self.policy.stop == "valid" or self._is_stable(result)
         solved = (result.verdict.is_solution and stable) or (stalled and self._best.is_solution)
@@ -201,6 +202,8 @@ class Episode:
         draft = np.where(node.settled | (prediction.best < 0), node.tokens, prediction.best)
         no_cells, selection = np.zeros_like(node.settled), None
         verdict = Verdict(False, (), no_cells, no_cells, is_checked=False)
+        # "complete": only a draft that would make every cell known is checked, so select first, and again if
+        # the check blames cells
         if self.policy.checks == "complete":
             selection = self._select_visible(node, prediction, no_cells)
         if self.policy.checks == "every" or (selection and (node.settled | selection[0]).all()):
@@ -294,6 +297,7 @@ class Episode:
         remask, blamed = self.policy.remask, result.verdict.blamed
         if remask.on_violation == "all" and blamed.any():
             return None
+        # without keep_visible any cell may cease to be visible, so only the blamed ones are reset
         reset = result.remasked_visible if remask.keep_visible else result.blamed_open
         return result.prediction.aux.reset(reset[None]) if reset.any() else result.prediction.aux
 
@@ -302,7 +306,7 @@ class Episode:
 
         The branching is based on the node's first prediction, made before any draft was visible, or on the
         last one (``decide_from``). By default, the children start from settled cells alone and with a new
-        hidden state (aux): one that has converged to another answer changes slowly (figures: docs/LOG.md).
+        aux, because a hidden state that has converged to another answer is slow to change (docs/LOG.md).
         """
         node, verdict, search = result.node, result.verdict, self.policy.search
         prediction = node.first_prediction or result.prediction

@@ -33,7 +33,7 @@ from solver.loop.prediction import Prediction
 from solver.tasks.task import Canvas, Explains, Mask, Task, Tokens, Violation
 
 MAX_NOGOODS = 512  # the shortest are kept
-MAX_OPEN_CHILDREN = 64  # with more options, each child is created only when the one before it is taken
+MAX_EAGER_CHILDREN = 64  # with more options, each child is created only when the one before it is taken
 
 
 @dataclass(eq=False)
@@ -43,14 +43,14 @@ class Node:
     Attributes:
         number: unique in the tree, in the order of creation.
         parent: None for the root.
-        decision: (cell, token) that was added to the parent; None for the root and for implied cells alone.
+        decision: (cell, token) that was added to the parent; None for the root, and for a child that only adds implied cells.
         tokens: of settled and visible cells.
-        settled_at: level at which each cell was settled (0: pinned), -1 if open.
+        settled_at: the node's ``level`` when each cell was settled (0: pinned), -1 if open.
         visible: drafted cells that the denoiser sees as known.
         depth: number of decisions.
         score: sum of the decisions' log-probabilities when made, minus demotions.
         decided: the decided cells.
-        level: highest value in ``settled_at``; larger in every descendant.
+        level: number of settling steps so far: a child adds one for its implied cells and one for its decision.
         reasons: reasons of implied cells, where the task's inference named them.
         closed: whether the node is refuted.
         round: drafts since the start or the restart of this node.
@@ -60,7 +60,7 @@ class Node:
         excluded: tokens that a cell may not hold in the next draft, one array per recent forward; -1 for no
             token.
         options: the options of the decision that the children make, in the order of the children.
-        base: the canvas of the children before their decision.
+        base: template of the children: this node plus its implied cells.
         num_expanded: number of options that have become nodes.
         num_open_children: number of options that are not refuted.
         conflict: the decided cells that the refutations of the children follow from.
@@ -148,7 +148,7 @@ class Tree:
             node = heapq.heappop(self._heap)[-1]
             parent = node.parent if node.round == 0 else None
             if parent is not None and parent.options is not None and not parent.closed:
-                self._expand(parent)  # its next sibling, if it has one left
+                self._expand(parent)  # create the next sibling of ``node``, if one is left
             if node.is_dead() or (parent is not None and self._close_if_nogood(node)):
                 continue
             nodes.append(node)
@@ -188,7 +188,9 @@ class Tree:
         if options is None:
             self._add(base)
             return
-        at_once = len(options.tokens) <= MAX_OPEN_CHILDREN
+        # Created at once, the children are ordered by the queue (depth first, the last one pushed wins a tie);
+        # created one by one, the likeliest comes first.
+        at_once = len(options.tokens) <= MAX_EAGER_CHILDREN
         ranked = np.argsort(options.log_p if at_once else -options.log_p, kind="stable")
         node.base = base
         node.options = DecisionOptions(options.cell, options.tokens[ranked], options.log_p[ranked])
@@ -246,7 +248,7 @@ class Tree:
             node = parent
 
     def _conflict_of_excluded(self, child: Node, parent: Node) -> frozenset[int]:
-        """Return the decisions that exclude all other tokens from the cell that the parent branched on."""
+        """Return the decisions that exclude the tokens that were no options of the parent's cell."""
         assert parent.options is not None
         cell = parent.options.cell
         # the options were computed on the child's canvas before its decision

@@ -109,7 +109,7 @@ class Block(nn.Module):
         return x + F.gelu(self.neighbours(context.windows(layer, self.neighbour_norm(x), self.radius)))
 
     def attend(self, x: Tensor, context: Context, layer: int) -> Tensor:
-        """Add attention, not by the fused kernel, whose backward takes 2.5 times as long on a CPU in bf16."""
+        """Add attention. The fused kernel is not used: on a CPU, its backward in bf16 takes 2.5 times as long."""
         rows, size, width = x.shape
         split = self.query_key_value(self.attention_norm(x)).view(rows, size, 3 * self.heads, -1)
         query_key = split[:, :, : 2 * self.heads].transpose(1, 2)

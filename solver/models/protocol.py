@@ -46,7 +46,7 @@ class Aux(Protocol):
 
 @dataclass(frozen=True)
 class Stateless:
-    """An aux without cell state: one counter or seed per row."""
+    """An aux that holds nothing per cell: one counter or seed per row."""
 
     numbers: tuple[int, ...]
 
@@ -103,7 +103,7 @@ class Denoiser(Protocol):
         """
 
     def cost(self, state: Any, aux: Any) -> tuple[list[int], list[int]]:
-        """Inner loops and FLOPs of each row in the last call."""
+        """Inner loops and FLOPs of each row, in the call that returned ``aux``."""
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         """Tokens (L,) for the unknown cells ``where``: random for the uniform kind, arbitrary for the mask

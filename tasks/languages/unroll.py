@@ -7,7 +7,8 @@
 
 Calls in a grammar (an array in an array) become states with a return address. States are explored best first,
 those of the shortest texts first, so that a useful automaton is left if the limit on states ends the search.
-At last the edges are put into the array form that the lattice reads: reachable states, by their distance.
+Finally the edges become the arrays that the lattice reads. States on no text are dropped; the others are
+numbered by their distance from the start.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Unrolled:
     """A grammar's automaton for blocks of one size.
 
     Attributes:
-        automaton: over the symbols 0 to 255 (bytes) and 256 (WHITE).
+        automaton: over the symbols 0 to 255 (bytes) and 256 (WHITE: white space outside strings, in pinned cells only).
         complete: it holds all texts of the language that fit the block.
         cut: the limit on states ended the search.
     """
@@ -63,7 +64,7 @@ def unroll(
         grammar: the grammar to follow.
         cells: maximum length of a text in bytes.
         max_states: number of states at which the search ends.
-        depth: how often unconstrained nodes may be nested in each other.
+        depth: maximum nesting of nodes that accept any value.
         shortest: bytes of each node's shortest text (:func:`~.grammar.shortest_lengths`), to order the
             search; None uses the grammar's ``min_length``.
         template: the given bytes of the block. States that no matching text reaches are left out, so the
@@ -82,7 +83,7 @@ class _State:
         depth: how many unconstrained nodes it is nested in.
         rest: a lower bound on the bytes from here to the end of the text.
         reached: fewest bytes of a text that leads to the state.
-        positions: bit set of template positions.
+        positions: template positions at which the state can be reached, as a bit set (1 without a template).
         followed: those of ``positions`` whose moves have been followed.
     """
 
@@ -156,7 +157,7 @@ class _Unroller:
             if deeper and state.depth >= self.depth:
                 self.complete, deeper = False, False
                 positions = 0 if template is None else positions & ~template.holes
-            if length < 0 or not positions:
+            if length < 0 or not positions:  # a negative length: the piece has no text
                 continue
             target = self.targets.get((number, index))
             if target is None:
@@ -215,6 +216,7 @@ class _Builder:
         if isinstance(piece, ByteAutomaton):
             base = self.new_states(piece.num_states)
             self.epsilon_edges.append((source, base))
+            # in a byte automaton, ``num_states`` stands for the state after it
             dst = np.where(piece.dst == piece.num_states, target, piece.dst + base).astype(np.int32)
             self.copies.append((piece.src + np.int32(base), piece.label, dst))
             self.epsilon_edges += [(base + end, target) for end in piece.ends]
@@ -280,7 +282,6 @@ def build_automaton(
     rest = distances(num_states + 1, dst, src, *backwards, num_states)[:num_states]
     alive = (reach >= 0) & (rest >= 0) & (reach + rest <= cells)
     alive[start] = True
-    reach[start] = max(0, reach[start])
 
     # Renumber the states: the first one stays first, the others follow by distance.
     order = np.lexsort((np.arange(num_states) != start, reach))

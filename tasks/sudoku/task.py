@@ -22,7 +22,7 @@ from solver.tasks.sudoku.layout import Layout
 from solver.tasks.task import Canvas, Implied, Mask, Tokens, Violation
 
 Grid = NDArray[np.int8]
-UNIT_NAMES = ("row", "column", "box", "diagonal", "diagonal")
+UNIT_NAMES = ("row", "column", "box", "diagonal")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ class SudokuTask:
             cells = self.layout.units[unit]
             twice = cells[one_hot[cells, token]]
             blamed = tuple(int(cell) for cell in twice if not clues[cell]) or tuple(map(int, twice))
-            # Any two of the cells force the violation; clues prune the most.
+            # Any two of the cells force the violation. A reason made of clues depends on no decision, so it
+            # refutes more of the tree.
             reason = frozenset(
                 int(cell) for cell in sorted(twice, key=lambda cell: (not clues[cell], cell))[:2]
             )
@@ -123,7 +124,7 @@ class SudokuTask:
             peer_counts = self._peers.astype(np.float32) @ one_hot.astype(np.float32)
             for cell in np.flatnonzero(~known & (peer_counts > 0).all(1)):
                 holders = self._peers[cell][:, None] & one_hot  # (L, V)
-                # One holder per digit, clues first: a weaker reason prunes more.
+                # One holder per digit, clues first, because a reason made of clues refutes more of the tree.
                 preferred = np.where(holders, 2.0 if problem.repair else 2.0 + clues[:, None], 0.0)
                 reason = frozenset(map(int, preferred.argmax(0)))
                 message = f"{self._cell(int(cell))} has no digit left"
@@ -134,9 +135,9 @@ class SudokuTask:
 
     def eliminate(self, canvases: Sequence[Canvas], tokens: Tokens, known: Mask) -> NDArray[np.int32]:
         """Bitmask (B, L, 1) of the digits that no known peer of a cell holds."""
-        drafts, shown = torch.from_numpy(tokens), torch.from_numpy(known)
-        kernels = reference.choose(drafts)
-        allowed: NDArray[np.int32] = kernels.all_different(drafts, shown, self._relations, self.vocab).numpy()
+        cells, given = torch.from_numpy(tokens), torch.from_numpy(known)
+        kernels = reference.choose(cells)
+        allowed: NDArray[np.int32] = kernels.all_different(cells, given, self._relations, self.vocab).numpy()
         return allowed
 
     def explain(
