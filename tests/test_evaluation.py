@@ -193,8 +193,8 @@ def test_the_command_measures_every_arm_and_resumes(
     ("options", "message"),
     [
         (["--sections", "dance"], "unknown section"),
-        (["--arms", "gpt"], "no such arm"),
-        (["--files", "nowhere"], "no such file"),
+        (["--arms", "gpt"], "unknown arm"),
+        (["--files", "nowhere"], "unknown file"),
         (["--checkpoint", "ar=/no/such"], "no checkpoint of ar"),
         (["--checkpoint", "nonsense"], "not MODEL=DIR"),
         (["--sections", "training"], "--runs"),

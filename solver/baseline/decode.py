@@ -183,7 +183,6 @@ class CanvasRow(DecoderRow):
 
     @staticmethod
     def of(number: int, canvas: Canvas) -> CanvasRow:
-        """Return the row of problem ``number``, with the pinned cells known."""
         known = canvas.pinned.copy()
         tokens, confidence = np.where(known, canvas.tokens, 0), np.zeros(canvas.num_cells, np.float32)
         return CanvasRow(number=number, known=known, canvas=canvas, tokens=tokens, confidence=confidence)

@@ -37,7 +37,6 @@ SIDE = 96  # bytes of each side of a hole that the baseline reads
 
 
 def middle_prompt(prompt: bytes, before: bytes, after: bytes) -> bytes:
-    """The prompt for filling in a middle: the original one, and what comes before and after."""
     return prompt[: PROMPT - 2 * SIDE - 2] + b"\x1e" + before[-SIDE:] + b"\x1f" + after[:SIDE]
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from solver.cli.main import UsageError
-from solver.cli.options import integer
+from solver.cli.options import choose, integer, needed_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from solver.evaluation.code_arms import CodeModels
     from solver.evaluation.code_holes import HoleCase
     from solver.evaluation.harness import Arm, Job
@@ -48,10 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_code(arguments: argparse.Namespace, sections: Sequence[str], results: ResultsFile) -> Iterator[Job]:
-    data = arguments.data or os.environ.get("REMASK_DATA")
-    folder = Path(data or "") / "code"
-    if set(sections) & set(DATA.split()) and (not data or not folder.is_dir()):
-        raise UsageError("these sections need --data DIR (or REMASK_DATA) with a code folder in it")
+    folder = needed_folder(arguments.data, "code", not set(sections).isdisjoint(DATA.split()))
 
     from solver.evaluation.code_arms import CodeModels, code_arms
     from solver.evaluation.harness import load_pair
@@ -60,9 +56,7 @@ def plan_code(arguments: argparse.Namespace, sections: Sequence[str], results: R
 
     pair = load_pair("code", CodeNetwork, arguments.checkpoint)
     names = list(code_arms(CodeModels(**vars(pair)), ()))
-    chosen = arguments.arms.split(";") if arguments.arms else names
-    if unknown := set(chosen) - set(names):
-        raise UsageError(f"unknown arm {min(unknown)!r}; there are {'; '.join(names)}")
+    chosen = choose("arm", arguments.arms, ";", names) if arguments.arms else names
     corpus = Corpus.build()  # a minute
     if set(sections) & {*HOLES, "benchmarks"}:
         cases = collect_cases(arguments, sections, corpus, folder)
@@ -82,7 +76,6 @@ def collect_cases(
     corpus: Corpus,
     folder: Path,
 ) -> dict[str, list[HoleCase]]:
-    """The holes of the sections that were asked for, by the section of their rows."""
     from solver.evaluation.code_benchmarks import holes_in_foreign_functions
     from solver.evaluation.code_holes import collect_holes, with_overlap
     from solver.tasks.code_edit.holes import sample_dependent_holes, sample_single_holes

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from solver.cli.main import UsageError
-from solver.cli.options import integer, positive
+from solver.cli.options import choose, integer, needed_folder, positive
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from solver.evaluation.harness import Arm, Job
     from solver.evaluation.json_arms import JsonCase
     from solver.evaluation.rows import ResultsFile, Row
@@ -50,10 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_json(arguments: argparse.Namespace, sections: Sequence[str], results: ResultsFile) -> Iterator[Job]:
-    data = arguments.data or os.environ.get("REMASK_DATA")
-    folder = Path(data or "") / "jsonschema"
-    if not set(sections) <= {"content", "cross"} and (not data or not folder.is_dir()):
-        raise UsageError("evaluate json needs --data DIR (or REMASK_DATA) with a jsonschema folder in it")
+    folder = needed_folder(arguments.data, "jsonschema", not set(sections) <= {"content", "cross"})
     if set(sections) & set(TRAINED.split()):
         for seed in range(arguments.seeds or 1):
             yield from trained_jobs(arguments, sections, folder, seed)
@@ -98,20 +94,18 @@ def trained_jobs(
 
     pair = load_pair("json", JsonNetwork, arguments.checkpoint)
     models = JsonModels(**vars(pair), seed=1000 * seed)
-    chosen = arguments.arms.split(";") if arguments.arms else None
     by_section = {
         "content": json_content.content_arms(models),
         "infill": json_infill.infill_arms(models),
         "cross": json_dependent.dependent_arms(models),
     }
     measured = [arms for section, arms in by_section.items() if section in sections]
-    names = dict.fromkeys(arm.name for arms in measured for arm in arms)
-    if unknown := set(chosen or ()) - set(names):
-        raise UsageError(f"unknown arm {min(unknown)!r}; there are {'; '.join(names)}")
+    names = list(dict.fromkeys(arm.name for arms in measured for arm in arms))
+    chosen = choose("arm", arguments.arms, ";", names) if arguments.arms else names
 
     def firsts(section: str, file: str) -> Iterator[tuple[Row, Arm[JsonCase]]]:
         for arm in by_section[section]:
-            if chosen is None or arm.name in chosen:
+            if arm.name in chosen:
                 yield Row(section, file, arm.name, seed=seed, weights=arm.weights), arm
 
     def count(quick: int, usual: int) -> int:
@@ -129,7 +123,7 @@ def trained_jobs(
         cases = json_infill.cut_values(folder, count(40, 200))
         for first, arm in firsts("infill", "reserved instances"):
             yield Job(first, partial(json_infill.measure_json_infill, first, arm, cases))
-        likelihoods = json_infill.likelihoods(models) if chosen is None and seed == 0 else {}
+        likelihoods = json_infill.likelihoods(models) if not arguments.arms and seed == 0 else {}
         for name, (likelihood, weights) in likelihoods.items():
             first = Row("bits", "reserved instances", name, weights=weights)
             yield Job(first, partial(json_infill.measure_bits, first, likelihood, cases))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from solver.cli.main import UsageError
-from solver.cli.options import data_folder, integer, positive
+from solver.cli.options import choose, data_folder, integer, positive
 
 if TYPE_CHECKING:
     from solver.evaluation.harness import Job
@@ -143,10 +143,7 @@ def choose_specs(arguments: argparse.Namespace, settings: Settings) -> list[Spec
     if arguments.arms is None:
         names = QUICK_ARMS if arguments.quick else tuple(SPECS)
         return [SPECS[name] for name in names if weights_hash(settings.folder(SPECS[name].model)) is not None]
-    for name in arguments.arms.split(","):
-        if name not in SPECS:
-            raise UsageError(f"no such arm: {name}; there are {', '.join(SPECS)}")
-    return [SPECS[name] for name in arguments.arms.split(",")]
+    return [SPECS[name] for name in choose("arm", arguments.arms, ",", SPECS)]
 
 
 def choose_files(files: Mapping[str, Any], names: str | None) -> dict[str, Any]:
@@ -155,9 +152,7 @@ def choose_files(files: Mapping[str, Any], names: str | None) -> dict[str, Any]:
 
     if not names:
         return dict(files)
-    for part in names.replace("+", ",").split(","):
-        if part not in files:
-            raise UsageError(f"no such file: {part}; there are {', '.join(files)}")
+    choose("file", names.replace("+", ","), ",", files)
     return {name: np.concatenate([files[part] for part in name.split("+")]) for name in names.split(",")}
 
 

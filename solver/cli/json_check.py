@@ -8,8 +8,8 @@ It imports neither torch nor numpy. A file that cannot be read is reported, and 
 
 import argparse
 import importlib
-import importlib.util
 import json
+import runpy
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -89,7 +89,6 @@ def to_pointer(path: Sequence[str | int]) -> str:
 
 
 def decode_json(text: str, name: str) -> Any:
-    """Return the value of a JSON text. Raises UsageError."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -119,14 +118,9 @@ def load_check(name: str | None) -> Callable[[Any], Any] | None:
     sys.path.insert(0, "")
     try:
         if source.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(source).stem, source)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
+            check = runpy.run_path(source).get(function)
         else:
-            module = importlib.import_module(source)
-        check = getattr(module, function)
+            check = getattr(importlib.import_module(source), function)
     except (ImportError, AttributeError, ValueError, OSError, SyntaxError) as error:
         raise UsageError(f"--check {name}: {error}") from None
     finally:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from solver.loop.trace import Step
     from solver.tasks.json_schema.errors import FillError
     from solver.tasks.json_schema.problem import JsonProblem
-    from solver.tasks.text import Hole
 
 MAX_LENGTH = 1 << 16  # bytes of a canvas
 HOLE = re.compile(r"\{\{(\d{1,5})\}\}")
@@ -108,6 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
         from solver.api import fill
         from solver.loop.trace import Budget
         from solver.tasks.json_schema.errors import FillError
+        from solver.tasks.languages.projection import BLANK
 
     jobs = [make_job(arguments, number, members, registry, check) for number, members in enumerate(inputs)]
     attempts = [job for job in jobs for _ in range(job.num_pending)]
@@ -115,7 +115,9 @@ def run(arguments: argparse.Namespace) -> int:
     viewer = watch.Viewer(sys.stderr if arguments.json else sys.stdout) if arguments.watch else None
     with watch.Recorder(arguments.trace, viewer) as recorder:
         for number, job in enumerate(attempts):
-            recorder.write("problem", number, json_opening(arguments, job))
+            names = {"denoiser": arguments.denoiser, "seed": arguments.seed}
+            opening = {"task": "json", "line": job.number + 1, "blank": BLANK, **names}
+            recorder.write("problem", number, opening)
 
         def record_step(number: int, step: Step) -> None:
             recorder.write("step", number, step.to_json())
@@ -167,7 +169,6 @@ def read_inputs(arguments: argparse.Namespace) -> list[dict[str, Any] | UsageErr
 
 
 def read_members(line: str, place: str) -> dict[str, Any]:
-    """Return the members of one line of --file. Raises UsageError."""
     members = decode_json(line, place)
     if not isinstance(members, dict) or "schema" not in members:
         raise UsageError(f"{place}: not an object with a schema")
@@ -190,15 +191,18 @@ def make_job(
     """Return the job of one input, with its problem or its error. With --schema, bad input raises."""
     from solver.tasks.json_schema.errors import FillError, SchemaError
     from solver.tasks.json_schema.problem import LENGTH, JsonProblem
+    from solver.tasks.text import Hole
 
     if isinstance(members, UsageError):
         return JsonJob(number, bad_input=str(members))
     template = members.get("template")
+    parts = [] if template is None else HOLE.split(template)  # literals, and sizes of holes between them
+    pieces = [Hole(int(part)) if index % 2 else part for index, part in enumerate(parts)] or None
     try:
         problem = JsonProblem.of(
             members["schema"],
             members.get("text") or "",
-            None if template is None else parse_template(template),
+            pieces,
             arguments.length or members.get("length") or LENGTH,
             () if check is None else (check,),
             not arguments.no_formats,
@@ -211,19 +215,6 @@ def make_job(
             raise
         return JsonJob(number, bad_input=f"line {number + 1}: {error}")
     return JsonJob(number, problem, num_pending=arguments.n)
-
-
-def parse_template(text: str) -> list[str | Hole]:
-    from solver.tasks.text import Hole
-
-    return [Hole(int(part)) if index % 2 else part for index, part in enumerate(HOLE.split(text))]
-
-
-def json_opening(arguments: argparse.Namespace, job: JsonJob) -> watch.Record:
-    from solver.tasks.languages.projection import BLANK
-
-    names = {"denoiser": arguments.denoiser, "seed": arguments.seed}
-    return {"task": "json", "line": job.number + 1, "blank": BLANK, **names}
 
 
 def outcome_record(result: Candidate | FillError) -> watch.Record:
@@ -239,7 +230,6 @@ def print_finished(arguments: argparse.Namespace, waiting: deque[JsonJob]) -> No
 
 
 def print_json_result(arguments: argparse.Namespace, job: JsonJob) -> None:
-    """Print a result: a JSON object with --json or --file, otherwise the instance, with costs on stderr."""
     candidates = sorted(job.candidates, key=lambda candidate: -candidate.score)
     if job.bad_input is not None:
         print(f"error: {job.bad_input}", file=sys.stderr)

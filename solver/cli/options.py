@@ -11,7 +11,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from solver.cli.main import UsageError
@@ -80,6 +80,14 @@ def add_model(parser: argparse.ArgumentParser, batch: bool = True) -> None:
         )
 
 
+def choose(kind: str, names: str, separator: str, known: Iterable[str]) -> list[str]:
+    """Split ``names`` at the separator. Raises UsageError for a name that is not ``known``."""
+    chosen, available = names.split(separator), list(known)
+    if unknown := set(chosen) - set(available):
+        raise UsageError(f"unknown {kind} {min(unknown)!r}; there are {', '.join(available)}")
+    return chosen
+
+
 def cores() -> int:
     """Return the number of cores that this process may use; more threads than that slow each other down."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -103,6 +111,15 @@ def data_folder(data: str | None, name: str = "sudoku") -> Path | None:
     folder = Path(data) / name if data else None
     if folder is not None and not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
+    return folder
+
+
+def needed_folder(data: str | None, name: str, is_needed: bool) -> Path:
+    """Return the folder ``name`` of ``data`` or of REMASK_DATA. Raises UsageError if a needed one is missing."""
+    data = data or os.environ.get("REMASK_DATA")
+    folder = Path(data or "") / name
+    if is_needed and not (data and folder.is_dir()):
+        raise UsageError(f"these sections need --data DIR (or REMASK_DATA) with a folder {name} in it")
     return folder
 
 

@@ -50,14 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{name}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise UsageError(f"{name}: is not a trace (not text)") from None
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-        StopIteration,
-    ) as error:  # any JSON may be in the file
+    except BAD_RECORD as error:
         raise UsageError(f"{name}:{number}: is not a line of a trace") from error
     finally:
         viewer.close()

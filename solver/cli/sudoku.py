@@ -211,7 +211,15 @@ def solve_groups(
             policy, forwards = make_policy(arguments, denoiser)
             budget = Budget(forwards, arguments.seconds)
             for job in group:
-                recorder.write("problem", job.number, sudoku_opening(arguments, job, denoiser))
+                opening = {
+                    "task": "sudoku",
+                    "digits": digits,
+                    "puzzle": job.puzzle.text,
+                    "repair": arguments.repair,
+                    "denoiser": denoiser.name,
+                    "seed": arguments.seed,
+                }
+                recorder.write("problem", job.number, opening)
             problems = [job.problem for job in group]
             events = engine.solve(task, problems, denoiser, policy, budget, arguments.seed, arguments.batch)
             first = next(events)
@@ -252,7 +260,6 @@ def make_task(arguments: argparse.Namespace, digits: int) -> SudokuTask:
 
 
 def make_denoiser(arguments: argparse.Namespace, task: SudokuTask) -> Denoiser:
-    """Return the denoiser by its name, or a language model."""
     if arguments.model is None:
         from solver.models.checkpoint import load
 
@@ -285,17 +292,6 @@ def make_policy(arguments: argparse.Namespace, denoiser: Denoiser) -> tuple[Poli
     return policy, arguments.forwards or FORWARDS
 
 
-def sudoku_opening(arguments: argparse.Namespace, job: SudokuJob, denoiser: Denoiser) -> watch.Record:
-    return {
-        "task": "sudoku",
-        "digits": job.puzzle.digits,
-        "puzzle": job.puzzle.text,
-        "repair": arguments.repair,
-        "denoiser": denoiser.name,
-        "seed": arguments.seed,
-    }
-
-
 def result_record(arguments: argparse.Namespace, job: SudokuJob) -> watch.Record:
     """Return the JSON object of a result. Only a verified answer is a "solution", the best attempt a "draft"."""
     outcome = job.outcome
@@ -320,7 +316,6 @@ def result_record(arguments: argparse.Namespace, job: SudokuJob) -> watch.Record
 
 
 def print_sudoku_result(arguments: argparse.Namespace, job: SudokuJob) -> None:
-    """Print one result: a JSON object, or a line with the solution and what it cost."""
     record = result_record(arguments, job)
     if arguments.json:
         print(json.dumps(record), flush=True)

@@ -2,7 +2,7 @@
 
 Not to be confused with the option ``--trace``, which records the steps of a run.
 
->>> sorted(record_calls(lambda: to_row("solver/loop/refine.py", 3)))
+>>> sorted(record_calls(lambda: is_import(None)))
 []
 """
 
@@ -37,7 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    problems = {"sudoku": solve_sudoku, "json": fill_json, "code": fill_code}
+    problems: dict[str, Callable[[], object]] = {
+        "sudoku": solve_sudoku,
+        "json": lambda: solver.fill(SCHEMA, TEXT, length=64),
+        "code": lambda: solver.edit(SOURCE, [(HOLE, HOLE + 1)]),
+    }
     with spinner("solving", is_shown=True):
         options.limit_threads(1)
         functions = record_calls(problems[arguments.task])
@@ -47,13 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"task": arguments.task, "files": files, "functions": total}))
         return 0
     for name, names in sorted(functions.items()):
-        print(to_row(name, len(names)))
+        print(f"{len(names):>4}  {name}")
     print(f"{len(functions)} files, {total} functions")
     return 0
-
-
-def to_row(name: str, count: int) -> str:
-    return f"{count:>4}  {name}"
 
 
 def solve_sudoku() -> None:
@@ -65,14 +65,6 @@ def solve_sudoku() -> None:
     task = SudokuTask(layout.standard(9))
     puzzle = Sudoku(text.parse_line(PUZZLE, "the puzzle").grid)
     *_, _ = refine(task, puzzle, load("compact", task))
-
-
-def fill_json() -> None:
-    solver.fill(SCHEMA, TEXT, length=64)
-
-
-def fill_code() -> None:
-    solver.edit(SOURCE, [(HOLE, HOLE + 1)])
 
 
 def record_calls(work: Callable[[], object]) -> dict[str, set[str]]:

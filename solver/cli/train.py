@@ -93,7 +93,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def check_output(out: Path, resume: bool) -> None:
-    """Raise UsageError if ``out`` holds a run that would be overwritten, or none to resume."""
     has_run = (out / "state.safetensors").is_file()
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, not a folder")
@@ -104,7 +103,6 @@ def check_output(out: Path, resume: bool) -> None:
 
 
 def choose_preset(chosen: Recipe, arguments: argparse.Namespace) -> Preset[Any]:
-    """The preset that the arguments name, with their changes. Raises UsageError if there is none."""
     name = (arguments.model, arguments.preset)
     if name not in chosen.presets:
         known = ", ".join(" ".join(each) for each in chosen.presets)

@@ -248,7 +248,6 @@ def board_lines(step: Record, digits: int, is_unicode: bool, has_marks: bool) ->
 
 
 def mark_cell(step: Record, cell: int) -> tuple[str, str]:
-    """Return the mark of a cell of a board, and its style."""
     if cell in step["pinned"]:
         return " ", GIVEN
     if cell in step["remasked"]:

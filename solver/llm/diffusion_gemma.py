@@ -230,7 +230,6 @@ class DiffusionGemma:
         return PromptCache(cache, full_mask)
 
     def extend(self, state: GemmaState, block: Tensor) -> GemmaState:
-        """The state after each row's finished canvas ``block`` (B, L)."""
         cache, mask = state.prompts.rows(state.index)
         block = block.to(self.model.device)
         finished = torch.ones_like(block, dtype=torch.bool)

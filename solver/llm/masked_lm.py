@@ -127,7 +127,6 @@ class MaskedLM:
         return cache, output.logits[:, -1:]
 
     def extend(self, state: MaskedState, block: Tensor) -> MaskedState:
-        """The state after each row's finished canvas ``block`` (B, L), which becomes a part of its prompt."""
         written = block.to(self.model.device)
         prompts = tuple(
             torch.cat([state.prompts[i], row]) for i, row in zip(state.index, written, strict=True)

@@ -34,8 +34,6 @@ REDRAW = Policy(search=SearchPolicy(order="depth", rounds=1 << 30))
 
 @dataclass(frozen=True)
 class ControlState:
-    """The canvases of the batch and a seed per row."""
-
     canvases: tuple[Canvas, ...]
     seeds: tuple[int, ...]
 

@@ -101,7 +101,6 @@ def draw_holes(axes: Axes, problem: EditProblem, step: StepRecord, width: int) -
 
 
 def _draw_token(axes: Axes, x: float, y: float, text: str, marks: CellMarks, cell: int) -> None:
-    """Write a token in the colour of its cell; blanks are grey."""
     style = {"color": GREY} if text == BLANK_MARK else marks.text_style(cell)
     axes.text(x, y, text, ha="center", va="center", fontsize=8, family="monospace", **style)
 

@@ -73,7 +73,6 @@ def keeps_decision(step: StepRecord) -> bool:
 
 
 def step_title(step: StepRecord, digits: int) -> str:
-    """Two short lines over a board: which forward it is and what happened."""
     top = f"forward {step['step'] + 1}"
     if keeps_decision(step):
         cell, token = step["decision"]

@@ -37,7 +37,6 @@ def corpus_examples(preset: Preset[CodeConfig], source: ExampleSource) -> Exampl
 
 
 def code_objective(preset: Preset[CodeConfig], examples: Examples, device: str = "cpu") -> Objective:
-    """Windows with a loss on every cell that is not pinned; sequences for the left-to-right network."""
     loader = CodeLoader(examples, preset.rows, preset.network.causal, preset.seed + 1)
     return BatchObjective(CodeNetwork(preset.network), loader, window_loss, window_flops, device)
 

@@ -30,13 +30,11 @@ PRESETS = {
 
 
 def record_examples(preset: Preset[JsonConfig], source: ExampleSource) -> Examples:
-    """Return generated records, and the schemas of the development files with their instances."""
     real = load_pairs(source.folder, reserved=False) if source.folder is not None else []
     return json_examples(preset.pool, preset.network.causal, preset.seed + 1, real, source.report)
 
 
 def json_objective(preset: Preset[JsonConfig], examples: Examples, device: str = "cpu") -> Objective:
-    """Return the training objective: loss on every cell that is not pinned."""
     loader = RecordLoader(examples, preset.rows, preset.network.causal)
     return BatchObjective(JsonNetwork(preset.network), loader, batch_loss, batch_flops, device)
 

@@ -120,7 +120,6 @@ def make_windows(job: Job) -> Examples:
 
 
 def make_window(function: CorpusFunction, causal: bool, rng: np.random.Generator) -> Examples | None:
-    """A window of a function, None if the draw does not fit one."""
     if rng.random() < NO_HOLES_SHARE:
         return window_without_holes(function, causal, rng)
     length = WINDOW_SIZES[int(rng.integers(len(WINDOW_SIZES)))]

@@ -236,7 +236,6 @@ class Trainer:
 
 
 def progress_line(trainer: Trainer, entry: Facts) -> str:
-    """A log entry for the terminal, with the time that is left."""
     steps = trainer.preset.steps
     remaining = (steps - trainer.steps_done) * trainer.seconds / trainer.steps_done
     return (
