@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from solver.evaluation.json_cases import LENGTH, SchemaCase, by_group, load_schemas
-from solver.evaluation.json_guarantee import LISTED
+from solver.evaluation.json_real import LISTED
 from solver.evaluation.rows import ResultsFile, Row
 from solver.evaluation.statistics import quantiles
 from solver.kernels.lattice import Slots

@@ -16,9 +16,8 @@ from solver.evaluation import (
     code_arms,
     code_benchmarks,
     code_holes,
-    code_infill,
     code_misuse,
-    code_repair,
+    code_sections,
     code_tables,
     plots,
 )
@@ -51,7 +50,7 @@ def network(model: str) -> CodeNetwork:
 
 
 def marks(case: HoleCase, *fills: str) -> dict[str, bool]:
-    return code_infill.grade_fills(case, Answer(fills))
+    return code_sections.grade_fills(case, Answer(fills))
 
 
 def fill(arm: Arm[HoleCase], case: HoleCase) -> Answer:
@@ -73,7 +72,7 @@ def test_answers_are_graded_by_text_and_by_syntax_tree() -> None:
     assert marks(one, "wide * height")["unknown"] is True
     assert marks(one, "width *")["compiles"] is False
     assert marks(one, "width * height\n    return size")["doubled"] is True
-    assert not any(code_infill.grade_fills(one, Answer(None)).values())
+    assert not any(code_sections.grade_fills(one, Answer(None)).values())
     first, second = SOURCE.index("size ="), SOURCE.index("return size") + len("return ")
     both = HoleCase("variable", SOURCE, ((first, first + 4), (second, second + 4)))
     assert marks(both, "product", "product")["renamed"] is True
@@ -98,15 +97,15 @@ def test_arms_give_rows_tables_and_plots(tmp_path: Path) -> None:
         ("code-dependent", ("diffusion-oneshot", ngram.name), several),
     ):
         for name in names:
-            for row in code_infill.measure_holes(Row(section, "all", name), arms[name], [case]):
+            for row in code_sections.measure_holes(Row(section, "all", name), arms[name], [case]):
                 results.add(row)
         for name in names:
-            results.rows += code_infill.measure_leads(Row(f"{section}-lead", "all", name), results, [case])
-    corrupted = code_repair.corrupt_functions(some, 1)
+            results.rows += code_sections.measure_leads(Row(f"{section}-lead", "all", name), results, [case])
+    corrupted = code_sections.corrupt_functions(some, 1)
     random = code_arms.random_denoiser()
-    results.rows += code_repair.measure_code_repair(Row("code-repair", "all", "random"), random, corrupted)
-    results.rows += code_repair.measure_localisation(Row("code-localisation", "all", "suspects"), corrupted)
-    results.rows += code_infill.measure_edit_speed(Row("code-speed", "all", ngram.name), ngram, [single])
+    results.rows += code_sections.measure_code_repair(Row("code-repair", "all", "random"), random, corrupted)
+    results.rows += code_sections.measure_localisation(Row("code-localisation", "all", "suspects"), corrupted)
+    results.rows += code_sections.measure_edit_speed(Row("code-speed", "all", ngram.name), ngram, [single])
     rows = results.rows
     for row in rows:
         if row.section in ("code-infill", "code-dependent"):
@@ -132,9 +131,9 @@ def test_a_lead_needs_the_answers_of_both_arms_to_these_holes(tmp_path: Path) ->
     first = Row("code-infill-lead", "all", "random")
     for arm, right in (("diffusion", "11"), ("random", "1")):
         results.add(Row("code-infill", "all", arm, {"each": {"right": right}}))
-        assert list(code_infill.measure_leads(first, results, cases)) == []
+        assert list(code_sections.measure_leads(first, results, cases)) == []
     results.add(Row("code-infill", "all", "random", {"each": {"right": "01"}}))
-    row, *_ = code_infill.measure_leads(first, results, cases)
+    row, *_ = code_sections.measure_leads(first, results, cases)
     assert (row.file, row.get("lead"), row.get("holes")) == ("all", 0.5, 2)
 
 
@@ -264,8 +263,8 @@ def test_of_what_is_all_wrong_the_least_wrong_is_taken(monkeypatch: pytest.Monke
     ],
 )
 def test_edits_of_a_repair(before: str, after: str, edits: int) -> None:
-    assert code_repair.word_edits(before, after) == code_repair.word_edits(after, before) == edits
-    assert (code_repair.source_words(before) == code_repair.source_words(after)) == (edits == 0)
+    assert code_sections.word_edits(before, after) == code_sections.word_edits(after, before) == edits
+    assert (code_sections.source_words(before) == code_sections.source_words(after)) == (edits == 0)
 
 
 def test_holes_in_functions_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,8 @@ from benchmarks import json_engines, json_language
 from solver.baseline.json import TextRequest, log_likelihood, write_texts
 from solver.cli.main import main
 from solver.evaluation import (
-    json_content,
-    json_dependent,
-    json_infill,
+    json_generated,
+    json_real,
     json_tables,
     plots,
 )
@@ -55,12 +54,12 @@ def test_a_likelihood_in_random_order_is_one(projected: bool) -> None:
     """Over everything that a hole may hold the probabilities add up to one; with the language over what it allows."""
     net = network(causal=False)
     if projected:
-        total = sum(math.exp(-json_infill.random_order_nats(net, cut(value, 3), True)) for value in SPELLED)
+        total = sum(math.exp(-json_real.random_order_nats(net, cut(value, 3), True)) for value in SPELLED)
         assert total == pytest.approx(1, abs=1e-6)
         return
-    one = sum(math.exp(-json_infill.random_order_nats(net, cut(chr(byte), 1), False)) for byte in range(128))
+    one = sum(math.exp(-json_real.random_order_nats(net, cut(chr(byte), 1), False)) for byte in range(128))
     assert 0 < one <= 1 + 1e-6
-    blank = math.exp(-json_infill.random_order_nats(net, cut("", 1), False))
+    blank = math.exp(-json_real.random_order_nats(net, cut("", 1), False))
     assert one + blank < 1 + 1e-6
 
 
@@ -84,12 +83,12 @@ def test_reserved_lines_are_kept_apart(tmp_path: Path) -> None:
     assert not {text for _, text in ours} & {text for _, text in theirs}
 
 
-@pytest.mark.parametrize("kind", json_dependent.MAKERS)
+@pytest.mark.parametrize("kind", json_generated.MAKERS)
 def test_cross_field_puzzles(kind: str) -> None:
     """Each has an answer, and most of what fits the hole is none."""
     rng, pool = np.random.default_rng(0), english_words(reserved=True)
     for _ in range(5):
-        case = json_dependent.MAKERS[kind](rng, pool)
+        case = json_generated.MAKERS[kind](rng, pool)
         schema = case.problem.schema["properties"]
         if kind == "invoice":
             lines = json.loads("{" + case.after.decode()[1:])
@@ -114,10 +113,10 @@ def test_answers_are_compared_with_the_instance_that_was_meant() -> None:
     record = Record({"type": "object"}, "", {"a": 1, "b": {"c": "x"}, "total": 3}, "total", "last")
     problem = JsonProblem.of(record.schema)
     answer = Answer(('{"a":true,"b":{"c":"x"},"total":3}',), "solved")
-    assert json_content.grade_record(record, problem, answer) == json_content.RecordGrade(
+    assert json_generated.grade_record(record, problem, answer) == json_generated.RecordGrade(
         True, False, 1, 2, True
     )
-    assert json_content.grade_record(record, problem, Answer(("{",))) == json_content.RecordGrade(
+    assert json_generated.grade_record(record, problem, Answer(("{",))) == json_generated.RecordGrade(
         False, False, 0, 2, False
     )
 
@@ -157,11 +156,11 @@ def test_a_text_that_continues_ends_where_the_hole_does() -> None:
 def test_content_without_a_model_gives_tables_and_plots(tmp_path: Path) -> None:
     models = JsonModels()
     rows = []
-    for arm in json_content.content_arms(models):
-        rows += json_content.measure_content(Row("content", "records", arm.name), arm, 4)
-    cases = json_dependent.make_cases("unique", 2)
-    for arm in json_dependent.dependent_arms(models, forwards=2):
-        rows += json_dependent.measure_dependent_fields(Row("cross", "unique", arm.name), arm, cases)
+    for arm in json_generated.content_arms(models):
+        rows += json_generated.measure_content(Row("content", "records", arm.name), arm, 4)
+    cases = json_generated.make_cases("unique", 2)
+    for arm in json_generated.dependent_arms(models, forwards=2):
+        rows += json_generated.measure_dependent_fields(Row("cross", "unique", arm.name), arm, cases)
     assert {row.arm for row in rows} == {"random", "prior"}
     assert all(row.get("valid") == 1 for row in rows if row.section == "content")
     for name, table in json_tables.TABLES.items():

@@ -103,7 +103,7 @@ def hole_jobs(
 ) -> Iterator[Job]:
     """Every arm on the same holes; then how far the denoiser is ahead of each."""
     from solver.evaluation.code_arms import OURS
-    from solver.evaluation.code_infill import measure_holes, measure_leads
+    from solver.evaluation.code_sections import measure_holes, measure_leads
     from solver.evaluation.harness import Job
     from solver.evaluation.rows import Row
 
@@ -157,24 +157,24 @@ def other_jobs(
     folder: Path,
 ) -> Iterator[Job]:
     """The sections with arms of their own: repair, speed and misuse."""
-    from solver.evaluation import code_misuse, code_repair
+    from solver.evaluation import code_misuse, code_sections
     from solver.evaluation.code_arms import OURS, make_edit_arm, random_denoiser
     from solver.evaluation.code_holes import collect_holes
-    from solver.evaluation.code_infill import measure_edit_speed
+    from solver.evaluation.code_sections import measure_edit_speed
     from solver.evaluation.harness import Job
     from solver.evaluation.rows import Row
     from solver.tasks.code_edit.holes import sample_single_holes
 
     limit, denoiser = arguments.limit or (20 if arguments.quick else 100), models.denoiser
     if "repair" in sections:
-        corrupted = code_repair.corrupt_functions(corpus.development, limit)
+        corrupted = code_sections.corrupt_functions(corpus.development, limit)
         denoisers = [("random", random_denoiser(), "random")]
         denoisers += [(OURS, denoiser, models.weights or "")] if denoiser is not None else []
         for name, model, weights in denoisers:
             first = Row("code-repair", "all", name, weights=weights)
-            yield Job(first, partial(code_repair.measure_code_repair, first, model, corrupted))
+            yield Job(first, partial(code_sections.measure_code_repair, first, model, corrupted))
         first = Row("code-localisation", corrupted[0][0].kind, "suspects")
-        yield Job(first, partial(code_repair.measure_localisation, first, corrupted))
+        yield Job(first, partial(code_sections.measure_localisation, first, corrupted))
     if "speed" in sections and denoiser is not None:
         cases = collect_holes(corpus.development, sample_single_holes, limit)
         first = Row("code-speed", "all", OURS, weights=models.weights)

@@ -58,7 +58,7 @@ def plan_json(arguments: argparse.Namespace, sections: Sequence[str], results: R
 
 
 def engine_jobs(arguments: argparse.Namespace, sections: Sequence[str], folder: Path) -> Iterator[Job]:
-    from solver.evaluation import json_cases, json_guarantee
+    from solver.evaluation import json_cases, json_real
     from solver.evaluation.harness import Job, weights_hash
     from solver.evaluation.rows import Row
     from solver.loop.trace import Budget
@@ -74,10 +74,10 @@ def engine_jobs(arguments: argparse.Namespace, sections: Sequence[str], folder: 
             for group, members in json_cases.by_group(cases).items():
                 if "guarantee" in sections:
                     first = Row("guarantee", group, denoiser, seed=seed, weights=weights)
-                    yield Job(first, partial(json_guarantee.measure_guarantee, first, members, budget))
+                    yield Job(first, partial(json_real.measure_guarantee, first, members, budget))
                 for share in json_cases.SHARES if "pinned" in sections and not members[0].in_suite else ():
                     first = Row("pinned", group, denoiser, seed=seed, weights=weights, pinned=share)
-                    yield Job(first, partial(json_guarantee.measure_pinned, first, members))
+                    yield Job(first, partial(json_real.measure_pinned, first, members))
 
 
 def trained_jobs(
@@ -86,7 +86,7 @@ def trained_jobs(
     folder: Path,
     seed: int,
 ) -> Iterator[Job]:
-    from solver.evaluation import json_content, json_dependent, json_infill
+    from solver.evaluation import json_generated, json_real
     from solver.evaluation.harness import Job, load_pair
     from solver.evaluation.json_arms import JsonModels
     from solver.evaluation.rows import Row
@@ -95,9 +95,9 @@ def trained_jobs(
     pair = load_pair("json", JsonNetwork, arguments.checkpoint)
     models = JsonModels(**vars(pair), seed=1000 * seed)
     by_section = {
-        "content": json_content.content_arms(models),
-        "infill": json_infill.infill_arms(models),
-        "cross": json_dependent.dependent_arms(models),
+        "content": json_generated.content_arms(models),
+        "infill": json_real.infill_arms(models),
+        "cross": json_generated.dependent_arms(models),
     }
     measured = [arms for section, arms in by_section.items() if section in sections]
     names = list(dict.fromkeys(arm.name for arms in measured for arm in arms))
@@ -113,21 +113,21 @@ def trained_jobs(
 
     if "content" in sections:  # records are generated: no data is needed
         for first, arm in firsts("content", "records"):
-            yield Job(first, partial(json_content.measure_content, first, arm, count(60, 400)))
+            yield Job(first, partial(json_generated.measure_content, first, arm, count(60, 400)))
         arms = {arm.name: arm for _, arm in firsts("content", "records")}
-        if {json_content.WITH_LANGUAGE, json_content.WITHOUT_LANGUAGE} <= set(arms):
-            both = arms[json_content.WITH_LANGUAGE], arms[json_content.WITHOUT_LANGUAGE]
-            first = Row("tax", "records", json_content.WITH_LANGUAGE, seed=seed, weights=models.weights)
-            yield Job(first, partial(json_content.measure_tax, first, *both, count(60, 400)))
+        if {json_generated.WITH_LANGUAGE, json_generated.WITHOUT_LANGUAGE} <= set(arms):
+            both = arms[json_generated.WITH_LANGUAGE], arms[json_generated.WITHOUT_LANGUAGE]
+            first = Row("tax", "records", json_generated.WITH_LANGUAGE, seed=seed, weights=models.weights)
+            yield Job(first, partial(json_generated.measure_tax, first, *both, count(60, 400)))
     if "infill" in sections:
-        cases = json_infill.cut_values(folder, count(40, 200))
+        cases = json_real.cut_values(folder, count(40, 200))
         for first, arm in firsts("infill", "reserved instances"):
-            yield Job(first, partial(json_infill.measure_json_infill, first, arm, cases))
-        likelihoods = json_infill.likelihoods(models) if not arguments.arms and seed == 0 else {}
+            yield Job(first, partial(json_real.measure_json_infill, first, arm, cases))
+        likelihoods = json_real.likelihoods(models) if not arguments.arms and seed == 0 else {}
         for name, (likelihood, weights) in likelihoods.items():
             first = Row("bits", "reserved instances", name, weights=weights)
-            yield Job(first, partial(json_infill.measure_bits, first, likelihood, cases))
-    for kind in json_dependent.MAKERS if "cross" in sections else ():
-        cases = json_dependent.make_cases(kind, count(20, 100))
+            yield Job(first, partial(json_real.measure_bits, first, likelihood, cases))
+    for kind in json_generated.MAKERS if "cross" in sections else ():
+        cases = json_generated.make_cases(kind, count(20, 100))
         for first, arm in firsts("cross", kind):
-            yield Job(first, partial(json_dependent.measure_dependent_fields, first, arm, cases))
+            yield Job(first, partial(json_generated.measure_dependent_fields, first, arm, cases))

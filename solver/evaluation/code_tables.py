@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 from solver.evaluation.markdown import (
     Cell,
-    Table,
     interval_cell,
     markdown_table,
     number_cell,
     percent_cell,
     pivot,
+    section_table,
     share_cell,
 )
 from solver.evaluation.rows import Row, select
@@ -36,68 +36,59 @@ HOLE_COST: Mapping[str, Cell] = {
 }
 
 
-@dataclass(frozen=True)
-class HoleTable:
-    """Every arm on all holes of a section, with the denoiser's lead over it.
+def hole_table(
+    section: str,
+    count: str,
+    figures: tuple[Mapping[str, Cell], Mapping[str, Cell]],
+    with_budgets: bool,
+    rows: Sequence[Row],
+) -> str:
+    """Return a table of every arm on all holes of a section, with the denoiser's lead over it.
 
     Args:
         section: of the rows.
         count: heading of the number of holes.
         figures: columns before and after the lead.
-        budgets: whether to show the shares within budgets too.
+        with_budgets: whether to show the shares within budgets too.
+        rows: of all sections.
     """
-
-    section: str
-    count: str
-    figures: tuple[Mapping[str, Cell], Mapping[str, Cell]]
-    budgets: bool
-
-    def __call__(self, rows: Sequence[Row]) -> str:
-        """Return the table of ``rows``."""
-        arms = select(rows, self.section, file="all")
-        lead_cell = interval_cell("lead", ".1f", 100)
-        leads = {row.arm: lead_cell(row) for row in select(rows, f"{self.section}-lead", file="all")}
-        within = [
-            (cost, budget)
-            for cost in ("gflop", "seconds")
-            for budget in (arms[0].get(f"within_{cost}") if arms and self.budgets else ())
+    arms = select(rows, section, file="all")
+    lead_cell = interval_cell("lead", "+.1f", 100, ends=".1f")
+    leads = {row.arm: lead_cell(row) for row in select(rows, f"{section}-lead", file="all")}
+    within = [
+        (cost, budget)
+        for cost in ("gflop", "seconds")
+        for budget in (arms[0].get(f"within_{cost}") if arms and with_budgets else ())
+    ]
+    before, after = figures
+    lines = [
+        [
+            row.arm,
+            row.get("holes"),
+            *(cell(row) for cell in before.values()),
+            leads.get(row.arm, ""),
+            *(cell(row) for cell in after.values()),
+            *(f"{100 * row.get(f'within_{cost}')[budget]:.0f} %" for cost, budget in within),
+            *(cell(row) for cell in HOLE_COST.values()),
         ]
-        before, after = self.figures
-        lines = [
-            [
-                row.arm,
-                row.get("holes"),
-                *(cell(row) for cell in before.values()),
-                leads.get(row.arm, ""),
-                *(cell(row) for cell in after.values()),
-                *(f"{100 * row.get(f'within_{cost}')[budget]:.0f} %" for cost, budget in within),
-                *(cell(row) for cell in HOLE_COST.values()),
-            ]
-            for row in arms
-        ]
-        budgets = [f"in {budget} {'GFLOP' if cost == 'gflop' else 's'}" for cost, budget in within]
-        header = ["arm", self.count, *before, "diffusion ahead by", *after, *budgets, *HOLE_COST]
-        return markdown_table(header, lines)
+        for row in arms
+    ]
+    budgets = [f"in {budget} {'GFLOP' if cost == 'gflop' else 's'}" for cost, budget in within]
+    header = ["arm", count, *before, "diffusion ahead by", *after, *budgets, *HOLE_COST]
+    return markdown_table(header, lines)
 
 
-@dataclass(frozen=True)
-class KindTable:
-    """One share with its interval: arms down, kinds and lengths of holes across."""
+def kind_table(section: str, figure: str, rows: Sequence[Row]) -> str:
+    """Return a table of one share with its interval: arms down, kinds and lengths of holes across."""
+    holes = [row for row in select(rows, section) if row.file != "all"]
+    sizes = {row.file: row.get("holes") for row in reversed(holes)}
+    files = {row.file: f"{row.file} ({sizes[row.file]})" for row in holes}
 
-    section: str
-    figure: str
+    def cell(row: Row) -> str:
+        count = row.get("holes")
+        return share_cell(figure)(row) + ("" if count == sizes[row.file] else f" of {count}")
 
-    def __call__(self, rows: Sequence[Row]) -> str:
-        """Return the table of ``rows``."""
-        holes = [row for row in select(rows, self.section) if row.file != "all"]
-        sizes = {row.file: row.get("holes") for row in reversed(holes)}
-        files = {row.file: f"{row.file} ({sizes[row.file]})" for row in holes}
-
-        def cell(row: Row) -> str:
-            count = row.get("holes")
-            return share_cell(self.figure)(row) + ("" if count == sizes[row.file] else f" of {count}")
-
-        return markdown_table(*pivot(holes, files, cell))
+    return markdown_table(*pivot(holes, files, cell))
 
 
 INFILL = (
@@ -111,13 +102,13 @@ INFILL = (
 )
 DEPENDENT = ({"right up to renaming": share_cell("renamed")}, {"compiles": share_cell("compiles")})
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
-    "code-infill": HoleTable("code-infill", "holes", INFILL, budgets=False),
-    "code-infill-by-kind": KindTable("code-infill", "exact"),
-    "code-dependent": HoleTable("code-dependent", "sets", DEPENDENT, budgets=True),
-    "code-dependent-by-kind": KindTable("code-dependent", "renamed"),
-    "code-others": HoleTable("code-others", "sets", DEPENDENT, budgets=True),
-    "code-others-by-kind": KindTable("code-others", "renamed"),
-    "code-repair": Table(
+    "code-infill": partial(hole_table, "code-infill", "holes", INFILL, False),
+    "code-infill-by-kind": partial(kind_table, "code-infill", "exact"),
+    "code-dependent": partial(hole_table, "code-dependent", "sets", DEPENDENT, True),
+    "code-dependent-by-kind": partial(kind_table, "code-dependent", "renamed"),
+    "code-others": partial(hole_table, "code-others", "sets", DEPENDENT, True),
+    "code-others-by-kind": partial(kind_table, "code-others", "renamed"),
+    "code-repair": section_table(
         "code-repair",
         {
             "denoiser": "arm",
@@ -131,7 +122,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
             "ms p50 / p95": milliseconds_cell,
         },
     ),
-    "code-localisation": Table(
+    "code-localisation": section_table(
         "code-localisation",
         {
             "damage": "file",
@@ -140,7 +131,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
             "one of three": percent_cell("first_three"),
         },
     ),
-    "code-misuse": Table(
+    "code-misuse": section_table(
         "code-misuse",
         {
             "arm": "arm",
@@ -150,7 +141,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
             "ms": number_cell("ms", ".3g"),
         },
     ),
-    "code-benchmarks": Table(
+    "code-benchmarks": section_table(
         "code-benchmarks",
         {
             "benchmark": "file",
@@ -161,7 +152,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
             "ms p50 / p95": milliseconds_cell,
         },
     ),
-    "code-speed": Table(
+    "code-speed": section_table(
         "code-speed",
         {
             "arm": "arm",

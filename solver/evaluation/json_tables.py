@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from solver.evaluation.markdown import (
-    Table,
     interval_cell,
     markdown_table,
     number_cell,
@@ -15,6 +14,7 @@ from solver.evaluation.markdown import (
     percent_cell,
     pivot,
     quantile_cell,
+    section_table,
     share_cell,
 )
 from solver.evaluation.rows import Row, select
@@ -39,18 +39,6 @@ def without_instance_cell(row: Row) -> str:
     """How the schemas without a known instance ended."""
     counts = {kind: row.get(f"{kind}, no instance known", 0) for kind in ("solved", *ERRORS)}
     return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-
-
-def compiled_cell(row: Row) -> str:
-    """How many schemas are compiled without leaving a keyword to the validator."""
-    return part_of(
-        row.get("fully compiled", 0), row.get("schemas", 0) + row.get("without a known instance", 0)
-    )
-
-
-def pinned_cell(row: Row) -> str:
-    """Valid instances; other engines' valid ones are called solved."""
-    return part_of(row.get("valid", row.get("solved", 0)), row.get("instances"))
 
 
 def engines_table(rows: Sequence[Row]) -> str:
@@ -81,20 +69,20 @@ def speed_table(rows: Sequence[Row]) -> str:
 def infill_table(rows: Sequence[Row]) -> str:
     """Real values recovered, and bits per byte."""
     bits = {row.arm: interval_cell("bits_per_byte", ".2f")(row) for row in select(rows, "bits")}
-    infill = select(rows, "infill")
-    lines = [
-        [
+    lines = {arm: [arm, "", "", bits[arm], "", "", ""] for arm in bits}
+    measured = {
+        row.arm: [
             row.arm,
             share_cell("recovered")(row),
             share_cell("valid")(row),
             bits.get(row.arm, ""),
             *(cell(row) for cell in MEAN_COST.values()),
         ]
-        for row in infill
-    ]
-    only_bits = [arm for arm in bits if arm not in {row.arm for row in infill}]
-    lines += [[arm, "", "", bits[arm], "", "", ""] for arm in only_bits]
-    return markdown_table(["arm", "recovered", "valid", "bits a byte", *MEAN_COST], lines)
+        for row in select(rows, "infill")
+    }
+    return markdown_table(
+        ["arm", "recovered", "valid", "bits a byte", *MEAN_COST], (measured | lines | measured).values()
+    )
 
 
 def dependent_fields_table(rows: Sequence[Row]) -> str:
@@ -117,13 +105,16 @@ def dependent_fields_table(rows: Sequence[Row]) -> str:
 
 
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
-    "json-guarantee": Table(
+    "json-guarantee": section_table(
         "guarantee",
         {
             "file": "file",
             "denoiser": "arm",
             "solved": part_cell("solved", "schemas"),
-            "fully compiled": compiled_cell,
+            "fully compiled": lambda row: part_of(  # without leaving a keyword to the validator
+                row.get("fully compiled", 0),
+                row.get("schemas", 0) + row.get("without a known instance", 0),
+            ),
             "called solved, invalid for python's `jsonschema`": lambda row: str(
                 row.get("invalid by python's jsonschema", 0)
             ),
@@ -133,7 +124,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
         },
     ),
     "json-engines": engines_table,
-    "json-membership": Table(
+    "json-membership": section_table(
         "membership",
         {
             "file": "file",
@@ -143,19 +134,21 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
             "with formats asserted": part_cell("invalid, refused by either with formats asserted", "invalid"),
         },
     ),
-    "json-pinned": Table(
+    "json-pinned": section_table(
         "pinned",
         {
             "file": "file",
             "pinned": number_cell("pinned", ".0%"),
             "arm": "arm",
-            "valid, pins unchanged": pinned_cell,
+            "valid, pins unchanged": lambda row: part_of(  # other engines call their valid instances solved
+                row.get("valid", row.get("solved", 0)), row.get("instances")
+            ),
             "ms p50 / p95": quantile_cell("ms"),
         },
         order=("file", "pinned"),
     ),
     "json-speed": speed_table,
-    "json-content": Table(
+    "json-content": section_table(
         "content",
         {
             "arm": "arm",
@@ -170,13 +163,13 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
         },
     ),
     "json-infill": infill_table,
-    "json-tax": Table(
+    "json-tax": section_table(
         "tax",
         {
             "records both get valid": "both_valid",
             "fields copied with the language": percent_cell("copied_with"),
             "without": percent_cell("copied_without"),
-            "difference": interval_cell("ahead", ".1f", 100, "+", " points"),
+            "difference": interval_cell("ahead", "+.1f", 100, " points"),
             "nats of the last draft, p50 / p90 / p99": quantile_cell("nats", ".3g", ("p50", "p90", "p99")),
         },
     ),

@@ -1,8 +1,7 @@
 """Tables described by their columns, as Markdown.
 
->>> table = Table("contest", {"arm": "arm", "solved": share_cell("share")})
 >>> rows = [Row("contest", "royle17", "diffusion", {"share": 0.5, "share_interval": [0.25, 0.75]})]
->>> print(table(rows), end="")
+>>> print(section_table("contest", {"arm": "arm", "solved": share_cell("share")})(rows), end="")
 | arm | solved |
 |---|---|
 | diffusion | 50.0 % [25.0, 75.0] |
@@ -13,7 +12,6 @@ A column is the name of a figure or field, or a function of the row.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from solver.evaluation.rows import Row, select
@@ -44,29 +42,25 @@ def markdown_table(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str
     return "".join([rows[0], "|" + "---|" * len(header) + "\n", *rows[1:]])
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table with one line per row of a section.
+def section_table(
+    section: str,
+    columns: Mapping[str, str | Cell],
+    order: tuple[str, ...] = (),
+) -> Callable[[Sequence[Row]], str]:
+    """Return the function that makes a table with one line per row of a section.
 
     Args:
         section: whose rows.
         columns: by heading.
-        where: values that a row must have.
         order: fields by which rows are sorted; none: as measured.
     """
+    cells = [column if callable(column) else text_cell(column) for column in columns.values()]
 
-    section: str
-    columns: Mapping[str, str | Cell]
-    where: Mapping[str, Any] = field(default_factory=dict)
-    order: tuple[str, ...] = ()
+    def table(rows: Sequence[Row]) -> str:
+        lines = sorted(select(rows, section), key=lambda row: [row.get(name) for name in order])
+        return markdown_table(list(columns), [[cell(row) for cell in cells] for row in lines])
 
-    def __call__(self, rows: Sequence[Row]) -> str:
-        """Return the table of ``rows``."""
-        lines = sorted(
-            select(rows, self.section, **self.where), key=lambda row: [row.get(name) for name in self.order]
-        )
-        cells = [column if callable(column) else text_cell(column) for column in self.columns.values()]
-        return markdown_table(list(self.columns), [[cell(row) for cell in cells] for row in lines])
+    return table
 
 
 def pivot(rows: Sequence[Row], files: Mapping[str, str], cell: Cell) -> tuple[list[str], list[list[str]]]:
@@ -102,24 +96,17 @@ def percent_cell(name: str) -> Cell:
 
 def share_cell(name: str) -> Cell:
     """A share in percent with its interval; empty where it is missing."""
+    return interval_cell(name, ".1f", 100, " %")
+
+
+def interval_cell(name: str, spec: str, scale: float = 1.0, unit: str = "", ends: str | None = None) -> Cell:
+    """A scaled figure with its interval. ``ends``: format of the interval's ends, if it is another one."""
 
     def cell(row: Row) -> str:
         if row.get(name) is None:
             return ""
-        low, high = row.get(f"{name}_interval")
-        return f"{100 * row.get(name):.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-
-    return cell
-
-
-def interval_cell(name: str, spec: str, scale: float = 1.0, sign: str = "", unit: str = "") -> Cell:
-    """A scaled figure with its interval. ``sign``: of the interval's ends too, as in a format."""
-
-    def cell(row: Row) -> str:
-        if row.get(name) is None:
-            return ""
-        low, high = (format(scale * end, sign + spec) for end in row.get(f"{name}_interval"))
-        return f"{scale * row.get(name):{'+' if scale > 1 else ''}{spec}}{unit} [{low}, {high}]"
+        low, high = (format(scale * end, ends or spec) for end in row.get(f"{name}_interval"))
+        return f"{scale * row.get(name):{spec}}{unit} [{low}, {high}]"
 
     return cell
 

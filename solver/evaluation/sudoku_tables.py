@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from solver.evaluation.markdown import (
     FILES,
-    Table,
     markdown_table,
     number_cell,
     percent_cell,
     pivot,
+    section_table,
     share_cell,
 )
 from solver.evaluation.rows import Row, select
@@ -49,10 +49,8 @@ def with_checks_table(rows: Sequence[Row]) -> str:
     without, checks = ("one forward, no rule", "up to 1,024 loops, no rule"), "with checks: solved"
     header = ["file", "puzzles", *without, checks, "wrong", "forwards, mean / median / max"]
     lines = []
-    for file, name in FILES.items():
-        row = contest.get(("diffusion", file))
-        if row is None:
-            continue
+    for file in (file for file in FILES if ("diffusion", file) in contest):
+        row = contest["diffusion", file]
         puzzles = row.get("puzzles")
         networks = [contest.get((arm, file)) for arm in ("diffusion-oneshot", "diffusion-alone")]
         unchecked = ["" if network is None else percent_cell("share")(network) for network in networks]
@@ -61,7 +59,7 @@ def with_checks_table(rows: Sequence[Row]) -> str:
         )
         decisions = [controls_cell(contest.get((arm, file)), puzzles) for arm in ("random", "prior")]
         solved = [f"{row.get('solved'):g}", row.get("wrong"), forwards, f"{row.get('decisions_mean'):.2f}"]
-        lines.append([name, puzzles, *unchecked, *solved, *decisions])
+        lines.append([FILES[file], puzzles, *unchecked, *solved, *decisions])
     return markdown_table([*header, "decisions, trained", "random", "prior"], lines)
 
 
@@ -127,7 +125,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
     "with-checks": with_checks_table,
     "contest": contest_table,
     "arms": arms_table,
-    "contest-costs": Table(
+    "contest-costs": section_table(
         "contest",
         {
             "arm": "arm",
@@ -145,7 +143,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
         },
     ),
     "contest-budgets": budget_tables,
-    "proofs": Table(
+    "proofs": section_table(
         "proofs",
         {
             "denoiser": "arm",
@@ -158,7 +156,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
             "seconds in all": "seconds",
         },
     ),
-    "repair": Table(
+    "repair": section_table(
         "repair",
         {
             "denoiser": "arm",
@@ -169,7 +167,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
             "decisions, mean": "decisions_mean",
         },
     ),
-    "throughput": Table(
+    "throughput": section_table(
         "throughput",
         {
             "arm": "arm",
@@ -181,7 +179,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
             "ms until a batch is done": "latency_ms",
         },
     ),
-    "remasking": Table(
+    "remasking": section_table(
         "remasking",
         {
             "file": "file",
@@ -191,11 +189,11 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
             "solved": share_cell("share"),
         },
     ),
-    "calibration": Table(
+    "calibration": section_table(
         "calibration",
         {"arm": "arm", "file": "file", "cells": "cells", "right": "accuracy", "calibration error": "error"},
     ),
-    "mistakes": Table(
+    "mistakes": section_table(
         "mistakes",
         {
             "arm": "arm",
@@ -205,7 +203,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
             "first mistake at this share of the cells, median": "median",
         },
     ),
-    "training": Table(
+    "training": section_table(
         "training",
         {"arm": "arm", "file": "file", "step": "step", "PFLOP": "pflop", "solved": share_cell("share")},
     ),
