@@ -7,8 +7,6 @@ Blue is diffusion, orange and red are left to right, grey is a control; every ar
 ['hard']
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 

@@ -7,11 +7,9 @@ Checks and retries are the same for all: an answer is accepted once it compiles 
 the answer with the fewest violations is.
 """
 
-from __future__ import annotations
-
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,7 +65,6 @@ def violations(finder: DiagnosticFinder, fills: Sequence[str]) -> tuple[bool, in
 
 
 def compiles_with(case: HoleCase, fills: Sequence[str]) -> bool:
-    """Whether the source compiles with these texts in its holes."""
     return compile_message(replace_spans(case.source, case.spans, fills)[0]) is None
 
 
@@ -180,26 +177,25 @@ class NGramModel:
     """
 
     def __init__(self, functions: Sequence[CorpusFunction]) -> None:
-        self.following: dict[NGram, Counter[int]] = defaultdict(Counter)
         self.vocabulary = Vocabulary.load()
-        for function in functions:
-            self._count(self.following, self.vocabulary.encode(function.text)[0].tolist())
+        self.following = self._count(self.vocabulary.encode(function.text)[0] for function in functions)
 
     @staticmethod
-    def _count(following: dict[NGram, Counter[int]], ids: Sequence[int]) -> None:
+    def _count(texts: Iterable[NDArray[np.int64]]) -> dict[NGram, Counter[int]]:
         """Count the tokens that follow every context of up to two tokens."""
-        for k, token in enumerate(ids):
-            for order in range(min(k, 2) + 1):
-                following[tuple(ids[k - order : k])][token] += 1
+        following: dict[NGram, Counter[int]] = defaultdict(Counter)
+        for ids in (text.tolist() for text in texts):
+            for k, token in enumerate(ids):
+                for order in range(min(k, 2) + 1):
+                    following[tuple(ids[k - order : k])][token] += 1
+        return following
 
     def answer(self, case: HoleCase) -> Answer:
         """Fill holes whose lengths in tokens are told."""
         posed, blank = case.posed, self.vocabulary.blank
         window = CodeWindow.of(posed.source, posed.spans, case.lengths)
-        cache: dict[NGram, Counter[int]] = defaultdict(Counter)
-        for part in np.split(window.tokens, np.flatnonzero(np.diff(window.pinned.astype(int))) + 1):
-            if len(part) and part[0] != blank:
-                self._count(cache, part.tolist())
+        parts = np.split(window.tokens, np.flatnonzero(np.diff(window.pinned.astype(int))) + 1)
+        cache = self._count(part for part in parts if len(part) and part[0] != blank)
         tokens, banned = window.tokens.tolist(), {*self.vocabulary.sentinels, blank}
         for start, capacity in window.slots:
             for cell in range(start, start + capacity):
@@ -209,10 +205,7 @@ class NGramModel:
 
     def frequencies(self) -> NDArray[np.float64]:
         """Return how often the corpus has each token, plus one (V,)."""
-        counts = np.ones(self.vocabulary.size)
-        for token, count in self.following[()].items():
-            counts[token] += count
-        return counts
+        return np.array([1.0 + self.following[()][token] for token in range(self.vocabulary.size)])
 
     def _next_token(self, cache: dict[NGram, Counter[int]], before: list[int], banned: set[int]) -> int:
         """Return the likeliest token after the longest context that the window or the corpus has."""
@@ -234,12 +227,10 @@ class CodeModels(ModelPair[CodeNetwork]):
 
     @property
     def denoiser(self) -> Denoiser | None:
-        """The trained denoiser, if there is one."""
         return None if self.network is None else CodeDenoiser(self.network)
 
 
 def random_denoiser() -> Denoiser:
-    """The control that draws tokens at random."""
     return load("random", CodeTask())
 
 
@@ -258,21 +249,23 @@ def code_arms(models: CodeModels, functions: Sequence[CorpusFunction]) -> dict[s
             arms.append(make_edit_arm(f"{OURS}{suffix}", *options))
             arms.append(make_one_shot_arm(f"{OURS}-oneshot{suffix}", *options))
     if models.baseline is not None:
-
-        def baseline(name: str, order: Order, tries: int = 1, likeliest: bool = False) -> Arm[HoleCase]:
-            assert models.baseline is not None
-            temperature, weights = 0.6, models.baseline_weights
-            return make_left_to_right_arm(
-                name, models.baseline, order, tries, likeliest, temperature, weights, seed
+        writings: list[tuple[str, Order, int, bool]] = [
+            ("ar-prefix", "prefix", 1, False),
+            (f"ar-prefix, {CODE_TRIES} tries", "prefix", CODE_TRIES, False),
+            ("ar-fim", "fim", 1, False),
+            (f"ar-fim, {CODE_TRIES} tries", "fim", CODE_TRIES, False),
+            *((f"ar-fim, likeliest of {draws}", "fim", draws, True) for draws in DRAWS),
+        ]
+        for name, order, tries, likeliest in writings:
+            arms.append(
+                make_left_to_right_arm(
+                    name, models.baseline, order, tries, likeliest, weights=models.baseline_weights, seed=seed
+                )
             )
-
-        orders: tuple[Order, ...] = ("prefix", "fim")
-        for order in orders:
-            arms.append(baseline(f"ar-{order}", order))
-            arms.append(baseline(f"ar-{order}, {CODE_TRIES} tries", order, CODE_TRIES))
-        arms += [baseline(f"ar-fim, likeliest of {draws}", "fim", draws, True) for draws in DRAWS]
     prior = controls.prior(vocabulary.size, ngram.frequencies(), vocabulary.blank)
-    arms.append(make_hole_arm(f"n-gram with cache, {ORACLE}", ngram.answer, "n-gram"))
-    arms.append(make_edit_arm("prior", prior, "prior", seed=seed))
-    arms.append(make_edit_arm("random", random_denoiser(), "random", seed=seed))
+    arms += [
+        make_hole_arm(f"n-gram with cache, {ORACLE}", ngram.answer, "n-gram"),
+        make_edit_arm("prior", prior, "prior", seed=seed),
+        make_edit_arm("random", random_denoiser(), "random", seed=seed),
+    ]
     return {arm.name: arm for arm in arms}

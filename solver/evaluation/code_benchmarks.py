@@ -16,8 +16,6 @@ Sources: Bavarian et al. 2022 (human-eval-infilling), Gong et al. 2024 (SAFIM); 
 codeforces.com. Programs run in ``solver.evaluation.sandbox``. Nothing is ever trained on these rows.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import sys
@@ -82,7 +80,6 @@ class Program:
             raise ValueError(f"{self.name}: no tests")
 
     def complete(self, fill: str) -> str:
-        """The program with ``fill`` in its hole."""
         return self.before + fill + self.after
 
 
@@ -127,7 +124,6 @@ def output_words(text: str) -> list[str]:
 
 
 def humaneval_program(row: Mapping[str, Any]) -> Program:
-    """Convert a row of human-eval-infilling."""
     test = CodeTest(f"{row['test']}\ncheck({row['entry_point']})\n")
     return Program(row["task_id"], row["prompt"], row["canonical_solution"], row["suffix"], (test,))
 
@@ -210,13 +206,8 @@ def pose_program(benchmark: str, program: Program) -> PosedProgram:
 
     Nothing is taken from the true text.
     """
-    match benchmark:
-        case "humaneval-single-line":
-            return PosedProgram(program, next_indentation(program.before), "\n", benchmark)
-        case "safim-control":
-            return PosedProgram(program, "", ":", benchmark)
-        case _:
-            return PosedProgram(program, "", "", benchmark)
+    ends = {"humaneval-single-line": (next_indentation(program.before), "\n"), "safim-control": ("", ":")}
+    return PosedProgram(program, *ends.get(benchmark, ("", "")), benchmark)
 
 
 def next_indentation(before: str) -> str:
@@ -240,8 +231,8 @@ def program_figures(
         **share("pass_1", passed, tasks),
         "compiles": rounded([float(np.mean(compiled))])[0],
     }
-    milliseconds = quantiles(1e3 * np.array(seconds), (50, 95), 1)
-    return {**figures, **({"ms": milliseconds} if milliseconds else {})}
+    times = {"ms": quantiles(1e3 * np.array(seconds), (50, 95), 1)} if len(seconds) else {}
+    return {**figures, **times}
 
 
 def measure_truth(first: Row, programs: Sequence[Program]) -> Iterator[Row]:
@@ -254,18 +245,12 @@ def measure_benchmark(first: Row, arm: Arm[HoleCase], programs: Sequence[Program
     """pass@1 of one arm."""
     posed = [pose_program(first.file, program) for program in programs]
     answers = run_arm(arm, [each.case for each in posed]).answers
-    fills = [
-        None if answer.texts is None else each.head + answer.texts[0] + each.tail
-        for each, answer in zip(posed, answers, strict=True)
-    ]
-    pairs = list(zip(programs, fills, strict=True))
-    compiled = [
-        fill is not None and compile_message(program.complete(fill)) is None for program, fill in pairs
-    ]
-    passed = [
-        good and run_tests(program, fill or "").ok
-        for (program, fill), good in zip(pairs, compiled, strict=True)
-    ]
+    compiled, passed = list[bool](), list[bool]()
+    for each, answer in zip(posed, answers, strict=True):
+        fill = each.head + "".join(answer.texts or ()) + each.tail
+        valid = answer.texts is not None and compile_message(each.program.complete(fill)) is None
+        compiled.append(valid)
+        passed.append(valid and run_tests(each.program, fill).ok)
     seconds = [answer.seconds or 0.0 for answer in answers]
     yield replace(first, figures=program_figures(programs, passed, compiled, seconds))
 
@@ -275,14 +260,13 @@ def print_true_fills(folder: Path, count: int = 40) -> None:
     for name in BENCHMARKS:
         programs = sample_programs(load_programs(folder, name), count)
         results = [(program, run_tests(program, program.truth)) for program in programs]
-        seconds = sorted(ran.seconds for _, ran in results)
-        passed = sum(ran.ok for _, ran in results)
-        times = f"median {seconds[len(seconds) // 2]:.2f}, max {seconds[-1]:.2f}"
-        print(f"{name}: {passed} of {len(results)}; seconds: {times}")
-        for program, ran in results:
-            if not ran.ok:
-                error = ran.stderr_tail.strip().splitlines()[-1:]
-                print(f"  {program.name}: {ran.status} {error} {ran.stdout[:60]!r}")
+        failed = [(program, ran) for program, ran in results if not ran.ok]
+        seconds = [ran.seconds for _, ran in results]
+        times = f"median {np.median(seconds):.2f}, max {max(seconds):.2f}"
+        print(f"{name}: {len(results) - len(failed)} of {len(results)}; seconds: {times}")
+        for program, ran in failed:
+            error = ran.stderr_tail.strip().splitlines()[-1:]
+            print(f"  {program.name}: {ran.status} {error} {ran.stdout[:60]!r}")
 
 
 if __name__ == "__main__":

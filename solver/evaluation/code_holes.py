@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import symtable
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -51,7 +52,6 @@ class HoleCase:
 
     @property
     def truth(self) -> tuple[str, ...]:
-        """The texts of the holes."""
         return tuple(self.source[start:end] for start, end in self.spans)
 
     @property
@@ -71,13 +71,13 @@ class HoleCase:
         window = CodeWindow.of(self.source, self.spans, [1] * len(self.spans))
         return [max(1, len(window.encode_fill(k, text))) for k, text in enumerate(self.truth)]
 
-    @property
-    def is_suitable(self) -> bool:
-        """Whether the holes fit a window, and are neither too long nor too many."""
-        try:
-            return max(self.lengths) <= MAX_TOKENS and len(self.spans) <= MAX_HOLES
-        except WindowError:
-            return False
+
+def fit_window(case: HoleCase) -> bool:
+    """Whether the holes fit a window, and are neither too long nor too many."""
+    try:
+        return max(case.lengths) <= MAX_TOKENS and len(case.spans) <= MAX_HOLES
+    except WindowError:
+        return False
 
 
 def collect_holes(
@@ -87,7 +87,7 @@ def collect_holes(
     seed: int = CODE_SEED,
 ) -> list[HoleCase]:
     """Cut holes into functions: at most one set of each kind per function, and ``count`` of each kind."""
-    rng, by_kind = np.random.default_rng(seed), dict[str, list[HoleCase]]()
+    rng, by_kind = np.random.default_rng(seed), defaultdict[str, list[HoleCase]](list)
     for index in rng.permutation(len(functions)):
         function = functions[int(index)]
         source, names = standalone_source(function), module_names(function.source)
@@ -95,10 +95,9 @@ def collect_holes(
         for kind in sorted({cut.kind for cut in cuts}):
             same_kind = [cut for cut in cuts if cut.kind == kind]
             cut = same_kind[int(rng.integers(len(same_kind)))]
-            cases = by_kind.setdefault(kind, [])
             case = HoleCase(kind, source, cut.spans, names, function.path)
-            if len(cases) < count and compile_message(source) is None and case.is_suitable:
-                cases.append(case)
+            if len(by_kind[kind]) < count and compile_message(source) is None and fit_window(case):
+                by_kind[kind].append(case)
     return [case for kind in sorted(by_kind) for case in by_kind[kind]]
 
 

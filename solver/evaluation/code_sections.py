@@ -6,12 +6,11 @@ The functions are of the corpus's development half (5 % of the files, by hash), 
 Fills are graded by text and by syntax tree, which no arm sees; repairs by the words of the original.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -124,19 +123,14 @@ def measure_leads(first: Row, results: ResultsFile, cases: Sequence[HoleCase]) -
         return
     ahead = hits[0].astype(int) - hits[1].astype(int)
     for file, members in hole_groups(section, cases).items():
-        paths = [cases[n].path for n in members]
-        figures = {"holes": len(members), **share("lead", ahead[members], paths)}
-        yield replace(first, file=file, figures=figures)
+        lead = share("lead", ahead[members], [cases[n].path for n in members])
+        yield replace(first, file=file, figures={"holes": len(members), **lead})
 
 
 def measure_edit_speed(first: Row, arm: Arm[HoleCase], cases: Sequence[HoleCase]) -> Iterator[Row]:
     """Milliseconds per hole, one at a time in a warm process, checks included."""
     arm.answer(cases[:WARM_UP])
-    milliseconds = []
-    for case in cases:
-        started = time.perf_counter()
-        arm.answer([case])
-        milliseconds.append(1e3 * (time.perf_counter() - started))
+    milliseconds = [1e3 * run_arm(arm, [case]).seconds for case in cases]
     points = (10, 50, 90, 95, 99, 100)
     yield replace(first, figures={"holes": len(cases), "ms": quantiles(milliseconds, points, 1)})
 
@@ -144,31 +138,9 @@ def measure_edit_speed(first: Row, arm: Arm[HoleCase], cases: Sequence[HoleCase]
 MAX_CHARACTERS = 6000  # of a function
 
 
-@dataclass(frozen=True)
-class RepairGrade:
-    """The grade of a repair.
-
-    Args:
-        compiles: the repaired source does.
-        restored: it is the original.
-        alike: it has the original's words.
-        edits: word edits of the repair, over those of the corruption.
-        seconds: wall clock.
-        forwards: of the denoiser.
-    """
-
-    compiles: bool
-    restored: bool
-    alike: bool
-    edits: float
-    seconds: float
-    forwards: int
-
-
 def source_words(text: str) -> list[str]:
     """Return words, other characters, and indentations, without other white space. The text may be broken."""
-    words: list[str] = re.findall(r"\w+|[^\w\s]|\n[ \t]*", "\n" + text)
-    return words
+    return re.findall(r"\w+|[^\w\s]|\n[ \t]*", "\n" + text)
 
 
 def word_edits(before: str, after: str) -> int:
@@ -203,32 +175,37 @@ def corrupt_functions(functions: Sequence[CorpusFunction], count: int) -> list[t
     return cases
 
 
-def grade_repair(case: Corruption, denoiser: Denoiser) -> RepairGrade:
-    """Repair a function and compare the result with the original."""
+def grade_repair(case: Corruption, denoiser: Denoiser) -> dict[str, Any]:
+    """Repair a function and compare the result with the original.
+
+    Returns:
+        compiles: the repaired source does. restored: it is the original. alike: it has the original's words.
+        edits: word edits of the repair, over those of the corruption. seconds: wall clock. forwards: of the
+        denoiser.
+    """
     started = time.perf_counter()
     best = repair(case.source, denoiser=denoiser)
-    return RepairGrade(
-        compiles=best.status == "solved",
-        restored=best.text == case.original,
-        alike=source_words(best.text) == source_words(case.original),
-        edits=word_edits(case.source, best.text) / max(1, word_edits(case.source, case.original)),
-        seconds=time.perf_counter() - started,
-        forwards=best.counters.forwards,
-    )
+    return {
+        "compiles": best.status == "solved",
+        "restored": best.text == case.original,
+        "alike": source_words(best.text) == source_words(case.original),
+        "edits": word_edits(case.source, best.text) / max(1, word_edits(case.source, case.original)),
+        "seconds": time.perf_counter() - started,
+        "forwards": best.counters.forwards,
+    }
 
 
-def repair_figures(grades: Sequence[RepairGrade], paths: Sequence[str]) -> Figures:
+def repair_figures(grades: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> Figures:
     """Return a denoiser's figures; the intervals resample files."""
     figures: Figures = {"functions": len(grades)}
     for name in ("compiles", "restored", "alike"):
-        figures |= share(name, [getattr(grade, name) for grade in grades], paths)
-    edits = [grade.edits for grade in grades if grade.compiles]
-    milliseconds = [1e3 * grade.seconds for grade in grades]
+        figures |= share(name, [grade[name] for grade in grades], paths)
+    edits = [grade["edits"] for grade in grades if grade["compiles"]]
     return {
         **figures,
         "edits_median": round(float(np.median(edits)), 3) if edits else None,
-        "forwards_mean": round(float(np.mean([grade.forwards for grade in grades])), 2),
-        "ms": quantiles(milliseconds, (50, 95), 1),
+        "forwards_mean": round(float(np.mean([grade["forwards"] for grade in grades])), 2),
+        "ms": quantiles([1e3 * grade["seconds"] for grade in grades], (50, 95), 1),
     }
 
 

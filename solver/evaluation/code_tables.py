@@ -1,7 +1,5 @@
 """The code tables of README, docs and report.md."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 

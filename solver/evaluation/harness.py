@@ -6,8 +6,6 @@
 (['yes', 'yes'], 0.0)
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

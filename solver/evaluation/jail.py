@@ -8,8 +8,6 @@ REPORT, "ready" (or "refused LAYER REASON": nothing was run), and at the end a w
 memory or forbidden.
 """
 
-from __future__ import annotations
-
 import builtins
 import contextlib
 import ctypes

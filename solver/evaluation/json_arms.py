@@ -8,8 +8,7 @@
 Every arm answers a case with the whole text of an instance, valid or not.
 """
 
-from __future__ import annotations
-
+import contextlib
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,26 +66,16 @@ class JsonCase:
     def continued(self, text: str) -> str:
         """The whole text if a left-to-right arm wrote ``text``, which begins with ``before``."""
         written = text[len(self.before.decode()) :]
-        match self.trim:
-            case "value":
-                return self.fill(first_value(written))
-            case "after":
-                return self.fill(written.split(self.after.decode()[:1], 1)[0])
-            case "all":
-                return self.fill(written)
+        if self.trim == "value":
+            with contextlib.suppress(ValueError, RecursionError):  # all of it if no value begins there
+                written = written[: json.JSONDecoder().raw_decode(written)[1]]
+        elif self.trim == "after":
+            written = written.split(self.after.decode()[:1], 1)[0]
+        return self.fill(written)
 
 
 Pages = Callable[[JsonCase], TextRequest]  # what a left-to-right arm reads and may write
 Placing = Callable[[JsonCase, str], str]  # the whole text, from what it wrote
-
-
-def first_value(text: str) -> str:
-    """Return the JSON value at the beginning of a text; all of it if there is none."""
-    try:
-        _, end = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):
-        return text
-    return text[:end]
 
 
 def parse_json(text: str) -> Any:
@@ -100,10 +89,11 @@ def parse_json(text: str) -> Any:
 def is_valid_json(problem: JsonProblem, text: str) -> bool:
     """Whether the loop's own validator and checks accept a text; a baseline tries again where they do not."""
     value = parse_json(text)
-    if value is None and text != "null":
-        return False
-    return bool(problem.validator.is_valid(value)) and not any(
-        run_check(check, value) for check in problem.checks
+    parsed = value is not None or text == "null"
+    return (
+        parsed
+        and bool(problem.validator.is_valid(value))
+        and not any(run_check(check, value) for check in problem.checks)
     )
 
 
@@ -152,7 +142,6 @@ class LLGuidance:
             raise ValueError(self.matcher.get_error())
 
     def begin(self) -> None:
-        """Go back to the beginning of a text."""
         self.matcher = self.initial.deep_copy()
 
     def allowed(self) -> NDArray[np.bool_]:
@@ -162,7 +151,6 @@ class LLGuidance:
         return np.append(bits[:BLANK], bits[self.tokens.eos_token])
 
     def take(self, byte: int) -> None:
-        """Append a byte."""
         self.matcher.consume_token(byte)
         self._raise_error()
 
@@ -236,6 +224,15 @@ class JsonModels(ModelPair[JsonNetwork]):
             answers[n] = Answer((text,), outcome.status, cost, constraint_cost=outcome.constraint_cost)
         return [answers[n] for n in range(len(cases))]
 
+    def _baseline_arm(
+        self,
+        name: str,
+        answer: Callable[[JsonNetwork, Sequence[JsonCase]], list[Answer]],
+    ) -> list[Arm[JsonCase]]:
+        if self.baseline is None:
+            return []
+        return [Arm(name, partial(answer, self.baseline), self.baseline_weights)]
+
     def retry_arm(
         self,
         name: str,
@@ -253,11 +250,8 @@ class JsonModels(ModelPair[JsonNetwork]):
             place: puts what was written into the whole text.
             temperature: of the draws.
         """
-        network = self.baseline
-        if network is None:
-            return []
 
-        def answer(cases: Sequence[JsonCase]) -> list[Answer]:
+        def answer(network: JsonNetwork, cases: Sequence[JsonCase]) -> list[Answer]:
             answers = [Answer(None)] * len(cases)
             for attempt in range(tries):
                 heat, seed = temperature if attempt else 0.0, JSON_SEED + self.seed + attempt
@@ -271,7 +265,7 @@ class JsonModels(ModelPair[JsonNetwork]):
                     answers[n] = Answer((text,), "solved" if valid else "exhausted", cost)
             return answers
 
-        return [Arm(name, answer, self.baseline_weights)]
+        return self._baseline_arm(name, answer)
 
     def best_of_arm(
         self,
@@ -284,11 +278,8 @@ class JsonModels(ModelPair[JsonNetwork]):
 
         It answers with the likeliest of the valid texts, or of all if none is valid. The prompt is read once.
         """
-        network = self.baseline
-        if network is None:
-            return []
 
-        def answer(cases: Sequence[JsonCase]) -> list[Answer]:
+        def answer(network: JsonNetwork, cases: Sequence[JsonCase]) -> list[Answer]:
             best = [(False, -np.inf, "")] * len(cases)
             costs = [Counters(flops=network.reading_flops(len(case.problem.prompt))) for case in cases]
             for attempt in range(count):
@@ -302,4 +293,4 @@ class JsonModels(ModelPair[JsonNetwork]):
                 for (valid, _, text), cost in zip(best, costs, strict=True)
             ]
 
-        return [Arm(name, answer, self.baseline_weights)]
+        return self._baseline_arm(name, answer)

@@ -4,8 +4,6 @@ cases = load_schemas(Path("shared/data/jsonschema"), limit=100)
 cases[0].grade(7)
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import re

@@ -12,8 +12,6 @@ conditionals, so this is a proper likelihood (Uria et al. 2014). For the baselin
 text before (``ar``) or on both sides (``ar-fim``).
 """
 
-from __future__ import annotations
-
 import json
 import math
 import time
@@ -170,21 +168,23 @@ def measure_json_infill(first: Row, arm: Arm[JsonCase], cases: Sequence[JsonCase
     """One arm: values recovered, and valid instances."""
     attempt = run_arm(arm, cases)
     pairs = zip(cases, attempt.answers, strict=True)
-    figures = {
-        "values": len(cases),
-        **share("recovered", [answer.text == case.fill(case.truth.decode()) for case, answer in pairs]),
-        **share("valid", [answer.solved for answer in attempt.answers]),
-        **attempt.cost(),
-    }
-    yield replace(first, figures=figures)
+    yield replace(
+        first,
+        figures={
+            "values": len(cases),
+            **share("recovered", [answer.text == case.fill(case.truth.decode()) for case, answer in pairs]),
+            **share("valid", [answer.solved for answer in attempt.answers]),
+            **attempt.cost(),
+        },
+    )
 
 
 def measure_bits(first: Row, likelihood: Likelihood, cases: Sequence[JsonCase]) -> Iterator[Row]:
     """Bits per byte of the values."""
     bits = [likelihood(case) / math.log(2) for case in cases]
     sizes = [len(case.truth) for case in cases]
-    figures = {"values": len(cases), "bytes": sum(sizes), **ratio("bits_per_byte", bits, sizes)}
-    yield replace(first, figures=figures)
+    total = ratio("bits_per_byte", bits, sizes)
+    yield replace(first, figures={"values": len(cases), "bytes": sum(sizes), **total})
 
 
 def likelihoods(models: JsonModels) -> dict[str, tuple[Likelihood, str | None]]:

@@ -1,7 +1,5 @@
 """The JSON tables of README, docs and report.md."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -69,7 +67,6 @@ def speed_table(rows: Sequence[Row]) -> str:
 def infill_table(rows: Sequence[Row]) -> str:
     """Real values recovered, and bits per byte."""
     bits = {row.arm: interval_cell("bits_per_byte", ".2f")(row) for row in select(rows, "bits")}
-    lines = {arm: [arm, "", "", bits[arm], "", "", ""] for arm in bits}
     measured = {
         row.arm: [
             row.arm,
@@ -80,9 +77,9 @@ def infill_table(rows: Sequence[Row]) -> str:
         ]
         for row in select(rows, "infill")
     }
-    return markdown_table(
-        ["arm", "recovered", "valid", "bits a byte", *MEAN_COST], (measured | lines | measured).values()
-    )
+    unmeasured = {arm: [arm, "", "", bits[arm], "", "", ""] for arm in bits if arm not in measured}
+    header = ["arm", "recovered", "valid", "bits a byte", *MEAN_COST]
+    return markdown_table(header, (measured | unmeasured).values())
 
 
 def dependent_fields_table(rows: Sequence[Row]) -> str:

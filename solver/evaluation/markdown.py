@@ -9,8 +9,6 @@
 A column is the name of a figure or field, or a function of the row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 

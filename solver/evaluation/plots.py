@@ -3,8 +3,6 @@
 draw_plots(read_results(), Path("docs/results"))       # writes what the rows allow, returns the file names
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any

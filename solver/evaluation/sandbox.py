@@ -40,8 +40,6 @@ that searches the interpreter for the means to say so. Modes, owners and times o
 asyncio, which needs sockets, does not work.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

@@ -6,8 +6,6 @@
 {'p50': 2.0, 'p100': 3.0}
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

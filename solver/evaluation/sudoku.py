@@ -6,8 +6,6 @@ Measured on the reserved tenth of each file and on generated puzzles, whose seed
 grades every answer. Seconds are wall clock of the whole batch, whatever else the machine was doing.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -41,11 +39,9 @@ REMASKING = {
 
 def evaluation_puzzles(folder: Path | None, limit: int) -> dict[str, Grids]:
     """Return at most ``limit`` reserved lines of every file in ``folder``, and generated puzzles, by name."""
-    puzzles = {}
-    for path in sorted(folder.glob("*.txt")) if folder else []:
-        lines = [line for line in data.read_lines(path) if is_reserved(line)]
-        if lines:
-            puzzles[path.stem] = data.to_grid(lines[:limit])
+    paths = sorted(folder.glob("*.txt")) if folder else []
+    lines = {path.stem: [line for line in data.read_lines(path) if is_reserved(line)] for path in paths}
+    puzzles = {name: data.to_grid(reserved[:limit]) for name, reserved in lines.items() if reserved}
     puzzles[GENERATED] = exact.generate_puzzles(layout.standard(9), limit, SEED)[0]
     return puzzles
 
@@ -66,11 +62,11 @@ def attempt_sudoku(
     return run_arm(make_arm(spec, settings, policy), [Sudoku(grid, repair) for grid in grids])
 
 
-def sudoku_figures(grids: Grids, attempt: Attempt, clues: bool = True) -> Figures:
+def sudoku_figures(grids: Grids, attempt: Attempt, clues: bool = True, each: bool = True) -> Figures:
     """Return the figures of an attempt.
 
     ``solved``: the arm claims it and the grader agrees. ``wrong``: claimed, and the grader disagrees.
-    ``each``: per puzzle, for curves and intervals.
+    ``each``: per puzzle, for curves and intervals, unless the argument leaves them out.
     """
     answers = attempt.answers
     correct = np.array(
@@ -83,6 +79,11 @@ def sudoku_figures(grids: Grids, attempt: Attempt, clues: bool = True) -> Figure
     status = [answer.status for answer in answers]
     forwards = np.array([answer.counters.forwards for answer in answers])
     mflop = np.array([answer.counters.flops for answer in answers]) / 1e6
+    per_puzzle = {
+        "solved": "".join("01"[int(hit)] for hit in correct & claimed),
+        "forwards": forwards.tolist(),
+        "mflop": [round(float(cost)) for cost in mflop],
+    }
     return {
         "puzzles": len(grids),
         "solved": int((correct & claimed).sum()),
@@ -100,17 +101,8 @@ def sudoku_figures(grids: Grids, attempt: Attempt, clues: bool = True) -> Figure
         "gflop_mean": round(float(mflop.mean()) / 1e3, 4),
         "seconds": round(attempt.seconds, 2),
         "per_second": round(len(grids) / attempt.seconds, 1),
-        "each": {
-            "solved": "".join("01"[int(hit)] for hit in correct & claimed),
-            "forwards": forwards.tolist(),
-            "mflop": [round(float(cost)) for cost in mflop],
-        },
+        **({"each": per_puzzle} if each else {}),
     }
-
-
-def without_each(figures: Figures) -> Figures:
-    """The figures without those per puzzle."""
-    return {name: value for name, value in figures.items() if name != "each"}
 
 
 def measure_contest(first: Row, spec: Spec, grids: Grids, settings: Settings) -> Iterator[Row]:
@@ -125,20 +117,18 @@ def unsatisfiable_boards(count: int, seed: int = SEED) -> Grids:
     naked and hidden singles.
     """
     board, rng = layout.standard(9), np.random.default_rng(seed)
-    hard: list[Grids] = []
-    easy: list[Grids] = []
+    hard, easy = list[Grids](), list[Grids]()
     while len(hard) < (count + 1) // 2 or len(hard) + len(easy) < count:
         puzzles, solutions, _ = exact.generate_puzzles(board, 64, int(rng.integers(2**31)))
         for puzzle, solution in zip(puzzles, solutions, strict=True):
             cell = int(rng.choice(np.flatnonzero(puzzle == 0)))
             peers = {int(puzzle[peer]) for peer in board.peers[cell] if peer >= 0}
             free = [digit for digit in range(1, 10) if digit not in peers and digit != solution[cell]]
-            if not free:
-                continue
-            puzzle[cell] = rng.choice(free)
-            search = exact.count_solutions(board, puzzle, 1)
-            if not search.solutions:
-                (hard if search.guesses else easy).append(puzzle)
+            if free:
+                puzzle[cell] = rng.choice(free)
+                search = exact.count_solutions(board, puzzle, 1)
+                if not search.solutions:
+                    (hard if search.guesses else easy).append(puzzle)
     half = (count + 1) // 2
     return np.stack([*hard[:half], *(easy + hard[half:])[: count - half]])
 
@@ -177,10 +167,8 @@ def measure_repair(first: Row, spec: Spec, count: int, settings: Settings) -> It
     """Solved grids with five errors and no clue: are they valid again, and the originals?"""
     corrupted, originals = corrupted_grids(count)
     attempt = attempt_sudoku(spec, corrupted, settings, repair=True)
-    restored = sum(
-        answer.text == grid_text(original)
-        for answer, original in zip(attempt.answers, originals, strict=True)
-    )
+    pairs = zip(attempt.answers, originals, strict=True)
+    restored = sum(answer.text == grid_text(original) for answer, original in pairs)
     figures = sudoku_figures(corrupted, attempt, clues=False)
     yield replace(first, figures={**figures, "restored": restored})
 
@@ -248,7 +236,7 @@ def measure_throughput(
         repeated = np.concatenate([grids] * -(-count // len(grids)))[:count]
         attempt = attempt_sudoku(spec, repeated, replace(settings, batch=batch))
         latency = {"latency_ms": round(1e3 * batch * attempt.seconds / count, 2)}
-        figures = without_each(sudoku_figures(repeated, attempt))
+        figures = sudoku_figures(repeated, attempt, each=False)
         yield replace(first, batch=batch, figures={**figures, **latency})
 
 
@@ -262,6 +250,6 @@ def measure_snapshot(
     """An arm with the weights of one step of a training run."""
     training = json.loads((folder / "config.json").read_text())["training"]
     earlier = replace(settings, checkpoints={**settings.checkpoints, spec.model: folder})
-    figures = without_each(sudoku_figures(grids, attempt_sudoku(spec, grids, earlier)))
+    figures = sudoku_figures(grids, attempt_sudoku(spec, grids, earlier), each=False)
     compute = {"model": spec.model, "pflop": round(training["flops"] / 1e15, 5)}
     yield replace(first, figures={**figures, **compute})

@@ -7,11 +7,9 @@ Diffusion: *oneshot* is one forward; *alone* runs up to ``ALONE`` inner loops wi
 The controls run the denoiser's loop with its checks.
 """
 
-from __future__ import annotations
-
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -86,7 +84,6 @@ class Settings:
 
     @property
     def budget(self) -> Budget:
-        """The budget of one puzzle."""
         return Budget(self.forwards, self.seconds)
 
     def folder(self, model: str) -> Path | str:
@@ -114,20 +111,24 @@ def make_arm(spec: Spec, settings: Settings, policy: Policy | None = None) -> Ar
     if spec.mode in CHECKS:
         folder, checks = Path(settings.folder(spec.model)), CHECKS[spec.mode]
         decoder = load_decoder(folder, "sudoku", spec.model, settings.loops)
-
-        def decode_all(problems: Sequence[Sudoku]) -> list[Answer]:
-            return collect_answers(decode(task, problems, decoder, checks, budget, *options), len(problems))
-
-        return Arm(spec.name, decode_all, weights)
+        return Arm(
+            spec.name,
+            lambda puzzles: collect_answers(
+                decode(task, puzzles, decoder, checks, budget, *options), len(puzzles)
+            ),
+            weights,
+        )
     denoiser = load_denoiser(spec, settings)
     chosen = policy or denoiser.policy
     if spec.mode != "checks":
         chosen, budget = chosen.with_(checks="none"), replace(budget, forwards=1)
-
-    def solve_all(problems: Sequence[Sudoku]) -> list[Answer]:
-        return collect_answers(solve(task, problems, denoiser, chosen, budget, *options), len(problems))
-
-    return Arm(spec.name, solve_all, weights)
+    return Arm(
+        spec.name,
+        lambda puzzles: collect_answers(
+            solve(task, puzzles, denoiser, chosen, budget, *options), len(puzzles)
+        ),
+        weights,
+    )
 
 
 def collect_answers(events: Iterable[tuple[int, Any]], count: int) -> list[Answer]:
@@ -135,13 +136,9 @@ def collect_answers(events: Iterable[tuple[int, Any]], count: int) -> list[Answe
     answers: dict[int, Answer] = {}
     started = printed = time.perf_counter()
     for index, event in events:
-        match event:
-            case Decoded():
-                outcome, path = event.outcome, event.path
-            case Outcome():
-                outcome, path = event, ()
-            case _:
-                continue
+        if not isinstance(event, Decoded | Outcome):
+            continue
+        outcome, path = (event.outcome, event.path) if isinstance(event, Decoded) else (event, ())
         digits = "".join(str(token + 1) for token in outcome.tokens)
         answers[index] = Answer(
             (digits,), outcome.status, outcome.counters, outcome=outcome, path=tuple(path)

@@ -1,7 +1,5 @@
 """The Sudoku tables of README, docs and report.md."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -8,8 +8,6 @@ A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``:
 '| arm | holes | ms, p10 | ms, p50 | ms, p90 | ms, p95 | ms, p99 | ms, max |'
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys
