@@ -51,7 +51,6 @@ def _normal(mant, x):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _add(mant, x, mant2, x2):  # type: ignore[no-untyped-def]
-    """mant 2**x + mant2 2**x2."""
     if mant2 == 0.0:
         return mant, x
     if mant == 0.0:

@@ -257,7 +257,6 @@ class _Loops(torch.autograd.Function):
         d_x, d_source = torch.zeros_like(x), torch.zeros_like(source)
 
         def work(part: slice, scratch: Tensor) -> list[Tensor | None]:
-            """Parameter gradients of this part's rows; weights are in panels."""
             gradients = [
                 None if p is None else torch.zeros_like(panels(p.t()) if p.dim() == 2 else p)
                 for p in parameters[:-2]

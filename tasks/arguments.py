@@ -159,7 +159,6 @@ def run_check(check: Check[Value] | None, value: Value) -> tuple[Violation, ...]
 
 
 def _as_violation(item: object) -> Violation:
-    """A message becomes a violation without a location."""
     if isinstance(item, Violation):
         return item
     if isinstance(item, str):

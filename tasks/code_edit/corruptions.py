@@ -96,13 +96,11 @@ def _pick(spans: list[Span], rng: np.random.Generator) -> Span | None:
 
 
 def _drop(body: str, pieces: list[Piece], rng: np.random.Generator) -> Replacement | None:
-    """Remove a piece that is not a closing bracket."""
     span = _pick([span for span in visible_pieces(pieces) if body[slice(*span)] not in ")]}"], rng)
     return span and (span, "")
 
 
 def _double(body: str, pieces: list[Piece], rng: np.random.Generator) -> Replacement | None:
-    """Write a piece twice."""
     span = _pick(visible_pieces(pieces), rng)
     if span is None:
         return None
@@ -126,14 +124,12 @@ def _replace(body: str, pieces: list[Piece], rng: np.random.Generator) -> Replac
 
 
 def _drop_bracket(body: str, pieces: list[Piece], rng: np.random.Generator) -> Replacement | None:
-    """Remove a closing bracket."""
     brackets = [span for kind, span in pieces if kind == "operator" and body[slice(*span)] in ")]}"]
     span = _pick(brackets, rng)
     return span and (span, "")
 
 
 def _indent(body: str, pieces: list[Piece], rng: np.random.Generator) -> Replacement | None:
-    """Change the indentation of a line by up to four characters."""
     starts = [0, *(match.end() for match in LINE_END.finditer(body))]
     start = starts[int(rng.integers(len(starts)))]
     white = body[start : len(body) - len(body[start:].lstrip(" \t"))]

@@ -128,7 +128,6 @@ def _single_holes(source: str, parsed: ParsedSource) -> Iterator[tuple[str, Span
 
 
 def _argument_span(source: str, call: ast.Call, lines: Lines) -> Span | None:
-    """The text between the brackets of a call, if it has arguments."""
     if not call.args and not call.keywords:
         return None
     start = match_end(source, r"(?:[\s\\)]|#[^\r\n]*)*\(", lines.span(call.func)[1])
@@ -147,7 +146,6 @@ def _value_start(source: str, node: Assignment, lines: Lines) -> int | None:
 
 
 def _line_content(source: str, span: Span) -> Span:
-    """The line in which a span begins, without indentation and trailing space."""
     start = max(source.rfind("\n", 0, span[0]), source.rfind("\r", 0, span[0])) + 1
     line_end = LINE_END.search(source, span[0])
     text = source[start : line_end.start() if line_end else None]
@@ -267,7 +265,6 @@ def _call_holes(source: str, parsed: ParsedSource) -> Iterator[tuple[Span, Span]
 
 
 def _first_parameter(function: FunctionNode) -> list[ast.arg]:
-    """The first positional parameter, if there is one."""
     return [*function.args.posonlyargs, *function.args.args][:1]
 
 

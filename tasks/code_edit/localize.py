@@ -223,7 +223,6 @@ def _bracket_suspects(text: str, pieces: list[Piece]) -> list[Span]:
 
 
 def _line_indents(text: str, pieces: list[Piece], stop: Span) -> Iterator[Span]:
-    """The indentation of the logical lines before ``stop``."""
     depth = 0
     for index, (kind, (start, end)) in enumerate(pieces):
         if end > stop[1]:

@@ -96,7 +96,6 @@ class Compiler:
         self.root = self._number(schema, self._scope, entered=True)
 
     def _number(self, schema: Any, scope: Scope, entered: bool = False) -> int:
-        """The number of a subschema that is met in this scope."""
         key = id(schema), scope.base_uri, scope.dynamic_uris if self._is_dynamic else ()
         number = self._numbers.setdefault(key, len(self._subschemas))
         if number == len(self._subschemas):

@@ -327,5 +327,4 @@ def value_choices(
 
 
 def _mentions(demand: Demand, numbers: list[int]) -> bool:
-    """Whether a demand is for one of these subschemas."""
     return isinstance(demand, tuple) and not set(numbers).isdisjoint(demand)

@@ -190,7 +190,6 @@ class SchemaGrammar:
         return [Move(SPACE, goto=target or AfterSpace(node))] if self.spaces else []
 
     def _end(self, formula: Formula, bracket: bytes) -> list[Move]:
-        """The closing bracket, unless something is missing."""
         return [Move(bracket)] if rewrite(formula, close_leaf) is not NO else []
 
     def _value(self, formula: Formula) -> list[Move]:

@@ -279,12 +279,10 @@ class MemberRules:
         raise AssertionError("a leaf about names has two parts")
 
     def _name_term(self, number: int) -> regex.Term:
-        """The names that satisfy a subschema."""
         return string_term(of_kind(self.compiler.formula(number), "string"), self.max_bytes)
 
 
 def _refuses_name(formula: Formula, demands: Mapping[Formula, Demand]) -> bool:
-    """Whether no member may have a name of which the leaves demand this."""
     return rewrite(formula, lambda leaf: NO if demands.get(leaf) is False else leaf) is NO
 
 

@@ -225,7 +225,6 @@ def outline_schema(schema: Any, max_characters: int = 200) -> str:
 
 
 def _outline(schema: Any, depth: int) -> str:
-    """Return the outline of a subschema at this depth, not cut off."""
     if not isinstance(schema, dict) or depth > MAX_OUTLINE_DEPTH:
         return "any"
     if "const" in schema:

@@ -249,7 +249,6 @@ def number_automaton(formula: Formula, max_bytes: int) -> ByteAutomaton:
         return verdicts[key]
 
     def advance(parts: tuple[Any, ...], digit: int | None) -> tuple[Any, ...]:
-        """All followers' states after a digit, or after the point."""
         pairs = zip(followers, parts, strict=True)
         return tuple(
             follower.point(part) if digit is None else follower.digit(part, digit) for follower, part in pairs

@@ -121,7 +121,6 @@ class JsonTask:
 
     @once_per_draft
     def _violations(self, problem: JsonProblem, tokens: Tokens) -> tuple[Violation, ...]:
-        """Everything that the validator and the user's checks find in a whole draft."""
         cells, pinned = np.flatnonzero(tokens != BLANK), problem.given[1]
         violations = []
         for (start, end), message in locate_errors(problem, text_bytes(tokens)):

@@ -192,7 +192,6 @@ def shortest_lengths(grammar: Grammar, max_nodes: int = 20_000) -> dict[Hashable
 
 
 def _rules(grammar: Grammar, max_nodes: int) -> list[_Rule] | None:
-    """The moves of all reachable nodes; None if there are more than ``max_nodes``."""
     rules: list[_Rule] = []
     pending, seen = [grammar.start], {grammar.start}
     while pending:

@@ -141,7 +141,6 @@ def _intern(
 
 
 def _intern_boolean(op: str, parts: tuple[Term, ...]) -> Term:
-    """Return the interned Boolean term of these parts, which are in normal form."""
     symbol_sets = frozenset[Ranges]().union(*(part.symbol_sets for part in parts))
     match op:
         case "and":

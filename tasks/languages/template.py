@@ -61,11 +61,9 @@ class TemplateFilter:
         return self._advanced[key]
 
     def _close(self, positions: int) -> int:
-        """Add what follows a hole: it may end anywhere."""
         return positions | (positions & self.holes) << 1
 
     def _step(self, positions: int, label: int) -> int:
-        """All positions after one byte of ``label``."""
         matching = self._matching.get(label)
         if matching is None:
             mask, matching = LABELS[label], 0

@@ -141,7 +141,6 @@ class _Unroller:
         return Unrolled(self.builder.automaton(self.start, self.final, self.cells), self.complete, cut)
 
     def follow(self, number: int, reached: int) -> None:
-        """Follow the moves of a state from the positions that are new."""
         state, template = self.states[number], self.template
         new = state.positions & ~state.followed
         state.followed = state.positions
@@ -174,7 +173,6 @@ class _Unroller:
         return target
 
     def state_of(self, node: Hashable, back: int, depth: int) -> int:
-        """The number of the state for ``node`` and its return address."""
         number = self.numbers.get((node, back))
         if number is None:
             number = self.numbers[node, back] = self.builder.new_states()
@@ -207,7 +205,6 @@ class _Builder:
         self.epsilon_edges: list[tuple[int, int]] = []
 
     def new_states(self, count: int = 1) -> int:
-        """Add ``count`` states; return the number of the first."""
         self.num_states += count
         return self.num_states - count
 

@@ -158,7 +158,6 @@ class SudokuTask:
         results: list[Implied | Violation] = []
 
         def excluding_cell(cell: int, token: int) -> int:
-            """A known cell that excludes ``token`` from ``cell``."""
             return cell if known[cell] else int(np.argmax(self._peers[cell] & one_hot[:, token]))
 
         for cell in np.flatnonzero(free.sum(1) == 1):
@@ -186,7 +185,6 @@ class SudokuTask:
         return results
 
     def _unit(self, unit: int) -> str:
-        """The name of a unit for people, such as "row 3"."""
         kind, number = divmod(unit, self.layout.digits)
         name = UNIT_NAMES[kind] if kind < len(UNIT_NAMES) else "group"
         if name == "box" and "jigsaw" in self.layout.name:
@@ -194,5 +192,4 @@ class SudokuTask:
         return f"{name} {number + 1}"
 
     def _cell(self, cell: int) -> str:
-        """The name of a cell for people, such as "r3c5"."""
         return f"r{cell // self.layout.digits + 1}c{cell % self.layout.digits + 1}"

@@ -121,7 +121,6 @@ def read_stdin(stream: BinaryIO, check_givens: bool = True) -> Iterator[Puzzle |
 
 
 def _decode(data: bytes, source: str) -> str:
-    """Decode UTF-8 with or without a byte order mark."""
     if b"\0" in data:
         raise PuzzleError(f"{source}: is a binary file, not text")
     try:
@@ -188,7 +187,6 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 
 def _grids(rows: list[tuple[int, str]], source: str, check_givens: bool) -> Iterator[Puzzle | PuzzleError]:
-    """Parse the grids of consecutive rows (line number, symbols). The first row determines their size."""
     digits = 4 if rows and len(rows[0][1]) == 4 else 9
     for start in range(0, len(rows), digits):
         part = rows[start : start + digits]
@@ -210,7 +208,6 @@ def _grids(rows: list[tuple[int, str]], source: str, check_givens: bool) -> Iter
 
 
 def _parse_value(text: str, source: str, check_givens: bool) -> Puzzle | PuzzleError:
-    """Like :func:`parse_line`, but return the error."""
     try:
         return parse_line(text, source, check_givens)
     except PuzzleError as error:
@@ -229,7 +226,6 @@ def _expected_symbol(digits: int) -> str:
 
 
 def _puzzle(symbols: str, digits: int, source: str, check_givens: bool) -> Puzzle:
-    """Parse a puzzle of ``digits``² symbols."""
     if (index := _invalid_symbol(symbols, digits)) is not None:
         position = f"position {index + 1} (row {index // digits + 1}, column {index % digits + 1})"
         raise PuzzleError(f"{source}: {symbols[index]!r} at {position} is not {_expected_symbol(digits)}")
