@@ -87,9 +87,12 @@ class Automaton:
         atom_of = np.where(signature == 0, -1, atom).astype(np.int32)
         return atom_of, atom_of[self.members[kept]], counts.astype(np.int32)
 
-    def label_members(self) -> list[list[int]]:
-        """The symbols of each label."""
-        return [self.members[start:end].tolist() for start, end in pairwise(self.member_first)]
+    @cached_property
+    def skips_by_source(self) -> tuple[Ints, Ints]:
+        """Where each state's skips begin (S + 1,), and the targets of skips by source (K,)."""
+        order = np.argsort(self.skip_src, kind="stable")
+        first = np.searchsorted(self.skip_src[order], np.arange(self.num_states + 1))
+        return first.astype(np.int32), self.skip_dst[order].astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +145,7 @@ def partition(automaton: Automaton, weights: Tensor, slots: Slots, semiring: Sem
     src, dst, label = (
         torch.from_numpy(array).long() for array in (automaton.src, automaton.dst, automaton.label)
     )
-    members = automaton.label_members()
+    members = [automaton.members[start:end].tolist() for start, end in pairwise(automaton.member_first)]
 
     def follow_skips(scores: Tensor) -> Tensor:
         for i, j in zip(automaton.skip_src.tolist(), automaton.skip_dst.tolist(), strict=True):

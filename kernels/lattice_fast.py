@@ -148,17 +148,11 @@ class Lattice:
         if self.partition == -np.inf:
             raise ValueError("no block is in the language")
         automaton = self.automaton
-        order = np.argsort(automaton.skip_src, kind="stable").astype(np.int32)
-        skip_first = np.searchsorted(automaton.skip_src[order], np.arange(automaton.num_states + 1)).astype(
-            np.int32
-        )
         graph = (
             automaton.label,
             automaton.dst,
             automaton.first,
-            automaton.skip_dst,
-            skip_first,
-            order,
+            *automaton.skips_by_source,
             automaton.members,
             automaton.member_first,
         )
@@ -228,6 +222,7 @@ class Lattice:
     ) -> Iterator[tuple[int, float, tuple[int, int]]]:
         """Symbol, score and (state, mode) after cell ``t``, from the ``scores`` of states before it."""
         automaton, blank = self.automaton, self.weights.shape[1] - 1
+        skip_first, skip_dst = automaton.skips_by_source
         for (state, mode), score in scores.items():
             if self.slots.inside[t] and self._blank[t] > -np.inf:
                 yield blank, score + self._blank[t], (state, ARRIVED if self.slots.last[t] else TAIL)
@@ -244,15 +239,7 @@ class Lattice:
                     for symbol in automaton.members[start:end].tolist():
                         if self.weights[t, symbol] > -np.inf:
                             yield symbol, score + self.weights[t, symbol], (int(automaton.dst[edge]), ARRIVED)
-                fresh = [target for target in self._skips_from.get(source, ()) if target not in seen]
+                targets = skip_dst[skip_first[source] : skip_first[source + 1]].tolist()
+                fresh = [target for target in targets if target not in seen]
                 seen.update(fresh)
                 pending += fresh
-
-    @cached_property
-    def _skips_from(self) -> dict[int, list[int]]:
-        skips: dict[int, list[int]] = {}
-        for source, target in zip(
-            self.automaton.skip_src.tolist(), self.automaton.skip_dst.tolist(), strict=True
-        ):
-            skips.setdefault(source, []).append(target)
-        return skips

@@ -24,11 +24,8 @@ def best_path(graph, high, blank, inside, last):  # type: ignore[no-untyped-def]
     cells, states = high.shape[0], len(reach)
     came = np.full((cells + 1, states), START, np.int32)  # back-pointers
     tail_continues = np.zeros((cells + 1, states), np.bool_)
-    arrived = np.full(
-        states, -np.inf
-    )  # best scores on arrival at cell t, at cell t + 1, and inside a tail of BLANKs
-    arriving = np.full(states, -np.inf)
-    tail = np.full(states, -np.inf)
+    # best scores on arrival at cell t, at cell t + 1, and inside a tail of BLANKs
+    arrived, arriving, tail = np.full(states, -np.inf), np.full(states, -np.inf), np.full(states, -np.inf)
 
     # cells after the end of the slot that t is in: a state in its tail must be that close to the end
     cells_after = np.zeros(cells, np.int64)
@@ -46,16 +43,13 @@ def best_path(graph, high, blank, inside, last):  # type: ignore[no-untyped-def]
             for i in range(live):
                 x, y = arrived[i], tail[i]
                 if x > y and rest[i] <= cells_after[t]:
-                    tail[i] = x + blank[t]
-                    tail_continues[t + 1, i] = False
+                    tail[i], tail_continues[t + 1, i] = x + blank[t], False
                 elif y > -np.inf:
-                    tail[i] = y + blank[t]
-                    tail_continues[t + 1, i] = True
+                    tail[i], tail_continues[t + 1, i] = y + blank[t], True
         for k in range(len(skip_src)):
             i, j = skip_src[k], skip_dst[k]
             if arrived[i] > arrived[j]:
-                arrived[j] = arrived[i]
-                came[t, j] = -2 - k
+                arrived[j], came[t, j] = arrived[i], -2 - k
         if t == cells:
             break
         arriving[:] = -np.inf
@@ -67,13 +61,11 @@ def best_path(graph, high, blank, inside, last):  # type: ignore[no-untyped-def]
                 j = dst[edge]
                 y = x + high[t, label[edge]]
                 if y > arriving[j] and rest[j] <= cells - 1 - t:
-                    arriving[j] = y
-                    came[t + 1, j] = edge
+                    arriving[j], came[t + 1, j] = y, edge
         if last[t]:  # the tail ends with its slot
             for i in range(live):
                 if tail[i] > arriving[i]:
-                    arriving[i] = tail[i]
-                    came[t + 1, i] = TAIL_ENDS
+                    arriving[i], came[t + 1, i] = tail[i], TAIL_ENDS
                 tail[i] = -np.inf
         arrived, arriving = arriving, arrived
 
@@ -137,8 +129,7 @@ def bfs_distances(first, dst, skip_first, skip_dst, start):  # type: ignore[no-u
     """Fewest symbols from ``start`` to each state (S,), -1 for unreachable ones. Edges are by source;
     skips cost nothing."""
     distance = np.full(len(first) - 1, -1, np.int64)
-    layer = np.array([start])
-    steps = 0
+    layer, steps = np.array([start]), 0
     while len(layer):
         # close the layer under skips
         stack = list(layer)

@@ -21,7 +21,8 @@ import math
 import numpy as np
 from numba import njit
 
-PLAIN, ARRIVED, TAIL = 0, 1, 2
+from solver.kernels.lattice_paths import ARRIVED, PLAIN, TAIL
+
 NEVER = -(1 << 29)  # the exponent of zero
 POWERS = 2.0 ** -np.arange(64)  # a summand 64 binary places smaller is dropped
 TINY = 1e-300  # the probability of a possible event that a float cannot express
@@ -276,7 +277,7 @@ def symbol_marginals(weights, labels, linear, totals, high, label_mass, out):  #
 def sample_block(graph, totals, suffix, weights, rng):  # type: ignore[no-untyped-def]
     """Draw one block (L,) from left to right, with the suffix sums. A draw that hits a rounding remainder
     is repeated."""
-    label, dst, first, skip_dst, skip_first, skip_order, members, member_first = graph
+    label, dst, first, skip_first, skip_dst, members, member_first = graph
     mantissa, exponent, _, _, _, last = totals
     suffix_m, suffix_x = suffix
     cells = mantissa.shape[0]
@@ -298,7 +299,7 @@ def sample_block(graph, totals, suffix, weights, rng):  # type: ignore[no-untype
         # a skip
         skipped = False
         for k in range(skip_first[state], skip_first[state + 1]):
-            j = skip_dst[skip_order[k]]
+            j = skip_dst[k]
             remaining -= _ratio(suffix_m[PLAIN, t, j], suffix_x[PLAIN, t, j], total_m, total_x)
             if remaining < 0.0:
                 state, skipped, mode = j, True, PLAIN
@@ -330,6 +331,5 @@ def sample_block(graph, totals, suffix, weights, rng):  # type: ignore[no-untype
                         symbol = members[k]
                         break
         out[t] = symbol
-        state, mode = dst[chosen], ARRIVED
-        t += 1
+        state, mode, t = dst[chosen], ARRIVED, t + 1
     return out

@@ -138,10 +138,6 @@ def _call(name: str, network: Network, layout: _Layout, *arguments: Any) -> None
     getattr(_library(), name)(ctypes.byref(network.struct), ctypes.byref(layout), *values)
 
 
-def _addresses(tensors: Sequence[Tensor | None]) -> Any:
-    return (ctypes.c_void_p * len(KINDS))(*(None if t is None else t.data_ptr() for t in tensors))
-
-
 def _bytes(mask: Tensor) -> Tensor:
     return mask.to(torch.uint8).contiguous()
 
@@ -150,24 +146,15 @@ def _scratch(network: Network, layout: _Layout) -> Tensor:
     return torch.empty(_library().remask_scratch(ctypes.byref(network.struct), ctypes.byref(layout)))
 
 
-def _in_parts(
-    rows: int,
-    work: Callable[[slice, Tensor], Any],
-    network: Network,
-    layout: _Layout,
-) -> list[Any]:
-    """The results of ``work(rows, scratch)`` for all parts of the rows, on as many threads as torch has."""
+def _in_parts(rows: int, work: Callable[[slice], Any]) -> list[Any]:
+    """The results of ``work`` for all parts of the rows, on as many threads as torch has."""
     step = -(-rows // PARTS)
     parts = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
-
-    def run(part: slice) -> Any:
-        return work(part, _scratch(network, layout))
-
     threads = min(torch.get_num_threads(), len(parts))
     if threads == 1:
-        return [run(part) for part in parts]
+        return [work(part) for part in parts]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(run, parts))
+        return list(pool.map(work, parts))
 
 
 def settle(
@@ -205,13 +192,13 @@ def settle(
     logits, taken = torch.empty(rows, cells, tokens), torch.empty(rows, dtype=torch.int32)
     struct = layout.struct()
 
-    def work(part: slice, scratch: Tensor) -> None:
+    def work(part: slice) -> None:
         limits = (part.stop - part.start, loops, chunk, ctypes.c_float(confidence))
         arrays = (array[part] for array in (order_bytes, given_bytes, x, source, state, logits, taken))
-        best = torch.empty(cells, dtype=torch.int32)
+        scratch, best = _scratch(network, struct), torch.empty(cells, dtype=torch.int32)
         _call("remask_settle", network, struct, *limits, *arrays, scratch, best)
 
-    _in_parts(rows, work, network, struct)
+    _in_parts(rows, work)
     return state, logits, taken.long()
 
 
@@ -237,11 +224,12 @@ class _Loops(torch.autograd.Function):
         scales = torch.empty(rows, loops, state.shape[1] * state.shape[2])
         x, source, order_bytes = x.float().contiguous(), source.float().contiguous(), _bytes(order)
 
-        def work(part: slice, scratch: Tensor) -> None:
+        def work(part: slice) -> None:
             arrays = (array[part] for array in (order_bytes, x, source, states, scales))
+            scratch = _scratch(network, struct)
             _call("remask_forward", network, struct, part.stop - part.start, loops, *arrays, scratch)
 
-        _in_parts(rows, work, network, struct)
+        _in_parts(rows, work)
         present = [p for p in parameters if p is not None]
         ctx.save_for_backward(order_bytes, x, source, states, scales, *present)
         ctx.layout, ctx.loops, ctx.present = layout, loops, [p is not None for p in parameters]
@@ -256,18 +244,19 @@ class _Loops(torch.autograd.Function):
         d_state = outputs[0].float().clone(memory_format=torch.contiguous_format)
         d_x, d_source = torch.zeros_like(x), torch.zeros_like(source)
 
-        def work(part: slice, scratch: Tensor) -> list[Tensor | None]:
+        def work(part: slice) -> list[Tensor | None]:
             gradients = [
                 None if p is None else torch.zeros_like(panels(p.t()) if p.dim() == 2 else p)
                 for p in parameters[:-2]
             ]
-            pointers = [_addresses(gradients[k::2]) for k in (0, 1)]
+            addresses = [None if g is None else g.data_ptr() for g in gradients]
+            pointers = [(ctypes.c_void_p * len(KINDS))(*addresses[k::2]) for k in (0, 1)]
             by_row = (order_bytes, x, source, states, scales, d_state, d_x, d_source)
-            arrays = (*(array[part] for array in by_row), *pointers, scratch)
+            arrays = (*(array[part] for array in by_row), *pointers, _scratch(network, struct))
             _call("remask_backward", network, struct, part.stop - part.start, ctx.loops, *arrays)
             return gradients
 
-        parts = _in_parts(len(x), work, network, struct)
+        parts = _in_parts(len(x), work)
         sums = [
             None if column[0] is None else sum(column[1:], column[0]) for column in zip(*parts, strict=True)
         ]
@@ -289,8 +278,9 @@ def loops(
     Differentiable in ``x`` and ``source`` (B, L, V, D) and in the parameters; see :func:`settle` for the
     arguments.
     """
-    arguments = (layout, count, order, state, x, source, *parameters)
-    result: Tensor = _Loops.apply(*arguments)  # type: ignore[no-untyped-call]  # torch's
+    result: Tensor = _Loops.apply(  # type: ignore[no-untyped-call]  # torch's
+        layout, count, order, state, x, source, *parameters
+    )
     return result
 
 
@@ -326,13 +316,13 @@ class PrefixCache:
         rows, numbers, x, first = cache_rows.int(), cells.int(), x.contiguous(), first.contiguous()
         struct = self.layout.struct()
 
-        def work(part: slice, scratch: Tensor) -> None:
-            cache = (x, first, self.sent, self.states)
+        def work(part: slice) -> None:
+            cache, scratch = (x, first, self.sent, self.states), _scratch(self.network, struct)
             arrays = (numbers[part], visible_bytes[part], *cache, logits[part], scratch)
             size = part.stop - part.start
             _call("remask_append", self.network, struct, size, rows[part], self.loops, *arrays)
 
-        _in_parts(len(cells), work, self.network, struct)
+        _in_parts(len(cells), work)
         return logits
 
     def write(self, cache_rows: Tensor, cells: Tensor, source: Tensor) -> None:

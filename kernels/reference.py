@@ -92,8 +92,7 @@ def token_statistics(
         logits.reshape(-1, vocab),
         *(None if t is None else t.reshape(rows * cells, -1) for t in (allowed, uniform, current)),
     )
-    step = max(1, ELEMENTS // vocab)
-    parts = []
+    step, parts = max(1, ELEMENTS // vocab), []
     for start in range(0, rows * cells, step):
         part = (None if t is None else t[start : start + step] for t in flat)
         parts.append(_statistics(*part))  # type: ignore[arg-type]  # the first is never None

@@ -43,11 +43,8 @@ class Trie:
     def build(tokens: list[bytes]) -> Trie:
         """A trie of ``tokens``; those without bytes are left out."""
         # In sorted order, a token shares its longest prefix with the token before it.
-        parents: list[int] = []
-        edge_bytes: list[int] = []
-        ends: list[tuple[int, int]] = []
-        path: list[int] = [0]  # nodes along the last token
-        last = b""
+        parents, edge_bytes, ends = list[int](), list[int](), list[tuple[int, int]]()
+        path, last = [0], b""  # nodes along the last token, and that token
         for number in sorted(range(len(tokens)), key=tokens.__getitem__):
             token = tokens[number]
             if not token:
@@ -143,18 +140,7 @@ def walk(
         member[label, symbols[symbols < WHITE]] = True
         if white and (symbols == WHITE).any():
             member[label, WHITE_BYTES] = True
-    order = np.argsort(automaton.skip_src, kind="stable")
-    skip_first = np.searchsorted(automaton.skip_src[order], np.arange(automaton.num_states + 1)).astype(
-        np.int32
-    )
-    graph = (
-        automaton.label,
-        automaton.dst,
-        automaton.first,
-        skip_first,
-        automaton.skip_dst[order].astype(np.int32),
-        member,
-    )
+    graph = (automaton.label, automaton.dst, automaton.first, *automaton.skips_by_source, member)
     nodes = (trie.first, trie.byte, trie.child, trie.ending_first, trie.ending)
     out = np.empty((1 << 16, 3), np.int32)
     total, exceeded = _walk(graph, nodes, limit, out)

@@ -37,9 +37,9 @@ from solver.loop.trace import Budget, Outcome
 from solver.models.checkpoint import json_byte_frequencies, load
 from solver.models.json_network import JsonNetwork
 from solver.models.mask_denoisers import JsonDenoiser
-from solver.tasks.json_schema.data import load_pairs
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.problem import JsonProblem
+from solver.tasks.json_schema.serialize import load_pairs
 from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.json_schema.validator import leaf_spans
 from solver.tasks.languages.projection import BLANK

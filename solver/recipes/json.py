@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from solver.models.json_network import JsonConfig, JsonNetwork
 from solver.recipes.base import ExampleSource, Recipe
-from solver.tasks.json_schema.data import load_pairs
+from solver.tasks.json_schema.serialize import load_pairs
 from solver.tasks.json_schema.task import JsonTask
 from solver.training.json_examples import RecordLoader, json_examples
 from solver.training.loaders import Examples

@@ -160,11 +160,9 @@ class DiagnosticFinder:
         return [
             _blame_fill(text, diagnostic, spans)
             for diagnostic in pyflakes_diagnostics(text)
-            if diagnostic.identity not in self.known and not self._may_be_defined(diagnostic.name)
+            if diagnostic.identity not in self.known
+            and not (diagnostic.name and (self.has_dynamic_globals or diagnostic.name in self.defined))
         ]
-
-    def _may_be_defined(self, name: str) -> bool:
-        return name != "" and (self.has_dynamic_globals or name in self.defined)
 
 
 def _blame_syntax(text: str, error: SyntaxDiagnostic, spans: Sequence[Span]) -> list[Diagnostic]:

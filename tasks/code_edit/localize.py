@@ -120,18 +120,12 @@ def tree_sitter_errors(text: str) -> tuple[Span, ...]:
         if node.is_missing or node.is_error:
             byte_spans.add((node.start_byte, node.start_byte if node.is_missing else node.end_byte))
         pending += node.children if node.has_error else []
-    if text.isascii():
-        return tuple(sorted(byte_spans, key=_length_and_position))
 
     def to_character(offset: int) -> int:
-        return len(data[:offset].decode(errors="ignore"))
+        return offset if text.isascii() else len(data[:offset].decode(errors="ignore"))
 
     spans = {(to_character(start), to_character(end)) for start, end in byte_spans}
-    return tuple(sorted(spans, key=_length_and_position))
-
-
-def _length_and_position(span: Span) -> tuple[int, Span]:
-    return span[1] - span[0], span
+    return tuple(sorted(spans, key=lambda span: (span[1] - span[0], span)))
 
 
 def suspicious_spans(text: str) -> list[Span]:

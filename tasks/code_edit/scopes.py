@@ -227,17 +227,13 @@ class _MentionCollector(ast.NodeVisitor):
         self._visit_all([*node.keys, *node.patterns])
         self._add_binding(node, "rest", node.rest)
 
-    def visit_Global(self, node: ast.Global) -> None:
-        self.scope.global_names.update(node.names)
-        self._declared(node)
-
-    def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
-        self.scope.nonlocal_names.update(node.names)
-        self._declared(node)
-
-    def _declared(self, node: ast.Global | ast.Nonlocal) -> None:
+    def _declaration(self, node: ast.Global | ast.Nonlocal) -> None:
+        is_global = isinstance(node, ast.Global)
+        (self.scope.global_names if is_global else self.scope.nonlocal_names).update(node.names)
         for index, name in enumerate(node.names):
             self._add(name, node, "names", "declaration", index)
+
+    visit_Global = visit_Nonlocal = _declaration  # noqa: N815
 
 
 def parse_source(text: str) -> ast.Module:

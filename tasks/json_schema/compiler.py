@@ -129,22 +129,19 @@ class Compiler:
             return self._reference(schema["$ref"], scope)
         if isinstance(schema.get("id" if draft == 4 else "$id"), str) and not subschema.entered:
             scope = scope.enter(schema)
-        parts = [
-            compile_type(schema),
-            *self._values(schema, draft),
-            *compile_numbers(schema, draft),
-            *self._strings(schema),
-            *self._combinations(schema, scope, draft),
-            *self._objects(schema, scope, draft),
-            *self._arrays(schema, scope, draft),
-        ]
-        return and_(parts)
-
-    def _values(self, schema: Schema, draft: int) -> Iterator[Formula]:
-        if "const" in schema and draft >= 6:
-            yield self._one_of([schema["const"]])
-        if "enum" in schema:
-            yield self._one_of(schema["enum"])
+        values = [[schema["const"]]] if "const" in schema and draft >= 6 else []
+        values += [schema["enum"]] if "enum" in schema else []
+        return and_(
+            [
+                compile_type(schema),
+                *map(self._one_of, values),
+                *compile_numbers(schema, draft),
+                *self._strings(schema),
+                *self._combinations(schema, scope, draft),
+                *self._objects(schema, scope, draft),
+                *self._arrays(schema, scope, draft),
+            ]
+        )
 
     def _one_of(self, values: Sequence[Any]) -> Formula:
         """The value equals one of these in the sense of JSON Schema: 1 and 1.0 are equal."""
@@ -237,13 +234,12 @@ class Compiler:
                 has_declined = True
                 yield self.decline("patternProperties", "object")
         rest = None
-        if "additionalProperties" in schema:
+        if "additionalProperties" in schema and not has_declined:  # else the others are unknown
             rest = self._number(schema["additionalProperties"], scope)
-        if has_declined:  # it is unknown which members are the others
-            rest = None
         if named or patterns or rest is not None:
             yield leaf("members", MemberSchemas(named, tuple(patterns), rest))
-        yield from (leaf("required", name) for name in as_names(schema.get("required", ())))
+        if isinstance(schema.get("required"), (list, tuple)):  # in draft 3 it is a boolean
+            yield from (leaf("required", name) for name in schema["required"])
         yield from compile_count("count", schema, "minProperties", "maxProperties")
         if "propertyNames" in schema and draft >= 6:
             yield leaf("names", self._number(schema["propertyNames"], scope))
@@ -259,8 +255,8 @@ class Compiler:
             (names if isinstance(dependency, list) else schemas)[name] = dependency
         # A leaf holds for values of other kinds, and so would not its negation: they are named here.
         for name, required in names.items():
-            present = [leaf("required", needed) for needed in required]
-            yield or_([NOT_OBJECTS, not_(leaf("required", name)), and_(present)])
+            present = and_(leaf("required", needed) for needed in required)
+            yield or_([NOT_OBJECTS, not_(leaf("required", name)), present])
         for name, sub in schemas.items():
             formula = self.formula(self._number(sub, scope))
             yield or_([NOT_OBJECTS, not_(leaf("required", name)), formula])
@@ -278,9 +274,8 @@ class Compiler:
             yield leaf("items", ItemSchemas(numbers, None if rest is None else self._number(rest, scope)))
         yield from compile_count("length", schema, "minItems", "maxItems")
         if "contains" in schema and draft >= 6:
-            low, high = 1, None
-            if draft >= 2019:
-                low, high = int(schema.get("minContains", 1)), schema.get("maxContains")
+            counts = schema if draft >= 2019 else {}
+            low, high = int(counts.get("minContains", 1)), counts.get("maxContains")
             number = self._number(schema["contains"], scope)
             yield leaf("contains", number, low, None if high is None else int(high), 0)
         if schema.get("uniqueItems") is True:
@@ -292,11 +287,6 @@ class Compiler:
 def exact_number(value: Any) -> Decimal:
     """The exact value of a JSON number."""
     return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-
-
-def as_names(required: Any) -> Sequence[str]:
-    """The names of ``required``; none in draft 3, where it is a boolean."""
-    return required if isinstance(required, (list, tuple)) else ()
 
 
 def compile_type(schema: Schema) -> Formula:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import compress, product
 from typing import TYPE_CHECKING, Any
 
@@ -186,24 +187,19 @@ def leaves(formula: Formula) -> list[Formula]:
     return list(distinct)
 
 
-_OF_KIND: dict[tuple[Formula, str], Formula] = {}
-
-
+@cache
 def of_kind(formula: Formula, kind: str) -> Formula:
     """The residual of a formula for a value of this kind."""
-    remaining = _OF_KIND.get((formula, kind))
-    if remaining is None:
 
-        def restrict(assertion: Formula) -> Formula:
-            match assertion.parts:
-                case ("kinds", allowed):
-                    return YES if kind in allowed else NO
-                case ("unknown", about, _):
-                    return MAYBE if about in (kind, None) else YES
-            return assertion if LEAF_KINDS[assertion.parts[0]] == kind else YES
+    def restrict(assertion: Formula) -> Formula:
+        match assertion.parts:
+            case ("kinds", allowed):
+                return YES if kind in allowed else NO
+            case ("unknown", about, _):
+                return MAYBE if about in (kind, None) else YES
+        return assertion if LEAF_KINDS[assertion.parts[0]] == kind else YES
 
-        remaining = _OF_KIND[formula, kind] = rewrite(formula, restrict)
-    return remaining
+    return rewrite(formula, restrict)
 
 
 MAX_UNDECIDED = 5  # subschemas that a value may satisfy or not; with more, the validator decides

@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -212,8 +213,7 @@ def render_list(rng: Rng, parts: list[str]) -> str:
 
 def render_text(rng: Rng, wordings: list[tuple[str, str]]) -> str:
     """Fields in random order, in one wording or in several."""
-    order = rng.permutation(len(wordings))
-    is_uniform = rng.random() < 0.6
+    order, is_uniform = rng.permutation(len(wordings)), rng.random() < 0.6
     wording = pick(rng, WORDINGS)
     parts = [
         (wording if is_uniform else pick(rng, WORDINGS)).format(
@@ -263,14 +263,13 @@ def copied_record(rng: Rng, words: Words) -> Record:
         fields.add_random(rng, words)
     schema, instance = fields.schema, fields.instance
     if len(schema) > 2 and rng.random() < 0.25:
-        inner = list(schema)[: int(rng.integers(1, len(schema)))]
-        outer = [key for key in schema if key not in inner]
-        name = pick(rng, words)
+        split, name = int(rng.integers(1, len(schema))), pick(rng, words)
         if name not in schema:
-            inner_schema = closed_object({key: fields.schema[key] for key in inner})
-            schema = {name: inner_schema} | {key: fields.schema[key] for key in outer}
-            inner_instance = {key: fields.instance[key] for key in inner}
-            instance = {name: inner_instance} | {key: fields.instance[key] for key in outer}
+            inner_schema, inner_instance = (dict(islice(x.items(), split)) for x in (schema, instance))
+            for key in inner_schema:
+                del schema[key], instance[key]
+            schema = {name: closed_object(inner_schema)} | schema
+            instance = {name: inner_instance} | instance
     wordings = list(fields.wordings)
     if rng.random() < 0.3:
         extra = FieldList()
@@ -308,8 +307,7 @@ def variant_record(rng: Rng, words: Words) -> Record:
     The text has the fields, and not the kind.
     """
     order: Order = pick(rng, ORDERS)
-    name = pick(rng, KIND_NAMES)
-    variants = []
+    name, variants = pick(rng, KIND_NAMES), []
     for kind in dict.fromkeys(pick(rng, words) for _ in range(int(rng.integers(2, 4)))):
         fields = FieldList()
         for _ in range(int(rng.integers(1, 3))):

@@ -68,8 +68,9 @@ class JsonTask:
         """The template's bytes pinned, holes as slots, schema and text as prompt."""
         tokens, pinned = problem.given
         prompt = np.frombuffer(problem.prompt, np.uint8).astype(np.int64)
-        known = pinned.copy()
-        return Canvas(tokens, pinned, known, self.vocab, prompt=prompt, slots=problem.holes, blank=BLANK)
+        return Canvas(
+            tokens, pinned, pinned.copy(), self.vocab, prompt=prompt, slots=problem.holes, blank=BLANK
+        )
 
     def project(
         self,

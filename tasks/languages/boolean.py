@@ -29,11 +29,6 @@ class Expression(Protocol):
 E = TypeVar("E", bound=Expression)
 
 
-def keep_operands(op: str, operands: dict[E, None]) -> dict[E, None]:
-    """The default ``arrange``: leave the operands as they are, in the order given."""
-    return operands
-
-
 class BooleanAlgebra(Generic[E]):
     """Conjunction, disjunction and negation in normal form.
 
@@ -41,7 +36,8 @@ class BooleanAlgebra(Generic[E]):
         true: the neutral element of "and".
         false: the neutral element of "or".
         make: interns the expression for an operator ("and", "or", "not") and its operands.
-        arrange: merges or sorts the operands of one "and" or "or" before the result is built.
+        arrange: merges or sorts the operands of one "and" or "or" before the result is built; by default they
+            stay as they are.
         unknown: the expression that is its own negation, if there is one.
     """
 
@@ -50,7 +46,7 @@ class BooleanAlgebra(Generic[E]):
         true: E,
         false: E,
         make: Callable[[str, tuple[E, ...]], E],
-        arrange: Callable[[str, dict[E, None]], dict[E, None]] = keep_operands,
+        arrange: Callable[[str, dict[E, None]], dict[E, None]] = lambda op, operands: operands,
         unknown: E | None = None,
     ) -> None:
         self.true, self.false, self.make, self.arrange = true, false, make, arrange

@@ -321,8 +321,7 @@ def hex_edges(prefix: str, pairs: tuple[tuple[int, Term], ...]) -> list[tuple[in
 @lru_cache(maxsize=4096)
 def literals_automaton(texts: tuple[bytes, ...]) -> ByteAutomaton:
     """Exactly these texts, as a trie."""
-    longest = max(map(len, texts), default=0)
-    return explore(texts, _remainders, _holds_empty, longest + 1)
+    return explore(texts, _remainders, _holds_empty, 1 + max(map(len, texts), default=0))
 
 
 def _holds_empty(texts: Hashable) -> bool:

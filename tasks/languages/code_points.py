@@ -42,14 +42,8 @@ def union(ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 def inverse(ranges: Ranges) -> Ranges:
     """All code points that are not in ``ranges``."""
-    gaps, start = [], 0
-    for low, high in ranges:
-        if low > start:
-            gaps.append((start, low - 1))
-        start = high + 1
-    if start <= LAST:
-        gaps.append((start, LAST))
-    return tuple(gaps)
+    starts, ends = [0, *(high + 1 for _, high in ranges)], [*(low - 1 for low, _ in ranges), LAST]
+    return tuple((start, end) for start, end in zip(starts, ends, strict=True) if start <= end)
 
 
 def single(code: int) -> Ranges:
@@ -147,10 +141,5 @@ def continuation_bytes(items: Items, more: int) -> tuple[Step, ...]:
 def remove_surrogates(ranges: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
     """``ranges`` without the surrogate code points, which UTF-8 cannot encode."""
     first, last = SURROGATES
-    kept = []
-    for low, high in ranges:
-        if low < first:
-            kept.append((low, min(high, first - 1)))
-        if high > last:
-            kept.append((max(low, last + 1), high))
-    return kept
+    pairs = (((low, min(high, first - 1)), (max(low, last + 1), high)) for low, high in ranges)
+    return [(low, high) for pair in pairs for low, high in pair if low <= high]

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
+from solver.kernels.trie import WHITE_BYTES
 from solver.tasks.languages.unroll import Unrolled
 
 BLANK = 256  # the token of an unused cell
 BLANK_SYMBOL = 257  # its symbol in the lattice, where 256 is WHITE
-WHITE_BYTES = np.array([9, 10, 13, 32])
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +63,7 @@ def byte_weights(
     shifted -= np.log(np.exp(shifted).sum(1, keepdims=True))
     weights[:, :256], weights[:, 256], weights[:, BLANK_SYMBOL] = shifted[:, :256], -np.inf, shifted[:, 256]
     weights[known] = -np.inf
-    cells = np.flatnonzero(known)
-    symbols = tokens[cells]
+    cells, symbols = np.flatnonzero(known), tokens[known]
     weights[cells, np.where(symbols == BLANK, BLANK_SYMBOL, symbols)] = 0.0
     weights[cells[np.isin(symbols, WHITE_BYTES)], 256] = 0.0
     return weights

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from solver.kernels.trie import WHITE_BYTES
 from solver.tasks.languages.byte_automaton import LABELS, WHITE, ByteAutomaton
-
-WHITE_BYTES = frozenset(b" \t\n\r")
 
 
 class TemplateFilter:

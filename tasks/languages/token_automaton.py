@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.kernels.trie import Trie, walk
-from solver.tasks.languages.byte_automaton import Ints
 from solver.tasks.languages.projection import Projection
 from solver.tasks.languages.unroll import Unrolled, build_automaton
 
@@ -156,20 +155,14 @@ class TokenAutomaton:
         is_first[1:] = (np.diff(triples[:, [0, 2]], axis=0) != 0).any(1)
         firsts = np.flatnonzero(is_first)
         groups = np.split(triples[:, 1], firsts[1:]) if len(triples) else []
-        numbers: dict[bytes, int] = {}
-        members: list[Ints] = []
-        labels = np.empty(len(groups), np.int32)
-        for index, group in enumerate(groups):
-            key = group.tobytes()
-            if key not in numbers:
-                numbers[key] = len(members)
-                members.append(group.astype(np.int32))
-            labels[index] = numbers[key]
+        sets = [tuple(group.tolist()) for group in groups]
+        numbers = {group: number for number, group in enumerate(dict.fromkeys(sets))}
+        labels = np.array([numbers[group] for group in sets], np.int32)
         over_tokens = build_automaton(
             (triples[firsts, 0], labels, triples[firsts, 2]),
             (automaton.skip_src, automaton.skip_dst),
             automaton.accept,
-            members or [np.zeros(0, np.int32)],
+            [np.array(group, np.int32) for group in numbers or [()]],
             0,
             cells,
         )

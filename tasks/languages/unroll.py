@@ -142,8 +142,7 @@ class _Unroller:
 
     def follow(self, number: int, reached: int) -> None:
         state, template = self.states[number], self.template
-        new = state.positions & ~state.followed
-        state.followed = state.positions
+        new, state.followed = state.positions & ~state.followed, state.positions
         for index, move in enumerate(self.grammar.moves(state.node)):
             length = move.min_length
             positions = new if template is None else template.advance(new, move.emit)
@@ -185,13 +184,10 @@ class _Unroller:
     def arrive(self, number: int, reached: int, positions: int) -> None:
         """Record that a state can be reached after ``reached`` bytes; queue it if this is new."""
         state = self.states[number]
-        if number == self.final:
-            return
-        is_first = not state.positions
         sooner = not state.followed and reached < state.reached
-        if positions & ~state.positions or sooner:
+        if number != self.final and (positions & ~state.positions or sooner):
+            state.reached = min(reached, state.reached) if state.positions else reached
             state.positions |= positions
-            state.reached = reached if is_first else min(reached, state.reached)
             heapq.heappush(self.queue, (state.reached + state.rest, number, state.reached))
 
 
@@ -236,10 +232,9 @@ class _Builder:
         accept[final] = True
         used, label = np.unique(mark, return_inverse=True)
         members = [label_bytes(int(number)) for number in used] or [np.zeros(0, np.int32)]
-        epsilon = np.array(self.epsilon_edges, np.int32).reshape(-1, 2)
-        return build_automaton(
-            (src, label.astype(np.int32), dst), (epsilon[:, 0], epsilon[:, 1]), accept, members, start, cells
-        )
+        epsilon_src, epsilon_dst = np.array(self.epsilon_edges, np.int32).reshape(-1, 2).T
+        edges, epsilon_edges = (src, label.astype(np.int32), dst), (epsilon_src, epsilon_dst)
+        return build_automaton(edges, epsilon_edges, accept, members, start, cells)
 
 
 UNREACHABLE = 1 << 30

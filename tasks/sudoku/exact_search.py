@@ -133,8 +133,7 @@ def search_solutions(start, units, peers, full, limit, rng, random_order, first,
                     return num_solutions, guesses
                 depth -= 1
                 continue
-            choice_cell[depth] = chosen
-            choice_left[depth] = candidates[chosen]
+            choice_cell[depth], choice_left[depth] = chosen, candidates[chosen]
         # Try the next candidate of the cell, or go back if there is none.
         untried = choice_left[depth]
         if untried == 0 or guesses >= max_guesses:
@@ -194,12 +193,9 @@ def generate_into(
     Returns how many were made, whether the layout has a solution at all, and how many grids were tried.
     """
     n, size = puzzles.shape
-    stack = np.empty((size + 2, size), np.int32)
-    queue = np.empty(size * 8, np.int32)
-    start = np.empty(size, np.int32)
-    first = np.empty(size, np.int32)
-    grid = np.empty(size, np.int8)
-    made = 0
+    stack, queue = np.empty((size + 2, size), np.int32), np.empty(size * 8, np.int32)
+    start, first = np.empty(size, np.int32), np.empty(size, np.int32)
+    grid, made = np.empty(size, np.int8), 0
     for tried in range(max_tries):
         if made == n:
             return made, True, tried
@@ -220,11 +216,9 @@ def generate_into(
             order[i], order[j] = order[j], order[i]
         for i in range(size):
             cell = order[i]
-            digit = grid[cell]
-            grid[cell] = 0
+            digit, grid[cell] = grid[cell], 0
             is_consistent = candidate_masks(grid, peers, full, queue, start)
-            bit = 1 << (digit - 1)
-            alternatives = start[cell] & ~bit
+            alternatives = start[cell] & ~(1 << (digit - 1))
             if is_consistent and alternatives:
                 start[cell] = alternatives
                 if alternatives & (alternatives - 1) == 0:
@@ -243,11 +237,8 @@ def generate_into(
         if num_solutions != 1 or guesses < min_guesses or guesses > max_guesses:
             continue
         num_extra = extra
-        for i in range(size):
-            if num_extra <= 0:
-                break
-            cell = order[i]
-            if grid[cell] == 0:
+        for cell in order:
+            if num_extra > 0 and grid[cell] == 0:
                 grid[cell] = solutions[made, cell]
                 num_extra -= 1
         puzzles[made, :] = grid
@@ -259,15 +250,11 @@ def generate_into(
 @njit(cache=True, nogil=True)
 def count_into(grids, units, peers, full, limit, first, counts, guesses):
     size = grids.shape[1]
-    stack = np.empty((size + 2, size), np.int32)
-    queue = np.empty(size * 8, np.int32)
-    start = np.empty(size, np.int32)
-    solution = np.zeros(size, np.int32)
+    stack, queue = np.empty((size + 2, size), np.int32), np.empty(size * 8, np.int32)
+    start, solution = np.empty(size, np.int32), np.zeros(size, np.int32)
     rng = np.ones(1, np.uint64)
     for i in range(grids.shape[0]):
-        first[i, :] = 0
-        counts[i] = 0
-        guesses[i] = 0
+        first[i, :], counts[i], guesses[i] = 0, 0, 0
         if candidate_masks(grids[i], peers, full, queue, start):
             counts[i], guesses[i] = search_solutions(
                 start, units, peers, full, limit, rng, False, solution, stack, queue, MAX_GUESSES

@@ -28,8 +28,7 @@ def _order(puzzles, solutions, peers, units, units_of, order):
     full = (1 << digits) - 1
     for row in range(len(puzzles)):
         # Place the givens.
-        candidates = np.full(cells, full)
-        placed = 0
+        candidates, placed = np.full(cells, full), 0
         for cell in range(cells):
             if puzzles[row, cell]:
                 order[row, placed] = cell
@@ -44,8 +43,7 @@ def _order(puzzles, solutions, peers, units, units_of, order):
             for cell in range(cells):
                 if candidates[cell] == 0:
                     continue
-                bit = 1 << (solutions[row, cell] - 1)
-                count = 0
+                bit, count = 1 << (solutions[row, cell] - 1), 0
                 for digit in range(digits):
                     count += candidates[cell] >> digit & 1
                 if count > 1:  # a hidden single counts as one candidate

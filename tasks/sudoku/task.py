@@ -79,16 +79,17 @@ class SudokuTask:
         lines = ["".join(symbols[row * side : (row + 1) * side]) for row in range(side)]
         groups = f"each row, each column and each {'region' if 'jigsaw' in self.layout.name else 'box'}"
         groups += " and both main diagonals" if "diagonal" in self.layout.name else ""
-        if (canvas.known & ~canvas.pinned).any():
-            request = "Correct this Sudoku, some digits of which are wrong"
-        else:
-            request = "Solve this Sudoku (a point is a blank cell)"
+        is_draft = (canvas.known & ~canvas.pinned).any()
+        request = (
+            "Correct this Sudoku, some digits of which are wrong"
+            if is_draft
+            else "Solve this Sudoku (a point is a blank cell)"
+        )
         prompt = f"{request}: {groups} holds every digit from 1 to {side} once. "
         prompt += f"Answer with the {side} lines of digits alone.\n\n"
         parts: list[str | int] = []
         for row in range(side):
-            parts.extend(["\n"] if row else [])
-            parts.extend(range(row * side, (row + 1) * side))
+            parts += [*(["\n"] if row else []), *range(row * side, (row + 1) * side)]
         return prompt + "\n".join(lines), tuple(parts)
 
     def verify(self, problem: Sudoku, tokens: Tokens) -> bool:

@@ -88,12 +88,9 @@ def parse_text(text: str, source: str, check_givens: bool = True) -> Iterator[Pu
     """
     lines = ((number, line.strip()) for number, line in enumerate(io.StringIO(text, newline=None), 1))
     content = ((number, line) for number, line in lines if not line.startswith("#"))
-    empty = True
-    for item in _parse(content, source, check_givens):
-        empty = False
-        yield item
-    if empty:
-        yield PuzzleError(f"{source}: no puzzle in it")
+    items = _parse(content, source, check_givens)
+    yield next(items, PuzzleError(f"{source}: no puzzle in it"))
+    yield from items
 
 
 def read_file(path: Path, check_givens: bool = True) -> Iterator[Puzzle | PuzzleError]:
