@@ -28,8 +28,7 @@ def best_path(graph, high, blank, inside, last):  # type: ignore[no-untyped-def]
     arrived, arriving, tail = np.full(states, -np.inf), np.full(states, -np.inf), np.full(states, -np.inf)
 
     # cells after the end of the slot that t is in: a state in its tail must be that close to the end
-    cells_after = np.zeros(cells, np.int64)
-    end = cells - 1
+    cells_after, end = np.zeros(cells, np.int64), cells - 1
     for t in range(cells - 1, -1, -1):
         if last[t]:
             end = t

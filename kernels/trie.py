@@ -80,8 +80,7 @@ def _walk(graph, trie, limit, out):  # type: ignore[no-untyped-def]
     label, dst, first, skip_first, skip_dst, member = graph
     node_first, node_byte, node_child, ending_first, ending = trie
     total, exceeded = 0, False
-    nodes = np.empty(1 << 16, np.int32)  # a stack of (node, state) pairs
-    states = np.empty(1 << 16, np.int32)
+    nodes, states = np.empty(1 << 16, np.int32), np.empty(1 << 16, np.int32)  # a stack of pairs
     for source in range(len(first) - 1):
         count = 0
         nodes[0], states[0], depth = 0, source, 1

@@ -256,8 +256,8 @@ def text_from_template(
     texts = [part.start or "" if isinstance(part, Hole) else part for part in parts]
     spelled = [spell(text, encode, decode) if text else [] for text in texts]
     literal = sum(len(ids) for part, ids in zip(parts, spelled, strict=True) if isinstance(part, str))
-    holes = [part for part in parts if isinstance(part, Hole)]
-    sizes = iter(share_room([hole.size for hole in holes], (length or 0) - literal))
+    hole_sizes = [part.size for part in parts if isinstance(part, Hole)]
+    sizes = iter(share_room(hole_sizes, (length or 0) - literal))
     tokens: list[int] = []
     pinned: list[bool] = []
     known: list[bool] = []

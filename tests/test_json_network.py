@@ -19,9 +19,8 @@ from solver.loop.trace import Budget, Outcome
 from solver.models import checkpoint
 from solver.models.blocks import KNOWN, OPEN, PINNED
 from solver.models.context import KVCache
-from solver.models.json_network import JsonConfig, JsonNetwork
+from solver.models.json_network import JsonConfig, JsonNetwork, item_offsets, word_codes
 from solver.models.mask_denoisers import JsonDenoiser
-from solver.models.words import item_offsets, word_codes
 from solver.tasks.json_schema import synthetic as records
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import UnsupportedSchema

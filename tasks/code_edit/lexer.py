@@ -125,9 +125,8 @@ def lexeme_texts(lexemes: Sequence[Lexeme], indent: Indent) -> list[str]:
 
     Any sequence of lexemes writes some text.
     """
-    stack = list(indent.stack)
+    stack, texts = list(indent.stack), list[str]()
     markers = [lexeme.marker for lexeme in lexemes]
-    texts = list[str]()
     for index, (text, marker) in enumerate(lexemes):
         match marker:
             case None:

@@ -237,8 +237,7 @@ def _block_suspects(text: str, pieces: list[Piece], stop: Span) -> list[Span]:
     If the lines before are deeper, the line would end their block: the suspects are the first line of that
     block, the line before it and the line before ``stop``. Otherwise it is only the line before ``stop``.
     """
-    indents = list(_line_indents(text, pieces, stop))
-    width = stop[1] - stop[0]
+    indents, width = list(_line_indents(text, pieces, stop)), stop[1] - stop[0]
     first = last = len(indents) - 1
     while first > 0 and indents[first - 1][1] - indents[first - 1][0] > width:
         first -= 1

@@ -172,8 +172,7 @@ class _MentionCollector(ast.NodeVisitor):
         self._visit_all([*args.defaults, *args.kw_defaults, *(arg.annotation for arg in parameters)])
         with self._nested("function"):
             for arg in parameters:
-                fixed = by_keyword and arg in keyword_parameters
-                self._add(arg.arg, arg, "arg", "parameter", fixed=fixed)
+                self._add(arg.arg, arg, "arg", "parameter", fixed=by_keyword and arg in keyword_parameters)
             self._visit_all(body)
 
     def _refuse_type_parameters(self, node: ast.AST) -> None:

@@ -258,8 +258,7 @@ class Compiler:
             present = and_(leaf("required", needed) for needed in required)
             yield or_([NOT_OBJECTS, not_(leaf("required", name)), present])
         for name, sub in schemas.items():
-            formula = self.formula(self._number(sub, scope))
-            yield or_([NOT_OBJECTS, not_(leaf("required", name)), formula])
+            yield or_([NOT_OBJECTS, not_(leaf("required", name)), self.formula(self._number(sub, scope))])
 
     def _arrays(self, schema: Schema, scope: Scope, draft: int) -> Iterator[Formula]:
         items = schema.get("items")

@@ -194,8 +194,7 @@ def concat(first: Term, second: Term) -> Term:
     ):
         return second
     symbol_sets = first.symbol_sets | second.symbol_sets if first.nullable else first.symbol_sets
-    nullable = first.nullable and second.nullable
-    return _intern(Concat, nullable, symbol_sets, (first, second), first, second)
+    return _intern(Concat, first.nullable and second.nullable, symbol_sets, (first, second), first, second)
 
 
 def repeat(part: Term, low: int, high: int | None) -> Term:

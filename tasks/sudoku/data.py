@@ -88,8 +88,7 @@ def near_neighbours(puzzles: Int8, reserved: Int8) -> NDArray[np.bool_]:
     is_near = np.isin(symmetry_signature(puzzles), symmetry_signature(reserved))
 
     def one_hot(grids: Int8) -> torch.Tensor:
-        digits = torch.from_numpy(grids).long()
-        return torch.nn.functional.one_hot(digits, 10)[..., 1:].flatten(1).float()
+        return torch.nn.functional.one_hot(torch.from_numpy(grids).long(), 10)[..., 1:].flatten(1).float()
 
     reserved_hot, reserved_clues = one_hot(reserved), torch.from_numpy((reserved > 0).sum(1))
     for start in range(0, len(puzzles), CHUNK):

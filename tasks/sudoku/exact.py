@@ -75,8 +75,7 @@ def generate_puzzles(
     """Make puzzles as :func:`generate_each`: puzzles (N, cells), solutions (N, cells) and ratings (N,)."""
     puzzles, ratings = np.zeros((max(0, count), layout.cells), np.int8), np.zeros(max(0, count), np.int64)
     solutions = np.zeros_like(puzzles)
-    each = generate_each(layout, count, seed, extra, min_guesses, max_guesses)
-    for index, columns in enumerate(each):
+    for index, columns in enumerate(generate_each(layout, count, seed, extra, min_guesses, max_guesses)):
         puzzles[index], solutions[index], ratings[index] = columns
     return puzzles, solutions, ratings
 
@@ -115,6 +114,7 @@ def generate_each(
             if not is_possible:
                 raise InvalidArgument(f"the layout {layout.name} has no solution")
             if not num_made and tries <= 0:
-                spent = f"after {MAX_GRIDS * count} tries ({made} of {count} made)"
-                raise InvalidArgument(f"no puzzle in that range {spent}")
+                raise InvalidArgument(
+                    f"no puzzle in that range after {MAX_GRIDS * count} tries ({made} of {count} made)"
+                )
         yield puzzle[0], solution[0], int(rating[0])

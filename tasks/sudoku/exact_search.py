@@ -106,8 +106,7 @@ def search_solutions(start, units, peers, full, limit, rng, random_order, first,
     stack[0, :] = start
     if not propagate(stack[0], units, peers, queue, full):
         return 0, 0
-    choice_cell = np.full(stack.shape[0], -1, np.int16)
-    choice_left = np.zeros(stack.shape[0], np.int32)
+    choice_cell, choice_left = np.full(len(stack), -1, np.int16), np.zeros(len(stack), np.int32)
     while depth >= 0:
         candidates = stack[depth]
         # Choose the open cell with the fewest candidates; if there is none, this is a solution.
