@@ -11,8 +11,6 @@
 (array([1]), array([[0.25, 0.75, 0.  ]]))
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Any

@@ -4,8 +4,6 @@ distances.
 Weights are logarithms; array shapes and modes are those of lattice_sums.py.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

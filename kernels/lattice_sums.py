@@ -14,8 +14,6 @@ states are ordered by distance from the start (``reach``), and ``rest`` is the d
 lattice.py is the specification.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

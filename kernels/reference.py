@@ -12,8 +12,6 @@ is int32; token t is allowed where bit ``t % 32`` of word ``t // 32`` is set.
     (2, 0.73)
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from types import ModuleType

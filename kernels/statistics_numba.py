@@ -7,8 +7,6 @@ thread, large ones as many as torch has.
     tensor([[1]])
 """
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np

@@ -21,8 +21,6 @@ value and reports what is wrong with it. :func:`run_check` turns every accepted 
 ()
 """
 
-from __future__ import annotations
-
 import builtins
 import collections.abc
 import re

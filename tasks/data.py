@@ -6,8 +6,6 @@
 The hash depends on the item alone, so that it stays reserved when a file is extended or sorted.
 """
 
-from __future__ import annotations
-
 from hashlib import sha256
 
 

@@ -6,8 +6,6 @@ Every error derives from :class:`SolverError` and has a one-line message that na
 (True, True)
 """
 
-from __future__ import annotations
-
 
 class SolverError(Exception):
     """Base class of all errors raised by Remask. Catch it to handle every failure of the public API."""

@@ -8,8 +8,6 @@ protocols are optional.
 (3, 7)
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import wraps

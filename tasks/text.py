@@ -12,8 +12,6 @@ The check is called with a :class:`Draft` (solver.tasks.arguments has its signat
 loop and prove nothing: a text is never reported as impossible.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral

@@ -8,8 +8,6 @@
 ``count_localised`` measures how often a fault localisation finds the change.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

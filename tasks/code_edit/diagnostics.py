@@ -10,8 +10,6 @@ run time: undefined names (rule "name") and formats that do not match their valu
 executed.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import warnings

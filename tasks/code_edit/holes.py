@@ -14,8 +14,6 @@ to agree: a variable and its uses, the parameters of a function and the argument
 its uses. ``within`` is the span of whole lines, such as a function with its decorators.
 """
 
-from __future__ import annotations
-
 import ast
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence

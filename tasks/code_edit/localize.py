@@ -9,8 +9,6 @@ count of brackets that knows how statements begin. ``suspicious_spans`` ranks th
 was right (tests/test_code_localize.py repeats the measurement). Nothing is executed.
 """
 
-from __future__ import annotations
-
 import re
 import warnings
 from bisect import bisect_left, bisect_right

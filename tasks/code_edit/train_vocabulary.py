@@ -5,8 +5,6 @@
 Running it anew changes the vocabulary: the shipped models would no longer fit.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from importlib import metadata

@@ -8,8 +8,6 @@ A row of the data is one function, in tokens of a normalised spelling ("def name
 strings on one line). It is written the way people write Python; line ends in brackets stay.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@
 302
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from solver.tasks.errors import SolverError

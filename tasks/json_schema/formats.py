@@ -7,8 +7,6 @@
 True
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 from solver.tasks.languages import regex_parser

@@ -13,8 +13,6 @@ rewritten to what remains to hold (formula.py), so that "not", "oneOf" and "if" 
 Where a subschema may or may not hold, the grammar branches, and the value is written to match the branch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 

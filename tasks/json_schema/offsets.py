@@ -4,8 +4,6 @@
 array([0, 0, 1, 2, 3, 0, 1])
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -14,8 +14,6 @@ state (a :class:`Follower`); at the end of the number each is true or false, and
 Exponents are written as Python does: one digit before the point, e-05 and below, e+16 and above.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Hashable
 from decimal import Decimal

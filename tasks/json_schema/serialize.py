@@ -11,8 +11,6 @@ True
 reserved for testing.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections.abc import Callable, Sequence

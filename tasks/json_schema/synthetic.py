@@ -10,8 +10,6 @@ before or after those that it depends on. Training draws names from the words th
 from the reserved ones, so that no name of a test was seen in training.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

@@ -10,8 +10,6 @@ which is exact as far as an automaton can be. The validator has the last word: w
 the bytes of the value in question.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 from weakref import WeakKeyDictionary

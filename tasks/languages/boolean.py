@@ -11,8 +11,6 @@ Nested operators of one kind are flattened, repeated operands are dropped, and a
 own negation is absorbed. With interned expressions, equal normal forms are the same object.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 

@@ -11,8 +11,6 @@ A label is a numbered set of bytes, from one table for the whole process: 0 to 2
 256 is WHITE.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache

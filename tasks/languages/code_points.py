@@ -11,8 +11,6 @@ UTF-8 is given as transitions from sets of code points to sets of next bytes. A 
 stands for byte b. The code points are ``Items``, each range with the index of the target to which it leads.
 """
 
-from __future__ import annotations
-
 import sys
 import unicodedata
 from bisect import bisect_right

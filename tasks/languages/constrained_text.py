@@ -7,8 +7,6 @@
 ([], ["does not match '[a-z]+!'"])
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace

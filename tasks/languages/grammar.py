@@ -10,8 +10,6 @@ The moves of a node are computed only when the node is reached. unroll.py follow
 of a block; ``recognise`` and ``shortest_lengths`` need no bound.
 """
 
-from __future__ import annotations
-
 import heapq
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Sequence

@@ -13,8 +13,6 @@
 ``best`` is one block of the language; marginals are confidences, and need not be consistent with each other.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -8,8 +8,6 @@ Python's syntax is accepted where it means the same. Lookahead is a term like an
 backreferences and word boundaries raise PatternError.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import lru_cache

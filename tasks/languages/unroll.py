@@ -11,8 +11,6 @@ Finally the edges become the arrays that the lattice reads. States on no text ar
 numbered by their distance from the start.
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass

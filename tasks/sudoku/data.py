@@ -8,8 +8,6 @@ reserved line or on a near neighbour of one: a puzzle that a symmetry maps to it
 at most six clues. :func:`training_lines` leaves both out.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

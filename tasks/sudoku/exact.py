@@ -9,8 +9,6 @@ Propagates naked and hidden singles, then searches depth first on the cell with 
 (exact_search.py). The loop and its models never import this module; a test checks that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

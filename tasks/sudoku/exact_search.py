@@ -10,8 +10,6 @@ the mask of all digits; ``queue`` and ``stack``, scratch arrays.
 # The compiled functions carry no annotations: numba infers their types, and mypy could not check them.
 # mypy: allow-untyped-defs
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

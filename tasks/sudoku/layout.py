@@ -11,8 +11,6 @@ The checks, the denoisers and the exact solver read only the relation ids, so a 
 them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isqrt

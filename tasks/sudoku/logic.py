@@ -13,8 +13,6 @@ candidates, and its digit is taken from the solution.
 # The compiled function carries no annotations: numba infers its types, and mypy could not check them.
 # mypy: allow-untyped-defs
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray

@@ -8,8 +8,6 @@
 ['row 1 has 1 twice', 'box 1 has 1 twice']
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

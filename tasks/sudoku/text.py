@@ -12,8 +12,6 @@ Three formats are read. Blank cells are ``0``, ``.`` or ``_``, and comment lines
     or box characters CSV     quizzes,solutions            a header that names a column in ``COLUMNS``
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import re
