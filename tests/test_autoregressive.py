@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from solver.baseline.cell_transformer import cell_decoder
+from solver.baseline.cells import cell_decoder, looped_decoder
 from solver.baseline.decode import Decoder, decode
-from solver.baseline.looped import looped_decoder
 from solver.kernels import looped_c as compiled
 from solver.loop.trace import Budget
 from solver.models.cell_transformer import CellTransformer, CellTransformerConfig

@@ -17,8 +17,7 @@ from solver.cli import train as cli_train
 from solver.cli.main import main
 from solver.models.blocks import KNOWN, NOISE, OPEN, PINNED
 from solver.models.checkpoint import load
-from solver.recipes import recipe
-from solver.recipes.base import ExampleSource
+from solver.recipes import ExampleSource, recipe
 from solver.training.loaders import Examples, load_examples, save_examples
 from solver.training.objectives import BatchObjective
 from solver.training.preset import Preset

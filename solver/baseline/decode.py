@@ -7,7 +7,7 @@ next token of each row. There are guides for a task's elimination (here), for an
 
 :func:`decode` applies the loop to the problems of a task, with the same verifier as for the denoisers:
 
-    >>> from solver.baseline.looped import looped_decoder
+    >>> from solver.baseline.cells import looped_decoder
     >>> from solver.models.looped import LoopedConfig, LoopedNetwork
     >>> from solver.tasks.sudoku import layout
     >>> from solver.tasks.sudoku.task import Sudoku, SudokuTask

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from solver.cli.main import UsageError
 from solver.cli.options import data_folder, integer, limit_threads, positive
-from solver.recipes import RECIPES, recipe
+from solver.recipes import RECIPES, ExampleSource, Recipe, recipe
 
 if TYPE_CHECKING:
-    from solver.recipes.base import Recipe
     from solver.training.loaders import Examples
     from solver.training.preset import Preset
 
@@ -123,7 +122,6 @@ def prepare_examples(
     """Make the examples of a run and save them in ``path``; a resumed run reads them. Raises ValueError."""
     import torch
 
-    from solver.recipes.base import ExampleSource
     from solver.training.loaders import load_examples, save_examples
 
     if resume and path.is_file():

@@ -28,9 +28,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from solver.baseline.cell_transformer import cell_decoder
+from solver.baseline.cells import cell_decoder, looped_decoder
 from solver.baseline.decode import Decoder
-from solver.baseline.looped import looped_decoder
 from solver.errors import CheckpointError
 from solver.models import controls
 from solver.models.cell_transformer import CellTransformer, CellTransformerConfig

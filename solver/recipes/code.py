@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from solver.models.code_network import CodeConfig, CodeNetwork
-from solver.recipes.base import ExampleSource, Recipe
+from solver.recipes import ExampleSource, Recipe
 from solver.tasks.code_edit.corpus import Corpus
 from solver.tasks.code_edit.task import CodeTask
 from solver.training.code_examples import CodeLoader, code_examples

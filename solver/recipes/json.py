@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from solver.models.json_network import JsonConfig, JsonNetwork
-from solver.recipes.base import ExampleSource, Recipe
+from solver.recipes import ExampleSource, Recipe
 from solver.tasks.json_schema.serialize import load_pairs
 from solver.tasks.json_schema.task import JsonTask
 from solver.training.json_examples import RecordLoader, json_examples

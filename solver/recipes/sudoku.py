@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from solver.models.cell_transformer import CellTransformer, CellTransformerConfig
 from solver.models.looped import LoopedConfig
-from solver.recipes.base import Recipe
+from solver.recipes import Recipe
 from solver.tasks.sudoku.layout import standard
 from solver.tasks.sudoku.task import SudokuTask
 from solver.training.loaders import Examples

@@ -39,8 +39,19 @@ from solver.tasks.code_edit.holes import (
 from solver.tasks.code_edit.lexer import Span
 from solver.tasks.code_edit.vocabulary import Vocabulary
 from solver.tasks.code_edit.window import WINDOW_SIZES, CodeWindow, WindowError, probe_capacity
-from solver.training.corruption import Corrupted, Ints, Mask, corrupt_cells, shift_right
-from solver.training.loaders import Examples, Report, Size, SizedLoader, columns_by_size, stack_examples
+from solver.training.loaders import (
+    Corrupted,
+    Examples,
+    Ints,
+    Mask,
+    Report,
+    Size,
+    SizedLoader,
+    columns_by_size,
+    corrupt_cells,
+    shift_right,
+    stack_examples,
+)
 
 NO_HOLES_SHARE = 0.2  # of the windows
 STANDALONE_SHARE = 0.6  # of the windows with holes show the function without its neighbourhood

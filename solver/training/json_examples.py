@@ -32,8 +32,18 @@ from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.synthetic import Record, english_words, make_record
 from solver.tasks.json_schema.validator import leaf_spans
 from solver.tasks.languages.projection import BLANK
-from solver.training.corruption import Corrupted, Ints, Mask, corrupt_cells, shift_right
-from solver.training.loaders import Examples, Report, Size, SizedLoader, stack_examples
+from solver.training.loaders import (
+    Corrupted,
+    Examples,
+    Ints,
+    Mask,
+    Report,
+    Size,
+    SizedLoader,
+    corrupt_cells,
+    shift_right,
+    stack_examples,
+)
 
 LENGTHS = (64, 96, 128, 192, 256)  # of blocks
 PROMPT_LENGTHS = (96, 160, 256, 448)

@@ -1,4 +1,4 @@
-"""Data loaders: batches drawn from prepared examples, again and again.
+"""Data loaders: batches drawn from prepared examples, again and again, with some cells hidden or wrong.
 
 Prepared examples are a flat table of arrays, so that they can be saved and read without pickle. Where they
 come in several sizes, the columns of each size are prefixed with it.
@@ -6,6 +6,16 @@ come in several sizes, the columns of each size are prefixed with it.
 >>> examples = {"8.tokens": np.zeros((3, 8)), "16.tokens": np.zeros((1, 16))}
 >>> {size: len(columns["tokens"]) for size, columns in columns_by_size(examples).items()}
 {(8,): 3, (16,): 1}
+
+A model that only saw correct visible tokens would never learn to doubt one, so a share of the visible cells of
+a text is wrong:
+
+>>> truth = np.array([[1, 2, 3, 0]])
+>>> pinned, visible, rng = truth == 1, truth == 2, np.random.default_rng(0)
+>>> keep_none = lambda: np.zeros((1, 1), bool)
+>>> _, status, weight = corrupt_cells(truth, pinned, visible, lambda: truth + 5, keep_none, 0, 0.2, rng)
+>>> status
+array([[1, 2, 0, 0]])
 
 Shapes: B rows, L cells.
 """
@@ -21,10 +31,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from solver.models.blocks import KNOWN, OPEN, PINNED
+
 Examples = dict[str, NDArray[Any]]
 Facts = dict[str, Any]
 Size = tuple[int, ...]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Corrupted = tuple[Ints, Ints, NDArray[np.float32]]
 Report = Callable[[int, int], None]  # takes the number of examples so far, and in all
+WRONG_SHARE = 0.12  # of the visible cells
+VISIBLE_WEIGHT = 0.1  # loss weight of a visible cell that is right
 
 
 def save_examples(examples: Examples, path: Path) -> None:
@@ -127,3 +144,44 @@ class SizedLoader(Loader):
         rows = max(self.fewest, self.cells // sum(key))
         drawn = self.rng.integers(0, self.sizes[index], rows)
         return {name: column[drawn] for name, column in self.columns[key].items()}
+
+
+def corrupt_cells(
+    truth: Ints,
+    pinned: Mask,
+    visible: Mask,
+    draw_wrong: Callable[[], Ints],
+    draw_given: Callable[[], Mask],
+    blank: int,
+    blank_weight: float,
+    rng: np.random.Generator,
+) -> Corrupted:
+    """Make some visible cells wrong and pin others.
+
+    Args:
+        truth: true tokens (B, L).
+        pinned: cells that keep their token and have no loss, (B, L).
+        visible: further cells that are shown, (B, L).
+        draw_wrong: draws the tokens (B, L) from which those of wrong cells are taken.
+        draw_given: draws in which rows (B, 1) the visible cells that are right count as pinned.
+        blank: token id of BLANK.
+        blank_weight: loss weight of hidden cells whose token is BLANK; that of other hidden cells is 1.
+        rng: draws which visible cells are wrong.
+
+    Returns:
+        tokens, status and loss weights, (B, L) each.
+    """
+    wrong = visible & (rng.random(truth.shape) < WRONG_SHARE)
+    wrong_tokens = draw_wrong()
+    given = visible & ~wrong & draw_given()
+    status = np.where(pinned | given, PINNED, np.where(visible, KNOWN, OPEN))
+    hidden_weight = np.where(truth == blank, blank_weight, 1.0)
+    weight = np.where(visible & ~wrong, VISIBLE_WEIGHT, hidden_weight)
+    weight = np.where(pinned | given, 0.0, weight)
+    return np.where(wrong, wrong_tokens, truth), status, weight.astype(np.float32)
+
+
+def shift_right(truth: Ints, first: int) -> tuple[Ints, Ints]:
+    """The input of a left-to-right network: the token before each cell, ``first`` at the start; status."""
+    start = np.full((len(truth), 1), first)
+    return np.concatenate([start, truth[:, :-1]], 1), np.full_like(truth, KNOWN)
