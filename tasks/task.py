@@ -227,6 +227,14 @@ class Infers(Protocol):
 
 
 @runtime_checkable
+class HasFrequencies(Protocol):
+    """A task whose tokens are not equally frequent, for the control ``prior``."""
+
+    def frequencies(self) -> NDArray[np.float64]:
+        """The relative frequency of each token (V,)."""
+
+
+@runtime_checkable
 class Wording(Protocol):
     """A task with a textual form, for language models.
 

@@ -198,7 +198,7 @@ def likelihoods(models: JsonModels) -> dict[str, tuple[Likelihood, str | None]]:
     if models.baseline is not None:
         by_arm["ar"] = partial(left_to_right_nats, models.baseline, left_page), models.baseline_weights
         by_arm["ar-fim"] = partial(left_to_right_nats, models.baseline, middle_page), models.baseline_weights
-    by_arm["prior"] = partial(prior_nats, np.log(json_byte_frequencies())), "prior"
+    by_arm["prior"] = partial(prior_nats, np.log(JsonTask().frequencies())), "prior"
     return by_arm
 
 

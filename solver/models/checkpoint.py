@@ -22,9 +22,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -39,8 +37,7 @@ from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.models.looped_denoiser import LoopedDenoiser
 from solver.models.mask_denoisers import CodeDenoiser, JsonDenoiser
 from solver.models.protocol import Denoiser
-from solver.tasks.languages.projection import BLANK
-from solver.tasks.task import Task
+from solver.tasks.task import HasFrequencies, Projects, Task
 
 Config = LoopedConfig | CellTransformerConfig | JsonConfig | CodeConfig
 Network = LoopedNetwork | CellTransformer | JsonNetwork | CodeNetwork
@@ -84,10 +81,6 @@ def build(kind: str, settings: dict[str, Any]) -> Network:
     return KINDS[kind].network(config(**settings))
 
 
-def kind_of(config: Config) -> str:
-    return next(name for name, kind in KINDS.items() if kind.config is type(config))
-
-
 SHIPPED = Path(__file__).parents[1] / "weights"
 FORMAT = 2
 
@@ -112,7 +105,7 @@ def save_network(
     config = {
         "format": FORMAT,
         "task": task,
-        "kind": kind_of(network),
+        "kind": next(name for name, kind in KINDS.items() if kind.config is type(network)),
         "network": asdict(network),
         "sha256": sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
         **facts,
@@ -200,30 +193,13 @@ def load(name: str | Denoiser, task: Task, loops: int | None = None) -> Denoiser
 def load_control(name: str, task: Task) -> controls.Control:
     """The control "random" or "prior" for ``task``.
 
-    Every draft of the JSON language is valid, so its controls draw a new draft each time instead of deciding
-    cells.
+    Where the task's language makes every draft valid, a control draws new drafts instead of deciding cells.
     """
-    is_json = task.name == "json"
-    policy = controls.REDRAW if is_json else controls.DEPTH_FIRST
+    policy = controls.REDRAW if isinstance(task, Projects) else controls.DEPTH_FIRST
     if name == "random":
         return controls.random(task.vocab, policy=policy)
-    return controls.prior(task.vocab, json_byte_frequencies() if is_json else None, policy=policy)
-
-
-def json_byte_frequencies() -> NDArray[np.float64]:
-    """Relative frequencies (257,) of the bytes of JSON, and of BLANK, which is taken to fill half of all
-    cells.
-
-    Counted in the metaschemas of the JSON Schema drafts, which come with the validator.
-    """
-    import jsonschema_specifications
-
-    schemas = (resource.contents for resource in jsonschema_specifications.REGISTRY.values())
-    text = "".join(json.dumps(schema, separators=(",", ":")) for schema in schemas)
-    counts = np.bincount(np.frombuffer(text.encode(), np.uint8), minlength=BLANK + 1) + 1.0
-    counts[BLANK] = counts.sum()
-    frequencies: NDArray[np.float64] = counts / counts.sum()
-    return frequencies
+    table = task.frequencies() if isinstance(task, HasFrequencies) else None
+    return controls.prior(task.vocab, table, policy=policy)
 
 
 def load_decoder(folder: Path, task: str, name: str, loops: int | None = None) -> Decoder:

@@ -115,6 +115,20 @@ class JsonTask:
         """The text."""
         return text_bytes(tokens).decode(errors="replace")
 
+    def frequencies(self) -> NDArray[np.float64]:
+        """Relative frequencies (257,) of the bytes of JSON, and of BLANK, which is taken to fill half of all cells.
+
+        Counted in the metaschemas of the JSON Schema drafts, which come with the validator.
+        """
+        import jsonschema_specifications
+
+        schemas = (resource.contents for resource in jsonschema_specifications.REGISTRY.values())
+        text = "".join(json.dumps(schema, separators=(",", ":")) for schema in schemas)
+        counts = np.bincount(np.frombuffer(text.encode(), np.uint8), minlength=self.vocab) + 1.0
+        counts[BLANK] = counts.sum()
+        frequencies: NDArray[np.float64] = counts / counts.sum()
+        return frequencies
+
     def _memory(self, problem: JsonProblem) -> DraftMemory:
         return self._memories.setdefault(problem, DraftMemory())
 
