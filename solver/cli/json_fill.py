@@ -22,11 +22,11 @@ from solver.cli import options, watch
 from solver.cli.json_check import decode_json, load_check, read_registry
 from solver.cli.main import UsageError
 from solver.cli.options import read_text
+from solver.tasks.json_schema.errors import FillError, SchemaError
 
 if TYPE_CHECKING:
     from solver.api.candidate import Candidate
     from solver.loop.trace import Step
-    from solver.tasks.json_schema.errors import FillError
     from solver.tasks.json_schema.problem import JsonProblem
 
 MAX_LENGTH = 1 << 16  # bytes of a canvas
@@ -106,7 +106,6 @@ def run(arguments: argparse.Namespace) -> int:
         options.limit_threads(arguments.threads)
         from solver.api import fill
         from solver.loop.trace import Budget
-        from solver.tasks.json_schema.errors import FillError
         from solver.tasks.languages.projection import BLANK
 
     jobs = [make_job(arguments, number, members, registry, check) for number, members in enumerate(inputs)]
@@ -189,7 +188,6 @@ def make_job(
     check: Callable[[Any], Any] | None,
 ) -> JsonJob:
     """Return the job of one input, with its problem or its error. With --schema, bad input raises."""
-    from solver.tasks.json_schema.errors import FillError, SchemaError
     from solver.tasks.json_schema.problem import LENGTH, JsonProblem
     from solver.tasks.text import Hole
 

@@ -287,7 +287,9 @@ class DiffusionGemma:
         rows, num_cells = len(state.index), state.num_cells
         config = self.model.config.text_config
         lengths = num_cells * (state.prompts.mask.shape[1] + num_cells)
-        attention = 4 * lengths * config.num_attention_heads * sum(head_widths(self.model))
+        # layers with full attention have wider heads
+        head_widths = sum(int(layer.self_attn.head_dim) for layer in self.model.model.decoder.layers)
+        attention = 4 * lengths * config.num_attention_heads * head_widths
         return [1] * rows, [2 * num_cells * active_weights(self.model) + attention] * rows
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
@@ -314,11 +316,6 @@ def self_conditioning(model: Any, embeddings: Tensor) -> Iterator[None]:
         yield
     finally:
         handle.remove()
-
-
-def head_widths(model: Any) -> list[int]:
-    """Width of an attention head in each layer; layers with full attention have wider heads."""
-    return [int(layer.self_attn.head_dim) for layer in model.model.decoder.layers]
 
 
 def active_weights(model: Any) -> int:

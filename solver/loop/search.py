@@ -23,6 +23,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -119,8 +120,10 @@ class Tree:
     """
 
     def __init__(self, task: Task, problem: Any, canvas: Canvas, order: Literal["best", "depth"]) -> None:
-        self.task, self.problem, self.canvas, self.order = task, problem, canvas, order
-        self._explainer = task if isinstance(task, Explains) else None  # isinstance on a protocol is slow
+        self.task, self.canvas, self.order = task, canvas, order
+        # (tokens, known, cell, token) -> known cells that by themselves exclude the token from the cell, or None
+        explainer = task.explain if isinstance(task, Explains) else partial(explain, task)
+        self._explain = partial(explainer, problem)
         self.root = Node(
             number=0,
             parent=None,
@@ -280,12 +283,6 @@ class Tree:
                     assert reason is not None, "an implied cell must have a reason against every other token"
                     remaining.extend(reason)
         return node.decided & seen
-
-    def _explain(self, tokens: Tokens, known: Mask, cell: int, token: int) -> frozenset[int] | None:
-        """Return known cells that by themselves exclude ``token`` from ``cell``, or None."""
-        if self._explainer is not None:
-            return self._explainer.explain(self.problem, tokens, known, cell, token)
-        return explain(self.task, self.problem, tokens, known, cell, token)
 
     def _possible(self, cell: int) -> set[int]:
         """Return the tokens that the canvas allows in ``cell`` before anything is known."""

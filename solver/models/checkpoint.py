@@ -162,9 +162,6 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-NAMES = ("compact", "random", "prior")
-
-
 def load(name: str | Denoiser, task: Task, loops: int | None = None) -> Denoiser:
     """The denoiser ``name`` for ``task``, with the policy that suits it there.
 
@@ -181,8 +178,9 @@ def load(name: str | Denoiser, task: Task, loops: int | None = None) -> Denoiser
         return load_control(name, task)
     folder = SHIPPED / task.name if name == "compact" else Path(name)
     if not folder.is_dir():
-        known = ", ".join(NAMES)
-        raise CheckpointError(f"unknown denoiser {name!r}: neither one of {known} nor a checkpoint's folder")
+        raise CheckpointError(
+            f"unknown denoiser {name!r}: neither one of compact, random, prior nor a checkpoint's folder"
+        )
     network, facts = load_network(folder, task.name)
     kind = KINDS[facts["kind"]]
     if kind.denoiser is None or getattr(network.config, "causal", False):

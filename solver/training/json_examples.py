@@ -134,7 +134,7 @@ def json_examples(
 
 def example_of_record(record: Record, causal: bool, rng: np.random.Generator) -> JsonExample | None:
     """A record in full, or with values hidden: its derived value if any, half of the time without text."""
-    text = compact_json(record.instance)
+    text = json.dumps(record.instance, separators=(",", ":"), ensure_ascii=False).encode()
     if rng.random() > (0.15 if record.derived is None else 0.3):
         example = place_text(record.schema, record.text, text, causal, rng)
         if example is None or record.derived is None:
@@ -149,10 +149,6 @@ def example_of_record(record: Record, causal: bool, rng: np.random.Generator) ->
     if example is None or record.derived is None:
         return example
     return replace(example, derived=~example.pinned & (example.truth != BLANK))
-
-
-def compact_json(instance: Any) -> bytes:
-    return json.dumps(instance, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def place_text(
