@@ -34,7 +34,7 @@ from solver.evaluation.rows import Row
 from solver.evaluation.statistics import quantiles, ratio, share
 from solver.loop.engine import solve
 from solver.loop.trace import Budget, Outcome
-from solver.models.checkpoint import json_byte_frequencies, load
+from solver.models.checkpoint import load
 from solver.models.json_network import JsonNetwork
 from solver.models.mask_denoisers import JsonDenoiser
 from solver.tasks.json_schema.errors import FillError, SchemaError
