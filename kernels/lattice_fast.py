@@ -13,6 +13,7 @@
 
 from collections.abc import Collection, Iterator
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ from solver.kernels.lattice_sums import LN2
 
 Floats = NDArray[np.float64]
 Block = NDArray[np.int64]
+# The arrays of an automaton that a pass reads, in the order of its ``graph``.
+MARGINAL_GRAPH = attrgetter("label", "dst", "first", "skip_src", "skip_dst", "reach")
+SUFFIX_GRAPH = attrgetter("label", "dst", "first", "skip_src", "skip_dst", "accept", "reach", "rest")
+PATH_GRAPH = attrgetter("src", "label", "dst", "first", "skip_src", "skip_dst", "accept", "reach", "rest")
 
 
 class Lattice:
@@ -69,18 +74,7 @@ class Lattice:
 
     def best(self) -> tuple[Block, float]:
         """The likeliest block (L,) and its log-weight; see :func:`solver.kernels.lattice.best`."""
-        automaton = self.automaton
-        graph = (
-            automaton.src,
-            automaton.label,
-            automaton.dst,
-            automaton.first,
-            automaton.skip_src,
-            automaton.skip_dst,
-            automaton.accept,
-            automaton.reach,
-            automaton.rest,
-        )
+        graph = PATH_GRAPH(self.automaton)
         path, score = lattice_paths.best_path(
             graph, self._high, self._blank, self.slots.inside, self.slots.last
         )
@@ -122,15 +116,7 @@ class Lattice:
         if self.partition == -np.inf:
             return out
         mass, blanks = np.zeros_like(self._mantissa), np.zeros(len(out))
-        automaton = self.automaton
-        graph = (
-            automaton.label,
-            automaton.dst,
-            automaton.first,
-            automaton.skip_src,
-            automaton.skip_dst,
-            automaton.reach,
-        )
+        graph = MARGINAL_GRAPH(self.automaton)
         lattice_sums.label_marginals(graph, self._sums, self._suffix_sums, mass, blanks)
         lattice_sums.symbol_marginals(
             self.weights, self._labels, self._linear, self._totals, self._high, (mass, blanks), out
@@ -162,20 +148,6 @@ class Lattice:
         return self.automaton.members, self.automaton.member_first, self.automaton.atoms
 
     @property
-    def _suffix_graph(self) -> tuple[Any, ...]:
-        automaton = self.automaton
-        return (
-            automaton.label,
-            automaton.dst,
-            automaton.first,
-            automaton.skip_src,
-            automaton.skip_dst,
-            automaton.accept,
-            automaton.reach,
-            automaton.rest,
-        )
-
-    @property
     def _sums(self) -> tuple[Any, ...]:
         """The weights of labels and of BLANK as mantissas and exponents, and the slots."""
         exponent = np.floor(np.where(self._blank > -np.inf, self._blank, 0.0) / LN2).astype(np.int32)
@@ -184,7 +156,7 @@ class Lattice:
 
     @cached_property
     def _suffix_sums(self) -> tuple[Any, Any]:
-        sums: tuple[Any, Any] = lattice_sums.suffix_sums(self._suffix_graph, self._sums)
+        sums: tuple[Any, Any] = lattice_sums.suffix_sums(SUFFIX_GRAPH(self.automaton), self._sums)
         return sums
 
     def _best_deviation(
@@ -193,7 +165,7 @@ class Lattice:
         """The shortest prefix of the best block that no excluded block begins with; None if every block is
         excluded."""
         suffix = lattice_paths.best_suffixes(
-            self._suffix_graph, self._high, self._blank, self.slots.inside, self.slots.last
+            SUFFIX_GRAPH(self.automaton), self._high, self._blank, self.slots.inside, self.slots.last
         )
         best_score, best_prefix = -np.inf, None
         # by prefix of excluded blocks: the best score of each (state, mode) that it leads to

@@ -14,6 +14,7 @@ A label is a numbered set of bytes, from one table for the whole process: 0 to 2
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
 import numpy as np
@@ -93,22 +94,15 @@ class ByteAutomaton:
     @cached_property
     def max_length(self) -> int | None:
         """Bytes of the longest text; None if texts are unbounded."""
-        longest: dict[int, int] = {self.num_states: 0}  # from a state to the exit
-        path: list[int] = [0]  # depth-first; a state that is met again on the path closes a cycle
-        on_path = {0}
-        while path:
-            state = path[-1]
-            targets = [dst for _, dst in self.edges_from.get(state, ())]
-            missing = [dst for dst in targets if dst not in longest]
-            if any(dst in on_path for dst in missing):
-                return None
-            if missing:
-                path.append(missing[0])
-                on_path.add(missing[0])
-            else:
-                longest[state] = max((1 + longest[dst] for dst in targets), default=0)
-                on_path.discard(path.pop())
-        return longest[0]
+        targets = {src: [dst for _, dst in edges] for src, edges in self.edges_from.items()}
+        try:
+            order = [*TopologicalSorter(targets).static_order()]  # targets first
+        except CycleError:
+            return None
+        longest: dict[int, int] = {}  # from a state to the exit
+        for state in order:
+            longest[state] = max((1 + longest[dst] for dst in targets.get(state, ())), default=0)
+        return longest.get(0, 0)
 
 
 Edges = Callable[[Hashable], Iterable[tuple[int, Hashable]]]

@@ -15,6 +15,7 @@ import heapq
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -319,21 +320,15 @@ def distances(
 
 def topological_order(src: Ints, dst: Ints) -> tuple[Ints, Ints]:
     """Acyclic edges in an order in which a single pass follows every chain of them."""
-    sources: dict[int, list[int]] = {}
+    sorter = TopologicalSorter[int]()
     for source, target in zip(src.tolist(), dst.tolist(), strict=True):
-        sources.setdefault(target, []).append(source)
-    # height: the longest chain that ends in a state, computed depth first without recursion
-    height: dict[int, int] = {}
-    for target in sources:
-        pending = [target]
-        while pending:
-            state = pending[-1]
-            missing = [s for s in sources.get(state, ()) if s not in height and s in sources]
-            if missing:
-                pending += missing
-            else:
-                height[state] = 1 + max((height.get(s, 0) for s in sources.get(state, ())), default=0)
-                pending.pop()
-    keys = np.array([height.get(target, 0) for target in dst.tolist()], np.int64)
-    order = np.argsort(keys, kind="stable")
+        sorter.add(target, source)
+    sorter.prepare()
+    # a state is in the layer of the longest chain that ends in it
+    layers: list[tuple[int, ...]] = []
+    while sorter.is_active():
+        layers.append(sorter.get_ready())
+        sorter.done(*layers[-1])
+    height = {state: number for number, layer in enumerate(layers) for state in layer}
+    order = np.argsort([height[target] for target in dst.tolist()], kind="stable")
     return src[order].astype(np.int32), dst[order].astype(np.int32)

@@ -102,13 +102,12 @@ def training_lines(folder: Path, names: tuple[str, ...]) -> dict[str, Int8]:
 
     Near neighbours of reserved lines of *all* files of the folder are left out.
     """
-    reserved: list[str] = []
-    for path in sorted(folder.glob("*.txt")):
-        reserved += [line for line in read_lines(path) if is_reserved(line)]
+    files = sorted(folder.glob("*.txt"))
+    reserved = to_grid([line for path in files for line in read_lines(path) if is_reserved(line)])
     puzzles = {}
     for name in names:
         path = folder / f"{name}.txt"
         if path.is_file():
             grids = to_grid([line for line in read_lines(path) if not is_reserved(line)])
-            puzzles[name] = grids[~near_neighbours(grids, to_grid(reserved))]
+            puzzles[name] = grids[~near_neighbours(grids, reserved)]
     return puzzles

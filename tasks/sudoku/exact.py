@@ -71,11 +71,11 @@ def generate_puzzles(
     layout: Layout, count: int, seed: int, extra: int = 0, min_guesses: int = 0, max_guesses: int = 1 << 30
 ) -> tuple[Int8, Int8, NDArray[np.int64]]:
     """Make puzzles as :func:`generate_each`: puzzles (N, cells), solutions (N, cells) and ratings (N,)."""
-    puzzles, ratings = np.zeros((max(0, count), layout.cells), np.int8), np.zeros(max(0, count), np.int64)
-    solutions = np.zeros_like(puzzles)
-    for index, columns in enumerate(generate_each(layout, count, seed, extra, min_guesses, max_guesses)):
-        puzzles[index], solutions[index], ratings[index] = columns
-    return puzzles, solutions, ratings
+    rows = [*generate_each(layout, count, seed, extra, min_guesses, max_guesses)]
+    puzzles, solutions = (
+        np.array([row[k] for row in rows], np.int8).reshape(-1, layout.cells) for k in (0, 1)
+    )
+    return puzzles, solutions, np.array([rating for *_, rating in rows], np.int64)
 
 
 def generate_each(
