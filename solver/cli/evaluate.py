@@ -10,7 +10,7 @@ from typing import Any
 
 from solver.cli import evaluate_code, evaluate_json, evaluate_sudoku
 from solver.cli.main import UsageError
-from solver.cli.options import choose, integer, limit_threads
+from solver.cli.options import integer, limit_threads, split_names
 
 TASKS = {"sudoku": evaluate_sudoku, "json": evaluate_json, "code": evaluate_code}
 PLANS = {
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     task = TASKS[arguments.task]
-    sections = choose("section", arguments.sections, ",", task.SECTIONS)
+    sections = split_names("section", arguments.sections, ",", task.SECTIONS)
     refuse_unused(vars(arguments), sections, task.OPTIONS)
     arguments.checkpoint = parse_checkpoints(arguments.checkpoint, task.MODELS)
     if arguments.out.exists() and not arguments.out.is_dir():

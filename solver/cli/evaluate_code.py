@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from solver.cli.options import choose, integer, needed_folder
+from solver.cli.options import integer, needed_folder, split_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def plan_code(arguments: argparse.Namespace, sections: Sequence[str], results: R
 
     pair = load_pair("code", CodeNetwork, arguments.checkpoint)
     names = list(code_arms(CodeModels(**vars(pair)), ()))
-    chosen = choose("arm", arguments.arms, ";", names) if arguments.arms else names
+    chosen = split_names("arm", arguments.arms, ";", names) if arguments.arms else names
     corpus = Corpus.build()  # a minute
     if set(sections) & {*HOLES, "benchmarks"}:
         cases = collect_cases(arguments, sections, corpus, folder)

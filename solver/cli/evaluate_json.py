@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from solver.cli.options import choose, integer, needed_folder, positive
+from solver.cli.options import integer, needed_folder, positive, split_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +101,7 @@ def trained_jobs(
     }
     measured = [arms for section, arms in by_section.items() if section in sections]
     names = list(dict.fromkeys(arm.name for arms in measured for arm in arms))
-    chosen = choose("arm", arguments.arms, ";", names) if arguments.arms else names
+    chosen = split_names("arm", arguments.arms, ";", names) if arguments.arms else names
 
     def firsts(section: str, file: str) -> Iterator[tuple[Row, Arm[JsonCase]]]:
         for arm in by_section[section]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from solver.cli.main import UsageError
-from solver.cli.options import choose, data_folder, integer, positive
+from solver.cli.options import data_folder, integer, positive, split_names
 
 if TYPE_CHECKING:
     from solver.evaluation.harness import Job
@@ -143,7 +143,7 @@ def choose_specs(arguments: argparse.Namespace, settings: Settings) -> list[Spec
     if arguments.arms is None:
         names = QUICK_ARMS if arguments.quick else tuple(SPECS)
         return [SPECS[name] for name in names if weights_hash(settings.folder(SPECS[name].model)) is not None]
-    return [SPECS[name] for name in choose("arm", arguments.arms, ",", SPECS)]
+    return [SPECS[name] for name in split_names("arm", arguments.arms, ",", SPECS)]
 
 
 def choose_files(files: Mapping[str, Any], names: str | None) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def choose_files(files: Mapping[str, Any], names: str | None) -> dict[str, Any]:
 
     if not names:
         return dict(files)
-    choose("file", names.replace("+", ","), ",", files)
+    split_names("file", names.replace("+", ","), ",", files)
     return {name: np.concatenate([files[part] for part in name.split("+")]) for name in names.split(",")}
 
 

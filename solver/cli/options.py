@@ -80,7 +80,7 @@ def add_model(parser: argparse.ArgumentParser, batch: bool = True) -> None:
         )
 
 
-def choose(kind: str, names: str, separator: str, known: Iterable[str]) -> list[str]:
+def split_names(kind: str, names: str, separator: str, known: Iterable[str]) -> list[str]:
     """Split ``names`` at the separator. Raises UsageError for a name that is not ``known``."""
     chosen, available = names.split(separator), list(known)
     if unknown := set(chosen) - set(available):
@@ -115,7 +115,7 @@ def data_folder(data: str | None, name: str = "sudoku") -> Path | None:
 
 
 def needed_folder(data: str | None, name: str, is_needed: bool) -> Path:
-    """Return the folder ``name`` of ``data`` or of REMASK_DATA. Raises UsageError if a needed one is missing."""
+    """The folder ``name`` of ``data`` or of REMASK_DATA. Raises UsageError if it is needed and missing."""
     data = data or os.environ.get("REMASK_DATA")
     folder = Path(data or "") / name
     if is_needed and not (data and folder.is_dir()):

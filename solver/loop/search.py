@@ -121,7 +121,7 @@ class Tree:
 
     def __init__(self, task: Task, problem: Any, canvas: Canvas, order: Literal["best", "depth"]) -> None:
         self.task, self.canvas, self.order = task, canvas, order
-        # (tokens, known, cell, token) -> known cells that by themselves exclude the token from the cell, or None
+        # (tokens, known, cell, token) -> known cells that alone exclude the token from the cell, or None
         explainer = task.explain if isinstance(task, Explains) else partial(explain, task)
         self._explain = partial(explainer, problem)
         self.root = Node(

@@ -7,8 +7,8 @@ come in several sizes, the columns of each size are prefixed with it.
 >>> {size: len(columns["tokens"]) for size, columns in columns_by_size(examples).items()}
 {(8,): 3, (16,): 1}
 
-A model that only saw correct visible tokens would never learn to doubt one, so a share of the visible cells of
-a text is wrong:
+A model that only saw correct visible tokens would never learn to doubt one, so a share of the visible cells
+of a text is wrong:
 
 >>> truth = np.array([[1, 2, 3, 0]])
 >>> pinned, visible, rng = truth == 1, truth == 2, np.random.default_rng(0)

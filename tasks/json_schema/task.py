@@ -116,7 +116,7 @@ class JsonTask:
         return text_bytes(tokens).decode(errors="replace")
 
     def frequencies(self) -> NDArray[np.float64]:
-        """Relative frequencies (257,) of the bytes of JSON, and of BLANK, which is taken to fill half of all cells.
+        """Relative frequencies (257,) of the bytes of JSON, and of BLANK, taken to fill half of all cells.
 
         Counted in the metaschemas of the JSON Schema drafts, which come with the validator.
         """
