@@ -7,8 +7,8 @@ Blue is diffusion, orange and red are left to right, grey is a control; every ar
 ['hard']
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -59,15 +59,31 @@ def arm_style(arm: str) -> dict[str, Any]:
     return {"color": color, "linestyle": dashes, "marker": marker, "markersize": 4.5, "linewidth": 1.6}
 
 
-def make_panels(titles: Iterable[str], height: float = 3.1) -> tuple[Figure, list[Axes]]:
-    """Return a figure with panels side by side, which share their vertical axis."""
-    names = list(titles)
-    figure = Figure(figsize=(max(5.5, 3.3 * len(names) + 0.6), height + 0.9), layout="constrained")
-    panels = list(figure.subplots(1, len(names), sharey=True, squeeze=False)[0])
-    for axes, name in zip(panels, names, strict=True):
-        axes.set_title(TITLES.get(name, name), fontsize=10.5)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+def panels_size(count: int, height: float = 4.0) -> tuple[float, float]:
+    """Return the inches of a figure with ``count`` panels of curves or bars."""
+    return max(5.5, 3.3 * count + 0.6), height
+
+
+def make_panels(
+    titles: Collection[str],
+    inches: tuple[float, float],
+    grid: Literal["x", "y"] = "y",
+    hidden: Sequence[str] = ("top", "right"),
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with panels side by side, which share their vertical axis.
+
+    Args:
+        titles: of the panels; files by their names in charts.
+        inches: of the figure.
+        grid: axis with grid lines.
+        hidden: sides of the panels without a line.
+    """
+    figure = Figure(figsize=inches, layout="constrained")
+    panels = list(figure.subplots(1, len(titles), sharey=True, squeeze=False)[0])
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(TITLES.get(title, title), fontsize=10.5)
+        axes.spines[list(hidden)].set_visible(False)
+        axes.grid(axis=grid, color="#e6e6e6", linewidth=0.8)
         axes.set_axisbelow(True)
     return figure, panels
 
@@ -106,7 +122,7 @@ def draw_curves(
     """
     if not curves:
         return None
-    figure, panels = make_panels(curves)
+    figure, panels = make_panels(curves, panels_size(len(curves)))
     for axes, arms in zip(panels, curves.values(), strict=True):
         for arm, (x, y) in arms.items():
             getattr(axes, draw)(x, y, label=arm, **style(arm))
@@ -136,18 +152,14 @@ def draw_shares(
         return None
     arms = list(dict.fromkeys(arm for panel in shares.values() for arm in panel))
     size = (inches[0] + inches[1] * len(shares), 1.0 + 0.3 * len(arms))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(1, len(shares), sharey=True, squeeze=False)[0]
-    for axes, (title, dots) in zip(panels, shares.items(), strict=True):
+    figure, panels = make_panels(shares, size, "x", ("top", "right", "left"))
+    for axes, dots in zip(panels, shares.values(), strict=True):
         for arm, (share, low, high) in dots.items():
             line, style = arms.index(arm), arm_style(arm)
             ends = [100 * low, 100 * high]
             axes.plot(ends, [line, line], color=style["color"], linewidth=2.2, solid_capstyle="butt")
             axes.plot(100 * share, line, style["marker"], color=style["color"], markersize=6.5)
-        axes.set_title(TITLES.get(title, title), fontsize=10.5)
         axes.set(xlim=(-4, limit + 4), yticks=range(len(arms)), yticklabels=arms, xlabel=xlabel)
         axes.yaxis.set_inverted(True)
-        axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
-        axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
     return figure

@@ -7,6 +7,7 @@ Checks and retries are the same for all: an answer is accepted once it compiles 
 the answer with the fewest violations is.
 """
 
+import contextlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -41,18 +42,17 @@ OURS = "diffusion"
 COMMON = 30  # continuations that the n-gram model looks through
 CACHE_WEIGHT = 20  # of a continuation seen in the same window
 NGram = tuple[int, ...]
-AnswerCase = Callable[[HoleCase], Answer]
 
 
-def make_hole_arm(name: str, answer: AnswerCase, weights: str | None = None) -> Arm[HoleCase]:
+def make_hole_arm(
+    name: str, answer: Callable[[HoleCase], Answer], weights: str | None = None
+) -> Arm[HoleCase]:
     """Make an arm that answers case by case, with the seconds of each; it gives up where no window fits."""
 
     def timed(case: HoleCase) -> Answer:
-        started = time.perf_counter()
-        try:
+        started, result = time.perf_counter(), Answer(None)
+        with contextlib.suppress(WindowError):
             result = answer(case)
-        except WindowError:
-            result = Answer(None)
         return replace(result, seconds=time.perf_counter() - started)
 
     return Arm(name, lambda cases: [timed(case) for case in cases], weights)

@@ -214,8 +214,8 @@ def next_indentation(before: str) -> str:
     """Return the indentation of the last non-empty line; after a colon, one level more."""
     last = next((line for line in reversed(before.split("\n")) if line.strip()), "")
     indentation = last[: len(last) - len(last.lstrip())]
-    step = "\t" if "\t" in indentation else "    "
-    return indentation + step if last.rstrip().endswith(":") else indentation
+    deeper = ("\t" if "\t" in indentation else "    ") if last.rstrip().endswith(":") else ""
+    return indentation + deeper
 
 
 def program_figures(

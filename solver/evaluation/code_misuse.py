@@ -66,12 +66,11 @@ def denoiser_chooser(network: CodeNetwork) -> Chooser:
         prefixes = list(dict.fromkeys(name[:length] for name in names for length in range(len(name))))
         (start, _), rows = window.slots[0], np.repeat(window.tokens[None], len(prefixes), 0)
         known = np.repeat(window.pinned[None], len(prefixes), 0)
+        ends = np.array([start + len(prefix) for prefix in prefixes])
         for row, prefix in enumerate(prefixes):
-            rows[row, start : start + len(prefix)] = prefix
-            known[row, start : start + len(prefix)] = True
-        cells = np.array([start + len(prefix) for prefix in prefixes])
-        scores, _ = scorer.log_probs_at(rows, known, np.arange(len(prefixes)), cells)
-        log_p = {prefix: scores[row] for row, prefix in enumerate(prefixes)}
+            rows[row, start : ends[row]], known[row, start : ends[row]] = prefix, True
+        scores, _ = scorer.log_probs_at(rows, known, np.arange(len(prefixes)), ends)
+        log_p = dict(zip(prefixes, scores, strict=True))
         totals = [
             sum(float(log_p[name[:length]][token]) for length, token in enumerate(name)) for name in names
         ]

@@ -1,4 +1,4 @@
-"""Sections of the code evaluation: holes in functions that no training saw, and functions with one corruption.
+"""Sections of the code evaluation: holes in functions that no training saw, and repairs of functions.
 
     python -m solver evaluate code --out results --sections infill,dependent,speed,repair
 

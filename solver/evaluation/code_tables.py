@@ -23,7 +23,6 @@ def milliseconds_cell(row: Row) -> str:
 
 
 def point_cell(point: str) -> Cell:
-    """One quantile of the milliseconds."""
     return lambda row: f"{row.get('ms')[point]:g}"
 
 

@@ -53,7 +53,6 @@ class Answer:
 
     @property
     def solved(self) -> bool:
-        """Whether the arm claims a solution."""
         return self.status == "solved"
 
     @property
@@ -95,11 +94,10 @@ class Attempt:
 
     def cost(self) -> Figures:
         """Return mean forwards, GFLOP and milliseconds per problem."""
-        count = max(1, len(self.answers))
         return {
             "forwards_mean": self.mean("forwards"),
             "gflop_mean": round(float(np.mean([answer.gflop for answer in self.answers])), 4),
-            "ms": round(1e3 * self.seconds / count, 2),
+            "ms": round(1e3 * self.seconds / max(1, len(self.answers)), 2),
         }
 
 

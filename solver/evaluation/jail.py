@@ -158,8 +158,8 @@ def rlimits(request: Request) -> None:
         "CPU": (seconds, seconds + 1),
         "NOFILE": (64, 64),
         "FSIZE": (request["disk"],) * 2,
+        "AS": (request["memory"],) * 2,
     }
-    limits["AS"] = (request["memory"],) * 2
     if "seccomp" not in layers:
         limits["NPROC"] = (0, 0)  # forbids threads too; does not bind root
     elif os.getuid() == 0 or "namespaces" in layers:  # otherwise the user's other processes would count
@@ -230,8 +230,9 @@ def seccomp(request: Request) -> None:
         "ioctl": (1, IOCTL, DENY),
         "kill": (0, (me,), KILL),
         "tgkill": (0, (me,), KILL),
+        "prlimit64": (0, (0, me), DENY),
+        "clone": (0, (THREAD,), KILL),
     }
-    guards |= {"prlimit64": (0, (0, me), DENY), "clone": (0, (THREAD,), KILL)}
     for name, number in numbers(GUARDED, column).items():
         argument, values, otherwise = guards[name]
         test = bits if name == "clone" else equal
@@ -248,12 +249,17 @@ def seccomp(request: Request) -> None:
     call("prctl", 22, 2, ctypes.create_string_buffer(header), 0, 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
 
 
-CHANGES: dict[str, tuple[int, ...]] = {
-    f"os.{name}": (0,) for name in ("chmod", "chown", "mkdir", "remove", "rmdir", "truncate", "utime")
+CHANGES: dict[str, tuple[int, ...]] = {  # which arguments are paths
+    **{f"os.{name}": (0,) for name in ("chmod", "chown", "mkdir", "remove", "rmdir", "truncate", "utime")},
+    "os.link": (0, 1),
+    "os.rename": (0, 1),
+    "os.symlink": (1,),
 }
-CHANGES |= {"os.link": (0, 1), "os.rename": (0, 1), "os.symlink": (1,)}  # which arguments are paths
-REFUSED = {f"os.{name}" for name in ("fork", "forkpty", "exec", "posix_spawn", "spawn", "system", "killpg")}
-REFUSED |= {"subprocess.Popen", "pty.spawn"}
+REFUSED = {
+    *(f"os.{name}" for name in ("fork", "forkpty", "exec", "posix_spawn", "spawn", "system", "killpg")),
+    "subprocess.Popen",
+    "pty.spawn",
+}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -331,7 +337,6 @@ def program(code: str, report: int) -> NoReturn:
 
 
 def run_request(report: int, wish: int) -> None:
-    """Read the request, apply its layers and run its program."""
     with open(wish) as file:
         request: Request = json.load(file)
     os.set_inheritable(report, False)

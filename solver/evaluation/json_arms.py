@@ -145,7 +145,6 @@ class LLGuidance:
         self.matcher = self.initial.deep_copy()
 
     def allowed(self) -> NDArray[np.bool_]:
-        """Return which bytes may come next, and whether the text may end (257,)."""
         bits = mask_bits(np.frombuffer(self.matcher.compute_bitmask(), np.uint8))
         self._raise_error()
         return np.append(bits[:BLANK], bits[self.tokens.eos_token])
@@ -155,7 +154,6 @@ class LLGuidance:
         self._raise_error()
 
     def fits(self, text: bytes) -> bool:
-        """Whether all of a text may come next."""
         return bool(self.matcher.validate_tokens(list(text)) == len(text))
 
 

@@ -132,7 +132,6 @@ def load_schemas(folder: Path, limit: int | None) -> list[SchemaCase]:
 
 
 def by_group(cases: Iterable[SchemaCase]) -> dict[str, list[SchemaCase]]:
-    """The cases of each group, in their order."""
     groups: dict[str, list[SchemaCase]] = {}
     for case in cases:
         groups.setdefault(case.group, []).append(case)

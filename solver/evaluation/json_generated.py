@@ -1,4 +1,4 @@
-"""The JSON arms on generated problems, whose keys no training saw: records, and fields that depend on each other.
+"""The JSON arms on generated problems, whose keys no training saw: records, and dependent fields.
 
     python -m solver evaluate json --sections content,cross --out results
 
@@ -103,7 +103,6 @@ def grade_record(record: Record, problem: JsonProblem, answer: Answer) -> Record
 
 
 def content_arms(models: JsonModels) -> list[Arm[JsonCase]]:
-    """All arms whose checkpoint is there, and the controls."""
     guided = importlib.util.find_spec("llguidance") is not None
     return [
         *models.loop_arm("diffusion-oneshot", 1),
@@ -246,13 +245,11 @@ MAKERS: dict[str, Maker] = {
 
 
 def make_cases(kind: str, count: int) -> list[JsonCase]:
-    """Make ``count`` cases of a kind."""
     rng, pool = np.random.default_rng(JSON_SEED), english_words(reserved=True)
     return [MAKERS[kind](rng, pool) for _ in range(count)]
 
 
 def dependent_arms(models: JsonModels, forwards: int = FORWARDS) -> list[Arm[JsonCase]]:
-    """All arms whose checkpoint is there, and the controls."""
     options: dict[str, Any] = {"tries": DEPENDENT_TRIES, "temperature": 1.0}
     left, middle = f"ar, {DEPENDENT_TRIES} tries", f"ar-fim, {DEPENDENT_TRIES} tries"
     return [

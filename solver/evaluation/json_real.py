@@ -1,4 +1,4 @@
-"""The JSON evaluation on real schemas and instances: the guarantee, partly pinned instances, and cut-out values.
+"""The JSON evaluation on real data: the guarantee, partly pinned instances, and cut-out values.
 
     python -m solver evaluate json --data FOLDER --out results --sections guarantee,pinned,infill
 
@@ -153,7 +153,6 @@ def cut_values(folder: Path, count: int) -> list[JsonCase]:
 
 
 def infill_arms(models: JsonModels) -> list[Arm[JsonCase]]:
-    """All arms whose checkpoint is there, and the controls."""
     return [
         *models.loop_arm("diffusion-oneshot", 1),
         *models.loop_arm("diffusion", 64, stop="stable"),
@@ -180,7 +179,6 @@ def measure_json_infill(first: Row, arm: Arm[JsonCase], cases: Sequence[JsonCase
 
 
 def measure_bits(first: Row, likelihood: Likelihood, cases: Sequence[JsonCase]) -> Iterator[Row]:
-    """Bits per byte of the values."""
     bits = [likelihood(case) / math.log(2) for case in cases]
     sizes = [len(case.truth) for case in cases]
     total = ratio("bits_per_byte", bits, sizes)

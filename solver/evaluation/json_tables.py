@@ -33,12 +33,6 @@ MEAN_COST = {
 SPEEDS = {"compile": "compile_ms", "project 256 cells": "project_ms", "best block alone": "best_ms"}
 
 
-def without_instance_cell(row: Row) -> str:
-    """How the schemas without a known instance ended."""
-    counts = {kind: row.get(f"{kind}, no instance known", 0) for kind in ("solved", *ERRORS)}
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-
-
 def engines_table(rows: Sequence[Row]) -> str:
     """Remask beside other engines: valid instances of the schemas with a known one, and invalid answers."""
     remask = [replace(row, arm="remask") for row in select(rows, "guarantee", arm="random")]
@@ -54,7 +48,6 @@ def engines_table(rows: Sequence[Row]) -> str:
 
 
 def speed_table(rows: Sequence[Row]) -> str:
-    """Quantiles of the milliseconds to compile and to project."""
     points = ("p50", "p90", "p95", "p99", "p100")
     lines = [
         [row.file, name, *(f"{row.get(key)[point]:g}" for point in points)]
@@ -115,7 +108,11 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
             "called solved, invalid for python's `jsonschema`": lambda row: str(
                 row.get("invalid by python's jsonschema", 0)
             ),
-            "no instance known": without_instance_cell,
+            "no instance known": lambda row: ", ".join(
+                f"{row.get(f'{kind}, no instance known')} {kind}"
+                for kind in ("solved", *ERRORS)
+                if row.get(f"{kind}, no instance known")
+            ),
             "forwards p50 / p95": quantile_cell("forwards"),
             "ms p50 / p95": quantile_cell("ms"),
         },

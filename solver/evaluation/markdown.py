@@ -35,7 +35,6 @@ FILES = {
 
 
 def markdown_table(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    """Return a table in Markdown."""
     rows = ["| " + " | ".join(map(str, cells)) + " |\n" for cells in (header, *lines)]
     return "".join([rows[0], "|" + "---|" * len(header) + "\n", *rows[1:]])
 
@@ -88,7 +87,6 @@ def number_cell(name: str, spec: str) -> Cell:
 
 
 def percent_cell(name: str) -> Cell:
-    """A share in percent."""
     return lambda row: "" if row.get(name) is None else f"{100 * row.get(name):.1f} %"
 
 

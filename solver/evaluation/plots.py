@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from solver.evaluation.charts import Points, add_legend, arm_style, draw_curves, draw_shares, make_panels
+from solver.evaluation.charts import (
+    Points,
+    add_legend,
+    arm_style,
+    draw_curves,
+    draw_shares,
+    make_panels,
+    panels_size,
+)
 from solver.evaluation.rows import Row, select
 from solver.evaluation.sudoku_tables import HARD, solved_mask, spent
 from solver.pictures.marks import BLUE, GREY, INK, ORANGE
@@ -35,10 +43,9 @@ def curves_of(
     """Collect one curve per row, by file (in the order of ``files``, or of the rows) and arm."""
     curves: dict[str, dict[str, Points]] = {file: {} for file in files or ()}
     for row in rows:
-        if files is None or row.file in curves:
-            curve = points(row)
-            if curve is not None:
-                curves.setdefault(row.file, {})[row.arm] = curve
+        curve = points(row) if files is None or row.file in curves else None
+        if curve is not None:
+            curves.setdefault(row.file, {})[row.arm] = curve
     return {file: arms for file, arms in curves.items() if arms}
 
 
@@ -52,7 +59,6 @@ def shares_of(rows: Iterable[Row], figure: str) -> dict[str, tuple[float, float,
 
 
 def accuracy_plot(rows: Sequence[Row]) -> Figure | None:
-    """Every arm on the hard files."""
     panels = {file: shares_of(select(rows, "contest", file=file), "share") for file in HARD}
     return draw_shares({file: dots for file, dots in panels.items() if dots}, "solved, %", (1.2, 2.1))
 
@@ -82,12 +88,11 @@ def cost_plot(cost: str, xlabel: str) -> Plot:
         order = np.sort(costs[solved_mask(row)])
         return (list(order), list(100 * np.arange(1, len(order) + 1) / len(costs))) if costs.max() else None
 
-    def style(arm: str) -> dict[str, Any]:
-        return {**arm_style(arm), "markevery": [-1], "where": "post"}
-
     def plot(rows: Sequence[Row]) -> Figure | None:
         curves = curves_of(select(rows, "contest"), points, HARD)
-        return draw_curves(curves, "solved, %", style, "step", xscale="log", ylim=(0, 103), xlabel=xlabel)
+        axis: dict[str, Any] = {"xscale": "log", "ylim": (0, 103), "xlabel": xlabel}
+        end = {"markevery": [-1], "where": "post"}
+        return draw_curves(curves, "solved, %", lambda arm: arm_style(arm) | end, "step", **axis)
 
     return plot
 
@@ -115,12 +120,11 @@ def mistakes_plot(rows: Sequence[Row]) -> Figure | None:
         alive = [100 * (mistakes > x).mean() if x < 1 else 100 * (mistakes >= 1).mean() for x in grid]
         return list(100 * grid), alive
 
-    def style(arm: str) -> dict[str, Any]:
-        return {**arm_style(arm), "markevery": 8}
-
     curves = curves_of(select(rows, "mistakes"), points, HARD)
     axis: dict[str, Any] = {"xlim": (0, 100), "ylim": (0, 103), "xlabel": "share of the cells filled, %"}
-    return draw_curves(curves, "runs that can still be right, %", style, **axis)
+    return draw_curves(
+        curves, "runs that can still be right, %", lambda arm: arm_style(arm) | {"markevery": 8}, **axis
+    )
 
 
 def remasking_plot(rows: Sequence[Row]) -> Figure | None:
@@ -129,7 +133,7 @@ def remasking_plot(rows: Sequence[Row]) -> Figure | None:
     if not measured:
         return None
     files = [file for file in HARD if any(row.file == file for row in measured)]
-    figure, panels = make_panels(files, 2.4)
+    figure, panels = make_panels(files, panels_size(len(files), 3.3))
     for axes, file in zip(panels, files, strict=True):
         bars = [row for row in measured if row.file == file]
         for k, accept in enumerate(dict.fromkeys(row.accept for row in bars)):
@@ -168,7 +172,6 @@ def series_plot(section: str, x: str, y: Callable[[Row], float], ylabel: str, **
 
 
 def within(row: Row, cost: str) -> Points:
-    """The shares solved within budgets, as a curve."""
     shares = row.get(f"within_{cost}")
     return [float(budget) for budget in shares], [100 * share for share in shares.values()]
 
@@ -196,12 +199,10 @@ def json_speed_plot(rows: Sequence[Row]) -> Figure | None:
         for key, title in SPEEDS.items()
         if speeds
     }
-    colors = {row.file: f"C{k}" for k, row in enumerate(speeds)}
-
-    def style(file: str) -> dict[str, Any]:
-        return {"color": colors[file], "linewidth": 1.6}
-
-    return draw_curves(curves, "schemas done within, %", style, xscale="log", xlabel="ms, one core")
+    styles = {row.file: {"color": f"C{k}", "linewidth": 1.6} for k, row in enumerate(speeds)}
+    return draw_curves(
+        curves, "schemas done within, %", styles.__getitem__, xscale="log", xlabel="ms, one core"
+    )
 
 
 PLOTS: dict[str, Plot] = {
@@ -239,10 +240,7 @@ PLOTS: dict[str, Plot] = {
 
 def draw_plots(rows: Sequence[Row], folder: Path) -> list[str]:
     """Write every plot that the rows allow as a PNG into ``folder``; return the file names."""
-    names = []
-    for name, make in PLOTS.items():
-        figure = make(rows)
-        if figure is not None:
-            figure.savefig(folder / f"{name}.png", dpi=130)
-            names.append(f"{name}.png")
-    return names
+    figures = {f"{name}.png": figure for name, make in PLOTS.items() if (figure := make(rows)) is not None}
+    for file, figure in figures.items():
+        figure.savefig(folder / file, dpi=130)
+    return list(figures)

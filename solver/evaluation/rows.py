@@ -64,7 +64,6 @@ class Row:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """The fields named in ``KEY``."""
         return tuple(getattr(self, name) for name in KEY)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -111,7 +110,6 @@ class ResultsFile:
         self.write()
 
     def drop(self, section: str) -> None:
-        """Remove a section's rows."""
         self.rows = [row for row in self.rows if row.section != section]
 
     def write(self) -> None:

@@ -267,14 +267,11 @@ class _Watch:
                 self.poll.unregister(key.fileobj)
             key.data.extend(piece)
             if key.data is self.report and self.started is None and b"\n" in self.report:
-                self._ready()
+                first = self.report.split(b"\n")[0].decode(errors="replace").split(" ", 2)
+                if first[0] == "refused":
+                    raise RefusedError(first[1], first[2])
+                self.started = time.monotonic()
         return max(len(self.stdout), len(self.stderr), len(self.report)) > OUTPUT
-
-    def _ready(self) -> None:
-        first = self.report.split(b"\n")[0].decode(errors="replace").split(" ", 2)
-        if first[0] == "refused":
-            raise RefusedError(first[1], first[2])
-        self.started = time.monotonic()
 
     def _rest(self) -> None:
         """Read until the pipes close, which they do when the last process in the jail has ended."""

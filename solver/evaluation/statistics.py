@@ -30,13 +30,10 @@ def interval(values: ArrayLike, groups: ArrayLike | None = None, seed: int = 0) 
     values_N = values_N.mean(1) if values_N.ndim == 2 else values_N
     if not len(values_N):
         return float("nan"), float("nan")
-    if groups is not None:
-        group = np.unique(np.asarray(groups), return_inverse=True)[1]
-        return ratio_interval(np.bincount(group, values_N), np.bincount(group), seed)
-    rng = np.random.default_rng(seed)
-    means = np.array([values_N[rng.integers(0, len(values_N), len(values_N))].mean() for _ in range(DRAWS)])
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+    group = (
+        np.arange(len(values_N)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    )
+    return ratio_interval(np.bincount(group, values_N), np.bincount(group), seed)
 
 
 def ratio_interval(part: ArrayLike, total: ArrayLike, seed: int = 0) -> tuple[float, float]:

@@ -106,7 +106,6 @@ def sudoku_figures(grids: Grids, attempt: Attempt, clues: bool = True, each: boo
 
 
 def measure_contest(first: Row, spec: Spec, grids: Grids, settings: Settings) -> Iterator[Row]:
-    """One arm on one file with one seed."""
     yield replace(first, figures=sudoku_figures(grids, attempt_sudoku(spec, grids, settings)))
 
 

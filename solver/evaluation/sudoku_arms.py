@@ -82,10 +82,6 @@ class Settings:
     loops: int | None = None
     checkpoints: Mapping[str, Path] = field(default_factory=dict)
 
-    @property
-    def budget(self) -> Budget:
-        return Budget(self.forwards, self.seconds)
-
     def folder(self, model: str) -> Path | str:
         """The folder of a model's checkpoint; a control's own name."""
         shipped = checkpoint.SHIPPED / SHIPPED[model] if model in SHIPPED else model
@@ -106,7 +102,8 @@ def make_arm(spec: Spec, settings: Settings, policy: Policy | None = None) -> Ar
         settings: budget, batch, seed and checkpoints.
         policy: of a diffusion arm; None for the denoiser's own.
     """
-    task, budget, options = SudokuTask(layout.standard(9)), settings.budget, (settings.seed, settings.batch)
+    task, options = SudokuTask(layout.standard(9)), (settings.seed, settings.batch)
+    budget = Budget(settings.forwards, settings.seconds)
     weights = weights_hash(settings.folder(spec.model))
     if spec.mode in CHECKS:
         folder, checks = Path(settings.folder(spec.model)), CHECKS[spec.mode]

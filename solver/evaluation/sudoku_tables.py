@@ -23,7 +23,6 @@ EASY = ("csi4900_easy10k", EASY_TO_HARD)
 
 
 def names_of(files: Sequence[str]) -> dict[str, str]:
-    """Table headings by file."""
     return {file: FILES.get(file, file) for file in files}
 
 

@@ -37,7 +37,7 @@ def decisions_per_puzzle(row: Row) -> str:
     return f"{row.get('decisions_mean'):.3g}" if searched else "no search"
 
 
-# Columns by heading: section and file, the figure by which arms are compared, and how the best arm's is shown.
+# Columns by heading: section and file, the figure by which arms are compared, how the best arm is shown.
 MEASURES: dict[str, tuple[str, str, str, Cell]] = {
     "Sudoku solved": ("contest", "generated_minimal", "share", share_cell("share")),
     "decisions per puzzle": ("contest", "generated_minimal", "share", decisions_per_puzzle),
@@ -70,9 +70,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
 
 
 def read_results(folder: Path = RESULTS) -> list[Row]:
-    """Return the rows of the results files in a folder."""
-    paths = [folder / name for name in FILES]
-    return [row for path in paths if path.exists() for row in load_rows(path)]
+    return [row for name in FILES if (folder / name).exists() for row in load_rows(folder / name)]
 
 
 def fill_tables(text: str, rows: Sequence[Row]) -> str:
@@ -104,8 +102,7 @@ def update_documents() -> int:
                 document.write_text(filled)
     if options.check and stale:
         print(f"differs from {options.results}: {', '.join(stale)}", file=sys.stderr)
-        return 1
-    return 0
+    return int(options.check and bool(stale))
 
 
 if __name__ == "__main__":
