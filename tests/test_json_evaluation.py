@@ -25,7 +25,7 @@ from solver.evaluation.harness import Answer
 from solver.evaluation.json_arms import JsonCase, JsonModels, masked_page, raw_page
 from solver.evaluation.rows import Row, load_rows
 from solver.models.json_network import JsonConfig, JsonNetwork
-from solver.tasks.json_schema import data
+from solver.tasks.json_schema import serialize
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.synthetic import Record, english_words
 from solver.tasks.json_schema.task import JsonTask
@@ -75,9 +75,9 @@ def test_reserved_lines_are_kept_apart(tmp_path: Path) -> None:
     rows = [
         {"schema": {"title": str(n)}, "tests": [{"data": {"a": n}, "valid": n % 2 == 0}]} for n in range(200)
     ]
-    for file in data.FILES:
+    for file in serialize.FILES:
         (tmp_path / f"{file}.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
-    ours, theirs = (data.load_pairs(tmp_path, reserved) for reserved in (False, True))
+    ours, theirs = (serialize.load_pairs(tmp_path, reserved) for reserved in (False, True))
     assert len(ours) + len(theirs) == 2 * 100
     assert theirs
     assert not {text for _, text in ours} & {text for _, text in theirs}
@@ -203,7 +203,7 @@ def test_the_command_and_the_benchmark_write_one_file(
         "tests": [{"data": 7, "valid": True}, {"data": "x", "valid": False}],
     }
     row |= {"min_valid_bytes": 1}
-    for file in data.FILES:
+    for file in serialize.FILES:
         (folder / f"{file}.jsonl.gz").write_bytes(gzip.compress(json.dumps(row).encode()))
     suite = {**row, "kind": "required", "draft": "draft7", "has_valid": True}
     (folder / "json_schema_test_suite.jsonl.gz").write_bytes(gzip.compress(json.dumps(suite).encode()))
