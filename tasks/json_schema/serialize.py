@@ -135,15 +135,15 @@ def load_pairs(
         max_bytes: longest text.
         files: names of the files, without suffixes.
     """
-    pairs = []
-    for file in files:
-        for row in read_rows(folder / f"{file}.jsonl.gz", reserved):
-            for test in row["tests"]:
-                if test.get("valid") and "data" in test:
-                    text = canonical_text(row["schema"], test["data"], max_bytes)
-                    if text is not None and len(text) <= max_bytes:
-                        pairs.append((row["schema"], text))
-    return pairs
+    rows = [row for file in files for row in read_rows(folder / f"{file}.jsonl.gz", reserved)]
+    instances = [
+        (row["schema"], test["data"])
+        for row in rows
+        for test in row["tests"]
+        if test.get("valid") and "data" in test
+    ]
+    texts = ((schema, canonical_text(schema, value, max_bytes)) for schema, value in instances)
+    return [(schema, text) for schema, text in texts if text is not None and len(text) <= max_bytes]
 
 
 def canonical_text(schema: Any, value: Any, max_bytes: int) -> bytes | None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import accumulate
 from json.decoder import scanstring  # type: ignore[attr-defined]  # it exists, but typeshed does not list it
 from types import MappingProxyType
 from typing import Any
@@ -139,9 +140,7 @@ def byte_spans(text: bytes) -> Spans:
         ValueError: the text is not JSON.
     """
     string = text.decode()
-    starts = [0]
-    for character in string:
-        starts.append(starts[-1] + len(character.encode()))
+    starts = [*accumulate((len(character.encode()) for character in string), initial=0)]
     return {path: (starts[start], starts[end]) for path, (start, end) in character_spans(string).items()}
 
 

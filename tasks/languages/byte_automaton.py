@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from graphlib import CycleError, TopologicalSorter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ from solver.tasks.languages.regex import Term, accepts, transitions
 
 Ints = NDArray[np.int32]
 MAX_STATES = 20_000  # of one automaton
+Key = TypeVar("Key")
+Element = TypeVar("Element")
 MAX_WORK = 1_000_000  # terms inspected for one automaton; patterns can be exponential
 
 
@@ -52,6 +54,14 @@ def label(mask: int) -> int:
         number = _NUMBERS[mask] = len(LABELS)
         LABELS.append(mask)
     return number
+
+
+def grouped(pairs: Iterable[tuple[Key, Element]]) -> dict[Key, list[Element]]:
+    """The second parts of pairs by their first ones, both in the order given."""
+    groups: dict[Key, list[Element]] = {}
+    for key, element in pairs:
+        groups.setdefault(key, []).append(element)
+    return groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +84,8 @@ class ByteAutomaton:
     @cached_property
     def edges_from(self) -> dict[int, list[tuple[int, int]]]:
         """The (label, target) pairs of each state that has edges."""
-        edges: dict[int, list[tuple[int, int]]] = {}
-        for src, mark, dst in zip(self.src.tolist(), self.label.tolist(), self.dst.tolist(), strict=True):
-            edges.setdefault(src, []).append((mark, dst))
-        return edges
+        edges = zip(self.src.tolist(), self.label.tolist(), self.dst.tolist(), strict=True)
+        return grouped((src, (mark, dst)) for src, mark, dst in edges)
 
     @cached_property
     def min_length(self) -> int:
@@ -151,9 +159,7 @@ def explore(
 
 def trim(triples: list[tuple[int, int, int]], final: list[int]) -> ByteAutomaton:
     """The automaton of these (source, label, target) triples without dead ends; target -1 is the exit."""
-    sources: dict[int, list[int]] = {}
-    for src, _, dst in triples:
-        sources.setdefault(dst, []).append(src)
+    sources = grouped((dst, src) for src, _, dst in triples)
     alive = {-1, *final}
     pending = list(alive)
     while pending:
@@ -302,9 +308,7 @@ def escape_edges(pairs: tuple[tuple[int, Term], ...]) -> list[tuple[int, Hashabl
 
 def hex_edges(prefix: str, pairs: tuple[tuple[int, Term], ...]) -> list[tuple[int, Hashable]]:
     """The next digit of \\u00xx."""
-    by_digit: dict[str, list[tuple[int, Term]]] = {}
-    for code, target in pairs:
-        by_digit.setdefault(f"{code:04x}"[len(prefix)], []).append((code, target))
+    by_digit = grouped((f"{code:04x}"[len(prefix)], (code, target)) for code, target in pairs)
     if len(prefix) == 3:
         return [(ord(digit), group[0][1]) for digit, group in by_digit.items()]
     return [(ord(digit), HexState(prefix + digit, tuple(group))) for digit, group in by_digit.items()]
@@ -321,8 +325,6 @@ def _holds_empty(texts: Hashable) -> bool:
 
 
 def _remainders(texts: Hashable) -> list[tuple[int, Hashable]]:
-    by_byte: dict[int, list[bytes]] = {}
-    for text in texts:  # type: ignore[attr-defined]  # a state of literals_automaton, a tuple of bytes
-        if text:
-            by_byte.setdefault(text[0], []).append(text[1:])
+    assert isinstance(texts, tuple)
+    by_byte = grouped((text[0], text[1:]) for text in texts if text)
     return [(byte, tuple(rests)) for byte, rests in by_byte.items()]

@@ -16,7 +16,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, string_automaton
+from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, grouped, string_automaton
 from solver.tasks.languages.regex import Term, start_state
 from solver.tasks.languages.regex_parser import fullmatch, search
 
@@ -167,10 +167,7 @@ def shortest_lengths(grammar: Grammar, max_nodes: int = 20_000) -> dict[Hashable
     rules = _rules(grammar, max_nodes)
     if rules is None:
         return None
-    waiting: dict[Hashable, list[_Rule]] = {}  # rules by the nodes that they need
-    for rule in rules:
-        for node in rule.needs:
-            waiting.setdefault(node, []).append(rule)
+    waiting = grouped((node, rule) for rule in rules for node in rule.needs)
     numbers: Iterator[int] = (
         itertools.count()
     )  # nodes cannot be compared; equal lengths in order of insertion
