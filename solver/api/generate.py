@@ -185,8 +185,9 @@ def first_canvas(
     if template is None:
         total = length or limit or LENGTH
         cells = min(total, limit) if limit else total
-        is_open = np.zeros(cells, bool)
-        problem = Text(np.zeros(0, np.int64), np.zeros(cells, np.int64), is_open, is_open.copy())
+        nothing = np.zeros(cells, bool)
+        tokens = np.zeros(cells, np.int64)
+        problem = Text(np.zeros(0, np.int64), tokens, pinned=nothing, known=nothing.copy())
         return problem, math.ceil(total / cells)
     room = min(size for size in (length, limit, math.inf) if size)
     available = LENGTH if room == math.inf else int(room) - (bridge.end is not None)

@@ -210,6 +210,7 @@ class CanvasRow(DecoderRow):
     def decoded(self) -> Decoded:
         assert self.status is not None
         self.counters.seconds = time.perf_counter() - self.counters.started
+        # each decision opened one more branch after the first, and all of them are refuted
         proof = self.counters.decisions + 1 if self.status == "unsatisfiable" else None
         path = tuple((cell, int(self.tokens[cell])) for cell in self.path)
         return Decoded(Outcome(self.status, self.tokens, (), self.confidence, self.counters, proof), path)

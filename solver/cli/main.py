@@ -20,6 +20,8 @@ Output:
     existing file is not overwritten.
     ``--quiet`` prints the results only.
 
+The number after a puzzle is its rating, the last line the exit code:
+
 >>> main(["generate", "--count", "1", "--digits", "4", "--seed", "5"])
 1..4...1.2...... 0
 0
@@ -61,7 +63,7 @@ COMMANDS = {
     "train": Command("train a checkpoint", "sudoku --preset smoke --out runs/smoke"),
     "generate": Command("make Sudoku puzzles that have one solution", "--count 3 --digits 4"),
     "evaluate": Command("measure denoisers on held-out problems", "sudoku --quick --out results/quick"),
-    "trace": Command("list the source files that run for one small problem", "sudoku"),
+    "trace": Command("list the source files that run for one small problem (unrelated to --trace)", "sudoku"),
 }
 
 

@@ -25,16 +25,16 @@ MARK = re.compile(r"(<!-- table: ([a-z-]+) -->)(.*?)(<!-- end -->)", re.DOTALL)
 KINDS: dict[str, Callable[[str], bool]] = {
     "diffusion": lambda arm: arm == "diffusion",
     "diffusion, one forward": lambda arm: arm == "diffusion-oneshot",
-    "left to right, best arm": lambda arm: arm.startswith("ar"),
+    "left to right, best of its arms": lambda arm: arm.startswith("ar"),
     "random, same checks": lambda arm: arm == "random",
     "prior, same checks": lambda arm: arm == "prior",
 }
 
 
 def decisions_per_puzzle(row: Row) -> str:
-    """Mean number of decisions, where the search made any."""
-    searched = row.arm in ("diffusion", "random", "prior") and row.get("decisions_mean") is not None
-    return f"{row.get('decisions_mean'):.3g}" if searched else "no search"
+    """Mean number of decisions; arms of a single forward make none."""
+    decisions = row.get("decisions_mean")
+    return "no search" if row.arm.endswith("-oneshot") or decisions is None else f"{decisions:.3g}"
 
 
 # Columns by heading: section and file, the figure by which arms are compared, how the best arm is shown.

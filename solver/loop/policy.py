@@ -74,7 +74,7 @@ class AcceptPolicy(Validated):
     block_size: int | None = bounded(None, 1)
     sample: bool = False
 
-    def block(self, waiting: Mask) -> Mask:
+    def in_current_block(self, waiting: Mask) -> Mask:
         """Return the cells up to the end of the first block with a ``waiting`` cell; all without blocks."""
         if self.block_size is None or not waiting.any():
             return np.ones_like(waiting)

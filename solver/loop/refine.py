@@ -199,6 +199,7 @@ class Episode:
 
     def _evaluate(self, node: Node, prediction: Prediction) -> RoundResult:
         """Draft the canvas, check the draft if the policy asks for it, and select the visible cells."""
+        # -1: no token is allowed in the cell, which keeps the node's token
         draft = np.where(node.settled | (prediction.best < 0), node.tokens, prediction.best)
         no_cells, selection = np.zeros_like(node.settled), None
         verdict = Verdict(False, (), no_cells, no_cells, is_checked=False)
@@ -215,7 +216,7 @@ class Episode:
     def _select_visible(self, node: Node, prediction: Prediction, blamed: Mask) -> tuple[Mask, Mask]:
         """Return two masks: the cells visible in the next round, and the cells that cease to be visible."""
         accept, remask, visible = self.policy.accept, self.policy.remask, node.visible
-        eligible = ~node.settled & ~blamed & accept.block(~node.settled & ~visible)
+        eligible = ~node.settled & ~blamed & accept.in_current_block(~node.settled & ~visible)
         chosen = accept.confident(prediction.top1, prediction.entropy, eligible)
         chosen = accept.top_up(
             chosen, prediction.top1, eligible & ~visible if remask.keep_visible else eligible
@@ -322,7 +323,8 @@ class Episode:
             self._tree.refute(node, contradiction)
             return
 
-        # if no violation of this draft has a reason, branch on a blamed cell
+        # if no violation of this draft has a reason, branch on a blamed cell: settling the others could not
+        # refute the node
         implied = find_implications(prediction, node.settled, [f for f in facts if isinstance(f, Implied)])
         undecided = ~node.settled & ~implied.cells
         if not verdict.has_reason and (undecided & verdict.blamed).any():

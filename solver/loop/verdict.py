@@ -45,7 +45,7 @@ class Verdict:
     def has_reason(self) -> bool:
         """Whether a violation has a reason.
 
-        Without one, this draft gives no ground to refute a later decision.
+        Without one, deciding the other cells as in this draft can never refute the node.
         """
         return any(violation.reason is not None for violation in self.violations)
 

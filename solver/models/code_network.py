@@ -183,6 +183,7 @@ class CodeNetwork(nn.Module):
         tokens = visible = torch.where(status == OPEN, config.vocab, tokens)
         if context.cells is not None:
             tokens, status, offset = map(context.select, (tokens, status, offset))
+            # the recomputed cells, then the whole window as cached; the context's mask hides stale copies
             visible, mask = torch.cat([tokens, visible], 1), torch.cat([context.select(mask), mask], 1)
         index = offset.clamp(-config.offsets, config.offsets) + config.offsets
         return self.token(tokens) + self.status(status) + self.offset(index), visible, mask[:, None], context

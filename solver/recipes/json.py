@@ -40,7 +40,7 @@ def json_objective(preset: Preset[JsonConfig], examples: Examples, device: str =
 
 
 def batch_loss(network: JsonNetwork, batch: Batch) -> tuple[Tensor, float]:
-    """Return the loss of a batch, and the share of rows whose cells of weight 1 are all predicted exactly."""
+    """Return the loss of a batch, and the share of rows whose cells with a weight of at least 1 are all exact."""
     prompt, lengths, tokens, status, offset, truth, weight = batch
     with autocast_bf16(prompt.device):
         log_p = network(network.read(prompt, lengths), tokens, status, offset)

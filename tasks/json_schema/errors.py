@@ -45,7 +45,7 @@ class CanvasTooSmall(FillError):  # noqa: N818
     """Every value is longer than the canvas, or none that fits was found before the state limit.
 
     Args:
-        minimum: length of the shortest instance. If not ``is_exact``, a lower guess.
+        minimum: length of the shortest instance; if not ``is_exact``, a guess that may be too small.
         cells: length of the canvas.
         unit: unit of both lengths.
         is_exact: whether the length of the shortest instance was found.

@@ -93,7 +93,7 @@ class JsonProblem:
             SchemaError: schema or template is malformed.
             UnsatisfiableSchema: it is proven that no value satisfies the schema.
             CanvasTooSmall: all values are longer than the canvas, or none was found before the state limit.
-                In the second case ``minimum`` is only a lower guess.
+                In the second case the error's ``minimum`` may be too small.
         """
         if length < 1:
             raise SchemaError(f"the length must be at least 1, not {length}")
@@ -120,6 +120,7 @@ class JsonProblem:
                 unrolled = unroll(grammar, cells, shortest=lengths)
             if unrolled.is_empty:
                 raise explain_empty(compiler, cells)
+        # only an automaton that holds every valid text can prove that there is none
         unrolled = replace(unrolled, complete=unrolled.complete and is_exact)
         return JsonProblem(schema, text, parts, tuple(checks), formats, compiler, unrolled, validator)
 
@@ -146,6 +147,7 @@ class JsonProblem:
         except (ValueError, RecursionError):
             return None
         paths = [tuple(map(str, error.schema_path)) for error in errors]
+        # an entry such as "format email" begins with its keyword
         declined = {keyword.split()[0] for keyword in self.compiler.declined}
         if not paths or not all(path and path[-1] in declined for path in paths):
             return None
