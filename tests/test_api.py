@@ -225,3 +225,16 @@ def test_a_wrong_argument_is_a_solver_error_of_one_line(name: str, parameter: st
     except solver.SolverError as error:
         message = str(error)
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "schema", [{"const": float("nan")}, {"enum": [object()]}, {"const": {1, 2}}, {"const": "\ud800"}]
+)
+def test_a_schema_that_is_not_a_json_value_is_a_schema_error(schema: object) -> None:
+    with pytest.raises(solver.SchemaError, match="not a JSON value"):
+        solver.fill(schema)
+
+
+def test_a_text_with_a_lone_surrogate_is_an_invalid_argument() -> None:
+    with pytest.raises(solver.InvalidArgument, match="not valid Unicode"):
+        solver.fill({"type": "string"}, text="\ud800")

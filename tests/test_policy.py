@@ -70,8 +70,13 @@ def test_an_entropy_bound_replaces_the_threshold() -> None:
 
 def test_blocks_are_filled_from_the_left() -> None:
     accept = AcceptPolicy(block_size=2)
-    assert accept.in_current_block(np.array([False, True, True, True, True])).tolist() == [True] * 2 + [False] * 3
-    assert accept.in_current_block(np.array([False, False, False, True, True])).tolist() == [True] * 4 + [False]
+    assert (
+        accept.in_current_block(np.array([False, True, True, True, True])).tolist()
+        == [True] * 2 + [False] * 3
+    )
+    assert accept.in_current_block(np.array([False, False, False, True, True])).tolist() == [True] * 4 + [
+        False
+    ]
     assert accept.in_current_block(np.zeros(5, bool)).all()
     assert AcceptPolicy().in_current_block(np.ones(5, bool)).all()
 

@@ -28,7 +28,9 @@ budget = solver.Budget(forwards=10)
 filled: solver.Candidate = solver.fill({"type": "integer"}, text="7", check=lambda value: value != 3)
 edited: solver.Candidate = solver.edit("x = 1", [(4, 5)], candidates=2, check=lambda text: len(text) < 9)
 mended: solver.Candidate = solver.repair("x = (1", budget=budget)
-written = solver.generate("folder", prompt="a number", check=even, policy=policy, template=["1", solver.Hole(2)])
+template: list[str | solver.Hole] = ["1", solver.Hole(2)]
+written: solver.Candidate = solver.generate("m", prompt="a", check=even, policy=policy, template=template)
+several: list[solver.Candidate] = solver.generate("folder", prompt=["a", "b"], length=4)
 names = [violation.message for candidate in filled.alternatives for violation in candidate.violations]
 
 
@@ -38,7 +40,7 @@ for event in solver.refine(SudokuTask(standard(9)), None, controls.random(9), bu
 MISTAKES = {
     'text="7"': 'txt="7"',
     "candidates=2": "candidate=2",
-    "budget=budget)\nwritten": "budgets=budget)\nwritten",
+    "budget=budget)\ntemplate": "budgets=budget)\ntemplate",
     "policy=policy": "polices=policy",
     "budget=budget):": "budgets=budget):",
     "confidence_threshold=0.9": "threshold=0.9",

@@ -17,10 +17,9 @@ is "solved" only if its check passed.
 """
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ from solver.api.fill import as_schema
 from solver.kernels.lattice import Slots
 from solver.llm import prompts
 from solver.llm.pretrained import adapt, open_model
-from solver.llm.tokenizer import TokenizerBridge
+from solver.llm.tokenizer import TokenizerBridge, first_canvas
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
@@ -42,9 +41,8 @@ from solver.tasks.languages.constrained_text import ConstrainedText, pattern_che
 from solver.tasks.languages.grammar import PatternGrammar
 from solver.tasks.languages.unroll import unroll
 from solver.tasks.task import Tokens
-from solver.tasks.text import Draft, Hole, Text, TextTask, text_from_template
+from solver.tasks.text import Draft, Hole, Text, TextTask
 
-LENGTH = 64  # tokens of free text if neither the caller nor the model limits it
 ATTEMPTS = 10  # default budget: forwards = ATTEMPTS x the policy's rounds for this canvas
 # The automaton of a schema or pattern has texts of up to BYTES_PER_TOKEN x tokens bytes, within these limits.
 BYTES_PER_TOKEN, MIN_BYTES, MAX_BYTES = 6, 256, 4096
@@ -53,6 +51,39 @@ Messages = Sequence[dict[str, str]]
 Watch = Callable[[int, int, str], None]
 
 
+class GenerateOptions(TypedDict, total=False):
+    """The keyword options of :func:`generate`, for its overloads."""
+
+    template: Sequence[str | Hole] | None
+    check: Check[Draft] | None
+    length: Positive | None
+    candidates: Positive
+    budget: Budget | None
+    policy: Policy | None
+    stop: Literal["valid", "stable"] | None
+    seed: Natural
+    batch: Positive
+    watch: Watch | None
+    schema: Any
+    regex: str | None
+
+
+@overload
+def generate(
+    model: Any, tokenizer: Any = None, *, prompt: str, **options: Unpack[GenerateOptions]
+) -> Candidate: ...
+@overload
+def generate(
+    model: Any, tokenizer: Any = None, *, prompt: list[str], **options: Unpack[GenerateOptions]
+) -> list[Candidate]: ...
+@overload
+def generate(
+    model: Any, tokenizer: Any = None, *, messages: Messages, **options: Unpack[GenerateOptions]
+) -> Candidate: ...
+@overload
+def generate(
+    model: Any, tokenizer: Any = None, *, messages: Sequence[Messages], **options: Unpack[GenerateOptions]
+) -> list[Candidate]: ...
 @validated
 def generate(
     model: Any,
@@ -175,36 +206,6 @@ def encode_prompts(messages: Any, prompt: Any, tokenizer: Any) -> tuple[list[Tok
         encoded = [prompts.chat(tokenizer, conversation) for conversation in conversations]
     first = tokenizer.bos_token_id
     return [np.array(ids or ([] if first is None else [first]), np.int64) for ids in encoded], is_single
-
-
-def first_canvas(
-    bridge: TokenizerBridge, template: Sequence[str | Hole] | None, length: int | None
-) -> tuple[Text, int]:
-    """Return the first canvas, without its prompt, and the number of canvases. Raises InvalidArgument."""
-    limit = bridge.denoiser.length
-    if template is None:
-        total = length or limit or LENGTH
-        cells = min(total, limit) if limit else total
-        nothing = np.zeros(cells, bool)
-        tokens = np.zeros(cells, np.int64)
-        problem = Text(np.zeros(0, np.int64), tokens, pinned=nothing, known=nothing.copy())
-        return problem, math.ceil(total / cells)
-    room = min(size for size in (length, limit, math.inf) if size)
-    available = LENGTH if room == math.inf else int(room) - (bridge.end is not None)
-    problem = text_from_template(template, bridge.encode, bridge.decode, available)
-    if bridge.end is not None:  # a pinned end token tells the model that the text ends here
-        problem = replace(
-            problem,
-            tokens=np.append(problem.tokens, bridge.end),
-            pinned=np.append(problem.pinned, True),
-            known=np.append(problem.known, True),
-        )
-    if len(problem.tokens) > room:
-        raise InvalidArgument(
-            f"the template takes {len(problem.tokens)} tokens, its end included, "
-            f"and only {room:.0f} are available"
-        )
-    return problem, 1
 
 
 def constrained_task(

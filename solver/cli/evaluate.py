@@ -10,7 +10,7 @@ from typing import Any
 
 from solver.cli import evaluate_code, evaluate_json, evaluate_sudoku
 from solver.cli.main import UsageError
-from solver.cli.options import integer, limit_threads, split_names
+from solver.cli.options import integer, limit_threads, make_folder, split_names
 
 TASKS = {"sudoku": evaluate_sudoku, "json": evaluate_json, "code": evaluate_code}
 PLANS = {
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         results = ResultsFile(arguments.out / task.RESULTS, environment(torch.get_num_threads()))
     except ValueError as error:
         raise UsageError(str(error)) from error
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out)
     try:
         jobs = PLANS[arguments.task](arguments, sections, results)
         run_jobs(jobs, results, arguments.resume, print_row)

@@ -90,11 +90,17 @@ def to_pointer(path: Sequence[str | int]) -> str:
 
 def decode_json(text: str, name: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text, parse_constant=refuse_constant)
+        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
+        return value
     except RecursionError:
         raise UsageError(f"{name}: nested too deeply") from None
     except ValueError as error:
         raise UsageError(f"{name}: not JSON ({error})") from None
+
+
+def refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def read_registry(folder: str | None) -> dict[str, Any]:
@@ -121,7 +127,7 @@ def load_check(name: str | None) -> Callable[[Any], Any] | None:
             check = runpy.run_path(source).get(function)
         else:
             check = getattr(importlib.import_module(source), function)
-    except (ImportError, AttributeError, ValueError, OSError, SyntaxError) as error:
+    except (ImportError, AttributeError, ValueError, OSError, SyntaxError, SystemExit) as error:
         raise UsageError(f"--check {name}: {error}") from None
     finally:
         sys.path.remove("")

@@ -145,3 +145,11 @@ def read_text(name: str) -> str:
         return read_bytes(name).decode()
     except UnicodeDecodeError as error:
         raise UsageError(f"{name}: not UTF-8 at byte {error.start}") from None
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results. Raises UsageError if that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be made ({error.strerror})") from None

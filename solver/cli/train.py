@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solver.cli.main import UsageError
-from solver.cli.options import data_folder, integer, limit_threads, positive
+from solver.cli.options import data_folder, integer, limit_threads, make_folder, positive
 from solver.recipes import RECIPES, ExampleSource, Recipe, recipe
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def prepare_examples(
         return load_examples(path)
     source = ExampleSource(folder, torch.get_num_threads(), throttled_report())
     examples = chosen.make_examples(preset, source)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     save_examples(examples, path)
     return examples
 

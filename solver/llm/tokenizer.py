@@ -5,7 +5,9 @@
 """
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -16,8 +18,11 @@ from numpy.typing import NDArray
 from solver.errors import ModelError
 from solver.kernels import reference
 from solver.models.protocol import TextDenoiser
+from solver.tasks.errors import InvalidArgument
 from solver.tasks.languages.token_automaton import TokenBytes
-from solver.tasks.text import Hole, Text
+from solver.tasks.text import Hole, Text, text_from_template
+
+LENGTH = 64  # tokens of free text if neither the caller nor the model limits it
 
 
 class TokenizerBridge:
@@ -145,3 +150,33 @@ def byte_symbols() -> dict[int, str]:
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     rest = [byte for byte in range(256) if byte not in printable]
     return {byte: chr(byte) for byte in printable} | {byte: chr(256 + k) for k, byte in enumerate(rest)}
+
+
+def first_canvas(
+    bridge: TokenizerBridge, template: Sequence[str | Hole] | None, length: int | None
+) -> tuple[Text, int]:
+    """Return the first canvas, without its prompt, and the number of canvases. Raises InvalidArgument."""
+    limit = bridge.denoiser.length
+    if template is None:
+        total = length or limit or LENGTH
+        cells = min(total, limit) if limit else total
+        nothing = np.zeros(cells, bool)
+        tokens = np.zeros(cells, np.int64)
+        problem = Text(np.zeros(0, np.int64), tokens, pinned=nothing, known=nothing.copy())
+        return problem, math.ceil(total / cells)
+    room = min(size for size in (length, limit, math.inf) if size)
+    available = LENGTH if room == math.inf else int(room) - (bridge.end is not None)
+    problem = text_from_template(template, bridge.encode, bridge.decode, available)
+    if bridge.end is not None:  # a pinned end token tells the model that the text ends here
+        problem = replace(
+            problem,
+            tokens=np.append(problem.tokens, bridge.end),
+            pinned=np.append(problem.pinned, True),
+            known=np.append(problem.known, True),
+        )
+    if len(problem.tokens) > room:
+        raise InvalidArgument(
+            f"the template takes {len(problem.tokens)} tokens, its end included, "
+            f"and only {room:.0f} are available"
+        )
+    return problem, 1

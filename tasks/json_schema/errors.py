@@ -73,7 +73,7 @@ class UnsupportedSchema(FillError):  # noqa: N818
     def __init__(self, pointer: str, keyword: str, best: str = "") -> None:
         super().__init__(
             f"no instance was found: {keyword} at {pointer or 'the root'} is left to the validator, "
-            "and no draft met it; say it in another way, or give more --forwards"
+            "and no draft met it; say it in another way, or give more forwards"
         )
         self.pointer, self.keyword, self.best = pointer, keyword, best
 
@@ -91,6 +91,6 @@ class BudgetExhausted(FillError):  # noqa: N818
         causes = "; ".join(shortened) or "no draft was valid"
         super().__init__(
             f"the budget ended before a valid instance was found ({causes}): "
-            "give more --forwards or another --seed"
+            "give more forwards or another seed"
         )
         self.best, self.violations = best, violations

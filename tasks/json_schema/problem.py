@@ -19,6 +19,7 @@ import numpy as np
 
 from solver.kernels.lattice import Slots
 from solver.tasks.arguments import Check
+from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
 from solver.tasks.json_schema.grammar import SchemaGrammar
@@ -98,6 +99,7 @@ class JsonProblem:
         if length < 1:
             raise SchemaError(f"the length must be at least 1, not {length}")
         check_depth(schema)
+        check_encodable(schema, text)
         compiler = Compiler(schema, formats, registry, draft)
         validator = build_validator(schema, compiler.draft, formats, registry)
         parts = (length,) if template is None else template_parts(template, length)
@@ -192,6 +194,18 @@ def explain_empty(compiler: Compiler, cells: int) -> FillError:
         return UnsatisfiableSchema()
     shortest = int(lengths.get(grammar.start, 0)) if lengths else 0
     return CanvasTooSmall(max(cells + 1, shortest), cells, is_exact=shortest > cells)
+
+
+def check_encodable(schema: Any, text: str) -> None:
+    """Raise SchemaError if the schema is not a JSON value, InvalidArgument if the text has a lone surrogate."""
+    try:
+        json.dumps(schema, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError) as error:
+        raise SchemaError(f"the schema is not a JSON value ({error})") from None
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(f"the text is not valid Unicode ({error})") from None
 
 
 def check_depth(schema: Any) -> None:
