@@ -242,6 +242,22 @@ def test_ctrl_c_keeps_what_is_finished(
     assert f"{len(out.splitlines())} of 12" in err
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--loops", "5", "--denoiser", "random"], "--loops goes with a network"),
+        (["--no-checks", "--unique"], "--no-checks goes neither"),
+        (["--no-checks", "--inference", "singles"], "--no-checks goes neither"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, EASY, *options)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
 def test_generate_streams_complete_lines_until_it_is_interrupted() -> None:
     command = [sys.executable, "-m", "solver", "generate", "--count", "1000000", "--digits", "4"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -206,6 +206,7 @@ def test_not_utf8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ["fill", "--schema", "SCHEMA", "--denoiser", "nobody"],
         ["fill", "--schema", "SCHEMA", "--check", "nowhere:nothing"],
         ["fill", "--schema", "SCHEMA", "--length", "0"],
+        ["fill", "--schema", "SCHEMA", "--length", "30", "--template", "SCHEMA"],
         ["fill", "--schema", "SCHEMA", "--length", "99999999999"],
         ["fill", "--schema", "SCHEMA", "--denoiser", "random", "--check", "math:floor"],
         ["fill", "--schema", "SCHEMA", "--file", "SCHEMA"],

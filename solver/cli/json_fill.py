@@ -100,6 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("give either --schema or --file")
     if arguments.file is not None and (arguments.text is not None or arguments.template is not None):
         raise UsageError("with --file, text and template belong into its lines")
+    if arguments.template is not None and arguments.length is not None:
+        raise UsageError("--length does not go with --template, whose holes have sizes")
     inputs = read_inputs(arguments)
     registry, check = read_registry(arguments.registry), load_check(arguments.check)
     with watch.spinner("importing torch", not arguments.quiet):

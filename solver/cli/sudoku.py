@@ -110,6 +110,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--device and --trust-remote-code go with --model; other denoisers run on the CPU")
     if arguments.model is not None and (arguments.denoiser != "compact" or arguments.loops is not None):
         raise UsageError("--model goes neither with --denoiser nor with --loops")
+    if arguments.loops is not None and arguments.denoiser in ("random", "prior"):
+        raise UsageError(f"--loops goes with a network, and {arguments.denoiser} has none")
+    if arguments.no_checks and (arguments.unique or arguments.inference != "direct"):
+        raise UsageError("--no-checks goes neither with --unique nor with --inference")
     puzzles, errors = read_puzzles(arguments)
     for error in errors:
         print(f"error: {error}", file=sys.stderr)

@@ -67,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     limit_threads()
     chosen = recipe(arguments.task)
     preset = choose_preset(chosen, arguments)
+    if chosen.data is None and arguments.data is not None:
+        raise UsageError(f"--data: {arguments.task} is trained on installed sources and reads no data folder")
     folder = data_folder(arguments.data, chosen.data) if chosen.data is not None else None
     device = "cuda" if torch.cuda.is_available() else "cpu"
     show(f"{preset.steps} steps of {preset.rows} canvases on {device}, into {out}")
