@@ -323,8 +323,8 @@ class Episode:
             self._tree.refute(node, contradiction)
             return
 
-        # if no violation of this draft has a reason, branch on a blamed cell: settling the others could not
-        # refute the node
+        # if no violation of this draft has a reason, branch on a blamed cell: settling the others might
+        # never refute the node
         implied = find_implications(prediction, node.settled, [f for f in facts if isinstance(f, Implied)])
         undecided = ~node.settled & ~implied.cells
         if not verdict.has_reason and (undecided & verdict.blamed).any():

@@ -45,7 +45,7 @@ class Verdict:
     def has_reason(self) -> bool:
         """Whether a violation has a reason.
 
-        Without one, deciding the other cells as in this draft can never refute the node.
+        Without one, this draft does not show that deciding more cells would ever refute the node.
         """
         return any(violation.reason is not None for violation in self.violations)
 
