@@ -54,6 +54,7 @@ class AtLeast:
 
 Positive = Annotated[int, AtLeast(1)]
 Natural = Annotated[int, AtLeast(0)]
+Seconds = Annotated[float, AtLeast(0)]
 
 
 def validated(function: Function) -> Function:

@@ -494,9 +494,11 @@ def test_a_repair_looks_at_the_clock_between_any_two_attempts(monkeypatch: pytes
             made.append(one.text)
             yield one
 
-    def watched(text: str) -> str | None:
+    progress = repairs.compiler_progress
+
+    def watched(text: str) -> int | None:
         compiled.append(text)
-        return compile_message(text)
+        return progress(text)
 
     def within(seconds: float) -> None:
         """Each look at the clock takes one."""
@@ -507,7 +509,7 @@ def test_a_repair_looks_at_the_clock_between_any_two_attempts(monkeypatch: pytes
         repairs.repair(broken, denoiser=random_, budget=Budget(None, seconds=seconds))
 
     monkeypatch.setattr(repairs.RepairSearch, "rewrites", counted)
-    monkeypatch.setattr(repairs, "compile_message", watched)
+    monkeypatch.setattr(repairs, "compiler_progress", watched)
     within(1e9)
     assert min(len(made), len(compiled)) > 100
     within(30)

@@ -19,10 +19,10 @@ from solver.api.candidate import Candidate, rank
 from solver.api.scoring import CandidateScorer, likely_lengths
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
-from solver.loop.trace import Budget, Counters, Outcome, Step
+from solver.loop.trace import SECONDS, Budget, Counters, Outcome, Step
 from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
-from solver.tasks.arguments import Check, Natural, Positive, run_check, validated
+from solver.tasks.arguments import Check, Natural, Positive, Seconds, run_check, validated
 from solver.tasks.code_edit.lexer import Span
 from solver.tasks.code_edit.localize import compile_message
 from solver.tasks.code_edit.task import CodeTask, EditProblem
@@ -57,6 +57,7 @@ def edit(
     candidates: Positive = 1,
     lengths: Sequence[Positive] | None = None,
     budget: Budget | None = None,
+    seconds: Seconds | None = SECONDS,
     seed: Natural = 0,
     watch: Watch | None = None,
     defined: Collection[str] = (),
@@ -73,6 +74,7 @@ def edit(
         lengths: lengths of the holes in tokens, if they are known.
         budget: limits of all that is written, by default 64 forwards for one hole and 80 for several. Beyond
             it, the window is read once, and comparing takes two forwards per candidate.
+        seconds: limit of the whole call in seconds, None for no limit; not used with ``budget``.
         seed: seed of all randomness.
         watch: called with (row, problem, step) after every forward.
         defined: names that are defined elsewhere, if the source is a part of a program.
@@ -91,7 +93,7 @@ def edit(
         if len(lengths) != len(holes):
             raise InvalidArgument(f"there are {len(holes)} holes, but {len(lengths)} lengths")
         lengths = [length for _, length in sorted(zip(holes, lengths, strict=True))]
-    budget = budget or default_budget(len(spans))
+    budget = budget or default_budget(len(spans), seconds)
     session = EditSession(source, spans, denoiser, check, frozenset(defined), budget, seed, watch)
 
     # The first candidate: in slots of the given lengths, or in oversized ones with half of the budget.
@@ -112,8 +114,8 @@ def edit(
     return session.ranked(scorer, candidates)
 
 
-def default_budget(holes: int) -> Budget:
-    return Budget(forwards=ONE_HOLE_FORWARDS if holes == 1 else MORE_HOLES_FORWARDS)
+def default_budget(holes: int, seconds: float | None) -> Budget:
+    return Budget(ONE_HOLE_FORWARDS if holes == 1 else MORE_HOLES_FORWARDS, seconds)
 
 
 def window_size(source: str, spans: Sequence[Span], capacities: Sequence[int]) -> int:

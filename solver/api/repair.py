@@ -22,10 +22,10 @@ import torch
 from solver.api.candidate import Candidate
 from solver.api.proposals import Rewrite, propose, repeated_pieces, replace_span
 from solver.api.scoring import denoise_once
-from solver.loop.trace import Budget, Counters
+from solver.loop.trace import SECONDS, Budget, Counters
 from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
-from solver.tasks.arguments import Check, Natural, Positive, run_check, validated
+from solver.tasks.arguments import Check, Natural, Positive, Seconds, run_check, validated
 from solver.tasks.code_edit.diagnostics import pyflakes_diagnostics
 from solver.tasks.code_edit.lexer import Span, piece_spans
 from solver.tasks.code_edit.localize import compile_error, compile_message, indentation_span
@@ -50,6 +50,7 @@ def repair(
     check: Check[str] | None = None,
     candidates: Positive = 1,
     budget: Budget | None = None,
+    seconds: Seconds | None = SECONDS,
     seed: Natural = 0,
 ) -> Candidate:
     """Return the best repair of ``source``, which does not compile.
@@ -61,7 +62,9 @@ def repair(
         check: called with each new source that compiles; see solver.tasks.arguments for its result. Repairs that
             fail it are dropped if any repair passes.
         candidates: number of repairs to return, the best one included; fewer if there are fewer.
-        budget: limits of the whole search, by default none. Half of the forwards propose, the rest compare.
+        budget: limits of the whole search, by default ``seconds`` alone. Half of the forwards propose, the
+            rest compare.
+        seconds: limit of the whole call in seconds, None for no limit; not used with ``budget``.
         seed: seed of all randomness.
 
     Returns:
@@ -74,7 +77,7 @@ def repair(
     """
     if compile_message(source) is None:
         raise InvalidArgument("the source compiles already")
-    search = RepairSearch(load(denoiser, CodeTask()), check, budget or Budget(forwards=None), seed)
+    search = RepairSearch(load(denoiser, CodeTask()), check, budget or Budget(None, seconds), seed)
     return search.run(source, candidates)
 
 
@@ -95,8 +98,9 @@ class RepairSearch:
     def run(self, source: str, count: int) -> Candidate:
         attempt, failed = source, list[Candidate]()
         for _ in range(MAX_ROUNDS):
-            tried = list(dict.fromkeys(takewhile(self.has_time, self.rewrites(attempt))))
-            compiling = [new for new in takewhile(self.has_time, tried) if compile_message(new.text) is None]
+            tried = dict.fromkeys(takewhile(self.has_time, self.rewrites(attempt)))
+            progress = {new: compiler_progress(new.text) for new in takewhile(self.has_time, tried)}
+            compiling = [new for new, position in progress.items() if position is None]
             if compiling:
                 repairs = self.ranked(source, compiling)
                 passing = [candidate for candidate in repairs if candidate.status == "solved"]
@@ -105,10 +109,14 @@ class RepairSearch:
                 failed = repairs[:count]
                 break
             # Nothing compiles: go on from the rewrite that the compiler reads furthest, if there is progress.
-            furthest = max((new.text for new in tried), key=compiler_progress, default=attempt)
-            if compiler_progress(furthest) <= compiler_progress(attempt) or self.budget.is_spent(self.spent):
+            start = compiler_progress(attempt)
+            positions = {new: position for new, position in progress.items() if position is not None}
+            furthest = max(positions, key=positions.__getitem__, default=None)
+            if furthest is None or start is None or positions[furthest] <= start:
                 break
-            attempt = furthest
+            if self.budget.is_spent(self.spent) or not self.has_time(furthest):
+                break
+            attempt = furthest.text
         error = Violation(compile_message(attempt) or "", rule="syntax")
         return self.result(
             failed or [Candidate(attempt, score=0.0, violations=(error,), counters=self.spent)]
@@ -227,10 +235,10 @@ def masked_halves(new: Rewrite, vocab: int) -> Iterator[tuple[Canvas, Mask]]:
         yield Canvas(tokens.copy(), ~masked, ~masked, vocab, blank=vocabulary.blank), masked
 
 
-def compiler_progress(text: str) -> int:
-    """Position where the compiler gave up, counted from the end of ``text``; 0 if it compiles."""
+def compiler_progress(text: str) -> int | None:
+    """Position where the compiler gave up, counted from the end of ``text``; None if it compiles."""
     refused = compile_error(text)
-    return 0 if refused is None else (refused.span[0] if refused.span else 0) - len(text)
+    return None if refused is None else (refused.span[0] if refused.span else 0) - len(text)
 
 
 def smallest_problem(source: str, span: Span, capacity: int = CAPACITY) -> EditProblem | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from solver.cli import options, watch
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_source_options(parser)
+    add_source_options(parser, "compiles")
     parser.add_argument(
         "--hole",
         action="append",
@@ -40,7 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
     with watch.spinner("importing torch", not arguments.quiet):
         options.limit_threads(arguments.threads)
         from solver.api import edit
-        from solver.loop.trace import Budget
         from solver.tasks.code_edit.vocabulary import Vocabulary
 
     blank = Vocabulary.load().blank
@@ -56,13 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
                 recorder.write("problem", number, {"task": "code", "slots": slots, "blank": blank, **names})
             recorder.write("step", number, step.to_json())
 
-        forwards = arguments.forwards or edit.default_budget(len(holes)).forwards
+        default = edit.default_budget(len(holes), arguments.seconds)
         candidate = edit.edit(
             source.text,
             holes,
             denoiser=arguments.denoiser,
             candidates=arguments.n,
-            budget=Budget(forwards, arguments.seconds),
+            budget=replace(default, forwards=arguments.forwards or default.forwards),
             seed=arguments.seed,
             watch=record_step if recorder.is_active else None,
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 from solver.cli.main import UsageError
 
 MAX_BYTES = 4_000_000  # of an input file
+SECONDS = 30.0  # default limit of one problem
 
 
 def integer(minimum: int, maximum: int = (1 << 63) - 1) -> Callable[[str], int]:
@@ -47,10 +48,21 @@ def positive(text: str) -> float:
     return value
 
 
+def seconds(text: str) -> float | None:
+    """Convert a limit in seconds, or "none", as an argparse type."""
+    return None if text == "none" else positive(text)
+
+
 def add_budget(parser: argparse.ArgumentParser, forwards: str) -> None:
     """Add the limits of one problem and the seed. ``forwards`` describes the default limit."""
     parser.add_argument("--forwards", type=integer(1), metavar="N", help=f"forwards per problem ({forwards})")
-    parser.add_argument("--seconds", type=positive, metavar="S", help="seconds per problem (no limit)")
+    parser.add_argument(
+        "--seconds",
+        type=seconds,
+        default=SECONDS,
+        metavar="S",
+        help=f"seconds per problem, or none for no limit ({SECONDS:g})",
+    )
     parser.add_argument("--seed", type=integer(0), default=0, metavar="N", help="seed of all randomness (0)")
 
 

@@ -22,6 +22,7 @@ import re
 import sys
 import tempfile
 from codecs import BOM_UTF8
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -48,13 +49,14 @@ class PythonFile:
     text: str
 
 
-def add_source_options(parser: argparse.ArgumentParser) -> None:
+def add_source_options(parser: argparse.ArgumentParser, written: str) -> None:
+    """Add FILE, the number of candidates and --write; ``written`` says when the best one is written."""
     parser.add_argument("source", metavar="FILE", help="a Python file; - for stdin")
     parser.add_argument(
         "--n", type=options.integer(1), default=1, metavar="N", help="candidates to show, the best first (1)"
     )
     parser.add_argument(
-        "--write", action="store_true", help="write the best candidate into FILE, if it compiles"
+        "--write", action="store_true", help=f"write the best candidate into FILE, if it {written}"
     )
 
 
@@ -130,29 +132,41 @@ def replace_file(source: PythonFile, text: str) -> None:
             os.unlink(temporary)
 
 
-def finish(arguments: argparse.Namespace, source: PythonFile, best: Candidate) -> int:
+def finish(
+    arguments: argparse.Namespace,
+    source: PythonFile,
+    best: Candidate,
+    losses: Callable[[str], Sequence[str]] = lambda _: (),
+) -> int:
     """Print the candidates that compile, or the best attempt; with --write, replace the file.
 
     Args:
         arguments: of the command.
         source: the file as it was read.
         best: the best candidate, with its alternatives.
+        losses: what a new text has lost, in words. The file is not replaced by one that has lost anything.
 
     Returns:
         The exit code.
     """
     compiling = [candidate for candidate in (best, *best.alternatives) if candidate.status == "solved"]
     records = [candidate_record(candidate) for candidate in compiling or [best]]
+    for record, candidate in zip(records, compiling, strict=False):
+        record["losses"] = list(losses(candidate.text))
     if arguments.json:
         print(json.dumps({"status": "compiles" if compiling else "invalid", "candidates": records}))
     else:
         stream = sys.stdout if compiling else sys.stderr
         for number, record in enumerate(records, 1):
             remarks = ["compiles" if compiling else f"invalid: {record['error']}", *record["unknown"]]
+            remarks += record["losses"]
             costs = f"score {record['score']}, {record['forwards']} forwards, {record['seconds']:.2f} s"
             print(f"{number}. {'; '.join(remarks)}" + ("" if arguments.quiet else f"   {costs}"), file=stream)
             print_diff(diff(source.text, record["text"], source.name), stream)
     if compiling and arguments.write:
+        if records[0]["losses"]:
+            print(f"{source.name}: not written; it {'; it '.join(records[0]['losses'])}", file=sys.stderr)
+            return 1
         replace_file(source, best.text)
         if not arguments.quiet:
             print(f"{source.name}: written", file=sys.stderr)
@@ -165,6 +179,7 @@ def candidate_record(candidate: Candidate) -> dict[str, Any]:
         "fills": list(candidate.fills),
         "text": candidate.text,
         "error": errors[0] if errors else None,
+        "losses": [],
         "unknown": [violation.message for violation in candidate.violations if violation.rule != "syntax"],
         "score": round(candidate.score, 4) if math.isfinite(candidate.score) else None,
         **candidate.counters.summary(),

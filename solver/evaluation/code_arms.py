@@ -92,6 +92,7 @@ def make_edit_arm(
             seed=seed,
             watch=watch,
             defined=posed.defined,
+            seconds=None,
         )
         return Answer(best.fills, counters=best.counters, first_valid=any(compiled[:1]))
 

@@ -27,6 +27,8 @@ import numpy as np
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.task import Mask, Tokens, Violation
 
+SECONDS = 30.0  # default limit of one call of solver.fill, edit or repair, and of one puzzle
+
 Status = Literal["solved", "unsatisfiable", "exhausted"]
 
 

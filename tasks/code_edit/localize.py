@@ -19,7 +19,7 @@ from functools import cache, lru_cache
 import tree_sitter_python
 from tree_sitter import Language, Parser
 
-from solver.tasks.code_edit.lexer import Lines, Piece, Span, scan_pieces, visible_pieces
+from solver.tasks.code_edit.lexer import PIECE, Lines, Piece, Span, scan_pieces, visible_pieces
 
 MAX_ERROR_PIECES = (
     3  # a longer error of tree-sitter's shows where it lost its position, not where the fault is
@@ -89,7 +89,8 @@ def _error_span(text: str, error: SyntaxError) -> Span | None:
     if isinstance(error, IndentationError):
         return indentation_span(text, lines.offset(error.lineno, 0))
     stop = lines.offset(error.lineno, (error.offset or 1) - 1)
-    return next(((stop, end) for _, (start, end) in scan_pieces(text) if start <= stop < end), (stop, stop))
+    ends = (match.end() for match in PIECE.finditer(text) if match.end() > stop)  # pieces leave no gaps
+    return stop, next(ends, stop)
 
 
 def _unreadable_span(text: str) -> Span | None:
