@@ -10,6 +10,7 @@ unverified text is never returned.
 """
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,21 +19,29 @@ from typing import Any
 import numpy as np
 
 from solver.api.candidate import Candidate, mean_log_probability, rank
+from solver.kernels.deadline import OutOfTime, time_limit
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
-from solver.loop.trace import Budget, Counters, Outcome, Step
+from solver.loop.trace import SECONDS, Budget, Counters, Outcome, Step
 from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
-from solver.tasks.arguments import Check, Natural, Positive, validated
+from solver.tasks.arguments import Check, Natural, Positive, Seconds, validated
 from solver.tasks.errors import InvalidArgument
-from solver.tasks.json_schema.errors import BudgetExhausted, FillError, UnsatisfiableSchema, UnsupportedSchema
+from solver.tasks.json_schema.errors import (
+    COMPILING,
+    BudgetExhausted,
+    FillError,
+    UnsatisfiableSchema,
+    UnsupportedSchema,
+)
 from solver.tasks.json_schema.problem import LENGTH, JsonProblem
-from solver.tasks.json_schema.task import JsonTask
+from solver.tasks.json_schema.task import JsonTask, text_bytes
 from solver.tasks.languages import projection
 from solver.tasks.languages.projection import BLANK
 from solver.tasks.text import Hole
 
 FORWARDS = 1000  # default budget of one candidate
+GRACE = 0.5  # seconds after the limit at which a forward is abandoned
 
 Watch = Callable[[int, Step], None]
 
@@ -47,6 +56,7 @@ def fill(
     length: Positive = LENGTH,
     denoiser: str | Denoiser = "compact",
     budget: Budget | None = None,
+    seconds: Seconds | None = SECONDS,
     seed: Natural = 0,
     candidates: Positive = 1,
     formats: bool = True,
@@ -64,6 +74,8 @@ def fill(
         denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a
             denoiser.
         budget: limits of each candidate, by default 1,000 forwards.
+        seconds: limit of the whole call in seconds, None for no limit; not used with ``budget``. It also ends
+            the compilation of the schema and forwards, within a second.
         seed: seed of all randomness.
         candidates: number of instances to write; those that fail are left out.
         formats: whether ``format`` is asserted.
@@ -77,19 +89,57 @@ def fill(
         SchemaError: ``schema`` is not a JSON schema, or the template is not usable.
         UnsatisfiableSchema: no value satisfies the schema or fits the template, which is proven.
         CanvasTooSmall: no text was found that fits the canvas.
+        SchemaTooComplex: the schema takes too long to compile.
         UnsupportedSchema: the best draft failed only keywords that the language cannot express.
         BudgetExhausted: the budget ended first; it carries the best text.
     """
+    started = time.perf_counter()
+    budget = budget or Budget(FORWARDS, seconds)
+    seconds = budget.seconds
     checks = () if check is None else (check,)
-    problem = JsonProblem.of(as_schema(schema), text, template, length, checks, formats, registry)
-    # Each candidate gets a copy, because the task remembers rejected drafts per problem.
-    results = dict(fill_many([replace(problem) for _ in range(candidates)], denoiser, budget, seed))
+    results: dict[int, Candidate | FillError] = {}
+    drafts = LatestDrafts()
+    try:
+        with time_limit(None if seconds is None else seconds + GRACE):
+            with time_limit(seconds):
+                problem = JsonProblem.of(as_schema(schema), text, template, length, checks, formats, registry)
+            budget = budget.remaining(Counters(seconds=time.perf_counter() - started))
+            # Each candidate gets a copy, because the task remembers rejected drafts per problem.
+            problems = [replace(problem) for _ in range(candidates)]
+            for index, result in fill_many(problems, denoiser, budget, seed, watch=drafts.record):
+                results[index] = result
+    except OutOfTime:
+        results.setdefault(0, drafts.error(time.perf_counter() - started))
     instances = [result for _, result in sorted(results.items()) if isinstance(result, Candidate)]
     if not instances:
         error = results[0]
         assert isinstance(error, FillError)
         raise error
     return rank(instances)
+
+
+class LatestDrafts:
+    """The best draft of a call, for an error after its time."""
+
+    def __init__(self) -> None:
+        self.best: Step | None = None
+        self.forwards = 0
+
+    def record(self, index: int, step: Step) -> None:
+        """Take note of a step. A draft with fewer violations is better."""
+        self.forwards += 1
+        if self.best is None or len(step.violations) <= len(self.best.violations):
+            self.best = step
+
+    def error(self, seconds: float) -> BudgetExhausted:
+        """The error for a call that ran out of time after ``seconds``."""
+        text, messages = "", (COMPILING,)
+        if self.best is not None:
+            text = text_bytes(self.best.draft).decode(errors="replace")
+            messages = tuple(violation.message for violation in self.best.violations)
+        error = BudgetExhausted(text, messages, "seconds")
+        error.forwards, error.seconds = self.forwards, seconds
+        return error
 
 
 def as_schema(schema: Any) -> Any:
@@ -141,12 +191,12 @@ def fill_many(
         for index, outcome in run.outcomes(laid_out, indices, first):
             spent[index] += outcome.counters
             if outcome.status == "solved":
-                yield index, run.result(laid_out[index], outcome, spent[index])
+                yield index, run.result(laid_out[index], outcome, spent[index], budget)
             else:
                 failed.append(index)
         # ... then the plain canvas, because a slot may have been too small.
         for index, outcome in run.outcomes(problems, failed, second):
-            yield index, run.result(problems[index], outcome, spent[index] + outcome.counters)
+            yield index, run.result(problems[index], outcome, spent[index] + outcome.counters, budget)
     plain = [index for index, problem in enumerate(problems) if laid_out[index] is problem]
     yield from run.fill_plain(problems, plain, budget)
 
@@ -176,7 +226,7 @@ class FillRun:
     ) -> Iterator[tuple[int, Candidate | FillError]]:
         """Fill the problems at ``indices`` on the canvas that they describe."""
         for index, outcome in self.outcomes(problems, indices, budget):
-            yield index, self.result(problems[index], outcome, outcome.counters)
+            yield index, self.result(problems[index], outcome, outcome.counters, budget)
 
     def choose_layouts(
         self, problems: Sequence[JsonProblem], max_forwards: int | None = None
@@ -222,7 +272,9 @@ class FillRun:
                 elif self.watch is not None:
                     self.watch(group[n], event)
 
-    def result(self, problem: JsonProblem, outcome: Outcome, counters: Counters) -> Candidate | FillError:
+    def result(
+        self, problem: JsonProblem, outcome: Outcome, counters: Counters, budget: Budget
+    ) -> Candidate | FillError:
         """Return an outcome as a candidate, or as the error that explains why there is no candidate."""
         text = self.task.decode(problem, outcome.tokens)
         error: FillError
@@ -249,7 +301,11 @@ class FillRun:
                         "no text with the property orders that were tried fits the template (not a proof)",
                     )
                 cause = problem.unenforced_error(text)
-                error = BudgetExhausted(text, messages) if cause is None else UnsupportedSchema(*cause, text)
+                error = (
+                    BudgetExhausted(text, messages, budget.reached(counters))
+                    if cause is None
+                    else UnsupportedSchema(*cause, text)
+                )
         error.forwards, error.seconds = counters.forwards, counters.seconds
         return error
 

@@ -17,6 +17,9 @@ from typing import Any
 
 from solver.cli.main import UsageError
 from solver.cli.options import read_text
+from solver.tasks.json_schema.validator import finite_number
+
+BYTE_ORDER_MARK = "\ufeff"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check every file and print a line for it, then a line for each error."""
     from solver.tasks.json_schema.validator import build_validator
 
-    schema = decode_json(read_text(arguments.schema), arguments.schema)
+    schema = decode_json(read_text(arguments.schema), arguments.schema, is_unique=True)
     registry, check = read_registry(arguments.registry), load_check(arguments.check)
     validator = build_validator(schema, None, arguments.formats, registry)
     statuses = set()
@@ -73,6 +76,7 @@ def find_errors(
     """Return the JSON pointer and message of every error. Raises UsageError if ``text`` is not JSON."""
     from solver.tasks.json_schema.validator import repeated_names
 
+    text = text.removeprefix(BYTE_ORDER_MARK)
     value = decode_json(text, name)
     errors = [(to_pointer(error.instance_path), error.message) for error in validator.iter_errors(value)]
     errors += [(to_pointer(path), "a name is repeated") for path in repeated_names(text)]
@@ -88,9 +92,24 @@ def to_pointer(path: Sequence[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
-def decode_json(text: str, name: str) -> Any:
+def decode_json(text: str, name: str, is_unique: bool = False) -> Any:
+    """Return the value of a JSON text, which may begin with a byte order mark.
+
+    Args:
+        text: the text.
+        name: of its file, for messages.
+        is_unique: whether a name that stands twice in an object is an error.
+
+    Raises:
+        UsageError: it is not JSON, or a number is beyond the range of a double.
+    """
     try:
-        value = json.loads(text, parse_constant=refuse_constant)
+        value = json.loads(
+            text.removeprefix(BYTE_ORDER_MARK),
+            parse_constant=refuse_constant,
+            parse_float=finite_number,
+            object_pairs_hook=unique_members if is_unique else None,
+        )
         json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
         return value
     except RecursionError:
@@ -103,6 +122,16 @@ def refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON value")
 
 
+def unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members as a dict. Raises ValueError if a name stands twice."""
+    by_name = dict(members)
+    if len(by_name) < len(members):
+        names = [name for name, _ in members]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {json.dumps(repeated[:80])} stands twice in an object")
+    return by_name
+
+
 def read_registry(folder: str | None) -> dict[str, Any]:
     if folder is None:
         return {}
@@ -110,7 +139,7 @@ def read_registry(folder: str | None) -> dict[str, Any]:
         raise UsageError(f"{folder}: no such folder")
     schemas = {}
     for path in sorted(Path(folder).rglob("*.json")):
-        schema = decode_json(read_text(str(path)), str(path))
+        schema = decode_json(read_text(str(path)), str(path), is_unique=True)
         uri = schema.get("$id", schema.get("id")) if isinstance(schema, dict) else None
         schemas[uri if isinstance(uri, str) else path.relative_to(folder).as_posix()] = schema
     return schemas

@@ -19,17 +19,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from solver.cli import options, watch
-from solver.cli.json_check import decode_json, load_check, read_registry
+from solver.cli.json_check import BYTE_ORDER_MARK, decode_json, load_check, read_registry
 from solver.cli.main import UsageError
 from solver.cli.options import read_text
-from solver.tasks.json_schema.errors import FillError, SchemaError
+from solver.tasks.json_schema.errors import COMPILING, BudgetExhausted, FillError, SchemaError
 
 if TYPE_CHECKING:
     from solver.api.candidate import Candidate
     from solver.loop.trace import Step
     from solver.tasks.json_schema.problem import JsonProblem
 
-MAX_LENGTH = 1 << 16  # bytes of a canvas
+MAX_LENGTH = 4096  # bytes of a canvas; problem.py needs torch and is imported later
 HOLE = re.compile(r"\{\{(\d{1,5})\}\}")
 # Members of an input line of --file, with their types.
 MEMBERS = {"text": (str, "a string"), "template": (str, "a string"), "length": (int, "a whole number")}
@@ -154,9 +154,11 @@ def run(arguments: argparse.Namespace) -> int:
 def read_inputs(arguments: argparse.Namespace) -> list[dict[str, Any] | UsageError]:
     """Return the members of every problem (schema, text, template, length), or the error of its line."""
     if arguments.file is None:
-        members = {"schema": decode_json(read_text(arguments.schema), arguments.schema)}
+        schema = decode_json(read_text(arguments.schema), arguments.schema, is_unique=True)
+        members = {"schema": schema}
         names = [name for name in ("text", "template") if getattr(arguments, name) is not None]
-        return [members | {name: read_text(getattr(arguments, name)) for name in names}]
+        texts = {name: read_text(getattr(arguments, name)) for name in names}
+        return [members | {name: text.removeprefix(BYTE_ORDER_MARK) for name, text in texts.items()}]
     lines = [line for line in read_text(arguments.file).splitlines() if line.strip()]
     if not lines:
         raise UsageError(f"{arguments.file}: no lines")
@@ -170,7 +172,7 @@ def read_inputs(arguments: argparse.Namespace) -> list[dict[str, Any] | UsageErr
 
 
 def read_members(line: str, place: str) -> dict[str, Any]:
-    members = decode_json(line, place)
+    members = decode_json(line, place, is_unique=True)
     if not isinstance(members, dict) or "schema" not in members:
         raise UsageError(f"{place}: not an object with a schema")
     for name, (kind, description) in MEMBERS.items():
@@ -190,6 +192,7 @@ def make_job(
     check: Callable[[Any], Any] | None,
 ) -> JsonJob:
     """Return the job of one input, with its problem or its error. With --schema, bad input raises."""
+    from solver.kernels.deadline import OutOfTime, time_limit
     from solver.tasks.json_schema.problem import LENGTH, JsonProblem
     from solver.tasks.text import Hole
 
@@ -199,15 +202,18 @@ def make_job(
     parts = [] if template is None else HOLE.split(template)  # literals, and sizes of holes between them
     pieces = [Hole(int(part)) if index % 2 else part for index, part in enumerate(parts)] or None
     try:
-        problem = JsonProblem.of(
-            members["schema"],
-            members.get("text") or "",
-            pieces,
-            arguments.length or members.get("length") or LENGTH,
-            () if check is None else (check,),
-            not arguments.no_formats,
-            registry,
-        )
+        with time_limit(arguments.seconds):
+            problem = JsonProblem.of(
+                members["schema"],
+                members.get("text") or "",
+                pieces,
+                arguments.length or members.get("length") or LENGTH,
+                () if check is None else (check,),
+                not arguments.no_formats,
+                registry,
+            )
+    except OutOfTime:
+        return JsonJob(number, error=BudgetExhausted("", (COMPILING,), "seconds"))
     except FillError as error:
         return JsonJob(number, error=error)
     except SchemaError as error:

@@ -137,6 +137,8 @@ def needed_folder(data: str | None, name: str, is_needed: bool) -> Path:
 
 def read_bytes(name: str) -> bytes:
     """Return the contents of a file, or of stdin for "-". Raises UsageError if unreadable or too large."""
+    if name == "-" and sys.stdin is None:
+        raise UsageError("-: stdin is closed")
     try:
         if name == "-":
             data = sys.stdin.buffer.read(MAX_BYTES + 1)

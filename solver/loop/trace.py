@@ -30,6 +30,7 @@ from solver.tasks.task import Mask, Tokens, Violation
 SECONDS = 30.0  # default limit of one call of solver.fill, edit or repair, and of one puzzle
 
 Status = Literal["solved", "unsatisfiable", "exhausted"]
+Limit = Literal["forwards", "seconds"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ class Budget:
             if self.decisions is None
             else max(0, self.decisions - spent.decisions) // parallel,
         )
+
+    def reached(self, spent: Counters) -> Limit:
+        """Return the limit that ended a run at this cost."""
+        if self.forwards is not None and spent.forwards >= self.forwards:
+            return "forwards"
+        return "forwards" if self.seconds is None else "seconds"
 
     def split(self, parts: int) -> tuple[Budget, ...]:
         """Divide the budget among ``parts`` attempts, one after another. Later ones get the remainder."""

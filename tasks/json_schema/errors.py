@@ -4,7 +4,7 @@
 302
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from solver.tasks.errors import SolverError
 
@@ -62,6 +62,38 @@ class CanvasTooSmall(FillError):  # noqa: N818
         self.minimum, self.cells = minimum, cells
 
 
+class SchemaTooComplex(FillError):  # noqa: N818
+    """The schema's language was not compiled in the time that compiling may take.
+
+    Args:
+        seconds: that time.
+        cells: length of the canvas.
+    """
+
+    def __init__(self, seconds: float, cells: int) -> None:
+        super().__init__(
+            f"compiling the schema for a canvas of {cells} bytes takes more than {seconds:g} s: "
+            "give a shorter length, or simplify its patterns and alternatives"
+        )
+
+
+class TemplateMismatch(FillError):  # noqa: N818
+    """No text that the schema's language has fits the template; the language may lack some, so it is no proof.
+
+    Args:
+        before: bytes of the template before the first one that no such text has; None if it is not known.
+        literal: what the template has there.
+    """
+
+    def __init__(self, before: int | None = None, literal: str = "") -> None:
+        place = "" if before is None else f" at byte {before}, where it has {literal[:40]!r}"
+        super().__init__(
+            f"the template does not fit the schema{place}: "
+            "change its literals, the sizes of its holes, or the order of its names"
+        )
+        self.before = before
+
+
 class UnsupportedSchema(FillError):  # noqa: N818
     """The budget ended, and every draft failed only a keyword that is left to the validator.
 
@@ -78,19 +110,29 @@ class UnsupportedSchema(FillError):  # noqa: N818
         self.pointer, self.keyword, self.best = pointer, keyword, best
 
 
+COMPILING = "compiling the schema took all the time"
+
+
 class BudgetExhausted(FillError):  # noqa: N818
     """The budget ended before an instance was found.
 
     Attributes:
         best: the best draft, which is not valid.
         violations: messages of what is wrong with it.
+
+    Args:
+        best: see above.
+        violations: see above.
+        ended_by: the limit that ended the attempt.
     """
 
-    def __init__(self, best: str, violations: tuple[str, ...]) -> None:
+    def __init__(
+        self, best: str, violations: tuple[str, ...], ended_by: Literal["forwards", "seconds"] = "forwards"
+    ) -> None:
         shortened = [" ".join(message.split())[:120] for message in violations[:2]]
         causes = "; ".join(shortened) or "no draft was valid"
         super().__init__(
             f"the budget ended before a valid instance was found ({causes}): "
-            "give more forwards or another seed"
+            f"give more {ended_by} or another seed"
         )
         self.best, self.violations = best, violations

@@ -17,13 +17,21 @@ from typing import Any
 
 import numpy as np
 
+from solver.kernels.deadline import OutOfTime, time_left, time_limit
 from solver.kernels.lattice import Slots
 from solver.tasks.arguments import Check
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.compiler import Compiler
-from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaError, UnsatisfiableSchema
+from solver.tasks.json_schema.errors import (
+    CanvasTooSmall,
+    FillError,
+    SchemaError,
+    SchemaTooComplex,
+    UnsatisfiableSchema,
+)
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.layout import (
+    Parts,
     SchemaLayout,
     fit_template,
     given_bytes,
@@ -39,6 +47,8 @@ from solver.tasks.task import Mask, Tokens
 from solver.tasks.text import Hole
 
 LENGTH = 256  # default number of cells
+MAX_CELLS = 4096  # of a canvas
+COMPILE_SECONDS = 4.0  # a schema whose language takes longer is refused
 MAX_SCHEMA_DEPTH = 200
 MAX_INSTANCE_BYTES = 1 << 14  # longest instance considered when the shortest one is searched for
 
@@ -95,35 +105,28 @@ class JsonProblem:
             UnsatisfiableSchema: it is proven that no value satisfies the schema.
             CanvasTooSmall: all values are longer than the canvas, or none was found before the state limit.
                 In the second case the error's ``minimum`` may be too small.
+            SchemaTooComplex: compiling takes longer than COMPILE_SECONDS.
+            OutOfTime: the caller's time limit has passed.
         """
-        if length < 1:
-            raise SchemaError(f"the length must be at least 1, not {length}")
+        if not 1 <= length <= MAX_CELLS:
+            raise SchemaError(f"the length must be from 1 to {MAX_CELLS}, not {length}")
         check_depth(schema)
         check_encodable(schema, text)
-        compiler = Compiler(schema, formats, registry, draft)
-        validator = build_validator(schema, compiler.draft, formats, registry)
         parts = (length,) if template is None else template_parts(template, length)
         cells = sum(map(part_size, parts))
-        if template is None:
-            grammar = SchemaGrammar(compiler, cells)
-            unrolled = unroll(grammar, cells)
-            is_exact = not grammar.omits_valid_texts
-        else:
-            grammar, unrolled = fit_template(compiler, parts, cells)
-            # the grammar writes names in one order and without escapes; a template may do otherwise
-            has_escapes = any(b"\\" in part for part in parts if isinstance(part, bytes))
-            is_exact = not (grammar.omits_valid_texts or grammar.has_order or has_escapes)
-        if unrolled.is_empty:
-            # either every text is longer, or the state limit was reached before a text was complete: search
-            # for the shortest text
-            is_exact = False
-            lengths = shortest_lengths(grammar)
-            if lengths and lengths.get(grammar.start, np.inf) <= cells:
-                unrolled = unroll(grammar, cells, shortest=lengths)
-            if unrolled.is_empty:
-                raise explain_empty(compiler, cells)
-        # only an automaton that holds every valid text can prove that there is none
-        unrolled = replace(unrolled, complete=unrolled.complete and is_exact)
+        if cells > MAX_CELLS:
+            raise SchemaError(f"the template has {cells} bytes with its holes, more than {MAX_CELLS}")
+        try:
+            with time_limit(COMPILE_SECONDS):
+                compiler = Compiler(schema, formats, registry, draft)
+                validator = build_validator(schema, compiler.draft, formats, registry)
+                unrolled = compile_canvas(compiler, parts)
+        except OutOfTime:
+            if time_left() <= 0:  # a shorter limit of the caller
+                raise
+            raise SchemaTooComplex(COMPILE_SECONDS, cells) from None
+        except RecursionError:
+            raise SchemaError("the schema's references are too deep inside each other") from None
         return JsonProblem(schema, text, parts, tuple(checks), formats, compiler, unrolled, validator)
 
     def layouts(self) -> tuple[JsonProblem, ...]:
@@ -135,7 +138,13 @@ class JsonProblem:
         """
         if len(self.parts) != 1:
             return ()
-        layouts = SchemaLayout.all(SchemaGrammar(self.compiler, self.num_cells))
+        try:
+            with time_limit(COMPILE_SECONDS):
+                layouts = SchemaLayout.all(SchemaGrammar(self.compiler, self.num_cells))
+        except OutOfTime:
+            if time_left() <= 0:  # a shorter limit of the caller
+                raise
+            return ()
         parts = [layout.parts(self.num_cells) for layout in layouts]
         return tuple(replace(self, parts=part) for part in parts if part)
 
@@ -184,6 +193,36 @@ class JsonProblem:
     def slots(self) -> Slots:
         """The holes as slots of the lattice."""
         return hole_slots(self.parts)
+
+
+def compile_canvas(compiler: Compiler, parts: Parts) -> Unrolled:
+    """The automaton of the schema's texts that fit a canvas of these ``parts``.
+
+    Raises:
+        UnsatisfiableSchema: it is proven that no value satisfies the schema.
+        CanvasTooSmall: no text that fits was found.
+    """
+    cells = sum(map(part_size, parts))
+    if len(parts) == 1 and isinstance(parts[0], int):
+        grammar = SchemaGrammar(compiler, cells)
+        unrolled = unroll(grammar, cells)
+        is_exact = not grammar.omits_valid_texts
+    else:
+        grammar, unrolled = fit_template(compiler, parts, cells)
+        # the grammar writes names in one order and without escapes; a template may do otherwise
+        has_escapes = any(b"\\" in part for part in parts if isinstance(part, bytes))
+        is_exact = not (grammar.omits_valid_texts or grammar.has_order or has_escapes)
+    if unrolled.is_empty:
+        # either every text is longer, or the state limit was reached before a text was complete: search
+        # for the shortest text
+        is_exact = False
+        lengths = shortest_lengths(grammar)
+        if lengths and lengths.get(grammar.start, np.inf) <= cells:
+            unrolled = unroll(grammar, cells, shortest=lengths)
+        if unrolled.is_empty:
+            raise explain_empty(compiler, cells)
+    # only an automaton that holds every valid text can prove that there is none
+    return replace(unrolled, complete=unrolled.complete and is_exact)
 
 
 def explain_empty(compiler: Compiler, cells: int) -> FillError:

@@ -72,8 +72,8 @@ class Scope:
             resolved = self.resolver.lookup(reference)
         except (exceptions.Unresolvable, exceptions.NoSuchResource, exceptions.PointerToNowhere) as error:
             raise SchemaError(
-                f"the $ref {reference[:100]!r} points to nothing that is here "
-                "(nothing is fetched; see --registry)"
+                f"the $ref {reference[:100]!r} leads to nothing that is here, and nothing is fetched: "
+                "give its schema by --registry DIR, in Python by registry={URI: schema}"
             ) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise SchemaError(f"the $ref {reference[:100]!r} cannot be resolved") from error

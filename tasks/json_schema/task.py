@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 
 from solver.tasks.arguments import run_check
 from solver.tasks.json_schema.problem import JsonProblem
-from solver.tasks.json_schema.validator import byte_spans, error_paths, repeated_names, resolve_pointer
+from solver.tasks.json_schema.validator import (
+    byte_spans,
+    error_paths,
+    finite_number,
+    repeated_names,
+    resolve_pointer,
+)
 from solver.tasks.languages import projection
 from solver.tasks.languages.projection import BLANK, Projection
 from solver.tasks.task import Canvas, Mask, Tokens, Violation, once_per_draft
@@ -151,7 +157,7 @@ def locate_errors(problem: JsonProblem, text: bytes) -> list[tuple[tuple[int, in
     """List everything that is wrong with a text, as (start, end) in bytes and message."""
     try:
         spans = byte_spans(text)
-        instance: Any = json.loads(text)
+        instance: Any = json.loads(text, parse_float=finite_number)
     except (ValueError, RecursionError) as error:
         return [((0, len(text)), f"not JSON: {error}")]
     errors = problem.validator.iter_errors(instance)

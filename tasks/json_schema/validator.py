@@ -16,6 +16,8 @@ that ``json check`` answers at once.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from itertools import accumulate
 from json.decoder import scanstring  # type: ignore[attr-defined]  # it exists, but typeshed does not list it
@@ -33,6 +35,8 @@ DRAFTS = {
     "https://json-schema.org/draft/2019-09/schema": 2019,
     "https://json-schema.org/draft/2020-12/schema": 2020,
 }
+# OpenAPI 3.1 and later extend draft 2020-12 by annotations.
+OPENAPI_DIALECT = re.compile(r"https?://spec\.openapis\.org/oas/3\.\d+/dialect/")
 VALIDATORS = {
     4: (jsonschema_rs.Draft4Validator, jsonschema_rs.Draft4),
     6: (jsonschema_rs.Draft6Validator, jsonschema_rs.Draft6),
@@ -53,7 +57,7 @@ def draft_of(schema: Any, default: int = 2020, known: Mapping[str, Any] = Mappin
     name = schema["$schema"].rstrip("#")
     scheme, _, address = name.partition("://")
     swapped = f"{'http' if scheme == 'https' else 'https'}://{address}"
-    draft = DRAFTS.get(name) or DRAFTS.get(swapped)
+    draft = DRAFTS.get(name) or DRAFTS.get(swapped) or (2020 if OPENAPI_DIALECT.match(name) else None)
     if draft is None and name in known:
         return draft_of(known[name], default)
     if draft is None:
@@ -100,7 +104,26 @@ def build_validator(
         further = jsonschema_rs.Registry(pairs, draft=specification) if pairs else None
         return kind(schema, validate_formats=formats, registry=further, offline=True)
     except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
-        raise SchemaError("not a schema: " + str(error).splitlines()[0][:200]) from error
+        raise SchemaError(refusal(str(error))) from error
+
+
+def refusal(error: str) -> str:
+    """The message for what the validator says about a schema that it refuses."""
+    uri = re.search(r"Resource '([^']*)'", error)
+    if uri is None:
+        return "not a schema: " + error.splitlines()[0][:200]
+    return (
+        f"a $ref leads to {uri[1][:100]!r}, which is not here, and nothing is fetched: "
+        "give that schema by --registry DIR, in Python by registry={URI: schema}"
+    )
+
+
+def finite_number(text: str) -> float:
+    """Return the number of a JSON text. Raises ValueError if it is beyond the range of a double."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text[:40]} is out of range")
+    return number
 
 
 def repeated_names(text: bytes | str) -> list[JsonPath]:

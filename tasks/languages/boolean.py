@@ -14,6 +14,8 @@ own negation is absorbed. With interned expressions, equal normal forms are the 
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
+from solver.kernels.deadline import check_time
+
 
 class Expression(Protocol):
     """An interned expression. ``op`` is "and", "or", "not", or any other name for what is atomic here."""
@@ -66,6 +68,7 @@ class BooleanAlgebra(Generic[E]):
         return self.constants.get(operand) or self.make("not", (operand,))
 
     def _join(self, op: str, operands: Iterable[E], neutral: E, absorbing: E) -> E:
+        check_time()
         distinct: dict[E, None] = {}
         for operand in operands:
             for part in operand.parts if operand.op == op else (operand,):

@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.kernels.deadline import check_time
 from solver.tasks.errors import SolverError
 from solver.tasks.languages.code_points import (
     Items,
@@ -140,6 +141,7 @@ def explore(
     for _ in range(layers):
         next_layer = []
         for state in layer:
+            check_time()
             for mark, target in edges(state):
                 if target is EXIT:
                     triples.append((numbers[state], mark, -1))

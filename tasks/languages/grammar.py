@@ -16,6 +16,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from solver.kernels.deadline import check_time
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, grouped, string_automaton
 from solver.tasks.languages.regex import Term, start_state
 from solver.tasks.languages.regex_parser import fullmatch, search
@@ -192,6 +193,7 @@ def _rules(grammar: Grammar, max_nodes: int) -> list[_Rule] | None:
     while pending:
         if len(seen) > max_nodes:
             return None
+        check_time()
         node = pending.pop()
         for move in grammar.moves(node):
             if move.min_length < 0:

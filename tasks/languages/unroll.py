@@ -20,6 +20,7 @@ from graphlib import TopologicalSorter
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.kernels.deadline import check_time
 from solver.kernels.lattice import Automaton
 from solver.kernels.lattice_paths import bfs_distances
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, Ints
@@ -128,6 +129,7 @@ class _Unroller:
         """Follow states until every remaining one needs more than ``cells`` bytes, or there are too many."""
         cut = False
         while self.queue:
+            check_time()
             length, number, reached = heapq.heappop(self.queue)
             if not self.states[number].positions & ~self.states[number].followed:
                 continue
