@@ -12,7 +12,7 @@ import pytest
 
 from solver.api.fill import fill
 from solver.cli.main import main
-from solver.kernels.deadline import OutOfTime, check_time, time_left, time_limit
+from solver.kernels.deadline import CPU_EVERY, OutOfTime, check_time, time_left, time_limit
 from solver.loop.trace import Budget, Counters
 from solver.tasks.json_schema import problem as problems
 from solver.tasks.json_schema.errors import BudgetExhausted, SchemaError, SchemaTooComplex
@@ -131,6 +131,10 @@ def test_a_chain_of_references_that_is_too_long_is_refused(keyword: str) -> None
 
 
 def test_a_time_limit_inside_another_does_not_extend_it() -> None:
+    def work() -> None:
+        for _ in range(CPU_EVERY):
+            check_time()
+
     assert time_left() == float("inf")
     check_time()
     with time_limit(None):
@@ -139,13 +143,15 @@ def test_a_time_limit_inside_another_does_not_extend_it() -> None:
             assert time_left() <= 0
             with time_limit(60.0), pytest.raises(OutOfTime):
                 check_time()
+        with time_limit(cpu_seconds=0.0), time_limit(cpu_seconds=60.0), pytest.raises(OutOfTime):
+            work()
         check_time()
 
 
 def test_compiling_is_abandoned_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(problems, "COMPILE_SECONDS", 0.0)
     with pytest.raises(SchemaTooComplex, match="shorter length"):
-        fill({"type": "object"}, denoiser="random", seconds=None)
+        fill({"properties": {"a": {"pattern": "^a{3,9}$"}}}, denoiser="random", seconds=None)
 
 
 def test_compiling_is_abandoned_when_the_call_has_no_time_left() -> None:

@@ -133,11 +133,12 @@ class LatestDrafts:
 
     def error(self, seconds: float) -> BudgetExhausted:
         """The error for a call that ran out of time after ``seconds``."""
-        text, messages = "", (COMPILING,)
-        if self.best is not None:
+        if self.best is None:
+            error = BudgetExhausted("", (COMPILING,), "seconds")
+        else:
             text = text_bytes(self.best.draft).decode(errors="replace")
             messages = tuple(violation.message for violation in self.best.violations)
-        error = BudgetExhausted(text, messages, "seconds")
+            error = BudgetExhausted(text, messages, "seconds")
         error.forwards, error.seconds = self.forwards, seconds
         return error
 

@@ -24,8 +24,10 @@ FAMILIES = (
     "maskbench_pairs",
     "schemastore_pairs",
 )
-ERRORS = ("UnsatisfiableSchema", "CanvasTooSmall", "TemplateMismatch", "SchemaTooComplex")
-ERRORS += ("UnsupportedSchema", "BudgetExhausted", "SchemaError")
+ERRORS = (
+    *("UnsatisfiableSchema", "CanvasTooSmall", "TemplateMismatch", "SchemaTooComplex"),
+    *("UnsupportedSchema", "BudgetExhausted", "SchemaError"),
+)
 MEAN_COST = {
     "forwards": number_cell("forwards_mean", "g"),
     "GFLOP": number_cell("gflop_mean", ".3g"),

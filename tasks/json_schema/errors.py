@@ -72,7 +72,7 @@ class SchemaTooComplex(FillError):  # noqa: N818
 
     def __init__(self, seconds: float, cells: int) -> None:
         super().__init__(
-            f"compiling the schema for a canvas of {cells} bytes takes more than {seconds:g} s: "
+            f"compiling the schema for a canvas of {cells} bytes takes more than {seconds:g} s of CPU time: "
             "give a shorter length, or simplify its patterns and alternatives"
         )
 

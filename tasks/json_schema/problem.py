@@ -48,7 +48,7 @@ from solver.tasks.text import Hole
 
 LENGTH = 256  # default number of cells
 MAX_CELLS = 4096  # of a canvas
-COMPILE_SECONDS = 4.0  # a schema whose language takes longer is refused
+COMPILE_SECONDS = 4.0  # CPU time; a schema whose language takes longer is refused
 MAX_SCHEMA_DEPTH = 200
 MAX_INSTANCE_BYTES = 1 << 14  # longest instance considered when the shortest one is searched for
 
@@ -117,7 +117,7 @@ class JsonProblem:
         if cells > MAX_CELLS:
             raise SchemaError(f"the template has {cells} bytes with its holes, more than {MAX_CELLS}")
         try:
-            with time_limit(COMPILE_SECONDS):
+            with time_limit(cpu_seconds=COMPILE_SECONDS):
                 compiler = Compiler(schema, formats, registry, draft)
                 validator = build_validator(schema, compiler.draft, formats, registry)
                 unrolled = compile_canvas(compiler, parts)
@@ -139,7 +139,7 @@ class JsonProblem:
         if len(self.parts) != 1:
             return ()
         try:
-            with time_limit(COMPILE_SECONDS):
+            with time_limit(cpu_seconds=COMPILE_SECONDS):
                 layouts = SchemaLayout.all(SchemaGrammar(self.compiler, self.num_cells))
         except OutOfTime:
             if time_left() <= 0:  # a shorter limit of the caller
