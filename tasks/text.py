@@ -13,7 +13,7 @@ loop and prove nothing: a text is never reported as impossible.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 
 import numpy as np
@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from solver.tasks.arguments import Check, run_check
 from solver.tasks.errors import InvalidArgument
-from solver.tasks.task import Canvas, Mask, Tokens, Violation, once_per_draft
+from solver.tasks.task import EMPTY, Canvas, Mask, Tokens, Violation, once_per_draft
+
+INCOMPLETE = "\ufffd"  # what decoders write for a character whose bytes are not complete
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ class Text:
         tokens: tokens (L,), meaningful where ``known``.
         pinned: cells (L,) that never change.
         known: pinned cells and those of a draft that may be revised (L,).
-        before: the answer's text on earlier canvases.
+        before: tokens of the answer on earlier canvases.
         complete: whether this canvas is the last one.
+        length: maximum tokens of the answer, those on earlier canvases included; further ones are ignored.
         holes: (first cell, cells) of each hole of a template.
     """
 
@@ -55,8 +58,9 @@ class Text:
     tokens: Tokens
     pinned: Mask
     known: Mask
-    before: str = ""
+    before: Tokens = field(default_factory=EMPTY.copy)
     complete: bool = True
+    length: int | None = None
     holes: tuple[tuple[int, int], ...] = ()
 
 
@@ -92,14 +96,21 @@ class TextTask:
         return Canvas(problem.tokens, problem.pinned, problem.known, self.vocab, allowed, problem.prompt)
 
     def decode(self, problem: Text, tokens: Tokens) -> str:
-        """The answer so far: the text before this canvas and its own, without the token that ends it."""
-        return problem.before + self.detokenize(self.before_end(tokens))
+        """The answer so far, without the token that ends it.
 
-    def before_end(self, tokens: Tokens) -> list[int]:
-        """The tokens before the first one that ends the text."""
+        The tokens of all canvases are decoded together: a character may lie on two of them.
+        """
+        return self.detokenize([*problem.before.tolist(), *self.written(problem, tokens)])
+
+    def written(self, problem: Text, tokens: Tokens) -> list[int]:
+        """The tokens of this canvas that belong to the answer: before the first end, and within the length."""
         ids = [int(token) for token in tokens]
-        end = next((index for index, token in enumerate(ids) if token in self.ends), len(ids))
-        return ids[:end]
+        room = len(ids) if problem.length is None else problem.length - len(problem.before)
+        return ids[: min(room, self.first_end(ids))]
+
+    def first_end(self, ids: list[int]) -> int:
+        """Index of the first token that ends the text, or the number of tokens."""
+        return next((index for index, token in enumerate(ids) if token in self.ends), len(ids))
 
     def verify(self, problem: Text, tokens: Tokens) -> bool:
         """Whether the pinned cells are unchanged, every token is allowed, and the check passes."""
@@ -139,18 +150,23 @@ class TextTask:
     @once_per_draft
     def report(self, problem: Text, tokens: Tokens) -> tuple[Violation, ...]:
         """The result of the user's check on full ``tokens``."""
-        complete = problem.complete or len(self.before_end(tokens)) < len(tokens)
+        complete = problem.complete or len(self.written(problem, tokens)) < len(tokens)
         return run_check(self.user_check, Draft(self.decode(problem, tokens), complete))
 
     def cell_spans(self, problem: Text, tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First character and end of each cell's text (L,). Cells after the end of the text are empty.
 
-        A token's text depends on the tokens before it, so every prefix is decoded.
+        A token's text depends on the tokens before it, so every prefix is decoded. Tokens that share a
+        character all have its span.
         """
-        ids, cells = self.before_end(tokens), len(tokens)
-        lengths = [len(problem.before) + len(self.detokenize(ids[:count])) for count in range(len(ids) + 1)]
-        lengths += [lengths[-1]] * (cells - len(ids))
-        return np.array(lengths[:-1], np.int64), np.array(lengths[1:], np.int64)
+        before, ids = problem.before.tolist(), self.written(problem, tokens)
+        prefixes = [self.detokenize([*before, *ids[:count]]) for count in range(len(ids) + 1)]
+        lengths = [len(prefix.rstrip(INCOMPLETE)) for prefix in prefixes[:-1]] + [len(prefixes[-1])]
+        ends = lengths[1:]
+        for index in reversed(range(len(ids) - 1)):
+            ends[index] = ends[index] if ends[index] > lengths[index] else ends[index + 1]
+        rest = [lengths[-1]] * (len(tokens) - len(ids))
+        return np.array(lengths[:-1] + rest, np.int64), np.array(ends + rest, np.int64)
 
 
 def overlapping(span: tuple[int, int], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Mask:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from solver.kernels import reference
-from solver.llm import prompts
+from solver.llm import inspection
 from solver.llm.diffusion_gemma import DiffusionGemma, PromptCache
 from solver.llm.tokenizer import end_tokens
 
@@ -61,7 +61,7 @@ def one_canvas(denoiser: DiffusionGemma, prefix: PromptCache) -> Tensor:
             decoder_input_ids=canvas,
             decoder_attention_mask=every,
             self_conditioning_logits=said,
-            **prompts.cache_keyword(denoiser.model, prefix.cache),
+            **inspection.cache_keyword(denoiser.model, prefix.cache),
         ).logits
         logits = logits / schedule.temperature(step)
         p = logits.softmax(-1, dtype=torch.float32)

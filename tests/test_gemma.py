@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from solver.llm.diffusion_gemma import DiffusionGemma
-from solver.llm.prompts import cache_keyword
+from solver.llm.inspection import cache_keyword
 from solver.tasks.task import Canvas
 from tests import tiny_models
 from tests.gemma_sampler import sample

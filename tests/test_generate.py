@@ -11,9 +11,9 @@ import pytest
 import solver
 from solver.llm.diffusion_gemma import DiffusionGemma
 from solver.llm.embedded import Embedded
+from solver.llm.inspection import cache_keyword
 from solver.llm.masked_lm import MaskedLM
 from solver.llm.pretrained import open_model
-from solver.llm.prompts import cache_keyword
 from solver.loop.engine import solve
 from solver.loop.refine import refine
 from solver.loop.trace import Budget, Outcome

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from solver.errors import ModelError
 from solver.kernels import reference
 from solver.loop.decision import Implications, choose_decision
 from solver.loop.policy import SearchPolicy
@@ -65,7 +66,13 @@ def test_excluded_tokens_are_as_good_as_impossible_and_the_logits_stay() -> None
 
 
 def test_infinite_logits_are_made_finite() -> None:
-    logits = finite(torch.tensor([float("inf"), float("-inf"), float("nan"), 1.5]))
-    assert logits.isfinite().all()
-    assert logits.argmax() == 0
-    assert logits[3] == 1.5
+    logits = finite(torch.tensor([float("inf"), float("-inf"), 1e6, 1.5]), "model")
+    assert logits.tolist() == [1e4, -1e4, 1e6, 1.5]
+
+
+@pytest.mark.parametrize("row", [[0.0, float("nan")], [float("-inf"), float("-inf")]])
+def test_logits_without_a_likeliest_token_are_refused(row: list[float]) -> None:
+    logits = torch.zeros(2, 3, 2)
+    logits[1, 2] = torch.tensor(row)
+    with pytest.raises(ModelError, match="tiny: the model's logits are NaN or all minus infinity"):
+        finite(logits, "tiny")

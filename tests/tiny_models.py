@@ -179,3 +179,38 @@ def gemma_folder(folder: Path, seed: int = 0, **settings: Any) -> Path:
     gemma(seed, **settings).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
+
+
+class ScriptedModel:
+    """A mask model that is sure of one token for each cell after a prompt of ``prompt`` tokens.
+
+    Args:
+        tokens: the tokens that it gives.
+        vocab: tokens that its configuration states.
+        columns: tokens that its logits are of, ``vocab`` if None.
+        prompt: tokens of the prompt.
+    """
+
+    def __init__(self, tokens: list[int], vocab: int, columns: int | None = None, prompt: int = 1) -> None:
+        from types import SimpleNamespace
+
+        self.tokens, self.columns, self.prompt = tokens, columns or vocab, prompt
+        self.config = SimpleNamespace(vocab_size=vocab, mask_token_id=3, model_type="scripted")
+        self.generation_config = SimpleNamespace(eos_token_id=1)
+        self.device = torch.device("cpu")
+        self.calls = 0
+
+    def eval(self) -> None:
+        pass
+
+    def parameters(self) -> Any:
+        return iter([torch.zeros(1)])
+
+    def __call__(self, input_ids: torch.Tensor) -> Any:
+        from types import SimpleNamespace
+
+        self.calls += 1
+        logits = torch.zeros(*input_ids.shape, self.columns)
+        for cell, token in enumerate(self.tokens[: input_ids.shape[1] - self.prompt]):
+            logits[:, self.prompt + cell, token] = 12.0
+        return SimpleNamespace(logits=logits)

@@ -16,23 +16,24 @@ load. The check returns None or True if the text passes, otherwise False, a mess
 is "solved" only if its check passed.
 """
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
 from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from solver.api.candidate import Candidate, mean_log_probability, rank
+from solver.api.candidate import Candidate, rank
 from solver.api.fill import as_schema
+from solver.api.generation_run import Deadline, GenerationRun, Watch
 from solver.kernels.lattice import Slots
-from solver.llm import prompts
 from solver.llm.pretrained import adapt, open_model
+from solver.llm.prompts import PromptReader, check_prompt
 from solver.llm.tokenizer import TokenizerBridge, first_canvas
-from solver.loop.engine import solve
 from solver.loop.policy import Policy
-from solver.loop.trace import Budget, Counters, Outcome, Step
+from solver.loop.trace import Budget
 from solver.models.protocol import TextDenoiser
 from solver.tasks.arguments import Check, Natural, Positive, validated
 from solver.tasks.errors import InvalidArgument
@@ -40,7 +41,6 @@ from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.languages.constrained_text import ConstrainedText, pattern_check, schema_check
 from solver.tasks.languages.grammar import PatternGrammar
 from solver.tasks.languages.unroll import unroll
-from solver.tasks.task import Tokens
 from solver.tasks.text import Draft, Hole, Text, TextTask
 
 ATTEMPTS = 10  # default budget: forwards = ATTEMPTS x the policy's rounds for this canvas
@@ -48,7 +48,6 @@ ATTEMPTS = 10  # default budget: forwards = ATTEMPTS x the policy's rounds for t
 BYTES_PER_TOKEN, MIN_BYTES, MAX_BYTES = 6, 256, 4096
 
 Messages = Sequence[dict[str, str]]
-Watch = Callable[[int, int, str], None]
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -59,6 +58,7 @@ class GenerateOptions(TypedDict, total=False):
     length: Positive | None
     candidates: Positive
     budget: Budget | None
+    seconds: float | None
     policy: Policy | None
     stop: Literal["valid", "stable"] | None
     seed: Natural
@@ -70,12 +70,24 @@ class GenerateOptions(TypedDict, total=False):
 
 @overload
 def generate(
-    model: Any, tokenizer: Any = None, *, prompt: str, **options: Unpack[GenerateOptions]
+    model: Any, tokenizer: Any = None, *, prompt: str | list[int], **options: Unpack[GenerateOptions]
 ) -> Candidate: ...
 @overload
 def generate(
-    model: Any, tokenizer: Any = None, *, prompt: list[str], **options: Unpack[GenerateOptions]
+    model: Any,
+    tokenizer: Any = None,
+    *,
+    prompt: list[str] | list[list[int]],
+    **options: Unpack[GenerateOptions],
 ) -> list[Candidate]: ...
+@overload
+def generate(
+    model: Any,
+    tokenizer: Any = None,
+    *,
+    prompt: Mapping[str, Any] | Tensor | NDArray[Any],
+    **options: Unpack[GenerateOptions],
+) -> Candidate | list[Candidate]: ...
 @overload
 def generate(
     model: Any, tokenizer: Any = None, *, messages: Messages, **options: Unpack[GenerateOptions]
@@ -88,14 +100,15 @@ def generate(
 def generate(
     model: Any,
     tokenizer: Any = None,
-    messages: Messages | Sequence[Messages] | None = None,
-    prompt: str | Sequence[str] | None = None,
+    messages: Any = None,
+    prompt: Any = None,
     *,
     template: Sequence[str | Hole] | None = None,
     check: Check[Draft] | None = None,
     length: Positive | None = None,
     candidates: Positive = 1,
     budget: Budget | None = None,
+    seconds: float | None = None,
     policy: Policy | None = None,
     stop: Literal["valid", "stable"] | None = None,
     seed: Natural = 0,
@@ -109,19 +122,24 @@ def generate(
     Args:
         model: a transformers model, a text denoiser, or a folder or id to load.
         tokenizer: its tokenizer; not needed for a folder or an id.
-        messages: a conversation, or a list of conversations.
-        prompt: a prompt, or a list of prompts, instead of messages. They may differ in length.
+        messages: a conversation, or a list of conversations. The content of a message is text, or parts of it.
+        prompt: instead of messages: a text, its token ids (a list, an array, the output of a tokenizer), or a
+            list of these. They may differ in length. A text that begins with the tokenizer's first special
+            token (a rendered chat) gets no second one.
         template: literals, which appear in the text byte for byte, and holes (sizes in tokens).
         check: called with each :class:`~solver.tasks.text.Draft`. Returns None or True if the draft passes,
             otherwise False, a message or violations (see solver.tasks.arguments).
         length: maximum tokens of free text, or of the whole template. Free text that is longer than the
-            model's canvas is generated in several canvases, one after another.
+            model's canvas is generated in several canvases, one after another, and cut at this length.
         candidates: number of candidates per prompt. They share one prefill and differ in their noise.
         budget: limits of each canvas of each candidate. None: forwards = 10 x the policy's rounds.
+        seconds: wall clock of the whole call, once the model is loaded; a forward that runs is not interrupted.
+            Texts that are not finished then are "exhausted"; those without a forward are empty. None: no limit.
         policy: settings of the loop. None: the model's default policy.
         stop: "valid" stops at the first draft that passes (the default with a check, a schema or a regex);
             "stable" also waits until a draft is unchanged and confident (the default otherwise).
-        seed: seed of all randomness.
+        seed: seed of all randomness. A text depends on its prompt, the seed and the candidate's number, not on
+            the other prompts of the call.
         batch: canvases per call.
         watch: called with (prompt number, candidate number, text of the draft) after every forward.
         schema: a JSON schema or pydantic model; the whole text is an instance of it.
@@ -132,20 +150,21 @@ def generate(
         The best candidate, "solved" if its check passed; ``alternatives`` holds the other candidates.
 
     Raises:
-        InvalidArgument: an argument has the wrong type or value.
+        InvalidArgument: an argument has the wrong type or value, or a prompt or literal has a mask token.
         ModelError: the model cannot be used.
         SchemaError: ``schema`` is not a JSON schema.
         PatternError: ``regex`` is not a supported pattern.
         FillError: no text that satisfies the schema fits into the canvas.
     """
-    denoiser, tokenizer = as_denoiser(model, tokenizer)
-    prompt_tokens, is_single = encode_prompts(messages, prompt, tokenizer)
+    denoiser, tokenizer, chat_template = as_denoiser(model, tokenizer)
+    prompt_tokens, is_single = PromptReader(tokenizer, chat_template).read(messages, prompt)
+    deadline = Deadline.after(seconds)
 
     # The canvas, and the task that checks it.
     bridge = TokenizerBridge(denoiser, tokenizer)
     problem, num_canvases = first_canvas(bridge, template, length)
     for ids in prompt_tokens:
-        prompts.check_fit(denoiser, len(ids), len(problem.tokens) * num_canvases)
+        check_prompt(denoiser, tokenizer, ids, len(problem.tokens) * num_canvases)
     is_constrained = schema is not None or regex is not None
     if is_constrained:
         if num_canvases > 1:
@@ -162,50 +181,38 @@ def generate(
     stop = stop or ("valid" if check is not None or is_constrained else "stable")
     policy = fit_policy(policy or denoiser.policy, len(problem.tokens), stop, candidates)
     budget = budget or Budget(forwards=ATTEMPTS * policy.search.rounds)
-    run = GenerationRun(task, denoiser, policy, budget, batch, candidates, watch, is_json=schema is not None)
+    run = GenerationRun(
+        task, denoiser, policy, budget, deadline, seed, batch, candidates, watch, is_json=schema is not None
+    )
     problems = [replace(problem, prompt=ids) for ids in prompt_tokens for _ in range(candidates)]
-    seeds = [seed + n for _ in prompt_tokens for n in range(candidates)]
-    answers = run.solve(problems, seeds, num_canvases)
+    answers = run.solve(problems, num_canvases)
     best = [rank(answers[start : start + candidates]) for start in range(0, len(answers), candidates)]
     return best[0] if is_single else best
 
 
-def as_denoiser(model: Any, tokenizer: Any) -> tuple[TextDenoiser, Any]:
-    """Return the denoiser and the tokenizer, loaded if needed. Raises InvalidArgument and ModelError."""
-    if isinstance(model, str):
-        model, loaded = open_model(model)
-        tokenizer = tokenizer or loaded
+def as_denoiser(model: Any, tokenizer: Any) -> tuple[TextDenoiser, Any, Any]:
+    """Return the denoiser, the tokenizer, loaded if needed, and a processor's chat template or None.
+
+    Raises InvalidArgument and ModelError.
+    """
+    if isinstance(model, str | PathLike):
+        model, loaded = open_model(str(model))
+        tokenizer = loaded if tokenizer is None else tokenizer
     if tokenizer is None:
         raise InvalidArgument("a tokenizer is needed with a model that is loaded already")
-    if not (hasattr(tokenizer, "encode") and hasattr(tokenizer, "decode") and hasattr(tokenizer, "__len__")):
+    chat_template = getattr(tokenizer, "chat_template", None)
+    if not hasattr(tokenizer, "encode"):
+        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # a processor has one
+    if not all(hasattr(tokenizer, name) for name in ("encode", "decode", "__len__", "eos_token_id")):
         raise InvalidArgument(f"tokenizer must be a transformers tokenizer, not {type(tokenizer).__name__}")
     if isinstance(model, TextDenoiser):
-        return model, tokenizer
+        return model, tokenizer, chat_template
     if not hasattr(model, "config"):
         raise InvalidArgument(
             "model must be a transformers model, a text denoiser, a folder or an id, "
             f"not {type(model).__name__}"
         )
-    return adapt(model, tokenizer), tokenizer
-
-
-def encode_prompts(messages: Any, prompt: Any, tokenizer: Any) -> tuple[list[Tokens], bool]:
-    """Return the tokens of all prompts, and whether the caller passed one prompt. Raises InvalidArgument."""
-    if (messages is None) == (prompt is None):
-        raise InvalidArgument("give either messages or a prompt")
-    if not (messages or prompt or isinstance(prompt, str)):
-        raise InvalidArgument("there are no messages" if prompt is None else "there are no prompts")
-    if messages is None:
-        is_single = isinstance(prompt, str)
-        encoded = [list(tokenizer.encode(text)) for text in ([prompt] if is_single else prompt)]
-    else:
-        is_single = isinstance(messages[0], dict)
-        conversations = [messages] if is_single else messages
-        if not all("content" in message for conversation in conversations for message in conversation):
-            raise InvalidArgument("each message must have a role and content")
-        encoded = [prompts.chat(tokenizer, conversation) for conversation in conversations]
-    first = tokenizer.bos_token_id
-    return [np.array(ids or ([] if first is None else [first]), np.int64) for ids in encoded], is_single
+    return adapt(model, tokenizer), tokenizer, chat_template
 
 
 def constrained_task(
@@ -260,91 +267,3 @@ def fit_policy(policy: Policy, cells: int, stop: Literal["valid", "stable"], can
     if policy.remask.keep_visible:
         rounds = max(rounds, cells + cells // 4)
     return policy.with_(stop=stop, rounds=rounds, sample=policy.accept.sample or candidates > 1)
-
-
-@dataclass(frozen=True)
-class GenerationRun:
-    """The settings of one call to :func:`generate`. Each candidate of each prompt is one text.
-
-    Attributes:
-        task: checks the texts.
-        denoiser: the model.
-        policy: settings of the loop.
-        budget: limits of each canvas.
-        batch: canvases per call.
-        candidates: number of candidates per prompt.
-        watch: called with (prompt number, candidate number, text) after every forward, or None.
-        is_json: whether the texts are JSON. If so, candidates that are solved have a value.
-    """
-
-    task: TextTask
-    denoiser: TextDenoiser
-    policy: Policy
-    budget: Budget
-    batch: int
-    candidates: int
-    watch: Watch | None
-    is_json: bool = False
-
-    def solve(self, problems: list[Text], seeds: list[int], num_canvases: int) -> list[Candidate]:
-        """Solve all texts, one canvas after another.
-
-        A text is complete if it ends within a canvas, and given up if a canvas is not solved. ``problems``
-        has the first canvas of each text, ``seeds`` its seed.
-        """
-        task, denoiser, problems = self.task, self.denoiser, list(problems)
-        outcomes: list[list[Outcome]] = [[] for _ in problems]
-        active = list(range(len(problems)))  # indices of the texts that are not finished
-        state = denoiser.prefill([task.encode(problem) for problem in problems], seeds)
-        for number in range(num_canvases):
-            is_last = number == num_canvases - 1
-            current = [replace(problems[index], complete=is_last) for index in active]
-            canvas_seeds = [seeds[index] + number * len(problems) for index in active]
-            canvases = [task.encode(problem) for problem in current]
-            events = solve(
-                task, current, denoiser, self.policy, self.budget, canvas_seeds, self.batch, canvases, state
-            )
-            for n, event in events:
-                if isinstance(event, Outcome):
-                    outcomes[active[n]].append(event)
-                elif self.watch is not None and isinstance(event, Step):
-                    prompt_number, candidate_number = divmod(active[n], self.candidates)
-                    self.watch(prompt_number, candidate_number, task.decode(current[n], event.draft))
-            unfinished = [n for n, i in enumerate(active) if has_next_canvas(task, outcomes[i][-1])]
-            if is_last or not unfinished:
-                break
-            # The text so far precedes the next canvas, in the problem and in the model's cache.
-            for n in unfinished:
-                text = task.decode(current[n], outcomes[active[n]][-1].tokens)
-                problems[active[n]] = replace(current[n], before=text)
-            written = torch.tensor(np.stack([outcomes[active[n]][-1].tokens for n in unfinished]))
-            state = denoiser.extend(state.select(unfinished), written)
-            active = [active[n] for n in unfinished]
-        return [self.candidate(*pair) for pair in zip(problems, outcomes, strict=True)]
-
-    def candidate(self, problem: Text, outcomes: list[Outcome]) -> Candidate:
-        """Return the candidate for one text, given the outcomes of its canvases in order."""
-        last = outcomes[-1]
-        tokens = np.concatenate([outcome.tokens for outcome in outcomes])
-        pinned = np.tile(problem.pinned, len(outcomes))
-        confidence = np.concatenate([outcome.confidence for outcome in outcomes])
-        confidence = np.where(pinned, 1.0, confidence).astype(np.float32)
-        written = confidence[~pinned][: max(1, len(self.task.before_end(tokens)))]
-        text, is_solved = self.task.decode(problem, last.tokens), last.status == "solved"
-        holes = [tokens[start : start + size].tolist() for start, size in problem.holes]
-        return Candidate(
-            text,
-            value=json.loads(text) if self.is_json and is_solved else None,
-            status="solved" if is_solved else "exhausted",
-            score=mean_log_probability(written),
-            confidence=confidence,
-            tokens=tokens,
-            violations=last.violations,
-            fills=tuple(self.task.detokenize(ids) for ids in holes),
-            counters=sum((outcome.counters for outcome in outcomes), Counters()),
-        )
-
-
-def has_next_canvas(task: TextTask, outcome: Outcome) -> bool:
-    """Return whether the text continues: this canvas was solved and contains no end token."""
-    return outcome.status == "solved" and len(task.before_end(outcome.tokens)) == len(outcome.tokens)

@@ -124,7 +124,7 @@ class CandidateScorer:
             (tokens, known, settled),
             self.counters,
         )
-        picked = finite(logits[torch.from_numpy(rows), torch.from_numpy(cells)])
+        picked = finite(logits[torch.from_numpy(rows), torch.from_numpy(cells)], self.denoiser.name)
         return picked.cpu().double().log_softmax(-1), aux
 
     def log_likelihoods(self, fills: Sequence[tuple[str, ...]]) -> list[float]:

@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from solver.errors import ModelError
 from solver.kernels import reference
 from solver.loop.prediction import allow
 from solver.loop.trace import Budget, Counters, Outcome, Status
@@ -144,6 +145,8 @@ def step(run: DecoderRun, guide: Guide[R], rows: Sequence[R]) -> None:
     cache_rows = torch.tensor([row.cache_row for row in rows])
     known = torch.from_numpy(np.stack([row.known for row in rows]))
     cells, logits, flops = run.next(cache_rows, known)
+    if logits.isnan().any():
+        raise ModelError("the left-to-right model's logits are NaN: its weights may be damaged")
     for row, cost in zip(rows, flops, strict=True):
         row.counters.forwards += 1
         row.counters.calls += 1

@@ -9,16 +9,15 @@ own ``generate`` (transformers 5.17 and later).
 
 Self-conditioning is stored as the expected embedding of each cell, (B, L, D), not as logits (B, L, V). That
 needs less memory, single cells can be reset, and a settled cell is represented by the embedding of its token.
-A hook on ``decoder.self_conditioning`` passes it to the model.
+A hook on ``decoder.self_conditioning`` passes it to the model: one for all threads, which reads what the calling
+thread has set.
 
 Shapes: B rows, L cells, V tokens, D width, P prompt tokens, U distinct prompts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from copy import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
@@ -28,7 +27,10 @@ from torch import Tensor
 
 from solver.errors import ModelError
 from solver.kernels import reference
-from solver.llm.prompts import cache_keyword, distinct
+from solver.llm import inspection
+from solver.llm.conditioning import accept_conditioning, conditioned_on
+from solver.llm.inspection import cache_keyword, copy_cache
+from solver.llm.prompts import distinct
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.tasks.task import Canvas, Mask, Tokens
 
@@ -170,6 +172,7 @@ class DiffusionGemma:
     def __post_init__(self) -> None:
         self.schedule = Schedule.of(self.model)
         self.vocab: int = self.model.config.text_config.vocab_size
+        self.device = inspection.input_device(self.model)
         self.forbidden: tuple[int, ...] = ()
         self.policy = Policy(
             accept=AcceptPolicy(entropy_bound=self.schedule.bound, sample=True),
@@ -178,6 +181,7 @@ class DiffusionGemma:
             stable_entropy=self.schedule.calm,
         )
         self.model.eval()
+        accept_conditioning(self.model.model.decoder.self_conditioning)
 
     @property
     def length(self) -> int:
@@ -198,10 +202,10 @@ class DiffusionGemma:
         for row, prompt in enumerate(prompts):
             ids[row, longest - len(prompt) :] = torch.tensor(prompt)
             mask[row, longest - len(prompt) :] = True
-        cache = self.encode(ids.to(self.model.device), mask.to(self.model.device))
+        cache = self.encode(ids.to(self.device), mask.to(self.device))
         return GemmaState(cache, index, tuple(canvas.allowed for canvas in canvases), canvases[0].num_cells)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode, in which tensor subclasses (quantised weights) fail
     def encode(self, ids: Tensor, mask: Tensor, before: PromptCache | None = None) -> PromptCache:
         """Encode ``ids`` (U, P), which are not padding where ``mask`` (U, P), after the tokens in ``before``.
 
@@ -231,7 +235,7 @@ class DiffusionGemma:
 
     def extend(self, state: GemmaState, block: Tensor) -> GemmaState:
         cache, mask = state.prompts.rows(state.index)
-        block = block.to(self.model.device)
+        block = block.to(self.device)
         finished = torch.ones_like(block, dtype=torch.bool)
         prompts = self.encode(block, finished, PromptCache(cache, mask))
         return replace(state, prompts=prompts, index=tuple(range(len(block))))
@@ -239,35 +243,41 @@ class DiffusionGemma:
     def start(self, state: GemmaState) -> GemmaAux:
         rows, width = len(state.index), self.model.config.text_config.hidden_size
         shape = (rows, state.num_cells, width)
-        return GemmaAux(torch.zeros(shape, dtype=self.model.dtype, device=self.model.device), (0,) * rows)
+        return GemmaAux(torch.zeros(shape, dtype=self.model.dtype, device=self.device), (0,) * rows)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode, in which tensor subclasses (quantised weights) fail
     def denoise(
         self, state: GemmaState, tokens: Tensor, known: Tensor, settled: Tensor, aux: GemmaAux
     ) -> tuple[Tensor, GemmaAux]:
-        tokens, settled = tokens.to(self.model.device), settled.to(self.model.device)
+        tokens, settled = tokens.to(self.device), settled.to(self.device)
         logits = self.forward(state, tokens, aux)
         for row, done in enumerate(aux.steps):
             logits[row] /= self.schedule.temperature(done)
         expected = self.expected_embeddings(logits, state.allowed)
         embed = self.model.model.decoder.embed_tokens
-        expected = torch.where(settled[..., None], embed(tokens).to(expected.dtype), expected)
+        settled = settled[..., None].to(expected.device)
+        expected = torch.where(settled, embed(tokens).to(expected.device, expected.dtype), expected)
         return logits, GemmaAux(expected, tuple(done + 1 for done in aux.steps))
 
     def forward(self, state: GemmaState, tokens: Tensor, aux: GemmaAux) -> Tensor:
         """The model's own logits (B, L, V), fp32."""
         cache, mask = state.prompts.rows(state.index)
         full_mask = torch.nn.functional.pad(mask, (0, tokens.shape[1]), value=True)
-        with self_conditioning(self.model, aux.embeddings):
+        with conditioned_on(aux.embeddings):
             output = self.model(
                 decoder_input_ids=tokens, decoder_attention_mask=full_mask, **cache_keyword(self.model, cache)
             )
         logits: Tensor = output.logits
-        return logits
+        return logits[..., : self.vocab]
 
     def expected_embeddings(self, logits: Tensor, allowed: Sequence[np.ndarray | None]) -> Tensor:
         """Expected embeddings (B, L, D) under the distributions over allowed tokens, in chunks of cells."""
         embed = self.model.model.decoder.embed_tokens
+        if inspection.is_plain(embed.weight):
+            table, scale = embed.weight, embed.embed_scale.to(embed.weight.dtype)
+        else:
+            table, scale = inspection.embedding_table(embed), 1.0
+        table = table[: self.vocab].to(logits.device)
         step = max(1, reference.ELEMENTS // self.vocab)
         rows = []
         for row, bits in enumerate(allowed):
@@ -277,8 +287,8 @@ class DiffusionGemma:
                 if bits is not None:
                     packed = torch.tensor(bits[start : start + step], device=part.device)
                     part = part.masked_fill(~reference.unpack(packed, self.vocab), float("-inf"))
-                probabilities = part.softmax(-1, dtype=torch.float32).to(embed.weight.dtype)
-                parts.append(probabilities @ embed.weight * embed.embed_scale.to(embed.weight.dtype))
+                probabilities = part.softmax(-1, dtype=torch.float32).to(table.dtype)
+                parts.append(probabilities @ table * scale)
             rows.append(torch.cat(parts))
         return torch.stack(rows)
 
@@ -294,28 +304,6 @@ class DiffusionGemma:
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         return rng.integers(0, vocab, len(where))
-
-
-def copy_cache(cache: Any) -> Any:
-    duplicate = copy(cache)
-    duplicate.layers = [copy(layer) for layer in cache.layers]
-    return duplicate
-
-
-@contextmanager
-def self_conditioning(model: Any, embeddings: Tensor) -> Iterator[None]:
-    """Context in which ``embeddings`` (B, L, D) replace the decoder's previous logits."""
-
-    def replace_input(
-        module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (arguments[0], embeddings), {}
-
-    handle = model.model.decoder.self_conditioning.register_forward_pre_hook(replace_input, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def active_weights(model: Any) -> int:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from solver.errors import ModelError
 from solver.kernels import reference
-from solver.llm.prompts import chat, check_fit
+from solver.llm.prompts import PromptReader, check_fit
 from solver.loop.policy import Policy
 from solver.models.protocol import TextDenoiser
 from solver.tasks.task import Canvas, Mask, Tokens, Wording
@@ -74,6 +74,7 @@ class Embedded:
 
     def __init__(self, inner: TextDenoiser, tokenizer: Any, task: Wording, name: str | None = None) -> None:
         self.inner, self.tokenizer, self.task = inner, tokenizer, task
+        self.reader = PromptReader(tokenizer)
         self.name = name or inner.name
         self.kind: Literal["mask", "uniform"] = inner.kind
         self.symbols = torch.tensor([symbol_token(tokenizer, symbol) for symbol in task.symbols])
@@ -103,7 +104,7 @@ class Embedded:
             tokens[positions] = self.symbols.numpy()[np.where(canvas.pinned, canvas.tokens, 0)]
             pinned = np.ones(len(tokens), bool)
             pinned[positions] = canvas.pinned
-            ids = np.array(chat(self.tokenizer, [{"role": "user", "content": prompt}]), np.int64)
+            (ids,), _ = self.reader.read([{"role": "user", "content": prompt}], None)
             check_fit(self.inner, len(ids), len(fixed))
             wide.append(Canvas(tokens, pinned, pinned.copy(), self.inner.vocab, allowed, ids))
         return EmbeddedState(self.inner.prefill(wide, seeds), torch.tensor(fixed), torch.tensor(positions))

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from solver.errors import ModelError
-from solver.llm.diffusion_gemma import copy_cache
-from solver.llm.prompts import cache_keyword, distinct
+from solver.llm import inspection
+from solver.llm.prompts import distinct
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.models.protocol import Stateless
 from solver.tasks.task import Canvas, Mask, Tokens
@@ -62,7 +62,7 @@ class MaskedLM:
         name: name in tables and messages.
 
     Raises:
-        ModelError: the mask token is not in the vocabulary.
+        ModelError: the mask token is not in the vocabulary, or the model has no weights.
     """
 
     model: Any
@@ -75,7 +75,8 @@ class MaskedLM:
     uses_slots = False
 
     def __post_init__(self) -> None:
-        self.vocab = int(self.model.config.vocab_size)
+        self.vocab = inspection.vocabulary_size(self.model)
+        self.device = inspection.input_device(self.model)
         if not 0 <= self.mask_token < self.vocab:
             raise ModelError(
                 f"the mask token {self.mask_token} is not in the model's vocabulary of {self.vocab}"
@@ -103,10 +104,11 @@ class MaskedLM:
     def context(self) -> int | None:
         """The number of positions, prompt and canvas together, or None if it is not configured."""
         names = ("max_position_embeddings", "max_sequence_length")
-        limits = (getattr(self.model.config, name, None) for name in names)
-        return next((int(limit) for limit in limits if limit), None)
+        limits = (getattr(inspection.text_config(self.model), name, None) for name in names)
+        limit = next((int(limit) for limit in limits if limit), None)
+        return None if limit is None else limit - inspection.unused_positions(self.model)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode, in which tensor subclasses (quantised weights) fail
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> MaskedState:
         """Read the prompts. Raises ModelError if the model is shifted and a prompt is empty."""
         if self.shift and not all(len(canvas.prompt) for canvas in canvases):
@@ -115,7 +117,7 @@ class MaskedLM:
                 "this model's first cell is predicted by the token before it"
             )
         unique, index = distinct(canvases)
-        prompts = tuple(torch.tensor(prompt, device=self.model.device) for prompt in unique)
+        prompts = tuple(torch.tensor(prompt, device=self.device) for prompt in unique)
         caches = tuple(map(self.read, prompts)) if self.prefix_cache else ()
         return MaskedState(prompts, index, caches, canvases[0].num_cells)
 
@@ -124,10 +126,18 @@ class MaskedLM:
         output = self.model(input_ids=prompt[None], use_cache=True)
         # renamed in transformers 5.24
         cache = output.cache if hasattr(output, "cache") else output.past_key_values
-        return cache, output.logits[:, -1:]
+        return cache, self.logits_of(output)[:, -1:]
+
+    def logits_of(self, output: Any) -> Tensor:
+        """The logits of the tokens in the vocabulary: padding is cut off, missing tokens get -inf."""
+        logits = inspection.logits_of(output, self.model)
+        missing = self.vocab - logits.shape[-1]
+        if missing <= 0:
+            return logits[..., : self.vocab]
+        return torch.nn.functional.pad(logits, (0, missing), value=float("-inf"))
 
     def extend(self, state: MaskedState, block: Tensor) -> MaskedState:
-        written = block.to(self.model.device)
+        written = block.to(self.device)
         prompts = tuple(
             torch.cat([state.prompts[i], row]) for i, row in zip(state.index, written, strict=True)
         )
@@ -137,12 +147,12 @@ class MaskedLM:
     def start(self, state: MaskedState) -> Stateless:
         return Stateless(tuple(len(state.prompts[i]) for i in state.index))
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode, in which tensor subclasses (quantised weights) fail
     def denoise(
         self, state: MaskedState, tokens: Tensor, known: Tensor, settled: Tensor, aux: Stateless
     ) -> tuple[Tensor, Stateless]:
         """Run rows with prompts of equal length together, because padding differs from model to model."""
-        canvas = torch.where(known, tokens, self.mask_token).to(self.model.device)
+        canvas = torch.where(known, tokens, self.mask_token).to(self.device)
         after = self.start(state)
         groups: dict[int, list[int]] = {}
         for row, length in enumerate(after.numbers):
@@ -159,15 +169,15 @@ class MaskedLM:
         """Logits (N, L, V) of rows with prompts of equal length; with a cache, of one prompt."""
         if self.prefix_cache:
             cache, last = state.caches[index[0]]
-            copied = copy_cache(cache)  # the model writes to its cache
+            copied = inspection.copy_cache(cache)  # the model writes to its cache
             copied.batch_repeat_interleave(len(index))
-            logits = self.model(input_ids=canvas, use_cache=True, **cache_keyword(self.model, copied)).logits
+            keywords = inspection.cache_keyword(self.model, copied)
+            logits = self.logits_of(self.model(input_ids=canvas, use_cache=True, **keywords))
             return torch.cat([last.expand(len(index), -1, -1), logits[:, :-1]], 1) if self.shift else logits
         prompt = torch.stack([state.prompts[i] for i in index])
-        logits = self.model(input_ids=torch.cat([prompt, canvas], 1)).logits
+        logits = self.logits_of(self.model(input_ids=torch.cat([prompt, canvas], 1)))
         first = prompt.shape[1] - self.shift
-        predicted: Tensor = logits[:, first : first + canvas.shape[1]]
-        return predicted
+        return logits[:, first : first + canvas.shape[1]]
 
     def cost(self, state: MaskedState, aux: Stateless) -> tuple[list[int], list[int]]:
         """Estimate FLOPs as two per weight and position."""

@@ -20,8 +20,10 @@ from solver.kernels import reference
 from solver.models.protocol import TextDenoiser
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.languages.token_automaton import TokenBytes
+from solver.tasks.task import EMPTY
 from solver.tasks.text import Hole, Text, text_from_template
 
+SHARED = 0.95  # share of the tokenizer's tokens that the model must have
 LENGTH = 64  # tokens of free text if neither the caller nor the model limits it
 
 
@@ -37,19 +39,21 @@ class TokenizerBridge:
         ends: all tokens that end a text.
 
     Raises:
-        ModelError: the tokenizer has more tokens than the model.
+        ModelError: the tokenizer has more tokens than the model, beyond a few that were added to it.
     """
 
     def __init__(self, denoiser: TextDenoiser, tokenizer: Any) -> None:
         self.denoiser, self.tokenizer = denoiser, tokenizer
-        if len(tokenizer) > denoiser.vocab:
+        if len(tokenizer) * SHARED > denoiser.vocab:
             raise ModelError(
                 f"the tokenizer has {len(tokenizer)} tokens, the model {denoiser.vocab}: not a pair"
             )
-        ends = end_tokens(getattr(denoiser, "model", None))
-        eos: int | None = tokenizer.eos_token_id
-        self.end = next(iter(ends), None) if eos is None else eos
-        self.ends = frozenset({*ends, self.end, tokenizer.pad_token_id} - {None})
+        unusable = {*denoiser.forbidden, None}
+        ends = [*as_tokens(tokenizer.eos_token_id), *end_tokens(getattr(denoiser, "model", None))]
+        ends = [token for token in ends if token in range(denoiser.vocab) and token not in unusable]
+        self.end = next(iter(ends), None)
+        padding = [token for token in as_tokens(tokenizer.pad_token_id) if token in range(denoiser.vocab)]
+        self.ends = frozenset({*ends, *padding} - unusable)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text``, without special tokens around it."""
@@ -61,7 +65,7 @@ class TokenizerBridge:
 
     def token_bytes(self) -> TokenBytes:
         """The bytes of every token; none for tokens that may not be part of a text."""
-        texts = token_bytes(self.tokenizer)
+        texts = token_bytes(self.tokenizer)[: self.denoiser.vocab]
         texts += [b""] * (self.denoiser.vocab - len(texts))
         for token in (*self.denoiser.forbidden, *self.ends):
             texts[token] = b""
@@ -83,7 +87,8 @@ class TokenizerBridge:
         """Bitmask (W,) of tokens for open cells: no special tokens, except the ends in ``is_free`` text."""
         is_allowed = torch.zeros(self.denoiser.vocab, dtype=torch.bool)
         is_allowed[: len(self.tokenizer)] = True
-        is_allowed[list(self.tokenizer.all_special_ids)] = False
+        special = torch.tensor(self.tokenizer.all_special_ids, dtype=torch.long)
+        is_allowed[special[special < len(is_allowed)]] = False
         if is_free and self.ends:
             is_allowed[sorted(self.ends)] = True
         is_allowed[list(self.denoiser.forbidden)] = False
@@ -92,9 +97,16 @@ class TokenizerBridge:
 
 
 def end_tokens(model: Any) -> list[int]:
-    """The tokens that end a text by the model's generation config, if it has one."""
-    ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    return [ids] if isinstance(ids, int) else list(ids or [])
+    """The tokens that end a text by the model's generation config, else by its configuration."""
+    configs = (getattr(model, name, None) for name in ("generation_config", "config"))
+    given = (as_tokens(getattr(config, "eos_token_id", None)) for config in configs)
+    return next(filter(None, given), [])
+
+
+def as_tokens(ids: Any) -> list[int]:
+    """Token ids as a list: they are configured as one integer, as a list or a tensor of them, or as None."""
+    ids = ids.tolist() if hasattr(ids, "tolist") else ids
+    return [] if ids is None else [ids] if isinstance(ids, int) else [int(token) for token in ids]
 
 
 def token_bytes(tokenizer: Any) -> list[bytes]:
@@ -162,11 +174,15 @@ def first_canvas(
         cells = min(total, limit) if limit else total
         nothing = np.zeros(cells, bool)
         tokens = np.zeros(cells, np.int64)
-        problem = Text(np.zeros(0, np.int64), tokens, pinned=nothing, known=nothing.copy())
+        problem = Text(EMPTY, tokens, pinned=nothing, known=nothing.copy(), length=total)
         return problem, math.ceil(total / cells)
     room = min(size for size in (length, limit, math.inf) if size)
     available = LENGTH if room == math.inf else int(room) - (bridge.end is not None)
     problem = text_from_template(template, bridge.encode, bridge.decode, available)
+    for token in problem.tokens[problem.known].tolist():
+        if token in bridge.denoiser.forbidden or token >= bridge.denoiser.vocab:
+            symbol = bridge.tokenizer.convert_ids_to_tokens(token)
+            raise InvalidArgument(f"the template has the token {symbol}, which the model cannot write")
     if bridge.end is not None:  # a pinned end token tells the model that the text ends here
         problem = replace(
             problem,

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from solver.errors import ModelError
 from solver.kernels import reference
 from solver.loop.policy import Floats, Ints
 from solver.models.protocol import Denoiser
@@ -105,7 +106,7 @@ class Predictor:
         """Yield a prediction for each request; ``state`` is the prefilled state, one row per request."""
         tokens, known, settled = map(torch.from_numpy, stack_requests(requests))
         logits, aux = self.denoiser.denoise(state, tokens, known, settled, self._join_aux(state, requests))
-        logits = exclude(finite(logits), [request.excluded for request in requests])
+        logits = exclude(finite(logits, self.denoiser.name), [request.excluded for request in requests])
         costs = zip(*self.denoiser.cost(state, aux), strict=True)
         read = self._factorised if self.projector is None else self._conditioned
         for row, (columns, (loops, flops)) in enumerate(zip(read(requests, logits), costs, strict=True)):
@@ -225,14 +226,27 @@ def read_projection(joint: Conditioned, request: DenoiseRequest) -> dict[str, An
 
 
 @torch.inference_mode()
-def finite(logits: Tensor) -> Tensor:
-    """Return fp32 ``logits`` without infinities and NaN, changed in place if they are fp32.
+def finite(logits: Tensor, name: str) -> Tensor:
+    """Return fp32 ``logits`` (..., V) without infinities, changed in place if they are fp32.
 
     Only the task may forbid a token: the search could not tell a token with an infinite logit from a refuted
     one.
+
+    Args:
+        logits: of a denoiser.
+        name: its name, for the message.
+
+    Raises:
+        ModelError: a logit is NaN, or all logits of a cell are minus infinity.
     """
     logits = logits.float()
-    return torch.nan_to_num(logits, nan=0.0, posinf=INFINITE_LOGIT, neginf=-INFINITE_LOGIT, out=logits)
+    if logits.sum(-1).isfinite().all():  # the cheapest pass: a sum is finite only if every term is
+        return logits
+    if not (logits.amax(-1) > float("-inf")).all():  # the maximum is NaN if a logit is
+        raise ModelError(
+            f"{name}: the model's logits are NaN or all minus infinity: its weights may be damaged"
+        )
+    return torch.nan_to_num(logits, posinf=INFINITE_LOGIT, neginf=-INFINITE_LOGIT, out=logits)
 
 
 def exclude(logits: Tensor, excluded: Sequence[Sequence[Tokens]]) -> Tensor:

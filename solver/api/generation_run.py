@@ -1,0 +1,157 @@
+"""The texts of one call to ``solver.generate``: all candidates of all prompts, one canvas after another.
+
+>>> row_seed(seed=0, candidate=1, canvas=0) == row_seed(seed=1, candidate=0, canvas=0)
+False
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from solver.api.candidate import Candidate, mean_log_probability
+from solver.loop.engine import solve
+from solver.loop.policy import Policy
+from solver.loop.trace import Budget, Counters, Outcome, Step
+from solver.models.protocol import TextDenoiser
+from solver.tasks.task import EMPTY
+from solver.tasks.text import Text, TextTask
+
+Watch = Callable[[int, int, str], None]
+
+
+def row_seed(seed: int, candidate: int, canvas: int) -> int:
+    """The seed of one canvas of one candidate. Neither other prompts nor other seeds share it."""
+    return int(np.random.SeedSequence((seed, candidate, canvas)).generate_state(1)[0])
+
+
+@dataclass
+class Deadline:
+    """The end of a call.
+
+    Attributes:
+        end: in seconds of ``time.perf_counter``, None for never.
+        has_run: whether any forward has been made. Texts of the first batch get one in any case.
+    """
+
+    end: float | None
+    has_run: bool = False
+
+    @classmethod
+    def after(cls, seconds: float | None) -> "Deadline":
+        """The deadline ``seconds`` from now. Raises InvalidArgument if it is negative or not a number."""
+        Budget(seconds=seconds)  # validates the number
+        return cls(None if seconds is None else time.perf_counter() + seconds)
+
+    def remaining(self) -> float | None:
+        return None if self.end is None else max(0.0, self.end - time.perf_counter())
+
+    def limit(self, budget: Budget) -> Budget:
+        """The budget of texts that are started now or wait for room, within this deadline."""
+        remaining = self.remaining()
+        if remaining is None:
+            return budget
+        return replace(
+            budget,
+            seconds=remaining if budget.seconds is None else min(budget.seconds, remaining),
+            cancelled=lambda: budget.cancelled() or (self.has_run and self.remaining() == 0.0),
+        )
+
+
+@dataclass(frozen=True)
+class GenerationRun:
+    """The settings of one call to :func:`solver.generate`. Each candidate of each prompt is one text.
+
+    Attributes:
+        task: checks the texts.
+        denoiser: the model.
+        policy: settings of the loop.
+        budget: limits of each canvas.
+        deadline: end of the call.
+        seed: seed of the call.
+        batch: canvases per call of the model.
+        candidates: number of candidates per prompt.
+        watch: called with (prompt number, candidate number, text) after every forward, or None.
+        is_json: whether the texts are JSON. If so, candidates that are solved have a value.
+    """
+
+    task: TextTask
+    denoiser: TextDenoiser
+    policy: Policy
+    budget: Budget
+    deadline: Deadline
+    seed: int
+    batch: int
+    candidates: int
+    watch: Watch | None
+    is_json: bool = False
+
+    def solve(self, problems: list[Text], num_canvases: int) -> list[Candidate]:
+        """Solve all texts, given the first canvas of each; candidates of one prompt follow one another.
+
+        A text is complete if it ends within a canvas, and given up if a canvas is not solved.
+        """
+        task, denoiser, problems = self.task, self.denoiser, list(problems)
+        outcomes: list[list[Outcome]] = [[] for _ in problems]
+        active = list(range(len(problems)))  # indices of the texts that are not finished
+        seeds = self.seeds(active, 0)
+        state = denoiser.prefill([task.encode(problem) for problem in problems], seeds)
+        for number in range(num_canvases):
+            current = [replace(problems[index], complete=number == num_canvases - 1) for index in active]
+            canvases = [task.encode(problem) for problem in current]
+            budget = self.deadline.limit(self.budget)
+            events = solve(task, current, denoiser, self.policy, budget, seeds, self.batch, canvases, state)
+            for n, event in events:
+                self.deadline.has_run = True
+                if isinstance(event, Outcome):
+                    outcomes[active[n]].append(event)
+                elif self.watch is not None and isinstance(event, Step):
+                    prompt_number, candidate_number = divmod(active[n], self.candidates)
+                    self.watch(prompt_number, candidate_number, task.decode(current[n], event.draft))
+            unfinished = [n for n, i in enumerate(active) if self.continues(current[n], outcomes[i][-1])]
+            if current[0].complete or not unfinished:
+                break
+            # The tokens so far precede the next canvas, in the problem and in the model's cache.
+            written = np.stack([outcomes[active[n]][-1].tokens for n in unfinished])
+            for n, tokens in zip(unfinished, written, strict=True):
+                problem = current[n]
+                problems[active[n]] = replace(problem, before=np.concatenate([problem.before, tokens]))
+            state = denoiser.extend(state.select(unfinished), torch.from_numpy(written))
+            active = [active[n] for n in unfinished]
+            seeds = self.seeds(active, number + 1)
+        return [self.candidate(*pair) for pair in zip(problems, outcomes, strict=True)]
+
+    def seeds(self, texts: list[int], canvas: int) -> list[int]:
+        """The seeds of a canvas of the texts with these indices."""
+        return [row_seed(self.seed, index % self.candidates, canvas) for index in texts]
+
+    def continues(self, problem: Text, outcome: Outcome) -> bool:
+        """Whether the text goes on after this canvas, which was solved and has no token that ends it."""
+        is_full = len(self.task.written(problem, outcome.tokens)) == len(outcome.tokens)
+        return outcome.status == "solved" and is_full
+
+    def candidate(self, problem: Text, outcomes: list[Outcome]) -> Candidate:
+        """Return the candidate for one text, given the outcomes of its canvases in order."""
+        last, denoised = outcomes[-1], [outcome for outcome in outcomes if outcome.counters.forwards]
+        answer = replace(problem, before=EMPTY)  # all canvases as one
+        tokens = np.concatenate([EMPTY, *(outcome.tokens for outcome in denoised)])[: problem.length]
+        pinned = np.tile(problem.pinned, len(denoised))[: problem.length]
+        confidence = np.concatenate([np.zeros(0), *(outcome.confidence for outcome in denoised)])
+        confidence = np.where(pinned, 1.0, confidence[: problem.length]).astype(np.float32)
+        written = confidence[~pinned][: max(1, len(self.task.written(answer, tokens)))]
+        text, is_solved = self.task.decode(answer, tokens), last.status == "solved"
+        holes = [tokens[start : start + size].tolist() for start, size in problem.holes]
+        return Candidate(
+            text,
+            value=json.loads(text) if self.is_json and is_solved else None,
+            status="solved" if is_solved else "exhausted",
+            score=mean_log_probability(written),
+            confidence=confidence,
+            tokens=tokens,
+            violations=last.violations,
+            fills=tuple(self.task.detokenize(ids) for ids in holes),
+            counters=sum((outcome.counters for outcome in outcomes), Counters()),
+        )

@@ -1,0 +1,127 @@
+"""Texts longer than a canvas, and what a text depends on: its prompt, the seed, its number; and the end of a call."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import solver
+from solver.errors import InvalidArgument
+from solver.llm.masked_lm import MaskedLM
+from solver.tasks.task import EMPTY, Violation
+from solver.tasks.text import Draft, Text, TextTask
+from tests import tiny_models
+
+TOKENIZER, BYTES = tiny_models.tokenizer(), tiny_models.byte_level_tokenizer()
+
+
+class InCanvasesOfFour(MaskedLM):
+    """A mask model that writes four tokens at a time."""
+
+    @property
+    def length(self) -> Any:
+        return 4
+
+
+def written(text: str, length: int, check: Any = None) -> solver.Candidate:
+    """What a model that wants to write ``text`` writes in canvases of four tokens."""
+    ids = BYTES.encode(text, add_special_tokens=False)
+    model = tiny_models.ScriptedModel(ids, len(BYTES))
+    return solver.generate(
+        InCanvasesOfFour(model, 3), BYTES, prompt=[2], length=length, check=check, stop="stable"
+    )
+
+
+def test_a_character_on_two_canvases_is_decoded_as_one() -> None:
+    text = "ab \U00013000\U00013000 cd"
+    ids = BYTES.encode(text, add_special_tokens=False)
+    assert BYTES.decode(ids[:4]) + BYTES.decode(ids[4:]) != text
+    assert written(text, len(ids)).text == text
+
+
+def test_a_decoder_that_strips_the_first_space_strips_that_of_the_text_only() -> None:
+    words = {5: " one", 6: " two"}
+
+    def decode(ids: list[int]) -> str:
+        return "".join(words[token] for token in ids).removeprefix(" ")
+
+    none = np.zeros(2, bool)
+    problem = Text(EMPTY, np.zeros(2, np.int64), none, none, before=np.array([5, 6]))
+    assert TextTask(9, decode).decode(problem, np.array([6, 5])) == "one two two one"
+
+
+def test_tokens_that_share_a_character_are_all_blamed_for_it() -> None:
+    ids = np.array(BYTES.encode("a\U00013000b", add_special_tokens=False))
+    assert len(ids) == 6
+    none = np.zeros(3, bool)
+    problem = Text(EMPTY, np.zeros(3, np.int64), none, none, before=ids[:3])
+    task = TextTask(len(BYTES), BYTES.decode, lambda draft: Violation("no", span=(1, 2)))
+    assert task.check(problem, ids[3:], np.ones(3, bool))[0].cells == (0, 1)
+
+
+def test_a_text_is_cut_to_the_requested_length() -> None:
+    seen: list[Draft] = []
+    candidate = written("0123456789", 6, lambda draft: seen.append(draft))
+    assert (candidate.text, len(candidate.tokens), len(candidate.confidence)) == ("012345", 6, 6)
+    assert {len(draft.text) for draft in seen} == {4, 6}
+    assert [draft.complete for draft in seen] == [len(draft.text) == 6 for draft in seen]
+
+
+def test_the_other_prompts_of_a_call_change_no_text() -> None:
+    model = tiny_models.gemma(canvas=8)
+    model.generation_config.max_denoising_steps = 3
+    alone = [
+        solver.generate(model, TOKENIZER, prompt=prompt, length=20, seed=3, candidates=2)
+        for prompt in ("abc", "zz")
+    ]
+    together = solver.generate(model, TOKENIZER, prompt=["abc", "zz"], length=20, seed=3, candidates=2)
+    for one, among_others in zip(alone, together, strict=True):
+        assert one.text == among_others.text
+        assert one.alternatives[0].text == among_others.alternatives[0].text
+    assert max(len(one.tokens) for one in together) == 20
+
+
+def test_candidates_of_one_seed_are_not_those_of_the_next() -> None:
+    model = tiny_models.gemma(canvas=8)
+    model.generation_config.max_denoising_steps = 3
+    both = solver.generate(model, TOKENIZER, prompt="x", length=8, candidates=2)
+    following = solver.generate(model, TOKENIZER, prompt="x", length=8, seed=1)
+    assert following.text not in [both.text, both.alternatives[0].text]
+
+
+def test_a_call_ends_at_its_deadline_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock advances by one second per call of the model."""
+    model = tiny_models.ScriptedModel([5, 6, 7, 8], len(TOKENIZER))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(model.calls))
+    candidates = solver.generate(
+        InCanvasesOfFour(model, 3),
+        TOKENIZER,
+        prompt=[[2]] * 6,
+        length=4,
+        seconds=2.5,
+        batch=2,
+        check=lambda draft: "never",
+    )
+    assert model.calls == 3
+    assert [candidate.text for candidate in candidates] == ["abcd"] * 2 + [""] * 4
+    assert {candidate.status for candidate in candidates} == {"exhausted"}
+
+
+def test_a_text_that_the_deadline_cuts_between_canvases_is_not_solved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = tiny_models.ScriptedModel([5, 6, 7, 8] * 3, len(TOKENIZER))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(model.calls))
+    candidate = solver.generate(InCanvasesOfFour(model, 3), TOKENIZER, prompt=[2], length=12, seconds=1.5)
+    assert (candidate.status, candidate.text) == ("exhausted", "abcd" * (len(candidate.tokens) // 4))
+    assert len(candidate.tokens) < 12
+
+
+def test_seconds_must_be_a_number_that_is_not_negative() -> None:
+    model = tiny_models.ScriptedModel([5], len(TOKENIZER))
+    for seconds in (-1.0, float("nan")):
+        with pytest.raises(InvalidArgument, match="seconds must not be negative"):
+            solver.generate(model, TOKENIZER, prompt="x", seconds=seconds)
