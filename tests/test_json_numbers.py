@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -12,18 +13,43 @@ from hypothesis import strategies as st
 from solver.api.candidate import Candidate
 from solver.api.fill import fill
 from solver.tasks.json_schema import formats
+from solver.tasks.json_schema.errors import CanvasTooSmall, FillError
 from solver.tasks.json_schema.formula import and_, leaf, not_, or_
-from solver.tasks.json_schema.scalars import number_automaton
+from solver.tasks.json_schema.numbers import number_automaton
 from solver.tasks.json_schema.serialize import accepts_bytes
 from solver.tasks.languages.regex import matches
 
-BOUNDS = ["0", "1", "-1", "5", "12", "-37", "0.5", "-0.25", "100", "999", "65535", "3.75", "1e20", "1e-7"]
+BOUNDS = [
+    "2.5e17",
+    "3e-7",
+    "0",
+    "1",
+    "-1",
+    "5",
+    "12",
+    "-37",
+    "0.5",
+    "-0.25",
+    "100",
+    "999",
+    "65535",
+    "3.75",
+    "1e20",
+    "1e-7",
+]
 
 
 numerals = st.one_of(
     st.integers(-1200, 1200).map(str),
     st.decimals(-60, 60, places=2).map(str),
     st.sampled_from(["-0", "-0.0", "12.50", "5.000", "1e+20", "2.5e+17", "1e-07", "3e-05", "65535", "65536"]),
+    st.builds(
+        "{}{}{}{}".format,
+        st.integers(-120, 120),
+        st.sampled_from(["", ".0", ".5", ".25"]),
+        st.sampled_from(["e", "E", "e+", "e-0"]),
+        st.sampled_from(["0", "1", "2", "7", "19", "20"]),
+    ),
 )
 
 
@@ -56,12 +82,52 @@ def holds(formula: Any, number: Decimal) -> bool:
 @given(assertions, assertions, numerals)
 def test_an_automaton_of_numbers_agrees_with_arithmetic(one: Any, other: Any, numeral: str) -> None:
     for formula in (and_([one, other]), or_([one, not_(other)])):
-        inside = accepts_bytes(number_automaton(formula, 40), numeral.encode())
         expected = holds(formula, Decimal(numeral))
-        if "e" in numeral:  # some numbers are only written out
-            assert not inside or expected
-        else:
-            assert inside == expected
+        decided = accepts_bytes(number_automaton(formula, 40), numeral.encode())
+        if "e" not in numeral.lower():
+            assert decided == expected
+        elif decided:
+            assert expected
+        any_text = accepts_bytes(number_automaton(formula, 40, has_pins=True), numeral.encode())
+        assert any_text >= expected
+        usual = accepts_bytes(number_automaton(formula, 40, usual=True), numeral.encode())
+        assert usual <= expected
+
+
+@pytest.mark.parametrize(
+    ("schema", "length"),
+    [
+        ({"type": "number", "exclusiveMinimum": 0, "maximum": 1e-300}, 6),
+        ({"type": "number", "minimum": 1e300}, 5),
+        ({"type": "integer", "minimum": 1e300}, 256),
+        ({"type": "integer", "multipleOf": 2048, "minimum": 2048}, 256),
+        ({"type": "number", "multipleOf": 2048, "minimum": 2048}, 256),
+        ({"type": "integer", "minimum": 10**20, "maximum": 10**21}, 256),
+        ({"enum": [1.5e-9, 2.0, 123456789012345678]}, 32),
+    ],
+)
+def test_a_number_is_right_as_it_is_written(schema: Any, length: int) -> None:
+    for seed in range(3):
+        text = fill(schema, denoiser="random", length=length, seed=seed).text
+        number = Decimal(text)
+        assert number >= Decimal(schema.get("minimum", -1))
+        assert Fraction(number) % schema.get("multipleOf", Fraction(number)) == 0
+        if schema.get("type") == "integer" and length > 100 and schema["minimum"] < 1e200:
+            assert text.isdecimal()
+        assert "." not in text or Decimal(repr(float(text))) == number
+
+
+@pytest.mark.parametrize("text", ["1.0", "1e5", "1E+05", "12.5e01", "-0.0", "100e-2", "0e7"])
+def test_a_pinned_integer_may_have_a_fraction_and_an_exponent(text: str) -> None:
+    assert fill({"type": "integer"}, template=[text], denoiser="random").text == text
+    with pytest.raises(FillError):
+        fill({"type": "integer", "minimum": 1000000}, template=[text], denoiser="random")
+
+
+def test_the_shortest_number_may_have_an_exponent() -> None:
+    with pytest.raises(CanvasTooSmall) as caught:
+        fill({"type": "number", "exclusiveMinimum": 0, "maximum": 1e-300}, denoiser="random", length=5)
+    assert caught.value.minimum == 6
 
 
 @pytest.mark.parametrize("name", sorted(formats.PATTERNS))

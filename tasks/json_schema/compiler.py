@@ -62,6 +62,8 @@ class Compiler:
         formats: whether ``format`` is asserted.
         registry: other schemas by URI. Nothing is fetched.
         draft: the schema's draft; None reads it from ``$schema``.
+        usual: whether the language leaves out texts that are valid and unusual (an integer with an exponent).
+            Such a language proposes; only the whole one proves that there is no text.
 
     Attributes:
         root: the number of the whole schema.
@@ -77,12 +79,13 @@ class Compiler:
         formats: bool = True,
         registry: Mapping[str, Any] | None = None,
         draft: int | None = None,
+        usual: bool = False,
     ) -> None:
         if not isinstance(schema, (dict, bool)):
             raise SchemaError(f"a schema is an object, true or false, not {type(schema).__name__}")
         self.registry = registry or {}
         self.draft = draft if draft is not None else draft_of(schema, known=self.registry)
-        self.formats = formats
+        self.formats, self.usual = formats, usual
         self.declined: dict[str, int] = {}
         self._subschemas: list[Subschema] = []  # keeps the schemas alive, so that their ids stay unique
         self._numbers: dict[tuple[int, str, tuple[str, ...]], int] = {}

@@ -31,6 +31,7 @@ from solver.tasks.json_schema.formula import (
     value_choices,
     without_name,
 )
+from solver.tasks.json_schema.numbers import number_automaton
 from solver.tasks.json_schema.objects import (
     AfterItem,
     AfterMember,
@@ -53,7 +54,7 @@ from solver.tasks.json_schema.objects import (
     UnplacedNames,
     Value,
 )
-from solver.tasks.json_schema.scalars import ALL_TEXT, json_string, number_automaton, string_term
+from solver.tasks.json_schema.scalars import ALL_TEXT, json_string, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import (
     WHITE,
@@ -210,10 +211,10 @@ class SchemaGrammar:
 
     def _number(self, formula: Formula) -> ByteAutomaton:
         try:
-            return number_automaton(formula, self.max_bytes)
+            return number_automaton(formula, self.max_bytes, self.compiler.usual, self.spaces)
         except TooLargeError:
             self.compiler.decline("number")
-            return number_automaton(YES, self.max_bytes)
+            return number_automaton(YES, self.max_bytes, self.compiler.usual, self.spaces)
 
     def _string(self, formula: Formula) -> Move:
         term = string_term(formula, self.max_bytes)

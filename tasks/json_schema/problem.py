@@ -42,6 +42,7 @@ from solver.tasks.json_schema.layout import (
 )
 from solver.tasks.json_schema.validator import build_validator
 from solver.tasks.languages.grammar import shortest_lengths
+from solver.tasks.languages.projection import is_possible
 from solver.tasks.languages.unroll import Unrolled, unroll
 from solver.tasks.task import Mask, Tokens
 from solver.tasks.text import Hole
@@ -118,9 +119,9 @@ class JsonProblem:
             raise SchemaError(f"the template has {cells} bytes with its holes, more than {MAX_CELLS}")
         try:
             with time_limit(cpu_seconds=COMPILE_SECONDS):
-                compiler = Compiler(schema, formats, registry, draft)
-                validator = build_validator(schema, compiler.draft, formats, registry)
-                unrolled = compile_canvas(compiler, parts)
+                usual, whole = (Compiler(schema, formats, registry, draft, part) for part in (True, False))
+                validator = build_validator(schema, whole.draft, formats, registry)
+                compiler, unrolled = compile_usual_or_all(usual, whole, parts)
         except OutOfTime:
             if time_left() <= 0:  # a shorter limit of the caller
                 raise
@@ -193,6 +194,24 @@ class JsonProblem:
     def slots(self) -> Slots:
         """The holes as slots of the lattice."""
         return hole_slots(self.parts)
+
+
+def compile_usual_or_all(usual: Compiler, whole: Compiler, parts: Parts) -> tuple[Compiler, Unrolled]:
+    """Compile the language of the usual texts, or that of all texts if none of the usual ones is possible.
+
+    Only the second one can prove that there is no text.
+
+    Raises:
+        UnsatisfiableSchema: it is proven that no value satisfies the schema.
+        CanvasTooSmall: no text that fits was found.
+    """
+    try:
+        unrolled = compile_canvas(usual, parts)
+    except (CanvasTooSmall, UnsatisfiableSchema):
+        unrolled = None
+    if unrolled is not None and is_possible(unrolled, hole_slots(parts), *given_bytes(parts)):
+        return usual, replace(unrolled, complete=False)
+    return whole, compile_canvas(whole, parts)
 
 
 def compile_canvas(compiler: Compiler, parts: Parts) -> Unrolled:

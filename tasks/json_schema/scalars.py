@@ -1,38 +1,44 @@
-"""Formulas about strings and numbers as regular languages.
+"""Formulas about strings as regular expressions, and assertions about numbers as followers of their digits.
 
 >>> from solver.tasks.json_schema.formula import and_, leaf, not_
 >>> from solver.tasks.languages.regex_parser import search
 >>> term = string_term(and_([leaf("text", search("^a")), not_(leaf("text", search("z$")))]), max_bytes=64)
 >>> regex.matches(term, "ab"), regex.matches(term, "az")
 (True, False)
->>> formula = and_([leaf("multiple", Decimal(5)), leaf("compare", ">=", Decimal(10))])
->>> number_automaton(formula, max_bytes=40).min_length
-2
+>>> comparison = Comparison(Decimal("1e-300"), "<=", lambda exponent: True)
+>>> after_two = comparison.digit(comparison.start, 2)
+>>> comparison.holds(after_two, negative=False), comparison.scaled(after_two, False, -301, is_integer=True)
+(False, True)
 
 A string's formula becomes a regular expression. Each assertion about a number follows its digits with a small
-state (a :class:`Follower`); at the end of the number each is true or false, and the formula decides.
-Exponents are written as Python does: one digit before the point, e-05 and below, e+16 and above.
+state (a :class:`Follower`); numbers.py combines them.
 """
 
 import json
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any, Protocol
 
-from solver.tasks.json_schema.formula import MAYBE, NO, YES, Formula, leaves, rewrite
+from solver.tasks.json_schema.formula import MAYBE, YES, Formula
 from solver.tasks.languages import regex
-from solver.tasks.languages.byte_automaton import ByteAutomaton, explore, label
 
 MAX_REMAINDERS = 5000  # of a multiple; with more, the validator decides
-SMALL, LARGE = Decimal("1e-4"), Decimal("1e16")  # numbers below or from there are written with an exponent
 State = Any  # of a follower: an immutable value of its own
+HasExponent = Callable[[int], bool]
 
 
 class Follower(Protocol):
-    """An assertion that follows the digits of a number, sign and exponent apart."""
+    """An assertion that follows the digits of a number, sign and exponent apart.
+
+    Attributes:
+        start: the state before the first digit.
+        changes: the exponents whose verdict may differ from that of the exponent before.
+        max_digits: digits after which, or so, every verdict has occurred.
+    """
 
     start: Hashable
+    changes: tuple[int, ...]
+    max_digits: int
 
     def digit(self, state: State, digit: int) -> Hashable:
         """The state after one more digit."""
@@ -40,19 +46,18 @@ class Follower(Protocol):
     def point(self, state: State) -> Hashable:
         """The state after the decimal point."""
 
-    def exponent(self, small: bool, is_integer: bool) -> Hashable | None:
-        """The state after "e-" (``small``) or "e+", which replaces all digits.
-
-        None if some of the numbers satisfy the assertion and others do not: then no exponent is written.
-        ``is_integer``: there was no decimal point.
-        """
-
     def holds(self, state: State, negative: bool) -> bool:
         """Whether the number that ends here satisfies the assertion."""
 
+    def scaled(self, state: State, negative: bool, exponent: int, is_integer: bool) -> bool | None:
+        """Whether the number with this exponent satisfies it; None: unknown.
 
-class Comparison:
-    """Compares a number with a bound.
+        Before the decimal point is one digit, which is not 0. ``is_integer``: there is no point.
+        """
+
+
+class Magnitude:
+    """Compares the digits of a number with those of a bound, signs apart.
 
     States are (phase, count, order). The order is of the digits so far against those of the bound: -1, 0 or
     1. The count is of digits in the phase "before" or "after" the point; in the phase "known" the order is
@@ -61,17 +66,14 @@ class Comparison:
 
     start: Hashable = ("before", 0, 0)
 
-    def __init__(self, bound: Decimal, operator: str = "=") -> None:
-        sign, digits, exponent = bound.as_tuple()
-        assert isinstance(exponent, int)
-        self.operator, self.bound, self.is_negative = operator, bound, bool(sign) and bound != 0
+    def __init__(self, digits: tuple[int, ...], exponent: int) -> None:
         places = max(0, -exponent)
         text = ("".join(map(str, digits)) + "0" * max(0, exponent)).rjust(places + 1, "0")
         split = len(text) - places
         self.integer = tuple(map(int, text[:split].lstrip("0")))
         self.fraction = tuple(map(int, text[split:].rstrip("0")))
 
-    def digit(self, state: State, digit: int) -> Hashable:
+    def digit(self, state: State, digit: int) -> State:
         phase, count, order = state
         if phase == "before" and (count or digit):  # leading zeros do not count
             if order == 0 and count < len(self.integer):
@@ -80,33 +82,91 @@ class Comparison:
         if phase == "after" and order == 0:
             order = sign_of(digit - (self.fraction[count] if count < len(self.fraction) else 0))
             return ("after", 0 if order else min(count + 1, len(self.fraction)), order)
-        return state  # type: ignore[no-any-return]  # states are opaque
+        return state
 
     def point(self, state: State) -> State:
         phase, count, order = state
         return ("after", 0, -1 if phase == "before" and count < len(self.integer) else order)
 
-    def exponent(self, small: bool, is_integer: bool) -> Hashable | None:
-        size = abs(self.bound)
-        if small and size != 0:
-            return ("known", 0, -1) if size >= SMALL else None
-        return ("known", 0, 1) if small or size < LARGE else None
-
-    def order(self, state: State, negative: bool) -> int:
-        """-1, 0 or 1: the number against the bound."""
+    def order(self, state: State) -> int:
+        """-1, 0 or 1: the number that ends here against the bound."""
         order: int
         phase, count, order = self.point(state) if state[0] == "before" else state
-        if phase == "after" and order == 0 and count < len(self.fraction):
-            order = -1
-        if negative != self.is_negative and self.bound != 0:
+        return -1 if phase == "after" and order == 0 and count < len(self.fraction) else order
+
+    def is_equal_possible(self, state: State) -> bool:
+        """Whether the number may still become equal to the bound."""
+        return state[0] == "before" or (state[0] == "after" and state[2] == 0)
+
+
+class Bound:
+    """A number that others are compared with, whether they are written with an exponent or not.
+
+    States are (state of the digits against all of the bound, state against its digits as they are before an
+    exponent or None).
+    """
+
+    def __init__(self, number: Decimal, has_exponent: HasExponent) -> None:
+        sign, digits, exponent = number.as_tuple()
+        assert isinstance(exponent, int)
+        self.is_zero = not any(digits)
+        self.is_negative = bool(sign) and not self.is_zero
+        self.exponent = number.adjusted()
+        self.plain = Magnitude(digits, exponent)
+        is_scaled = not self.is_zero and has_exponent(self.exponent)
+        self.mantissa = Magnitude(digits, 1 - len(digits)) if is_scaled else None
+        self.start = Magnitude.start, Magnitude.start if is_scaled else None
+        self.changes = () if self.is_zero else (self.exponent, self.exponent + 1)
+        self.max_digits = len(self.plain.integer) + len(self.plain.fraction)
+
+    def digit(self, state: State, digit: int) -> State:
+        plain, mantissa = state
+        if self.mantissa is not None and mantissa is not None:
+            is_first = mantissa == Magnitude.start
+            mantissa = self.mantissa.digit(mantissa, digit)
+            if mantissa[0] == "known" or (is_first and digit == 0):
+                mantissa = None  # not a number of one digit before the point: it takes no exponent
+        return self.plain.digit(plain, digit), mantissa
+
+    def point(self, state: State) -> State:
+        plain, mantissa = state
+        after = None if self.mantissa is None or mantissa is None else self.mantissa.point(mantissa)
+        return self.plain.point(plain), after
+
+    def order(self, state: State, negative: bool) -> int:
+        """-1, 0 or 1: the number that ends here against the bound."""
+        return self._signed(self.plain.order(state[0]), negative)
+
+    def scaled_order(self, state: State, negative: bool, exponent: int) -> int:
+        """The same for the number with an exponent."""
+        order = 1 if self.is_zero else sign_of(exponent - self.exponent)
+        if order == 0 and self.mantissa is not None:
+            order = self.mantissa.order(state[1])
+        return self._signed(order, negative)
+
+    def _signed(self, order: int, negative: bool) -> int:
+        if negative != self.is_negative and not self.is_zero:
             return 1 if self.is_negative else -1
         return -order if negative else order
 
+
+class Comparison:
+    """Compares a number with a bound."""
+
+    def __init__(self, bound: Decimal, operator: str, has_exponent: HasExponent) -> None:
+        self.bound, self.operator = Bound(bound, has_exponent), operator
+        self.start, self.changes = self.bound.start, self.bound.changes
+        self.max_digits = self.bound.max_digits
+        self.digit, self.point = self.bound.digit, self.bound.point
+
     def holds(self, state: State, negative: bool) -> bool:
-        order = self.order(state, negative)
-        return {"=": order == 0, ">=": order >= 0, ">": order > 0, "<=": order <= 0, "<": order < 0}[
-            self.operator
-        ]
+        return self._verdict(self.bound.order(state, negative))
+
+    def scaled(self, state: State, negative: bool, exponent: int, is_integer: bool) -> bool:
+        return self._verdict(self.bound.scaled_order(state, negative, exponent))
+
+    def _verdict(self, order: int) -> bool:
+        return {">=": order >= 0, ">": order > 0, "<=": order <= 0, "<": order < 0}[self.operator]
 
 
 class Multiple:
@@ -121,63 +181,74 @@ class Multiple:
     def __init__(self, divisor: Decimal) -> None:
         exponent = divisor.as_tuple().exponent
         assert isinstance(exponent, int)
-        self.divisor, self.places = divisor, max(0, -exponent)
-        self.scaled = int(divisor.scaleb(self.places))  # as an integer number of its last places
+        self.places = max(0, -exponent)
+        self.scaled_divisor = int(divisor.scaleb(self.places))  # as an integer number of its last places
+        self.exponent = divisor.adjusted()
+        # digit * 10 ** exponent is a multiple or not from the exponent on that has the divisor's 2s and 5s
+        self.changes = (self.exponent, *range(self.scaled_divisor.bit_length() + 1))
+        self.max_digits = 2 * len(str(self.scaled_divisor)) + self.places
 
     def digit(self, state: State, digit: int) -> Hashable:
         remainder, places, failed = state
         if places >= self.places:
             return (remainder, places, failed or digit != 0)
-        return ((remainder * 10 + digit) % self.scaled, places + 1 if places >= 0 else -1, failed)
+        return ((remainder * 10 + digit) % self.scaled_divisor, places + 1 if places >= 0 else -1, failed)
 
     def point(self, state: State) -> Hashable:
         remainder, _, failed = state
         return (remainder, 0, failed)
 
-    def exponent(self, small: bool, is_integer: bool) -> Hashable | None:
-        if small:
-            return (0, self.places, True) if self.divisor >= SMALL else None
-        is_multiple = is_integer and int(LARGE.scaleb(self.places)) % self.scaled == 0
-        return (0, self.places, False) if is_multiple else None
-
     def holds(self, state: State, negative: bool) -> bool:
         remainder, places, failed = state
         missing = self.places - max(0, places)
-        return not failed and remainder * 10**missing % self.scaled == 0
+        return not failed and remainder * 10**missing % self.scaled_divisor == 0
+
+    def scaled(self, state: State, negative: bool, exponent: int, is_integer: bool) -> bool | None:
+        if exponent < self.exponent:
+            return False  # less than the divisor
+        if not is_integer or exponent < 0:
+            return None
+        return state[0] * pow(10, exponent + self.places, self.scaled_divisor) % self.scaled_divisor == 0
 
 
 class Membership:
     """Whether a number is one of several.
 
-    A state has those that it may still become, each with its comparison's state.
+    A state has those that it may still become, each with its bound's state.
     """
 
-    def __init__(self, numbers: frozenset[Decimal]) -> None:
-        self.comparisons = {number: Comparison(number) for number in numbers}
-        self.start: Hashable = frozenset((number, Comparison.start) for number in numbers)
+    def __init__(self, numbers: frozenset[Decimal], has_exponent: HasExponent) -> None:
+        self.bounds = {number: Bound(number, has_exponent) for number in numbers}
+        self.start: Hashable = frozenset((number, bound.start) for number, bound in self.bounds.items())
+        self.changes = tuple(change for bound in self.bounds.values() for change in bound.changes)
+        self.max_digits = max((bound.max_digits for bound in self.bounds.values()), default=0)
 
     def digit(self, state: State, digit: int) -> Hashable:
-        return self._candidates(
-            (number, self.comparisons[number].digit(part, digit)) for number, part in state
-        )
+        return self._candidates((number, self.bounds[number].digit(part, digit)) for number, part in state)
 
     def point(self, state: State) -> Hashable:
-        return self._candidates((number, self.comparisons[number].point(part)) for number, part in state)
+        return self._candidates((number, self.bounds[number].point(part)) for number, part in state)
 
     def _candidates(self, parts: Any) -> Hashable:
-        """Without the numbers whose order is final: it is not 0."""
-        return frozenset(
-            (number, (phase, count, order))
-            for number, (phase, count, order) in parts
-            if phase == "before" or (phase == "after" and order == 0)
-        )
-
-    def exponent(self, small: bool, is_integer: bool) -> Hashable | None:
-        sizes = [abs(number) for number in self.comparisons if number]
-        return None if any(size < SMALL if small else size >= LARGE for size in sizes) else frozenset()
+        """Without the numbers that are ruled out."""
+        candidates = []
+        for number, (plain, mantissa) in parts:
+            bound = self.bounds[number]
+            is_plain = bound.plain.is_equal_possible(plain)
+            if bound.mantissa is None or mantissa is None or not bound.mantissa.is_equal_possible(mantissa):
+                mantissa = None
+            if is_plain or mantissa is not None:
+                candidates.append((number, (plain if is_plain else ("known", 0, 1), mantissa)))
+        return frozenset(candidates)
 
     def holds(self, state: State, negative: bool) -> bool:
-        return any(self.comparisons[number].holds(part, negative) for number, part in state)
+        return any(self.bounds[number].order(part, negative) == 0 for number, part in state)
+
+    def scaled(self, state: State, negative: bool, exponent: int, is_integer: bool) -> bool:
+        return any(
+            part[1] is not None and self.bounds[number].scaled_order(part, negative, exponent) == 0
+            for number, part in state
+        )
 
 
 def sign_of(difference: int) -> int:
@@ -185,113 +256,16 @@ def sign_of(difference: int) -> int:
     return (difference > 0) - (difference < 0)
 
 
-def follower_of(assertion: Formula) -> Follower:
-    """The follower of a leaf about numbers."""
+def follower_of(assertion: Formula, has_exponent: HasExponent) -> Follower:
+    """The follower of a leaf about numbers, which may be written with some exponents."""
     match assertion.parts:
         case ("compare", operator, bound):
-            return Comparison(bound, operator)
+            return Comparison(bound, operator, has_exponent)
         case ("multiple", divisor):
             return Multiple(divisor)
         case ("among", numbers):
-            return Membership(numbers)
+            return Membership(numbers, has_exponent)
     raise AssertionError(f"not about numbers: {assertion}")
-
-
-# Lexical states of an exponent, and the state that follows each digit. The numbers are -05 to -323 and +16 to
-# +308: beyond, a double is 0 or infinite. States with a capital E end a number.
-EXPONENT_DIGITS = {
-    "e-": {0: "e-0", 1: "e1", 2: "e1", **dict.fromkeys(range(3, 10), "e3")},
-    "e-0": dict.fromkeys(range(5, 10), "E"),
-    "e1": dict.fromkeys(range(10), "E2"),
-    "e3": dict.fromkeys(range(10), "E"),
-    "E2": dict.fromkeys(range(10), "E"),
-    "e+": {1: "e+1", 2: "e+2", 3: "e+3", **dict.fromkeys(range(4, 10), "e+4")},
-    "e+1": {**dict.fromkeys(range(6), "e+1x"), **dict.fromkeys(range(6, 10), "E2")},
-    "e+1x": dict.fromkeys(range(10), "E"),
-    "e+2": dict.fromkeys(range(10), "E2"),
-    "e+3": {0: "E3", **dict.fromkeys(range(1, 10), "E")},
-    "E3": dict.fromkeys(range(9), "E"),
-    "e+4": dict.fromkeys(range(10), "E"),
-}
-# "first": one digit that is not 0; "first point" and "first fraction": what follows it. Only these take an
-# exponent.
-NEXT_DIGIT = {"first": "integer", "point": "fraction", "first point": "first fraction"}
-FINAL = {"zero", "integer", "first", "fraction", "first fraction", "E", "E2", "E3"}
-
-
-@lru_cache(maxsize=1024)
-def number_automaton(formula: Formula, max_bytes: int) -> ByteAutomaton:
-    """The numbers of at most ``max_bytes`` bytes for which a formula about numbers is not NO.
-
-    Raises:
-        TooLargeError: it has too many states.
-    """
-    formula = rewrite(formula, decline_large_multiple)
-    assertions = leaves(formula)
-    followers = [follower_of(assertion) for assertion in assertions]
-    verdicts: dict[Hashable, bool] = {}
-
-    # A state is (lexical state, sign, states of the followers) and in "e" also whether there was no decimal
-    # point.
-    def is_final(state: Any) -> bool:
-        lexical, negative, parts = state[:3]
-        if lexical not in FINAL:
-            return False
-        key = negative, parts
-        if key not in verdicts:
-            values = {
-                assertion: YES if follower.holds(part, negative) else NO
-                for assertion, follower, part in zip(assertions, followers, parts, strict=True)
-            }
-            verdicts[key] = rewrite(formula, values.__getitem__) is not NO
-        return verdicts[key]
-
-    def advance(parts: tuple[Any, ...], digit: int | None) -> tuple[Any, ...]:
-        pairs = zip(followers, parts, strict=True)
-        return tuple(
-            follower.point(part) if digit is None else follower.digit(part, digit) for follower, part in pairs
-        )
-
-    def edges(state: Any) -> list[tuple[int, Hashable]]:
-        lexical, negative, parts = state[:3]
-        bytes_to: dict[Hashable, int] = {}
-
-        def add(byte: int, target: Hashable) -> None:
-            bytes_to[target] = bytes_to.get(target, 0) | 1 << byte
-
-        if lexical == "start":
-            add(ord("-"), ("minus", True, parts))
-        if lexical == "e":
-            for sign, small in (("-", True), ("+", False)):
-                after = tuple(follower.exponent(small, state[3]) for follower in followers)
-                if None not in after:
-                    add(ord(sign), ("e" + sign, negative, after))
-        elif lexical in EXPONENT_DIGITS:
-            for digit, following in EXPONENT_DIGITS[lexical].items():
-                add(ord("0") + digit, (following, negative, parts))
-        elif lexical not in ("zero", "E"):
-            for digit in range(10):
-                following = NEXT_DIGIT.get(lexical, lexical)
-                if lexical in ("start", "minus"):
-                    following = "first" if digit else "zero"
-                add(ord("0") + digit, (following, negative, advance(parts, digit)))
-        if lexical in ("zero", "first", "integer"):
-            point = "first point" if lexical == "first" else "point"
-            add(ord("."), (point, negative, advance(parts, None)))
-        if lexical in ("first", "first fraction"):
-            add(ord("e"), ("e", negative, parts, lexical == "first"))
-        return [(label(mask), target) for target, mask in bytes_to.items()]
-
-    start = ("start", False, tuple(follower.start for follower in followers))
-    return explore(start, edges, is_final, max_bytes)
-
-
-def decline_large_multiple(assertion: Formula) -> Formula:
-    """MAYBE for a multiple with too many remainders."""
-    match assertion.parts:
-        case ("multiple", divisor) if Multiple(divisor).scaled > MAX_REMAINDERS:
-            return MAYBE
-    return assertion
 
 
 ALL_TEXT = regex.anchored(regex.repeat(regex.ANY, 0, None))

@@ -33,7 +33,8 @@ from solver.tasks.json_schema.formula import (
     value_choices,
 )
 from solver.tasks.json_schema.grammar import SchemaGrammar
-from solver.tasks.json_schema.scalars import json_string, number_automaton, string_term
+from solver.tasks.json_schema.numbers import number_automaton
+from solver.tasks.json_schema.scalars import json_string, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton
 
@@ -61,7 +62,8 @@ def _write_value(grammar: SchemaGrammar, formula: Formula, value: Any) -> bytes 
             return text.encode() if of_kind(formula, text) is not NO else None
         case int() | float():
             part, number = of_kind(formula, "number"), json.dumps(value).encode()
-            if part is NO or not accepts_bytes(number_automaton(part, grammar.max_bytes), number):
+            usual = grammar.compiler.usual
+            if part is NO or not accepts_bytes(number_automaton(part, grammar.max_bytes, usual), number):
                 return None
             return number
         case str():
