@@ -15,7 +15,7 @@ number as written; exponents are written as Python does (one digit before the po
 above), and a number that has to be a multiple of an integer has neither fraction nor exponent.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -170,17 +170,16 @@ class NumberStates:
             return False
         key = negative, parts
         if key not in self._verdicts:
-            self._verdicts[key] = self.decide(lambda follower, part: follower.holds(part, negative), parts)
+            pairs = zip(self.followers, parts, strict=True)
+            self._verdicts[key] = self.decide([follower.holds(part, negative) for follower, part in pairs])
         return self._verdicts[key]
 
-    def decide(self, verdict: Callable[[Follower, Any], bool | None], parts: tuple[Any, ...]) -> bool:
+    def decide(self, verdicts: Sequence[bool | None]) -> bool:
         """Whether the formula may hold, from the verdict of each assertion; None: unknown."""
-        values: dict[Formula, Formula] = {}
-        for assertion, follower, part in zip(self.assertions, self.followers, parts, strict=True):
-            holds = verdict(follower, part)
-            if holds is None and not self.notation.maybe:
-                return False
-            values[assertion] = MAYBE if holds is None else YES if holds else NO
+        if None in verdicts and not self.notation.maybe:
+            return False
+        pairs = zip(self.assertions, verdicts, strict=True)
+        values = {leaf: MAYBE if holds is None else YES if holds else NO for leaf, holds in pairs}
         return rewrite(self.formula, values.__getitem__) is not NO
 
     def edges(self, state: Any) -> list[tuple[int, Hashable]]:
@@ -243,10 +242,11 @@ class NumberStates:
                 continue
             bounds = [low, *sorted(change for change in changes if low < change <= high), high + 1]
             for first, after in pairwise(bounds):
-                if self.decide(
-                    lambda follower, part, first=first: follower.scaled(part, negative, first, is_integer),
-                    parts,
-                ):
+                verdicts = [
+                    follower.scaled(part, negative, first, is_integer)
+                    for follower, part in zip(self.followers, parts, strict=True)
+                ]
+                if self.decide(verdicts):
                     possible.append((first, after - 1))
         return tuple(possible)
 

@@ -96,7 +96,8 @@ class Magnitude:
 
     def is_equal_possible(self, state: State) -> bool:
         """Whether the number may still become equal to the bound."""
-        return state[0] == "before" or (state[0] == "after" and state[2] == 0)
+        phase, _, order = state
+        return phase == "before" or bool(phase == "after" and order == 0)
 
 
 class Bound:
@@ -115,11 +116,11 @@ class Bound:
         self.plain = Magnitude(digits, exponent)
         is_scaled = not self.is_zero and has_exponent(self.exponent)
         self.mantissa = Magnitude(digits, 1 - len(digits)) if is_scaled else None
-        self.start = Magnitude.start, Magnitude.start if is_scaled else None
-        self.changes = () if self.is_zero else (self.exponent, self.exponent + 1)
+        self.start: Hashable = (Magnitude.start, Magnitude.start if is_scaled else None)
+        self.changes: tuple[int, ...] = () if self.is_zero else (self.exponent, self.exponent + 1)
         self.max_digits = len(self.plain.integer) + len(self.plain.fraction)
 
-    def digit(self, state: State, digit: int) -> State:
+    def digit(self, state: State, digit: int) -> Hashable:
         plain, mantissa = state
         if self.mantissa is not None and mantissa is not None:
             is_first = mantissa == Magnitude.start
@@ -128,7 +129,7 @@ class Bound:
                 mantissa = None  # not a number of one digit before the point: it takes no exponent
         return self.plain.digit(plain, digit), mantissa
 
-    def point(self, state: State) -> State:
+    def point(self, state: State) -> Hashable:
         plain, mantissa = state
         after = None if self.mantissa is None or mantissa is None else self.mantissa.point(mantissa)
         return self.plain.point(plain), after
@@ -157,7 +158,12 @@ class Comparison:
         self.bound, self.operator = Bound(bound, has_exponent), operator
         self.start, self.changes = self.bound.start, self.bound.changes
         self.max_digits = self.bound.max_digits
-        self.digit, self.point = self.bound.digit, self.bound.point
+
+    def digit(self, state: State, digit: int) -> Hashable:
+        return self.bound.digit(state, digit)
+
+    def point(self, state: State) -> Hashable:
+        return self.bound.point(state)
 
     def holds(self, state: State, negative: bool) -> bool:
         return self._verdict(self.bound.order(state, negative))
@@ -208,7 +214,8 @@ class Multiple:
             return False  # less than the divisor
         if not is_integer or exponent < 0:
             return None
-        return state[0] * pow(10, exponent + self.places, self.scaled_divisor) % self.scaled_divisor == 0
+        remainder: int = state[0] * pow(10, exponent + self.places, self.scaled_divisor)
+        return remainder % self.scaled_divisor == 0
 
 
 class Membership:
