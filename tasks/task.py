@@ -11,11 +11,14 @@ protocols are optional.
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import wraps
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Tokens = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -187,7 +190,7 @@ class Projects(Protocol):
     def project(
         self,
         problem: Any,
-        logits: NDArray[np.float32],
+        logits: "Tensor | NDArray[np.float32]",
         tokens: Tokens,
         settled: Mask,
         rng: np.random.Generator | None = None,
@@ -196,7 +199,8 @@ class Projects(Protocol):
 
         Args:
             problem: the problem.
-            logits: the denoiser's logits, unnormalised.
+            logits: the denoiser's logits, unnormalised, on its device: with a large vocabulary, only what
+                is needed should be copied.
             tokens: the canvas, meaningful in settled cells.
             settled: cells (L,) whose tokens are given.
             rng: generator for a sample, or None for no sample.

@@ -19,7 +19,6 @@ from solver.tasks.languages import regex
 from solver.tasks.languages.grammar import PatternGrammar, recognise, shortest_lengths
 from solver.tasks.languages.projection import BLANK
 from solver.tasks.languages.regex_parser import fullmatch, search
-from solver.tasks.languages.token_automaton import TokenBytes, project_tokens
 from solver.tasks.languages.unroll import unroll
 from tests.test_regex import patterns
 
@@ -171,76 +170,3 @@ def test_next_best_lists_all_blocks_in_order(pattern: str, layout: str) -> None:
         seen.append(tuple(block.tolist()))
     assert len(set(seen)) == len(blocks)
     assert compiled.next_best(seen)[1] == -np.inf
-
-
-TEXTS = (
-    b"a",
-    b"b",
-    b"ab",
-    b"ba",
-    b"aab",
-    b"",
-    b"abab",
-    b"a",
-)  # 5 is no text: it ends one; 0 and 7 are spelled alike
-ENDS = (5,)
-
-
-@pytest.mark.parametrize("pattern", ["^a+b?$", "^(ab)*$", "a|bb", "^$", "^(?!.*aa).*$"])
-@pytest.mark.parametrize("pins", [{}, {1: 2}])
-def test_projection_over_tokens_is_exact(pattern: str, pins: dict[int, int]) -> None:
-    """Token by token over every block of three cells; the second cell is pinned, at times, to a token of two bytes."""
-    cells, vocab = 3, len(TEXTS)
-    rng = np.random.default_rng(len(pattern))
-    logits = rng.normal(size=(cells, vocab)).astype(np.float32)
-    tokens, known = np.zeros(cells, np.int64), np.zeros(cells, bool)
-    for cell, token in pins.items():
-        tokens[cell], known[cell] = token, True
-    slots = Slots(~known, np.array([True, False, True]) if pins else np.array([False, False, True]))
-    log_p = logits - np.logaddexp.reduce(logits.astype(float), axis=1, keepdims=True)
-    blocks: Blocks = {}
-    for block in itertools.product(range(vocab), repeat=cells):
-        ends = [t for t, token in enumerate(block) if token in ENDS]
-        tails = all(slots.inside[t] and (slots.last[t] or block[t + 1] in ENDS) for t in ends)
-        text = b"".join(TEXTS[token] for token in block).decode()
-        if tails and all(block[c] == t for c, t in pins.items()) and regex.matches(search(pattern), text):
-            blocks[block] = float(sum(log_p[t, token] for t, token in enumerate(block) if not known[t]))
-    found = project_tokens(
-        unroll(PatternGrammar(pattern), 12), TokenBytes(TEXTS), slots, logits, tokens, known, ENDS, rng
-    )
-    if not blocks:
-        assert found is None
-        return
-    assert found is not None
-    assert found.columns is not None
-    total = np.logaddexp.reduce(list(blocks.values()))
-    share = np.zeros((cells, vocab))
-    for block, weight in blocks.items():
-        share[range(cells), block] += np.exp(weight - total)
-    whole = np.zeros((cells, vocab))
-    whole[:, found.columns] = found.marginals
-    np.testing.assert_allclose(whole, share, atol=1e-9)
-    assert blocks[tuple(found.best.tolist())] == pytest.approx(max(blocks.values()), abs=1e-6)
-    assert tuple(found.sample.tolist()) in blocks
-    assert found.constraint_cost == pytest.approx(
-        -total, abs=1e-6
-    )  # what cells add up to is summed in fp32, as they are given
-
-
-def test_a_missing_token_widens_the_search() -> None:
-    """The likeliest token of each cell leads nowhere; the only one that does is found in the whole vocabulary."""
-    texts = [bytes([b]) for b in b"abc"] + [b"zz", b"yyy", b""]
-    logits = np.array([[9, 0, 0, -5, 0, 0]] * 2, np.float32)
-    unrolled, nothing = unroll(PatternGrammar("^zz(yyy)?$"), 16), np.zeros(2, bool)
-    found = project_tokens(
-        unrolled,
-        TokenBytes(tuple(texts)),
-        Slots.single(2),
-        logits,
-        np.zeros(2, np.int64),
-        nothing,
-        (5,),
-        likeliest=1,
-    )
-    assert found is not None
-    assert found.best.tolist() in ([3, 4], [3, 5])

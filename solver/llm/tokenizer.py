@@ -19,7 +19,7 @@ from solver.errors import ModelError
 from solver.kernels import reference
 from solver.models.protocol import TextDenoiser
 from solver.tasks.errors import InvalidArgument
-from solver.tasks.languages.token_automaton import TokenBytes
+from solver.tasks.languages.token_bytes import TokenBytes
 from solver.tasks.task import EMPTY
 from solver.tasks.text import Hole, Text, text_from_template
 

@@ -131,8 +131,8 @@ class Predictor:
         for row, request in enumerate(requests):
             uniform = request.uniform
             rng = None if uniform is None else np.random.default_rng(uniform.view(np.uint32))
-            row_logits = logits[row].cpu().numpy()
-            joint = self.projector.project(request.problem, row_logits, request.tokens, request.settled, rng)
+            # the task copies what it needs of the logits from their device
+            joint = self.projector.project(request.problem, logits[row], request.tokens, request.settled, rng)
             yield read_impossible(len(request.tokens)) if joint is None else read_projection(joint, request)
 
     def _factorised(self, requests: Sequence[DenoiseRequest], logits: Tensor) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from solver.tasks.arguments import run_check
 from solver.tasks.json_schema.problem import JsonProblem
@@ -79,13 +80,14 @@ class JsonTask:
     def project(
         self,
         problem: JsonProblem,
-        logits: NDArray[np.float32],
+        logits: Tensor | NDArray[np.float32],
         tokens: Tokens,
         settled: Mask,
         rng: np.random.Generator | None = None,
     ) -> Projection | None:
         """Condition ``logits`` (L, V) on the language, the ``settled`` cells (L,) and the refused drafts."""
         memory = self._memory(problem)
+        logits = logits if isinstance(logits, np.ndarray) else logits.cpu().numpy()
         if memory.penalty is not None:
             logits = logits - memory.penalty
         return projection.project(

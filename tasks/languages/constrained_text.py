@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from solver.kernels.lattice import Slots
 from solver.tasks.arguments import Check, run_check
@@ -22,7 +23,8 @@ from solver.tasks.json_schema.validator import character_spans, repeated_names, 
 from solver.tasks.languages.projection import Projection
 from solver.tasks.languages.regex import matches
 from solver.tasks.languages.regex_parser import fullmatch
-from solver.tasks.languages.token_automaton import TokenAutomaton, TokenBytes, project_tokens
+from solver.tasks.languages.token_automaton import TokenAutomaton, project_tokens
+from solver.tasks.languages.token_bytes import TokenBytes
 from solver.tasks.languages.unroll import Unrolled
 from solver.tasks.task import Mask, Tokens, Violation
 from solver.tasks.text import Draft, Text, TextTask
@@ -59,7 +61,7 @@ class ConstrainedText(TextTask):
     def project(
         self,
         problem: Text,
-        logits: NDArray[np.float32],
+        logits: Tensor | NDArray[np.float32],
         tokens: Tokens,
         settled: Mask,
         rng: np.random.Generator | None = None,
@@ -70,7 +72,15 @@ class ConstrainedText(TextTask):
             CanvasTooSmall: if the pinned cells alone leave no text.
         """
         projection = project_tokens(
-            self.unrolled, self.vocabulary, self.slots, logits, tokens, settled, sorted(self.ends), rng
+            self.unrolled,
+            self.vocabulary,
+            self.slots,
+            logits,
+            tokens,
+            settled,
+            sorted(self.ends),
+            rng,
+            literal=problem.pinned,
         )
         if projection is None and not (settled & ~problem.pinned).any():
             raise CanvasTooSmall(self.min_tokens(problem), len(tokens), "tokens")
@@ -78,9 +88,10 @@ class ConstrainedText(TextTask):
 
     def min_tokens(self, problem: Text) -> int:
         """Tokens of the language's shortest text, pins ignored; at least one more than the canvas has."""
-        usable = np.array([token for token, text in enumerate(self.vocabulary.texts) if text], np.int64)
-        none_pinned = np.zeros(0, np.int64)
-        over_tokens = TokenAutomaton.build(self.unrolled, self.vocabulary, usable, none_pinned, 1 << 20)
+        spanning = self.vocabulary.spanning(self.unrolled.automaton)
+        over_tokens = TokenAutomaton.build(
+            self.unrolled, self.vocabulary, spanning, np.zeros(0, np.int64), 1 << 20
+        )
         return max(len(problem.tokens) + 1, int(over_tokens.automaton.rest[0]))
 
 

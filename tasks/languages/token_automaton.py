@@ -1,7 +1,8 @@
 """A byte language read with a tokenizer's tokens, and the projection onto it.
 
     >>> from solver.tasks.languages.grammar import PatternGrammar
-    >>> from solver.tasks.languages.unroll import unroll
+    >>> from solver.tasks.languages.token_bytes import TokenBytes, Tokens, closure_of_start
+from solver.tasks.languages.unroll import unroll
     >>> vocabulary = TokenBytes((b"a", b"b", b"ab", b""))          # the last token ends a text
     >>> unrolled, slots = unroll(PatternGrammar("^(ab)+$"), cells=12), Slots.single(3)
     >>> logits, tokens = np.array([[0, 0, 1, 0]] * 3, np.float32), np.zeros(3, np.int64)
@@ -9,72 +10,48 @@
     [2, 2, 2]
 
 Only part of a large vocabulary is used at first: the likeliest tokens of every cell, all single bytes, and
-the tokens that spell what the language forces. If no block results, all tokens are used before the answer
-is None. A text can have several spellings in tokens; the best block is the best spelling.
+the tokens that spell what the language forces. If no block results, one token for every pair of states that
+tokens connect is added, which makes the answer None exact. A text can have several spellings in tokens; the
+best block is the best spelling.
+
+Of the logits, which may be on another device, only the columns of the tokens that are used are copied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from weakref import WeakKeyDictionary
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_fast import Lattice
-from solver.kernels.trie import Trie, walk
+from solver.kernels.log_totals import log_totals
+from solver.kernels.trie import Ints, walk
 from solver.tasks.languages.projection import Projection
+from solver.tasks.languages.token_bytes import TokenBytes, Tokens, closure_of_start
 from solver.tasks.languages.unroll import Unrolled, build_automaton
 
 LIKELIEST = 32  # tokens per cell that are used at first
-FORCED = 64  # a state that fewer tokens leave counts as forced
-Tokens = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class TokenBytes:
-    """The bytes of every token of a vocabulary; b"" for special tokens."""
-
-    texts: tuple[bytes, ...]
-
-    @cached_property
-    def trie(self) -> Trie:
-        """A trie of the whole vocabulary."""
-        return Trie.build(list(self.texts))
-
-    @cached_property
-    def single_bytes(self) -> Tokens:
-        """The tokens that are one byte."""
-        return np.array([token for token, text in enumerate(self.texts) if len(text) == 1], np.int64)
-
-    @cached_property
-    def _forced(self) -> WeakKeyDictionary[Automaton, Tokens]:
-        return WeakKeyDictionary()
-
-    def forced_by(self, automaton: Automaton) -> Tokens:
-        """The tokens that leave states which few tokens leave: they spell names, constants and
-        punctuation."""
-        tokens = self._forced.get(automaton)
-        if tokens is None:
-            triples, _ = walk(automaton, self.trie, FORCED)
-            few = np.bincount(triples[:, 0], minlength=automaton.num_states) < FORCED
-            tokens = self._forced[automaton] = np.unique(triples[few[triples[:, 0]], 1]).astype(np.int64)
-        return tokens
+BLOCKS = 2048  # blocks of tokens, whose maxima narrow down the likeliest tokens
+LARGE_VOCABULARY = 1 << 15  # from this size on, the vocabulary is read in blocks
+NO_TOKENS = np.zeros(0, np.int64)
 
 
 def project_tokens(
     unrolled: Unrolled,
     vocabulary: TokenBytes,
     slots: Slots,
-    logits: NDArray[np.float32],
+    logits: Tensor | NDArray[np.float32],
     tokens: Tokens,
     known: NDArray[np.bool_],
     ends: Sequence[int],
     rng: np.random.Generator | None = None,
     likeliest: int = LIKELIEST,
+    literal: NDArray[np.bool_] | None = None,
 ) -> Projection | None:
     """Condition the cells' distributions over tokens on a byte language and on the known cells.
 
@@ -82,40 +59,109 @@ def project_tokens(
         unrolled: the language, over bytes.
         vocabulary: the bytes of the tokens.
         slots: cells that may hold an end token.
-        logits: (L, V).
+        logits: (L, V), on any device.
         tokens: the tokens of the ``known`` cells (L,).
         known: cells whose tokens are fixed (L,).
-        ends: tokens that may follow the text; the likeliest fills a cell.
+        ends: tokens that may follow the text. A cell ends the text with the sum of their probabilities, and
+            the likeliest of them fills it.
         rng: draws a sample, if given.
         likeliest: number of tokens per cell that are used at first.
+        literal: the known cells (L,) that are part of a template, in which white space may stand; None for
+            all of them.
 
     Returns:
         The projection, or None if no block of the language holds the known tokens.
     """
-    pinned = np.unique(tokens[known])
-    for count in (likeliest, logits.shape[1]):
-        usable = usable_tokens(logits[~known], vocabulary, vocabulary.forced_by(unrolled.automaton), count)
-        automaton = TokenAutomaton.build(unrolled, vocabulary, usable, pinned, len(tokens))
-        projection = automaton.project(slots, logits, tokens, known, ends, rng)
+    literal = known if literal is None else known & literal
+    cells = CellLogits.of(logits, tokens, known, likeliest)
+    is_end = np.isin(tokens, ends)
+    pinned = np.unique(tokens[literal & ~is_end])
+    is_column = np.zeros(len(vocabulary.texts), bool)
+    is_column[cells.likeliest] = True
+    is_column[vocabulary.single_bytes] = True
+    is_column[vocabulary.forced_by(unrolled.automaton)] = True
+    is_column &= vocabulary.is_usable
+    is_column[tokens[known & ~literal & ~is_end]] = True
+    for is_widened in (False, True):
+        if is_widened:
+            is_column[vocabulary.spanning(unrolled.automaton)] = True
+        automaton = TokenAutomaton.build(
+            unrolled, vocabulary, np.flatnonzero(is_column), pinned, len(tokens), bool(literal[:1].any())
+        )
+        projection = automaton.project(slots, cells, literal, ends, rng)
         if projection is not None:
             return projection
     return None
 
 
-def usable_tokens(
-    logits: NDArray[np.float32],
-    vocabulary: TokenBytes,
-    forced: Tokens,
-    count: int,
-) -> Tokens:
-    """The ``count`` likeliest tokens by ``logits`` (N, V) of N open cells, all single bytes, and the
-    ``forced`` tokens."""
-    if len(logits) and count < logits.shape[1]:
-        likeliest = np.argpartition(logits, -count, 1)[:, -count:].ravel()
-    else:
-        likeliest = np.arange(logits.shape[1])
-    tokens = np.unique(np.concatenate([likeliest, vocabulary.single_bytes, forced]))
-    return tokens[[bool(vocabulary.texts[token]) for token in tokens]]
+@dataclass(frozen=True, eq=False)
+class CellLogits:
+    """The logits of a canvas, and what is computed from all of them.
+
+    Attributes:
+        logits: (L, V), on any device.
+        tokens: the tokens of the ``known`` cells (L,).
+        known: cells whose tokens are fixed (L,).
+        log_total: log-sum-exp (L,); 0 in known cells.
+        likeliest: the likeliest tokens of every open cell (N,).
+    """
+
+    logits: Tensor
+    tokens: Tokens
+    known: NDArray[np.bool_]
+    log_total: NDArray[np.float64]
+    likeliest: Tokens
+
+    @classmethod
+    def of(
+        cls,
+        logits: Tensor | NDArray[np.float32],
+        tokens: Tokens,
+        known: NDArray[np.bool_],
+        count: int,
+    ) -> CellLogits:
+        """Read the logits of the open cells, without a second array of their size on the host."""
+        table = torch.as_tensor(logits).float()
+        log_total, open_cells = np.zeros(len(known)), np.flatnonzero(~known)
+        if not len(open_cells):
+            return cls(table, tokens, known, log_total, NO_TOKENS)
+        rows = torch.from_numpy(open_cells).to(table.device)
+        top, likeliest = top_tokens(table, rows, count)
+        if table.is_cuda or table.shape[1] < LARGE_VOCABULARY:
+            log_total[open_cells] = table.logsumexp(-1)[rows].cpu().numpy()
+        else:
+            log_total[open_cells] = log_totals(table.numpy(), open_cells, top.numpy())
+        return cls(table, tokens, known, log_total, np.unique(likeliest.cpu().numpy()))
+
+    def columns(self, tokens: Tokens) -> NDArray[np.float64]:
+        """The log-probabilities (L, N) of N tokens in every cell."""
+        selected = self.logits.index_select(1, torch.from_numpy(tokens).to(self.logits.device))
+        log_p: NDArray[np.float64] = selected.float().cpu().numpy() - self.log_total[:, None]
+        return log_p
+
+
+def top_tokens(logits: Tensor, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest of the logits (N,) and the ``count`` likeliest tokens (N, count) of N ``rows``.
+
+    On the CPU, the tokens are looked for in the blocks of tokens with the largest maxima: they are there, and
+    few tokens need to be sorted.
+
+    Args:
+        logits: (L, V).
+        rows: indices of cells (N,).
+        count: number of tokens; there are V if V is smaller.
+    """
+    vocab = logits.shape[1]
+    width = vocab // BLOCKS
+    if logits.is_cuda or vocab < LARGE_VOCABULARY or count * width > vocab // 2:
+        values, tokens = logits.topk(min(count, vocab))
+        return values[rows, 0], tokens[rows]
+    whole = BLOCKS * width
+    maxima = logits[:, :whole].reshape(len(logits), BLOCKS, width).amax(-1)[rows]
+    tokens = (maxima.topk(count).indices[..., None] * width + torch.arange(width)).flatten(1)
+    tokens = torch.cat([tokens, torch.arange(whole, vocab).expand(len(rows), -1)], 1)
+    values, index = logits[rows[:, None], tokens].topk(count)
+    return values[:, 0], tokens.gather(1, index)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +171,7 @@ class TokenAutomaton:
     Attributes:
         automaton: its symbols are columns: those of ``usable``, then those of ``pinned``, then BLANK.
         usable: tokens that open cells may hold (U,).
-        pinned: tokens of known cells (K,), which may read white space outside strings.
+        pinned: tokens of a template (K,), which may read white space outside strings.
     """
 
     automaton: Automaton
@@ -140,14 +186,27 @@ class TokenAutomaton:
         usable: Tokens,
         pinned: Tokens,
         cells: int,
+        is_first_pinned: bool = False,
     ) -> TokenAutomaton:
         """Read the byte automaton of ``unrolled`` with whole tokens, for blocks of at most ``cells``
-        tokens."""
+        tokens. ``is_first_pinned``: the first cell is part of the template."""
         automaton = unrolled.automaton
-        open_edges, _ = walk(automaton, Trie.build([vocabulary.texts[token] for token in usable]))
-        pinned_trie = Trie.build([vocabulary.texts[token] for token in pinned])
-        pinned_edges, _ = walk(automaton, pinned_trie, white=True)
-        triples = np.concatenate([open_edges, pinned_edges + np.array([0, len(usable), 0], np.int32)])
+        start, accept = 0, automaton.accept
+        edges = [
+            walk(automaton, vocabulary.trie(usable)),
+            walk(automaton, vocabulary.trie(pinned), white=True) + np.array([0, len(usable), 0], np.int32),
+        ]
+        if vocabulary.first is not None:
+            # A state of its own precedes the first token, whose bytes differ. It is kept by unused cells. A
+            # template's token that follows them must not lose its space.
+            start, closure = automaton.num_states, closure_of_start(automaton)
+            accept = np.append(accept, accept[closure].any())
+            changed = np.array([vocabulary.first[n] != vocabulary.texts[n] for n in pinned.tolist()], bool)
+            kept = np.flatnonzero(is_first_pinned | ~changed)
+            first_pinned = first_edges(automaton, vocabulary, pinned[kept], closure, white=True)
+            first_pinned[:, 1] = kept[first_pinned[:, 1]] + len(usable)
+            edges += [first_edges(automaton, vocabulary, usable, closure), first_pinned]
+        triples = np.concatenate(edges)
 
         # Tokens with the same source and target share an edge; equal sets of tokens share a label.
         triples = triples[np.lexsort((triples[:, 1], triples[:, 2], triples[:, 0]))]
@@ -155,15 +214,15 @@ class TokenAutomaton:
         is_first[1:] = (np.diff(triples[:, [0, 2]], axis=0) != 0).any(1)
         firsts = np.flatnonzero(is_first)
         groups = np.split(triples[:, 1], firsts[1:]) if len(triples) else []
-        sets = [tuple(group.tolist()) for group in groups]
+        sets = [group.tobytes() for group in groups]
         numbers = {group: number for number, group in enumerate(dict.fromkeys(sets))}
         labels = np.array([numbers[group] for group in sets], np.int32)
         over_tokens = build_automaton(
             (triples[firsts, 0], labels, triples[firsts, 2]),
             (automaton.skip_src, automaton.skip_dst),
-            automaton.accept,
-            [np.array(group, np.int32) for group in numbers or [()]],
-            0,
+            accept,
+            [np.frombuffer(group, np.int32) for group in numbers or [b""]],
+            start,
             cells,
         )
         return cls(over_tokens, usable, pinned)
@@ -171,66 +230,81 @@ class TokenAutomaton:
     def project(
         self,
         slots: Slots,
-        logits: NDArray[np.float32],
-        tokens: Tokens,
-        known: NDArray[np.bool_],
+        cells: CellLogits,
+        literal: NDArray[np.bool_],
         ends: Sequence[int],
         rng: np.random.Generator | None,
     ) -> Projection | None:
         """See :func:`project_tokens`; only the tokens of this automaton are used."""
         columns = np.concatenate([self.usable, self.pinned])
-        blank, end_tokens = len(columns), np.array(list(ends), np.int64)
-        weights, filler = self.weights(logits, tokens, known, end_tokens)
+        blank, end_tokens, known = len(columns), np.array(list(ends), np.int64), cells.known
+        weights, filler = self.weights(cells, literal, end_tokens)
         lattice = Lattice(self.automaton, weights, slots)
         best, score = lattice.best()
         if score == -np.inf:
             return None
         sample = best if rng is None else lattice.sample(rng)
         best, sample = (
-            np.where(known, tokens, np.where(path == blank, filler, columns[np.minimum(path, blank - 1)]))
+            np.where(
+                known, cells.tokens, np.where(path == blank, filler, columns[np.minimum(path, blank - 1)])
+            )
             for path in (best, sample)
         )
-        marginals, used = merge_columns(lattice.marginals(), columns, filler, end_tokens)
+        marginals, used = merge_columns(lattice.marginals(), self.usable, self.pinned, filler, end_tokens)
         return Projection(best, marginals, sample, max(0.0, -lattice.partition), used)
 
     def weights(
         self,
-        logits: NDArray[np.float32],
-        tokens: Tokens,
-        known: NDArray[np.bool_],
+        cells: CellLogits,
+        literal: NDArray[np.bool_],
         ends: Tokens,
     ) -> tuple[NDArray[np.float64], Tokens]:
         """Log-probabilities (L, U + K + 1) of the columns, and the end token (L,) that BLANK is in each
         cell."""
         num_usable, blank = len(self.usable), len(self.usable) + len(self.pinned)
-        log_total = normalizer(logits)
+        tokens, known = cells.tokens, cells.known
         weights = np.full((len(tokens), blank + 1), -np.inf)
-        weights[:, :num_usable] = logits[:, self.usable] - log_total
+        weights[:, :num_usable] = cells.columns(self.usable)
         filler = np.zeros(len(tokens), np.int64)
         if len(ends):
-            filler = ends[logits[:, ends].argmax(1)]
-            weights[:, blank] = logits[:, ends].max(1) - log_total[:, 0]
-        # A known cell holds its token with certainty: BLANK if it is an end token, else a pinned column.
+            end_weights = cells.columns(ends)
+            filler = ends[end_weights.argmax(1)]
+            weights[:, blank] = np.logaddexp.reduce(end_weights, axis=1)
+        # A known cell holds its token with certainty: BLANK, or the column of a usable or pinned token.
         weights[known] = -np.inf
-        cells = np.flatnonzero(known)
-        is_end = np.isin(tokens[cells], ends)
-        weights[cells[is_end], blank] = 0.0
-        inside = cells[~is_end]
-        weights[inside, num_usable + np.searchsorted(self.pinned, tokens[inside])] = 0.0
+        is_end = np.isin(tokens, ends)
+        weights[known & is_end, blank] = 0.0
+        for numbers, column_tokens, first in (
+            (np.flatnonzero(known & ~literal & ~is_end), self.usable, 0),
+            (np.flatnonzero(literal & ~is_end), self.pinned, num_usable),
+        ):
+            weights[numbers, first + np.searchsorted(column_tokens, tokens[numbers])] = 0.0
         return weights, filler
 
 
-def normalizer(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """log-sum-exp of every cell (L, 1), row by row: no second (L, V) array of doubles is made."""
-    high = logits.max(1, keepdims=True)
-    sums = [[np.exp(row - top).sum(dtype=np.float64)] for row, top in zip(logits, high, strict=True)]
-    log_total: NDArray[np.float64] = high + np.log(sums)
-    return log_total
+def first_edges(
+    automaton: Automaton,
+    vocabulary: TokenBytes,
+    tokens: Tokens,
+    closure: Ints,
+    white: bool = False,
+) -> Ints:
+    """The (source, token, target) triples of ``tokens`` as the first ones of a text.
+
+    Their source is an additional state. A token without bytes leads to the start of the automaton.
+    """
+    assert vocabulary.first is not None
+    triples = walk(automaton, vocabulary.trie(tokens, is_first=True), white=white, sources=closure)
+    silent = [[0, n, 0] for n, token in enumerate(tokens.tolist()) if not vocabulary.first[token]]
+    triples = np.concatenate([triples, np.array(silent, np.int32).reshape(-1, 3)])
+    triples[:, 0] = automaton.num_states
+    return triples
 
 
 def merge_columns(
     marginals: NDArray[np.float64],
-    columns: Tokens,
+    usable: Tokens,
+    pinned: Tokens,
     filler: Tokens,
     ends: Tokens,
 ) -> tuple[NDArray[np.float64], Tokens]:
@@ -239,10 +313,10 @@ def merge_columns(
     The last column of ``marginals`` is BLANK, which is the token ``filler`` (L,). Returns marginals (L, M)
     and the M tokens.
     """
-    tokens = np.unique(np.concatenate([columns, ends]))
+    tokens = np.unique(np.concatenate([usable, pinned, ends]))
     merged = np.zeros((len(marginals), len(tokens)))
-    np.add.at(merged.T, np.searchsorted(tokens, columns), marginals[:, : len(columns)].T)
-    merged[np.arange(len(merged)), np.searchsorted(tokens, filler).clip(max=len(tokens) - 1)] += marginals[
-        :, -1
-    ]
+    merged[:, np.searchsorted(tokens, usable)] = marginals[:, : len(usable)]
+    merged[:, np.searchsorted(tokens, pinned)] += marginals[:, len(usable) : -1]
+    cells, fillers = np.arange(len(merged)), np.searchsorted(tokens, filler).clip(max=len(tokens) - 1)
+    merged[cells, fillers] += marginals[:, -1]
     return merged, tokens
