@@ -7,6 +7,7 @@ import torch
 from transformers import LogitsProcessorList
 
 from solver.llm.logits_processor import LIFT, Constraint, Processors
+from solver.tasks.errors import InvalidArgument
 from tests import tiny_models
 
 CANVAS, STEPS, PINS = 12, 6, {0: 7, 3: 20, 8: 41, 14: 33}  # the last in a second canvas
@@ -43,6 +44,36 @@ def test_ours_keeps_every_pin_across_canvases_and_calls(model) -> None:
         assert kept(sequences) == 1.0
         assert sequences[:, IDS.shape[1] :].min() >= 5
     assert len(settings["logits_processor"]) == 2  # ours, and one temperature
+
+
+@pytest.mark.parametrize("pins", [PINS, {5: 20, 9: 41, 10: 1, 11: 0}], ids=["tokens", "an end and padding"])
+def test_no_end_of_the_text_comes_before_the_last_pin(model, pins: dict[int, int]) -> None:
+    config = model.generation_config
+    config.eos_token_id, config.pad_token_id = [1, *range(21, 33)], 0
+    try:
+        settings = Constraint(pins, canvas=CANVAS, vocab=63, prompt=IDS.shape[1]).settings(model)
+        texts = []
+        for seed in range(5):
+            torch.manual_seed(seed)
+            texts.append(model.generate(IDS, max_new_tokens=2 * CANVAS, **settings).sequences)
+            assert kept(texts[-1], pins) == 1.0
+        plain = Processors([Constraint(pins, canvas=CANVAS, vocab=63, prompt=4)])
+        assert (
+            kept(model.generate(IDS, max_new_tokens=2 * CANVAS, logits_processor=plain).sequences, pins) < 1
+        )
+    finally:
+        config.eos_token_id, config.pad_token_id = None, None
+
+
+def test_an_end_before_a_pin_is_refused(model) -> None:
+    model.generation_config.eos_token_id = 1
+    try:
+        with pytest.raises(InvalidArgument, match="position 2 ends the text, before position 5"):
+            Constraint({2: 1, 5: 9}, canvas=CANVAS, vocab=63, prompt=4).settings(model)
+        constraint = Constraint({5: 9}, {2: [1, 7]}, canvas=CANVAS, vocab=63, prompt=4)
+        assert constraint.settings(model)["logits_processor"][0].choices[2] == [7]
+    finally:
+        model.generation_config.eos_token_id = None
 
 
 def test_a_starting_canvas_loses_its_pins(model) -> None:

@@ -5,18 +5,21 @@
 
 A LogitsProcessor is the only hook of DiffusionGemma's ``generate`` that preserves a pin (tests/test_hooks.py
 shows how others lose it), because ``generate`` returns the argmax of the processed logits. ``settings`` works
-around three of its properties: every call appends to the list of processors; a row without an allowed token
-crashes; and pinned cells, which have no entropy, lower the mean entropy and stop the sampling early.
+around four of its properties: every call appends to the list of processors; a row without an allowed token
+crashes; pinned cells, which have no entropy, lower the mean entropy and stop the sampling early; and all that
+follows the first end-of-sequence token is replaced by padding, pins included.
 
 Shapes: B rows, L cells, V tokens.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from solver.llm.tokenizer import end_tokens
 from solver.tasks.errors import InvalidArgument
 
 Project = Callable[[Tensor], Tensor]
@@ -70,12 +73,35 @@ class Constraint(LogitsProcessor):
         if len(self.forbidden) >= vocab:
             raise InvalidArgument("every token is forbidden")
         self.choices = choices
+        self.ends: list[int] = []
+        self.last = -1  # ends are forbidden before this position
+
+    def before_end(self, model: Any) -> Self:
+        """This constraint for ``model``, whose end tokens then come after all pins and restrictions.
+
+        Raises:
+            InvalidArgument: a position allows only end tokens, and a later one more than padding.
+        """
+        copied, ends = copy(self), set(end_tokens(model))
+        padding = getattr(model.generation_config, "pad_token_id", None)
+        copied.ends = sorted(ends & set(range(self.vocab)))
+        copied.last = max((at for at, tokens in self.choices.items() if padding not in tokens), default=-1)
+        copied.choices = {
+            position: [token for token in tokens if position >= copied.last or token not in ends]
+            for position, tokens in self.choices.items()
+        }
+        for position, tokens in copied.choices.items():
+            if not tokens:
+                raise InvalidArgument(f"position {position} ends the text, before position {copied.last}")
+        return copied
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Set logits of tokens that are not allowed to minus infinity, in place; ``scores`` is (B, L, V)."""
         first = input_ids.shape[1] - self.prompt  # length of the earlier canvases
         if self.forbidden:
             scores[..., self.forbidden] = float("-inf")
+        if self.ends and self.last > first:
+            scores[:, : self.last - first, self.ends] = float("-inf")
         for position, tokens in self.choices.items():
             cell = position - first
             if 0 <= cell < scores.shape[1]:
@@ -96,10 +122,13 @@ class Constraint(LogitsProcessor):
         """Keyword arguments for ``model.generate``: the processor, and an entropy threshold for open cells.
 
         The model compares the mean entropy of all cells, and a pinned cell always has none.
+
+        Raises:
+            InvalidArgument: a position allows only end tokens, and a later one more than padding.
         """
         configured = getattr(model.generation_config, "confidence_threshold", None)
         threshold = (0.005 if configured is None else configured) * max(self.open_share(), 1.0 / self.canvas)
-        return {"logits_processor": Processors([self]), "confidence_threshold": threshold}
+        return {"logits_processor": Processors([self.before_end(model)]), "confidence_threshold": threshold}
 
 
 class Processors(LogitsProcessorList):
