@@ -158,7 +158,7 @@ def fill_many(
     problems: Sequence[JsonProblem],
     denoiser: str | Denoiser = "compact",
     budget: Budget | None = None,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     batch: int = 64,
     watch: Watch | None = None,
     loops: int | None = None,
@@ -169,14 +169,15 @@ def fill_many(
         problems: the problems to fill.
         denoiser: a name, a checkpoint folder or a denoiser.
         budget: limits of each problem, by default 1,000 forwards.
-        seed: problem number n uses seed + n.
+        seed: problem number n uses seed + n; or one seed for each problem.
         batch: canvases per call of the denoiser.
         watch: called with (index, step) after every forward.
         loops: inner loops of a looped network, None for the checkpoint's number.
     """
     task = JsonTask()
     model, budget = load(denoiser, task, loops), budget or Budget(forwards=FORWARDS)
-    run = FillRun(task, model, model.policy, seed, batch, watch)
+    seeds = [seed + n for n in range(len(problems))] if isinstance(seed, int) else seed
+    run = FillRun(task, model, model.policy, seeds, batch, watch)
     if not model.uses_slots:
         yield from run.fill_plain(problems, range(len(problems)), budget)
         return
@@ -210,7 +211,7 @@ class FillRun:
         task: the JSON task.
         model: the denoiser.
         policy: the loop's policy.
-        seed: problem number n uses seed + n.
+        seeds: one for each problem.
         batch: canvases per call of the denoiser.
         watch: called with (index, step) after every forward, or None.
     """
@@ -218,7 +219,7 @@ class FillRun:
     task: JsonTask
     model: Denoiser
     policy: Policy
-    seed: int = 0
+    seeds: Sequence[int]
     batch: int = 64
     watch: Watch | None = None
 
@@ -249,7 +250,7 @@ class FillRun:
         ]
         drafted = [option for _, option in contested]
         best = dict[int, float]()
-        unwatched = replace(self, watch=None)
+        unwatched = replace(self, watch=None, seeds=[self.seeds[n] for n, _ in contested])
         for index, outcome in unwatched.outcomes(drafted, range(len(drafted)), Budget(forwards=1)):
             n, option = contested[index]
             spent[n] += outcome.counters
@@ -266,7 +267,7 @@ class FillRun:
         for index in indices:
             by_length[problems[index].num_cells].append(index)
         for _, group in sorted(by_length.items()):
-            seeds, chosen = [self.seed + index for index in group], [problems[index] for index in group]
+            seeds, chosen = [self.seeds[index] for index in group], [problems[index] for index in group]
             for n, event in solve(self.task, chosen, self.model, self.policy, budget, seeds, self.batch):
                 if isinstance(event, Outcome):
                     yield group[n], event

@@ -13,7 +13,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from solver.cli import options, watch
+from solver.cli import options, output, watch
 from solver.cli.source import add_source_options, finish, read_python, to_span
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     blank = Vocabulary.load().blank
     viewer = watch.Viewer(sys.stderr if arguments.json else sys.stdout) if arguments.watch else None
     opened = set[int]()
-    with watch.Recorder(arguments.trace, viewer) as recorder:
+    with output.Recorder(arguments.trace, viewer) as recorder:
 
         def record_step(number: int, problem: EditProblem, step: Step) -> None:
             if number not in opened:

@@ -64,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     from solver.evaluation.harness import run_jobs
     from solver.evaluation.rows import ResultsFile
     from solver.evaluation.tables import read_results, report_text
+    from solver.files import replace_text
 
     limit_threads()
     try:
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     except CheckpointError as error:
         raise UsageError(str(error)) from error
     rows = read_results(arguments.out)
-    (arguments.out / "report.md").write_text(report_text(rows))
+    replace_text(arguments.out / "report.md", report_text(rows))
     names = [task.RESULTS, "report.md"]
     try:
         from solver.evaluation.plots import draw_plots

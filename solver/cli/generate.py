@@ -5,12 +5,10 @@
 """
 
 import argparse
-import signal
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterable
 
 from solver.cli.options import integer
+from solver.cli.output import print_line
 from solver.cli.watch import spinner
 
 
@@ -41,25 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.max_guesses,
     )
     for puzzle, _, rating in puzzles:
-        with delayed_interrupt():
-            print(describe_puzzle(puzzle, rating), flush=True)
+        print_line(describe_puzzle(puzzle, rating))
     return 0
-
-
-@contextmanager
-def delayed_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt after the block instead of inside it, so that no line of output is cut."""
-    received: list[Any] = []
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if received:
-        raise KeyboardInterrupt
 
 
 def describe_puzzle(digits: Iterable[int], rating: int) -> str:

@@ -13,12 +13,11 @@ import argparse
 import json
 import re
 import sys
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from solver.cli import options, watch
+from solver.cli import options, output, watch
 from solver.cli.json_check import BYTE_ORDER_MARK, decode_json, load_check, read_registry
 from solver.cli.main import UsageError
 from solver.cli.options import read_text
@@ -66,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-formats", action="store_true", help="do not assert format")
     options.add_budget(parser, "1000")
     options.add_output(parser)
+    output.add_stream(parser)
     options.add_model(parser)
 
 
@@ -93,62 +93,83 @@ class JsonJob:
     forwards: int = 0
     seconds: float = 0.0
 
+    @property
+    def status(self) -> str:
+        return "valid" if self.candidates else "failed" if self.bad_input is None else "bad input"
+
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fill all problems whose input is good, and print the results in input order."""
+    """Fill all problems whose input is good, and print the results."""
     if (arguments.schema is None) == (arguments.file is None):
         raise UsageError("give either --schema or --file")
     if arguments.file is not None and (arguments.text is not None or arguments.template is not None):
         raise UsageError("with --file, text and template belong into its lines")
+    if arguments.file is None and (arguments.unordered or arguments.skip_done is not None):
+        raise UsageError("--unordered and --skip-done go with --file")
     if arguments.template is not None and arguments.length is not None:
         raise UsageError("--length does not go with --template, whose holes have sizes")
     inputs = read_inputs(arguments)
+    done = output.read_done(arguments.skip_done, [{}] * len(inputs))
+    numbers = [number for number in range(len(inputs)) if number + 1 not in done]
     registry, check = read_registry(arguments.registry), load_check(arguments.check)
+    statuses = {str(record["status"]) for record in done.values()}
+
+    def show(job: JsonJob) -> None:
+        print_json_result(arguments, job)
+
+    viewer = watch.Viewer(sys.stderr if arguments.json else sys.stdout) if arguments.watch else None
+    recorder = output.Recorder(arguments.trace, viewer)
+    with recorder, output.Results(numbers, show, in_order=not arguments.unordered) as results:
+        for start in range(0, len(numbers), arguments.batch):
+            window = numbers[start : start + arguments.batch]
+            jobs = [make_job(arguments, number, inputs[number], registry, check) for number in window]
+            for job in fill_jobs(arguments, jobs, recorder):
+                results.add(job.number, job)
+                statuses.add(job.status)
+    return 2 if "bad input" in statuses else 0 if statuses <= {"valid"} else 1
+
+
+def fill_jobs(
+    arguments: argparse.Namespace, jobs: Sequence[JsonJob], recorder: output.Recorder
+) -> Iterator[JsonJob]:
+    """Yield each job when its last attempt has ended. Attempt k of job j is number j * n + k in the trace."""
+    yield from (job for job in jobs if not job.num_pending)
     with watch.spinner("importing torch", not arguments.quiet):
         options.limit_threads(arguments.threads)
         from solver.api import fill
         from solver.loop.trace import Budget
         from solver.tasks.languages.projection import BLANK
 
-    jobs = [make_job(arguments, number, members, registry, check) for number, members in enumerate(inputs)]
-    attempts = [job for job in jobs for _ in range(job.num_pending)]
-    waiting = deque(jobs)  # for its turn to be printed
-    viewer = watch.Viewer(sys.stderr if arguments.json else sys.stdout) if arguments.watch else None
-    with watch.Recorder(arguments.trace, viewer) as recorder:
-        for number, job in enumerate(attempts):
-            names = {"denoiser": arguments.denoiser, "seed": arguments.seed}
-            opening = {"task": "json", "line": job.number + 1, "blank": BLANK, **names}
-            recorder.write("problem", number, opening)
+    attempts = [(job, job.number * arguments.n + k) for job in jobs for k in range(job.num_pending)]
+    for job, number in attempts:
+        names = {"denoiser": arguments.denoiser, "seed": arguments.seed}
+        opening = {"task": "json", "line": job.number + 1, "blank": BLANK, **names}
+        recorder.write("problem", number, opening)
 
-        def record_step(number: int, step: Step) -> None:
-            recorder.write("step", number, step.to_json())
+    def record_step(index: int, step: Step) -> None:
+        recorder.write("step", attempts[index][1], step.to_json())
 
-        results = fill.fill_many(
-            [
-                replace(job.problem) for job in attempts if job.problem is not None
-            ],  # each remembers its drafts
-            arguments.denoiser,
-            Budget(arguments.forwards or fill.FORWARDS, arguments.seconds),
-            arguments.seed,
-            arguments.batch,
-            record_step if recorder.is_active else None,
-        )
-        print_finished(arguments, waiting)
-        for number, result in results:
-            job = attempts[number]
-            job.num_pending -= 1
-            cost = result if isinstance(result, FillError) else result.counters
-            job.forwards += cost.forwards
-            job.seconds += cost.seconds
-            if isinstance(result, FillError):
-                job.error = result
-            else:
-                job.candidates.append(result)
-            recorder.write("outcome", number, outcome_record(result))
-            print_finished(arguments, waiting)
-    if any(job.bad_input for job in jobs):
-        return 2
-    return 0 if all(job.candidates for job in jobs) else 1
+    results = fill.fill_many(
+        [replace(job.problem) for job, _ in attempts if job.problem is not None],  # each remembers its drafts
+        arguments.denoiser,
+        Budget(arguments.forwards or fill.FORWARDS, arguments.seconds),
+        [arguments.seed + number for _, number in attempts],
+        arguments.batch,
+        record_step if recorder.is_active else None,
+    )
+    for index, result in results:
+        job, number = attempts[index]
+        job.num_pending -= 1
+        cost = result if isinstance(result, FillError) else result.counters
+        job.forwards += cost.forwards
+        job.seconds += cost.seconds
+        if isinstance(result, FillError):
+            job.error = result
+        else:
+            job.candidates.append(result)
+        recorder.write("outcome", number, outcome_record(result))
+        if not job.num_pending:
+            yield job
 
 
 def read_inputs(arguments: argparse.Namespace) -> list[dict[str, Any] | UsageError]:
@@ -229,19 +250,13 @@ def outcome_record(result: Candidate | FillError) -> watch.Record:
     return {"status": "solved", "text": result.text, **result.counters.summary()}
 
 
-def print_finished(arguments: argparse.Namespace, waiting: deque[JsonJob]) -> None:
-    """Print the results up to the first one that is not complete yet."""
-    while waiting and not waiting[0].num_pending:
-        print_json_result(arguments, waiting.popleft())
-
-
 def print_json_result(arguments: argparse.Namespace, job: JsonJob) -> None:
     candidates = sorted(job.candidates, key=lambda candidate: -candidate.score)
     if job.bad_input is not None:
         print(f"error: {job.bad_input}", file=sys.stderr)
     if not arguments.json and arguments.file is None:
         for candidate in candidates:
-            print(candidate.text, flush=True)
+            output.print_line(candidate.text)
         costs = f"{job.forwards} forwards, {job.seconds:.2f} s ({arguments.denoiser})"
         if not candidates:
             print(f"{type(job.error).__name__}: {job.error}", file=sys.stderr)
@@ -254,7 +269,8 @@ def print_json_result(arguments: argparse.Namespace, job: JsonJob) -> None:
     elif not candidates and job.error is not None:
         error = job.error.to_json()
     record: watch.Record = {
-        "status": "valid" if candidates else "failed" if job.bad_input is None else "bad input",
+        "number": job.number + 1,
+        "status": job.status,
         "instance": candidates[0].text if candidates else None,
         "error": error,
         "forwards": job.forwards,
@@ -262,4 +278,4 @@ def print_json_result(arguments: argparse.Namespace, job: JsonJob) -> None:
     }
     if arguments.n > 1:
         record["candidates"] = [candidate.text for candidate in candidates]
-    print(json.dumps(record, ensure_ascii=False), flush=True)
+    output.print_line(json.dumps(record, ensure_ascii=False))

@@ -8,7 +8,7 @@ Exit codes:
     0: every problem is solved and every file is valid.
     1: a problem is unsolved or a file is not valid, or the reader of the output left (as in ``| head``).
     2: bad input, reported in one line (the remaining inputs are still processed), or no command.
-    130: interrupted with Ctrl-C. The lines printed so far are complete.
+    130, 143: interrupted with Ctrl-C, or terminated. All results that were finished are printed.
 
 Output:
     stdout has the results: one line each, or in a readable form if stdout is a terminal. stderr has progress,
@@ -29,11 +29,13 @@ The number after a puzzle is its rating, the last line the exit code:
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from io import TextIOWrapper
+from typing import TextIO
 
 from solver import __version__
 from solver.tasks.errors import SolverError
@@ -67,6 +69,15 @@ COMMANDS = {
 }
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM: everything is done that is done for Ctrl-C."""
+
+
+def raise_terminated(*_: object) -> None:
+    """Handle SIGTERM."""
+    raise Terminated
+
+
 class UsageError(SolverError):
     """Bad input. The command line prints the message in one line and exits with 2."""
 
@@ -88,16 +99,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):  # escape characters that the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
     try:
-        return run_command(list(sys.argv[1:] if arguments is None else arguments))
+        code = run_command(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+        return code
     except SolverError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader left, as in "| head": discard all further output, also at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return fail(2, f"error: {' '.join(str(error).split())}")
+    except BrokenPipeError:  # the reader left, as in "| head"
+        discard(sys.stdout)
         return 1
+    except OSError as error:  # a full disk, above all
+        if error.filename is None:
+            discard(sys.stdout)
+        return fail(2, f"error: {error.filename or 'output'}: cannot be written ({error.strerror or error})")
+    except Terminated:
+        return fail(143, "terminated")
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        return fail(130, "interrupted")
+
+
+def fail(code: int, message: str) -> int:
+    """Print the last line of a command on stderr, if that is possible, and return the exit code."""
+    try:
+        print(message, file=sys.stderr, flush=True)
+    except OSError:
+        discard(sys.stderr)
+    return code
+
+
+def discard(stream: TextIO) -> None:
+    """Discard what is still to be written to a standard stream, also at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def run_command(words: Sequence[str]) -> int:
@@ -151,4 +182,9 @@ def overview(names: Iterable[str]) -> str:
 
 def entry() -> None:
     """Run the command line of the process and exit. This is the entry point of the ``remask`` script."""
+    if sys.stderr is None:  # closed, and everything that writes to it expects a stream
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # open until exit
+    if sys.stdout is None:
+        sys.exit(fail(2, "error: stdout is closed"))
+    signal.signal(signal.SIGTERM, raise_terminated)
     sys.exit(main())

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from solver.cli.main import UsageError
 
@@ -135,13 +136,20 @@ def needed_folder(data: str | None, name: str, is_needed: bool) -> Path:
     return folder
 
 
+def open_stdin() -> BinaryIO:
+    """Return stdin as a stream of bytes. Raises UsageError if it is closed."""
+    if sys.stdin is None or sys.stdin.closed:
+        raise UsageError("-: stdin is closed")
+    return sys.stdin.buffer
+
+
 def read_bytes(name: str) -> bytes:
     """Return the contents of a file, or of stdin for "-". Raises UsageError if unreadable or too large."""
     if name == "-" and sys.stdin is None:
         raise UsageError("-: stdin is closed")
     try:
         if name == "-":
-            data = sys.stdin.buffer.read(MAX_BYTES + 1)
+            data = open_stdin().read(MAX_BYTES + 1)
         else:
             with Path(name).open("rb") as file:
                 data = file.read(MAX_BYTES + 1)

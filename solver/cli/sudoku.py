@@ -13,13 +13,13 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from solver.cli import options, watch
+from solver.cli import options, output, watch
 from solver.cli.main import UsageError
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, action="store_true", help=text)
     options.add_budget(parser, f"{FORWARDS}; 1 with --no-checks")
     options.add_output(parser)
+    output.add_stream(parser)
     options.add_model(parser)
     parser.add_argument(
         "--loops", type=options.integer(1), metavar="N", help="inner loops per forward (the checkpoint's)"
@@ -122,20 +123,18 @@ def run(arguments: argparse.Namespace) -> int:
     is_drawn = len(puzzles) == 1 and sys.stdout.isatty() and not (arguments.json or arguments.quiet)
     stream = sys.stderr if arguments.json else sys.stdout
     viewer = watch.Viewer(stream, every_step=arguments.watch) if arguments.watch or is_drawn else None
-    totals = Totals(len(puzzles))
+    if arguments.skip_done is not None and not arguments.json:
+        raise UsageError("--skip-done reads the results of --json, and goes with it")
+    done = output.read_done(arguments.skip_done, [{"puzzle": puzzle.text} for puzzle in puzzles])
+    totals = Totals(len(puzzles) - len(done))
     try:
-        with watch.Recorder(arguments.trace, viewer) as recorder:
-            solve_all(arguments, puzzles, recorder, totals)
-    except KeyboardInterrupt:
-        print_totals(arguments, totals)
-        raise
-    print_totals(arguments, totals)
-    return 2 if errors else 0 if totals.counts["solved"] == totals.total else 1
-
-
-def print_totals(arguments: argparse.Namespace, totals: Totals) -> None:
-    if totals.total > 1 and not arguments.quiet:
-        print(totals, file=sys.stderr)
+        with output.Recorder(arguments.trace, viewer) as recorder:
+            solve_all(arguments, puzzles, done, recorder, totals)
+    finally:
+        if totals.total > 1 and not arguments.quiet:
+            print(totals, file=sys.stderr)
+    num_solved = totals.counts["solved"] + sum(record["status"] == "solved" for record in done.values())
+    return 2 if errors else 0 if num_solved == len(puzzles) else 1
 
 
 def read_puzzles(arguments: argparse.Namespace) -> tuple[list[Puzzle], list[PuzzleError]]:
@@ -151,7 +150,7 @@ def read_puzzles(arguments: argparse.Namespace) -> tuple[list[Puzzle], list[Puzz
             items.append(error)
     try:
         if arguments.file == "-":
-            items.extend(text.read_stdin(sys.stdin.buffer, check_givens))
+            items.extend(text.read_stdin(options.open_stdin(), check_givens))
         elif arguments.file is not None:
             items.extend(text.read_file(Path(arguments.file), check_givens))
     except text.PuzzleError as error:
@@ -167,33 +166,31 @@ def read_puzzles(arguments: argparse.Namespace) -> tuple[list[Puzzle], list[Puzz
 def solve_all(
     arguments: argparse.Namespace,
     puzzles: list[Puzzle],
-    recorder: watch.Recorder,
+    done: Collection[int],
+    recorder: output.Recorder,
     totals: Totals,
 ) -> None:
-    """Solve, and print each result as soon as all results before it are printed."""
-    finished: dict[int, SudokuJob] = {}
-    num_printed = 0
+    """Solve the puzzles whose number is not in ``done``, and print their results."""
+    numbers = [number for number in range(len(puzzles)) if number + 1 not in done]
+
+    def show(job: SudokuJob) -> None:
+        print_sudoku_result(arguments, job)
+
     has_bar = not (arguments.watch or arguments.quiet or sys.stdout.isatty())
-    try:
-        with watch.progress_bar(len(puzzles), has_bar) as advance:
-            for job in solve_groups(arguments, puzzles, recorder):
-                assert job.outcome is not None
-                totals.add(job.outcome)
-                advance(describe_counts(totals.counts))
-                finished[job.number] = job
-                while num_printed in finished:
-                    print_sudoku_result(arguments, finished.pop(num_printed))
-                    num_printed += 1
-    except KeyboardInterrupt:
-        for _, job in sorted(finished.items()):  # finished, but waiting for one before them
-            print_sudoku_result(arguments, job)
-        raise
+    results = output.Results(numbers, show, in_order=not arguments.unordered)
+    with results, watch.progress_bar(len(numbers), has_bar) as advance:
+        for job in solve_groups(arguments, puzzles, numbers, recorder):
+            assert job.outcome is not None
+            results.add(job.number, job)
+            totals.add(job.outcome)
+            advance(describe_counts(totals.counts))
 
 
 def solve_groups(
     arguments: argparse.Namespace,
     puzzles: list[Puzzle],
-    recorder: watch.Recorder,
+    numbers: Sequence[int],
+    recorder: output.Recorder,
 ) -> Iterator[SudokuJob]:
     """Yield jobs as they are finished. Grids of different sizes are solved in batches of their own."""
     with watch.spinner("importing torch", not arguments.quiet):
@@ -202,8 +199,8 @@ def solve_groups(
         from solver.loop.trace import Budget, Outcome
         from solver.tasks.sudoku.task import Sudoku
 
-    jobs = [SudokuJob(n, puzzle, Sudoku(puzzle.grid, arguments.repair)) for n, puzzle in enumerate(puzzles)]
-    for digits in sorted({puzzle.digits for puzzle in puzzles}):
+    jobs = [SudokuJob(n, puzzles[n], Sudoku(puzzles[n].grid, arguments.repair)) for n in numbers]
+    for digits in sorted({job.puzzle.digits for job in jobs}):
         group = [job for job in jobs if job.puzzle.digits == digits]
         task = make_task(arguments, digits)
         if not arguments.repair:
@@ -322,7 +319,7 @@ def result_record(arguments: argparse.Namespace, job: SudokuJob) -> watch.Record
 def print_sudoku_result(arguments: argparse.Namespace, job: SudokuJob) -> None:
     record = result_record(arguments, job)
     if arguments.json:
-        print(json.dumps(record), flush=True)
+        output.print_line(json.dumps({"number": job.number + 1, **record}))
         return
     match record:
         case {"status": "solved", "solution": solution}:
@@ -337,4 +334,4 @@ def print_sudoku_result(arguments: argparse.Namespace, job: SudokuJob) -> None:
         text += ", the only solution" if job.is_unique else ", one of several solutions"
     if not arguments.quiet:
         text += f": {watch.describe_costs(record)}, {record['seconds']:.2f} s ({record['denoiser']})"
-    print(text, flush=True)
+    output.print_line(text)

@@ -16,14 +16,12 @@ width.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import isqrt
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from solver.cli.main import UsageError
 
@@ -79,53 +77,6 @@ def progress_bar(total: int, is_shown: bool) -> Iterator[Callable[[str], None]]:
     with Progress(console=make_console(sys.stderr), transient=True) as progress:
         bar = progress.add_task("", total=total)
         yield lambda text: progress.update(bar, advance=1, description=text)
-
-
-class Recorder:
-    """Hands the records of a run to a trace file and to a viewer, if there are any.
-
-    Args:
-        trace: name of a file that must not exist yet, or None.
-        viewer: what draws the records, or None.
-
-    Raises:
-        UsageError: the file exists, or cannot be written.
-    """
-
-    def __init__(self, trace: str | None, viewer: Viewer | None) -> None:
-        self.file: TextIO | None = None
-        self.viewer = viewer
-        if trace is None:
-            return
-        try:
-            self.file = Path(trace).open("x", encoding="utf-8")  # noqa: SIM115  # closed by __exit__
-        except FileExistsError:
-            raise UsageError(f"{trace} exists already, and is not overwritten") from None
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise UsageError(f"{trace}: cannot be written ({reason})") from None
-
-    @property
-    def is_active(self) -> bool:
-        return self.file is not None or self.viewer is not None
-
-    def write(self, kind: str, number: int, record: Record) -> None:
-        """Record a "problem", a "step" or an "outcome" of problem ``number``."""
-        record = {"type": kind, "number": number, **record}
-        if self.file is not None:
-            self.file.write(json.dumps(record, separators=(",", ":")) + "\n")
-            self.file.flush()
-        if self.viewer is not None:
-            self.viewer.show(record)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.file is not None:
-            self.file.close()
-        if self.viewer is not None:
-            self.viewer.close()
 
 
 class Viewer:

@@ -21,6 +21,7 @@ from solver.evaluation.charts import (
 )
 from solver.evaluation.rows import Row, select
 from solver.evaluation.sudoku_tables import HARD, solved_mask, spent
+from solver.files import replacing
 from solver.pictures.marks import BLUE, GREY, INK, ORANGE
 
 CONTENT = {
@@ -242,5 +243,6 @@ def draw_plots(rows: Sequence[Row], folder: Path) -> list[str]:
     """Write every plot that the rows allow as a PNG into ``folder``; return the file names."""
     figures = {f"{name}.png": figure for name, make in PLOTS.items() if (figure := make(rows)) is not None}
     for file, figure in figures.items():
-        figure.savefig(folder / file, dpi=130)
+        with replacing(folder / file) as path:
+            figure.savefig(path, dpi=130)
     return list(figures)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from solver.evaluation.statistics import interval
+from solver.files import replace_text
 
 KEY = ("section", "file", "arm", "seed", "loops", "remask", "accept", "rounds", "batch", "step", "pinned")
 
@@ -115,9 +116,8 @@ class ResultsFile:
     def write(self) -> None:
         """Replace the file atomically."""
         lines = ",\n".join(json.dumps(row.plain()) for row in self.rows)
-        partial = self.path.with_suffix(".part")
-        partial.write_text(f'{{"environment": {json.dumps(self.environment)}, "rows": [\n{lines}\n]}}\n')
-        partial.replace(self.path)
+        text = f'{{"environment": {json.dumps(self.environment)}, "rows": [\n{lines}\n]}}\n'
+        replace_text(self.path, text)
 
 
 def load_rows(path: Path) -> list[Row]:

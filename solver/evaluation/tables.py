@@ -17,6 +17,7 @@ from pathlib import Path
 from solver.evaluation import code_tables, json_tables, sudoku_tables
 from solver.evaluation.markdown import Cell, markdown_table, share_cell
 from solver.evaluation.rows import Row, load_rows, select
+from solver.files import replace_text
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 FILES = ("code.json", "json.json", "results.json")  # the last is Sudoku's
@@ -99,7 +100,7 @@ def update_documents() -> int:
         if filled != text:
             stale.append(str(document))
             if not options.check:
-                document.write_text(filled)
+                replace_text(document, filled)
     if options.check and stale:
         print(f"differs from {options.results}: {', '.join(stale)}", file=sys.stderr)
     return int(options.check and bool(stale))

@@ -29,6 +29,7 @@ from safetensors.torch import load_file, save_file
 from solver.baseline.cells import cell_decoder, looped_decoder
 from solver.baseline.decode import Decoder
 from solver.errors import CheckpointError
+from solver.files import replacing
 from solver.models import controls
 from solver.models.cell_transformer import CellTransformer, CellTransformerConfig
 from solver.models.code_network import CodeConfig, CodeNetwork
@@ -92,25 +93,29 @@ def save_network(
     task: str,
     facts: dict[str, Any],
 ) -> None:
-    """Write a checkpoint. Each file is replaced whole.
+    """Write a checkpoint. Both files are replaced, or none if one cannot be written.
 
     folder: created if missing.
     weights: the network's state dict; written as bf16.
     network: its configuration.
     facts: further entries of config.json.
+
+    Raises OSError if the folder or a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     small = {name: value.to(torch.bfloat16).contiguous() for name, value in weights.items()}
-    save_tensors(folder / "model.safetensors", small)
-    config = {
-        "format": FORMAT,
-        "task": task,
-        "kind": next(name for name, kind in KINDS.items() if kind.config is type(network)),
-        "network": asdict(network),
-        "sha256": sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
-        **facts,
-    }
-    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    # both are written before the first is renamed: one names the other's digest
+    with replacing(folder / "config.json") as config_file, replacing(folder / "model.safetensors") as file:
+        write_tensors(file, small)
+        config = {
+            "format": FORMAT,
+            "task": task,
+            "kind": next(name for name, kind in KINDS.items() if kind.config is type(network)),
+            "network": asdict(network),
+            "sha256": sha256(file.read_bytes()).hexdigest(),
+            **facts,
+        }
+        config_file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def load_network(folder: Path, task: str) -> tuple[Network, dict[str, Any]]:
@@ -148,18 +153,14 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:160]
 
 
-def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write safetensors by way of a temporary file, so that an interrupted write leaves the old file
-    whole."""
-    temporary = path.with_suffix(".part")
-    save_file(tensors, temporary)
-    temporary.replace(path)
-
-
-def write_text(path: Path, text: str) -> None:
-    temporary = path.with_suffix(path.suffix + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write safetensors. Raises OSError if the file cannot be written."""
+    try:
+        save_file(tensors, path)
+    except (
+        SafetensorError
+    ) as error:  # its message ends in the system's: "... No space left on device (os error 28)"
+        raise OSError(None, one_line(error), str(path)) from None
 
 
 def load(name: str | Denoiser, task: Task, loops: int | None = None) -> Denoiser:

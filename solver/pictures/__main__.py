@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from solver.files import replacing
 from solver.loop.refine import refine
 from solver.loop.trace import Budget, Step
 from solver.models.checkpoint import load
@@ -40,10 +41,11 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     steps = instructive_run(arguments.denoiser)
-    if arguments.picture.endswith(".gif"):
-        animate(steps, 9, arguments.picture)
-    else:
-        filmstrip(steps, 9).savefig(arguments.picture, dpi=120)
+    with replacing(Path(arguments.picture)) as path:
+        if path.suffix == ".gif":
+            animate(steps, 9, path)
+        else:
+            filmstrip(steps, 9).savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from solver.files import replacing
 from solver.models.blocks import KNOWN, OPEN, PINNED
 
 Examples = dict[str, NDArray[Any]]
@@ -46,9 +47,8 @@ VISIBLE_WEIGHT = 0.1  # loss weight of a visible cell that is right
 
 def save_examples(examples: Examples, path: Path) -> None:
     """Write examples by way of a temporary file, so that an interrupted write leaves no damaged file."""
-    temporary = path.with_suffix(".part.npz")
-    np.savez(temporary, **examples)  # type: ignore[arg-type]  # numpy's stub takes the names for options
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        np.savez(temporary, **examples)  # type: ignore[arg-type]  # numpy's stub takes the names for options
 
 
 def load_examples(path: Path) -> Examples:

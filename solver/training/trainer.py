@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from solver.files import replacing
 from solver.models import checkpoint
 from solver.training.loaders import Facts
 from solver.training.objectives import Objective
@@ -125,7 +126,8 @@ class Trainer:
         }
         tensors["progress"] = torch.tensor(list(json.dumps(progress).encode()), dtype=torch.uint8)
         copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        checkpoint.save_tensors(folder / STATE_FILE, copies)
+        with replacing(folder / STATE_FILE) as file:
+            checkpoint.write_tensors(file, copies)
         self.save_weights(folder / "checkpoint", facts)
 
     def save_weights(self, folder: Path, facts: Facts) -> None:

@@ -22,6 +22,7 @@ from solver.tasks.sudoku.layout import Layout
 Int8 = NDArray[np.int8]
 
 MAX_GRIDS = 1_000  # grids tried per puzzle
+GRIDS_PER_CALL = 32
 
 
 class SolutionCount(NamedTuple):
@@ -102,8 +103,8 @@ def generate_each(
         puzzle, solution = np.zeros((2, 1, layout.cells), np.int8)
         rating, num_made = np.zeros(1, np.int64), 0
         while not num_made:
-            # A call cannot be interrupted, so a single one does not try all grids.
-            bounds = extra, min_guesses, max_guesses, min(tries, MAX_GRIDS)
+            # A call cannot be interrupted, so a single one tries few grids.
+            bounds = extra, min_guesses, max_guesses, min(tries, GRIDS_PER_CALL)
             groups = layout.units, layout.peers, full
             num_made, is_possible, tried = generate_into(
                 *groups, rng, order, *bounds, puzzle, solution, rating
