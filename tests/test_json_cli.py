@@ -73,7 +73,10 @@ def test_many_lines_in_order(write: Write, capsys: pytest.CaptureFixture[str]) -
     results = [json.loads(line) for line in out.splitlines()]
     kinds = [result["error"]["type"] if result["error"] else None for result in results]
     assert kinds == [None, "BadInput", "BadInput", "UnsatisfiableSchema", "CanvasTooSmall", None, "BadInput"]
-    assert [set(result) for result in results] == [{"status", "instance", "error", "forwards", "seconds"}] * 7
+    assert [set(result) for result in results] == [
+        {"number", "status", "instance", "error", "forwards", "seconds"}
+    ] * 7
+    assert [result["number"] for result in results] == [1, 2, 3, 4, 5, 6, 7]
     assert isinstance(json.loads(results[0]["instance"]), int)
     assert results[5]["instance"] == '"é"'
     assert "502" in results[4]["error"]["message"]
@@ -234,3 +237,25 @@ def test_exponential_patterns_end(pattern: str, write: Write, capsys: pytest.Cap
         ]
     )
     assert code in (0, 1, 2)
+
+
+def test_schemas_are_filled_in_windows_and_a_run_is_continued(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each problem has its own seed, so windows, order and skipped problems change no text."""
+    lines = [json.dumps({"schema": {"type": "string", "minLength": n % 5}, "length": 32}) for n in range(9)]
+    file, done = tmp_path / "many.jsonl", tmp_path / "done.jsonl"
+    file.write_text("\n".join([*lines, "nope"]))
+    command = ["json", "fill", "--file", str(file), "--denoiser", "random"]
+
+    def texts(*options: str) -> dict[int, str]:
+        assert main([*command, *options]) == 2
+        records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return {record["number"]: record["instance"] for record in records}
+
+    whole = texts()
+    assert list(whole) == list(range(1, 11))
+    assert texts("--batch", "2", "--unordered") == whole
+    done.write_text('{"number": 3, "status": "valid"}\n{"number": 10, "status": "bad input"}\n')
+    left = texts("--skip-done", str(done))
+    assert left == {number: text for number, text in whole.items() if number not in (3, 10)}

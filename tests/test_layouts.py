@@ -101,7 +101,7 @@ def test_every_kind_of_object_is_laid_out() -> None:
 
 def test_of_several_layouts_the_likeliest_is_filled() -> None:
     form = JsonProblem.of(KINDS, length=64)
-    laid, (spent,) = structured.FillRun(JsonTask(), numerate(), numerate().policy).choose_layouts([form])
+    laid, (spent,) = structured.FillRun(JsonTask(), numerate(), numerate().policy, [0]).choose_layouts([form])
     assert literals(laid[0]) == literals(form.layouts()[1])
     assert spent.forwards == 2
     ((_, done),) = structured.fill_many([form], numerate(), Budget(forwards=40))

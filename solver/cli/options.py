@@ -145,8 +145,6 @@ def open_stdin() -> BinaryIO:
 
 def read_bytes(name: str) -> bytes:
     """Return the contents of a file, or of stdin for "-". Raises UsageError if unreadable or too large."""
-    if name == "-" and sys.stdin is None:
-        raise UsageError("-: stdin is closed")
     try:
         if name == "-":
             data = open_stdin().read(MAX_BYTES + 1)

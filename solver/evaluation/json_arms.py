@@ -211,7 +211,8 @@ class JsonModels(ModelPair[JsonNetwork]):
     ) -> list[Answer]:
         task, problems = JsonTask(), [case.problem for case in cases]
         denoiser = load(model, task)
-        run = fill.FillRun(task, denoiser, denoiser.policy.with_(**changes), JSON_SEED + self.seed, BATCH)
+        seeds = [JSON_SEED + self.seed + n for n in range(len(problems))]
+        run = fill.FillRun(task, denoiser, denoiser.policy.with_(**changes), seeds, BATCH)
         laid, spent = run.choose_layouts(problems)
         answers: dict[int, Answer] = {}
         for n, outcome in run.outcomes(laid, range(len(problems)), Budget(forwards)):
