@@ -269,12 +269,12 @@ def print_json_result(arguments: argparse.Namespace, job: JsonJob) -> None:
     elif not candidates and job.error is not None:
         error = job.error.to_json()
     record: watch.Record = {
-        "number": job.number + 1,
         "status": job.status,
         "instance": candidates[0].text if candidates else None,
         "error": error,
         "forwards": job.forwards,
         "seconds": round(job.seconds, 4),
+        "number": job.number + 1,
     }
     if arguments.n > 1:
         record["candidates"] = [candidate.text for candidate in candidates]

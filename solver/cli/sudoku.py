@@ -319,7 +319,7 @@ def result_record(arguments: argparse.Namespace, job: SudokuJob) -> watch.Record
 def print_sudoku_result(arguments: argparse.Namespace, job: SudokuJob) -> None:
     record = result_record(arguments, job)
     if arguments.json:
-        output.print_line(json.dumps({"number": job.number + 1, **record}))
+        output.print_line(json.dumps({**record, "number": job.number + 1}))
         return
     match record:
         case {"status": "solved", "solution": solution}:
