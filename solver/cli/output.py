@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from types import FrameType
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from solver.cli.main import UsageError
-from solver.cli.options import read_text
 
 if TYPE_CHECKING:
     from solver.cli.watch import Record, Viewer
@@ -47,11 +47,11 @@ def add_stream(parser: argparse.ArgumentParser) -> None:
 @contextmanager
 def delayed_interrupts() -> Iterator[None]:
     """Raise KeyboardInterrupt for SIGINT and SIGTERM after the block instead of inside it."""
-    received: list[tuple[int, Any]] = []
+    received: list[tuple[int, FrameType | None]] = []
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for number in handlers:
-            signal.signal(number, lambda *arguments: received.append(arguments))
+            signal.signal(number, lambda *call: received.append(call))
     except ValueError:  # not the main thread, which is the one that gets signals
         yield
         return
@@ -60,10 +60,10 @@ def delayed_interrupts() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    for number, frame in received[:1]:
-        handler = handlers[number]
+    for first, frame in received[:1]:
+        handler = handlers[signal.Signals(first)]
         if callable(handler):
-            handler(number, frame)
+            handler(first, frame)
 
 
 def print_line(text: str) -> None:
@@ -97,8 +97,8 @@ class Results(Generic[Result]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        for _, result in sorted(self.waiting.items()):
-            self.show(result)
+        for number in sorted(self.waiting):
+            self.show(self.waiting[number])
         self.waiting.clear()
 
 
@@ -115,7 +115,11 @@ def read_done(name: str | None, expected: Sequence[Record]) -> dict[int, Record]
     if name is None or not Path(name).exists():
         return {}
     done: dict[int, Record] = {}
-    *lines, rest = read_text(name).split("\n")
+    try:
+        *lines, rest = Path(name).read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(f"{name}: cannot be read ({reason})") from None
     for place, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
