@@ -11,32 +11,33 @@
 (array([1]), array([[0.25, 0.75, 0.  ]]))
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.kernels import lattice_paths, lattice_sums
+from solver.kernels import lattice_labels, lattice_layers, lattice_sums
 from solver.kernels.lattice import Automaton, Slots
-from solver.kernels.lattice_paths import ARRIVED, TAIL
-from solver.kernels.lattice_sums import LN2
+from solver.kernels.lattice_graph import Graph
+from solver.kernels.lattice_labels import LN2
+from solver.kernels.lattice_pieces import shortened_graph
 
 Floats = NDArray[np.float64]
 Block = NDArray[np.int64]
-# The arrays of an automaton that a pass reads, in the order of its ``graph``.
-MARGINAL_GRAPH = attrgetter("label", "dst", "first", "skip_src", "skip_dst", "reach")
-SUFFIX_GRAPH = attrgetter("label", "dst", "first", "skip_src", "skip_dst", "accept", "reach", "rest")
-PATH_GRAPH = attrgetter("src", "label", "dst", "first", "skip_src", "skip_dst", "accept", "reach", "rest")
+ARRIVED, TAIL = 0, 1  # a cell's state before it, and inside a tail of BLANKs
 
 
 class Lattice:
     """A factorised distribution over one block, conditioned on a language.
 
-    The interface is ``partition``, ``best``, ``next_best``, ``marginals`` and ``sample``; each result is
-    computed once, on demand.
+    The interface is ``partition``, ``is_empty``, ``best``, ``next_best``, ``marginals`` and ``sample``; each result
+    is computed once, on demand. Time and memory depend on the live pairs of states and cells
+    (lattice_layers.py).
 
     Args:
         automaton: the language, over V - 1 symbols.
@@ -53,7 +54,6 @@ class Lattice:
             raise ValueError("a block has at least one cell")
         self.automaton, self.slots = automaton, slots
         self.weights = np.ascontiguousarray(weights, np.float64)
-        self._blank = np.ascontiguousarray(self.weights[:, -1])
         # Edges are followed by label: the weight of a label is the sum, or the maximum, over its symbols.
         top = self.weights.max(1)
         self._linear = np.exp(
@@ -63,26 +63,37 @@ class Lattice:
         self._totals, self._mantissa, self._high = np.empty(shape), np.empty(shape), np.empty(shape)
         self._exponent, self._argument = np.empty(shape, np.int32), np.empty(shape, np.int32)
         out = (self._totals, self._mantissa, self._exponent, self._high, self._argument)
-        lattice_sums.label_totals(self.weights, self._labels, top, self._linear, out)
+        lattice_labels.label_totals(self.weights, self._labels, top, self._linear, out)
+        cells = len(weights)
+        self._tails = np.empty(cells, np.int32), np.zeros(cells), np.zeros(cells), np.zeros(cells, np.int32)
+        blank = np.ascontiguousarray(self.weights[:, -1])
+        lattice_labels.tail_totals(blank, slots.inside, slots.last, self._tails)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no block is in the language."""
+        return not self._live.num_live[0]
 
     @property
     def partition(self) -> float:
         """The log of the total weight of the language; see :func:`solver.kernels.lattice.partition`."""
+        if self.is_empty:
+            return -np.inf
         suffix_m, suffix_x = self._suffix_sums
-        total = suffix_m[ARRIVED, 0, 0]
-        return float(np.log(total) + suffix_x[ARRIVED, 0, 0] * LN2) if total > 0 else -np.inf
+        return float(np.log(suffix_m[0]) + suffix_x[0] * LN2)
 
     def best(self) -> tuple[Block, float]:
         """The likeliest block (L,) and its log-weight; see :func:`solver.kernels.lattice.best`."""
-        graph = PATH_GRAPH(self.automaton)
-        path, score = lattice_paths.best_path(
-            graph, self._high, self._blank, self.slots.inside, self.slots.last
-        )
-        cells = np.arange(len(path))
-        symbols = np.where(
-            path > 0, self._argument[cells, np.maximum(path - 1, 0)], self.weights.shape[1] - 1
-        )
-        return np.where(path < 0, -1, symbols).astype(np.int64), float(score)
+        block = np.full(len(self.weights), -1, np.int64)
+        live = self._live
+        if not self.is_empty:
+            labels, pieces = (self._high, self._argument), (self._graph.parts, self._pieces.high)
+            layers = live.states, live.offset
+            lattice_layers.best_path(
+                self._graph.arrays, pieces, labels, layers, live.choices, self._tails[0], block
+            )
+            block[block < 0] = self.weights.shape[1] - 1
+        return block, float(live.top)
 
     def next_best(
         self, excluded: Collection[tuple[int, ...]], ignored: NDArray[np.bool_] | None = None
@@ -113,13 +124,20 @@ class Lattice:
         """The probability (L, V) of each symbol in each cell; see
         :func:`solver.kernels.lattice.marginals`."""
         out = np.zeros_like(self.weights)
-        if self.partition == -np.inf:
+        if self.is_empty:
             return out
-        mass, blanks = np.zeros_like(self._mantissa), np.zeros(len(out))
-        graph = MARGINAL_GRAPH(self.automaton)
-        lattice_sums.label_marginals(graph, self._sums, self._suffix_sums, mass, blanks)
-        lattice_sums.symbol_marginals(
-            self.weights, self._labels, self._linear, self._totals, self._high, (mass, blanks), out
+        graph, pieces = self._graph, self._pieces
+        mass, blanks = np.zeros_like(pieces.high), np.zeros(len(out))
+        pairs = self._live.layers, self._suffix_sums
+        lattice_sums.piece_marginals(
+            graph.arrays, graph.window, pieces.sums, self._tail_sums, self.slots.last, *pairs, mass, blanks
+        )
+        label_mass = mass
+        if not graph.is_plain:
+            label_mass = np.zeros_like(self._high)
+            lattice_sums.label_marginals(graph.parts, self._label_sums, pieces.sums, mass, label_mass)
+        lattice_labels.symbol_marginals(
+            self.weights, self._labels, self._linear, self._totals, self._high, (label_mass, blanks), out
         )
         return out
 
@@ -129,18 +147,13 @@ class Lattice:
         Raises:
             ValueError: if no block is in the language.
         """
-        if self.partition == -np.inf:
+        if self.is_empty:
             raise ValueError("no block is in the language")
-        automaton = self.automaton
-        graph = (
-            automaton.label,
-            automaton.dst,
-            automaton.first,
-            *automaton.skips_by_source,
-            automaton.members,
-            automaton.member_first,
+        graph, symbols = self._graph, (self.weights, self.automaton.members, self.automaton.member_first)
+        sums = graph.parts, self._label_sums, self._pieces.sums, self._tail_sums
+        block: Block = lattice_sums.sample_block(
+            graph.arrays, graph.window, sums, self._live.layers, self._suffix_sums, symbols, rng
         )
-        block: Block = lattice_sums.sample_block(graph, self._sums, self._suffix_sums, self.weights, rng)
         return block
 
     @property
@@ -148,15 +161,47 @@ class Lattice:
         return self.automaton.members, self.automaton.member_first, self.automaton.atoms
 
     @property
-    def _sums(self) -> tuple[Any, ...]:
-        """The weights of labels and of BLANK as mantissas and exponents, and the slots."""
-        exponent = np.floor(np.where(self._blank > -np.inf, self._blank, 0.0) / LN2).astype(np.int32)
-        blank = np.where(self._blank > -np.inf, np.exp(self._blank - exponent * LN2), 0.0)
-        return self._mantissa, self._exponent, blank, exponent, self.slots.inside, self.slots.last
+    def _label_sums(self) -> tuple[Any, Any]:
+        return self._mantissa, self._exponent
+
+    @property
+    def _tail_sums(self) -> tuple[Any, Any, Any]:
+        ends, _, mantissa, exponent = self._tails
+        return ends, mantissa, exponent
+
+    @cached_property
+    def _graph(self) -> Graph:
+        """The automaton with pieces, unless a slot can end inside of one."""
+        cells = len(self.weights)
+        graph = shortened_graph(self.automaton, cells)
+        ends = np.flatnonzero(self.slots.last[:-1])
+        inner = self._high[ends + 1][:, graph.inner_labels]
+        return Graph.of(self.automaton) if (inner > -np.inf).any() else graph
+
+    @cached_property
+    def _pieces(self) -> _PieceTotals:
+        if self._graph.is_plain:
+            return _PieceTotals(self._label_sums, self._high)
+        shape = len(self.weights), len(self._graph.parts[0]) - 1
+        sums, high = (np.empty(shape), np.empty(shape, np.int32)), np.empty(shape)
+        lattice_labels.piece_totals(self._graph.parts, self._label_sums, self._high, sums, high)
+        return _PieceTotals(sums, high)
+
+    @cached_property
+    def _live(self) -> _LivePairs:
+        return self._live_pairs(self._graph, self._pieces.high, keep=False)
+
+    def _live_pairs(self, graph: Graph, high: Floats, keep: bool) -> _LivePairs:
+        ends, tail_weights = self._tails[:2]
+        arrays, last = (graph.arrays, graph.window, high), self.slots.last
+        layers = lattice_layers.reachable_layers(*arrays, ends, last)
+        best = lattice_layers.best_completions(*arrays, (ends, tail_weights), last, layers, keep)
+        return _LivePairs(*layers, *best)
 
     @cached_property
     def _suffix_sums(self) -> tuple[Any, Any]:
-        sums: tuple[Any, Any] = lattice_sums.suffix_sums(SUFFIX_GRAPH(self.automaton), self._sums)
+        arrays, last = (self._graph.arrays, self._graph.window, self._pieces.sums), self.slots.last
+        sums: tuple[Any, Any] = lattice_sums.suffix_sums(*arrays, self._tail_sums, last, self._live.layers)
         return sums
 
     def _best_deviation(
@@ -164,21 +209,25 @@ class Lattice:
     ) -> tuple[int, ...] | None:
         """The shortest prefix of the best block that no excluded block begins with; None if every block is
         excluded."""
-        suffix = lattice_paths.best_suffixes(
-            SUFFIX_GRAPH(self.automaton), self._high, self._blank, self.slots.inside, self.slots.last
-        )
+        graph = self._graph if self._graph.is_plain else Graph.of(self.automaton)
+        live = self._live_pairs(graph, self._high, keep=True)
         best_score, best_prefix = -np.inf, None
         # by prefix of excluded blocks: the best score of each (state, mode) that it leads to
         layer: dict[tuple[int, ...], dict[tuple[int, int], float]] = {(): {(0, ARRIVED): 0.0}}
         for t in range(len(self.weights)):
             next_layer: dict[tuple[int, ...], dict[tuple[int, int], float]] = {}
+            completions = {ARRIVED: live.completions(t + 1, len(graph.rest))}
+            if t + 1 < len(self.weights) and self._tails[0][t + 1] >= 0:
+                ends, tail_weights = self._tails[:2]
+                after_slot = live.completions(ends[t + 1] + 1, len(graph.rest))
+                completions[TAIL] = tail_weights[t + 1] + after_slot
             for prefix, scores in layer.items():
                 excluded_here = {block[t] for block in excluded if block[:t] == prefix}
                 for symbol, score, (state, mode) in self._steps(t, scores):
                     if ignored[t]:
                         symbol = next(iter(excluded_here))
                     if symbol not in excluded_here:
-                        total = score + suffix[mode, t + 1, state]
+                        total = score + completions[mode][state] if mode in completions else -np.inf
                         if total > best_score:
                             best_score, best_prefix = total, (*prefix, symbol)
                     else:
@@ -194,8 +243,8 @@ class Lattice:
         automaton, blank = self.automaton, self.weights.shape[1] - 1
         skip_first, skip_dst = automaton.skips_by_source
         for (state, mode), score in scores.items():
-            if self.slots.inside[t] and self._blank[t] > -np.inf:
-                yield blank, score + self._blank[t], (state, ARRIVED if self.slots.last[t] else TAIL)
+            if self.slots.inside[t] and self.weights[t, blank] > -np.inf:
+                yield blank, score + self.weights[t, blank], (state, ARRIVED if self.slots.last[t] else TAIL)
             if mode == TAIL:
                 continue
             pending, seen = [state], {state}
@@ -213,3 +262,43 @@ class Lattice:
                 fresh = [target for target in targets if target not in seen]
                 seen.update(fresh)
                 pending += fresh
+
+
+@dataclass(frozen=True)
+class _PieceTotals:
+    """The weights of the pieces that begin in each cell.
+
+    Attributes:
+        sums: mantissas and exponents of the total weights (L, P).
+        high: the largest log-weight (L, P).
+    """
+
+    sums: tuple[Any, Any]
+    high: Floats
+
+
+@dataclass(frozen=True)
+class _LivePairs:
+    """The results of lattice_layers.py for one block; see there."""
+
+    states: Any
+    offset: Any
+    skips: Any
+    skip_offset: Any
+    num_live: Any
+    num_skips: Any
+    choices: Any
+    scores: Any
+    top: float
+
+    @property
+    def layers(self) -> tuple[Any, ...]:
+        """The arrays that the sum passes read."""
+        return self.states, self.offset, self.num_live, self.skips, self.skip_offset, self.num_skips
+
+    def completions(self, t: int, num_states: int) -> Floats:
+        """The log-weight of the best continuation of every state before cell ``t`` (S,)."""
+        pairs = slice(self.offset[t], self.offset[t] + self.num_live[t])
+        scores = np.full(num_states, -np.inf)
+        scores[self.states[pairs]] = self.scores[pairs]
+        return scores

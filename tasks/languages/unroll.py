@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from solver.kernels.deadline import check_time
 from solver.kernels.lattice import Automaton
-from solver.kernels.lattice_paths import bfs_distances
+from solver.kernels.lattice_graph import bfs_distances
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, Ints
 from solver.tasks.languages.grammar import NEXT, Grammar, Move
 from solver.tasks.languages.template import TemplateFilter

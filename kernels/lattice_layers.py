@@ -1,0 +1,252 @@
+"""The live pairs of a lattice and the best path through them, compiled by numba.
+
+A pair (state, cell) is *live* if a path from the start can be in the state before the cell, and a path to an
+accepting state can continue from it, given the symbols that each cell may hold. All passes visit live pairs
+only, so that their time and memory depend on the number of pairs, and not on states times cells.
+
+    L cells   S states   P pieces   N pairs
+    graph       the arrays of lattice_graph.py's Graph
+    high        the largest log-weight of each piece, if it begins in each cell (L, P)
+    tails       for each cell, the last cell of a tail of BLANKs that begins there, or -1; and its log-weight
+    layers      states of the pairs by cell (N,), where each cell's pairs begin (L + 2,) and how many are live
+                (L + 1,); the same for skips between them
+
+lattice.py is the specification.
+"""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _enlarged(array, size):  # type: ignore[no-untyped-def]
+    """An array with room for ``size`` elements, at least."""
+    larger = np.empty(max(size, 2 * len(array)), array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def reachable_layers(graph, window, high, ends, last):  # type: ignore[no-untyped-def]
+    """The pairs that paths from the start reach, and that are not too far from an accepting state.
+
+    Args:
+        graph: the automaton.
+        window: more cells than any piece has, a power of two.
+        high: largest log-weight of each piece (L, P); -inf if it cannot be read.
+        ends: the last cell of a tail of BLANKs that begins in each cell (L,), or -1.
+        last: the last cell of each slot (L,).
+
+    Returns:
+        The layers. Skips are in an order in which one pass follows every chain of them.
+    """
+    (first, dst, piece, span), (_, skip_dst, skip_first, skip_of), _, rest = graph
+    cells, num_states = high.shape[0], len(rest)
+    states, skips = np.empty(4 * cells + 64, np.int32), np.empty(cells + 64, np.int32)
+    offset, skip_offset = np.zeros(cells + 2, np.int64), np.zeros(cells + 2, np.int64)
+    # the states before the next ``window`` cells, in a ring
+    is_in = np.zeros((window, num_states), np.bool_)
+    pending, count = np.empty((window, num_states), np.int32), np.zeros(window, np.int64)
+    is_tail, tail, num_tail = np.zeros(num_states, np.bool_), np.empty(num_states, np.int32), 0
+    is_used = np.zeros(len(skip_dst), np.bool_)
+    is_in[0, 0], pending[0, 0], count[0] = True, 0, 1
+    for t in range(cells + 1):
+        ring = t & (window - 1)
+        here, inside = pending[ring], is_in[ring]
+        size = count[ring]
+        # a tail of BLANKs begins before skips, so that one text has one path
+        if t < cells and ends[t] >= 0:
+            for n in range(size):
+                i = here[n]
+                if not is_tail[i] and rest[i] <= cells - 1 - ends[t]:
+                    is_tail[i], tail[num_tail] = True, i
+                    num_tail += 1
+        # skips
+        low = len(skip_dst)
+        for n in range(size):
+            for k in range(skip_first[here[n]], skip_first[here[n] + 1]):
+                is_used[skip_of[k]] = True
+                low = min(low, skip_of[k])
+        total = skip_offset[t]
+        for k in range(low, len(skip_dst)):
+            if is_used[k]:
+                is_used[k] = False
+                j = skip_dst[k]
+                if rest[j] > cells - t:
+                    continue
+                if total == len(skips):
+                    skips = _enlarged(skips, 0)
+                skips[total] = k
+                total += 1
+                if not inside[j]:
+                    inside[j], here[size] = True, j
+                    size += 1
+                    for n in range(skip_first[j], skip_first[j + 1]):
+                        is_used[skip_of[n]] = True
+        skip_offset[t + 1] = total
+        # the layer
+        start = offset[t]
+        if start + size > len(states):
+            states = _enlarged(states, start + size)
+        for n in range(size):
+            states[start + n] = here[n]
+        offset[t + 1] = start + size
+        if t == cells:
+            break
+        # edges
+        for n in range(size):
+            for edge in range(first[here[n]], first[here[n] + 1]):
+                j, after = dst[edge], t + span[edge]
+                if after > cells or rest[j] > cells - after or high[t, piece[edge]] == -np.inf:
+                    continue
+                after &= window - 1
+                if not is_in[after, j]:
+                    is_in[after, j], pending[after, count[after]] = True, j
+                    count[after] += 1
+        for n in range(size):
+            inside[here[n]] = False
+        count[ring] = 0
+        if last[t]:  # tails end with their slot
+            after = (t + 1) & (window - 1)
+            for n in range(num_tail):
+                j = tail[n]
+                is_tail[j] = False
+                if not is_in[after, j]:
+                    is_in[after, j], pending[after, count[after]] = True, j
+                    count[after] += 1
+            num_tail = 0
+    return states[: offset[cells + 1]], offset, skips[: skip_offset[cells + 1]], skip_offset
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def best_completions(graph, window, high, tails, last, layers, keep):  # type: ignore[no-untyped-def]
+    """The best continuation of every pair, by dynamic programming from the last cell to the first.
+
+    Pairs and skips from which no accepting state is reached are removed from ``layers``, in place.
+
+    Args:
+        graph, window, high, last: see :func:`reachable_layers`.
+        tails: ``ends``, and the log-weight of the tail of BLANKs that begins in each cell.
+        layers: the result of :func:`reachable_layers`.
+        keep: whether to return ``scores``.
+
+    Returns:
+        num_live: live pairs of each cell (L + 1,).
+        num_skips: live skips of each cell (L + 1,).
+        choices: by pair (N,), twice the edge, or E plus the skip, that continues best; plus 1 if a tail of
+            BLANKs is better.
+        scores: the log-weight of the best continuation (N,); empty without ``keep``.
+        top: that of the start, the best path.
+    """
+    (first, dst, piece, span), (skip_src, skip_dst, _, _), accept, rest = graph
+    states, offset, skips, skip_offset = layers
+    ends, tail_weight = tails
+    cells, num_states = high.shape[0], len(rest)
+    num_live, num_skips = np.zeros(cells + 1, np.int64), np.zeros(cells + 1, np.int64)
+    choices = np.empty(len(states), np.int32)
+    scores = np.empty(len(states) if keep else 0)
+    ring = np.full((window, num_states), -np.inf)
+    plain, chosen = np.full(num_states, -np.inf), np.zeros(num_states, np.int32)
+    after_slot, slot_end = np.full(num_states, -np.inf), -1  # the scores after a slot
+    for t in range(cells, -1, -1):
+        arrived = ring[t & (window - 1)]
+        if t + window <= cells:
+            old = offset[t + window]
+            for n in range(old, old + num_live[t + window]):
+                arrived[states[n]] = -np.inf
+        if t < cells and last[t]:
+            if slot_end >= 0:
+                for n in range(offset[slot_end + 1], offset[slot_end + 1] + num_live[slot_end + 1]):
+                    after_slot[states[n]] = -np.inf
+            slot_end = t
+            for n in range(offset[t + 1], offset[t + 1] + num_live[t + 1]):
+                after_slot[states[n]] = ring[(t + 1) & (window - 1), states[n]]
+        start, end = offset[t], offset[t + 1]
+        # one piece, then the best continuation of its target
+        for n in range(start, end):
+            i = states[n]
+            if t == cells:
+                plain[i], chosen[i] = 0.0 if accept[i] else -np.inf, 0
+                continue
+            top, choice = -np.inf, 0
+            for edge in range(first[i], first[i + 1]):
+                if t + span[edge] <= cells:
+                    x = high[t, piece[edge]] + ring[(t + span[edge]) & (window - 1), dst[edge]]
+                    if x > top:
+                        top, choice = x, edge
+            plain[i], chosen[i] = top, choice
+        # skips, the last of a chain first; those that lead nowhere are removed
+        begin, finish = skip_offset[t], skip_offset[t + 1]
+        kept = finish
+        for n in range(finish - 1, begin - 1, -1):
+            k = skips[n]
+            i, j = skip_src[k], skip_dst[k]
+            if plain[j] > -np.inf:
+                kept -= 1
+                skips[kept] = k
+                if plain[j] > plain[i]:
+                    plain[i], chosen[i] = plain[j], len(dst) + k
+        num_skips[t] = finish - kept
+        for n in range(finish - kept):
+            skips[begin + n] = skips[kept + n]
+        # a tail of BLANKs, or not; pairs without a continuation are removed
+        live = start
+        for n in range(start, end):
+            i = states[n]
+            x, choice = plain[i], 2 * chosen[i]
+            plain[i] = -np.inf
+            if t < cells and ends[t] >= 0:
+                y = tail_weight[t] + after_slot[i]
+                if y > x:
+                    x, choice = y, choice + 1
+            if x > -np.inf:
+                states[live], choices[live], arrived[i] = i, choice, x
+                if keep:
+                    scores[live] = x
+                live += 1
+        num_live[t] = live - start
+    return num_live, num_skips, choices, scores, ring[0, 0]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def best_path(graph, pieces, labels, layers, choices, ends, out):  # type: ignore[no-untyped-def]
+    """Follow the best continuations from the start and write the block to ``out`` (L,), -1 for BLANK.
+
+    Args:
+        graph, layers, choices: see :func:`best_completions`.
+        pieces: the parts of the pieces, and their largest log-weight in each cell (L, P).
+        labels: the largest log-weight of each label (L, C), and its symbol.
+        ends: the last cell of a tail of BLANKs that begins in each cell (L,).
+    """
+    (_, dst, piece, _), (_, skip_dst, _, _), _, _ = graph
+    (part_first, part_label, part_child), high = pieces
+    label_high, argument = labels
+    states, offset = layers
+    t, state, skipped = 0, 0, False
+    while t < len(out):
+        n = offset[t]
+        while states[n] != state:
+            n += 1
+        choice = choices[n]
+        if choice & 1 and not skipped:
+            end = ends[t] + 1
+            out[t:end] = -1
+            t = end
+            continue
+        choice >>= 1
+        if choice >= len(dst):
+            state, skipped = skip_dst[choice - len(dst)], True
+            continue
+        state, skipped = dst[choice], False
+        # the best text of the piece
+        child = piece[choice]
+        while child >= 0:
+            top, best = -np.inf, -1
+            for part in range(part_first[child], part_first[child + 1]):
+                x = label_high[t, part_label[part]]
+                if part_child[part] >= 0:
+                    x += high[t + 1, part_child[part]] if t + 1 < len(out) else -np.inf
+                if x > top:
+                    top, best = x, part
+            out[t] = argument[t, part_label[best]]
+            child, t = part_child[best], t + 1

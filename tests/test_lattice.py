@@ -1,0 +1,182 @@
+"""On small random automata, the compiled lattice agrees with the enumeration of all blocks and with its specification."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from solver.kernels import lattice, lattice_pieces
+from solver.kernels.lattice import Automaton, Slots
+from solver.kernels.lattice_fast import Lattice
+from solver.tasks.languages.grammar import PatternGrammar
+from solver.tasks.languages.unroll import build_automaton, unroll
+
+SYMBOLS, BLANK = 3, 3
+Blocks = dict[tuple[int, ...], float]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A deterministic automaton as a table, the same as arrays, and a block's weights."""
+
+    moves: dict[tuple[int, int], int]
+    accept: frozenset[int]
+    automaton: Automaton
+    weights: NDArray[np.float64]
+    slots: Slots
+
+    def accepts(self, block: tuple[int, ...]) -> bool:
+        state = 0
+        for symbol in block:
+            if symbol != BLANK:
+                state = self.moves.get((state, symbol), -1)
+        return state in self.accept
+
+    @property
+    def blocks(self) -> Blocks:
+        """Every block in the language with its log-weight."""
+        found: Blocks = {}
+        for block in itertools.product(range(BLANK + 1), repeat=len(self.weights)):
+            blanks = [t for t, symbol in enumerate(block) if symbol == BLANK]
+            tails = all(
+                self.slots.inside[t] and (self.slots.last[t] or block[t + 1] == BLANK) for t in blanks
+            )
+            weight = float(self.weights[range(len(block)), block].sum())
+            if tails and weight > -np.inf and self.accepts(block):
+                found[block] = weight
+        return found
+
+
+@st.composite
+def cases(draw: st.DrawFn, ties: bool = False) -> Case:
+    """A random automaton with skips; cells that are pinned, restricted or in slots."""
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 30)))
+    cells, states = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    density = draw(st.sampled_from([0.3, 0.6, 1.0]))
+    moves = {
+        (state, symbol): int(rng.integers(states))
+        for state in range(states)
+        for symbol in range(SYMBOLS)
+        if rng.random() < density
+    }
+    accept = frozenset(state for state in range(states) if rng.random() < 0.5)
+    layout = draw(st.sampled_from(["sssse", "pssep", "seese", "ppppp", "psepe", "epppe"]))[-cells:]
+    slots = Slots(np.array([c in "se" for c in layout]), np.array([c == "e" for c in layout]))
+    weights = np.log(rng.dirichlet(np.ones(BLANK + 1), cells))
+    if ties:
+        weights = np.log(np.full((cells, BLANK + 1), 0.25))
+    weights[rng.random(weights.shape) < draw(st.sampled_from([0.0, 0.3]))] = -np.inf
+    for t in range(cells):
+        if rng.random() < 0.2:
+            symbol = rng.integers(BLANK + 1)
+            weights[t] = -np.inf
+            weights[t, symbol] = 0.0
+    return Case(moves, accept, automaton_of(rng, states, moves, accept, cells), weights, slots)
+
+
+def automaton_of(
+    rng: np.random.Generator,
+    states: int,
+    moves: dict[tuple[int, int], int],
+    accept: frozenset[int],
+    cells: int,
+) -> Automaton:
+    """The automaton of a table; some states are divided in two, with a skip from one to the other."""
+    labels: dict[frozenset[int], int] = {}
+    edges: list[tuple[int, int, int]] = []
+    skips: list[tuple[int, int]] = []
+    final = [state in accept for state in range(states)]
+    for state in range(states):
+        source = state
+        if rng.random() < 0.4:  # what leaves the state, acceptance included, leaves its second half
+            source = len(final)
+            skips.append((state, source))
+            final.append(final[state] and rng.random() < 0.5)
+            final[state] = final[state] and not final[source]
+        by_target: dict[int, set[int]] = {}
+        for symbol in range(SYMBOLS):
+            if (state, symbol) in moves:
+                by_target.setdefault(moves[state, symbol], set()).add(symbol)
+        for target, symbols in by_target.items():
+            number = labels.setdefault(frozenset(symbols), len(labels))
+            edges.append((source if rng.random() < 0.7 else state, number, target))
+    src, label, dst = np.array(edges, np.int32).reshape(-1, 3).T.copy()
+    skip_src, skip_dst = np.array(skips, np.int32).reshape(-1, 2).T.copy()
+    members = [np.array(sorted(symbols), np.int32) for symbols in labels] or [np.zeros(0, np.int32)]
+    return build_automaton((src, label, dst), (skip_src, skip_dst), np.array(final), members, 0, cells)
+
+
+@pytest.mark.parametrize("shared", [0.2, 3])
+@settings(deadline=None)
+@given(case=cases())
+def test_all_results_are_those_of_the_enumeration(shared: float, case: Case) -> None:
+    """With and without states that are left out as shared."""
+    blocks, rng = case.blocks, np.random.default_rng(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lattice_pieces, "SHARED", shared)
+        compiled = Lattice(case.automaton, case.weights, case.slots)
+        assert compiled.is_empty == (not blocks)
+    reference = torch.from_numpy(case.weights)
+    specified = lattice.partition(case.automaton, reference, case.slots).item()
+    if not blocks:
+        assert compiled.partition == specified == -np.inf
+        assert compiled.best()[1] == -np.inf
+        assert not compiled.marginals().any()
+        return
+    total = np.logaddexp.reduce(list(blocks.values()))
+    assert compiled.partition == pytest.approx(total)
+    assert specified == pytest.approx(total)
+    block, score = compiled.best()
+    assert score == pytest.approx(max(blocks.values()))
+    assert blocks[tuple(block.tolist())] == pytest.approx(score)
+    share = np.zeros_like(case.weights)
+    for path, weight in blocks.items():
+        share[range(len(path)), path] += np.exp(weight - total)
+    np.testing.assert_allclose(compiled.marginals(), share, atol=1e-9)
+    np.testing.assert_allclose(
+        lattice.marginals(case.automaton, reference, case.slots)[0].numpy(), share, atol=1e-9
+    )
+    assert all(tuple(compiled.sample(rng).tolist()) in blocks for _ in range(5))
+    ranked = sorted(blocks.values(), reverse=True)
+    excluded: list[tuple[int, ...]] = []
+    for weight in ranked[:3]:
+        block, score = compiled.next_best(excluded)
+        assert score == pytest.approx(weight)
+        excluded.append(tuple(block.tolist()))
+        assert excluded[-1] in blocks
+    assert len(set(excluded)) == len(excluded)
+
+
+@settings(deadline=None)
+@given(case=cases(ties=True))
+def test_equal_blocks_are_chosen_alike_every_time(case: Case) -> None:
+    first, second = (Lattice(case.automaton, case.weights, case.slots) for _ in range(2))
+    assert first.best()[0].tolist() == second.best()[0].tolist()
+    if not first.is_empty:
+        draws = [each.sample(np.random.default_rng(1)).tolist() for each in (first, second)]
+        assert draws[0] == draws[1]
+
+
+@settings(deadline=None)
+@given(first=cases(), second=cases())
+def test_the_lattices_of_several_languages_do_not_disturb_each_other(first: Case, second: Case) -> None:
+    both = [Lattice(case.automaton, case.weights, case.slots) for case in (first, second)]
+    together = [each.partition for each in both]
+    apart = [Lattice(case.automaton, case.weights, case.slots).partition for case in (second, first)]
+    assert together == apart[::-1]
+
+
+def test_live_pairs_are_few_where_texts_are_short() -> None:
+    """A word is read in as many cells as it has bytes, however long the block is."""
+    words = "|".join(f"{first}{second}rest" for first in "abcdef" for second in "uvwxyz")
+    automaton = unroll(PatternGrammar(f"^(?:{words})$"), 200).automaton
+    weights = np.full((200, 258), -5.0)
+    pairs = Lattice(automaton, weights, Slots.single(200))._live.num_live.sum()
+    assert pairs <= automaton.num_states + 2  # the last state also at the end of the block
