@@ -17,7 +17,6 @@ from typing import Any
 
 from solver.cli.main import UsageError
 from solver.cli.options import read_text
-from solver.tasks.json_schema.validator import finite_number
 
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -103,6 +102,8 @@ def decode_json(text: str, name: str, is_unique: bool = False) -> Any:
     Raises:
         UsageError: it is not JSON, or a number is beyond the range of a double.
     """
+    from solver.tasks.json_schema.validator import finite_number, refuse_constant
+
     try:
         value = json.loads(
             text.removeprefix(BYTE_ORDER_MARK),
@@ -116,10 +117,6 @@ def decode_json(text: str, name: str, is_unique: bool = False) -> Any:
         raise UsageError(f"{name}: nested too deeply") from None
     except ValueError as error:
         raise UsageError(f"{name}: not JSON ({error})") from None
-
-
-def refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON value")
 
 
 def unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:

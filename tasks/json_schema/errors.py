@@ -78,20 +78,21 @@ class SchemaTooComplex(FillError):  # noqa: N818
 
 
 class TemplateMismatch(FillError):  # noqa: N818
-    """No text that the schema's language has fits the template; the language may lack some, so it is no proof.
+    """No text of the schema's language fits the template. The language may lack some, so this is no proof.
 
     Args:
-        before: bytes of the template before the first one that no such text has; None if it is not known.
-        literal: what the template has there.
+        before: the literal before the place up to which such texts agree with the template.
+        after: the literal after it. Both are empty if only the sizes of the holes do not fit.
     """
 
-    def __init__(self, before: int | None = None, literal: str = "") -> None:
-        place = "" if before is None else f" at byte {before}, where it has {literal[:40]!r}"
+    def __init__(self, before: str = "", after: str = "") -> None:
         super().__init__(
-            f"the template does not fit the schema{place}: "
-            "change its literals, the sizes of its holes, or the order of its names"
+            f"the template does not fit the schema, which has nothing for {after[:40]!r} after {before[-40:]!r}: "
+            "change the template"
+            if before or after
+            else "no value of this schema was found that fits the template with holes of these sizes: change them"
         )
-        self.before = before
+        self.before, self.after = before, after
 
 
 class UnsupportedSchema(FillError):  # noqa: N818

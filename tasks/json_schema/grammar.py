@@ -13,7 +13,7 @@ rewritten to what remains to hold (formula.py), so that "not", "oneOf" and "if" 
 Where a subschema may or may not hold, the grammar branches, and the value is written to match the branch.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from functools import partial
 
 from solver.tasks.json_schema.compiler import Compiler
@@ -55,6 +55,7 @@ from solver.tasks.json_schema.objects import (
     Value,
 )
 from solver.tasks.json_schema.scalars import ALL_TEXT, json_string, string_term
+from solver.tasks.json_schema.skeleton import NO_SKELETON, Skeleton
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import (
     WHITE,
@@ -78,10 +79,10 @@ class SchemaGrammar:
     Args:
         compiler: translates the schema and its subschemas into formulas.
         max_bytes: bytes of the canvas. Longer texts may be in the grammar or not.
-        first: names that are written in this order.
+        skeleton: the literals of a template, which determine the order of their names.
         spaces: whether white space is allowed wherever JSON allows it, for templates whose literals have
             white space. It is never generated in holes.
-        unplaced: where names go that are not in ``first``: as the schema orders them, "before" or "after".
+        unplaced: where all other names go: as the schema orders them, "before" or "after".
 
     Attributes:
         omits_valid_texts: whether valid texts were left out, because the automaton had too many states.
@@ -91,12 +92,12 @@ class SchemaGrammar:
         self,
         compiler: Compiler,
         max_bytes: int,
-        first: Sequence[str] = (),
+        skeleton: Skeleton = NO_SKELETON,
         spaces: bool = False,
         unplaced: UnplacedNames = "among",
     ) -> None:
         self.compiler, self.max_bytes, self.spaces = compiler, max_bytes, spaces
-        self.members = MemberRules(compiler, max_bytes, first, unplaced)
+        self.members = MemberRules(compiler, max_bytes, skeleton, unplaced)
         self.omits_valid_texts = False
         self.root = compiler.formula(compiler.root)
         self.start: Hashable = Document(self.root) if spaces else Value(self.root)
@@ -202,11 +203,12 @@ class SchemaGrammar:
             moves.append(Move(self._number(kinds["number"])))
         if "string" in kinds:
             moves.append(self._string(kinds["string"]))
+            moves += self._respelled_strings(kinds["string"])
         if "array" in kinds:
             moves.append(Move(b"[", goto=FirstItem(kinds["array"])))
         if "object" in kinds:
-            plan = self.members.plan(kinds["object"])
-            moves.append(Move(b"{", goto=FirstMember(plan, kinds["object"], 0)))
+            for plan, where in self.members.plans(kinds["object"]).items():
+                moves.append(Move(b"{", goto=FirstMember(plan, kinds["object"], 0), where=where))
         return moves
 
     def _number(self, formula: Formula) -> ByteAutomaton:
@@ -222,6 +224,13 @@ class SchemaGrammar:
         if texts is None:
             return Move(b'"', goto=StringRest(term))
         return Move(literals_automaton(tuple(json_string(text) for text in sorted(texts))))
+
+    def _respelled_strings(self, formula: Formula) -> list[Move]:
+        """Strings of the template with other escapes."""
+        spellings = self.members.skeleton.strings
+        term = string_term(formula, self.max_bytes) if spellings else regex.NEVER
+        allowed = [spelling for spelling in spellings if regex.matches(term, spelling.value)]
+        return [Move(spelling.text, where=spelling.where) for spelling in allowed]
 
     def _string_rest(self, term: regex.Term) -> ByteAutomaton:
         """The automaton of a string's rest: exact, else narrower, else of all strings, as its size allows."""
@@ -243,7 +252,10 @@ class SchemaGrammar:
         """The plan's name ``index``, or a later one if it is not required."""
         name = plan.names[index]
         if self.spaces:
-            moves = [Move(plan.prefixes[index][:-1], goto=KnownColon(plan, formula, index))]
+            colon = KnownColon(plan, formula, index)
+            moves = [Move(plan.prefixes[index][:-1], goto=colon)]
+            names = self.members.skeleton.names
+            moves += [Move(text, goto=colon, where=where) for text, value, where in names if value == name]
         else:
             moves = self._known_value(plan, formula, index, plan.prefixes[index])
         without = without_name(formula, name)

@@ -22,13 +22,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 import numpy as np
 
 from solver.kernels.lattice import Slots
 from solver.tasks.json_schema.compiler import Compiler
-from solver.tasks.json_schema.errors import SchemaError
+from solver.tasks.json_schema.errors import SchemaError, TemplateMismatch, UnsatisfiableSchema
 from solver.tasks.json_schema.formula import (
     NO,
     Formula,
@@ -41,6 +41,7 @@ from solver.tasks.json_schema.formula import (
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.objects import ObjectPlan, UnplacedNames, Value
 from solver.tasks.json_schema.scalars import json_string, string_term
+from solver.tasks.json_schema.skeleton import read_skeleton
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import ByteAutomaton
 from solver.tasks.languages.projection import BLANK, is_possible
@@ -100,39 +101,64 @@ def hole_slots(parts: Parts) -> Slots:
     return Slots(~pinned, last)
 
 
-def names_in_template(parts: Parts) -> list[str]:
-    """The member names in the literals, in order."""
-    names: list[str] = []
-    for part in parts:
-        if isinstance(part, bytes):
-            quoted = part.decode().split('"')[1:]
-            names += [name for name, after in pairwise(quoted) if after.lstrip().startswith(":")]
-    return list(dict.fromkeys(names))
-
-
 def fit_template(compiler: Compiler, parts: Parts, cells: int) -> tuple[SchemaGrammar, Unrolled]:
-    """Find an order of the names in which the schema's texts fit a template.
+    """Compile the schema's texts that fit a template.
 
-    Names in the literals keep their order. For all others three places are tried. Values that the schema does
-    not restrict are as deep as the literals need, and otherwise as shallow as possible, which keeps the
-    automaton small.
+    The names of an object have the order of the literals. For names that are in no literal three places are
+    tried. Values that the schema does not restrict are as deep as the literals need, and otherwise as shallow
+    as possible, which keeps the automaton small.
 
     Returns:
-        The grammar and its automaton. If no order fits, an automaton that may ignore the template.
+        The grammar and its automaton.
+
+    Raises:
+        UnsatisfiableSchema: it is proven that no value fits.
+        TemplateMismatch: no text that fits was found.
     """
     template, slots, given = TemplateFilter.from_parts(list(parts)), hole_slots(parts), given_bytes(parts)
-    names = names_in_template(parts)
+    skeleton, furthest, complete = read_skeleton(template), 0, True
     for order in NAME_ORDERS:
-        grammar = SchemaGrammar(compiler, cells, names, spaces=True, unplaced=order)
+        grammar = SchemaGrammar(compiler, cells, skeleton, spaces=True, unplaced=order)
         for depth in range(1, MAX_FREE_DEPTH + 1):
             unrolled = unroll(grammar, cells, 4 * MAX_STATES, depth, template=template)
             if not unrolled.is_empty and is_possible(unrolled, slots, *given):
                 return grammar, unrolled
+            furthest = max(furthest, template.end if not unrolled.is_empty else unrolled.reached)
             if unrolled.cut or unrolled.complete:
                 break
+        complete = complete and unrolled.complete
         if unrolled.cut:
             break  # the automaton for another order would be as large
-    return grammar, unroll(grammar, cells) if unrolled.is_empty else unrolled
+    before, after = template.split(furthest)
+    if complete and is_exact(grammar, parts):
+        place = f": it has nothing for {after[:40]!r} after {before[-40:]!r}" if before or after else ""
+        raise UnsatisfiableSchema(f"no value of this schema fits the template (proven){place}")
+    raise TemplateMismatch(before, after)
+
+
+def is_exact(grammar: SchemaGrammar, parts: Parts) -> bool:
+    """Whether the grammar's language has every valid text that may fit a template of these ``parts``.
+
+    The grammar writes names in one order and without escapes, where a template may do otherwise.
+    """
+    return not (grammar.omits_valid_texts or grammar.has_order or may_have_escapes(parts))
+
+
+# What may stand after a backslash, or after the first digits of \u0041.
+ESCAPED = frozenset(b'"\\/bfnrtu0123456789abcdefABCDEF')
+
+
+def may_have_escapes(parts: Parts) -> bool:
+    """Whether a text of the template may have an escape of which a literal has a part."""
+    for index, part in enumerate(parts):
+        if isinstance(part, int):
+            continue
+        following = (later for later in parts[index + 1 :] if isinstance(later, int) or b'"' in later)
+        is_last_quote = part[:1] == b'"' and part.count(b'"') == 1 and next(following, None) is None
+        after_hole = index > 0 and isinstance(parts[index - 1], int)
+        if b"\\" in part or (after_hole and part[0] in ESCAPED and not is_last_quote):
+            return True
+    return False
 
 
 Piece = bytes | tuple[Formula, ...]  # a literal, or the formulas of the values that a slot holds

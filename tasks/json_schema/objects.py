@@ -38,6 +38,7 @@ from solver.tasks.json_schema.formula import (
     rewrite,
 )
 from solver.tasks.json_schema.scalars import ALL_TEXT, json_string, string_term
+from solver.tasks.json_schema.skeleton import NO_SKELETON, NameOrder, Skeleton
 from solver.tasks.languages import regex
 
 
@@ -188,7 +189,7 @@ class MemberRules:
     Args:
         compiler: has the schema's formulas.
         max_bytes: longest text of interest.
-        first: names that are written in this order.
+        skeleton: the literals of a template, which determine the order of their names.
         unplaced: where all other names of the schema go: among them where the schema has them, "before" or
             "after".
     """
@@ -197,32 +198,42 @@ class MemberRules:
         self,
         compiler: Compiler,
         max_bytes: int,
-        first: Sequence[str] = (),
+        skeleton: Skeleton = NO_SKELETON,
         unplaced: UnplacedNames = "among",
     ) -> None:
         self.compiler, self.max_bytes = compiler, max_bytes
-        self.first, self.unplaced = tuple(first), unplaced
-        self._plans: dict[Formula, ObjectPlan] = {}
+        self.skeleton, self.unplaced = skeleton, unplaced
+        self._plans: dict[tuple[Formula, NameOrder], ObjectPlan] = {}
 
     @property
     def has_order(self) -> bool:
         """Whether any object may have several known members, which the grammar writes in one order only."""
         return any(len(plan.names) > 1 for plan in self._plans.values())
 
-    def plan(self, formula: Formula) -> ObjectPlan:
-        """Order the names that a formula about objects mentions."""
-        plan = self._plans.get(formula)
+    def plan(self, formula: Formula, order: NameOrder | None = None) -> ObjectPlan:
+        """Order the names that a formula about objects mentions, by one of the skeleton's orders."""
+        order = order or self.skeleton.orders[0]
+        plan = self._plans.get((formula, order))
         if plan is None:
-            plan = self._plans[formula] = ObjectPlan(tuple(self._ordered_names(formula)))
+            plan = self._plans[formula, order] = ObjectPlan(tuple(self._ordered_names(formula, order)))
         return plan
 
-    def _ordered_names(self, formula: Formula) -> list[str]:
+    def plans(self, formula: Formula) -> dict[ObjectPlan, int]:
+        """The plan for each of the skeleton's orders, with the template positions where objects have it."""
+        plans: dict[tuple[str, ...], tuple[ObjectPlan, int]] = {}
+        for order in self.skeleton.orders:
+            plan = self.plan(formula, order)
+            first, where = plans.get(plan.names, (plan, 0))
+            plans[plan.names] = first, where | order.where
+        return dict(plans.values())
+
+    def _ordered_names(self, formula: Formula, order: NameOrder) -> list[str]:
         assertions = leaves(formula)
         orders = [list(leaf.parts[1].named) for leaf in assertions if leaf.parts[0] == "members"]
         named = {name for order in orders for name in order}
         required = [leaf.parts[1] for leaf in assertions if leaf.parts[0] == "required"]
         orders += [[name] for name in required if name not in named]
-        first = [name for name in self.first if name in named.union(required)]
+        first = order.placed(named.union(required))
         if self.unplaced == "among":
             return merge_orders([first, *orders])
         unplaced = [name for name in merge_orders(orders) if name not in first]

@@ -27,6 +27,7 @@ from solver.tasks.json_schema.errors import (
     FillError,
     SchemaError,
     SchemaTooComplex,
+    TemplateMismatch,
     UnsatisfiableSchema,
 )
 from solver.tasks.json_schema.grammar import SchemaGrammar
@@ -37,12 +38,12 @@ from solver.tasks.json_schema.layout import (
     given_bytes,
     hole_slots,
     hole_spans,
+    is_exact,
     part_size,
     template_parts,
 )
-from solver.tasks.json_schema.validator import build_validator
-from solver.tasks.languages.grammar import shortest_lengths
-from solver.tasks.languages.projection import is_possible
+from solver.tasks.json_schema.validator import build_validator, text_errors
+from solver.tasks.languages.grammar import LiteralGrammar, shortest_lengths
 from solver.tasks.languages.unroll import Unrolled, unroll
 from solver.tasks.task import Mask, Tokens
 from solver.tasks.text import Hole
@@ -121,7 +122,10 @@ class JsonProblem:
             with time_limit(cpu_seconds=COMPILE_SECONDS):
                 usual, whole = (Compiler(schema, formats, registry, draft, part) for part in (True, False))
                 validator = build_validator(schema, whole.draft, formats, registry)
-                compiler, unrolled = compile_usual_or_all(usual, whole, parts)
+                if any(isinstance(part, int) for part in parts):
+                    compiler, unrolled = compile_usual_or_all(usual, whole, parts)
+                else:
+                    compiler, unrolled = whole, compile_instance(validator, b"".join(parts))
         except OutOfTime:
             if time_left() <= 0:  # a shorter limit of the caller
                 raise
@@ -196,6 +200,19 @@ class JsonProblem:
         return hole_slots(self.parts)
 
 
+def compile_instance(validator: Any, text: bytes) -> Unrolled:
+    """The automaton of a template without holes. Raises UnsatisfiableSchema if it is not an instance."""
+    try:
+        messages = [message for _, message in text_errors(validator, text)]
+    except (ValueError, RecursionError) as error:
+        messages = [f"not JSON ({error})"]
+    if messages:
+        raise UnsatisfiableSchema(
+            f"the template has no holes and is not valid: {' '.join(messages[0].split())[:200]}"
+        )
+    return unroll(LiteralGrammar(text), len(text))
+
+
 def compile_usual_or_all(usual: Compiler, whole: Compiler, parts: Parts) -> tuple[Compiler, Unrolled]:
     """Compile the language of the usual texts, or that of all texts if none of the usual ones is possible.
 
@@ -206,42 +223,36 @@ def compile_usual_or_all(usual: Compiler, whole: Compiler, parts: Parts) -> tupl
         CanvasTooSmall: no text that fits was found.
     """
     try:
-        unrolled = compile_canvas(usual, parts)
-    except (CanvasTooSmall, UnsatisfiableSchema):
-        unrolled = None
-    if unrolled is not None and is_possible(unrolled, hole_slots(parts), *given_bytes(parts)):
-        return usual, replace(unrolled, complete=False)
-    return whole, compile_canvas(whole, parts)
+        return usual, replace(compile_canvas(usual, parts), complete=False)
+    except (CanvasTooSmall, TemplateMismatch, UnsatisfiableSchema):
+        return whole, compile_canvas(whole, parts)
 
 
 def compile_canvas(compiler: Compiler, parts: Parts) -> Unrolled:
     """The automaton of the schema's texts that fit a canvas of these ``parts``.
 
     Raises:
-        UnsatisfiableSchema: it is proven that no value satisfies the schema.
+        UnsatisfiableSchema: it is proven that no value satisfies the schema, or that none fits the template.
         CanvasTooSmall: no text that fits was found.
+        TemplateMismatch: no text that fits the template was found.
     """
     cells = sum(map(part_size, parts))
-    if len(parts) == 1 and isinstance(parts[0], int):
-        grammar = SchemaGrammar(compiler, cells)
-        unrolled = unroll(grammar, cells)
-        is_exact = not grammar.omits_valid_texts
-    else:
+    if len(parts) > 1 or isinstance(parts[0], bytes):
         grammar, unrolled = fit_template(compiler, parts, cells)
-        # the grammar writes names in one order and without escapes; a template may do otherwise
-        has_escapes = any(b"\\" in part for part in parts if isinstance(part, bytes))
-        is_exact = not (grammar.omits_valid_texts or grammar.has_order or has_escapes)
+        return replace(unrolled, complete=unrolled.complete and is_exact(grammar, parts))
+    grammar = SchemaGrammar(compiler, cells)
+    unrolled = unroll(grammar, cells)
+    if not unrolled.is_empty:
+        # only an automaton that holds every valid text can prove that there is none
+        return replace(unrolled, complete=unrolled.complete and not grammar.omits_valid_texts)
+    # either every text is longer, or the state limit was reached before a text was complete: search for the
+    # shortest text
+    lengths = shortest_lengths(grammar)
+    if lengths and lengths.get(grammar.start, np.inf) <= cells:
+        unrolled = unroll(grammar, cells, shortest=lengths)
     if unrolled.is_empty:
-        # either every text is longer, or the state limit was reached before a text was complete: search
-        # for the shortest text
-        is_exact = False
-        lengths = shortest_lengths(grammar)
-        if lengths and lengths.get(grammar.start, np.inf) <= cells:
-            unrolled = unroll(grammar, cells, shortest=lengths)
-        if unrolled.is_empty:
-            raise explain_empty(compiler, cells)
-    # only an automaton that holds every valid text can prove that there is none
-    return replace(unrolled, complete=unrolled.complete and is_exact)
+        raise explain_empty(compiler, cells)
+    return replace(unrolled, complete=False)
 
 
 def explain_empty(compiler: Compiler, cells: int) -> FillError:

@@ -11,7 +11,6 @@ the bytes of the value in question.
 """
 
 import json
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,10 +21,9 @@ from solver.tasks.arguments import run_check
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.validator import (
     byte_spans,
-    error_paths,
-    finite_number,
-    repeated_names,
+    load_json,
     resolve_pointer,
+    text_errors,
 )
 from solver.tasks.languages import projection
 from solver.tasks.languages.projection import BLANK, Projection
@@ -159,12 +157,9 @@ def locate_errors(problem: JsonProblem, text: bytes) -> list[tuple[tuple[int, in
     """List everything that is wrong with a text, as (start, end) in bytes and message."""
     try:
         spans = byte_spans(text)
-        instance: Any = json.loads(text, parse_float=finite_number)
+        paths, instance = text_errors(problem.validator, text), load_json(text)
     except (ValueError, RecursionError) as error:
         return [((0, len(text)), f"not JSON: {error}")]
-    errors = problem.validator.iter_errors(instance)
-    paths = [(path, error.message) for error in errors for path in error_paths(error, instance)]
-    paths += [(path, "a name stands twice") for path in repeated_names(text)]
     located = [(spans.get(path, spans[()]), message) for path, message in paths]
     for check in problem.checks:
         for violation in run_check(check, instance):

@@ -126,6 +126,23 @@ def finite_number(text: str) -> float:
     return number
 
 
+def load_json(text: bytes | str) -> Any:
+    """Return the value of a JSON text. Raises ValueError for what is not JSON: NaN, or a number out of range."""
+    return json.loads(text, parse_float=finite_number, parse_constant=refuse_constant)
+
+
+def refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def text_errors(validator: Any, text: bytes) -> list[tuple[JsonPath, str]]:
+    """Return path and message of everything that is wrong with an instance. Raises ValueError as load_json does."""
+    instance = load_json(text)
+    errors = validator.iter_errors(instance)
+    located = [(path, error.message) for error in errors for path in error_paths(error, instance)]
+    return located + [(path, "a name stands twice") for path in repeated_names(text)]
+
+
 def repeated_names(text: bytes | str) -> list[JsonPath]:
     """Return the path of the root if any object of a JSON text has a name twice, which no validator sees."""
     is_repeated: list[bool] = []

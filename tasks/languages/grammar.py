@@ -32,11 +32,13 @@ class Move:
         emit: literal bytes (possibly empty), or the texts of an automaton.
         call: a node whose texts follow, if any.
         goto: the node to continue at; NEXT returns to the caller.
+        where: template positions at which the move may begin, as a bit set; -1 for all (template.py).
     """
 
     emit: bytes | ByteAutomaton = b""
     call: Hashable = None
     goto: Hashable = NEXT
+    where: int = -1
 
     @property
     def min_length(self) -> int:
@@ -80,6 +82,23 @@ class PatternGrammar:
 
     def min_length(self, node: Hashable) -> int:
         return 0
+
+
+class LiteralGrammar:
+    """A single text, which is not empty."""
+
+    def __init__(self, text: bytes) -> None:
+        self.start: Hashable = text
+
+    def moves(self, node: Hashable) -> Sequence[Move]:
+        assert isinstance(node, bytes)
+        return (Move(node),)
+
+    def is_unconstrained(self, node: Hashable) -> bool:
+        return False
+
+    def min_length(self, node: Hashable) -> int:
+        return 1
 
 
 def recognise(grammar: Grammar, text: bytes) -> bool:

@@ -13,6 +13,7 @@ The filter is an over-approximation: the sizes of holes are ignored.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from solver.kernels.trie import WHITE_BYTES
 from solver.tasks.languages.byte_automaton import LABELS, WHITE, ByteAutomaton
@@ -58,6 +59,16 @@ class TemplateFilter:
         if key not in self._advanced:
             self._advanced[key] = self._run(positions, piece)
         return self._advanced[key]
+
+    def split(self, positions: int) -> tuple[str, str]:
+        """The literals before and after the last of these positions; empty after the end of the template."""
+        last = max(0, positions.bit_length() - 1)
+        if last >= len(self.bytes):
+            return "", ""
+        cells = [byte if byte >= 0 else None for byte in self.bytes]
+        before = bytes(takewhile(lambda byte: byte is not None, reversed(cells[:last])))[::-1]
+        after = bytes(takewhile(lambda byte: byte is not None, cells[last:]))
+        return before.decode(errors="replace"), after.decode(errors="replace")
 
     def _close(self, positions: int) -> int:
         return positions | (positions & self.holes) << 1

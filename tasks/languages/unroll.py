@@ -38,11 +38,13 @@ class Unrolled:
         automaton: over the symbols 0 to 255 (bytes) and 256 (WHITE: white space outside strings, in pinned cells only).
         complete: it holds all texts of the language that fit the block.
         cut: the limit on states ended the search.
+        reached: template positions that beginnings of texts lead to, as a bit set.
     """
 
     automaton: Automaton
     complete: bool
     cut: bool = False
+    reached: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -139,14 +141,18 @@ class _Unroller:
                 self.complete, cut = False, True
                 break
             self.follow(number, reached)
-        return Unrolled(self.builder.automaton(self.start, self.final, self.cells), self.complete, cut)
+        reached = 0
+        for state in self.states.values():
+            reached |= state.positions
+        automaton = self.builder.automaton(self.start, self.final, self.cells)
+        return Unrolled(automaton, self.complete, cut, reached)
 
     def follow(self, number: int, reached: int) -> None:
         state, template = self.states[number], self.template
         new, state.followed = state.positions & ~state.followed, state.positions
         for index, move in enumerate(self.grammar.moves(state.node)):
             length = move.min_length
-            positions = new if template is None else template.advance(new, move.emit)
+            positions = new if template is None else template.advance(new & move.where, move.emit)
             deeper = (
                 move.call is not None
                 and self.grammar.is_unconstrained(move.call)
