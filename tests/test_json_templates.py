@@ -146,7 +146,6 @@ def test_a_template_that_no_value_fits_is_refused_before_the_first_forward(
 @pytest.mark.parametrize(
     ("schema", "template"),
     [
-        (ONE_INTEGER, ['{"a":"x', Hole(3), '"}']),
         (PAIR, ['{"b":', Hole(3), ',"a":[1,', Hole(3), "]}"]),
         ({"const": "A"}, ['"', Hole(1), 'u0042"']),
     ],
