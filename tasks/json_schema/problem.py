@@ -122,10 +122,11 @@ class JsonProblem:
             with time_limit(cpu_seconds=COMPILE_SECONDS):
                 usual, whole = (Compiler(schema, formats, registry, draft, part) for part in (True, False))
                 validator = build_validator(schema, whole.draft, formats, registry)
-                if any(isinstance(part, int) for part in parts):
-                    compiler, unrolled = compile_usual_or_all(usual, whole, parts)
+                literals = [part for part in parts if isinstance(part, bytes)]
+                if len(literals) == len(parts):
+                    compiler, unrolled = whole, compile_instance(validator, b"".join(literals))
                 else:
-                    compiler, unrolled = whole, compile_instance(validator, b"".join(parts))
+                    compiler, unrolled = compile_usual_or_all(usual, whole, parts)
         except OutOfTime:
             if time_left() <= 0:  # a shorter limit of the caller
                 raise

@@ -13,7 +13,6 @@ The filter is an over-approximation: the sizes of holes are ignored.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
 
 from solver.kernels.trie import WHITE_BYTES
 from solver.tasks.languages.byte_automaton import LABELS, WHITE, ByteAutomaton
@@ -65,10 +64,8 @@ class TemplateFilter:
         last = max(0, positions.bit_length() - 1)
         if last >= len(self.bytes):
             return "", ""
-        cells = [byte if byte >= 0 else None for byte in self.bytes]
-        before = bytes(takewhile(lambda byte: byte is not None, reversed(cells[:last])))[::-1]
-        after = bytes(takewhile(lambda byte: byte is not None, cells[last:]))
-        return before.decode(errors="replace"), after.decode(errors="replace")
+        before = literal_until_hole(self.bytes[:last][::-1])[::-1]
+        return before.decode(errors="replace"), literal_until_hole(self.bytes[last:]).decode(errors="replace")
 
     def _close(self, positions: int) -> int:
         return positions | (positions & self.holes) << 1
@@ -99,3 +96,9 @@ class TemplateFilter:
         for state in (piece.num_states, *piece.ends):
             after |= reached.get(state, 0)
         return after
+
+
+def literal_until_hole(cells: Sequence[int]) -> bytes:
+    """The bytes before the first hole."""
+    length = next((index for index, byte in enumerate(cells) if byte < 0), len(cells))
+    return bytes(cells[:length])
