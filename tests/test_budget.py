@@ -71,9 +71,9 @@ def test_a_budget_without_limits_has_none_in_its_parts() -> None:
 
 
 def test_counters_are_added_field_by_field_with_the_first_clock() -> None:
-    first, second = Counters(1, 2, 3, 4, 5, 6, 7, 0.5, started=1.0), Counters(*[10] * 7, 0.25, started=2.0)
-    assert first + second == Counters(11, 12, 13, 14, 15, 16, 17, 0.75, started=1.0)
+    first, second = Counters(1, 2, 3, 4, 5, 6, 7, 8, 0.5, started=1.0), Counters(*[10] * 8, 0.25, started=2.0)
+    assert first + second == Counters(11, 12, 13, 14, 15, 16, 17, 18, 0.75, started=1.0)
     assert sum([first, second], Counters(started=3.0)).summary() == (first + second).summary()
     assert list(first.summary()) == [
-        *["calls", "forwards", "loops", "flops", "decisions", "remasked", "nodes", "seconds"]
+        *["calls", "forwards", "loops", "flops", "decisions", "remasked", "nodes", "searched", "seconds"]
     ]

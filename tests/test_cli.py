@@ -22,7 +22,17 @@ ANSWER = "5346789126721953481983425678597614234268537917139248569615372842874196
 FOUR = "1...............".replace(".", "0")
 NO_SOLUTION = "1230000000000004"  # 4x4: nothing fits the fourth cell
 SEVERAL = "1000000000000000"
-KEYS = ["puzzle", "solution", "status", "forwards", "decisions", "remasked", "seconds", "denoiser", "seed"]
+KEYS = [
+    "puzzle",
+    "solution",
+    "status",
+    "strategy",
+    "forwards",
+    "searched",
+    "decisions",
+    "remasked",
+    "seconds",
+]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -62,6 +72,7 @@ def test_json_has_the_promised_keys_in_input_order(capsys: pytest.CaptureFixture
         EASY.replace("0", "."),
     ]
     assert list(lines[0])[:9] == KEYS
+    assert lines[0]["strategy"] == "model"
     assert lines[0]["solution"] == lines[2]["solution"] == ANSWER
     assert {line["status"] for line in lines} == {"solved"}
     assert "3 of 3: 3 solved" in err

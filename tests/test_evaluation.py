@@ -151,7 +151,7 @@ def command(runs: Path, out: Path, *more: str) -> list[str]:
 def test_the_command_measures_every_arm_and_resumes(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sections = "contest,proofs,repair,remasking,calibration,mistakes,throughput,training"
+    sections = "contest,proofs,strategies,repair,remasking,calibration,mistakes,throughput,training"
     options = [
         "--sections",
         sections,

@@ -63,6 +63,8 @@ policies = st.builds(
         siblings=st.integers(1, 3),
         inference=st.sampled_from(["direct", "singles"]),
         propagate_first=st.booleans(),
+        search_after=st.sampled_from([None, 1, 4]),
+        share_nogoods=st.booleans(),
     ),
     checks=st.sampled_from(["every", "complete", "none"]),
     stop=st.sampled_from(["valid", "stable"]),
@@ -86,7 +88,7 @@ def test_the_loop_ends_within_its_budget_and_keeps_pins(policy, forwards, seed, 
     steps, outcome = run_loop(
         FOUR, Sudoku(grid), controls.adversary(4, kind, seed), policy, Budget(forwards=forwards), seed
     )
-    assert len(steps) == outcome.counters.forwards <= forwards + policy.search.siblings - 1
+    assert len(steps) == outcome.counters.canvases <= forwards + policy.search.siblings - 1
     for step in steps:
         assert (step.draft[canvas.pinned] == canvas.tokens[canvas.pinned]).all()
     if outcome.status == "solved":

@@ -9,8 +9,9 @@ import torch
 from solver.errors import ModelError
 from solver.kernels import reference
 from solver.loop.decision import Implications, choose_decision
+from solver.loop.logits import exclude, finite, statistics
 from solver.loop.policy import SearchPolicy
-from solver.loop.prediction import Prediction, exclude, finite, statistics
+from solver.loop.prediction import Prediction
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])

@@ -48,12 +48,14 @@ def brute_force(grid: np.ndarray) -> int:
     st.sampled_from(["random", "prior", "compact", "adversary", "random uniform"]),
     st.sampled_from(["best", "depth"]),
     st.sampled_from(["direct", "singles"]),
+    st.sampled_from([None, 1, 3]),
 )
-def test_the_search_is_complete_on_4x4(cells, name, order, inference) -> None:
+def test_the_search_is_complete_on_4x4(cells, name, order, inference, search_after) -> None:
     """Without a budget: a solution where brute force has one, a proof where it has none."""
     grid = np.array(cells, np.int8)
     denoiser = DENOISERS[name](FOUR, np.zeros(16, np.int64))
     policy = Policy().with_(order=order, inference=inference, propagate_first=order == "depth")
+    policy = policy.with_(search_after=search_after)
     _, outcome = run_loop(FOUR, Sudoku(grid), denoiser, policy, Budget(forwards=None))
     assert (outcome.status == "solved") == (brute_force(grid) > 0)
     assert (outcome.status == "unsatisfiable") == (brute_force(grid) == 0)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from solver.loop.prediction import finite
+from solver.loop.logits import finite
 from solver.loop.trace import Counters
 from solver.models.protocol import Denoiser
 from solver.tasks.code_edit.task import CodeTask, EditProblem

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from solver.errors import ModelError
 from solver.kernels import reference
-from solver.loop.prediction import allow
+from solver.loop.logits import allow
 from solver.loop.trace import Budget, Counters, Outcome, Status
 from solver.tasks.task import Canvas, Eliminates, Mask, Task, Tokens
 
@@ -216,7 +216,9 @@ class CanvasRow(DecoderRow):
         # each decision opened one more branch after the first, and all of them are refuted
         proof = self.counters.decisions + 1 if self.status == "unsatisfiable" else None
         path = tuple((cell, int(self.tokens[cell])) for cell in self.path)
-        return Decoded(Outcome(self.status, self.tokens, (), self.confidence, self.counters, proof), path)
+        return Decoded(
+            Outcome(self.status, self.tokens, (), self.confidence, self.counters, proof=proof), path
+        )
 
 
 @dataclass(frozen=True, eq=False)

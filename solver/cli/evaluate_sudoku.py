@@ -23,6 +23,7 @@ LIMIT = "puzzles per file at most (200; --quick 400)"
 SECTIONS = {
     "contest": "every arm on every file",
     "proofs": "boards without a solution",
+    "strategies": "the model and the search without it: what each adds",
     "repair": "full grids with five errors",
     "remasking": "the effect of re-masking without decisions",
     "calibration": "confidence against accuracy",
@@ -30,15 +31,15 @@ SECTIONS = {
     "throughput": "puzzles per second by batch size",
     "training": "accuracy of the snapshots of training runs",
 }
-PER_FILE = "contest remasking calibration mistakes throughput training"
+PER_FILE = "contest strategies remasking calibration mistakes throughput training"
 OPTIONS = {
     "data": PER_FILE,
     "files": PER_FILE,
     "limit": PER_FILE,
     "seeds": "contest",
     "batches": "throughput",
-    "batch": "contest proofs repair remasking calibration mistakes training",
-    "count": "proofs repair",
+    "batch": "contest proofs strategies repair remasking calibration mistakes training",
+    "count": "proofs strategies repair",
     "rounds": "remasking",
     "inference": "proofs",
     "runs": "training",
@@ -78,7 +79,7 @@ def plan_sudoku(
     from solver.evaluation import sudoku
     from solver.evaluation.harness import Job, weights_hash
     from solver.evaluation.rows import Row
-    from solver.evaluation.sudoku_arms import Settings
+    from solver.evaluation.sudoku_arms import SPECS, Settings
 
     if "training" in sections and not arguments.runs:
         raise UsageError("the training section needs --runs DIR")
@@ -109,6 +110,11 @@ def plan_sudoku(
                 for seed in range(arguments.seeds or (1 if arguments.quick else 3)):
                     first, seeded = row("contest", file, spec, seed=seed), replace(settings, seed=seed)
                     yield Job(first, partial(sudoku.measure_contest, first, spec, grids, seeded))
+    if "strategies" in sections:
+        open_grids, none = sudoku.open_boards(min(count, 20)), sudoku.unsatisfiable_boards(count)
+        for file, grids in {"many solutions": open_grids, "no solution": none, **files}.items():
+            first = row("strategies", file, SPECS["diffusion"], arm=next(iter(sudoku.STRATEGIES)))
+            yield Job(first, partial(sudoku.measure_strategies, first, grids, settings))
     for spec in (spec for spec in specs if spec.mode == "checks"):
         if "proofs" in sections:
             first = row("proofs", f"unsatisfiable, inference {inference}", spec)

@@ -34,6 +34,7 @@ FLAGS = {
     "--repair": "the digits are a draft with errors, not clues",
     "--diagonal": "both main diagonals must differ too",
     "--no-checks": "the network alone: no rules, no search, its last draft",
+    "--no-search": "no turns of the search without the network",
     "--unique": "report whether there are other solutions (exact solver)",
     "--trust-remote-code": "run the Python code that comes with --model",
 }
@@ -87,18 +88,23 @@ class Totals:
     total: int
     counts: Counter[str] = field(default_factory=lambda: Counter(solved=0, unsatisfiable=0, exhausted=0))
     forwards: int = 0
+    searched: int = 0
+    by_search: int = 0
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, outcome: Outcome) -> None:
         self.counts[outcome.status] += 1
         self.forwards += outcome.counters.forwards
+        self.searched += outcome.counters.searched
+        self.by_search += outcome.strategy == "search"
 
     def __str__(self) -> str:
         done, seconds = self.counts.total(), time.perf_counter() - self.started
-        return (
-            f"{done} of {self.total}: {describe_counts(self.counts)}; "
-            f"{self.forwards / max(1, done):.2f} forwards each; {seconds:.2f} s, {done / seconds:.1f}/s"
-        )
+        found = f" ({self.by_search} by search)" * bool(self.by_search)
+        searched = f" and {self.searched / max(1, done):.2f} searched" if self.searched else ""
+        costs = f"{self.forwards / max(1, done):.2f} forwards{searched} each"
+        counts = f"{describe_counts(self.counts)}{found}"
+        return f"{done} of {self.total}: {counts}; {costs}; {seconds:.2f} s, {done / seconds:.1f}/s"
 
 
 def describe_counts(counts: Mapping[str, int]) -> str:
@@ -286,6 +292,7 @@ def refuse_conflicts(task: SudokuTask, jobs: Iterable[SudokuJob]) -> None:
 
 def make_policy(arguments: argparse.Namespace, denoiser: Denoiser) -> tuple[Policy, int]:
     policy = denoiser.policy.with_(inference=arguments.inference)
+    policy = policy.with_(search_after=None) if arguments.no_search else policy
     if arguments.no_checks:
         # A language model makes one draft in all the rounds of its schedule, a network in one forward.
         rounds = 1 if arguments.model is None else policy.search.rounds
@@ -294,7 +301,7 @@ def make_policy(arguments: argparse.Namespace, denoiser: Denoiser) -> tuple[Poli
 
 
 def result_record(arguments: argparse.Namespace, job: SudokuJob) -> watch.Record:
-    """Return the JSON object of a result. Only a verified answer is a "solution", the best attempt a "draft"."""
+    """Return a result's JSON object. Only a verified answer is a "solution", the best attempt a "draft"."""
     outcome = job.outcome
     assert outcome is not None
     answer = "".join(str(token + 1) for token in outcome.tokens)
@@ -302,7 +309,9 @@ def result_record(arguments: argparse.Namespace, job: SudokuJob) -> watch.Record
         "puzzle": job.puzzle.text,
         "solution": answer if outcome.status == "solved" else None,
         "status": outcome.status,
+        "strategy": outcome.strategy,
         "forwards": outcome.counters.forwards,
+        "searched": outcome.counters.searched,
         "decisions": outcome.counters.decisions,
         "remasked": outcome.counters.remasked,
         "seconds": round(outcome.counters.seconds, 4),
@@ -321,11 +330,12 @@ def print_sudoku_result(arguments: argparse.Namespace, job: SudokuJob) -> None:
     if arguments.json:
         output.print_line(json.dumps({**record, "number": job.number + 1}))
         return
+    by = " by search" if record["strategy"] == "search" else ""  # not by the denoiser
     match record:
         case {"status": "solved", "solution": solution}:
-            text = f"{solution}  solved"
+            text = f"{solution}  solved{by}"
         case {"status": "unsatisfiable", "puzzle": puzzle, "proof": proof}:
-            text = f"{puzzle}  unsatisfiable, proven by {proof} refuted nodes"
+            text = f"{puzzle}  unsatisfiable{by}, proven by {proof} refuted nodes"
         case {"draft": draft, "violations": [_, *_] as violations}:
             text = f"{draft}  not solved, the best draft violates {len(violations)} rules"
         case _:

@@ -39,7 +39,7 @@ GIVEN, ACCEPTED = "bold", "underline"
 REMASKED, DECIDED = "color(231) on color(166)", "color(231) on color(25)"
 TEXT_PINNED, TEXT_VISIBLE = "dim", "color(33)"
 
-COSTS = {"forwards": "forwards", "decisions": "decisions", "remasked": "re-masked"}
+COSTS = {"forwards": "forwards", "searched": "searched", "decisions": "decisions", "remasked": "re-masked"}
 MAX_NOTES = 12  # lines beside a board
 NOTES_WIDTH = 30  # columns; a narrower terminal gets the notes below the board
 MAX_BOARDS = 4  # boards drawn without --watch: the first ones and the last
@@ -211,7 +211,8 @@ def mark_cell(step: Record, cell: int) -> tuple[str, str]:
 
 def describe_step(step: Record, digits: int) -> list[str]:
     """Return the notes of a step: its node, what was accepted, what was re-masked and why."""
-    notes = [f"forward {step['step'] + 1}, node {step['node']}"]
+    kind = "searched" if step.get("strategy") == "search" else "forward"
+    notes = [f"{kind} {step['step'] + 1}, node {step['node']}"]
     if step["decision"]:
         cell, token = step["decision"]
         notes.append(
@@ -268,7 +269,10 @@ def text_style(step: Record, cell: int) -> str:
 
 
 def describe_costs(record: Record) -> str:
-    return ", ".join(f"{record[name]} {text}" for name, text in COSTS.items() if name in record)
+    shown = {
+        name: text for name, text in COSTS.items() if name in record and (record[name] or name != "searched")
+    }
+    return ", ".join(f"{record[name]} {text}" for name, text in shown.items())
 
 
 def token_decoder(task: str) -> Callable[[int], str]:

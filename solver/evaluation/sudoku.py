@@ -29,6 +29,12 @@ Grids = NDArray[np.int8]
 GENERATED = "generated_minimal"
 SEED = 990_001  # of the evaluation's own puzzles
 SMALL_BATCH = 16  # puzzles for the throughput of smaller batches
+# Variants of the trained model's policy; the first is its own.
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "model and search": {},
+    "model and search, nogoods apart": {"share_nogoods": False},
+    "model alone": {"search_after": None},
+}
 REMASKING = {
     "off": RemaskPolicy(on_violation="none", doubt_threshold=0.0),
     "confidence": RemaskPolicy(on_violation="none"),
@@ -65,7 +71,8 @@ def attempt_sudoku(
 def sudoku_figures(grids: Grids, attempt: Attempt, clues: bool = True, each: bool = True) -> Figures:
     """Return the figures of an attempt.
 
-    ``solved``: the arm claims it and the grader agrees. ``wrong``: claimed, and the grader disagrees.
+    ``solved``: the arm claims it and the grader agrees. ``by_search``: of these, found by the search without
+    the denoiser; likewise ``proven_by_search``. ``wrong``: claimed, and the grader disagrees.
     ``each``: per puzzle, for curves and intervals, unless the argument leaves them out.
     """
     answers = attempt.answers
@@ -76,6 +83,8 @@ def sudoku_figures(grids: Grids, attempt: Attempt, clues: bool = True, each: boo
         ]
     )
     claimed = np.array([answer.solved for answer in answers])
+    outcomes = [answer.outcome for answer in answers]
+    searched = np.array([outcome is not None and outcome.strategy == "search" for outcome in outcomes])
     status = [answer.status for answer in answers]
     forwards = np.array([answer.counters.forwards for answer in answers])
     mflop = np.array([answer.counters.flops for answer in answers]) / 1e6
@@ -88,13 +97,16 @@ def sudoku_figures(grids: Grids, attempt: Attempt, clues: bool = True, each: boo
         "puzzles": len(grids),
         "solved": int((correct & claimed).sum()),
         **share("share", correct & claimed),
+        "by_search": int((correct & claimed & searched).sum()),
         "wrong": int((claimed & ~correct).sum()),
         "unsatisfiable": status.count("unsatisfiable"),
+        "proven_by_search": int((searched & ~claimed).sum()),
         "exhausted": status.count("exhausted"),
         "calls_mean": attempt.mean("calls"),
         "forwards_mean": attempt.mean("forwards", 3),
         "forwards_median": float(np.median(forwards)),
         "forwards_max": int(forwards.max()),
+        "searched_mean": attempt.mean("searched", 3),
         "decisions_mean": attempt.mean("decisions", 3),
         "remasked_mean": attempt.mean("remasked"),
         "loops_mean": attempt.mean("loops", 1),
@@ -103,6 +115,17 @@ def sudoku_figures(grids: Grids, attempt: Attempt, clues: bool = True, each: boo
         "per_second": round(len(grids) / attempt.seconds, 1),
         **({"each": per_puzzle} if each else {}),
     }
+
+
+def open_boards(count: int, seed: int = SEED) -> Grids:
+    """Return boards with many solutions: one empty, then in turn with one given and with a full first row."""
+    rng, grids = np.random.default_rng(seed), np.zeros((count, 81), np.int8)
+    for number in range(1, count):
+        if number % 2:
+            grids[number, rng.integers(81)] = rng.integers(1, 10)
+        else:
+            grids[number, :9] = 1 + rng.permutation(9)
+    return grids
 
 
 def measure_contest(first: Row, spec: Spec, grids: Grids, settings: Settings) -> Iterator[Row]:
@@ -160,6 +183,16 @@ def measure_proofs(
         "nodes_max": max(nodes, default=None),
     }
     yield replace(first, figures={**sudoku_figures(grids, attempt), **size})
+
+
+def measure_strategies(first: Row, grids: Grids, settings: Settings) -> Iterator[Row]:
+    """What the search without the denoiser adds, and what its nogoods do, one row per variant."""
+    for name, changes in STRATEGIES.items():
+        policy = load_denoiser(SPECS["diffusion"], settings).policy.with_(**changes)
+        attempt = attempt_sudoku(SPECS["diffusion"], grids, settings, policy)
+        yield replace(first, arm=name, figures=sudoku_figures(grids, attempt, each=False))
+    attempt = attempt_sudoku(SPECS["random"], grids, settings)
+    yield replace(first, arm="search alone", figures=sudoku_figures(grids, attempt, each=False))
 
 
 def measure_repair(first: Row, spec: Spec, count: int, settings: Settings) -> Iterator[Row]:

@@ -40,11 +40,19 @@ def controls_cell(row: Row | None, puzzles: int) -> str:
     return f"{row.get('decisions_mean'):,.4g}" + (f" ({', '.join(notes)})" if notes else "")
 
 
+def by_model_cell(row: Row) -> str:
+    """The number of puzzles solved without the help of the search."""
+    return f"{row.get('solved') - row.get('by_search', 0):g}"
+
+
 def with_checks_table(rows: Sequence[Row]) -> str:
     """Every file: the network unchecked, the loop with its checks, and the decisions of the controls."""
     contest = {(row.arm, row.file): row for row in select(rows, "contest")}
-    without, checks = ("one forward, no rule", "up to 1,024 loops, no rule"), "with checks: solved"
-    header = ["file", "puzzles", *without, checks, "wrong", "forwards, mean / median / max"]
+    without, checks = (
+        ("one forward, no rule", "up to 1,024 loops, no rule"),
+        ("with checks: solved by the model", "with search"),
+    )
+    header = ["file", "puzzles", *without, *checks, "wrong", "forwards, mean / median / max"]
     lines = []
     for file in (file for file in FILES if ("diffusion", file) in contest):
         row = contest["diffusion", file]
@@ -55,7 +63,11 @@ def with_checks_table(rows: Sequence[Row]) -> str:
             f"{row.get('forwards_mean'):.2f} / {row.get('forwards_median'):g} / {row.get('forwards_max'):,}"
         )
         decisions = [controls_cell(contest.get((arm, file)), puzzles) for arm in ("random", "prior")]
-        solved = [f"{row.get('solved'):g}", row.get("wrong"), forwards, f"{row.get('decisions_mean'):.2f}"]
+        solved = [
+            by_model_cell(row),
+            number_cell("solved", "g")(row) if row.get("by_search") is not None else "",
+        ]
+        solved += [row.get("wrong"), forwards, f"{row.get('decisions_mean'):.2f}"]
         lines.append([FILES[file], puzzles, *unchecked, *solved, *decisions])
     return markdown_table([*header, "decisions, trained", "random", "prior"], lines)
 
@@ -128,12 +140,14 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
             "arm": "arm",
             "file": "file",
             "puzzles": "puzzles",
-            "solved": number_cell("solved", "g"),
+            "solved by the model": by_model_cell,
+            "by search": number_cell("by_search", "g"),
             "wrong": "wrong",
             "calls": number_cell("calls_mean", ".1f"),
             "forwards, mean": number_cell("forwards_mean", ".2f"),
             "median": number_cell("forwards_median", "g"),
             "max": "forwards_max",
+            "searched, mean": number_cell("searched_mean", ".2f"),
             "decisions": number_cell("decisions_mean", ".2f"),
             "GFLOP": number_cell("gflop_mean", ".3f"),
             "ms": lambda row: f"{batch_ms(row):.2f}",
@@ -147,10 +161,28 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
             "boards": "file",
             "count": "puzzles",
             "proven": "unsatisfiable",
+            "of these by search": number_cell("proven_by_search", "g"),
             "unfinished": "exhausted",
-            "canvases, mean": "nodes_mean",
+            "refuted nodes, mean": "nodes_mean",
             "max": "nodes_max",
+            "forwards, mean": number_cell("forwards_mean", ".1f"),
+            "searched, mean": number_cell("searched_mean", ".1f"),
             "seconds in all": "seconds",
+        },
+    ),
+    "strategies": section_table(
+        "strategies",
+        {
+            "boards": "file",
+            "count": "puzzles",
+            "strategies": "arm",
+            "solved by the model": by_model_cell,
+            "by search": number_cell("by_search", "g"),
+            "proven": "unsatisfiable",
+            "of these by search ": number_cell("proven_by_search", "g"),
+            "unfinished": "exhausted",
+            "forwards, mean": number_cell("forwards_mean", ".1f"),
+            "searched, mean": number_cell("searched_mean", ".1f"),
         },
     ),
     "repair": section_table(

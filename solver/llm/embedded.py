@@ -85,6 +85,7 @@ class Embedded:
             order="depth",
             later_rounds=1,
             propagate_first=True,
+            search_after=inner.policy.search.rounds,  # not before the first whole draft
             keep_visible_in_children=False,
             stop="valid",
         )

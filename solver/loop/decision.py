@@ -1,4 +1,4 @@
-"""Decisions: which cells are implied, which cell to decide, and with what probabilities.
+"""Decisions: which cells are implied and why, which cell to decide, and with what probabilities.
 
 >>> margin, num_allowed = np.array([0.9, 0.2, 0.205]), np.array([2, 3, 2])
 >>> choose_cell(margin, num_allowed, np.ones(3, bool), np.random.default_rng(0))  # margins 1, 2 are equal
@@ -9,13 +9,14 @@ All arrays have shape (L,): one entry per cell.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.loop.policy import Floats, Ints, SearchPolicy
 from solver.loop.prediction import Prediction
-from solver.tasks.task import Implied, Mask, Tokens
+from solver.tasks.task import Implied, Mask, Task, Tokens
 
 MARGIN_STEP = 0.01  # margins closer than this count as equal
 MIN_PROBABILITY = 1e-9
@@ -104,3 +105,25 @@ def choose_cell(margin: Floats, num_allowed: Ints, undecided: Mask, rng: np.rand
     eligible = eligible[steps == steps.min()]
     eligible = eligible[num_allowed[eligible] == num_allowed[eligible].min()]
     return int(eligible[0] if len(eligible) == 1 else rng.choice(eligible))
+
+
+def explain(
+    task: Task,
+    problem: Any,
+    tokens: Tokens,
+    known: Mask,
+    cell: int,
+    token: int,
+) -> frozenset[int] | None:
+    """Return known cells that by themselves exclude ``token`` from ``cell``, or None, by the task's check.
+
+    Args:
+        task: its check is run on the canvas with ``token`` in ``cell``.
+        problem: the problem to solve.
+        tokens, known: (L,) the canvas.
+        cell, token: the excluded token and its cell.
+    """
+    tokens, known = tokens.copy(), known.copy()
+    tokens[cell], known[cell] = token, True
+    reasons = [v.reason - {cell} for v in task.check(problem, tokens, known) if v.reason and cell in v.reason]
+    return min(reasons, key=len, default=None)

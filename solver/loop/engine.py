@@ -117,8 +117,8 @@ def run_batch(
             return
         # one call for all requests, then each episode takes its own predictions
         requests = [(entry.row, request) for entry in running for request in entry.episode.requests]
-        rows = state.select([row for row, _ in requests])
-        predictions = predictor.predict(rows, [request for _, request in requests])
+        rows, asked = zip(*requests, strict=True)
+        predictions = predictor.predict(state, rows, asked)
         advancing, running = running, []
         for entry in advancing:
             episode = entry.episode

@@ -147,6 +147,9 @@ class SearchPolicy(Validated):
         inference: "direct" eliminates tokens in conflict with settled cells; "singles" adds the task's own
             inference.
         propagate_first: follow implied cells to their end before deciding: more forwards, fewer decisions.
+        search_after: forwards without a solution after which a second strategy, a search without the
+            denoiser, gets equal shares of the budget (strategy.py); None: never.
+        share_nogoods: the nogoods of each strategy prune the other one's tree, too.
     """
 
     rounds: int = bounded(2, 1)
@@ -160,6 +163,8 @@ class SearchPolicy(Validated):
     siblings: int = bounded(1, 1)
     inference: Literal["direct", "singles"] = "direct"
     propagate_first: bool = False
+    search_after: int | None = bounded(32, 1)
+    share_nogoods: bool = True
 
 
 @dataclass(frozen=True)
@@ -202,3 +207,9 @@ class Policy(Validated):
         if unknown := changes.keys() - {"checks", "stop", "stable_entropy"}:
             raise InvalidArgument(f"a policy has no setting {', '.join(sorted(unknown))}")
         return replace(self, **parts, **changes)
+
+
+# The settings of a search without knowledge: depth first, on the cell with the fewest tokens left.
+DEPTH_FIRST = Policy(
+    search=SearchPolicy(order="depth", rounds=1, propagate_first=True, search_after=None),
+)

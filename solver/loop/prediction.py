@@ -18,15 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solver.errors import ModelError
 from solver.kernels import reference
+from solver.loop.logits import allow, exclude, finite, statistics
 from solver.loop.policy import Floats, Ints
+from solver.loop.trace import StrategyName
+from solver.models import controls
 from solver.models.protocol import Denoiser
 from solver.tasks.task import EMPTY, Canvas, Conditioned, Eliminates, Mask, Projects, Task, Tokens
-
-# From this vocabulary size on, selecting the open cells first is cheaper than processing all cells.
-LARGE_VOCABULARY = 256
-INFINITE_LOGIT = 1e4  # replaces an infinite logit
 
 Probabilities = NDArray[np.float64]
 Distribution = Callable[[int], tuple[Tokens, Probabilities]]
@@ -37,7 +35,9 @@ class DenoiseRequest:
     """A canvas to denoise. Arrays have shape (L,).
 
     Attributes:
+        strategy: "search" for a prediction without the denoiser: uniform over the tokens that are left.
         problem, canvas: the problem, and its encoding.
+        seed: of the problem.
         tokens: settled and visible cells hold their token, all others noise.
         known: settled and visible cells.
         settled: pinned, decided and implied cells; elimination starts from these alone.
@@ -46,14 +46,21 @@ class DenoiseRequest:
         excluded: tokens that a cell may not draft now, one array per recent forward; -1 for no token.
     """
 
+    strategy: StrategyName
     problem: Any
     canvas: Canvas
+    seed: int
     tokens: Tokens
     known: Mask
     settled: Mask
     aux: Any
     uniform: Floats | None = None
     excluded: tuple[Tokens, ...] = ()
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether the denoiser answers the request."""
+        return self.strategy == "model"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,31 +106,45 @@ class Predictor:
 
     def __init__(self, task: Task, denoiser: Denoiser, restrict: bool) -> None:
         self.denoiser = denoiser
+        self.control = controls.random(denoiser.vocab)
         self.eliminator = task if restrict and isinstance(task, Eliminates) else None
         self.projector = task if restrict and isinstance(task, Projects) else None
 
-    def predict(self, state: Any, requests: Sequence[DenoiseRequest]) -> Iterator[Prediction]:
-        """Yield a prediction for each request; ``state`` is the prefilled state, one row per request."""
-        tokens, known, settled = map(torch.from_numpy, stack_requests(requests))
-        logits, aux = self.denoiser.denoise(state, tokens, known, settled, self._join_aux(state, requests))
-        logits = exclude(finite(logits, self.denoiser.name), [request.excluded for request in requests])
-        costs = zip(*self.denoiser.cost(state, aux), strict=True)
-        read = self._factorised if self.projector is None else self._conditioned
-        for row, (columns, (loops, flops)) in enumerate(zip(read(requests, logits), costs, strict=True)):
-            yield Prediction(**columns, loops=loops, flops=flops, aux=aux.select([row]))
+    def predict(
+        self, state: Any, rows: Sequence[int], requests: Sequence[DenoiseRequest]
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for each request, from one call of the denoiser for all that ask it.
 
-    def _join_aux(self, state: Any, requests: Sequence[DenoiseRequest]) -> Any:
-        """Return the aux of all rows: the request's, or a new one at a node's first forward."""
-        parts = [request.aux for request in requests]
-        new = [row for row, aux in enumerate(parts) if aux is None]
-        if not new:
-            return type(parts[0]).join(parts)
-        started = self.denoiser.start(state.select(new))
-        if len(new) == len(parts):
-            return started
-        for index, row in enumerate(new):
-            parts[row] = started.select([index])
-        return type(parts[0]).join(parts)
+        Args:
+            state: the prefilled state.
+            rows: the row of the state that belongs to each request.
+            requests: those of the strategy "search" are answered by the control ``random``.
+        """
+        asking = [(row, request) for row, request in zip(rows, requests, strict=True) if request.is_guided]
+        others = [request for request in requests if not request.is_guided]
+        guided, unguided = self._ask_denoiser(state, asking), self._ask_control(others)
+        for request in requests:
+            yield next(guided if request.is_guided else unguided)
+
+    def _ask_denoiser(self, state: Any, asking: Sequence[tuple[int, DenoiseRequest]]) -> Iterator[Prediction]:
+        rows, requests = zip(*asking, strict=True)
+        yield from self._read(self.denoiser, state.select(rows), requests)
+
+    def _ask_control(self, requests: Sequence[DenoiseRequest]) -> Iterator[Prediction]:
+        canvases, seeds = [r.canvas for r in requests], [r.seed for r in requests]
+        yield from self._read(self.control, self.control.prefill(canvases, seeds), requests)
+
+    def _read(
+        self, denoiser: Denoiser, state: Any, requests: Sequence[DenoiseRequest]
+    ) -> Iterator[Prediction]:
+        """Call ``denoiser`` once and yield a prediction for each request; ``state`` has a row for each."""
+        tokens, known, settled = map(torch.from_numpy, stack_requests(requests))
+        logits, aux = denoiser.denoise(state, tokens, known, settled, join_aux(denoiser, state, requests))
+        logits = exclude(finite(logits, denoiser.name), [request.excluded for request in requests])
+        costs = zip(*denoiser.cost(state, aux), strict=True)
+        condition = self._factorised if self.projector is None else self._conditioned
+        for row, (columns, (loops, flops)) in enumerate(zip(condition(requests, logits), costs, strict=True)):
+            yield Prediction(**columns, loops=loops, flops=flops, aux=aux.select([row]))
 
     def _conditioned(self, requests: Sequence[DenoiseRequest], logits: Tensor) -> Iterator[dict[str, Any]]:
         """Yield the fields of each prediction, conditioned on the task's language."""
@@ -159,6 +180,20 @@ class Predictor:
                 **{name: column[row] for name, column in columns.items()},
                 "distribution": partial(distribution_of, logits[row], row_allowed),
             }
+
+
+def join_aux(denoiser: Denoiser, state: Any, requests: Sequence[DenoiseRequest]) -> Any:
+    """Return the aux of all rows: the request's, or a new one at a node's first forward."""
+    parts = [request.aux for request in requests]
+    new = [row for row, aux in enumerate(parts) if aux is None]
+    if not new:
+        return type(parts[0]).join(parts)
+    started = denoiser.start(state.select(new))
+    if len(new) == len(parts):
+        return started
+    for index, row in enumerate(new):
+        parts[row] = started.select([index])
+    return type(parts[0]).join(parts)
 
 
 def stack_requests(requests: Sequence[DenoiseRequest]) -> tuple[Tokens, Mask, Mask]:
@@ -223,107 +258,3 @@ def read_projection(joint: Conditioned, request: DenoiseRequest) -> dict[str, An
         "distribution": distribution,
         "constraint_cost": joint.constraint_cost,
     }
-
-
-@torch.inference_mode()
-def finite(logits: Tensor, name: str) -> Tensor:
-    """Return fp32 ``logits`` (..., V) without infinities, changed in place if they are fp32.
-
-    Only the task may forbid a token: the search could not tell a token with an infinite logit from a refuted
-    one.
-
-    Args:
-        logits: of a denoiser.
-        name: its name, for the message.
-
-    Raises:
-        ModelError: a logit is NaN, or all logits of a cell are minus infinity.
-    """
-    logits = logits.float()
-    if logits.sum(-1).isfinite().all():  # the cheapest pass: a sum is finite only if every term is
-        return logits
-    if not (logits.amax(-1) > float("-inf")).all():  # the maximum is NaN if a logit is
-        raise ModelError(
-            f"{name}: the model's logits are NaN or all minus infinity: its weights may be damaged"
-        )
-    return torch.nan_to_num(logits, posinf=INFINITE_LOGIT, neginf=-INFINITE_LOGIT, out=logits)
-
-
-def exclude(logits: Tensor, excluded: Sequence[Sequence[Tokens]]) -> Tensor:
-    """Return ``logits`` (B, L, V) with the logits of each row's excluded tokens set to -1e4.
-
-    Args:
-        logits: not changed.
-        excluded: for each row, arrays (L,) of tokens, -1 for none.
-    """
-    if all((tokens < 0).all() for row_tokens in excluded for tokens in row_tokens):
-        return logits
-    logits = logits.clone()  # a tensor made in inference mode must not be written to
-    for row, row_tokens in enumerate(excluded):
-        for tokens in row_tokens:
-            cells = np.flatnonzero(tokens >= 0)
-            logits[row, torch.from_numpy(cells), torch.from_numpy(tokens[cells])] = -INFINITE_LOGIT
-    return logits
-
-
-def statistics(
-    logits: Tensor,
-    allowed: Tensor | None,
-    uniform: Tensor | None,
-    current: Tensor,
-    open_cells: Tensor,
-) -> reference.Statistics:
-    """Return the statistics of the open cells.
-
-    With a small vocabulary, processing all cells is cheaper than selecting the open ones. With a large one,
-    settled cells are skipped and reported as certain, so callers must not rely on their values.
-
-    Args:
-        logits: (B, L, V).
-        allowed: bitmask (B, L, W), None if every token is allowed.
-        uniform: (B, L) numbers to draw samples with, or None.
-        current: (B, L) the token of each cell now.
-        open_cells: (B, L) bool.
-    """
-    if logits.shape[-1] < LARGE_VOCABULARY or open_cells.all():
-        statistics: reference.Statistics = reference.choose(logits).token_statistics(
-            logits, allowed, uniform, current
-        )
-        return statistics
-    ones = torch.ones_like(current, dtype=torch.float32)
-    settled = reference.Statistics(current, ones, 0 * ones, 0 * ones, current, ones)
-    if not open_cells.any():
-        return settled
-    mask, draw = (None if column is None else column[open_cells][None] for column in (allowed, uniform))
-    rows = logits[open_cells][None]
-    selected = reference.choose(rows).token_statistics(rows, mask, draw, current[open_cells][None])
-    return reference.Statistics(
-        *(base.masked_scatter(open_cells, column[0]) for base, column in zip(settled, selected, strict=True))
-    )
-
-
-def allow(
-    task: Eliminates | None,
-    canvases: Sequence[Canvas],
-    tokens: Tokens,
-    settled: Mask,
-    vocab: int,
-) -> NDArray[np.int32] | None:
-    """Return the bitmask (B, L, W) of the tokens that each cell may hold, or None if all are allowed.
-
-    Args:
-        task: eliminates tokens in conflict with settled cells, or None.
-        canvases: their ``allowed`` bitmasks always apply.
-        tokens, settled: (B, L).
-        vocab: number of tokens V.
-    """
-    static = None
-    if any(canvas.allowed is not None for canvas in canvases):
-        all_tokens = reference.pack(torch.ones(vocab, dtype=torch.bool)).numpy()
-        static = np.empty((*tokens.shape, len(all_tokens)), np.int32)
-        for row, canvas in enumerate(canvases):
-            static[row] = all_tokens if canvas.allowed is None else canvas.allowed
-    if task is None:
-        return static
-    free = task.eliminate(canvases, tokens, settled)
-    return free if static is None else free & static

@@ -21,15 +21,16 @@ When the root is refuted, the problem has no solution, and the refuted nodes are
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.loop.decision import DecisionOptions, Implications
+from solver.loop.decision import DecisionOptions, Implications, explain
 from solver.loop.prediction import Prediction
 from solver.tasks.task import Canvas, Explains, Mask, Task, Tokens, Violation
 
@@ -117,15 +118,26 @@ class Tree:
         problem: the problem to solve.
         canvas: the encoded problem. Known cells that are not pinned are visible at the root.
         order: "best" takes the node with the highest score first, "depth" the deepest.
+        numbers: the nodes' numbers; shared by the trees of one problem.
+        nogoods: nogoods of the problem, to which this tree adds its own; None for a list of its own.
     """
 
-    def __init__(self, task: Task, problem: Any, canvas: Canvas, order: Literal["best", "depth"]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        problem: Any,
+        canvas: Canvas,
+        order: Literal["best", "depth"],
+        numbers: Iterator[int] | None = None,
+        nogoods: list[frozenset[int]] | None = None,
+    ) -> None:
         self.task, self.canvas, self.order = task, canvas, order
         # (tokens, known, cell, token) -> known cells that alone exclude the token from the cell, or None
         explainer = task.explain if isinstance(task, Explains) else partial(explain, task)
         self._explain = partial(explainer, problem)
+        self.numbers = count() if numbers is None else numbers
         self.root = Node(
-            number=0,
+            number=next(self.numbers),
             parent=None,
             decision=None,
             tokens=np.where(canvas.known, canvas.tokens, 0),
@@ -133,7 +145,7 @@ class Tree:
             visible=canvas.known & ~canvas.pinned,
         )
         self.num_nodes, self.num_refuted = 1, 0
-        self.nogoods: list[frozenset[int]] = []  # elements are cell * vocab + token
+        self.nogoods = [] if nogoods is None else nogoods  # elements are cell * vocab + token
         self._heap: list[tuple[float, float, int, Node]] = []
         self._num_pushed = 0
         self.push(self.root)
@@ -174,7 +186,7 @@ class Tree:
         """
         settled_at = np.where(implied.cells & (node.settled_at < 0), node.level + 1, node.settled_at)
         base = Node(
-            number=self.num_nodes,
+            number=-1,  # of a template
             parent=node,
             decision=None,
             tokens=np.where(implied.cells, implied.tokens, node.tokens),
@@ -189,7 +201,7 @@ class Tree:
         node.conflict, node.num_expanded = frozenset(), 0
         node.num_open_children = 1 if options is None else len(options.tokens)
         if options is None:
-            self._add(base)
+            self._add(replace(base, number=next(self.numbers)))
             return
         # Created at once, the children are ordered by the queue (depth first, the last one pushed wins a tie);
         # created one by one, the likeliest comes first.
@@ -210,7 +222,7 @@ class Tree:
         decided_cell = np.arange(len(base.tokens)) == options.cell
         child = replace(
             base,
-            number=self.num_nodes,
+            number=next(self.numbers),
             decision=(options.cell, int(options.tokens[index])),
             tokens=np.where(decided_cell, options.tokens[index], base.tokens),
             settled_at=np.where(decided_cell, base.level + 1, base.settled_at),
@@ -318,25 +330,3 @@ class Tree:
     def _literals(self, node: Node, cells: Iterable[int]) -> frozenset[int]:
         """Return cell * vocab + token for each of ``cells`` and the node's token in it."""
         return frozenset(cell * self.task.vocab + int(node.tokens[cell]) for cell in cells)
-
-
-def explain(
-    task: Task,
-    problem: Any,
-    tokens: Tokens,
-    known: Mask,
-    cell: int,
-    token: int,
-) -> frozenset[int] | None:
-    """Return known cells that by themselves exclude ``token`` from ``cell``, or None, by the task's check.
-
-    Args:
-        task: its check is run on the canvas with ``token`` in ``cell``.
-        problem: the problem to solve.
-        tokens, known: (L,) the canvas.
-        cell, token: the excluded token and its cell.
-    """
-    tokens, known = tokens.copy(), known.copy()
-    tokens[cell], known[cell] = token, True
-    reasons = [v.reason - {cell} for v in task.check(problem, tokens, known) if v.reason and cell in v.reason]
-    return min(reasons, key=len, default=None)

@@ -10,7 +10,7 @@ Budget(forwards=80, seconds=6.0, decisions=None)
 >>> budget.remaining(spent).split(2)
 (Budget(forwards=40, seconds=3.0, decisions=None), Budget(forwards=40, seconds=3.0, decisions=None))
 
-A :class:`Step` records one forward of one canvas, an :class:`Outcome` how the run ended. All arrays have
+A :class:`Step` records one canvas that was drafted and checked, an :class:`Outcome` how the run ended. All arrays have
 shape (L,).
 """
 
@@ -31,6 +31,7 @@ SECONDS = 30.0  # default limit of one call of solver.fill, edit or repair, and 
 
 Status = Literal["solved", "unsatisfiable", "exhausted"]
 Limit = Literal["forwards", "seconds"]
+StrategyName = Literal["model", "search"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Budget:
     """Limits of one problem; None means no limit. Every problem gets at least one forward.
 
     Args:
-        forwards: row-forwards, that is denoised canvases.
+        forwards: canvases, denoised (row-forwards) or visited by the search without the denoiser.
         seconds: wall clock since the problem was started.
         decisions: decisions of the search.
         cancelled: asked before every forward; True ends the run.
@@ -66,12 +67,12 @@ class Budget:
     def is_spent(self, counters: Counters) -> bool:
         if self.cancelled():
             return True
-        if self.forwards is not None and counters.forwards >= max(1, self.forwards):
+        if self.forwards is not None and counters.canvases >= max(1, self.forwards):
             return True
         if self.decisions is not None and counters.decisions > self.decisions:
             return True
         late = self.seconds is not None and time.perf_counter() - counters.started >= self.seconds
-        return late and counters.forwards > 0
+        return late and counters.canvases > 0
 
     def remaining(self, spent: Counters, parallel: int = 1) -> Budget:
         """Return what is left after ``spent``, never less than zero.
@@ -81,7 +82,7 @@ class Budget:
         """
         return replace(
             self,
-            forwards=None if self.forwards is None else max(0, self.forwards - spent.forwards) // parallel,
+            forwards=None if self.forwards is None else max(0, self.forwards - spent.canvases) // parallel,
             seconds=None if self.seconds is None else max(0.0, self.seconds - spent.seconds),
             decisions=None
             if self.decisions is None
@@ -119,6 +120,7 @@ class Counters:
         decisions: decisions of the search.
         remasked: drafted tokens that were rejected (see :class:`Step`).
         nodes: search nodes that were refuted.
+        searched: canvases that the strategy "search" visited, without a forward.
         seconds: wall clock since the problem was started, shared with the rest of its batch.
         started: origin of that clock.
     """
@@ -130,8 +132,14 @@ class Counters:
     decisions: int = 0
     remasked: int = 0
     nodes: int = 0
+    searched: int = 0
     seconds: float = 0.0
     started: float = field(default_factory=time.perf_counter, repr=False)
+
+    @property
+    def canvases(self) -> int:
+        """All canvases that a budget counts: forwards, and those visited without one."""
+        return self.forwards + self.searched
 
     def summary(self) -> dict[str, int | float]:
         """Return all counters by name, without the origin of the clock; seconds to six places."""
@@ -147,10 +155,11 @@ class Counters:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One forward of one canvas: one round of a search node.
+    """One canvas: one round of a search node, with a forward if the strategy is "model".
 
     Attributes:
         number: number of the step, from 0.
+        strategy: "model" drafts with the denoiser, "search" without it.
         node: number of the search node.
         parent: number of the node's parent, -1 for the first node.
         decision: (cell, token) that distinguishes the node from its parent; None for the first node and for
@@ -169,6 +178,7 @@ class Step:
     """
 
     number: int
+    strategy: StrategyName
     node: int
     parent: int
     decision: tuple[int, int] | None
@@ -189,6 +199,7 @@ class Step:
         masks = ("pinned", "settled", "visible", "accepted", "remasked")
         return {
             "step": self.number,
+            "strategy": self.strategy,
             "node": self.node,
             "parent": self.parent,
             "decision": None if self.decision is None else list(self.decision),
@@ -212,6 +223,7 @@ class Outcome:
         violations: of that draft; empty if solved.
         confidence: probability of each cell's token.
         counters: what the run cost.
+        strategy: which one found the answer or completed the proof; None if exhausted.
         proof: if unsatisfiable, how many nodes were refuted, each by a violation with a reason.
         constraint_cost: cost, in nats, of conditioning the best draft on the task's language: minus the
             log-probability that a draft of the denoiser is in the language; 0 without one.
@@ -222,6 +234,7 @@ class Outcome:
     violations: tuple[Violation, ...]
     confidence: np.ndarray
     counters: Counters
+    strategy: StrategyName | None = None
     proof: int | None = None
     constraint_cost: float = 0.0
 

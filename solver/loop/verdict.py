@@ -16,6 +16,7 @@ import numpy as np
 from solver.loop.policy import Floats
 from solver.loop.prediction import Prediction
 from solver.loop.search import Node
+from solver.loop.trace import StrategyName
 from solver.tasks.task import Mask, Task, Tokens, Violation
 
 UNCHECKED_COUNT = 1 << 29  # ranks unchecked drafts below all checked ones
@@ -126,9 +127,10 @@ class BestDraft:
     num_blamed: int = 1 << 30
     is_solution: bool = False
     constraint_cost: float = 0.0
+    strategy: StrategyName = "model"
 
-    def or_better(self, result: RoundResult) -> BestDraft:
-        """Return the draft of ``result`` if it is better than this one, otherwise this one.
+    def or_better(self, result: RoundResult, strategy: StrategyName) -> BestDraft:
+        """Return the draft of ``result``, which ``strategy`` made, if it is better; otherwise this one.
 
         Among unchecked drafts the latest is the best.
         """
@@ -144,4 +146,5 @@ class BestDraft:
             num_blamed=count,
             is_solution=verdict.is_solution,
             constraint_cost=prediction.constraint_cost,
+            strategy=strategy,
         )

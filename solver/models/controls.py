@@ -19,17 +19,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solver.loop.policy import Policy, SearchPolicy
-from solver.models.protocol import Stateless
+from solver.loop.policy import DEPTH_FIRST, Policy, SearchPolicy
+from solver.models.protocol import Stateless, uniform_noise
 from solver.tasks.task import Canvas, Mask, Tokens
 
 Kind = Literal["mask", "uniform"]
 Logits = Callable[[Canvas, Tokens, Mask, np.random.Generator], NDArray[np.float64]]
 BLANK_MARGIN = 6.0  # nats by which BLANK is the likeliest token after the drawn length
 JITTER = 1e-3  # breaks ties at random, and is too small to look like knowledge
-DEPTH_FIRST = Policy(search=SearchPolicy(order="depth", rounds=1, propagate_first=True))
 # Draws another draft instead of deciding a cell.
-REDRAW = Policy(search=SearchPolicy(order="depth", rounds=1 << 30))
+REDRAW = Policy(search=SearchPolicy(order="depth", rounds=1 << 30, search_after=None))
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Control:
         return [0] * len(aux.numbers), [0] * len(aux.numbers)
 
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
-        return rng.integers(0, vocab, len(where))
+        return uniform_noise(where, vocab, rng)
 
 
 def with_random_length(

@@ -25,6 +25,7 @@ from solver.kernels import looped_c
 from solver.loop.policy import Policy
 from solver.models.blocks import KNOWN, NOISE, OPEN, PINNED, converted, fast_bf16
 from solver.models.looped import Geometry, LoopedNetwork
+from solver.models.protocol import uniform_noise
 from solver.tasks.task import Canvas, Mask, Tokens
 
 CHUNK = 4  # iterations between two tests for convergence
@@ -190,4 +191,4 @@ class LoopedDenoiser:
     def noise(self, where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
         if self.kind == "mask":
             return np.zeros(len(where), np.int64)
-        return rng.integers(0, vocab, len(where))
+        return uniform_noise(where, vocab, rng)

@@ -6,7 +6,7 @@ implementation.
 Shapes: B rows, L cells, V tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
@@ -15,6 +15,13 @@ from torch import Tensor
 
 from solver.loop.policy import Policy
 from solver.tasks.task import Canvas, Mask, Tokens
+
+Noise = Callable[[Mask, int, np.random.Generator], Tokens]
+
+
+def uniform_noise(where: Mask, vocab: int, rng: np.random.Generator) -> Tokens:
+    """Random tokens (L,): a :data:`Noise`."""
+    return rng.integers(0, vocab, len(where))
 
 
 class State(Protocol):
