@@ -91,7 +91,7 @@ class Budget:
 
     def reached(self, spent: Counters) -> Limit:
         """Return the limit that ended a run at this cost."""
-        if self.forwards is not None and spent.forwards >= self.forwards:
+        if self.forwards is not None and spent.canvases >= self.forwards:
             return "forwards"
         return "forwards" if self.seconds is None else "seconds"
 
