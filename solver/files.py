@@ -25,10 +25,26 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".part-{path.name}")
     try:
-        yield temporary
-        temporary.replace(path)
+        with naming(path):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put ``path`` into an OSError of the block: an error of writing names no file by itself."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append to a file in UTF-8. Raises OSError if it cannot be written."""
+    with naming(path), path.open("a", encoding="utf-8") as file:
+        file.write(text)
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -209,3 +209,12 @@ def test_a_file_is_replaced_whole_or_stays(tmp_path: Path) -> None:
         raise OSError(28, FULL_DISK)
     assert file.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_training_run_without_room_names_the_file(tmp_path: Path) -> None:
+    run = command("train", "sudoku", "--preset", "smoke", "--out", str(tmp_path / "run"))
+    result = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, preexec_fn=limit_file_size)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'run'}/")
+    assert result.stderr.splitlines()[-1].endswith("(File too large)")
+    assert not list((tmp_path / "run").rglob(".part-*"))

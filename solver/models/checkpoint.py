@@ -161,7 +161,7 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     except (
         SafetensorError
     ) as error:  # its message ends in the system's: "... No space left on device (os error 28)"
-        raise OSError(None, one_line(error), str(path)) from None
+        raise OSError(0, one_line(error), str(path)) from None
 
 
 def load(name: str | Denoiser, task: Task, loops: int | None = None) -> Denoiser:

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from solver.files import replacing
+from solver.files import append_text, replacing
 from solver.models import checkpoint
 from solver.training.loaders import Facts
 from solver.training.objectives import Objective
@@ -224,8 +224,7 @@ class Trainer:
                     self.save_weights(folder / "snapshots" / str(self.steps_done), facts)
                 if self.steps_done % LOG_EVERY == 0 or self.is_complete:
                     entry = self.log_entry(losses, exacts)
-                    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-                        log.write(json.dumps(entry) + "\n")
+                    append_text(folder / "log.jsonl", json.dumps(entry) + "\n")
                     report(progress_line(self, entry))
                     losses, exacts = [], []
                 if time.monotonic() - saved > SAVE_EVERY:
