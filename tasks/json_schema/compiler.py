@@ -11,12 +11,14 @@ and is counted in ``declined``; no keyword is dropped silently. README.md has a 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from solver.tasks.json_schema import formats
+from solver.tasks.json_schema.constants import exact_number, one_of, value_key
 from solver.tasks.json_schema.errors import SchemaError
 from solver.tasks.json_schema.formula import (
     KINDS,
@@ -24,6 +26,7 @@ from solver.tasks.json_schema.formula import (
     NO,
     TYPES,
     YES,
+    Constants,
     Formula,
     ItemSchemas,
     MemberSchemas,
@@ -32,16 +35,17 @@ from solver.tasks.json_schema.formula import (
     kinds,
     leaf,
     not_,
+    of_kind,
     or_,
 )
 from solver.tasks.json_schema.references import Scope, root_scope
 from solver.tasks.json_schema.validator import draft_of, referenced_schemas
 from solver.tasks.languages import regex, regex_parser
 
-MAX_ALTERNATIVES = 40  # of a oneOf; with more, the validator decides
+MAX_ALTERNATIVES = 40  # of a oneOf, for strings; with more, the validator decides
+ANNOTATIONS = frozenset({"title", "description", "default", "examples", "deprecated", "$comment"})
 NOT_STRINGS = kinds(kind for kind in KINDS if kind != "string")
 NOT_OBJECTS = kinds(kind for kind in KINDS if kind != "object")
-LITERALS = {None: "null", True: "true", False: "false"}
 Schema = dict[str, Any]
 
 
@@ -68,6 +72,8 @@ class Compiler:
     Attributes:
         root: the number of the whole schema.
         declined: how often a keyword was left to the validator.
+        constants: the finite sets of values of formulas (constants.py).
+        structures: formulas of arrays and objects of an ``enum`` (constants.py).
 
     Raises:
         SchemaError: the schema is malformed, or a reference points to nothing.
@@ -91,6 +97,9 @@ class Compiler:
         self._numbers: dict[tuple[int, str, tuple[str, ...]], int] = {}
         self._formulas: dict[int, Formula] = {}
         self._in_progress: set[int] = set()
+        self.constants: dict[Formula, dict[Hashable, Any] | None] = {}
+        self.structures: dict[Constants, Formula] = {}
+        self._constant_schemas: dict[Hashable, Schema] = {}
         known = referenced_schemas(schema, self.registry)
         text = json.dumps([schema, [contents for _, contents in known]])
         # With dynamic references a subschema depends on the references that lead to it.
@@ -137,7 +146,7 @@ class Compiler:
         return and_(
             [
                 compile_type(schema),
-                *map(self._one_of, values),
+                *map(one_of, values),
                 *compile_numbers(schema, draft),
                 *self._strings(schema),
                 *self._combinations(schema, scope, draft),
@@ -146,30 +155,14 @@ class Compiler:
             ]
         )
 
-    def _one_of(self, values: Sequence[Any]) -> Formula:
-        """The value equals one of these in the sense of JSON Schema: 1 and 1.0 are equal."""
-        texts = [value for value in values if isinstance(value, str)]
-        numbers = [exact_number(v) for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
-        options = [kinds(LITERALS[value] for value in values if value is None or isinstance(value, bool))]
-        if texts:
-            term = regex.or_(regex.anchored(regex.literal(text)) for text in texts)
-            options.append(and_([kinds(["string"]), leaf("text", term)]))
-        if numbers:
-            options.append(and_([kinds(["number"]), leaf("among", frozenset(numbers))]))
-        for value in values:
-            if isinstance(value, list):
-                items = ItemSchemas(tuple(self._constant(item) for item in value), None)
-                length = leaf("length", len(value), len(value), 0)
-                options.append(and_([kinds(["array"]), leaf("items", items), length]))
-            elif isinstance(value, dict):
-                named = {name: self._constant(member) for name, member in value.items()}
-                members = leaf("members", MemberSchemas(named, (), self._number(False, self._scope)))
-                required = [leaf("required", name) for name in value]
-                options.append(and_([kinds(["object"]), members, *required]))
-        return or_(options)
+    def constant(self, value: Any) -> int:
+        """The number of the schema that only this value satisfies."""
+        schema = self._constant_schemas.setdefault(value_key(value), {"enum": [value]})
+        return self._number(schema, self._scope)
 
-    def _constant(self, value: Any) -> int:
-        return self._number({"enum": [value]}, self._scope)
+    def no_value(self) -> int:
+        """The number of the schema that no value satisfies."""
+        return self._number(False, self._scope)
 
     def _strings(self, schema: Schema) -> Iterator[Formula]:
         if "minLength" in schema or "maxLength" in schema:
@@ -206,11 +199,15 @@ class Compiler:
             yield self.formula(self._number(*scope.lookup_recursive(), entered=True))
         yield from map(inner, schema.get("allOf", ()))
         if "anyOf" in schema:
-            yield or_(map(inner, schema["anyOf"]))
+            constants, others = split_constants(schema["anyOf"], draft)
+            yield or_([one_of(constants), *map(inner, others)])
         if "oneOf" in schema:
-            alternatives = [inner(sub) for sub in schema["oneOf"]]
-            if len(alternatives) <= MAX_ALTERNATIVES:
-                yield exactly_one(alternatives)
+            constants, others = split_constants(schema["oneOf"], draft)
+            counts = Counter(map(value_key, constants))
+            repeated = [value for value in constants if counts[value_key(value)] > 1]
+            alternatives = [one_of(constants), *map(inner, others)]
+            if sum(of_kind(part, "string") not in (YES, NO) for part in alternatives) <= MAX_ALTERNATIVES:
+                yield and_([exactly_one(alternatives), not_(one_of(repeated))])
             else:
                 yield and_([or_(alternatives), self.decline("oneOf")])
         if "not" in schema:
@@ -281,14 +278,24 @@ class Compiler:
             number = self._number(schema["contains"], scope)
             yield leaf("contains", number, low, None if high is None else int(high), 0)
         if schema.get("uniqueItems") is True:
-            yield self.decline("uniqueItems", "array")
+            yield leaf("unique", frozenset())
         if draft >= 2019 and schema.get("unevaluatedItems") not in (None, True, {}):
             yield self.decline("unevaluatedItems", "array")
 
 
-def exact_number(value: Any) -> Decimal:
-    """The exact value of a JSON number."""
-    return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+def split_constants(schemas: Iterable[Any], draft: int) -> tuple[list[Any], list[Any]]:
+    """Split alternatives into the values of those that are constants, and the others."""
+    constants: list[Any] = []
+    others: list[Any] = []
+    for schema in schemas:
+        keywords = schema.keys() - ANNOTATIONS if isinstance(schema, dict) else ()
+        if keywords == {"const"} and draft >= 6:
+            constants.append(schema["const"])
+        elif keywords == {"enum"}:
+            constants += {value_key(value): value for value in schema["enum"]}.values()
+        else:
+            others.append(schema)
+    return constants, others
 
 
 def compile_type(schema: Schema) -> Formula:

@@ -5,7 +5,7 @@
 >>> of_kind(formula, "string") is leaf("text", search("^a")), of_kind(formula, "null")
 (True, no)
 >>> at_most_one = leaf("length", 0, 1, 0)  # at least 0 items, at most 1, none so far
->>> one_item = advance_leaf(at_most_one, (), frozenset(), frozenset())
+>>> one_item = advance_leaf(at_most_one, ())
 >>> rewrite(one_item, close_leaf) is YES
 True
 
@@ -23,14 +23,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import compress, product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from solver.tasks.languages import regex
 from solver.tasks.languages.boolean import BooleanAlgebra
-
-if TYPE_CHECKING:
-    from solver.tasks.json_schema.compiler import Compiler
 
 KINDS = ("null", "true", "false", "number", "string", "array", "object")
 # The kinds of each type of JSON Schema. An integer is a number with an assertion.
@@ -77,6 +73,9 @@ LEAF_KINDS = {
     "multiple": "number",  # divisor
     "among": "number",  # frozenset of numbers
     "text": "string",  # regex term
+    "words": "string",  # frozenset of strings
+    "records": "object",  # Constants
+    "lists": "array",  # Constants
     "members": "object",  # MemberSchemas
     "required": "object",  # name
     "count": "object",  # minimum, maximum, members so far
@@ -84,6 +83,7 @@ LEAF_KINDS = {
     "items": "array",  # ItemSchemas
     "length": "array",  # minimum, maximum, items so far
     "contains": "array",  # number of the schema, minimum, maximum, matches so far
+    "unique": "array",  # frozenset of the items so far (constants.py: value_key)
 }  # besides "kinds" (set of kinds) and "unknown" (kind, keyword)
 
 
@@ -94,6 +94,13 @@ class MemberSchemas:
     named: Mapping[str, int]
     patterns: tuple[tuple[regex.Term, int], ...]
     rest: int | None
+
+    def of_name(self, name: str) -> tuple[int, ...]:
+        """The subschemas of a member of this name."""
+        numbers = [self.named[name]] if name in self.named else []
+        return self.demand(
+            [*numbers, *(number for term, number in self.patterns if regex.matches(term, name))]
+        )
 
     def demand(self, numbers: Sequence[int]) -> tuple[int, ...]:
         """The subschemas of a member to which ``named`` and ``patterns`` give these."""
@@ -114,6 +121,13 @@ class ItemSchemas:
         return () if self.rest is None else (self.rest,)
 
 
+@dataclass(frozen=True, eq=False)
+class Constants:
+    """The arrays or the objects of an ``enum``, by their keys (constants.py: value_key)."""
+
+    by_key: Mapping[Hashable, Any]
+
+
 def leaf(name: str, *arguments: Hashable) -> Formula:
     """An assertion of LEAF_KINDS with its arguments."""
     return _intern("leaf", (name, *arguments))
@@ -127,7 +141,32 @@ def kinds(allowed: Iterable[str]) -> Formula:
     return YES if chosen >= set(KINDS) else leaf("kinds", chosen)
 
 
-_ALGEBRA = BooleanAlgebra(YES, NO, _intern, unknown=MAYBE)
+SETS = ("kinds", "among", "words")  # leaves that state that something is in a set
+
+
+def _merge_sets(op: str, operands: dict[Formula, None]) -> dict[Formula, None]:
+    """Merge leaves about sets of one sort: "or" unites them, "and" intersects them."""
+    sets: dict[str, list[frozenset[Any]]] = {}
+    for part in operands:
+        if part.op == "leaf" and part.parts[0] in SETS:
+            sets.setdefault(part.parts[0], []).append(part.parts[1])
+    repeated = {name: values for name, values in sets.items() if len(values) > 1}
+    if not repeated:
+        return operands
+    merged: dict[Formula, None] = {}
+    for part in operands:
+        name = part.parts[0] if part.op == "leaf" else None
+        if name in repeated:
+            values = repeated[name]
+            united = values[0].union(*values) if op == "or" else values[0].intersection(*values)
+            part = kinds(united) if name == "kinds" else leaf(name, united)
+        if part is (NO if op == "and" else YES):
+            return {part: None}
+        merged[part] = None
+    return merged
+
+
+_ALGEBRA = BooleanAlgebra(YES, NO, _intern, _merge_sets, unknown=MAYBE)
 and_, or_, not_ = _ALGEBRA.and_, _ALGEBRA.or_, _ALGEBRA.not_
 
 
@@ -197,18 +236,17 @@ def of_kind(formula: Formula, kind: str) -> Formula:
                 return YES if kind in allowed else NO
             case ("unknown", about, _):
                 return MAYBE if about in (kind, None) else YES
+            case ("among" | "words" as name, values) if not values and LEAF_KINDS[name] == kind:
+                return NO
         return assertion if LEAF_KINDS[assertion.parts[0]] == kind else YES
 
     return rewrite(formula, restrict)
 
 
-MAX_UNDECIDED = 5  # subschemas that a value may satisfy or not; with more, the validator decides
-
 # The numbers of the subschemas through which a leaf sees the next value, or whether it accepts the member's
 # name.
 Demand = tuple[int, ...] | bool
 Demands = tuple[tuple[Formula, Demand], ...]
-Numbers = frozenset[int]
 
 
 def item_demand(index: int, assertion: Formula) -> Demand:
@@ -221,26 +259,25 @@ def item_demand(index: int, assertion: Formula) -> Demand:
     return ()
 
 
-def advance_leaf(assertion: Formula, demand: Demand, true: Numbers, false: Numbers) -> Formula:
-    """Return what remains of a leaf after an element of which it demanded ``demand``.
+def advance_leaf(assertion: Formula, demand: Demand, verdict: bool = True) -> Formula:
+    """Return what remains of a leaf after an element.
 
     Args:
         assertion: the leaf.
         demand: what it demanded of the element.
-        true: subschemas that the element's value satisfies.
-        false: subschemas that it does not satisfy.
+        verdict: whether the element's value satisfies all subschemas that were demanded.
     """
     match assertion.parts:
         case ("members" | "items", _):
-            return NO if isinstance(demand, tuple) and not false.isdisjoint(demand) else assertion
+            return assertion if verdict else NO
         case ("names", _):
             return NO if demand is False else assertion
         case ("required", _):
             return YES if demand is True else assertion
         case ("count" | "length", *_):
             return count_element(assertion)
-        case ("contains", number, *_):
-            return count_element(assertion) if number in true else assertion
+        case ("contains", *_):
+            return count_element(assertion) if verdict else assertion
     return assertion
 
 
@@ -273,54 +310,3 @@ def close_leaf(assertion: Formula) -> Formula:
         case ("count" | "length" | "contains", *_, minimum, maximum, count):
             return YES if minimum <= count and (maximum is None or count <= maximum) else NO
     return YES
-
-
-def value_choices(
-    compiler: Compiler, formula: Formula, demand_of: Callable[[Formula], Demand]
-) -> list[tuple[Formula, Formula]]:
-    """List the ways in which the next element can be chosen.
-
-    Args:
-        compiler: has the formulas of the subschemas.
-        formula: what remains to hold of the array or object.
-        demand_of: what each leaf demands of the element.
-
-    Returns:
-        Pairs of what the element's value has to satisfy and the residual formula. The values of two pairs
-        exclude each other.
-    """
-    demands = {assertion: demand_of(assertion) for assertion in leaves(formula)}
-    seen = [demand for demand in demands.values() if isinstance(demand, tuple)]
-    numbers = list(dict.fromkeys(number for demand in seen for number in demand))
-
-    def residual(true: Numbers, false: Numbers) -> Formula:
-        return rewrite(formula, lambda leaf_: advance_leaf(leaf_, demands[leaf_], true, false))
-
-    required = [number for number in numbers if residual(frozenset(), frozenset([number])) is NO]
-    free = [number for number in numbers if number not in required]
-    satisfied = [compiler.formula(number) for number in required]
-    if len(free) > MAX_UNDECIDED:
-        compiler.decline("alternatives")
-        formula = rewrite(formula, lambda leaf_: MAYBE if _mentions(demands[leaf_], free) else leaf_)
-        after = residual(frozenset(required), frozenset())
-        value = and_(satisfied)
-        return [(value, after)] if after is not NO and value is not NO else []
-
-    # Group the verdicts on the undecided subschemas by the residual formula to which they lead.
-    conditions: dict[Formula, list[Formula]] = {}
-    for verdicts in product((True, False), repeat=len(free)):
-        true = frozenset(compress(free, verdicts))
-        after = residual(true.union(required), frozenset(free) - true)
-        if after is not NO:
-            parts = ((compiler.formula(number), number in true) for number in free)
-            condition = and_([part if verdict else not_(part) for part, verdict in parts])
-            conditions.setdefault(after, []).append(condition)
-    choices = [
-        (and_([*satisfied, YES if len(verdicts) == 2 ** len(free) else or_(verdicts)]), after)
-        for after, verdicts in conditions.items()
-    ]
-    return [(value, after) for value, after in choices if value is not NO]
-
-
-def _mentions(demand: Demand, numbers: list[int]) -> bool:
-    return isinstance(demand, tuple) and not set(numbers).isdisjoint(demand)

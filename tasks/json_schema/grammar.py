@@ -16,7 +16,9 @@ Where a subschema may or may not hold, the grammar branches, and the value is wr
 from collections.abc import Callable, Hashable
 from functools import partial
 
+from solver.tasks.json_schema.choices import value_choices
 from solver.tasks.json_schema.compiler import Compiler
+from solver.tasks.json_schema.constants import constants_of_kind, spell_out
 from solver.tasks.json_schema.formula import (
     NO,
     YES,
@@ -25,12 +27,13 @@ from solver.tasks.json_schema.formula import (
     close_leaf,
     demand_in,
     item_demand,
+    leaf,
     leaves,
     of_kind,
     rewrite,
-    value_choices,
     without_name,
 )
+from solver.tasks.json_schema.members import MemberRules, UnplacedNames
 from solver.tasks.json_schema.numbers import number_automaton
 from solver.tasks.json_schema.objects import (
     AfterItem,
@@ -44,28 +47,26 @@ from solver.tasks.json_schema.objects import (
     Item,
     KnownColon,
     Member,
-    MemberRules,
     Node,
     ObjectPlan,
     SpacedMember,
     StringRest,
     UnknownColon,
     UnknownName,
-    UnplacedNames,
     Value,
 )
-from solver.tasks.json_schema.scalars import ALL_TEXT, json_string, string_term
 from solver.tasks.json_schema.skeleton import NO_SKELETON, Skeleton
+from solver.tasks.json_schema.strings import ALL_TEXT, json_text, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import (
     WHITE,
     ByteAutomaton,
     TooLargeError,
     explore,
-    literals_automaton,
     string_automaton,
 )
 from solver.tasks.languages.grammar import Move
+from solver.tasks.languages.word_graph import literals_automaton
 
 MAX_LITERALS = 2000  # strings that are listed one by one
 SPACE = explore(
@@ -204,14 +205,35 @@ class SchemaGrammar:
         if "string" in kinds:
             moves.append(self._string(kinds["string"]))
             moves += self._respelled_strings(kinds["string"])
-        if "array" in kinds:
-            moves.append(Move(b"[", goto=FirstItem(kinds["array"])))
-        if "object" in kinds:
-            for plan, where in self.members.plans(kinds["object"]).items():
-                moves.append(Move(b"{", goto=FirstMember(plan, kinds["object"], 0), where=where))
+        for kind in ("array", "object"):
+            if kind in kinds:
+                moves += self._container(kind, kinds[kind])
         return moves
 
+    def _container(self, kind: str, formula: Formula) -> list[Move]:
+        texts = self.constant_texts(formula)
+        if texts is not None:
+            return [Move(literals_automaton(tuple(sorted(texts.values()))))] if texts else []
+        formula = spell_out(self.compiler, formula)
+        if kind == "array":
+            return [Move(b"[", goto=FirstItem(formula))]
+        plans = self.members.plans(formula)
+        return [Move(b"{", goto=FirstMember(plan, formula, 0), where=where) for plan, where in plans.items()]
+
+    def constant_texts(self, formula: Formula) -> dict[Hashable, bytes] | None:
+        """The texts of a formula about arrays or objects that has constants only, by their keys.
+
+        None if it has other values, or if white space is allowed: then constants are written like other values.
+        """
+        if self.spaces:
+            return None
+        constants = constants_of_kind(self.compiler, formula)
+        return None if constants is None else {key: json_text(value) for key, value in constants.items()}
+
     def _number(self, formula: Formula) -> ByteAutomaton:
+        constants = constants_of_kind(self.compiler, formula)
+        if constants is not None:
+            formula = leaf("among", frozenset(constants))
         try:
             return number_automaton(formula, self.max_bytes, self.compiler.usual, self.spaces)
         except TooLargeError:
@@ -219,11 +241,14 @@ class SchemaGrammar:
             return number_automaton(YES, self.max_bytes, self.compiler.usual, self.spaces)
 
     def _string(self, formula: Formula) -> Move:
+        constants = constants_of_kind(self.compiler, formula)
+        if constants is not None:
+            return Move(literals_automaton(tuple(sorted(map(json_text, constants.values())))))
         term = string_term(formula, self.max_bytes)
         texts = regex.as_literals(term, MAX_LITERALS)
         if texts is None:
             return Move(b'"', goto=StringRest(term))
-        return Move(literals_automaton(tuple(json_string(text) for text in sorted(texts))))
+        return Move(literals_automaton(tuple(json_text(text) for text in sorted(texts))))
 
     def _respelled_strings(self, formula: Formula) -> list[Move]:
         """Strings of the template with other escapes."""
@@ -243,7 +268,7 @@ class SchemaGrammar:
         raise AssertionError("the automaton of all strings is small")
 
     def _item(self, formula: Formula, index: int) -> list[Move]:
-        lengths = [len(leaf.parts[1].first) for leaf in leaves(formula) if leaf.parts[0] == "items"]
+        lengths = [len(part.parts[1].first) for part in leaves(formula) if part.parts[0] == "items"]
         following = min(index + 1, max(lengths, default=0))
         choices = value_choices(self.compiler, formula, partial(item_demand, index))
         return [Move(call=Value(value), goto=AfterItem(after, following)) for value, after in choices]
@@ -259,7 +284,9 @@ class SchemaGrammar:
         else:
             moves = self._known_value(plan, formula, index, plan.prefixes[index])
         without = without_name(formula, name)
-        return moves if without is NO else [*moves, Move(goto=Member(plan, without, index + 1))]
+        if without is not NO:
+            moves.append(Move(goto=Member(*self.members.remaining(plan, without, index + 1))))
+        return moves
 
     def _known_value(self, plan: ObjectPlan, formula: Formula, index: int, prefix: bytes) -> list[Move]:
         demand_of = partial(self.members.demand, plan.names[index])
@@ -275,7 +302,7 @@ class SchemaGrammar:
     ) -> list[Move]:
         """``prefix`` and a value. Members from the plan's name ``following`` on may come after it."""
         return [
-            Move(prefix, call=Value(value), goto=AfterMember(plan, after, following))
+            Move(prefix, call=Value(value), goto=AfterMember(*self.members.remaining(plan, after, following)))
             for value, after in value_choices(self.compiler, formula, demand_of)
         ]
 

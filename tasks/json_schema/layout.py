@@ -27,6 +27,7 @@ from itertools import accumulate
 import numpy as np
 
 from solver.kernels.lattice import Slots
+from solver.tasks.json_schema.choices import value_choices
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import SchemaError, TemplateMismatch, UnsatisfiableSchema
 from solver.tasks.json_schema.formula import (
@@ -35,13 +36,13 @@ from solver.tasks.json_schema.formula import (
     and_,
     demand_in,
     of_kind,
-    value_choices,
     without_name,
 )
 from solver.tasks.json_schema.grammar import SchemaGrammar
-from solver.tasks.json_schema.objects import ObjectPlan, UnplacedNames, Value
-from solver.tasks.json_schema.scalars import json_string, string_term
+from solver.tasks.json_schema.members import UnplacedNames
+from solver.tasks.json_schema.objects import ObjectPlan, Value
 from solver.tasks.json_schema.skeleton import read_skeleton
+from solver.tasks.json_schema.strings import json_text, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import ByteAutomaton
 from solver.tasks.languages.projection import BLANK, is_possible
@@ -196,7 +197,7 @@ def only_text(grammar: SchemaGrammar, formula: Formula) -> bytes | None:
     if kinds_of(formula) != ["string"]:
         return None
     texts = regex.as_literals(string_term(of_kind(formula, "string"), grammar.max_bytes), 1)
-    return json_string(min(texts)) if texts else None
+    return json_text(min(texts)) if texts else None
 
 
 def layout_pieces(

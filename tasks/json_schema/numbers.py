@@ -24,12 +24,8 @@ from typing import Any
 
 from solver.tasks.json_schema.formula import MAYBE, NO, YES, Formula, leaves, rewrite
 from solver.tasks.json_schema.scalars import MAX_REMAINDERS, Follower, Multiple, follower_of
-from solver.tasks.languages.byte_automaton import (
-    ByteAutomaton,
-    explore,
-    label,
-    literals_automaton,
-)
+from solver.tasks.languages.byte_automaton import ByteAutomaton, explore, label
+from solver.tasks.languages.word_graph import literals_automaton
 
 USUAL_DIGITS = 15  # decimal numbers of 15 digits are different doubles
 MAX_COUNTED = 64  # remainders of a multiple for which the digits are counted as well

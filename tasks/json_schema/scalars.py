@@ -1,26 +1,19 @@
-"""Formulas about strings as regular expressions, and assertions about numbers as followers of their digits.
+"""Assertions about numbers as followers of their digits.
 
->>> from solver.tasks.json_schema.formula import and_, leaf, not_
->>> from solver.tasks.languages.regex_parser import search
->>> term = string_term(and_([leaf("text", search("^a")), not_(leaf("text", search("z$")))]), max_bytes=64)
->>> regex.matches(term, "ab"), regex.matches(term, "az")
-(True, False)
 >>> comparison = Comparison(Decimal("1e-300"), "<=", lambda exponent: True)
 >>> after_two = comparison.digit(comparison.start, 2)
 >>> comparison.holds(after_two, negative=False), comparison.scaled(after_two, False, -301, is_integer=True)
 (False, True)
 
-A string's formula becomes a regular expression. Each assertion about a number follows its digits with a small
-state (a :class:`Follower`); numbers.py combines them.
+Each assertion about a number follows its digits with a small state (a :class:`Follower`); numbers.py combines
+them.
 """
 
-import json
 from collections.abc import Callable, Hashable
 from decimal import Decimal
 from typing import Any, Protocol
 
-from solver.tasks.json_schema.formula import MAYBE, YES, Formula
-from solver.tasks.languages import regex
+from solver.tasks.json_schema.formula import Formula
 
 MAX_REMAINDERS = 5000  # of a multiple; with more, the validator decides
 State = Any  # of a follower: an immutable value of its own
@@ -273,47 +266,3 @@ def follower_of(assertion: Formula, has_exponent: HasExponent) -> Follower:
         case ("among", numbers):
             return Membership(numbers, has_exponent)
     raise AssertionError(f"not about numbers: {assertion}")
-
-
-ALL_TEXT = regex.anchored(regex.repeat(regex.ANY, 0, None))
-
-
-def json_string(text: str) -> bytes:
-    """Write a string as canonical JSON: UTF-8, escapes only where they are needed, the short ones first."""
-    return json.dumps(text, ensure_ascii=False).encode()
-
-
-def string_term(formula: Formula, max_bytes: int, maybe: bool = True) -> regex.Term:
-    """Return the strings that satisfy a formula.
-
-    Args:
-        formula: a formula whose leaves are about strings.
-        max_bytes: longest text of interest. Strings beyond it may be treated either way.
-        maybe: the truth value of MAYBE.
-    """
-    match formula.op, formula.parts:
-        case "leaf", (_, term):
-            return clip_repeats(term, max_bytes)
-        case "not", (part,):
-            return regex.and_((ALL_TEXT, ~string_term(part, max_bytes, not maybe)))
-        case "and", parts:
-            return regex.and_(string_term(part, max_bytes, maybe) for part in parts)
-        case "or", parts:
-            return regex.or_(string_term(part, max_bytes, maybe) for part in parts)
-        case "one", parts:
-            true = [string_term(part, max_bytes, maybe) for part in parts]
-            false = [~string_term(part, max_bytes, not maybe) for part in parts]
-            return regex.or_(
-                regex.and_([term, *false[:index], *false[index + 1 :]]) for index, term in enumerate(true)
-            )
-    return ALL_TEXT if formula is YES or (formula is MAYBE and maybe) else regex.NEVER
-
-
-def clip_repeats(term: regex.Term, max_bytes: int) -> regex.Term:
-    """Drop upper bounds of repetitions that a text of ``max_bytes`` bytes cannot reach, to save states."""
-    match term:
-        case regex.Repeat(part, low, high):
-            return regex.repeat(part, low, None if high is not None and high >= max_bytes else high)
-        case regex.Concat(first, rest):
-            return regex.concat(clip_repeats(first, max_bytes), clip_repeats(rest, max_bytes))
-    return term

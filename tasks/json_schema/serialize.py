@@ -1,6 +1,7 @@
 """Canonical text of a value under a schema: members in the schema's order, no white space.
 
->>> from solver.tasks.json_schema.compiler import Compiler
+>>> from solver.tasks.json_schema.choices import value_choices
+from solver.tasks.json_schema.compiler import Compiler
 >>> grammar = SchemaGrammar(Compiler({"properties": {"b": True, "a": {"type": "integer"}}}), max_bytes=256)
 >>> serialize(grammar, {"a": 2, "b": 1})
 b'{"b":1,"a":2}'
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from solver.tasks.data import is_reserved
+from solver.tasks.json_schema.choices import value_choices
 from solver.tasks.json_schema.compiler import Compiler
+from solver.tasks.json_schema.constants import spell_out, value_key
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.formula import (
     NO,
@@ -30,11 +33,11 @@ from solver.tasks.json_schema.formula import (
     item_demand,
     of_kind,
     rewrite,
-    value_choices,
+    without_name,
 )
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.numbers import number_automaton
-from solver.tasks.json_schema.scalars import json_string, string_term
+from solver.tasks.json_schema.strings import json_text, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton
 
@@ -70,12 +73,21 @@ def _write_value(grammar: SchemaGrammar, formula: Formula, value: Any) -> bytes 
             part = of_kind(formula, "string")
             if part is NO or not regex.matches(string_term(part, grammar.max_bytes), value):
                 return None
-            return json_string(value)
+            return json_text(value)
         case list():
-            part = of_kind(formula, "array")
-            return None if part is NO else _write_array(grammar, part, value)
-    part = of_kind(formula, "object")
-    return None if part is NO else _write_object(grammar, part, value)
+            return _write_container(grammar, of_kind(formula, "array"), value)
+    return _write_container(grammar, of_kind(formula, "object"), value)
+
+
+def _write_container(grammar: SchemaGrammar, formula: Formula, value: Any) -> bytes | None:
+    if formula is NO:
+        return None
+    constants = grammar.constant_texts(formula)
+    if constants is not None:
+        return constants.get(value_key(value))
+    formula = spell_out(grammar.compiler, formula)
+    write = _write_array if isinstance(value, list) else _write_object
+    return write(grammar, formula, value)
 
 
 def _write_array(grammar: SchemaGrammar, formula: Formula, items: list[Any]) -> bytes | None:
@@ -90,22 +102,31 @@ def _write_array(grammar: SchemaGrammar, formula: Formula, items: list[Any]) -> 
 
 
 def _write_object(grammar: SchemaGrammar, formula: Formula, members: dict[str, Any]) -> bytes | None:
-    plan = grammar.members.plan(formula)
-    rank = {name: index for index, name in enumerate(plan.names)}
+    rules = grammar.members
+    plan, index = rules.plan(formula), 0
     texts = []
-    for name in sorted(members, key=lambda name: rank.get(name, len(rank))):
-        demand_of: Callable[[Formula], Demand] = partial(grammar.members.demand, name)
-        if name not in rank:
-            formula, classes = grammar.members.name_classes(plan, formula)
-            allowed = [demands for term, demands in classes if regex.matches(term, name)]
-            if not allowed:
-                return None
-            demand_of = demand_in(allowed[0])
+
+    def write(name: str, demand_of: Callable[[Formula], Demand]) -> Formula:
+        """Write a member; return the residual formula."""
         written = _write_element(grammar, formula, members[name], demand_of)
         if written is None:
-            return None
-        text, formula = written
-        texts.append(json_string(name) + b":" + text)
+            return NO
+        texts.append(json_text(name) + b":" + written[0])
+        return written[1]
+
+    pending = dict(members)
+    while index < len(plan.names):  # as the grammar does, name by name
+        name = plan.names[index]
+        if name in pending:
+            del pending[name]
+            formula = write(name, partial(rules.demand, name))
+        else:
+            formula = without_name(formula, name)
+        plan, formula, index = rules.remaining(plan, formula, index + 1)
+    for name in pending:
+        formula, classes = rules.name_classes(plan, formula)
+        allowed = [demands for term, demands in classes if regex.matches(term, name)]
+        formula = write(name, demand_in(allowed[0])) if allowed else NO
     return b"{" + b",".join(texts) + b"}" if rewrite(formula, close_leaf) is not NO else None
 
 

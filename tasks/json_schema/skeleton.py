@@ -16,7 +16,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from solver.tasks.json_schema.scalars import json_string
+from solver.tasks.json_schema.strings import json_text
 from solver.tasks.languages.template import TemplateFilter
 
 ANYWHERE = -1  # all positions of a template
@@ -109,7 +109,7 @@ def read_skeleton(template: TemplateFilter) -> Skeleton:
             if spelling is not None:
                 if is_name:
                     (next(iter(stack[-1:]), None) or outside).names.append(spelling.value)
-                if spelling.text != json_string(spelling.value):
+                if spelling.text != json_text(spelling.value):
                     (names if is_name else strings).append(spelling)
             position = end
             continue

@@ -314,19 +314,3 @@ def hex_edges(prefix: str, pairs: tuple[tuple[int, Term], ...]) -> list[tuple[in
     if len(prefix) == 3:
         return [(ord(digit), group[0][1]) for digit, group in by_digit.items()]
     return [(ord(digit), HexState(prefix + digit, tuple(group))) for digit, group in by_digit.items()]
-
-
-@lru_cache(maxsize=4096)
-def literals_automaton(texts: tuple[bytes, ...]) -> ByteAutomaton:
-    """Exactly these texts, as a trie."""
-    return explore(texts, _remainders, _holds_empty, 1 + max(map(len, texts), default=0))
-
-
-def _holds_empty(texts: Hashable) -> bool:
-    return isinstance(texts, tuple) and b"" in texts
-
-
-def _remainders(texts: Hashable) -> list[tuple[int, Hashable]]:
-    assert isinstance(texts, tuple)
-    by_byte = grouped((text[0], text[1:]) for text in texts if text)
-    return [(byte, tuple(rests)) for byte, rests in by_byte.items()]
