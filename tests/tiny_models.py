@@ -149,7 +149,7 @@ def remote_model(kind: str, seed: int = 0, vocab: int | None = None) -> Any:
     return space["TinyModel"](config).eval()
 
 
-def remote_folder(folder: Path, kind: str, seed: int = 0) -> Path:
+def remote_folder(folder: Path, kind: str, seed: int = 0, code: str = REMOTE) -> Path:
     """A folder as its author would publish it, for a model of type ``kind`` ("tiny_llada", "tiny_dream"): code, configuration,
     safetensors weights, tokenizer."""
     import json
@@ -157,7 +157,7 @@ def remote_folder(folder: Path, kind: str, seed: int = 0) -> Path:
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "modeling_tiny.py").write_text(REMOTE.replace("KIND", kind), encoding="utf-8")
+    (folder / "modeling_tiny.py").write_text(code.replace("KIND", kind), encoding="utf-8")
     config = {
         "model_type": kind,
         "architectures": ["TinyModel"],

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from solver.errors import ModelError
 
+OWN_CODE_VERSION = "4.57.6"  # the newest that runs the published code
+
 
 def text_config(model: Any) -> Any:
     """The configuration of a model's text part; of the model itself if it has only text."""
@@ -89,6 +91,33 @@ def embedding_table(embedding: Any) -> Tensor:
 def is_plain(weight: Tensor) -> bool:
     """Whether ``weight`` can be read directly: not offloaded, not a tensor subclass of a quantisation."""
     return type(weight) in (Tensor, torch.nn.Parameter) and weight.device.type != "meta"
+
+
+def has_own_code(model: Any) -> bool:
+    """Whether the model's class came with its weights instead of with transformers."""
+    return type(model).__module__.startswith("transformers_modules.")
+
+
+def incompatible(name: str, reason: str) -> ModelError:
+    """The error for a model with code of its own that this version of transformers does not run."""
+    import transformers
+
+    return ModelError(
+        f"{name}: its own Python code does not work with transformers {transformers.__version__} ({reason}); "
+        f"the published code of LLaDA, Dream and SDAR needs transformers {OWN_CODE_VERSION}"
+    )
+
+
+def check_rotary(name: str, model: Any) -> None:
+    """Raise ModelError if rotary frequencies were left without values.
+
+    transformers 5 builds models without memory and then fills only what it knows: a model's own code that
+    computes the frequencies in its constructor gets arbitrary numbers, and the model writes nonsense.
+    """
+    for buffer_name, values in model.named_buffers() if hasattr(model, "named_buffers") else ():
+        is_loaded = values.ndim == 1 and values.device.type != "meta"
+        if buffer_name.endswith("inv_freq") and is_loaded and not ((values > 0) & (values <= 1)).all():
+            raise incompatible(name, f"{buffer_name} has no values")
 
 
 def logits_of(output: Any, model: Any) -> Tensor:

@@ -123,10 +123,19 @@ class MaskedLM:
 
     def read(self, prompt: Tensor) -> Any:
         """The cache of a prompt (P,), and the logits (1, 1, V) after its last token."""
-        output = self.model(input_ids=prompt[None], use_cache=True)
+        output = self.run(input_ids=prompt[None], use_cache=True)
         # renamed in transformers 5.24
         cache = output.cache if hasattr(output, "cache") else output.past_key_values
         return cache, self.logits_of(output)[:, -1:]
+
+    def run(self, **inputs: Any) -> Any:
+        """The model's output. Raises ModelError if its own code does not fit the installed transformers."""
+        try:
+            return self.model(**inputs)
+        except (AttributeError, ImportError, KeyError, TypeError) as error:
+            if not inspection.has_own_code(self.model):
+                raise
+            raise inspection.incompatible(self.name, f"{type(error).__name__}: {error}") from error
 
     def logits_of(self, output: Any) -> Tensor:
         """The logits of the tokens in the vocabulary: padding is cut off, missing tokens get -inf."""
@@ -172,10 +181,10 @@ class MaskedLM:
             copied = inspection.copy_cache(cache)  # the model writes to its cache
             copied.batch_repeat_interleave(len(index))
             keywords = inspection.cache_keyword(self.model, copied)
-            logits = self.logits_of(self.model(input_ids=canvas, use_cache=True, **keywords))
+            logits = self.logits_of(self.run(input_ids=canvas, use_cache=True, **keywords))
             return torch.cat([last.expand(len(index), -1, -1), logits[:, :-1]], 1) if self.shift else logits
         prompt = torch.stack([state.prompts[i] for i in index])
-        logits = self.logits_of(self.model(input_ids=torch.cat([prompt, canvas], 1)))
+        logits = self.logits_of(self.run(input_ids=torch.cat([prompt, canvas], 1)))
         first = prompt.shape[1] - self.shift
         return logits[:, first : first + canvas.shape[1]]
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from safetensors import SafetensorError
 
 from solver.errors import ModelError
+from solver.llm import inspection
 from solver.llm.diffusion_gemma import DiffusionGemma
 from solver.llm.masked_lm import MaskedLM
 from solver.models.protocol import TextDenoiser
@@ -45,7 +46,10 @@ def open_model(
 
     check_reachable(name)
     remote = {"trust_remote_code": trust_remote_code}
-    config = attempt(name, "config.json", lambda: AutoConfig.from_pretrained(name, **remote))
+    config = attempt(
+        name, "config.json", lambda: AutoConfig.from_pretrained(name, **remote), trust_remote_code
+    )
+    has_code = bool(getattr(config, "auto_map", None))
     kind = config.model_type
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
@@ -55,7 +59,7 @@ def open_model(
         refuse_left_to_right(name, getattr(transformers, architecture, None))
     if Path(name).is_dir() and not any(Path(name).glob("*token*")) and not any(Path(name).glob("vocab*")):
         raise ModelError(f"{name}: there is no tokenizer beside the model")
-    tokenizer = attempt(name, "tokenizer", lambda: AutoTokenizer.from_pretrained(name, **remote))
+    tokenizer = attempt(name, "tokenizer", lambda: AutoTokenizer.from_pretrained(name, **remote), has_code)
     mask = getattr(config, "mask_token_id", None)
     mask = tokenizer.mask_token_id if mask is None else mask
     if kind != "diffusion_gemma" and mask is None:
@@ -64,10 +68,14 @@ def open_model(
             f"{name}: {architectures} writes left to right (it has no mask token); "
             "a diffusion model is needed"
         )
-    settings = {"dtype": "auto", "use_safetensors": True, **remote}
+    settings: dict[str, Any] = {"dtype": "auto", "use_safetensors": True, **remote}
+    is_quantised = getattr(config, "quantization_config", None) is not None
+    if is_quantised:  # quantised weights are put on their device while they are loaded
+        settings["device_map"] = device
     model = attempt(
-        name, "weights", lambda: model_class(config, transformers).from_pretrained(name, **settings)
-    ).to(device)
+        name, "weights", lambda: model_class(config, transformers).from_pretrained(name, **settings), has_code
+    )
+    model = model if is_quantised else model.to(device)
     return adapt(model, tokenizer, name), tokenizer
 
 
@@ -90,10 +98,20 @@ def refuse_left_to_right(name: str, kind: Any) -> None:
 
 
 def adapt(model: Any, tokenizer: Any, name: str | None = None) -> TextDenoiser:
-    """A transformers model as a denoiser. Raises ModelError if it is not a diffusion model."""
+    """A transformers model as a denoiser, also a compiled one or one with adapters (PEFT).
+
+    Raises:
+        ModelError: it is not a diffusion model, has no weights, or does not work with this transformers.
+    """
+    if hasattr(model, "get_base_model"):
+        model = model.get_base_model()  # the adapters stay in its layers
     config = model.config
     kind = str(getattr(config, "model_type", ""))
-    refuse_left_to_right(name or "this model", type(model))
+    refuse_left_to_right(name or "this model", type(getattr(model, "_orig_mod", model)))
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(f"{type(model).__name__} is an encoder-decoder model; a diffusion model is needed")
+    if inspection.has_own_code(model):
+        inspection.check_rotary(name or kind, model)
     if kind == "diffusion_gemma":
         if not hasattr(model, "lm_head"):
             raise ModelError(f"{type(model).__name__} gives no logits; load DiffusionGemmaForBlockDiffusion")
@@ -115,13 +133,22 @@ def adapt(model: Any, tokenizer: Any, name: str | None = None) -> TextDenoiser:
     )
 
 
-def attempt(name: str, part: str, load: Any) -> Any:
-    """Call ``load`` and return its result; its errors become ModelErrors of one line about ``part``."""
+def attempt(name: str, part: str, load: Any, has_code: bool = False) -> Any:
+    """Call ``load`` and return its result; its errors become ModelErrors of one line about ``part``.
+
+    ``has_code`` tells whether Python of the model's own runs, which may be for another transformers.
+    """
     try:
         return load()
     except ModelError:
         raise
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+    except (AttributeError, ImportError, KeyError, TypeError) as error:
+        message = " ".join(str(error).split())
+        is_package_missing = isinstance(error, ImportError) and "cannot import name" not in message
+        if has_code and not is_package_missing:
+            raise inspection.incompatible(name, f"{type(error).__name__}: {message[:100]}") from error
+        raise ModelError(f"{name}: its {part} cannot be read ({message[:160]})") from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         message = " ".join(str(error).split())
         if "trust_remote_code" in message:
             raise ModelError(
