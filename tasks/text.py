@@ -2,10 +2,9 @@
 
 >>> def decode(ids): return "".join(map(chr, ids))
 >>> task = TextTask(vocab=128, decode=decode, check=lambda draft: "b" not in draft.text)
->>> problem = text_from_template(["a", Hole(2)], encode=lambda text: [*map(ord, text)], decode=decode)
->>> problem.pinned.tolist()
-[True, False, False]
->>> task.verify(problem, np.array([97, 99, 99])), task.verify(problem, np.array([97, 98, 99]))
+>>> open_cells = np.zeros(2, bool)
+>>> problem = Text(EMPTY, np.zeros(2, np.int64), pinned=open_cells, known=open_cells)
+>>> task.verify(problem, np.array([99, 99])), task.verify(problem, np.array([98, 99]))
 (True, False)
 
 The check is called with a :class:`Draft` (solver.tasks.arguments has its signature). Its violations steer the
@@ -15,6 +14,7 @@ loop and prove nothing: a text is never reported as impossible.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,8 @@ class Text:
         before: tokens of the answer on earlier canvases.
         complete: whether this canvas is the last one.
         length: maximum tokens of the answer, those on earlier canvases included; further ones are ignored.
-        holes: (first cell, cells) of each hole of a template.
+        holes: (first cell, cells) of each hole of a template. An end token in a hole fills an unused cell.
+        literals: the texts before, between and after the holes of a template; empty for free text.
     """
 
     prompt: Tokens
@@ -62,6 +63,7 @@ class Text:
     complete: bool = True
     length: int | None = None
     holes: tuple[tuple[int, int], ...] = ()
+    literals: tuple[str, ...] = ()
 
 
 class TextTask:
@@ -71,8 +73,9 @@ class TextTask:
         vocab: number of tokens.
         decode: turns token ids into text.
         check: the user's check, or None.
-        ends: tokens that end the text; everything after the first of them is ignored.
+        ends: tokens that end the text, or a hole of a template; what follows the first of them is ignored.
         allowed: bitmask (W,) of the tokens that open cells may hold, or (L, W) per cell. None allows all.
+        markers: tokens that are no text: where the model writes them, they are left out of the text.
     """
 
     name = "text"
@@ -84,8 +87,10 @@ class TextTask:
         check: Check[Draft] | None = None,
         ends: Iterable[int] = (),
         allowed: NDArray[np.int32] | None = None,
+        markers: Iterable[int] = (),
     ) -> None:
         self.vocab, self.ends, self.allowed = vocab, frozenset(ends), allowed
+        self.markers = np.array(sorted(markers), np.int64)
         self.detokenize, self.user_check = decode, check
 
     def encode(self, problem: Text) -> Canvas:
@@ -100,23 +105,39 @@ class TextTask:
 
         The tokens of all canvases are decoded together: a character may lie on two of them.
         """
-        return self.detokenize([*problem.before.tolist(), *self.written(problem, tokens)])
+        return self.detokenize(self._ids(problem, tokens, self._shown(problem, tokens)))
 
-    def written(self, problem: Text, tokens: Tokens) -> list[int]:
-        """The tokens of this canvas that belong to the answer: before the first end, and within the length."""
-        ids = [int(token) for token in tokens]
-        room = len(ids) if problem.length is None else problem.length - len(problem.before)
-        return ids[: min(room, self.first_end(ids))]
+    def written(self, problem: Text, tokens: Tokens) -> Mask:
+        """The cells (L,) of the answer: in free text and in each hole, those before the first end token, and
+        within the maximum length."""
+        is_end = np.isin(tokens, sorted(self.ends))
+        if problem.literals:
+            written = ~is_end
+            for start, size in problem.holes:
+                written[start : start + size] = ~np.logical_or.accumulate(is_end[start : start + size])
+            return written
+        room = len(tokens) if problem.length is None else problem.length - len(problem.before)
+        written = ~np.logical_or.accumulate(is_end)
+        written[max(0, room) :] = False
+        return written
 
-    def first_end(self, ids: list[int]) -> int:
-        """Index of the first token that ends the text, or the number of tokens."""
-        return next((index for index, token in enumerate(ids) if token in self.ends), len(ids))
+    def is_ended(self, problem: Text, tokens: Tokens) -> bool:
+        """Whether nothing follows this canvas."""
+        return problem.complete or not self.written(problem, tokens).all()
+
+    def _shown(self, problem: Text, tokens: Tokens) -> Mask:
+        """The written cells (L,) without markers, which only a template may contain as text."""
+        return self.written(problem, tokens) & (problem.pinned | ~np.isin(tokens, self.markers))
+
+    def _ids(self, problem: Text, tokens: Tokens, shown: Mask) -> list[int]:
+        before = problem.before[~np.isin(problem.before, self.markers)]
+        return [*before.tolist(), *tokens[shown].tolist()]
 
     def verify(self, problem: Text, tokens: Tokens) -> bool:
         """Whether the pinned cells are unchanged, every token is allowed, and the check passes."""
         if not (tokens == problem.tokens)[problem.pinned].all() or not self.is_allowed(problem, tokens):
             return False
-        return not self.report(problem, tokens)
+        return not self.report(problem, tokens) and not self.altered_literals(problem, tokens)
 
     def is_allowed(self, problem: Text, tokens: Tokens) -> bool:
         """Whether every open cell holds a token that it may hold."""
@@ -129,7 +150,7 @@ class TextTask:
         return bool((words >> (tokens % 32) & 1 == 1)[~problem.pinned].all())
 
     def check(self, problem: Text, tokens: Tokens, known: Mask) -> list[Violation]:
-        """The user's violations, located in open cells; none while a cell is unknown.
+        """The user's violations, located in open cells, and altered literals; none while a cell is unknown.
 
         A violation without a location blames no cell: blaming all would discard what is right.
         """
@@ -145,28 +166,102 @@ class TextTask:
                 blamed = overlapping(violation.span, *bounds) & ~problem.pinned
                 cells = tuple(np.flatnonzero(blamed).tolist())
             located.append(replace(violation, cells=cells, reason=None, excluded=None))
-        return located
+        return located + self.altered_literals(problem, tokens)
 
     @once_per_draft
     def report(self, problem: Text, tokens: Tokens) -> tuple[Violation, ...]:
         """The result of the user's check on full ``tokens``."""
-        complete = problem.complete or len(self.written(problem, tokens)) < len(tokens)
-        return run_check(self.user_check, Draft(self.decode(problem, tokens), complete))
+        draft = Draft(self.decode(problem, tokens), self.is_ended(problem, tokens))
+        return run_check(self.user_check, draft)
 
     def cell_spans(self, problem: Text, tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First character and end of each cell's text (L,). Cells after the end of the text are empty.
+        """First character and end of each cell's text (L,). Cells that are not written are empty.
 
-        A token's text depends on the tokens before it, so every prefix is decoded. Tokens that share a
-        character all have its span.
+        Tokens that share a character all have its span.
         """
-        before, ids = problem.before.tolist(), self.written(problem, tokens)
-        prefixes = [self.detokenize([*before, *ids[:count]]) for count in range(len(ids) + 1)]
-        lengths = [len(prefix.rstrip(INCOMPLETE)) for prefix in prefixes[:-1]] + [len(prefixes[-1])]
-        ends = lengths[1:]
-        for index in reversed(range(len(ids) - 1)):
-            ends[index] = ends[index] if ends[index] > lengths[index] else ends[index + 1]
-        rest = [lengths[-1]] * (len(tokens) - len(ids))
-        return np.array(lengths[:-1] + rest, np.int64), np.array(ends + rest, np.int64)
+        reader = PrefixReader(self, problem, tokens)
+        prefixes = [reader.prefix(count) for count in range(reader.num_shown + 1)]
+        characters = [prefix.characters for prefix in prefixes]
+        ends = characters[1:]
+        for index in reversed(range(reader.num_shown - 1)):
+            if not prefixes[index + 1].is_final:
+                ends[index] = ends[index + 1]
+        for index, end in enumerate(ends):  # the bytes of a character that is never complete
+            if end == characters[index] > 0 and reader.text[end - 1] == INCOMPLETE:
+                characters[index] = end - 1
+        first = np.array([characters[count] for count in reader.shown_before[:-1]], np.int64)
+        last = first.copy()
+        last[reader.shown] = ends
+        return first, last
+
+    def fills(self, problem: Text, tokens: Tokens) -> tuple[str, ...]:
+        """The text of each hole."""
+        reader = PrefixReader(self, problem, tokens)
+        spans = [(reader.before(start), reader.before(start + size)) for start, size in problem.holes]
+        return tuple(reader.text[start.characters : end.characters] for start, end in spans)
+
+    @once_per_draft
+    def altered_literals(self, problem: Text, tokens: Tokens) -> list[Violation]:
+        """A violation for each literal that the decoded text does not contain at its place.
+
+        A decoder may change text where tokens meet. The open cells next to the literal are blamed.
+        """
+        if not any(problem.literals):
+            return []
+        reader, cells = PrefixReader(self, problem, tokens), len(tokens)
+        starts = [0, *(start + size for start, size in problem.holes)]
+        ends = [*(start for start, _ in problem.holes), cells]
+        violations = []
+        for number, (literal, *span) in enumerate(zip(problem.literals, starts, ends, strict=True)):
+            start, end = map(reader.before, span)
+            is_whole = start.is_final and end.is_final
+            if is_whole and reader.text[start.characters : end.characters] == literal:
+                continue
+            beside = problem.holes[max(0, number - 1) : number + 1]
+            blamed = tuple(cell for first, size in beside for cell in range(first, first + size))
+            message = f"the text does not contain {literal!r} as it was given"
+            violations.append(Violation(message, cells=blamed, rule="template"))
+        return violations
+
+
+class PrefixReader:
+    """Reads the text of a draft up to any cell.
+
+    Attributes:
+        text: the decoded text.
+        shown: the cells (L,) whose tokens are decoded.
+        shown_before: the number of them before each cell and before the end (L + 1,).
+    """
+
+    def __init__(self, task: TextTask, problem: Text, tokens: Tokens) -> None:
+        self.task, self.shown = task, task._shown(problem, tokens)
+        self.ids = task._ids(problem, tokens, self.shown)
+        self.text = task.detokenize(self.ids)
+        self.num_shown = int(self.shown.sum())
+        self.shown_before = np.concatenate([[0], np.cumsum(self.shown)])
+
+    def before(self, cell: int) -> "Prefix":
+        """The text before ``cell``."""
+        return self.prefix(int(self.shown_before[min(cell, len(self.shown))]))
+
+    def prefix(self, count: int) -> "Prefix":
+        """The text of the first ``count`` shown cells and of the canvases before."""
+        text = self.task.detokenize(self.ids[: len(self.ids) - self.num_shown + count])
+        differs = (i for i, pair in enumerate(zip(text, self.text, strict=False)) if pair[0] != pair[1])
+        characters = len(text) if self.text.startswith(text) else next(differs, len(self.text))
+        return Prefix(characters, characters == len(text))
+
+
+class Prefix(NamedTuple):
+    """The beginning of a text.
+
+    Attributes:
+        characters: the number of its characters that the tokens after it do not change.
+        is_final: whether these are all.
+    """
+
+    characters: int
+    is_final: bool
 
 
 def overlapping(span: tuple[int, int], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Mask:
@@ -227,68 +322,3 @@ def share_room(sizes: Sequence[int | None], room: int, unit: str = "tokens") -> 
         )
     shares = iter([room // unsized + (k < room % unsized) for k in range(unsized)])
     return [next(shares) if size is None else int(size) for size in sizes]
-
-
-# Text is encoded after each of these in turn: some tokenizers put a space before the first word.
-ANCHORS = ("", "\n", "a", ".")
-
-
-def spell(text: str, encode: Callable[[str], list[int]], decode: Callable[[list[int]], str]) -> list[int]:
-    """Tokens that decode to ``text`` at any position. Raises InvalidArgument if there are none."""
-    letter = encode("a")
-    for anchor in ANCHORS:
-        prefix = encode(anchor) if anchor else []
-        ids = encode(anchor + text)
-        suffix = ids[len(prefix) :]
-        follows_anchor = ids[: len(prefix)] == prefix and decode(prefix + suffix) == decode(prefix) + text
-        if follows_anchor and decode(letter + suffix) == decode(letter) + text:
-            return suffix
-    raise InvalidArgument(
-        f"the tokenizer does not give {text!r} back as it was, but {decode(encode(text))!r}"
-    )
-
-
-def text_from_template(
-    template: Sequence[str | Hole],
-    encode: Callable[[str], list[int]],
-    decode: Callable[[list[int]], str],
-    length: int | None = None,
-) -> Text:
-    """A template as a problem without a prompt: literals are pinned, holes are open.
-
-    Args:
-        template: literals and holes.
-        encode: turns text into token ids.
-        decode: turns token ids into text.
-        length: tokens in all, shared by holes without a size. None allows no such hole.
-
-    Raises:
-        InvalidArgument: a literal does not survive its tokens, a start is longer than its hole, or there is
-            no room.
-    """
-    parts = [part for part in template if part]
-    texts = [part.start or "" if isinstance(part, Hole) else part for part in parts]
-    spelled = [spell(text, encode, decode) if text else [] for text in texts]
-    literal = sum(len(ids) for part, ids in zip(parts, spelled, strict=True) if isinstance(part, str))
-    hole_sizes = [part.size for part in parts if isinstance(part, Hole)]
-    sizes = iter(share_room(hole_sizes, (length or 0) - literal))
-    tokens: list[int] = []
-    pinned: list[bool] = []
-    known: list[bool] = []
-    placed: list[tuple[int, int]] = []
-    for part, text, ids in zip(parts, texts, spelled, strict=True):
-        size = next(sizes) if isinstance(part, Hole) else len(ids)
-        if len(ids) > size:
-            raise InvalidArgument(f"the start {text!r} has {len(ids)} tokens, its hole {size}")
-        if isinstance(part, Hole):
-            placed.append((len(tokens), size))
-        tokens += ids + [0] * (size - len(ids))
-        known += [True] * len(ids) + [False] * (size - len(ids))
-        pinned += [isinstance(part, str)] * size
-    return Text(
-        np.zeros(0, np.int64),
-        np.array(tokens, np.int64),
-        np.array(pinned, bool),
-        np.array(known, bool),
-        holes=tuple(placed),
-    )

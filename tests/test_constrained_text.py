@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import solver
-from solver.llm.tokenizer import token_bytes
+from solver.llm.token_table import token_table
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.errors import CanvasTooSmall, UnsatisfiableSchema
 from solver.tasks.text import Draft, Hole
@@ -102,7 +102,7 @@ def test_impossible_requests_raise_one_line_errors() -> None:
 @pytest.mark.parametrize("tokenizer", [TOKENIZER, tiny_models.tokenizer()], ids=["byte-level", "characters"])
 def test_the_bytes_of_tokens_spell_the_text(tokenizer: Any) -> None:
     """A text's tokens, one after another, are the text."""
-    found = token_bytes(tokenizer)
+    found = token_table(tokenizer).later
     for text in ('{"name": "ada"}', "the count is 12", "a b\nc"):
         ids = tokenizer.encode(text, add_special_tokens=False)
         assert b"".join(found[token] for token in ids).decode() == text

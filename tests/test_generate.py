@@ -62,8 +62,8 @@ def test_a_thousand_runs_with_random_pins_lose_none(denoiser: Denoiser) -> None:
 
 def test_a_template_stands_byte_for_byte_and_the_check_holds(denoiser: Denoiser) -> None:
     def even(draft: Draft):
-        if draft.text[9] not in "02468":
-            yield Violation("odd", span=(9, 10))
+        if draft.text[-3] not in "02468":
+            yield Violation("odd", span=(len(draft.text) - 3, len(draft.text) - 2))
 
     found = solver.generate(
         denoiser,
@@ -77,10 +77,10 @@ def test_a_template_stands_byte_for_byte_and_the_check_holds(denoiser: Denoiser)
     assert found.status == "solved"
     every = (found, *found.alternatives)
     for one in every:
-        assert (one.text[:7], one.text[10:]) == ('{"a": "', '"}')
+        assert (one.text[:7], one.text[-2:]) == ('{"a": "', '"}')
         assert one.status == "solved"
-        assert one.text[9] in "02468"
-        assert len(one.text) == 12
+        assert one.text[-3] in "02468"
+        assert len(one.text) <= 12  # a hole has at most its tokens
     assert [one.score for one in every] == sorted((one.score for one in every), reverse=True)
     assert len({one.text for one in every}) > (
         denoiser.kind == "uniform"

@@ -32,7 +32,7 @@ TOKENIZER = tiny_models.tokenizer()
             "template takes 31 tokens, its end included, and only 16 are available",
         ),
         ({"prompt": "x" * 600}, "over the model's context of 512"),
-        ({"prompt": "x", "template": ["é"]}, "does not give 'é' back"),
+        ({"prompt": "x", "template": ["é"]}, "no tokens of this tokenizer are decoded to 'é'"),
     ],
 )
 def test_generate_says_in_one_line_what_cannot_be(settings: dict, message: str) -> None:

@@ -31,7 +31,7 @@ from solver.api.generation_run import Deadline, GenerationRun, Watch
 from solver.kernels.lattice import Slots
 from solver.llm.pretrained import adapt, open_model
 from solver.llm.prompts import PromptReader, check_prompt
-from solver.llm.tokenizer import TokenizerBridge, first_canvas
+from solver.llm.tokenizer import BYTES_PER_TOKEN, TokenizerBridge, first_canvas
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget
 from solver.models.protocol import TextDenoiser
@@ -45,7 +45,7 @@ from solver.tasks.text import Draft, Hole, Text, TextTask
 
 ATTEMPTS = 10  # default budget: forwards = ATTEMPTS x the policy's rounds for this canvas
 # The automaton of a schema or pattern has texts of up to BYTES_PER_TOKEN x tokens bytes, within these limits.
-BYTES_PER_TOKEN, MIN_BYTES, MAX_BYTES = 6, 256, 4096
+MIN_BYTES, MAX_BYTES = 256, 4096
 
 Messages = Sequence[dict[str, str]]
 
@@ -172,10 +172,10 @@ def generate(
                 "with a schema or a regex the text must fit into one canvas of "
                 f"{denoiser.length} tokens; reduce length"
             )
-        task: TextTask = constrained_task(bridge, problem, template is None, schema, regex, check)
+        task: TextTask = constrained_task(bridge, problem, schema, regex, check)
     else:
         allowed = bridge.allowed(is_free=template is None)
-        task = TextTask(denoiser.vocab, bridge.decode, check, bridge.ends, allowed)
+        task = TextTask(denoiser.vocab, bridge.decode, check, bridge.ends, allowed, bridge.markers)
 
     # Solve all candidates of all prompts together.
     stop = stop or ("valid" if check is not None or is_constrained else "stable")
@@ -218,7 +218,6 @@ def as_denoiser(model: Any, tokenizer: Any) -> tuple[TextDenoiser, Any, Any]:
 def constrained_task(
     bridge: TokenizerBridge,
     problem: Text,
-    is_free: bool,
     schema: Any,
     regex: str | None,
     check: Check[Draft] | None,
@@ -229,15 +228,24 @@ def constrained_task(
     """
     if schema is not None and regex is not None:
         raise InvalidArgument("give either a schema or a regex")
-    length = min(max(MIN_BYTES, BYTES_PER_TOKEN * len(problem.tokens)), MAX_BYTES)
     pinned = problem.pinned
+    fixed = sum(len(literal.encode()) for literal in problem.literals)
+    length = min(max(MIN_BYTES, fixed + BYTES_PER_TOKEN * int((~pinned).sum())), MAX_BYTES)
     if regex is not None:
         unrolled = unroll(PatternGrammar(regex, full=True), length)
+        if unrolled.is_empty and length < MAX_BYTES:  # long tokens may spell a longer text
+            length = min(bridge.token_bytes().longest * len(problem.tokens), MAX_BYTES)
+            unrolled = unroll(PatternGrammar(regex, full=True), length)
         if unrolled.is_empty:
             raise InvalidArgument(f"no text of at most {length} bytes matches {regex[:80]!r}")
         full_check = pattern_check(regex, check)
     else:
-        pieces = bridge.pieces(problem, BYTES_PER_TOKEN) if pinned.any() else None
+        pieces = bridge.pieces(problem) if problem.literals else None
+        if pieces is not None:
+            length = min(
+                max(length, fixed + sum(part.size or 0 for part in pieces if isinstance(part, Hole))),
+                MAX_BYTES,
+            )
         json_problem = JsonProblem.of(as_schema(schema), template=pieces, length=length)
         unrolled, full_check = json_problem.unrolled, schema_check(json_problem.validator, check)
     # Each run of open cells is one slot of the lattice, in which the text may end early. Pinned end tokens
@@ -250,10 +258,11 @@ def constrained_task(
         bridge.decode,
         full_check,
         bridge.ends,
-        bridge.allowed(is_free),
+        bridge.allowed(is_free=False),
         unrolled,
         bridge.token_bytes(),
         slots,
+        bridge.markers,
     )
 
 

@@ -130,28 +130,26 @@ class GenerationRun:
 
     def continues(self, problem: Text, outcome: Outcome) -> bool:
         """Whether the text goes on after this canvas, which was solved and has no token that ends it."""
-        is_full = len(self.task.written(problem, outcome.tokens)) == len(outcome.tokens)
-        return outcome.status == "solved" and is_full
+        return outcome.status == "solved" and not self.task.is_ended(problem, outcome.tokens)
 
     def candidate(self, problem: Text, outcomes: list[Outcome]) -> Candidate:
         """Return the candidate for one text, given the outcomes of its canvases in order."""
         last, denoised = outcomes[-1], [outcome for outcome in outcomes if outcome.counters.forwards]
-        answer = replace(problem, before=EMPTY)  # all canvases as one
         tokens = np.concatenate([EMPTY, *(outcome.tokens for outcome in denoised)])[: problem.length]
         pinned = np.tile(problem.pinned, len(denoised))[: problem.length]
+        answer = replace(problem, before=EMPTY, pinned=pinned)  # all canvases as one
         confidence = np.concatenate([np.zeros(0), *(outcome.confidence for outcome in denoised)])
         confidence = np.where(pinned, 1.0, confidence[: problem.length]).astype(np.float32)
-        written = confidence[~pinned][: max(1, len(self.task.written(answer, tokens)))]
+        written = self.task.written(answer, tokens) & ~pinned
         text, is_solved = self.task.decode(answer, tokens), last.status == "solved"
-        holes = [tokens[start : start + size].tolist() for start, size in problem.holes]
         return Candidate(
             text,
             value=json.loads(text) if self.is_json and is_solved else None,
             status="solved" if is_solved else "exhausted",
-            score=mean_log_probability(written),
+            score=mean_log_probability(confidence[written if written.any() else ~pinned]),
             confidence=confidence,
             tokens=tokens,
             violations=last.violations,
-            fills=tuple(self.task.detokenize(ids) for ids in holes),
+            fills=self.task.fills(answer, tokens),
             counters=sum((outcome.counters for outcome in outcomes), Counters()),
         )

@@ -1,28 +1,30 @@
-"""Tokenizers: text to tokens and back, the bytes of every token, and the tokens that end a text.
+"""Connects tokenizers with models: spellings of texts, the tokens that end a text, those a cell may hold."""
 
->>> byte_symbols()[ord("a")], byte_symbols()[ord(" ")]
-('a', '\u0120')
-"""
-
-import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 from numpy.typing import NDArray
 
 from solver.errors import ModelError
 from solver.kernels import reference
+from solver.llm.token_table import marker_tokens, num_tokens, special_tokens, token_table
 from solver.models.protocol import TextDenoiser
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.languages.token_bytes import TokenBytes
 from solver.tasks.task import EMPTY
-from solver.tasks.text import Hole, Text, text_from_template
+from solver.tasks.text import Hole, Text
+from solver.tasks.text_template import text_from_template
 
+# A schema's or a pattern's automaton has texts of up to BYTES_PER_TOKEN bytes per token, and a small hole
+# has room for SMALL_HOLE bytes of long tokens.
+BYTES_PER_TOKEN, SMALL_HOLE = 6, 64
+# Text is encoded after each of these in turn: some tokenizers put a space before the first word.
+ANCHORS = ("", "\n", "a", ".")
 SHARED = 0.95  # share of the tokenizer's tokens that the model must have
 LENGTH = 64  # tokens of free text if neither the caller nor the model limits it
 
@@ -53,47 +55,107 @@ class TokenizerBridge:
         ends = [token for token in ends if token in range(denoiser.vocab) and token not in unusable]
         self.end = next(iter(ends), None)
         padding = [token for token in as_tokens(tokenizer.pad_token_id) if token in range(denoiser.vocab)]
-        self.ends = frozenset({*ends, *padding} - unusable)
+        turn = turn_end(tokenizer)
+        turns = [] if turn is None or turn >= denoiser.vocab else [turn]
+        self.ends = frozenset({*ends, *turns, *padding} - unusable)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of ``text``, without special tokens around it."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        """Token ids of ``text``, without special tokens around it. Raises InvalidArgument if it has none."""
+        try:
+            return list(self.tokenizer.encode(text, add_special_tokens=False))
+        except (UnicodeEncodeError, TypeError):  # it depends on the version
+            raise InvalidArgument(f"{text!r} is not a text in Unicode") from None
 
     def decode(self, ids: list[int]) -> str:
         text: str = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return text
 
-    def token_bytes(self) -> TokenBytes:
-        """The bytes of every token; none for tokens that may not be part of a text."""
-        texts = token_bytes(self.tokenizer)[: self.denoiser.vocab]
-        texts += [b""] * (self.denoiser.vocab - len(texts))
-        for token in (*self.denoiser.forbidden, *self.ends):
-            texts[token] = b""
-        return TokenBytes(tuple(texts))
+    def spell(self, text: str, is_first: bool) -> list[int]:
+        """Tokens that decode to ``text`` at the start of an answer, or anywhere later.
 
-    def pieces(self, problem: Text, bytes_per_token: int) -> list[str | Hole]:
-        """The template of ``problem`` in bytes: runs of pinned cells as literals, the rest as holes."""
+        The tokenizer's own tokens where they do; else the fewest tokens that have the bytes of the text. It
+        may put a space before the first word, normalise the text or take a part of it for the end.
+
+        Raises:
+            InvalidArgument: there are no such tokens, or the text contains the mask token.
+        """
+        letter = self.encode("a")
+        before = [] if is_first else letter
+        for token in self.encode(text):
+            if token in self.denoiser.forbidden:
+                symbol = self.tokenizer.convert_ids_to_tokens(token)
+                raise InvalidArgument(f"the template has the token {symbol}, which the model cannot write")
+        for ids in self._spellings(text, is_first):
+            is_writable = all(token < self.denoiser.vocab and token not in self.ends for token in ids)
+            if is_writable and self.decode(before + ids) == self.decode(before) + text:
+                return ids
+        where = "at the start of the answer" if is_first else "after other text"
+        raise InvalidArgument(f"no tokens of this tokenizer are decoded to {text!r} {where}")
+
+    def _spellings(self, text: str, is_first: bool) -> Iterator[list[int]]:
+        for anchor in ANCHORS:
+            prefix = self.encode(anchor) if anchor else []
+            ids = self.encode(anchor + text)
+            if ids[: len(prefix)] == prefix:
+                yield ids[len(prefix) :]
+        if getattr(self.tokenizer, "backend_tokenizer", None) is not None:
+            ids_by_bytes = self.token_bytes().spell(text.encode(), is_first)
+            if ids_by_bytes is not None:
+                yield ids_by_bytes
+
+    def token_bytes(self) -> TokenBytes:
+        """The bytes of every token; none for tokens that may not be part of a text. Raises ModelError."""
+        removed = frozenset({*self.denoiser.forbidden, *self.ends})
+        return token_table(self.tokenizer).vocabulary(self.denoiser.vocab, removed)
+
+    def pieces(self, problem: Text) -> list[str | Hole]:
+        """The template of ``problem`` in bytes."""
         parts: list[str | Hole] = []
-        runs = np.flatnonzero(np.diff(problem.pinned.astype(int))) + 1
-        for cells in np.split(np.arange(len(problem.tokens)), runs):
-            if problem.pinned[cells[0]]:
-                ids = [int(token) for token in problem.tokens[cells] if token not in self.ends]
-                parts.append(self.decode(ids))
-            else:
-                parts.append(Hole(bytes_per_token * len(cells)))
+        longest = self.token_bytes().longest
+        for number, literal in enumerate(problem.literals):
+            parts += [literal] if literal else []
+            if number < len(problem.holes):
+                cells = problem.holes[number][1]
+                parts.append(Hole(max(BYTES_PER_TOKEN * cells, min(longest * cells, SMALL_HOLE))))
         return parts
 
     def allowed(self, is_free: bool) -> NDArray[np.int32]:
-        """Bitmask (W,) of tokens for open cells: no special tokens, except the ends in ``is_free`` text."""
-        is_allowed = torch.zeros(self.denoiser.vocab, dtype=torch.bool)
-        is_allowed[: len(self.tokenizer)] = True
-        special = torch.tensor(self.tokenizer.all_special_ids, dtype=torch.long)
-        is_allowed[special[special < len(is_allowed)]] = False
-        if is_free and self.ends:
-            is_allowed[sorted(self.ends)] = True
+        """Bitmask (W,) of tokens for open cells: text, and the ends.
+
+        In ``is_free`` text also the markers that structure the model's answers (channels, tool calls).
+        """
+        tokenizer, is_allowed = self.tokenizer, torch.zeros(self.denoiser.vocab, dtype=torch.bool)
+        is_allowed[: num_tokens(tokenizer)] = True
+        names = ("bos", "unk", "sep", "pad", "cls", "mask")
+        named = (getattr(tokenizer, f"{name}_token_id", None) for name in names)
+        structural = frozenset(token for token in named if token is not None)
+        no_text = structural if is_free else special_tokens(tokenizer) | marker_tokens(tokenizer)
+        is_allowed[[token for token in no_text if token < len(is_allowed)]] = False
+        is_allowed[sorted(self.ends)] = True
         is_allowed[list(self.denoiser.forbidden)] = False
         packed: NDArray[np.int32] = reference.pack(is_allowed).numpy()
         return packed
+
+    @property
+    def markers(self) -> frozenset[int]:
+        """Special tokens, which are left out of a text."""
+        return special_tokens(self.tokenizer)
+
+
+def turn_end(tokenizer: Any, chat_template: Any = None) -> int | None:
+    """The special token that follows an answer in the chat template, or None."""
+    template = chat_template or getattr(tokenizer, "chat_template", None)
+    if not isinstance(template, str):
+        return None
+    answer = "remask"
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": answer}]
+    try:
+        text = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
+    except (TemplateError, TypeError, ValueError):  # the template wants other messages
+        return None
+    rest = text.rpartition(answer)[2].lstrip()
+    ids = tokenizer.encode(rest, add_special_tokens=False)
+    return int(ids[0]) if ids and ids[0] in special_tokens(tokenizer) else None
 
 
 def end_tokens(model: Any) -> list[int]:
@@ -107,61 +169,6 @@ def as_tokens(ids: Any) -> list[int]:
     """Token ids as a list: they are configured as one integer, as a list or a tensor of them, or as None."""
     ids = ids.tolist() if hasattr(ids, "tolist") else ids
     return [] if ids is None else [ids] if isinstance(ids, int) else [int(token) for token in ids]
-
-
-def token_bytes(tokenizer: Any) -> list[bytes]:
-    """The bytes of every token in a text; none for special tokens.
-
-    Raises:
-        ModelError: the bytes of a text are not the concatenated bytes of its tokens.
-    """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise ModelError("a schema or a pattern needs a tokenizer of the tokenizers library (a fast one)")
-    to_bytes = byte_decoder(json.dumps(json.loads(backend.to_str()).get("decoder")))
-    special = set(tokenizer.all_special_ids)
-    added = {token: entry.content for token, entry in tokenizer.added_tokens_decoder.items()}
-    symbols = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    texts = []
-    for token, symbol in enumerate(symbols):
-        if token in special or symbol is None:
-            texts.append(b"")
-        else:
-            texts.append(added[token].encode() if token in added else to_bytes(symbol))
-    return texts
-
-
-def byte_decoder(decoder: str) -> Callable[[str], bytes]:
-    """A function from a symbol to bytes, for the JSON of a tokenizer's ``decoder``. Raises ModelError."""
-    table = {symbol: byte for byte, symbol in byte_symbols().items()}
-
-    def byte_level(symbol: str) -> bytes:
-        is_plain = all(character in table for character in symbol)
-        return bytes(table[character] for character in symbol) if is_plain else symbol.encode()
-
-    def sentence_piece(symbol: str) -> bytes:
-        if len(symbol) == 6 and symbol.startswith("<0x") and symbol.endswith(">"):
-            return bytes([int(symbol[3:5], 16)])
-        return symbol.replace("\u2581", " ").encode()
-
-    if '"ByteLevel"' in decoder:
-        return byte_level
-    if '"ByteFallback"' in decoder or "\u2581" in decoder or '"Metaspace"' in decoder:
-        return sentence_piece
-    if decoder in ("null", '{"type": "Fuse"}'):
-        return str.encode
-    raise ModelError(
-        "a schema or a pattern needs a tokenizer whose tokens simply follow one another "
-        "(byte-level, SentencePiece)"
-    )
-
-
-@cache
-def byte_symbols() -> dict[int, str]:
-    """The printable symbol of each byte in a byte-level vocabulary (GPT-2's table)."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + k) for k, byte in enumerate(rest)}
 
 
 def first_canvas(
@@ -178,11 +185,7 @@ def first_canvas(
         return problem, math.ceil(total / cells)
     room = min(size for size in (length, limit, math.inf) if size)
     available = LENGTH if room == math.inf else int(room) - (bridge.end is not None)
-    problem = text_from_template(template, bridge.encode, bridge.decode, available)
-    for token in problem.tokens[problem.known].tolist():
-        if token in bridge.denoiser.forbidden or token >= bridge.denoiser.vocab:
-            symbol = bridge.tokenizer.convert_ids_to_tokens(token)
-            raise InvalidArgument(f"the template has the token {symbol}, which the model cannot write")
+    problem = text_from_template(template, bridge.spell, available)
     if bridge.end is not None:  # a pinned end token tells the model that the text ends here
         problem = replace(
             problem,

@@ -8,7 +8,7 @@
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +42,7 @@ class ConstrainedText(TextTask):
         unrolled: the language, over bytes.
         vocabulary: the bytes of every token.
         slots: cells (L,) that may hold a token that ends the text.
+        markers: tokens that are no text; see :class:`TextTask`.
     """
 
     def __init__(
@@ -54,8 +55,9 @@ class ConstrainedText(TextTask):
         unrolled: Unrolled,
         vocabulary: TokenBytes,
         slots: Slots,
+        markers: Iterable[int] = (),
     ) -> None:
-        super().__init__(vocab, decode, check, ends, allowed)
+        super().__init__(vocab, decode, check, ends, allowed, markers)
         self.unrolled, self.vocabulary, self.slots = unrolled, vocabulary, slots
 
     def project(
