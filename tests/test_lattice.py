@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from solver.kernels import lattice, lattice_pieces
 from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_fast import Lattice
+from solver.tasks.languages.assembly import build_automaton
 from solver.tasks.languages.grammar import PatternGrammar
-from solver.tasks.languages.unroll import build_automaton, unroll
+from solver.tasks.languages.unroll import unroll
 
 SYMBOLS, BLANK = 3, 3
 Blocks = dict[tuple[int, ...], float]
@@ -88,25 +89,26 @@ def automaton_of(
     accept: frozenset[int],
     cells: int,
 ) -> Automaton:
-    """The automaton of a table; some states are divided in two, with a skip from one to the other."""
+    """The automaton of a table; some states are divided into parts, with skips between them."""
     labels: dict[frozenset[int], int] = {}
     edges: list[tuple[int, int, int]] = []
     skips: list[tuple[int, int]] = []
     final = [state in accept for state in range(states)]
     for state in range(states):
-        source = state
-        if rng.random() < 0.4:  # what leaves the state, acceptance included, leaves its second half
-            source = len(final)
-            skips.append((state, source))
-            final.append(final[state] and rng.random() < 0.5)
-            final[state] = final[state] and not final[source]
+        parts = [state]
+        while rng.random() < 0.4:  # what leaves the state, acceptance included, may leave any part of it
+            parts.append(len(final))
+            skips.append((int(rng.choice(parts[:-1])), parts[-1]))
+            final.append(False)
+        accepts, final[state] = final[state], False
+        final[rng.choice(parts)] = accepts
         by_target: dict[int, set[int]] = {}
         for symbol in range(SYMBOLS):
             if (state, symbol) in moves:
                 by_target.setdefault(moves[state, symbol], set()).add(symbol)
         for target, symbols in by_target.items():
             number = labels.setdefault(frozenset(symbols), len(labels))
-            edges.append((source if rng.random() < 0.7 else state, number, target))
+            edges.append((int(rng.choice(parts)), number, target))
     src, label, dst = np.array(edges, np.int32).reshape(-1, 3).T.copy()
     skip_src, skip_dst = np.array(skips, np.int32).reshape(-1, 2).T.copy()
     members = [np.array(sorted(symbols), np.int32) for symbols in labels] or [np.zeros(0, np.int32)]

@@ -31,9 +31,10 @@ from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.kernels.log_totals import log_totals
 from solver.kernels.trie import Ints, walk
+from solver.tasks.languages.assembly import build_automaton
 from solver.tasks.languages.projection import Projection
 from solver.tasks.languages.token_bytes import TokenBytes, Tokens, closure_of_start
-from solver.tasks.languages.unroll import Unrolled, build_automaton
+from solver.tasks.languages.unroll import Unrolled
 
 LIKELIEST = 32  # tokens per cell that are used at first
 BLOCKS = 2048  # blocks of tokens, whose maxima narrow down the likeliest tokens
