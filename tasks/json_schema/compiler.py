@@ -148,7 +148,7 @@ class Compiler:
                 compile_type(schema),
                 *map(one_of, values),
                 *compile_numbers(schema, draft),
-                *self._strings(schema),
+                *self._strings(schema, draft),
                 *self._combinations(schema, scope, draft),
                 *self._objects(schema, scope, draft),
                 *self._arrays(schema, scope, draft),
@@ -164,7 +164,7 @@ class Compiler:
         """The number of the schema that no value satisfies."""
         return self._number(False, self._scope)
 
-    def _strings(self, schema: Schema) -> Iterator[Formula]:
+    def _strings(self, schema: Schema, draft: int) -> Iterator[Formula]:
         if "minLength" in schema or "maxLength" in schema:
             low, high = int(schema.get("minLength", 0)), schema.get("maxLength")
             if high is not None and high < low:
@@ -178,12 +178,11 @@ class Compiler:
             except regex_parser.PatternError:
                 yield self.decline("pattern", "string")
         name = schema.get("format")
-        if self.formats and isinstance(name, str):
-            term = formats.term(name)
-            if term is not None:
-                yield leaf("text", term)
-            elif name in formats.DECLINED:
-                yield self.decline(f"format {name}", "string")
+        asserted = formats.assertion(name, draft, self.usual) if isinstance(name, str) else None
+        if self.formats and asserted is not None:
+            if asserted.is_open:
+                self.decline(f"format {name}")
+            yield leaf("format", asserted)
 
     def _combinations(self, schema: Schema, scope: Scope, draft: int) -> Iterator[Formula]:
         """References, and the keywords that combine schemas of the same value."""

@@ -17,6 +17,7 @@ from collections.abc import Hashable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from solver.tasks.json_schema.formats import FormatAssertion
 from solver.tasks.json_schema.formula import (
     KINDS,
     MAYBE,
@@ -98,6 +99,8 @@ def _evaluate_leaf(compiler: Compiler, assertion: Formula, value: Any) -> Formul
             return _verdict(regex.matches(term, value))
         case ("words", words):
             return _verdict(value in words)
+        case ("format", FormatAssertion() as named):
+            return _verdict(named.accepts(value))
         case ("records" | "lists", Constants() as constants):
             return _verdict(value_key(value) in constants.by_key)
         case ("members", MemberSchemas() as members):

@@ -90,6 +90,7 @@ _IPV6 = _ipv6()
 _ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _IDN_ATOM = r"(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]|[^\x00-\x7f])+"
 _LITERAL = r"\[[0-9a-fA-FIPv:.]*\]"
+_DOMAIN = "[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?"
 _USUAL_LOCAL = "[A-Za-z0-9](?:[._+-]?[A-Za-z0-9]){0,30}"
 
 
@@ -117,7 +118,7 @@ def _uri(kind: str, reference: bool) -> str:
     unit = rf"A-Za-z0-9._~!$&'()*+,;=\-{wide}"
     segment = f"(?:[{unit}:@]|{_PERCENT})"
     userinfo, name = f"(?:[{unit}:]|{_PERCENT})*", f"(?:[{unit}]|{_PERCENT})*"
-    future = rf"[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+"
+    future = r"[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+"
     host = rf"(?:\[(?:{_IPV6}|{future})\]|{name})"
     authority = f"//(?:{userinfo}@)?{host}(?::[0-9]*)?(?:/{segment}*)*"
     absolute, rootless = f"/(?:{segment}+(?:/{segment}*)*)?", f"{segment}+(?:/{segment}*)*"
@@ -150,8 +151,10 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "time": Format(4, _TIME, _USUAL_TIME, is_exact=False),
         "date-time": Format(4, f"{_DATE}[Tt]{_TIME}", f"{_USUAL_DATE}T{_USUAL_TIME}", is_exact=False),
         "duration": Format(2019, _DURATION),
-        "email": Format(4, _email(_ATOM, _HOSTNAME), f"{_USUAL_LOCAL}@{_USUAL_DOMAIN}", is_exact=False),
-        "idn-email": Format(4, _email(_IDN_ATOM, _IDN_HOSTNAME), f"{_USUAL_LOCAL}@{_USUAL_DOMAIN}", is_exact=False),
+        "email": Format(4, _email(_ATOM, _DOMAIN), f"{_USUAL_LOCAL}@{_USUAL_DOMAIN}", is_exact=False),
+        "idn-email": Format(
+            4, _email(_IDN_ATOM, _IDN_HOSTNAME), f"{_USUAL_LOCAL}@{_USUAL_DOMAIN}", is_exact=False
+        ),
         # The length of the whole name and what follows "xn--" are left to the validator.
         "hostname": Format(4, _HOSTNAME, _USUAL_HOSTNAME, is_exact=False),
         "idn-hostname": Format(
@@ -179,19 +182,29 @@ class FormatAssertion:
     Attributes:
         name: its name.
         draft: the draft.
-        possible: the texts that are proposed, or every valid text.
-        certain: texts that are valid.
+        usual: whether only usual texts are possible.
     """
 
     name: str
     draft: int
-    possible: Term
-    certain: Term
+    usual: bool
+
+    @cached_property
+    def possible(self) -> Term:
+        """The texts that are proposed, or every valid text."""
+        known = FORMATS[self.name]
+        return whole((known.usual if self.usual else None) or known.all)
+
+    @cached_property
+    def certain(self) -> Term:
+        """Texts that are valid."""
+        known = FORMATS[self.name]
+        return whole((None if known.is_exact else known.usual) or known.all)
 
     @property
-    def is_exact(self) -> bool:
-        """Whether the possible texts are those that are valid."""
-        return FORMATS[self.name].is_exact and self.possible is self.certain
+    def is_open(self) -> bool:
+        """Whether a possible text may be invalid."""
+        return not self.usual and not FORMATS[self.name].is_exact
 
     @cached_property
     def _validator(self) -> Any:
@@ -214,13 +227,7 @@ def assertion(name: str, draft: int, usual: bool) -> FormatAssertion | None:
     known = FORMATS.get(name)
     if known is None or draft < known.first_draft:
         return None
-    every, proposed = whole(known.all), whole(known.usual or known.all)
-    return FormatAssertion(
-        name,
-        draft,
-        possible=proposed if usual else every,
-        certain=every if known.is_exact else proposed,
-    )
+    return FormatAssertion(name, draft, usual)
 
 
 def whole(pattern: str) -> Term:

@@ -76,6 +76,7 @@ LEAF_KINDS = {
     "words": "string",  # frozenset of strings
     "records": "object",  # Constants
     "lists": "array",  # Constants
+    "format": "string",  # FormatAssertion
     "members": "object",  # MemberSchemas
     "required": "object",  # name
     "count": "object",  # minimum, maximum, members so far
@@ -244,8 +245,8 @@ def of_kind(formula: Formula, kind: str) -> Formula:
 
 
 # The numbers of the subschemas through which a leaf sees the next value, or whether it accepts the member's
-# name.
-Demand = tuple[int, ...] | bool
+# name; None if the validator decides.
+Demand = tuple[int, ...] | bool | None
 Demands = tuple[tuple[Formula, Demand], ...]
 
 
@@ -271,7 +272,7 @@ def advance_leaf(assertion: Formula, demand: Demand, verdict: bool = True) -> Fo
         case ("members" | "items", _):
             return assertion if verdict else NO
         case ("names", _):
-            return NO if demand is False else assertion
+            return NO if demand is False else assertion if demand is not None else MAYBE
         case ("required", _):
             return YES if demand is True else assertion
         case ("count" | "length", *_):

@@ -127,7 +127,8 @@ class MemberRules:
             case ("members", MemberSchemas() as members):
                 return members.of_name(name)
             case ("names", number):
-                return regex.matches(self._name_term(number), name)
+                possible, certain = self._name_terms(number)
+                return True if regex.matches(certain, name) else None if regex.matches(possible, name) else False
             case ("required", required):
                 return bool(required == name)
         return ()
@@ -161,7 +162,7 @@ class MemberRules:
         """The patterns of names in a leaf. Those with equal subschemas are united."""
         match assertion.parts:
             case ("names", number):
-                return [(self._name_term(number), number)]
+                return [(term, number) for term in self._name_terms(number)]
             case (_, MemberSchemas() as members):
                 by_formula = grouped(
                     (self.compiler.formula(number), (term, number)) for term, number in members.patterns
@@ -174,7 +175,8 @@ class MemberRules:
         match assertion.parts:
             case (_, MemberSchemas() as members):
                 return members.demand(numbers)
-        return bool(numbers)
+        possible, certain = (terms.index(term) in matched for term, _ in self._patterns(assertion))
+        return True if certain else None if possible else False
 
     def _allows(self, formula: Formula, demands: Mapping[Formula, Demand]) -> bool:
         """Whether a member that meets ``demands`` is possible, as far as is evident."""
@@ -187,8 +189,10 @@ class MemberRules:
 
         return rewrite(formula, advance) is not NO
 
-    def _name_term(self, number: int) -> regex.Term:
-        return string_term(of_kind(self.compiler.formula(number), "string"), self.max_bytes)
+    def _name_terms(self, number: int) -> tuple[regex.Term, regex.Term]:
+        """The names that may satisfy a schema, and those that certainly do."""
+        formula = of_kind(self.compiler.formula(number), "string")
+        return string_term(formula, self.max_bytes), string_term(formula, self.max_bytes, maybe=False)
 
 
 def names_in(assertion: Formula) -> list[str]:

@@ -11,7 +11,8 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from solver.tasks.json_schema.formula import MAYBE, YES, Formula
+from solver.tasks.json_schema.formats import FormatAssertion
+from solver.tasks.json_schema.formula import MAYBE, YES, Formula, leaf
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import grouped
 from solver.tasks.languages.code_points import union
@@ -31,16 +32,24 @@ def string_term(formula: Formula, max_bytes: int, maybe: bool = True) -> regex.T
     Args:
         formula: a formula whose leaves are about strings.
         max_bytes: longest text of interest. Strings beyond it may be treated either way.
-        maybe: the truth value of MAYBE.
+        maybe: the truth value of MAYBE, and of formats where the validator decides.
     """
     match formula.op, formula.parts:
         case "leaf", ("words", words):
             return words_term(words)
+        case "leaf", ("format", FormatAssertion() as named):
+            return named.possible if maybe else named.certain
         case "leaf", (_, term):
             return clip_repeats(term, max_bytes)
         case "not", (part,):
             return regex.and_((ALL_TEXT, ~string_term(part, max_bytes, not maybe)))
         case "and", parts:
+            asserted = [part for part in parts if part.parts[:1] == ("format",)]
+            listed = [part.parts[1] for part in parts if part.parts[:1] == ("words",)] if asserted else []
+            if listed:  # the validator decides on each string of an enumeration
+                words = frozenset.intersection(*listed)
+                valid = (word for word in words if all(part.parts[1].accepts(word) for part in asserted))
+                parts = [leaf("words", frozenset(valid)), *(part for part in parts if part not in asserted)]
             return regex.and_(string_term(part, max_bytes, maybe) for part in parts)
         case "or", parts:
             return regex.or_(string_term(part, max_bytes, maybe) for part in parts)
