@@ -23,6 +23,7 @@ from typing import Any
 
 from solver.tasks.json_schema.validator import build_validator
 from solver.tasks.languages import regex_parser
+from solver.tasks.languages.compiled import compiled
 from solver.tasks.languages.regex import Term
 
 ANY_TEXT = r"[\s\S]*"
@@ -89,7 +90,7 @@ _IPV6 = _ipv6()
 
 _ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _IDN_ATOM = r"(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]|[^\x00-\x7f])+"
-_LITERAL = r"\[[0-9a-fA-FIPv:.]*\]"
+_LITERAL = rf"\[(?:{_IPV4}|IPv6:(?:{_IPV6}))\]"
 _DOMAIN = "[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?"
 _USUAL_LOCAL = "[A-Za-z0-9](?:[._+-]?[A-Za-z0-9]){0,30}"
 
@@ -97,8 +98,8 @@ _USUAL_LOCAL = "[A-Za-z0-9](?:[._+-]?[A-Za-z0-9]){0,30}"
 def _email(atom: str, domain: str) -> str:
     """An address, or a name with an address in angle brackets."""
     local = rf'(?:{atom}(?:\.{atom})*|"(?:[^"\\]|\\[\s\S])*")'
-    domain = f"(?:{domain}|{_LITERAL})"
-    return rf"(?:{local}@{domain}|{ANY_TEXT}<{ANY_TEXT}@{domain}>[\s\x85]*)"
+    named = rf"{ANY_TEXT}<{ANY_TEXT}@(?:{domain}|\[[^<>]*\])>[\s\x85]*"
+    return f"(?:{local}@(?:{domain}|{_LITERAL})|{named})"
 
 
 _PERCENT = "%[0-9A-Fa-f]{2}"
@@ -230,6 +231,7 @@ def assertion(name: str, draft: int, usual: bool) -> FormatAssertion | None:
     return FormatAssertion(name, draft, usual)
 
 
+@cache
 def whole(pattern: str) -> Term:
     """The texts that a pattern matches from beginning to end."""
-    return regex_parser.search(f"^(?:{pattern})$")
+    return compiled(regex_parser.search(f"^(?:{pattern})$"))

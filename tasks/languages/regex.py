@@ -13,6 +13,7 @@ states are the same object. Anchors are two extra symbols, START and END, placed
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
 from operator import attrgetter
@@ -125,6 +126,14 @@ class Not(Boolean):
     op = "not"
 
 
+class Compiled(Term):
+    """A state of a table: ``derivatives(index, symbol)`` are looked up. See compiled.py."""
+
+    __slots__ = __match_args__ = ("derivatives", "index")
+    derivatives: Callable[[int, int], Term]
+    index: int
+
+
 T = TypeVar("T", bound=Term)
 _TERMS: dict[tuple[Any, ...], Term] = {}
 
@@ -212,6 +221,13 @@ def repeat(part: Term, low: int, high: int | None) -> Term:
     return _intern(Repeat, low == 0, part.symbol_sets, (part,), part, low, high)
 
 
+def compiled_state(
+    derivatives: Callable[[int, int], Term], index: int, nullable: bool, symbol_sets: frozenset[Ranges]
+) -> Term:
+    """Return the term of a state of a table."""
+    return _intern(Compiled, nullable, symbol_sets, (), derivatives, index)
+
+
 def literal(text: str) -> Term:
     """Return the term that contains the string ``text`` only."""
     term = EMPTY
@@ -240,6 +256,8 @@ def derivative(term: Term, symbol: int) -> Term:
             return and_(derivative(part, symbol) for part in term.parts)
         case Not():
             return not_(derivative(term.parts[0], symbol))
+        case Compiled(derivatives, index):
+            return derivatives(index, symbol)
         case Repeat() if term is not EVERYTHING:
             high = None if term.high is None else term.high - 1
             return concat(derivative(term.part, symbol), repeat(term.part, max(0, term.low - 1), high))
