@@ -128,7 +128,9 @@ class MemberRules:
                 return members.of_name(name)
             case ("names", number):
                 possible, certain = self._name_terms(number)
-                return True if regex.matches(certain, name) else None if regex.matches(possible, name) else False
+                return (
+                    True if regex.matches(certain, name) else None if regex.matches(possible, name) else False
+                )
             case ("required", required):
                 return bool(required == name)
         return ()

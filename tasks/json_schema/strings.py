@@ -49,7 +49,8 @@ def string_term(formula: Formula, max_bytes: int, maybe: bool = True) -> regex.T
             if listed:  # the validator decides on each string of an enumeration
                 words = frozenset.intersection(*listed)
                 valid = (word for word in words if all(part.parts[1].accepts(word) for part in asserted))
-                parts = [leaf("words", frozenset(valid)), *(part for part in parts if part not in asserted)]
+                others = (part for part in parts if part not in asserted)
+                parts = (leaf("words", frozenset(valid)), *others)
             return regex.and_(string_term(part, max_bytes, maybe) for part in parts)
         case "or", parts:
             return regex.or_(string_term(part, max_bytes, maybe) for part in parts)
