@@ -1,7 +1,7 @@
 """A JSON problem: a schema, a text from which the values are taken, and the canvas to fill.
 
 >>> problem = JsonProblem.of({"type": "array", "items": {"type": "integer"}}, length=64)
->>> problem.num_cells, problem.holes, problem.unrolled.complete
+>>> problem.num_cells, problem.holes, problem.compiler.usual
 (64, ((0, 64),), True)
 >>> outline_schema({"properties": {"name": {"type": "string"}, "tags": {"items": {"enum": ["a", "b"]}}}})
 '{name:str,tags:[a|b]}'
