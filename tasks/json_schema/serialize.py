@@ -1,7 +1,6 @@
 """Canonical text of a value under a schema: members in the schema's order, no white space.
 
->>> from solver.tasks.json_schema.choices import value_choices
-from solver.tasks.json_schema.compiler import Compiler
+>>> from solver.tasks.json_schema.compiler import Compiler
 >>> grammar = SchemaGrammar(Compiler({"properties": {"b": True, "a": {"type": "integer"}}}), max_bytes=256)
 >>> serialize(grammar, {"a": 2, "b": 1})
 b'{"b":1,"a":2}'
