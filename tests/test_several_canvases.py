@@ -11,6 +11,7 @@ import pytest
 import solver
 from solver.errors import InvalidArgument
 from solver.llm.masked_lm import MaskedLM
+from solver.tasks.languages.regex_parser import PatternError
 from solver.tasks.task import EMPTY, Violation
 from solver.tasks.text import Draft, Text, TextTask
 from tests import tiny_models
@@ -123,5 +124,20 @@ def test_a_text_that_the_deadline_cuts_between_canvases_is_not_solved(
 def test_seconds_must_be_a_number_that_is_not_negative() -> None:
     model = tiny_models.ScriptedModel([5], len(TOKENIZER))
     for seconds in (-1.0, float("nan")):
-        with pytest.raises(InvalidArgument, match="seconds must not be negative"):
+        with pytest.raises(InvalidArgument, match="seconds must be float, at least 0"):
             solver.generate(model, TOKENIZER, prompt="x", seconds=seconds)
+
+
+def test_time_that_compiling_uses_up_leaves_empty_texts() -> None:
+    model = tiny_models.ScriptedModel([5], len(BYTES))
+    for language in ({"regex": "[a-z]{3}"}, {"schema": {"type": "array"}}):
+        candidate = solver.generate(model, BYTES, prompt="x", seconds=0, candidates=2, **language)
+        assert [one.status for one in (candidate, *candidate.alternatives)] == ["exhausted"] * 2
+        assert "took all the time" in candidate.violations[0].message
+    assert model.calls == 0
+
+
+def test_a_pattern_that_is_too_large_is_refused_in_one_line() -> None:
+    model = tiny_models.ScriptedModel([5], len(BYTES))
+    with pytest.raises(PatternError, match="is too large for an automaton"):
+        solver.generate(model, BYTES, prompt="x", regex="(a|b)*a(a|b){30}", length=64)

@@ -16,7 +16,7 @@ load. The check returns None or True if the text passes, otherwise False, a mess
 is "solved" only if its check passed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import Any, Literal, TypedDict, Unpack, overload
@@ -28,6 +28,7 @@ from torch import Tensor
 from solver.api.candidate import Candidate, rank
 from solver.api.fill import as_schema
 from solver.api.generation_run import Deadline, GenerationRun, Watch
+from solver.kernels.deadline import OutOfTime, time_left, time_limit
 from solver.kernels.lattice import Slots
 from solver.llm.pretrained import adapt, open_model
 from solver.llm.prompts import PromptReader, check_prompt
@@ -35,12 +36,16 @@ from solver.llm.tokenizer import BYTES_PER_TOKEN, TokenizerBridge, first_canvas
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget
 from solver.models.protocol import TextDenoiser
-from solver.tasks.arguments import Check, Natural, Positive, validated
+from solver.tasks.arguments import Check, Natural, Positive, Seconds, validated
 from solver.tasks.errors import InvalidArgument
-from solver.tasks.json_schema.problem import JsonProblem
+from solver.tasks.json_schema.errors import COMPILING
+from solver.tasks.json_schema.problem import COMPILE_SECONDS, JsonProblem
+from solver.tasks.languages.byte_automaton import TooLargeError
 from solver.tasks.languages.constrained_text import ConstrainedText, pattern_check, schema_check
 from solver.tasks.languages.grammar import PatternGrammar
-from solver.tasks.languages.unroll import unroll
+from solver.tasks.languages.regex_parser import PatternError
+from solver.tasks.languages.unroll import Unrolled, unroll
+from solver.tasks.task import Violation
 from solver.tasks.text import Draft, Hole, Text, TextTask
 
 ATTEMPTS = 10  # default budget: forwards = ATTEMPTS x the policy's rounds for this canvas
@@ -58,7 +63,7 @@ class GenerateOptions(TypedDict, total=False):
     length: Positive | None
     candidates: Positive
     budget: Budget | None
-    seconds: float | None
+    seconds: Seconds | None
     policy: Policy | None
     stop: Literal["valid", "stable"] | None
     seed: Natural
@@ -108,7 +113,7 @@ def generate(
     length: Positive | None = None,
     candidates: Positive = 1,
     budget: Budget | None = None,
-    seconds: float | None = None,
+    seconds: Seconds | None = None,
     policy: Policy | None = None,
     stop: Literal["valid", "stable"] | None = None,
     seed: Natural = 0,
@@ -133,8 +138,9 @@ def generate(
             model's canvas is generated in several canvases, one after another, and cut at this length.
         candidates: number of candidates per prompt. They share one prefill and differ in their noise.
         budget: limits of each canvas of each candidate. None: forwards = 10 x the policy's rounds.
-        seconds: wall clock of the whole call, once the model is loaded; a forward that runs is not interrupted.
-            Texts that are not finished then are "exhausted"; those without a forward are empty. None: no limit.
+        seconds: wall clock of the whole call, compiling included, once the model is loaded; a forward that runs
+            is not interrupted. Texts that are not finished then are "exhausted"; those without a forward are
+            empty. None: no limit.
         policy: settings of the loop. None: the model's default policy.
         stop: "valid" stops at the first draft that passes (the default with a check, a schema or a regex);
             "stable" also waits until a draft is unchanged and confident (the default otherwise).
@@ -153,7 +159,7 @@ def generate(
         InvalidArgument: an argument has the wrong type or value, or a prompt or literal has a mask token.
         ModelError: the model cannot be used.
         SchemaError: ``schema`` is not a JSON schema.
-        PatternError: ``regex`` is not a supported pattern.
+        PatternError: ``regex`` is not a supported pattern, or takes too long to compile.
         FillError: no text that satisfies the schema fits into the canvas.
     """
     denoiser, tokenizer, chat_template = as_denoiser(model, tokenizer)
@@ -172,7 +178,13 @@ def generate(
                 "with a schema or a regex the text must fit into one canvas of "
                 f"{denoiser.length} tokens; reduce length"
             )
-        task: TextTask = constrained_task(bridge, problem, schema, regex, check)
+        try:
+            with time_limit(deadline.remaining()):
+                task: TextTask = constrained_task(bridge, problem, schema, regex, check)
+        except OutOfTime:
+            nothing = Candidate("", violations=(Violation(COMPILING, rule="seconds"),))
+            results = [rank([nothing] * candidates) for _ in prompt_tokens]
+            return results[0] if is_single else results
     else:
         allowed = bridge.allowed(is_free=template is None)
         task = TextTask(denoiser.vocab, bridge.decode, check, bridge.ends, allowed, bridge.markers)
@@ -232,12 +244,7 @@ def constrained_task(
     fixed = sum(len(literal.encode()) for literal in problem.literals)
     length = min(max(MIN_BYTES, fixed + BYTES_PER_TOKEN * int((~pinned).sum())), MAX_BYTES)
     if regex is not None:
-        unrolled = unroll(PatternGrammar(regex, full=True), length)
-        if unrolled.is_empty and length < MAX_BYTES:  # long tokens may spell a longer text
-            length = min(bridge.token_bytes().longest * len(problem.tokens), MAX_BYTES)
-            unrolled = unroll(PatternGrammar(regex, full=True), length)
-        if unrolled.is_empty:
-            raise InvalidArgument(f"no text of at most {length} bytes matches {regex[:80]!r}")
+        unrolled = compile_pattern(regex, length, lambda: bridge.token_bytes().longest * len(problem.tokens))
         full_check = pattern_check(regex, check)
     else:
         pieces = bridge.pieces(problem) if problem.literals else None
@@ -264,6 +271,36 @@ def constrained_task(
         slots,
         bridge.markers,
     )
+
+
+def compile_pattern(regex: str, length: int, longest: Callable[[], int]) -> Unrolled:
+    """The texts of at most ``length`` bytes that the pattern matches; if there are none, the longer ones.
+
+    Args:
+        regex: the pattern.
+        length: usual maximum length.
+        longest: returns the length of the longest possible text.
+
+    Raises:
+        InvalidArgument: there are none.
+        PatternError: the pattern is not supported, or its automaton is too large.
+        OutOfTime: the caller's time limit has passed.
+    """
+    try:
+        with time_limit(cpu_seconds=COMPILE_SECONDS):
+            unrolled = unroll(PatternGrammar(regex, full=True), length)
+            if unrolled.is_empty and length < MAX_BYTES:
+                length = min(longest(), MAX_BYTES)
+                unrolled = unroll(PatternGrammar(regex, full=True), length)
+    except (OutOfTime, TooLargeError) as error:
+        if time_left() <= 0:  # a shorter limit of the caller
+            raise
+        raise PatternError(
+            f"the pattern {regex[:80]!r} is too large for an automaton: simplify it"
+        ) from error
+    if unrolled.is_empty:
+        raise InvalidArgument(f"no text of at most {length} bytes matches {regex[:80]!r}")
+    return unrolled
 
 
 def fit_policy(policy: Policy, cells: int, stop: Literal["valid", "stable"], candidates: int) -> Policy:

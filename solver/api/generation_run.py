@@ -42,8 +42,7 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float | None) -> "Deadline":
-        """The deadline ``seconds`` from now. Raises InvalidArgument if it is negative or not a number."""
-        Budget(seconds=seconds)  # validates the number
+        """The deadline ``seconds`` from now."""
         return cls(None if seconds is None else time.perf_counter() + seconds)
 
     def remaining(self) -> float | None:
