@@ -141,3 +141,14 @@ def test_a_pattern_that_is_too_large_is_refused_in_one_line() -> None:
     model = tiny_models.ScriptedModel([5], len(BYTES))
     with pytest.raises(PatternError, match="is too large for an automaton"):
         solver.generate(model, BYTES, prompt="x", regex="(a|b)*a(a|b){30}", length=64)
+
+
+def test_a_template_that_got_no_forward_has_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_models.ScriptedModel([5, 6, 7], len(TOKENIZER))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(model.calls))
+    settings = {"seconds": 0.5, "batch": 1, "check": lambda draft: "never"}
+    candidates = solver.generate(
+        model, TOKENIZER, prompt=["x", "y"], template=["a", solver.Hole(2), "c"], **settings
+    )
+    assert [candidate.text for candidate in candidates] == ["abcc", ""]
+    assert candidates[1].fills == ("",)
