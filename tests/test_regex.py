@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, TooLargeError, string_automaton
 from solver.tasks.languages.regex import anchored, literal, matches, start_state, transitions
-from solver.tasks.languages.regex_parser import PatternError, fullmatch, search
+from solver.tasks.languages.regex_parser import PatternError, fullmatch, search, search_above
+from solver.tasks.languages.term_structure import as_literals, under_approximation
 
 ALPHABET = "abc1,\n"
 atoms = st.sampled_from(["a", "b", "c", ".", "[ab]", "[^a]", r"\d", r"\w", r"\s", "1", ","])
@@ -49,7 +50,7 @@ def test_and_or_not_of_terms_are_those_of_their_subjects(one: str, other: str, s
 @given(anchored_patterns, subjects)
 def test_an_under_approximation_is_a_subset(pattern: str, subject: str) -> None:
     term = search(pattern)
-    if matches(regex.under_approximation(term), subject):
+    if matches(under_approximation(term), subject):
         assert matches(term, subject)
 
 
@@ -85,6 +86,33 @@ def test_fullmatch_agrees_with_re(pattern: str, subject: str) -> None:
         ("^^a$$", "a", True),
         ("(^|,)a(,|$)", "b,a", True),
         ("^(?!ab).+", "ab", False),
+        ("^(^$|^\\d+$)$", "12", True),
+        ("^(^$|^\\d+$)$", "a", False),
+        ("^(?:^a|b)$", "a", True),
+        ("^((^|-)[a-z0-9]+)+$", "a-b", True),
+        ("^((^|-)[a-z0-9]+)+$", "a-", False),
+        ("^(a$|b)*$", "bba", True),
+        ("^(a$|b)*$", "ab", False),
+        ("^(?=^.{2,5}$)[a-z]+$", "abc", True),
+        ("^(?=^.{2,5}$)[a-z]+$", "abcdef", False),
+        ("^(?!^-)[-a-z]{1}$", "-", False),
+        ("$^", "", True),
+        ("^(^|^^|-){3}$", "-", True),
+        ("^((?!foo).)*$", "a fool", False),
+        ("^((?!foo).)*$", "of o", True),
+        (r"\bfoo\b", "a foo", True),
+        (r"\bfoo\b", "afoo", False),
+        (r"\Bfoo", "éfoo", True),  # the validator's words are Unicode's
+        ("(?<![a-z])b", "ab", False),
+        ("(?<=^|,)b", ",b", True),
+        ("^[]a]$", "]", True),
+        (r"^a\z", "a", True),
+        ("(?i)^straße$", "STRASSE", False),
+        ("(?i)^[a-c]+$", "aBC", True),
+        (r"^\p{Alphabetic}$", "\u0345", True),  # a mark, in no category of letters
+        (r"^\p{Script=Greek}+$", "αβ", True),
+        (r"^(?=.*\d)", "٣", True),  # with lookahead, the validator's digits are Unicode's
+        (r"^\d", "٣", False),
     ],
 )
 def test_ecma_syntax_and_unicode_are_understood(pattern: str, subject: str, found: bool) -> None:
@@ -99,16 +127,17 @@ def test_ecma_syntax_and_unicode_are_understood(pattern: str, subject: str, foun
         "a**",
         "[a",
         r"\1",
-        "(?<=a)b",
         "a{3,2}",
-        r"\bx",
         "*",
-        "(?:(?=a))*",
-        r"\p{Greek}",
+        r"\p{Unknown}",
+        "(?<=ab)c",
+        r"(a)\1",
+        "a++b",
+        "(?m)^a",
+        "(?>a)",
         "[b-a]",
         r"\x1",
         "a\\",
-        "(?i)a",
         "(" * 200 + ")" * 200,
     ],
 )
@@ -116,6 +145,21 @@ def test_patterns_that_no_automaton_expresses_are_refused_in_one_line(pattern: s
     with pytest.raises(PatternError) as error:
         search(pattern)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "subject"),
+    [(r"^(a|b)\1$", "aa"), ("(?<=ab)c", "abc"), ("(?<!ab)c", "c"), ("^(?!(?<!ab)c)", "abc"), ("a++b", "aab")],
+)
+def test_what_no_automaton_expresses_is_approximated_from_above(pattern: str, subject: str) -> None:
+    term, is_exact = search_above(pattern)
+    assert matches(term, subject)
+    assert not is_exact
+
+
+def test_a_pattern_of_very_many_parts_is_refused() -> None:
+    with pytest.raises(PatternError, match="too many parts"):
+        search(r"(?:a\b|)" * 5000)
 
 
 def through(piece: ByteAutomaton, text: bytes) -> bool:
@@ -147,11 +191,11 @@ def test_an_automaton_beyond_the_limit_raises_too_large_error() -> None:
 
 
 def test_a_union_of_literals_is_listed() -> None:
-    assert sorted(regex.as_literals(anchored(literal("x")) | anchored(literal("yz")), 10) or ()) == [
+    assert sorted(as_literals(anchored(literal("x")) | anchored(literal("yz")), 10) or ()) == [
         "x",
         "yz",
     ]
-    assert regex.as_literals(search("a"), 10) is None
+    assert as_literals(search("a"), 10) is None
 
 
 def test_transitions_are_disjoint() -> None:

@@ -36,6 +36,7 @@ from solver.tasks.json_schema.formula import (
     leaf,
     not_,
     of_kind,
+    operands,
     or_,
 )
 from solver.tasks.json_schema.references import Scope, root_scope
@@ -174,7 +175,10 @@ class Compiler:
             yield leaf("text", regex.anchored(length))
         if "pattern" in schema:
             try:
-                yield leaf("text", regex_parser.search(schema["pattern"]))
+                term, is_exact = regex_parser.search_above(schema["pattern"])
+                yield leaf("text", term)
+                if not is_exact:  # the language is too large, so the negation of the leaf would be too small
+                    yield self.decline("pattern", "string")
             except regex_parser.PatternError:
                 yield self.decline("pattern", "string")
         name = schema.get("format")
@@ -241,7 +245,10 @@ class Compiler:
             yield from (leaf("required", name) for name in schema["required"])
         yield from compile_count("count", schema, "minProperties", "maxProperties")
         if "propertyNames" in schema and draft >= 6:
-            yield leaf("names", self._number(schema["propertyNames"], scope))
+            names = self._number(schema["propertyNames"], scope)
+            yield leaf("names", names)
+            if MAYBE in operands(of_kind(self.formula(names), "string")):
+                yield self.decline("propertyNames", "object")
         yield from self._dependencies(schema, scope, draft)
         if draft >= 2019 and schema.get("unevaluatedProperties") not in (None, True, {}):
             yield self.decline("unevaluatedProperties", "object")

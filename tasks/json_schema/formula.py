@@ -214,17 +214,22 @@ def rewrite(formula: Formula, change: Callable[[Formula], Formula]) -> Formula:
     return visit(formula)
 
 
-def leaves(formula: Formula) -> list[Formula]:
-    """The distinct leaves of a formula, in order."""
+def operands(formula: Formula) -> list[Formula]:
+    """The distinct leaves and constants of a formula, in order."""
     distinct: dict[Formula, None] = {}
     stack = [formula]
     while stack:
         part = stack.pop()
-        if part.op == "leaf":
-            distinct[part] = None
-        else:
+        if part.op in _OPERATORS:
             stack += reversed(part.parts)
+        else:
+            distinct[part] = None
     return list(distinct)
+
+
+def leaves(formula: Formula) -> list[Formula]:
+    """The distinct leaves of a formula, in order."""
+    return [part for part in operands(formula) if part.op == "leaf"]
 
 
 @cache

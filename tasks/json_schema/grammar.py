@@ -66,6 +66,7 @@ from solver.tasks.languages.byte_automaton import (
     string_automaton,
 )
 from solver.tasks.languages.grammar import Move
+from solver.tasks.languages.term_structure import as_literals, under_approximation
 from solver.tasks.languages.word_graph import literals_automaton
 
 MAX_LITERALS = 2000  # strings that are listed one by one
@@ -245,7 +246,7 @@ class SchemaGrammar:
         if constants is not None:
             return Move(literals_automaton(tuple(sorted(map(json_text, constants.values())))))
         term = string_term(formula, self.max_bytes)
-        texts = regex.as_literals(term, MAX_LITERALS)
+        texts = as_literals(term, MAX_LITERALS)
         if texts is None:
             return Move(b'"', goto=StringRest(term))
         return Move(literals_automaton(tuple(json_text(text) for text in sorted(texts))))
@@ -259,7 +260,7 @@ class SchemaGrammar:
 
     def _string_rest(self, term: regex.Term) -> ByteAutomaton:
         """The automaton of a string's rest: exact, else narrower, else of all strings, as its size allows."""
-        for candidate in (term, regex.under_approximation(term), ALL_TEXT):
+        for candidate in (term, under_approximation(term), ALL_TEXT):
             try:
                 return string_automaton(regex.start_state(candidate), self.max_bytes, quoted=True)
             except TooLargeError:

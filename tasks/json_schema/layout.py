@@ -43,10 +43,10 @@ from solver.tasks.json_schema.members import UnplacedNames
 from solver.tasks.json_schema.objects import ObjectPlan, Value
 from solver.tasks.json_schema.skeleton import read_skeleton
 from solver.tasks.json_schema.strings import json_text, string_term
-from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import ByteAutomaton
 from solver.tasks.languages.projection import BLANK, is_possible
 from solver.tasks.languages.template import TemplateFilter
+from solver.tasks.languages.term_structure import as_literals
 from solver.tasks.languages.unroll import MAX_STATES, Unrolled, unroll
 from solver.tasks.task import Mask, Tokens
 from solver.tasks.text import Hole, share_room
@@ -196,7 +196,7 @@ def only_text(grammar: SchemaGrammar, formula: Formula) -> bytes | None:
     """The text of a formula that a single string satisfies (``const``), or None."""
     if kinds_of(formula) != ["string"]:
         return None
-    texts = regex.as_literals(string_term(of_kind(formula, "string"), grammar.max_bytes), 1)
+    texts = as_literals(string_term(of_kind(formula, "string"), grammar.max_bytes), 1)
     return json_text(min(texts)) if texts else None
 
 

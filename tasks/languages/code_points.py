@@ -2,7 +2,7 @@
 
 >>> union([(97, 99), (100, 102), (48, 57)])
 ((48, 57), (97, 102))
->>> in_ranges(general_category("Lu"), ord("É"))
+>>> in_ranges(inverse(DIGIT), ord("é"))
 True
 >>> [(mask == 1 << 0xC3, more) for mask, _, more in lead_bytes(((0xE9, 0xE9, 0),))]    # é is C3 A9
 [(True, 1)]
@@ -12,10 +12,10 @@ stands for byte b. The code points are ``Items``, each range with the index of t
 """
 
 import sys
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import lru_cache
+from itertools import pairwise
 
 Ranges = tuple[tuple[int, int], ...]
 LAST = 0x10FFFF
@@ -38,10 +38,31 @@ def union(ranges: Iterable[tuple[int, int]]) -> Ranges:
     return tuple(disjoint)
 
 
-def inverse(ranges: Ranges) -> Ranges:
-    """All code points that are not in ``ranges``."""
-    starts, ends = [0, *(high + 1 for _, high in ranges)], [*(low - 1 for low, _ in ranges), LAST]
+def inverse(ranges: Ranges, last: int = LAST) -> Ranges:
+    """All symbols up to ``last`` that are not in ``ranges``."""
+    starts, ends = [0, *(high + 1 for _, high in ranges)], [*(low - 1 for low, _ in ranges), last]
     return tuple((start, end) for start, end in zip(starts, ends, strict=True) if start <= end)
+
+
+def intersection(first: Ranges, second: Ranges) -> Ranges:
+    """The code points that are in both."""
+    return inverse(union((*inverse(first), *inverse(second))))
+
+
+@lru_cache(maxsize=256)
+def divide(sets: frozenset[Ranges]) -> tuple[Ranges, ...]:
+    """Divide the code points into classes whose members are in the same sets.
+
+    >>> divide(frozenset([((0, 9),), ((5, 5),)]))
+    (((0, 4), (6, 9)), ((5, 5),), ((10, 1114111),))
+    """
+    distinct = list(sets)
+    bounds = {bound for ranges in distinct for low, high in ranges for bound in (low, high + 1)}
+    edges = sorted({0, LAST + 1, *(bound for bound in bounds if bound <= LAST)})
+    groups: dict[tuple[bool, ...], list[tuple[int, int]]] = {}
+    for low, high in pairwise(edges):
+        groups.setdefault(tuple(in_ranges(ranges, low) for ranges in distinct), []).append((low, high - 1))
+    return tuple(union(group) for group in groups.values())
 
 
 def single(code: int) -> Ranges:
@@ -65,25 +86,6 @@ SPACE: Ranges = union(
     )
 )
 DOT: Ranges = inverse(((10, 10), (13, 13), (0x2028, 0x2029)))
-CLASSES = {"d": DIGIT, "w": WORD, "s": SPACE, "D": inverse(DIGIT), "W": inverse(WORD), "S": inverse(SPACE)}
-CATEGORIES = {
-    "letter": "L", "alphabetic": "L", "lowercase_letter": "Ll", "uppercase_letter": "Lu", "number": "N",
-    "decimal_number": "Nd", "digit": "Nd", "punctuation": "P", "mark": "M", "symbol": "S", "separator": "Z",
-    "other": "C",
-}  # fmt: skip
-
-
-@cache
-def general_category(name: str) -> Ranges:
-    """The code points of a general category, by its short or long name; empty for any other property."""
-    name = name.split("=", 1)[1] if name.lower().startswith(("general_category=", "gc=")) else name
-    short = CATEGORIES.get(name.lower(), name)
-    if len(short) > 2:
-        return ()
-    return union(
-        (code, code) for code in range(LAST + 1) if unicodedata.category(chr(code)).startswith(short)
-    )
-
 
 Items = tuple[tuple[int, int, int], ...]  # (low, high, target index); code points, or what remains of them
 Step = tuple[int, Items, int]  # bytes as a bitmask, the remaining items, the number of further bytes

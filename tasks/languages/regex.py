@@ -15,12 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from itertools import pairwise
 from operator import attrgetter
 from typing import Any, ClassVar, TypeVar
 
 from solver.tasks.languages.boolean import BooleanAlgebra
-from solver.tasks.languages.code_points import LAST, Ranges, in_ranges, is_single, single, union
+from solver.tasks.languages.code_points import LAST, Ranges, divide, in_ranges, single, union
 
 START, END = LAST + 1, LAST + 2  # the anchors' symbols
 
@@ -134,6 +133,14 @@ class Compiled(Term):
     index: int
 
 
+class Deferred(Term):
+    """The sequences of ``build(*arguments)`` except the empty one. It is built when its derivative is needed."""
+
+    __slots__ = __match_args__ = ("build", "arguments")
+    build: Callable[..., Term]
+    arguments: tuple[Any, ...]
+
+
 T = TypeVar("T", bound=Term)
 _TERMS: dict[tuple[Any, ...], Term] = {}
 
@@ -192,16 +199,26 @@ def concat(first: Term, second: Term) -> Term:
     """Return ``first`` followed by ``second``, nested to the right so that equal terms have one form."""
     if first is NEVER or second is NEVER:
         return NEVER
-    if first is EMPTY:
+    parts: list[Term] = []
+    while isinstance(first, Concat):
+        parts.append(first.first)
+        first = first.rest
+    for part in (first, *reversed(parts)):
+        second = _concat_one(part, second)
+    return second
+
+
+def _concat_one(first: Term, second: Term) -> Term:
+    """``concat`` of a term that is no Concat."""
+    if first is EMPTY or (second is EVERYTHING and first.nullable):
         return second
     if second is EMPTY:
         return first
-    if isinstance(first, Concat):
-        return concat(first.first, concat(first.rest, second))
-    if first is EVERYTHING and (
-        second is EVERYTHING or (isinstance(second, Concat) and second.first is EVERYTHING)
-    ):
-        return second
+    following = second.first if isinstance(second, Concat) else second
+    if isinstance(first, Repeat) and isinstance(following, Repeat) and first.part is following.part:
+        high = None if first.high is None or following.high is None else first.high + following.high
+        both = repeat(first.part, first.low + following.low, high)
+        return _concat_one(both, second.rest) if isinstance(second, Concat) else both
     symbol_sets = first.symbol_sets | second.symbol_sets if first.nullable else first.symbol_sets
     return _intern(Concat, first.nullable and second.nullable, symbol_sets, (first, second), first, second)
 
@@ -226,6 +243,28 @@ def compiled_state(
 ) -> Term:
     """Return the term of a state of a table."""
     return _intern(Compiled, nullable, symbol_sets, (), derivatives, index)
+
+
+ANYTHING, SOMETHING = repeat(ANY, 0, None), repeat(ANY, 1, None)  # strings, without START and END
+
+
+def deferred(
+    build: Callable[..., Term],
+    arguments: tuple[Any, ...],
+    symbol_sets: frozenset[Ranges],
+    children: tuple[Term, ...],
+) -> Term:
+    """Return ``build(*arguments)``, which contains ``children``, without building it yet.
+
+    ``symbol_sets`` are those of the term that is built, or more. Only a continuation may be deferred, which END
+    follows, because the result does not contain the empty sequence.
+    """
+    return _intern(Deferred, False, symbol_sets, children, build, arguments)
+
+
+@lru_cache(maxsize=1 << 12)
+def _expanded(term: Deferred) -> Term:
+    return term.build(*term.arguments)
 
 
 def literal(text: str) -> Term:
@@ -258,6 +297,8 @@ def derivative(term: Term, symbol: int) -> Term:
             return not_(derivative(term.parts[0], symbol))
         case Compiled(derivatives, index):
             return derivatives(index, symbol)
+        case Deferred():
+            return derivative(_expanded(term), symbol)
         case Repeat() if term is not EVERYTHING:
             high = None if term.high is None else term.high - 1
             return concat(derivative(term.part, symbol), repeat(term.part, max(0, term.low - 1), high))
@@ -285,49 +326,9 @@ def matches(term: Term, text: str) -> bool:
 
 def transitions(state: Term) -> list[tuple[Ranges, Term]]:
     """Return the transitions of ``state`` as (disjoint ranges, derivative), except those to NEVER."""
-    bounds = {bound for ranges in state.symbol_sets for low, high in ranges for bound in (low, high + 1)}
-    edges = sorted({0, LAST + 1, *(bound for bound in bounds if bound <= LAST)})
-    # code points in the same symbol sets have equal derivatives: compute one derivative per group
-    groups: dict[tuple[bool, ...], list[tuple[int, int]]] = {}
-    symbol_sets = list(state.symbol_sets)
-    for low, high in pairwise(edges):
-        groups.setdefault(tuple(in_ranges(ranges, low) for ranges in symbol_sets), []).append((low, high - 1))
     by_target: dict[Term, list[tuple[int, int]]] = {}
-    for group in groups.values():
+    for group in divide(state.symbol_sets):  # the members of a group have equal derivatives
         target = derivative(state, group[0][0])
         if target is not NEVER:
             by_target.setdefault(target, []).extend(group)
     return [(union(group), target) for target, group in by_target.items()]
-
-
-def under_approximation(term: Term) -> Term:
-    """Return a subset of ``term`` with far fewer states, for terms whose automaton is too large.
-
-    A pattern that may be found anywhere in the subject must then be found at its start.
-    """
-    match term:
-        case Concat() if term.first is EVERYTHING:
-            return concat(repeat(AT_START, 0, 1), term.rest)
-        case And():
-            return and_(map(under_approximation, term.parts))
-        case Or():
-            return or_(map(under_approximation, term.parts))
-        case _:
-            return term
-
-
-def as_literals(term: Term, limit: int) -> list[str] | None:
-    """Return the strings of a term that is a union of at most ``limit`` anchored literals, else None."""
-    if isinstance(term, Or):
-        lists = [as_literals(part, limit) for part in term.parts]
-        if len(lists) > limit or None in lists:
-            return None
-        return [text for texts in lists for text in texts or ()]
-    chars: list[str] = []
-    while isinstance(term, Concat):
-        if not isinstance(term.first, Symbols) or not is_single(term.first.ranges):
-            return None
-        code = term.first.ranges[0][0]
-        chars.append(chr(code) if code <= LAST else "")  # an anchor has no character
-        term = term.rest
-    return ["".join(chars)] if term is AT_END and chars and chars[0] == "" else None

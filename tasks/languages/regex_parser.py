@@ -1,242 +1,206 @@
-"""Reads regular expressions in ECMA 262 syntax, as JSON Schema has it, into terms.
+r"""Reads regular expressions in ECMA 262 syntax, as JSON Schema has it, into terms.
 
     >>> from solver.tasks.languages.regex import matches
     >>> matches(search("b+"), "abc"), matches(fullmatch("b+"), "abc")
     (True, False)
+    >>> matches(search(r"(?<!a)b|\bc"), "ab c")
+    True
 
-Python's syntax is accepted where it means the same. Lookahead is a term like any other; lookbehind,
-backreferences and word boundaries raise PatternError.
+Python's syntax is accepted where it means the same, and so is what the validator accepts beyond ECMA 262: the
+flag ``(?i)``, ``\z``, ``[]a]``, ``\p`` with any property. Lookahead, word boundaries and lookbehind over one
+character are exact. Backreferences, longer lookbehind and possessive repetitions are approximated; see
+:func:`search_above`.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NoReturn
 
-from solver.tasks.errors import SolverError
-from solver.tasks.languages.code_points import (
-    CLASSES,
-    DOT,
-    LAST,
-    Ranges,
-    general_category,
-    inverse,
-    is_single,
-    single,
-    union,
+from solver.tasks.languages.character_parser import CharacterParser, PatternError, refuse
+from solver.tasks.languages.code_points import Ranges, inverse, single, union
+from solver.tasks.languages.pattern_terms import (
+    Ahead,
+    Behind,
+    Group,
+    Next,
+    Node,
+    Plain,
+    chain,
+    choice,
+    fullmatch_term,
+    is_exact,
+    loop,
+    search_term,
 )
-from solver.tasks.languages.regex import (
-    ANY,
-    AT_END,
-    AT_START,
-    EMPTY,
-    EVERYTHING,
-    Term,
-    anchored,
-    and_,
-    concat,
-    not_,
-    or_,
-    repeat,
-    symbols,
-)
+from solver.tasks.languages.regex import ANYTHING, EMPTY, END, START, Symbols, Term, or_, symbols
+from solver.tasks.languages.validator_sets import ECMA, Dialect, dialect_of, is_accepted
+
+__all__ = ["PatternError", "fullmatch", "search", "search_above"]
 
 MAX_DEPTH = 100  # nested groups
 
 
-class PatternError(SolverError, ValueError):
-    """A malformed pattern, or one that no automaton expresses (lookbehind, backreference, word boundary)."""
-
-
-CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "0": 0}
 QUANTIFIERS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
-GROUP_PREFIX = re.compile(r"\((\?(?:[:=!]|<[=!]|P?<[^>]*>))?")
-BRACES = re.compile(r"\{([0-9]+)(?:(,)([0-9]*))?\}")
-PROPERTY = re.compile(r"\{([^}]*)\}")
+GROUP_PREFIX = re.compile(r"\((\?(?:[:=!]|<[=!]|P?<[^>=!][^>]*>|-?i[:)]))?")
+BRACES = re.compile(r"\{(?:([0-9]+)(?:(,)([0-9]*))?|(,)([0-9]+))\}")
+DIGITS = re.compile(r"[0-9]+|<[^>]*>")
+NAMES = {"$": "$", "z": "$", "Z": "$", "^": "^", "A": "^"}  # \A and \Z are Python's, \z the validator's
 
 
-@lru_cache(maxsize=4096)
 def search(pattern: str) -> Term:
-    """The subjects that contain a match of ``pattern``, as in JSON Schema.
+    """The subjects in which the validator finds ``pattern``.
+
+    Raises:
+        PatternError: if the pattern cannot be used, or only approximately; the message is one line.
+    """
+    term, exact = search_above(pattern)
+    return term if exact else refuse(pattern, "a backreference, a long lookbehind or a possessive repetition")
+
+
+@lru_cache(maxsize=256)
+def search_above(pattern: str) -> tuple[Term, bool]:
+    """The subjects that contain a match, or more than these, and whether they are exactly these.
 
     Raises:
         PatternError: if the pattern cannot be used; the message is one line.
     """
-    return concat(EVERYTHING, RegexParser(pattern).alternatives(EVERYTHING, 0, last=True))
+    tree = parsed(pattern, dialect_of(pattern))
+    return translated(pattern, search_term, tree), is_exact(tree)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def fullmatch(pattern: str) -> Term:
-    """The subjects that ``pattern`` matches from beginning to end.
+    """The subjects that ``pattern`` matches from beginning to end by ECMA 262.
 
     Raises:
         PatternError: if the pattern cannot be used; the message is one line.
     """
-    term = RegexParser(pattern).alternatives(EMPTY, 0, last=True)
-    # The pattern's own anchors may consume START and END; the second operand requires exactly one of each.
-    inside = concat(repeat(AT_START, 0, 1), concat(term, repeat(AT_END, 0, 1)))
-    return and_((inside, anchored(repeat(ANY, 0, None))))
+    tree = parsed(pattern, ECMA)
+    if not is_exact(tree):
+        refuse(pattern, "a backreference, a long lookbehind or a possessive repetition")
+    return translated(pattern, fullmatch_term, tree)
 
 
-@dataclass(frozen=True)
-class Group:
-    """A group whose inside is parsed later, when the term that follows it is known.
-
-    Attributes:
-        kind: "group", "ahead" (positive lookahead) or "not" (negative lookahead).
-        start: index of the first character inside.
-        end: index of its closing parenthesis.
-        flat: whether it is outside of every repetition.
-    """
-
-    kind: str
-    start: int
-    end: int
-    flat: bool
+def parsed(pattern: str, dialect: Dialect) -> Node:
+    """The pattern's syntax tree."""
+    parser = RegexParser(pattern, dialect)
+    tree = parser.alternatives(0)
+    return tree if parser.pos == len(pattern) else parser.fail("an unmatched )")
 
 
-class RegexParser:
-    """A recursive-descent parser. Methods take ``after``, what follows, because a lookahead constrains it."""
+def translated(pattern: str, translate: Callable[[Node], Term], tree: Node) -> Term:
+    """The term of a tree; a pattern with very many parts is refused."""
+    try:
+        return translate(tree)
+    except RecursionError:
+        refuse(pattern, "too many parts")
 
-    def __init__(self, pattern: str) -> None:
-        self.text, self.pos = pattern, 0
-        self.flat = True  # outside of every repetition; inside, lookahead is not supported
 
-    def fail(self, why: str) -> NoReturn:
-        raise PatternError(f"the pattern {self.text[:80]!r} cannot be used: {why} at {self.pos}")
+class RegexParser(CharacterParser):
+    """A recursive-descent parser; its methods return the syntax tree of what they read."""
 
-    def peek(self, count: int = 1) -> str:
-        """The next ``count`` characters, fewer at the end."""
-        return self.text[self.pos : self.pos + count]
+    def __init__(self, pattern: str, dialect: Dialect) -> None:
+        super().__init__(pattern, dialect)
+        self.groups: list[Node | None] = []  # in the order of their opening; None inside the group itself
 
-    def take(self, token: str) -> bool:
-        """Consume ``token`` if it comes next; return whether it did."""
-        if self.text.startswith(token, self.pos):
-            self.pos += len(token)
-            return True
-        return False
-
-    def alternatives(self, after: Term, depth: int, last: bool = False) -> Term:
-        """Parse sequences separated by ``|``. With ``last``, the pattern has to end after them."""
+    def alternatives(self, depth: int) -> Node:
+        """Parse sequences separated by ``|``, up to ``)`` or the end."""
         if depth > MAX_DEPTH:
             self.fail("more than 100 groups in each other")
-        terms = [self.sequence(after, depth)]
+        parts = [self.sequence(depth)]
         while self.take("|"):
-            terms.append(self.sequence(after, depth))
-        if last and self.pos < len(self.text):
-            self.fail("an unmatched )")
-        return or_(terms)
+            parts.append(self.sequence(depth))
+        return choice(parts)
 
-    def sequence(self, after: Term, depth: int) -> Term:
-        """Parse atoms up to ``|`` or ``)``, then join them from the last, so that each knows what follows."""
-        atoms: list[Term | Group] = []
+    def sequence(self, depth: int) -> Node:
+        """Parse atoms up to ``|`` or ``)``."""
+        parts: list[Node] = []
         while self.pos < len(self.text) and self.peek() not in "|)":
-            atom = self.atom(depth)
-            if atom is not None:
-                atoms.append(atom)
-        term = after
-        for atom in reversed(atoms):
-            term = concat(atom, term) if isinstance(atom, Term) else self.reparse(atom, term, depth)
-        return term
+            parts.append(self.quantified(self.atom(depth)))
+        return chain(parts)
 
-    def reparse(self, group: Group, after: Term, depth: int) -> Term:
-        """Parse the inside of ``group`` now that ``after`` is known, and return to the current position."""
-        pos, flat = self.pos, self.flat
-        self.pos, self.flat = group.start, group.flat
-        if group.kind == "group":
-            term = self.alternatives(after, depth + 1)
-        else:
-            # a lookahead may stand before ^, so START may come first
-            ahead = concat(repeat(AT_START, 0, 1), self.alternatives(EVERYTHING, depth + 1))
-            term = and_((not_(ahead) if group.kind == "not" else ahead, after))
-        if self.pos != group.end:
-            self.fail("an unmatched (")
-        self.pos, self.flat = pos, flat
-        return term
-
-    def atom(self, depth: int) -> Term | Group | None:
-        """Parse one atom with its quantifier; None for an optional anchor, which asserts nothing."""
+    def atom(self, depth: int) -> Node:
+        """Parse one atom without its quantifier."""
         char = self.text[self.pos]
         if char == "(":
             return self.group(depth)
         self.pos += 1
         match char:
-            case "^":
-                return self.anchor("^", AT_START)
-            case "$":
-                return self.anchor("$", AT_END)
+            case "^" | "$":
+                return anchor(char)
             case ".":
-                return self.quantified(symbols(DOT))
+                return Plain(symbols(self.dialect.dot))
             case "[":
-                return self.quantified(symbols(self.bracket()))
-            case "\\" if self.take("A"):  # \A and \Z are Python's; ECMA 262 has no such escapes
-                return self.anchor("^", AT_START)
-            case "\\" if self.take("Z"):
-                return self.anchor("$", AT_END)
+                return Plain(symbols(self.bracket()))
             case "\\":
-                return self.quantified(symbols(self.escape(inside=False)))
+                return self.assertion() or self.reference() or Plain(symbols(self.escape(inside=False)))
             case "*" | "+" | "?":
                 self.pos -= 1
                 self.fail("nothing to repeat")
-        return self.quantified(symbols(single(ord(char))))
+        return Plain(symbols(self.cased(single(ord(char)))))
 
-    def anchor(self, char: str, term: Term) -> Term | None:
-        """The anchor ``char``, of which repetitions are one; None if it is optional."""
-        while self.take(char):
-            pass
-        if self.take("*") or self.take("?"):
+    def assertion(self) -> Node | None:
+        """Parse an escape that matches no character, after its backslash; None for another escape."""
+        char = self.peek()
+        if char not in tuple("AzZbB<>"):
             return None
-        self.take("+")
-        return term
+        self.pos += 1
+        if char == "Z" and self.dialect.is_raw:  # a line feed may follow
+            line_feed = chain([Plain(symbols(single(10))), Next(single(END))])
+            return Ahead(choice([line_feed, Next(single(END))]), is_negative=False)
+        if char in NAMES:
+            return anchor(NAMES[char])
+        if char in "bB" and self.peek() == "{":
+            self.fail("a kind of word boundary that is not supported")
+        return word_boundary(self.dialect.word, inverse(self.dialect.word), char)
 
-    def group(self, depth: int) -> Term | Group | None:
-        """Skip a group, which is parsed when its context is known; a repeated group is parsed now."""
-        opening = self.pos
-        prefix = GROUP_PREFIX.match(self.text, opening)
+    def reference(self) -> Node | None:
+        """Parse a backreference after its backslash: to a number, or to a name after ``k``."""
+        char = self.peek()
+        if char not in tuple("k123456789"):
+            return None
+        self.pos += char == "k"
+        digits = DIGITS.match(self.text, self.pos)
+        if digits is None:
+            self.fail("\\k without a name")
+        self.pos = digits.end()
+        number = int(digits[0]) if digits[0].isdigit() and len(digits[0]) < 5 else 0
+        group = self.groups[number - 1] if 0 < number <= len(self.groups) else None
+        return Plain(or_((EMPTY, group.term)) if isinstance(group, Plain) else ANYTHING, exact=False)
+
+    def group(self, depth: int) -> Node:
+        """Parse a group of any kind, or a flag for the rest of the group around it."""
+        prefix = GROUP_PREFIX.match(self.text, self.pos)
         assert prefix is not None
         self.pos = prefix.end()
-        match prefix[1]:
+        kind = prefix[1] or ""
+        if not kind and self.peek() == "?":
+            self.fail("a kind of group that is not supported")
+        if kind in ("?i)", "?-i)"):
+            self.ignores_case = kind == "?i)"
+            return Plain(EMPTY)
+        number, flag = len(self.groups), self.ignores_case
+        if not kind or kind[-1] == ">":
+            self.groups.append(None)
+        if kind in ("?i:", "?-i:"):
+            self.ignores_case = kind == "?i:"
+        inside = self.alternatives(depth + 1)
+        self.ignores_case = flag
+        if not self.take(")"):
+            self.fail("an unmatched (")
+        if not kind or kind[-1] == ">":
+            self.groups[number] = inside
+        match kind:
+            case "?=" | "?!":
+                return Ahead(inside, kind == "?!")
             case "?<=" | "?<!":
-                self.fail("a lookbehind")
-            case None if self.take("?<") or self.take("?P<"):
-                self.fail("a group's name without an end")
-            case None if self.take("?"):
-                self.fail("a kind of group that is not supported")
-        kind = {"?=": "ahead", "?!": "not"}.get(prefix[1], "group")
-        if kind != "group" and not self.flat:
-            self.fail("a lookahead inside a repetition")
-        start, flat = self.pos, self.flat
-        self.skip_group(opening)
-        quantifier = self.peek()
-        if kind == "group" and quantifier and quantifier in "*+?{":
-            after, self.pos, self.flat = self.pos, start, False
-            inner = self.alternatives(EMPTY, depth + 1)
-            self.pos, self.flat = after, flat
-            return self.quantified(inner)
-        if kind != "group" and quantifier and quantifier in "*+?":
-            self.fail("a lookahead that is repeated")
-        return Group(kind, start, self.pos - 1, flat)
+                ranges = looked_behind(inside)
+                if ranges is None:
+                    return Plain(EMPTY, exact=False)
+                return Behind(inverse(ranges, START) if kind == "?<!" else ranges)
+        return inside
 
-    def skip_group(self, opening: int) -> None:
-        """Move past the parenthesis that closes the group opened at ``opening``."""
-        level, in_class = 1, False
-        while self.pos < len(self.text):
-            char = self.text[self.pos]
-            self.pos += 2 if char == "\\" else 1
-            if in_class:
-                in_class = char != "]"
-            elif char == "[":
-                in_class = True
-            elif char == "(":
-                level += 1
-            elif char == ")":
-                level -= 1
-                if level == 0:
-                    return
-        self.pos = opening
-        self.fail("an unmatched (")
-
-    def quantified(self, part: Term) -> Term:
+    def quantified(self, part: Node) -> Node:
         """``part`` with the quantifier that follows, if any."""
         bounds = QUANTIFIERS.get(self.peek())
         if bounds is not None:
@@ -245,17 +209,22 @@ class RegexParser:
             bounds = self.braces()
         if bounds is None:
             return part
+        repeated = loop(part, *bounds)
         self.take("?")  # a lazy quantifier denotes the same strings
-        if self.peek() in ("*", "+", "?"):
+        if self.take("+"):  # a possessive one gives nothing back
+            repeated = chain([repeated, Plain(EMPTY, exact=False)])
+        if self.peek() in ("*", "+", "?") or BRACES.match(self.text, self.pos):
             self.fail("a repetition that is repeated")
-        return repeat(part, *bounds)
+        return repeated
 
     def braces(self) -> tuple[int, int | None] | None:
         """Parse ``{m}``, ``{m,}`` or ``{m,n}``; None if the brace is an ordinary character."""
         match = BRACES.match(self.text, self.pos)
         if match is None:
             return None
-        low, comma, high = match.groups()
+        low, comma, high = match[1] or "0", match[2] or match[4], match[3] or match[5]
+        if match[4] and not is_accepted(self.text):  # ECMA 262 has no {,n}
+            return None
         if len(low) > 9 or len(high or "") > 9:
             self.fail("a count of more than nine digits")
         self.pos = match.end()
@@ -265,83 +234,33 @@ class RegexParser:
             self.fail("counts the wrong way round")
         return least, most
 
-    def bracket(self) -> Ranges:
-        """Parse the rest of a character class."""
-        negative = self.take("^")
-        ranges: list[tuple[int, int]] = []
-        while not self.take("]"):
-            if self.pos >= len(self.text):
-                self.fail("an unmatched [")
-            low = self.member()
-            if self.peek() == "-" and self.peek(2)[1:] not in ("]", "") and is_single(low):
-                self.pos += 1
-                high = self.member()
-                if is_single(high):
-                    if high[0][0] < low[0][0]:
-                        self.fail("a range the wrong way round")
-                    ranges.append((low[0][0], high[0][0]))
-                    continue
-                ranges += [(45, 45), *high]  # the - is an ordinary character before a class
-            ranges += low
-        return inverse(union(ranges)) if negative else union(ranges)
 
-    def member(self) -> Ranges:
-        """Parse one character or escape of a character class."""
-        char = self.text[self.pos]
-        self.pos += 1
-        return self.escape(inside=True) if char == "\\" else single(ord(char))
+def anchor(char: str) -> Node:
+    """The assertion of ``^`` or ``$``."""
+    return Behind(single(START)) if char == "^" else Next(single(END))
 
-    def escape(self, inside: bool) -> Ranges:
-        """Parse what follows a backslash. ``inside``: of a character class."""
-        char = self.peek()
-        self.pos += 1
-        if not char:
-            self.fail("a \\ at the end")
-        if char in CLASSES:
-            return CLASSES[char]
-        if char in CONTROLS and not (char == "0" and self.peek().isdigit()):
-            return single(CONTROLS[char])
-        if char in "pP":
-            match = PROPERTY.match(self.text, self.pos)
-            if match is None:
-                self.fail("\\p without {}")
-            self.pos = match.end()
-            ranges = general_category(match[1])
-            if not ranges:
-                raise PatternError(
-                    f"the property {match[1]} is not supported; general categories are (L, Lu, Nd, ...)"
-                )
-            return ranges if char == "p" else inverse(ranges)
-        if char in "xu":
-            return self.hexadecimal(2 if char == "x" else 4)
-        if char == "c" and self.peek().isalpha():
-            self.pos += 1
-            return single(ord(self.text[self.pos - 1]) % 32)
-        if char == "b" and inside:
-            return single(8)
-        if char.isdigit():
-            self.fail("a backreference")
-        if char in "bBkG":
-            self.fail(f"\\{char}, which no automaton has,")
-        return single(ord(char))
 
-    def hexadecimal(self, digits: int) -> Ranges:
-        """Parse the digits of ``\\x``, ``\\u`` or ``\\u{}``; a surrogate pair is one code point."""
-        if digits == 4 and self.take("{"):
-            end = self.text.find("}", self.pos)
-            code, self.pos = self.text[self.pos : end], end + 1
-        else:
-            code = self.peek(digits).ljust(digits, "?")
-            self.pos += digits
-        try:
-            value = int(code, 16)
-            if 0xD800 <= value < 0xDC00 and self.peek(2) == "\\u":
-                low = int(self.text[self.pos + 2 : self.pos + 6], 16)
-                if 0xDC00 <= low < 0xE000:
-                    self.pos += 6
-                    value = 0x10000 + ((value - 0xD800) << 10) + (low - 0xDC00)
-        except ValueError:
-            self.fail("a \\x or \\u without its digits")
-        if value > LAST:
-            self.fail("a code point beyond Unicode")
-        return single(value)
+def word_boundary(word: Ranges, rest: Ranges, kind: str) -> Node:
+    """A boundary ("b") between symbols in ``word`` and in ``rest``, no boundary ("B"), or a word's "<" or ">"."""
+    before = Behind(word), Behind((*rest, (START, START)))
+    following = Next(word), Next((*rest, (END, END)))
+    match kind:
+        case "<":
+            return chain([before[1], following[0]])
+        case ">":
+            return chain([before[0], following[1]])
+    pairs = ((0, 1), (1, 0)) if kind == "b" else ((0, 0), (1, 1))
+    return choice([chain([before[left], following[right]]) for left, right in pairs])
+
+
+def looked_behind(part: Node) -> Ranges | None:
+    """The symbols, START included, that a lookbehind requires before it; None if it requires more than one."""
+    options = part.parts if isinstance(part, Group) and part.is_choice else (part,)
+    pairs: list[tuple[int, int]] = []
+    for option in options:
+        match option:
+            case Plain(Symbols(ranges), True) | Behind(ranges):
+                pairs += ranges
+            case _:
+                return None
+    return union(pairs)
