@@ -175,8 +175,8 @@ class Compiler:
             yield leaf("text", regex.anchored(length))
         if "pattern" in schema:
             try:
-                term, is_exact = regex_parser.search_above(schema["pattern"])
-                yield leaf("text", term)
+                found, is_exact = regex_parser.search_above(schema["pattern"])
+                yield leaf("text", found)
                 if not is_exact:  # the language is too large, so the negation of the leaf would be too small
                     yield self.decline("pattern", "string")
             except regex_parser.PatternError:

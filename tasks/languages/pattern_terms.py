@@ -227,14 +227,14 @@ class _Translator:
             case Group(parts):
                 for part in reversed(parts):
                     after = cache(partial(self.translate, part, after=after, is_upper=is_upper))
-                    for later in self.contexts[1:]:
-                        after(later, True)  # from the last part to the first, so that calls do not nest
+                    for following in self.contexts[1:]:
+                        after(following, True)  # from the last part to the first, so that calls do not nest
                 return after(context, moved)
             case Loop(part, 0, 1):
                 skipped = after(context, moved)
                 return or_((skipped, self.translate(part, context, moved, after, is_upper)))
             case Loop(part, low, high):
-                later = tuple(after(later, True) for later in self.contexts[1:])
+                later = tuple(after(following, True) for following in self.contexts[1:])
                 return self.iterations(part, low, high, is_upper, context, after(context, moved), later)
         raise AssertionError(node)
 
