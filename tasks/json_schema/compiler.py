@@ -175,8 +175,8 @@ class Compiler:
             yield leaf("text", regex.anchored(length))
         if "pattern" in schema:
             try:
-                found, is_exact = regex_parser.search_above(schema["pattern"])
-                yield leaf("text", found)
+                pattern_term, is_exact = regex_parser.search_above(schema["pattern"])
+                yield leaf("text", pattern_term)
                 if not is_exact:  # the language is too large, so the negation of the leaf would be too small
                     yield self.decline("pattern", "string")
             except regex_parser.PatternError:
