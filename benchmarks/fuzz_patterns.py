@@ -7,12 +7,12 @@ strings that it was made to match and with others. Two claims are checked:
 
 - a string that jsonschema-rs accepts is in the pattern's language, and ``{"enum": [string], "pattern": ...}``
   and its kin are never called unsatisfiable ("too small", "false proof");
-- a string that ``solver.fill`` writes is accepted by jsonschema-rs ("wrong") and by the ECMA 262 engines; where
+- a string that ``solver.fill`` writes is accepted by jsonschema-rs ("wrong") and the ECMA 262 engines; where
   those disagree with jsonschema-rs, the pattern is listed as a disagreement with its reason.
 
 Strings that the language holds although jsonschema-rs refuses them are counted ("too large"): the validator
-catches them, so they cost time only. The exit code is 1 if there is a false proof, a language that is too small,
-or a wrong string. ``regress`` and ``mini-racer`` are optional.
+catches them, so they cost time only. The exit code is 1 if there is a false proof, a language that is too
+small, or a wrong string. ``regress`` and ``mini-racer`` are optional.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ class CharacterParser:
         return self.cased(ranges) if ranges else self.fail(f"the property {name[0]}, which is unknown,")
 
     def hexadecimal(self, kind: str) -> Ranges:
-        """Parse the digits of ``\\x``, ``\\u`` or ``\\U``, or those in braces; a surrogate pair is one code point."""
+        """Parse the digits after ``\\x``, ``\\u`` or ``\\U``. A surrogate pair is one code point."""
         digits = HEXADECIMAL[kind]
         if self.take("{"):
             end = self.text.find("}", self.pos)

@@ -7,8 +7,9 @@ True
 >>> [(mask == 1 << 0xC3, more) for mask, _, more in lead_bytes(((0xE9, 0xE9, 0),))]    # é is C3 A9
 [(True, 1)]
 
-UTF-8 is given as transitions from sets of code points to sets of next bytes. A set of bytes is a bitmask: bit b
-stands for byte b. The code points are ``Items``, each range with the index of the target to which it leads.
+UTF-8 is given as transitions from sets of code points to sets of next bytes. A set of bytes is a bitmask:
+bit b stands for byte b. The code points are ``Items``, each range with the index of the target to which it
+leads.
 """
 
 import sys

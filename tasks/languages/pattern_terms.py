@@ -8,14 +8,14 @@
 >>> matches(fullmatch_term(tree), "a--"), matches(fullmatch_term(tree), "aa")
 (True, False)
 
-A node is translated together with what comes after it (a continuation), because a lookahead constrains all that
-follows, and for a given *context*: the class of the symbol before it. The classes divide the symbols by all sets
-at which the pattern looks back; START is a class of its own. An assertion about the previous symbol is thus
-decided at once, and one about what follows is an intersection with the continuation. A repetition of a node with
-assertions is translated one iteration at a time, when its derivative is needed.
+A node is translated together with what comes after it (a continuation), because a lookahead constrains all
+that follows, and for a given *context*: the class of the symbol before it. The classes divide the symbols
+by all sets at which the pattern looks back; START is a class of its own. An assertion about the previous
+symbol is thus decided at once, and one about what follows is an intersection with the continuation. A
+repetition of a node with assertions is translated one iteration at a time, when its derivative is needed.
 
-``is_upper`` says on which side an approximation has to err: inside a negative lookahead it has to be too small,
-so that the whole is too large.
+``is_upper`` says on which side an approximation has to err: inside a negative lookahead it has to be too
+small, so that the whole is too large.
 """
 
 from __future__ import annotations
@@ -294,8 +294,8 @@ class _Translator:
         def after(then: int, moved: bool) -> Term:
             if moved:
                 return self.iterations(part, max(0, low - 1), fewer, is_upper, then, later[then - 1], later)
-            # An empty iteration can be repeated, so it stands for all that are still required. It is of no use
-            # if none is.
+            # An empty iteration can be repeated, so it stands for all that are still required. It is of no
+            # use if none is.
             return self.iterations(part, 0, fewer, is_upper, then, here, later) if low else NEVER
 
         iteration = self.translate(part, context, False, after, is_upper)

@@ -134,7 +134,7 @@ class Compiled(Term):
 
 
 class Deferred(Term):
-    """The sequences of ``build(*arguments)`` except the empty one. It is built when its derivative is needed."""
+    """The sequences of ``build(*arguments)`` except the empty one, built when its derivative is needed."""
 
     __slots__ = __match_args__ = ("build", "arguments")
     build: Callable[..., Term]
@@ -256,8 +256,8 @@ def deferred(
 ) -> Term:
     """Return ``build(*arguments)``, which contains ``children``, without building it yet.
 
-    ``symbol_sets`` are those of the term that is built, or more. Only a continuation may be deferred, which END
-    follows, because the result does not contain the empty sequence.
+    ``symbol_sets`` are those of the term that is built, or more. Only a continuation may be deferred, which
+    END follows, because the result does not contain the empty sequence.
     """
     return _intern(Deferred, False, symbol_sets, children, build, arguments)
 

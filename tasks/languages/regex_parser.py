@@ -241,7 +241,7 @@ def anchor(char: str) -> Node:
 
 
 def word_boundary(word: Ranges, rest: Ranges, kind: str) -> Node:
-    """A boundary ("b") between symbols in ``word`` and in ``rest``, no boundary ("B"), or a word's "<" or ">"."""
+    """A boundary between ``word`` and ``rest`` ("b"), none ("B"), or a word's start ("<") or end (">")."""
     before = Behind(word), Behind((*rest, (START, START)))
     following = Next(word), Next((*rest, (END, END)))
     match kind:
@@ -254,7 +254,7 @@ def word_boundary(word: Ranges, rest: Ranges, kind: str) -> Node:
 
 
 def looked_behind(part: Node) -> Ranges | None:
-    """The symbols, START included, that a lookbehind requires before it; None if it requires more than one."""
+    """The symbols, or START, one of which a lookbehind requires; None if it requires several."""
     options = part.parts if isinstance(part, Group) and part.is_choice else (part,)
     pairs: list[tuple[int, int]] = []
     for option in options:

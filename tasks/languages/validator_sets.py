@@ -1,4 +1,4 @@
-r"""Sets of characters as the validator understands them: properties of Unicode, and sets without regard to case.
+r"""Sets of characters as the validator understands them: properties of Unicode, letters in any case.
 
 >>> matched_by(r"\p{Script=Greek}")[:2]
 ((880, 883), (885, 887))
@@ -7,8 +7,8 @@ r"""Sets of characters as the validator understands them: properties of Unicode,
 >>> is_accepted("[]a]"), is_accepted("[^]")
 (True, False)
 
-The validator (``jsonschema_rs``) has the last word on a pattern, and it has its own version of Unicode. A set is
-found by asking it about all characters, in halves: about 0.2 s for each set, once per process.
+The validator (``jsonschema_rs``) has the last word on a pattern, and it has its own version of Unicode. A
+set is found by asking it about all characters, in halves: about 0.2 s for each set, once per process.
 """
 
 import re
@@ -80,7 +80,7 @@ class Dialect:
     r"""What the escapes of a pattern mean.
 
     Attributes:
-        is_raw: whether the validator reads the pattern as its engine does (``fancy_regex``), and not as ECMA 262.
+        is_raw: whether the validator gives the pattern to its engine as it is, without translation.
         dot: the characters of ``.``.
         classes: those of ``\d``, ``\w`` and ``\s``, by their letters.
         word: those between which there is no word boundary.
@@ -100,8 +100,8 @@ UNTRANSLATED = re.compile(r"\(\?(?:<?[=!]|>|#|\()|\\[1-9kgGKZehRNOXa]|\{,|[{](?!
 def dialect_of(pattern: str) -> Dialect:
     """Return how the validator reads a pattern.
 
-    It translates a pattern from ECMA 262, except for word boundaries. One with lookaround or backreferences it
-    cannot translate; then all classes are those of Unicode.
+    It translates a pattern from ECMA 262, except for word boundaries. One with lookaround or backreferences
+    it cannot translate; then all classes are those of Unicode.
     """
     if UNTRANSLATED.search(pattern) and not is_accepted(pattern, jsonschema_rs.RegexOptions()):
         return raw_dialect()
