@@ -15,8 +15,8 @@ from solver.cli.main import main
 from solver.kernels.deadline import CPU_EVERY, OutOfTime, check_time, time_left, time_limit
 from solver.loop.trace import Budget, Counters
 from solver.tasks.json_schema import problem as problems
-from solver.tasks.json_schema.errors import BudgetExhausted, SchemaError, SchemaTooComplex
-from solver.tasks.json_schema.problem import MAX_CELLS, JsonProblem
+from solver.tasks.json_schema.errors import MAX_CELLS, BudgetExhausted, SchemaError, SchemaTooComplex
+from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.validator import build_validator, draft_of
 from solver.tasks.task import Violation
 from solver.tasks.text import Hole

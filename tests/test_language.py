@@ -16,9 +16,10 @@ from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.tasks.languages import projection as language
 from solver.tasks.languages import regex
-from solver.tasks.languages.grammar import PatternGrammar, recognise, shortest_lengths
+from solver.tasks.languages.grammar import PatternGrammar, recognise
 from solver.tasks.languages.projection import BLANK
 from solver.tasks.languages.regex_parser import fullmatch, search
+from solver.tasks.languages.shortest import shortest_lengths
 from solver.tasks.languages.unroll import unroll
 from tests.test_regex import patterns
 

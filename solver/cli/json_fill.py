@@ -21,14 +21,13 @@ from solver.cli import options, output, watch
 from solver.cli.json_check import BYTE_ORDER_MARK, decode_json, load_check, read_registry
 from solver.cli.main import UsageError
 from solver.cli.options import read_text
-from solver.tasks.json_schema.errors import COMPILING, BudgetExhausted, FillError, SchemaError
+from solver.tasks.json_schema.errors import COMPILING, MAX_CELLS, BudgetExhausted, FillError, SchemaError
 
 if TYPE_CHECKING:
     from solver.api.candidate import Candidate
     from solver.loop.trace import Step
     from solver.tasks.json_schema.problem import JsonProblem
 
-MAX_LENGTH = 4096  # bytes of a canvas; problem.py needs torch and is imported later
 HOLE = re.compile(r"\{\{(\d{1,5})\}\}")
 # Members of an input line of --file, with their types.
 MEMBERS = {"text": (str, "a string"), "template": (str, "a string"), "length": (int, "a whole number")}
@@ -47,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--length",
-        type=options.integer(1, MAX_LENGTH),
+        type=options.integer(1, MAX_CELLS),
         metavar="N",
         help="bytes of the canvas, without a template (256)",
     )
@@ -200,8 +199,8 @@ def read_members(line: str, place: str) -> dict[str, Any]:
         value = members.get(name)
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             raise UsageError(f"{place}: {name} is not {description}")
-    if not 1 <= (members.get("length") or 1) <= MAX_LENGTH:
-        raise UsageError(f"{place}: length is not between 1 and {MAX_LENGTH}")
+    if not 1 <= (members.get("length") or 1) <= MAX_CELLS:
+        raise UsageError(f"{place}: length is not between 1 and {MAX_CELLS}")
     return members
 
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from solver.tasks.errors import SolverError
 
+MAX_CELLS = 4096  # bytes of a canvas
+
 
 class SchemaError(SolverError, ValueError):
     """The input is not a schema or not a template."""
@@ -42,38 +44,35 @@ class UnsatisfiableSchema(FillError):  # noqa: N818  # the names of these classe
 
 
 class CanvasTooSmall(FillError):  # noqa: N818
-    """Every value is longer than the canvas, or none that fits was found before the state limit.
+    """Every instance is longer than the canvas.
 
     Args:
-        minimum: length of the shortest instance; if not ``is_exact``, a guess that may be too small.
+        minimum: length of the shortest instance; if not ``is_exact``, a lower bound.
         cells: length of the canvas.
         unit: unit of both lengths.
-        is_exact: whether the length of the shortest instance was found.
+        is_exact: whether an instance of that length is known to exist.
     """
 
     def __init__(self, minimum: int, cells: int, unit: str = "bytes", is_exact: bool = True) -> None:
+        shortest = f"the shortest instance has {'' if is_exact else 'at least '}{minimum} {unit}"
         super().__init__(
-            f"the shortest instance has {minimum} {unit} and the canvas {cells}: "
-            f"give a length of {minimum} or more"
-            if is_exact
-            else f"no instance was found that fits the canvas of {cells} {unit}, before the limit on states: "
-            f"give a length of at least {minimum}; a longer one may be needed"
+            f"{shortest}, and a canvas has at most {MAX_CELLS}: ask for less"
+            if unit == "bytes" and minimum > MAX_CELLS
+            else f"{shortest} and the canvas {cells}: give a length of {minimum} or more"
         )
         self.minimum, self.cells = minimum, cells
 
 
 class SchemaTooComplex(FillError):  # noqa: N818
-    """The schema's language was not compiled in the time that compiling may take.
+    """The schema's language is too large to be compiled.
 
     Args:
-        seconds: that time.
-        cells: length of the canvas.
+        reason: which limit was reached.
     """
 
-    def __init__(self, seconds: float, cells: int) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(
-            f"compiling the schema for a canvas of {cells} bytes takes more than {seconds:g} s of CPU time: "
-            "give a shorter length, or simplify its patterns and alternatives"
+            f"the schema is too complex: {reason}; give a shorter length, or simplify its patterns and alternatives"
         )
 
 

@@ -56,7 +56,7 @@ from solver.tasks.json_schema.objects import (
     Value,
 )
 from solver.tasks.json_schema.skeleton import NO_SKELETON, Skeleton
-from solver.tasks.json_schema.strings import ALL_TEXT, json_text, string_term
+from solver.tasks.json_schema.strings import ALL_TEXT, PLAIN_TEXT, json_text, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import (
     WHITE,
@@ -66,10 +66,12 @@ from solver.tasks.languages.byte_automaton import (
     string_automaton,
 )
 from solver.tasks.languages.grammar import Move
+from solver.tasks.languages.shortest import fewest_characters
 from solver.tasks.languages.term_structure import as_literals, under_approximation
 from solver.tasks.languages.word_graph import literals_automaton
 
 MAX_LITERALS = 2000  # strings that are listed one by one
+NO_TEXT = literals_automaton(())
 SPACE = explore(
     0, lambda _: [(WHITE, 1)], lambda state: state == 1, 2
 )  # one or more characters of white space
@@ -108,7 +110,12 @@ class SchemaGrammar:
     @property
     def has_order(self) -> bool:
         """Whether some object may have several members, which the grammar writes in one order only."""
-        return self.members.has_order or any(isinstance(node, UnknownName) for node in self._moves)
+        return self.members.has_order or self.has_unknown_names
+
+    @property
+    def has_unknown_names(self) -> bool:
+        """Whether some object may have a member that the schema does not name."""
+        return any(isinstance(node, UnknownName) for node in self._moves)
 
     def is_unconstrained(self, node: Hashable) -> bool:
         """Whether the node is a value that the schema does not constrain."""
@@ -258,14 +265,19 @@ class SchemaGrammar:
         allowed = [spelling for spelling in spellings if regex.matches(term, spelling.value)]
         return [Move(spelling.text, where=spelling.where) for spelling in allowed]
 
-    def _string_rest(self, term: regex.Term) -> ByteAutomaton:
+    def _string_rest(self, term: regex.Term) -> ByteAutomaton | bytes:
         """The automaton of a string's rest: exact, else narrower, else of all strings, as its size allows."""
-        for candidate in (term, under_approximation(term), ALL_TEXT):
+        if fewest_characters(term) >= self.max_bytes:
+            return NO_TEXT
+        for candidate in (term, under_approximation(term), regex.and_((term, PLAIN_TEXT)), ALL_TEXT):
             try:
-                return string_automaton(regex.start_state(candidate), self.max_bytes, quoted=True)
+                automaton = string_automaton(regex.start_state(candidate), self.max_bytes, quoted=True)
             except TooLargeError:
                 self.compiler.decline("pattern", "string")
                 self.omits_valid_texts = self.omits_valid_texts or candidate is term
+                continue
+            if candidate is term or automaton.min_length >= 0:
+                return automaton
         raise AssertionError("the automaton of all strings is small")
 
     def _item(self, formula: Formula, index: int) -> list[Move]:
@@ -307,7 +319,7 @@ class SchemaGrammar:
             for value, after in value_choices(self.compiler, formula, demand_of)
         ]
 
-    def _name_rest(self, term: regex.Term) -> ByteAutomaton:
+    def _name_rest(self, term: regex.Term) -> ByteAutomaton | bytes:
         try:
             return string_automaton(regex.start_state(term), self.max_bytes, quoted=True)
         except TooLargeError:

@@ -131,13 +131,13 @@ def fit_template(compiler: Compiler, parts: Parts, cells: int) -> tuple[SchemaGr
         if unrolled.cut:
             break  # the automaton for another order would be as large
     before, after = template.split(furthest)
-    if complete and is_exact(grammar, parts):
+    if complete and has_all_texts(grammar, parts):
         place = f": it has nothing for {after[:40]!r} after {before[-40:]!r}" if before or after else ""
         raise UnsatisfiableSchema(f"no value of this schema fits the template (proven){place}")
     raise TemplateMismatch(before, after)
 
 
-def is_exact(grammar: SchemaGrammar, parts: Parts) -> bool:
+def has_all_texts(grammar: SchemaGrammar, parts: Parts) -> bool:
     """Whether the grammar's language has every valid text that may fit a template of these ``parts``.
 
     The grammar writes names in one order and without escapes, where a template may do otherwise.

@@ -15,16 +15,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from solver.kernels.deadline import OutOfTime, time_left, time_limit
 from solver.kernels.lattice import Slots
 from solver.tasks.arguments import Check
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import (
-    CanvasTooSmall,
-    FillError,
+    MAX_CELLS,
     SchemaError,
     SchemaTooComplex,
     TemplateMismatch,
@@ -36,23 +33,22 @@ from solver.tasks.json_schema.layout import (
     SchemaLayout,
     fit_template,
     given_bytes,
+    has_all_texts,
     hole_slots,
     hole_spans,
-    is_exact,
     part_size,
     template_parts,
 )
+from solver.tasks.json_schema.minimum import explain_empty, texts_near_the_shortest
 from solver.tasks.json_schema.validator import build_validator, text_errors
-from solver.tasks.languages.grammar import LiteralGrammar, shortest_lengths
+from solver.tasks.languages.shortest import LiteralGrammar
 from solver.tasks.languages.unroll import Unrolled, unroll
 from solver.tasks.task import Mask, Tokens
 from solver.tasks.text import Hole
 
 LENGTH = 256  # default number of cells
-MAX_CELLS = 4096  # of a canvas
 COMPILE_SECONDS = 4.0  # CPU time; a schema whose language takes longer is refused
 MAX_SCHEMA_DEPTH = 200
-MAX_INSTANCE_BYTES = 1 << 14  # longest instance considered when the shortest one is searched for
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +126,8 @@ class JsonProblem:
         except OutOfTime:
             if time_left() <= 0:  # a shorter limit of the caller
                 raise
-            raise SchemaTooComplex(COMPILE_SECONDS, cells) from None
+            reason = f"compiling it for a canvas of {cells} bytes takes more than {COMPILE_SECONDS:g} s of CPU time"
+            raise SchemaTooComplex(reason) from None
         except RecursionError:
             raise SchemaError("the schema's references are too deep inside each other") from None
         return JsonProblem(schema, text, parts, tuple(checks), formats, compiler, unrolled, validator)
@@ -220,50 +217,43 @@ def compile_usual_or_all(usual: Compiler, whole: Compiler, parts: Parts) -> tupl
     Only the second one can prove that there is no text.
 
     Raises:
-        UnsatisfiableSchema: it is proven that no value satisfies the schema.
-        CanvasTooSmall: no text that fits was found.
+        UnsatisfiableSchema: it is proven that no value satisfies the schema, or that none fits the template.
+        CanvasTooSmall: every text is longer than the canvas.
+        TemplateMismatch: no text that fits the template was found.
+        SchemaTooComplex: the state limit was reached before a text was complete.
     """
-    try:
-        return usual, replace(compile_canvas(usual, parts), complete=False)
-    except (CanvasTooSmall, TemplateMismatch, UnsatisfiableSchema):
-        return whole, compile_canvas(whole, parts)
+    if len(parts) > 1:
+        try:
+            return usual, replace(compile_template(usual, parts), complete=False)
+        except (TemplateMismatch, UnsatisfiableSchema):
+            return whole, compile_template(whole, parts)
+    cells = sum(map(part_size, parts))
+    for compiler in (usual, whole):
+        grammar = SchemaGrammar(compiler, cells)
+        unrolled = unroll(grammar, cells)
+        if not unrolled.is_empty:
+            # only an automaton that holds every valid text can prove that there is none
+            is_exact = compiler is whole and not grammar.omits_valid_texts
+            return compiler, replace(unrolled, complete=unrolled.complete and is_exact)
+    error = explain_empty(whole, cells)
+    if isinstance(error, SchemaTooComplex):
+        # the state limit was reached before a text was complete
+        for compiler in (usual, whole):
+            near = texts_near_the_shortest(SchemaGrammar(compiler, cells), cells)
+            if near is not None:
+                return compiler, replace(near, complete=False)
+    raise error
 
 
-def compile_canvas(compiler: Compiler, parts: Parts) -> Unrolled:
-    """The automaton of the schema's texts that fit a canvas of these ``parts``.
+def compile_template(compiler: Compiler, parts: Parts) -> Unrolled:
+    """The automaton of the schema's texts that fit a template.
 
     Raises:
-        UnsatisfiableSchema: it is proven that no value satisfies the schema, or that none fits the template.
-        CanvasTooSmall: no text that fits was found.
-        TemplateMismatch: no text that fits the template was found.
+        UnsatisfiableSchema: it is proven that none fits.
+        TemplateMismatch: none was found.
     """
-    cells = sum(map(part_size, parts))
-    if len(parts) > 1 or isinstance(parts[0], bytes):
-        grammar, unrolled = fit_template(compiler, parts, cells)
-        return replace(unrolled, complete=unrolled.complete and is_exact(grammar, parts))
-    grammar = SchemaGrammar(compiler, cells)
-    unrolled = unroll(grammar, cells)
-    if not unrolled.is_empty:
-        # only an automaton that holds every valid text can prove that there is none
-        return replace(unrolled, complete=unrolled.complete and not grammar.omits_valid_texts)
-    # either every text is longer, or the state limit was reached before a text was complete: search for the
-    # shortest text
-    lengths = shortest_lengths(grammar)
-    if lengths and lengths.get(grammar.start, np.inf) <= cells:
-        unrolled = unroll(grammar, cells, shortest=lengths)
-    if unrolled.is_empty:
-        raise explain_empty(compiler, cells)
-    return replace(unrolled, complete=False)
-
-
-def explain_empty(compiler: Compiler, cells: int) -> FillError:
-    """Return the error for a canvas without texts: the schema has no values, or none this short was found."""
-    grammar = SchemaGrammar(compiler, MAX_INSTANCE_BYTES)
-    lengths = shortest_lengths(grammar)
-    if lengths is not None and grammar.start not in lengths and not grammar.omits_valid_texts:
-        return UnsatisfiableSchema()
-    shortest = int(lengths.get(grammar.start, 0)) if lengths else 0
-    return CanvasTooSmall(max(cells + 1, shortest), cells, is_exact=shortest > cells)
+    grammar, unrolled = fit_template(compiler, parts, sum(map(part_size, parts)))
+    return replace(unrolled, complete=unrolled.complete and has_all_texts(grammar, parts))
 
 
 def check_encodable(schema: Any, text: str) -> None:

@@ -19,6 +19,8 @@ from solver.tasks.languages.code_points import union
 from solver.tasks.languages.word_graph import word_graph
 
 ALL_TEXT = regex.anchored(regex.repeat(regex.ANY, 0, None))
+# Characters of one byte without an escape, whose automata are the smallest.
+PLAIN_TEXT = regex.anchored(regex.repeat(regex.symbols(((32, 33), (35, 91), (93, 126))), 0, None))
 
 
 def json_text(value: Any) -> bytes:

@@ -2,22 +2,16 @@
 
     >>> recognise(PatternGrammar("^a+b$"), b"aab")
     True
-    >>> grammar = PatternGrammar("^(ab|c)d{3,}$")
-    >>> shortest_lengths(grammar)[grammar.start]
-    4.0
 
 The moves of a node are computed only when the node is reached. unroll.py follows a grammar up to the length
-of a block; ``recognise`` and ``shortest_lengths`` need no bound.
+of a block; ``recognise`` and shortest.py need no bound.
 """
 
-import heapq
-import itertools
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from solver.kernels.deadline import check_time
-from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, grouped, string_automaton
+from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, string_automaton
 from solver.tasks.languages.regex import Term, start_state
 from solver.tasks.languages.regex_parser import fullmatch, search
 
@@ -82,23 +76,6 @@ class PatternGrammar:
 
     def min_length(self, node: Hashable) -> int:
         return 0
-
-
-class LiteralGrammar:
-    """A single text, which is not empty."""
-
-    def __init__(self, text: bytes) -> None:
-        self.start: Hashable = text
-
-    def moves(self, node: Hashable) -> Sequence[Move]:
-        assert isinstance(node, bytes)
-        return (Move(node),)
-
-    def is_unconstrained(self, node: Hashable) -> bool:
-        return False
-
-    def min_length(self, node: Hashable) -> int:
-        return 1
 
 
 def recognise(grammar: Grammar, text: bytes) -> bool:
@@ -167,62 +144,3 @@ def _expand(grammar: Grammar, stacks: list[Stack]) -> list[_Cursor]:
             if length == 0:
                 stacks.append(after)
     return cursors
-
-
-class _Rule(NamedTuple):
-    """A move as a rule: ``node`` has a text of ``length`` bytes more than the shortest texts of ``needs``."""
-
-    node: Hashable
-    length: float
-    needs: tuple[Hashable, ...]
-
-
-def shortest_lengths(grammar: Grammar, max_nodes: int = 20_000) -> dict[Hashable, float] | None:
-    """Bytes of the shortest text of each node that has one, for blocks of any size.
-
-    A node that is missing from the result has no text: that is a proof. Returns None if more than
-        ``max_nodes`` nodes would
-    have to be visited. (Knuth 1977, "A generalization of Dijkstra's algorithm".)
-    """
-    rules = _rules(grammar, max_nodes)
-    if rules is None:
-        return None
-    waiting = grouped((node, rule) for rule in rules for node in rule.needs)
-    numbers: Iterator[int] = (
-        itertools.count()
-    )  # nodes cannot be compared; equal lengths in order of insertion
-    queue = [(rule.length, next(numbers), rule.node) for rule in rules if not rule.needs]
-    heapq.heapify(queue)
-    lengths: dict[Hashable, float] = {}
-    while queue:
-        length, _, node = heapq.heappop(queue)
-        if node in lengths:
-            continue
-        lengths[node] = length
-        for rule in waiting.get(node, ()):
-            if rule.node not in lengths and all(need in lengths for need in rule.needs):
-                total = rule.length + sum(lengths[need] for need in rule.needs)
-                heapq.heappush(queue, (total, next(numbers), rule.node))
-    return lengths
-
-
-def _rules(grammar: Grammar, max_nodes: int) -> list[_Rule] | None:
-    rules: list[_Rule] = []
-    pending, seen = [grammar.start], {grammar.start}
-    while pending:
-        if len(seen) > max_nodes:
-            return None
-        check_time()
-        node = pending.pop()
-        for move in grammar.moves(node):
-            if move.min_length < 0:
-                continue
-            rule = _Rule(
-                node, float(move.min_length), tuple(n for n in (move.call, move.goto) if n is not None)
-            )
-            rules.append(rule)
-            for need in rule.needs:
-                if need not in seen:
-                    seen.add(need)
-                    pending.append(need)
-    return rules
