@@ -23,7 +23,7 @@ from solver.models.protocol import Stateless
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.grammar import SchemaGrammar
-from solver.tasks.json_schema.objects import merge_orders
+from solver.tasks.json_schema.members import merge_orders
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.serialize import serialize
 from solver.tasks.json_schema.task import BLAME_PENALTY, JsonTask
