@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from solver.kernels.deadline import OutOfTime, time_left, time_limit
@@ -114,6 +114,7 @@ class JsonProblem:
         cells = sum(map(part_size, parts))
         if cells > MAX_CELLS:
             raise SchemaError(f"the template has {cells} bytes with its holes, more than {MAX_CELLS}")
+        load_kernels()
         try:
             with time_limit(cpu_seconds=COMPILE_SECONDS):
                 usual, whole = (Compiler(schema, formats, registry, draft, part) for part in (True, False))
@@ -196,6 +197,13 @@ class JsonProblem:
     def slots(self) -> Slots:
         """The holes as slots of the lattice."""
         return hole_slots(self.parts)
+
+
+@cache
+def load_kernels() -> None:
+    """Compile the kernels, or load them, which is start-up and no part of compiling a schema."""
+    unroll(LiteralGrammar(b"00"), 2)
+    fit_template(Compiler(True), (b"[", 2, b"]"), 4)
 
 
 def compile_instance(validator: Any, text: bytes) -> Unrolled:
