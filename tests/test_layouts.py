@@ -212,18 +212,18 @@ def test_equal_items_are_found(items: list[Any], again: list[int]) -> None:
 
 
 def test_only_duplicates_are_blamed_and_the_next_draft_differs() -> None:
-    schema = {"type": "array", "items": {"enum": ["x", "y", "z"]}, "uniqueItems": True}
-    form, task = JsonProblem.of(schema, template=["[", Hole(7), ',"z"]']), JsonTask()
-    text = b'["x","z","z"]'
+    schema = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+    form, task = JsonProblem.of(schema, template=["[", Hole(4), ",33]"]), JsonTask()
+    text = b"[1,33,33]"
     tokens = np.array(list(text))
     violations = task.check(form, tokens, np.ones(len(text), bool))
-    assert {cell for violation in violations for cell in violation.cells} == {5, 6, 7}
+    assert {cell for violation in violations for cell in violation.cells} == {3, 4}
     logits = np.zeros((len(text), 257), np.float32)
     logits[np.arange(len(text)), tokens] = BLAME_PENALTY + 1
     before, after = (one.project(form, logits, *form.given) for one in (JsonTask(), task))
     assert before is not None
     assert after is not None
     assert bytes(before.best.astype(np.uint8)) == text
-    assert json.loads(bytes(after.best.astype(np.uint8)))[0] == "x"
+    assert json.loads(bytes(after.best[after.best < 256].astype(np.uint8)))[0] == 1
     assert bytes(after.best.astype(np.uint8)) != text
-    assert after.marginals[6, ord("z")] < before.marginals[6, ord("z")]
+    assert after.marginals[3, ord("3")] < before.marginals[3, ord("3")]
