@@ -12,19 +12,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from solver.tasks.json_schema import formats
-from solver.tasks.json_schema.constants import exact_number, one_of, value_key
+from solver.tasks.json_schema.constants import one_of, value_key
 from solver.tasks.json_schema.errors import SchemaError
 from solver.tasks.json_schema.formula import (
     KINDS,
     MAYBE,
     NO,
-    TYPES,
     YES,
     Constants,
     Formula,
@@ -39,15 +37,20 @@ from solver.tasks.json_schema.formula import (
     operands,
     or_,
 )
+from solver.tasks.json_schema.keywords import (
+    Schema,
+    compile_count,
+    compile_numbers,
+    compile_type,
+    split_constants,
+)
 from solver.tasks.json_schema.references import Scope, root_scope
 from solver.tasks.json_schema.validator import draft_of, referenced_schemas
 from solver.tasks.languages import regex, regex_parser
 
 MAX_ALTERNATIVES = 40  # of a oneOf, for strings; with more, the validator decides
-ANNOTATIONS = frozenset({"title", "description", "default", "examples", "deprecated", "$comment"})
 NOT_STRINGS = kinds(kind for kind in KINDS if kind != "string")
 NOT_OBJECTS = kinds(kind for kind in KINDS if kind != "object")
-Schema = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +104,8 @@ class Compiler:
         self.constants: dict[Formula, dict[Hashable, Any] | None] = {}
         self.structures: dict[Constants, Formula] = {}
         self._constant_schemas: dict[Hashable, Schema] = {}
+        self._numbers_by_formula: dict[Formula, int] = {}
+        self._members: dict[Hashable, Formula] = {}
         known = referenced_schemas(schema, self.registry)
         text = json.dumps([schema, [contents for _, contents in known]])
         # With dynamic references a subschema depends on the references that lead to it.
@@ -164,6 +169,26 @@ class Compiler:
     def no_value(self) -> int:
         """The number of the schema that no value satisfies."""
         return self._number(False, self._scope)
+
+    def number_of(self, formula: Formula) -> int:
+        """The number of a schema that asserts this formula."""
+        if formula not in self._numbers_by_formula:
+            number = self._numbers_by_formula[formula] = len(self._subschemas)
+            self._subschemas.append(Subschema(None, self._scope, entered=True))
+            self._formulas[number] = formula
+        return self._numbers_by_formula[formula]
+
+    def members(self, members: MemberSchemas) -> Formula:
+        """The assertion about members, the same one for all whose subschemas assert the same."""
+        named = {name: self.formula(number) for name, number in members.named.items()}
+        patterns = tuple((term, self.formula(number)) for term, number in members.patterns)
+        rest = None if members.rest is None else self.formula(members.rest)
+        if not named and not patterns and rest in (None, YES):
+            return YES
+        key = frozenset(named.items()), patterns, rest
+        if key not in self._members:
+            self._members[key] = leaf("members", members)
+        return self._members[key]
 
     def _strings(self, schema: Schema, draft: int) -> Iterator[Formula]:
         if "minLength" in schema or "maxLength" in schema:
@@ -287,53 +312,3 @@ class Compiler:
             yield leaf("unique", frozenset())
         if draft >= 2019 and schema.get("unevaluatedItems") not in (None, True, {}):
             yield self.decline("unevaluatedItems", "array")
-
-
-def split_constants(schemas: Iterable[Any], draft: int) -> tuple[list[Any], list[Any]]:
-    """Split alternatives into the values of those that are constants, and the others."""
-    constants: list[Any] = []
-    others: list[Any] = []
-    for schema in schemas:
-        keywords = schema.keys() - ANNOTATIONS if isinstance(schema, dict) else ()
-        if keywords == {"const"} and draft >= 6:
-            constants.append(schema["const"])
-        elif keywords == {"enum"}:
-            constants += {value_key(value): value for value in schema["enum"]}.values()
-        else:
-            others.append(schema)
-    return constants, others
-
-
-def compile_type(schema: Schema) -> Formula:
-    """Compile ``type``. An integer is a multiple of 1: 1.0 is one."""
-    if "type" not in schema:
-        return YES
-    names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    for name in names:
-        if name not in TYPES and name != "integer":
-            raise SchemaError(f"there is no type {name!r}")
-    simple = kinds(kind for name in names if name != "integer" for kind in TYPES[name])
-    if "integer" in names and "number" not in names:
-        return or_([and_([kinds(["number"]), leaf("multiple", Decimal(1))]), simple])
-    return simple
-
-
-def compile_numbers(schema: Schema, draft: int) -> Iterator[Formula]:
-    """Compile bounds and ``multipleOf``. In draft 4 an exclusive bound is a flag beside the inclusive one."""
-    for keyword, operator in (("minimum", ">"), ("maximum", "<")):
-        exclusive = "exclusive" + keyword.capitalize()
-        if keyword in schema:
-            is_strict = draft == 4 and schema.get(exclusive) is True
-            yield leaf("compare", operator if is_strict else operator + "=", exact_number(schema[keyword]))
-        if draft > 4 and exclusive in schema:
-            yield leaf("compare", operator, exact_number(schema[exclusive]))
-    if "multipleOf" in schema:
-        divisor = exact_number(schema["multipleOf"]).normalize()
-        yield leaf("multiple", divisor) if divisor > 0 else NO
-
-
-def compile_count(name: str, schema: Schema, minimum: str, maximum: str) -> Iterator[Formula]:
-    """Compile a minimum and maximum number of items or members."""
-    low, high = schema.get(minimum, 0), schema.get(maximum)
-    if low or high is not None:
-        yield leaf(name, int(low), None if high is None else int(high), 0)

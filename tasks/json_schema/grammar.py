@@ -225,8 +225,12 @@ class SchemaGrammar:
         formula = spell_out(self.compiler, formula)
         if kind == "array":
             return [Move(b"[", goto=FirstItem(formula))]
-        plans = self.members.plans(formula)
-        return [Move(b"{", goto=FirstMember(plan, formula, 0), where=where) for plan, where in plans.items()]
+        rules, cases = self.members, self.members.cases(formula)
+        return [
+            Move(b"{", goto=FirstMember(*rules.remaining(plan, case, 0)), where=where)
+            for plan, where in rules.plans(formula).items()
+            for case in cases
+        ]
 
     def constant_texts(self, formula: Formula) -> dict[Hashable, bytes] | None:
         """The texts of a formula about arrays or objects that has constants only, by their keys.
@@ -315,7 +319,11 @@ class SchemaGrammar:
     ) -> list[Move]:
         """``prefix`` and a value. Members from the plan's name ``following`` on may come after it."""
         return [
-            Move(prefix, call=Value(value), goto=AfterMember(*self.members.remaining(plan, after, following)))
+            Move(
+                prefix,
+                call=Value(value),
+                goto=AfterMember(*self.members.remaining(plan, after, following, is_written=True)),
+            )
             for value, after in value_choices(self.compiler, formula, demand_of)
         ]
 

@@ -12,20 +12,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Hashable, Mapping, Sequence, Set
+from functools import partial
+from typing import Any, Literal
 
 from solver.tasks.json_schema.compiler import Compiler
+from solver.tasks.json_schema.constants import constants_of, one_of
 from solver.tasks.json_schema.formula import (
     MAYBE,
     NO,
-    YES,
     Demand,
     Formula,
     MemberSchemas,
+    and_,
+    leaf,
     leaves,
+    not_,
     of_kind,
     rewrite,
+    without_name,
 )
 from solver.tasks.json_schema.objects import NameClass, ObjectPlan
 from solver.tasks.json_schema.skeleton import NO_SKELETON, NameOrder, Skeleton
@@ -35,6 +40,9 @@ from solver.tasks.languages.byte_automaton import grouped
 from solver.tasks.languages.match_sets import match_sets
 
 UnplacedNames = Literal["among", "before", "after"]
+
+
+MIN_CASES = 3  # alternatives for which a tag is looked for
 
 
 class MemberRules:
@@ -58,7 +66,7 @@ class MemberRules:
         self.compiler, self.max_bytes = compiler, max_bytes
         self.skeleton, self.unplaced = skeleton, unplaced
         self._plans: dict[tuple[Formula, NameOrder], ObjectPlan] = {}
-        self._shorter_plans: dict[tuple[tuple[str, ...], frozenset[str], frozenset[str]], ObjectPlan] = {}
+        self._rests: dict[Hashable, ObjectPlan] = {}
 
     @property
     def has_order(self) -> bool:
@@ -84,9 +92,9 @@ class MemberRules:
 
     def _ordered(self, formula: Formula, order: NameOrder) -> ObjectPlan:
         assertions = leaves(formula)
-        orders = [names_in(leaf) for leaf in assertions if leaf.parts[0] == "members"]
+        orders = [names_in(part) for part in assertions if part.parts[0] == "members"]
         named = {name for names in orders for name in names}
-        required = [name for leaf in assertions if leaf.parts[0] == "required" for name in names_in(leaf)]
+        required = [name for part in assertions if part.parts[0] == "required" for name in names_in(part)]
         orders += [[name] for name in required if name not in named]
         first = order.placed(named.union(required))
         if self.unplaced == "among":
@@ -94,32 +102,100 @@ class MemberRules:
         else:
             others = [name for name in merge_orders(orders) if name not in first]
             names = [*others, *first] if self.unplaced == "before" else [*first, *others]
-        return ObjectPlan(tuple(names), placed=frozenset(first))
+        mentioned = (frozenset(names_in(part)) for part in assertions if part.parts[0] == "members")
+        common = frozenset(named).intersection(*mentioned)
+        return ObjectPlan(tuple(names), placed=frozenset(first), common=common)
 
-    def remaining(self, plan: ObjectPlan, formula: Formula, index: int) -> tuple[ObjectPlan, Formula, int]:
-        """Drop from an object's plan and formula what no longer matters before the plan's name ``index``.
+    def cases(self, formula: Formula) -> list[Formula]:
+        """Divide objects by the value of a tag, if alternatives differ in members that are written before it.
 
-        Where an alternative is excluded, the names that only it mentions become unknown names. An assertion
-        about names whose turn is over holds. So the number of different rests stays small.
+        A tag is a name for which the alternatives have constants. There is one case for all constants with
+        the same alternatives, one for other values, and one for objects without the tag.
         """
-        if formula.op == "leaf" or (formula.op == "and" and all(part.op == "leaf" for part in formula.parts)):
+        tag, tables = self._late_tag(formula)
+        if tag is None:
+            return [formula]
+        owners = grouped((key, sub) for sub, table in tables.items() for key in table)
+        values = {key: value for table in tables.values() for key, value in table.items()}
+        by_owners = grouped((frozenset(subs), key) for key, subs in owners.items())
+        classes = [(subs, one_of(values[key] for key in keys)) for subs, keys in by_owners.items()]
+        classes.append((frozenset(), not_(one_of(values.values()))))
+        cases = [
+            and_(
+                [
+                    rewrite(formula, partial(self._exclude, tag, tables.keys() - subs)),
+                    leaf("required", tag),
+                    leaf("members", MemberSchemas({tag: self.compiler.number_of(value)}, (), None)),
+                ]
+            )
+            for subs, value in classes
+        ]
+        absent = leaf("members", MemberSchemas({tag: self.compiler.no_value()}, (), None))
+        cases.append(and_([without_name(formula, tag), absent]))
+        return [case for case in cases if case is not NO]
+
+    def _late_tag(self, formula: Formula) -> tuple[str | None, dict[Formula, dict[Hashable, Any]]]:
+        """A tag that is written after members in which alternatives differ, with the constants of each."""
+        if is_conjunction(formula):
+            return None, {}
+        assertions = [part for part in leaves(formula) if part.parts[0] == "members"]
+        differs = False
+        for name in self.plan(formula).names:
+            demands = {
+                self.compiler.formula(number) for part in assertions for number in part.parts[1].of_name(name)
+            }
+            tables = {sub: table for sub in demands if (table := constants_of(self.compiler, sub))}
+            if differs and len(tables) >= MIN_CASES:
+                return name, tables
+            differs = differs or len(demands) >= MIN_CASES > len(tables)
+        return None, {}
+
+    def _exclude(self, tag: str, excluded: Set[Formula], assertion: Formula) -> Formula:
+        """An assertion in objects whose tag satisfies none of the ``excluded`` subformulas."""
+        match assertion.parts:
+            case ("members", MemberSchemas() as members):
+                demands = map(self.compiler.formula, members.of_name(tag))
+                return assertion if excluded.isdisjoint(demands) else NO
+        return assertion
+
+    def remaining(
+        self, plan: ObjectPlan, formula: Formula, index: int, is_written: bool = False
+    ) -> tuple[ObjectPlan, Formula, int]:
+        """Plan, formula and index of the rest of an object, without what no longer matters.
+
+        Once an alternative is excluded, the names that only it mentions are unknown names. Assertions are about
+        the names that may follow, so that equal rests of different alternatives are the same.
+
+        Args:
+            plan: the object's plan.
+            formula: what remains to hold.
+            index: of the plan's name that is next.
+            is_written: whether the object has a member with the name before it.
+        """
+        if not plan.is_rest and is_conjunction(formula):
             return plan, formula, index
-        following = plan.names[index:]
-        open_names = frozenset(following)
-
-        def settle(assertion: Formula) -> Formula:
-            match assertion.parts:
-                case ("members", MemberSchemas(named, (), None)) if open_names.isdisjoint(named):
-                    return YES
-            return assertion
-
-        formula = rewrite(formula, settle)
+        names = plan.names[index:]
+        passed = plan.passed.union(plan.names[: max(0, index - 1)])
+        if index and not (is_written and plan.names[index - 1] not in plan.common):
+            passed |= {plan.names[index - 1]}  # what is excluded although it was written keeps names distinct
+        formula = rewrite(formula, partial(self._restrict, frozenset(names)))
         mentioned = {name for assertion in leaves(formula) for name in names_in(assertion)}
-        names = tuple(name for name in following if name in mentioned or name in plan.placed)
-        if len(names) == len(following):
-            return plan, formula, index
-        key = names, plan.passed.union(plan.names[:index]), plan.placed
-        return self._shorter_plans.setdefault(key, ObjectPlan(*key)), formula, 0
+        kept = tuple(name for name in names if name in mentioned or name in plan.placed)
+        return self._rest(kept, passed, plan), formula, 0
+
+    def _rest(self, names: tuple[str, ...], passed: frozenset[str], plan: ObjectPlan) -> ObjectPlan:
+        key = names, passed, plan.placed, plan.common
+        if key not in self._rests:
+            self._rests[key] = ObjectPlan(*key, is_rest=True)
+        return self._rests[key]
+
+    def _restrict(self, names: frozenset[str], assertion: Formula) -> Formula:
+        """An assertion about members, for objects that have no further member with any other known name."""
+        match assertion.parts:
+            case ("members", MemberSchemas(named, patterns, rest)):
+                following = {name: number for name, number in named.items() if name in names}
+                return self.compiler.members(MemberSchemas(following, patterns, rest))
+        return assertion
 
     def demand(self, name: str, assertion: Formula) -> Demand:
         """Return what a leaf about objects demands of a member with this name."""
@@ -142,16 +218,16 @@ class MemberRules:
             The formula and the classes. With too many patterns there is one class, and the leaves about names
             are MAYBE in the formula.
         """
-        assertions = [leaf for leaf in leaves(formula) if leaf.parts[0] in ("members", "names")]
-        terms = list(dict.fromkeys(term for leaf in assertions for term, _ in self._patterns(leaf)))
+        assertions = [part for part in leaves(formula) if part.parts[0] in ("members", "names")]
+        terms = list(dict.fromkeys(term for part in assertions for term, _ in self._patterns(part)))
         sets = match_sets(terms)
         if sets is None:
             self.compiler.decline("patternProperties", "object")
-            formula = rewrite(formula, lambda leaf: MAYBE if leaf.parts[0] in ("members", "names") else leaf)
+            formula = rewrite(formula, lambda part: MAYBE if part.parts[0] in ("members", "names") else part)
             return formula, [NameClass(plan.unknown, ())] if formula is not NO else []
         classes = []
         for matched in sets:
-            demands = tuple((leaf, self._class_demand(leaf, terms, matched)) for leaf in assertions)
+            demands = tuple((part, self._class_demand(part, terms, matched)) for part in assertions)
             if self._allows(formula, dict(demands)):
                 # Only patterns that can match together with these have to be excluded.
                 rivals = sorted({number for other in sets if other > matched for number in other - matched})
@@ -183,11 +259,11 @@ class MemberRules:
     def _allows(self, formula: Formula, demands: Mapping[Formula, Demand]) -> bool:
         """Whether a member that meets ``demands`` is possible, as far as is evident."""
 
-        def advance(leaf: Formula) -> Formula:
-            demand = demands.get(leaf)
+        def advance(part: Formula) -> Formula:
+            demand = demands.get(part)
             if isinstance(demand, tuple):
-                return NO if NO in map(self.compiler.formula, demand) else leaf
-            return NO if demand is False else leaf
+                return NO if NO in map(self.compiler.formula, demand) else part
+            return NO if demand is False else part
 
         return rewrite(formula, advance) is not NO
 
@@ -195,6 +271,12 @@ class MemberRules:
         """The names that may satisfy a schema, and those that certainly do."""
         formula = of_kind(self.compiler.formula(number), "string")
         return string_term(formula, self.max_bytes), string_term(formula, self.max_bytes, maybe=False)
+
+
+def is_conjunction(formula: Formula) -> bool:
+    """Whether a formula is without alternatives."""
+    parts = formula.parts if formula.op == "and" else (formula,)
+    return all(part.op not in ("or", "one", "not", "and") for part in parts)
 
 
 def names_in(assertion: Formula) -> list[str]:

@@ -30,11 +30,15 @@ class ObjectPlan:
         names: the names.
         passed: other names that may not follow, because their turn is over.
         placed: names whose place a template determines.
+        common: names that all alternatives of the object mention.
+        is_rest: whether this is the rest of a longer plan.
     """
 
     names: tuple[str, ...]
     passed: frozenset[str] = frozenset()
     placed: frozenset[str] = frozenset()
+    common: frozenset[str] = frozenset()
+    is_rest: bool = False
 
     @cached_property
     def prefixes(self) -> tuple[bytes, ...]:

@@ -36,6 +36,7 @@ from solver.tasks.json_schema.formula import (
 )
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.numbers import number_automaton
+from solver.tasks.json_schema.objects import ObjectPlan
 from solver.tasks.json_schema.strings import json_text, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton
@@ -102,7 +103,15 @@ def _write_array(grammar: SchemaGrammar, formula: Formula, items: list[Any]) -> 
 
 def _write_object(grammar: SchemaGrammar, formula: Formula, members: dict[str, Any]) -> bytes | None:
     rules = grammar.members
-    plan, index = rules.plan(formula), 0
+    texts = (_write_members(grammar, rules.plan(formula), case, members) for case in rules.cases(formula))
+    return next((text for text in texts if text is not None), None)
+
+
+def _write_members(
+    grammar: SchemaGrammar, base: ObjectPlan, case: Formula, members: dict[str, Any]
+) -> bytes | None:
+    rules = grammar.members
+    plan, formula, index = rules.remaining(base, case, 0)
     texts = []
 
     def write(name: str, demand_of: Callable[[Formula], Demand]) -> Formula:
@@ -113,19 +122,17 @@ def _write_object(grammar: SchemaGrammar, formula: Formula, members: dict[str, A
         texts.append(json_text(name) + b":" + written[0])
         return written[1]
 
-    pending = dict(members)
+    pending = dict.fromkeys(members, True)
     while index < len(plan.names):  # as the grammar does, name by name
         name = plan.names[index]
-        if name in pending:
-            del pending[name]
-            formula = write(name, partial(rules.demand, name))
-        else:
-            formula = without_name(formula, name)
-        plan, formula, index = rules.remaining(plan, formula, index + 1)
+        is_written = pending.pop(name, None) is not None
+        formula = write(name, partial(rules.demand, name)) if is_written else without_name(formula, name)
+        plan, formula, index = rules.remaining(plan, formula, index + 1, is_written)
     for name in pending:
         formula, classes = rules.name_classes(plan, formula)
         allowed = [demands for term, demands in classes if regex.matches(term, name)]
         formula = write(name, demand_in(allowed[0])) if allowed else NO
+        plan, formula, index = rules.remaining(plan, formula, len(plan.names))
     return b"{" + b",".join(texts) + b"}" if rewrite(formula, close_leaf) is not NO else None
 
 
