@@ -151,7 +151,7 @@ def test_a_tokenizer_may_have_a_token_that_the_model_has_not() -> None:
     for language in ({}, {"regex": "[a-z]{3}"}):
         assert solver.generate(model, TOKENIZER, prompt=[2], length=4, **language).text == "abc"
     last = TOKENIZER.convert_ids_to_tokens(len(TOKENIZER) - 1)
-    with pytest.raises(solver.InvalidArgument, match="template has the token"):
+    with pytest.raises(solver.InvalidArgument, match="no tokens of this tokenizer are decoded to '_'"):
         solver.generate(model, TOKENIZER, prompt=[2], template=[last, solver.Hole(1)])
 
 

@@ -57,6 +57,7 @@ def read(prompt: Any = None, messages: Any = None, tokenizer: Any = STARTS) -> A
         (STARTS("<bos>ab"), [BOS, A, B]),
         (ENDS("ab"), [BOS, A, B, EOS]),
         (["ab", "b"], [[BOS, A, B], [BOS, B]]),
+        (np.array(["ab", "b"]), [[BOS, A, B], [BOS, B]]),
         (("ab", [B]), [[BOS, A, B], [B]]),
         ([[A, B], [B]], [[A, B], [B]]),
         (torch.tensor([[A, B]]), [[A, B]]),

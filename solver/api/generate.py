@@ -167,7 +167,7 @@ def generate(
     deadline = Deadline.after(seconds)
 
     # The canvas, and the task that checks it.
-    bridge = TokenizerBridge(denoiser, tokenizer)
+    bridge = TokenizerBridge(denoiser, tokenizer, chat_template)
     problem, num_canvases = first_canvas(bridge, template, length)
     for ids in prompt_tokens:
         check_prompt(denoiser, tokenizer, ids, len(problem.tokens) * num_canvases)

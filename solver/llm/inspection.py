@@ -102,9 +102,10 @@ def incompatible(name: str, reason: str) -> ModelError:
     """The error for a model with code of its own that this version of transformers does not run."""
     import transformers
 
+    needed = f"; the published code of LLaDA, Dream and SDAR needs transformers {OWN_CODE_VERSION}"
     return ModelError(
-        f"{name}: its own Python code does not work with transformers {transformers.__version__} ({reason}); "
-        f"the published code of LLaDA, Dream and SDAR needs transformers {OWN_CODE_VERSION}"
+        f"{name}: its own Python code does not work with transformers {transformers.__version__} ({reason})"
+        + (needed if transformers.__version__ >= "5" else "")
     )
 
 

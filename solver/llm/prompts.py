@@ -73,6 +73,7 @@ class PromptReader:
         return [np.array(ids or ([] if first is None else [first]), np.int64) for ids in prompts], is_single
 
     def read_prompt(self, prompt: Any) -> tuple[list[list[int]], bool]:
+        prompt = prompt.tolist() if hasattr(prompt, "tolist") else prompt
         if isinstance(prompt, str):
             return [self.encode(prompt)], True
         if isinstance(prompt, Mapping):

@@ -35,6 +35,7 @@ class TokenizerBridge:
     Args:
         denoiser: the model.
         tokenizer: a transformers tokenizer.
+        chat_template: the chat template, if it is not the tokenizer's own.
 
     Attributes:
         end: the token that ends a text, or None.
@@ -44,7 +45,7 @@ class TokenizerBridge:
         ModelError: the tokenizer has more tokens than the model, beyond a few that were added to it.
     """
 
-    def __init__(self, denoiser: TextDenoiser, tokenizer: Any) -> None:
+    def __init__(self, denoiser: TextDenoiser, tokenizer: Any, chat_template: Any = None) -> None:
         self.denoiser, self.tokenizer = denoiser, tokenizer
         if len(tokenizer) * SHARED > denoiser.vocab:
             raise ModelError(
@@ -55,7 +56,7 @@ class TokenizerBridge:
         ends = [token for token in ends if token in range(denoiser.vocab) and token not in unusable]
         self.end = next(iter(ends), None)
         padding = [token for token in as_tokens(tokenizer.pad_token_id) if token in range(denoiser.vocab)]
-        turn = turn_end(tokenizer)
+        turn = turn_end(tokenizer, chat_template)
         turns = [] if turn is None or turn >= denoiser.vocab else [turn]
         self.ends = frozenset({*ends, *turns, *padding} - unusable)
 
