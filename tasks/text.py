@@ -280,7 +280,8 @@ class Hole:
     """A place to be written in a template.
 
     Attributes:
-        size: cells of the hole: tokens for generate, bytes for fill. None shares the room that is left.
+        size: cells of the hole, of which some may stay unused: tokens for generate, bytes for fill. None
+            shares the room that is left.
         start: a draft to begin with (generate only).
         label: name of the hole in messages.
 

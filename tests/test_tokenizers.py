@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import solver
+from benchmarks.fuzz_tokenizers import Runs
 from solver.errors import ModelError
 from solver.kernels import reference
 from solver.llm.masked_lm import MaskedLM
@@ -225,7 +227,7 @@ def test_the_token_after_an_answer_in_the_chat_template_ends_a_text() -> None:
     assert turn_end(tokenizer) is None
 
 
-def test_a_table_is_built_once_and_again_after_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_built_once_and_again_after_a_change() -> None:
     tokenizer = copy.deepcopy(of_kind("accents"))
     bridge = bridge_of(tokenizer)
     assert token_table(tokenizer) is token_table(tokenizer)
@@ -269,3 +271,13 @@ def test_only_text_and_ends_are_allowed_in_holes() -> None:
     assert set(allowed[True]) >= markers | (special - {2, 3, 4})
     assert not {2, 3, 4} & set(allowed[True])
     assert wrap(tokenizer._tokenizer).eos_token_id in allowed[False]
+
+
+@kinds
+def test_what_the_tokenizer_can_spell_is_found_and_right(kind: str) -> None:
+    """A few runs of benchmarks/fuzz_tokenizers.py."""
+    runs, done = Runs(kind, of_kind(kind), random.Random(7)), 0
+    while done < 12:
+        name, mistakes, request, answer = runs.run()
+        done += request is not None
+        assert not mistakes, (name, request, answer)

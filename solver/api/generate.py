@@ -16,7 +16,7 @@ load. The check returns None or True if the text passes, otherwise False, a mess
 is "solved" only if its check passed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import Any, Literal, TypedDict, Unpack, overload
@@ -51,6 +51,7 @@ from solver.tasks.text import Draft, Hole, Text, TextTask
 ATTEMPTS = 10  # default budget: forwards = ATTEMPTS x the policy's rounds for this canvas
 # The automaton of a schema or pattern has texts of up to BYTES_PER_TOKEN x tokens bytes, within these limits.
 MIN_BYTES, MAX_BYTES = 256, 4096
+ANY_TEXT = r"[\s\S]*"
 
 Messages = Sequence[dict[str, str]]
 
@@ -131,7 +132,7 @@ def generate(
         prompt: instead of messages: a text, its token ids (a list, an array, the output of a tokenizer), or a
             list of these. They may differ in length. A text that begins with the tokenizer's first special
             token (a rendered chat) gets no second one.
-        template: literals, which appear in the text byte for byte, and holes (sizes in tokens).
+        template: literals, which appear in the text as they are, and holes of at most their size in tokens.
         check: called with each :class:`~solver.tasks.text.Draft`. Returns None or True if the draft passes,
             otherwise False, a message or violations (see solver.tasks.arguments).
         length: maximum tokens of free text, or of the whole template. Free text that is longer than the
@@ -185,6 +186,9 @@ def generate(
             nothing = Candidate("", violations=(Violation(COMPILING, rule="seconds"),))
             results = [rank([nothing] * candidates) for _ in prompt_tokens]
             return results[0] if is_single else results
+    elif template is not None and bridge.changes_neighbours:
+        # A hole must not change the literals beside it: the tokens have to give a text.
+        task = language_task(bridge, problem, compile_pattern(ANY_TEXT, MIN_BYTES), check)
     else:
         allowed = bridge.allowed(is_free=template is None)
         task = TextTask(denoiser.vocab, bridge.decode, check, bridge.ends, allowed, bridge.markers)
@@ -240,11 +244,10 @@ def constrained_task(
     """
     if schema is not None and regex is not None:
         raise InvalidArgument("give either a schema or a regex")
-    pinned = problem.pinned
     fixed = sum(len(literal.encode()) for literal in problem.literals)
-    length = min(max(MIN_BYTES, fixed + BYTES_PER_TOKEN * int((~pinned).sum())), MAX_BYTES)
+    length = min(max(MIN_BYTES, fixed + BYTES_PER_TOKEN * int((~problem.pinned).sum())), MAX_BYTES)
     if regex is not None:
-        unrolled = compile_pattern(regex, length, lambda: bridge.token_bytes().longest * len(problem.tokens))
+        unrolled = compile_pattern(regex, length, bridge.token_bytes().longest * len(problem.tokens))
         full_check = pattern_check(regex, check)
     else:
         pieces = bridge.pieces(problem) if problem.literals else None
@@ -255,15 +258,25 @@ def constrained_task(
             )
         json_problem = JsonProblem.of(as_schema(schema), template=pieces, length=length)
         unrolled, full_check = json_problem.unrolled, schema_check(json_problem.validator, check)
+    return language_task(bridge, problem, unrolled, full_check)
+
+
+def language_task(
+    bridge: TokenizerBridge,
+    problem: Text,
+    unrolled: Unrolled,
+    check: Check[Draft] | None,
+) -> ConstrainedText:
+    """Return the task of texts of the language ``unrolled`` that pass the check."""
     # Each run of open cells is one slot of the lattice, in which the text may end early. Pinned end tokens
     # belong to the slot before them.
-    pinned_ends = np.isin(problem.tokens, sorted(bridge.ends)) & pinned
-    inside = ~pinned | pinned_ends
+    pinned_ends = np.isin(problem.tokens, sorted(bridge.ends)) & problem.pinned
+    inside = ~problem.pinned | pinned_ends
     slots = Slots(inside, inside & np.append(~inside[1:], True))
     return ConstrainedText(
         bridge.denoiser.vocab,
         bridge.decode,
-        full_check,
+        check,
         bridge.ends,
         bridge.allowed(is_free=False),
         unrolled,
@@ -273,13 +286,13 @@ def constrained_task(
     )
 
 
-def compile_pattern(regex: str, length: int, longest: Callable[[], int]) -> Unrolled:
+def compile_pattern(regex: str, length: int, longest: int = 0) -> Unrolled:
     """The texts of at most ``length`` bytes that the pattern matches; if there are none, the longer ones.
 
     Args:
         regex: the pattern.
         length: usual maximum length.
-        longest: returns the length of the longest possible text.
+        longest: length of the longest possible text.
 
     Raises:
         InvalidArgument: there are none.
@@ -289,8 +302,8 @@ def compile_pattern(regex: str, length: int, longest: Callable[[], int]) -> Unro
     try:
         with time_limit(cpu_seconds=COMPILE_SECONDS):
             unrolled = unroll(PatternGrammar(regex, full=True), length)
-            if unrolled.is_empty and length < MAX_BYTES:
-                length = min(longest(), MAX_BYTES)
+            if unrolled.is_empty and length < min(longest, MAX_BYTES):
+                length = min(longest, MAX_BYTES)
                 unrolled = unroll(PatternGrammar(regex, full=True), length)
     except (OutOfTime, TooLargeError) as error:
         if time_left() <= 0:  # a shorter limit of the caller

@@ -47,12 +47,15 @@ class TokenTable:
         later: each token's bytes after another token; b"" if the token is no text.
         special: special tokens, named or not.
         markers: added tokens such as ``<tool_call>``: text in a literal, structure for the model.
+        changes_neighbours: the text of a token may depend on the tokens beside it: on the first one, or on
+            bytes that are no character.
     """
 
     first: tuple[bytes, ...]
     later: tuple[bytes, ...]
     special: frozenset[int]
     markers: frozenset[int]
+    changes_neighbours: bool
     _vocabularies: dict[tuple[int, frozenset[int]], TokenBytes] = field(default_factory=dict)
 
     def vocabulary(self, size: int, removed: frozenset[int]) -> TokenBytes:
@@ -124,7 +127,15 @@ def _build(tokenizer: Any, decoder: Step | None) -> TokenTable:
     is_text = [bool(symbol) for symbol in symbols]
     later = _encoded(decoded(symbols, steps, is_first=False), is_text)
     first = _encoded(decoded(symbols, steps, is_first=True), is_text)
-    table = TokenTable(later if first == later else first, later, special, marker_tokens(tokenizer))
+    is_plain = first == later
+    falls_back = any(step["type"] == "ByteFallback" for step in steps)
+    table = TokenTable(
+        later if is_plain else first,
+        later,
+        special,
+        marker_tokens(tokenizer),
+        changes_neighbours=falls_back or not is_plain,
+    )
     _verify(tokenizer, table)
     return table
 

@@ -138,6 +138,14 @@ class TokenizerBridge:
         return packed
 
     @property
+    def changes_neighbours(self) -> bool:
+        """Whether a token may change the text of the tokens beside it; False if that is not known."""
+        try:
+            return token_table(self.tokenizer).changes_neighbours
+        except ModelError:
+            return False
+
+    @property
     def markers(self) -> frozenset[int]:
         """Special tokens, which are left out of a text."""
         return special_tokens(self.tokenizer)

@@ -1,8 +1,8 @@
 """A byte language read with a tokenizer's tokens, and the projection onto it.
 
     >>> from solver.tasks.languages.grammar import PatternGrammar
-    >>> from solver.tasks.languages.token_bytes import TokenBytes, Tokens, closure_of_start
-from solver.tasks.languages.unroll import unroll
+    >>> from solver.tasks.languages.token_bytes import TokenBytes
+    >>> from solver.tasks.languages.unroll import unroll
     >>> vocabulary = TokenBytes((b"a", b"b", b"ab", b""))          # the last token ends a text
     >>> unrolled, slots = unroll(PatternGrammar("^(ab)+$"), cells=12), Slots.single(3)
     >>> logits, tokens = np.array([[0, 0, 1, 0]] * 3, np.float32), np.zeros(3, np.int64)
