@@ -62,8 +62,8 @@ def ratio(mant, x, total_m, total_x):  # type: ignore[no-untyped-def]
     if shift < -990:
         return TINY
     if -64 < shift <= 0:
-        return mant / total_m * POWERS[-shift]
-    return math.ldexp(mant / total_m, shift)
+        return max(mant / total_m * POWERS[-shift], TINY)
+    return max(math.ldexp(mant / total_m, shift), TINY)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -24,9 +24,9 @@ def suffix_sums(graph, window, pieces, tails, last, layers):  # type: ignore[no-
     ends, tail_m, tail_x = tails
     cells, num_states = mantissa.shape[0], len(rest)
     suffix_m, suffix_x = np.empty(len(states)), np.empty(len(states), np.int32)
-    ring_m, ring_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int64)
+    ring_m, ring_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int32)
     plain_m, plain_x = np.zeros(num_states), np.full(num_states, NEVER, np.int64)
-    after_m, after_x = np.zeros(num_states), np.full(num_states, NEVER, np.int64)
+    after_m, after_x = np.zeros(num_states), np.full(num_states, NEVER, np.int32)
     slot_end = -1
     for t in range(cells, -1, -1):
         arrived_m, arrived_x = ring_m[t & (window - 1)], ring_x[t & (window - 1)]
@@ -95,31 +95,38 @@ def _clear(layers, t, values):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, error_model="numpy")
 def piece_marginals(graph, window, pieces, tails, last, layers, suffix, mass, blanks):  # type: ignore[no-untyped-def]
     """Add the probability of every piece, by the cell in which it begins, to ``mass`` (L, P), and that of
-    BLANK to ``blanks`` (L,)."""
+    BLANK to ``blanks`` (L,).
+
+    The probability of a pair is divided among its edges in proportion to what follows them. What a float
+    cannot express is kept at TINY.
+    """
     (first, dst, piece, span), (skip_src, skip_dst, _, _), _, rest = graph
     states, offset, num_live, skips, skip_offset, num_skips = layers
     mantissa, exponent = pieces
     ends, tail_m, tail_x = tails
     cells, num_states = mantissa.shape[0], len(rest)
-    total_m, total_x = suffix[0][0], suffix[1][0]
-    inverse = 1.0 / total_m
-    # suffix sums and prefix sums of the next cells, in rings
-    after_m, after_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int64)
-    before_m, before_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int64)
-    before_m[0, 0], before_x[0, 0] = 1.0, 0
+    # of the next cells, in rings: the suffix sums, and the probability of arriving in each state
+    after_m, after_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int32)
+    arriving = np.zeros((window, num_states))
+    arriving[0, 0] = 1.0
     for t in range(1, min(window - 1, cells + 1)):
         _load(layers, t, suffix, after_m[t], after_x[t])
-    # tails of BLANKs: the suffix sums after the slot, the prefix sums, the probability
-    end_m, end_x, slot_end = np.zeros(num_states), np.full(num_states, NEVER, np.int64), -1
-    in_tail_m, in_tail_x = np.zeros(num_states), np.full(num_states, NEVER, np.int64)
-    tail_mass = 0.0
+    # of tails of BLANKs: the suffix sums after the slot, the probability of each state, and of all
+    end_m, end_x, slot_end = np.zeros(num_states), np.full(num_states, NEVER, np.int32), -1
+    in_tail, tail_mass = np.zeros(num_states), 0.0
+    # of this cell: probability / suffix sum
+    rate_m, rate_x = np.zeros(num_states), np.full(num_states, NEVER, np.int64)
     for t in range(cells):
         _clear(layers, max(t - 1, 0), after_m[(t - 1) & (window - 1)])
         if t + window - 1 <= cells:
             ring = (t + window - 1) & (window - 1)
             _load(layers, t + window - 1, suffix, after_m[ring], after_x[ring])
-        now_m, now_x = before_m[t & (window - 1)], before_x[t & (window - 1)]
+        here = arriving[t & (window - 1)]
         start, end = offset[t], offset[t] + num_live[t]
+        for n in range(start, end):
+            i = states[n]
+            rate_m[i], rate_x[i] = here[i] / suffix[0][n], -suffix[1][n]
+            here[i] = 0.0
         # a tail of BLANKs begins before skips, so that one text has one path
         if ends[t] >= 0:
             if ends[t] != slot_end:
@@ -129,47 +136,42 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, mass, bl
                 _load(layers, slot_end + 1, suffix, end_m, end_x)
             for n in range(start, end):
                 i = states[n]
-                if now_m[i] > 0.0 and end_m[i] > 0.0:
-                    mant, x = normal(now_m[i] * tail_m[t], now_x[i] + tail_x[t])
-                    tail_mass += ratio(mant * end_m[i], x + end_x[i], total_m, total_x)
-                    in_tail_m[i], in_tail_x[i] = add(in_tail_m[i], in_tail_x[i], mant, x)
+                if rate_m[i] > 0.0 and end_m[i] > 0.0:
+                    x = rate_x[i] + tail_x[t] + end_x[i]
+                    share = ratio(rate_m[i] * tail_m[t] * end_m[i], x, 1.0, 0)
+                    in_tail[i] += share
+                    tail_mass += share
             blanks[t] += tail_mass
         for n in range(skip_offset[t], skip_offset[t] + num_skips[t]):
             i, j = skip_src[skips[n]], skip_dst[skips[n]]
-            if now_m[i] > 0.0:
-                now_m[j], now_x[j] = add(now_m[j], now_x[j], now_m[i], now_x[i])
-        # edges: prefix x piece x suffix / total
+            rate_m[j], rate_x[j] = add(rate_m[j], rate_x[j], rate_m[i], rate_x[i])
+        # edges: probability / suffix sum x piece x suffix sum of the target
         for n in range(start, end):
             i = states[n]
-            if now_m[i] == 0.0:
+            state_m, state_x = rate_m[i], rate_x[i]
+            if state_m == 0.0:
                 continue
-            state_m, state_x = normal(now_m[i], now_x[i])
-            now_m[i] = 0.0
             for edge in range(first[i], first[i + 1]):
                 after = t + span[edge]
                 if after > cells:
                     continue
                 ring, j, k = after & (window - 1), dst[edge], piece[edge]
-                next_m = after_m[ring, j]
-                if next_m == 0.0 or mantissa[t, k] == 0.0:
-                    continue
-                mant, x = state_m * mantissa[t, k], state_x + exponent[t, k]
-                before_m[ring, j], before_x[ring, j] = add(before_m[ring, j], before_x[ring, j], mant, x)
-                shift = x + after_x[ring, j] - total_x
-                if -64 < shift <= 0:  # ratio, written out for speed
-                    mass[t, k] += mant * next_m * inverse * POWERS[-shift]
-                else:
-                    mass[t, k] += ratio(mant * next_m, shift, total_m, 0)
+                mant = state_m * mantissa[t, k] * after_m[ring, j]
+                if mant > 0.0:
+                    shift = state_x + exponent[t, k] + after_x[ring, j]
+                    if -64 < shift <= 0:  # ratio, written out for speed
+                        share = max(mant * POWERS[-shift], TINY)
+                    else:
+                        share = ratio(mant, shift, 1.0, 0)
+                    mass[t, k] += share
+                    arriving[ring, j] += share
         if last[t]:  # the tail ends with its slot
             tail_mass = 0.0
             ring = (t + 1) & (window - 1)
             for n in range(offset[t + 1], offset[t + 1] + num_live[t + 1]):
                 i = states[n]
-                if in_tail_m[i] > 0.0:
-                    before_m[ring, i], before_x[ring, i] = add(
-                        before_m[ring, i], before_x[ring, i], in_tail_m[i], in_tail_x[i]
-                    )
-                    in_tail_m[i] = 0.0
+                arriving[ring, i] += in_tail[i]
+                in_tail[i] = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -220,7 +222,7 @@ def sample_block(graph, window, sums, layers, suffix, symbols, rng):  # type: ig
     states, offset, num_live = layers[:3]
     cells, num_states = mantissa.shape[0], len(rest)
     out = np.full(cells, -1, np.int64)
-    ring_m, ring_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int64)
+    ring_m, ring_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int32)
     queue, is_queued = np.empty(num_states, np.int32), np.zeros(num_states, np.bool_)
     loaded = 0
     state, t = 0, 0
