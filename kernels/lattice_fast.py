@@ -72,7 +72,7 @@ class Lattice:
     @property
     def is_empty(self) -> bool:
         """Whether no block is in the language."""
-        return not self._live.num_live[0]
+        return self._reachable is None
 
     @property
     def partition(self) -> float:
@@ -85,14 +85,15 @@ class Lattice:
     def best(self) -> tuple[Block, float]:
         """The likeliest block (L,) and its log-weight; see :func:`solver.kernels.lattice.best`."""
         block = np.full(len(self.weights), -1, np.int64)
+        if self.is_empty:
+            return block, -np.inf
         live = self._live
-        if not self.is_empty:
-            labels, pieces = (self._high, self._argument), (self._graph.parts, self._pieces.high)
-            layers = live.states, live.offset
-            lattice_layers.best_path(
-                self._graph.arrays, pieces, labels, layers, live.choices, self._tails[0], block
-            )
-            block[block < 0] = self.weights.shape[1] - 1
+        labels, pieces = (self._high, self._argument), (self._graph.parts, self._pieces.high)
+        layers = live.states, live.offset
+        lattice_layers.best_path(
+            self._graph.arrays, pieces, labels, layers, live.choices, self._tails[0], block
+        )
+        block[block < 0] = self.weights.shape[1] - 1
         return block, float(live.top)
 
     def next_best(
@@ -188,14 +189,25 @@ class Lattice:
         return _PieceTotals(sums, high)
 
     @cached_property
-    def _live(self) -> _LivePairs:
-        return self._live_pairs(self._graph, self._pieces.high, keep=False)
+    def _reachable(self) -> tuple[Any, ...] | None:
+        """The pairs that paths from the start reach; None if no accepting state is among them."""
+        return self._reach(self._graph, self._pieces.high)
 
-    def _live_pairs(self, graph: Graph, high: Floats, keep: bool) -> _LivePairs:
-        ends, tail_weights = self._tails[:2]
-        arrays, last = (graph.arrays, graph.window, high), self.slots.last
-        layers = lattice_layers.reachable_layers(*arrays, ends, last)
-        best = lattice_layers.best_completions(*arrays, (ends, tail_weights), last, layers, keep)
+    @cached_property
+    def _live(self) -> _LivePairs:
+        assert self._reachable is not None
+        return self._live_pairs(self._graph, self._pieces.high, self._reachable, keep=False)
+
+    def _reach(self, graph: Graph, high: Floats) -> tuple[Any, ...] | None:
+        layers = lattice_layers.reachable_layers(
+            graph.arrays, graph.window, high, self._tails[0], self.slots.last
+        )
+        states, offset = layers[:2]
+        return layers if graph.accept[states[offset[-2] :]].any() else None
+
+    def _live_pairs(self, graph: Graph, high: Floats, layers: tuple[Any, ...], keep: bool) -> _LivePairs:
+        arrays, tails = (graph.arrays, graph.window, high), self._tails[:2]
+        best = lattice_layers.best_completions(*arrays, tails, self.slots.last, layers, keep)
         return _LivePairs(*layers, *best)
 
     @cached_property
@@ -210,7 +222,10 @@ class Lattice:
         """The shortest prefix of the best block that no excluded block begins with; None if every block is
         excluded."""
         graph = self._graph if self._graph.is_plain else Graph.of(self.automaton)
-        live = self._live_pairs(graph, self._high, keep=True)
+        layers = self._reach(graph, self._high)
+        if layers is None:
+            return None
+        live = self._live_pairs(graph, self._high, layers, keep=True)
         best_score, best_prefix = -np.inf, None
         # by prefix of excluded blocks: the best score of each (state, mode) that it leads to
         layer: dict[tuple[int, ...], dict[tuple[int, int], float]] = {(): {(0, ARRIVED): 0.0}}

@@ -159,10 +159,8 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, mass, bl
                 mant = state_m * mantissa[t, k] * after_m[ring, j]
                 if mant > 0.0:
                     shift = state_x + exponent[t, k] + after_x[ring, j]
-                    if -64 < shift <= 0:  # ratio, written out for speed
-                        share = max(mant * POWERS[-shift], TINY)
-                    else:
-                        share = ratio(mant, shift, 1.0, 0)
+                    share = ratio(mant, shift, 1.0, 0) if shift <= -64 or shift > 0 else mant * POWERS[-shift]
+                    share = max(share, TINY)
                     mass[t, k] += share
                     arriving[ring, j] += share
         if last[t]:  # the tail ends with its slot

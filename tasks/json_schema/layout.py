@@ -47,7 +47,7 @@ from solver.tasks.languages.byte_automaton import ByteAutomaton
 from solver.tasks.languages.projection import BLANK, is_possible
 from solver.tasks.languages.template import TemplateFilter
 from solver.tasks.languages.term_structure import as_literals
-from solver.tasks.languages.unroll import MAX_STATES, Unrolled, unroll
+from solver.tasks.languages.unroll import Unrolled, unroll
 from solver.tasks.task import Mask, Tokens
 from solver.tasks.text import Hole, share_room
 
@@ -121,7 +121,7 @@ def fit_template(compiler: Compiler, parts: Parts, cells: int) -> tuple[SchemaGr
     for order in NAME_ORDERS:
         grammar = SchemaGrammar(compiler, cells, skeleton, spaces=True, unplaced=order)
         for depth in range(1, MAX_FREE_DEPTH + 1):
-            unrolled = unroll(grammar, cells, 4 * MAX_STATES, depth, template=template)
+            unrolled = unroll(grammar, cells, depth=depth, template=template)
             if not unrolled.is_empty and is_possible(unrolled, slots, *given):
                 return grammar, unrolled
             furthest = max(furthest, template.end if not unrolled.is_empty else unrolled.reached)

@@ -117,4 +117,4 @@ def is_possible(
 ) -> bool:
     """Whether any block of the language holds ``tokens`` in the ``known`` cells."""
     weights = byte_weights(np.zeros((len(tokens), 257)), tokens, known)
-    return Lattice(unrolled.automaton, weights, slots).best()[1] > -np.inf
+    return not Lattice(unrolled.automaton, weights, slots).is_empty

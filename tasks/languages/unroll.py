@@ -24,7 +24,9 @@ from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, Ints
 from solver.tasks.languages.grammar import NEXT, Grammar, Move
 from solver.tasks.languages.template import TemplateFilter
 
-MAX_STATES = 20_000
+MAX_STATES = 20_000  # that can be reached in many cells
+MAX_NARROW = 100_000  # of any kind: the lattice visits states only in cells in which they can be reached
+NARROW = 8  # a state counts in full if it can be reached in an eighth of the cells or more
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def unroll(
     Args:
         grammar: the grammar to follow.
         cells: maximum length of a text in bytes.
-        max_states: number of states at which the search ends.
+        max_states: number of states at which the search ends, where a state that can be reached in few cells
+            only counts in proportion (up to MAX_NARROW states).
         depth: maximum nesting of nodes that accept any value.
         shortest: bytes of each node's shortest text (:func:`~.grammar.shortest_lengths`), to order the
             search; None uses the grammar's ``min_length``.
@@ -82,6 +85,7 @@ class _State:
         depth: how many unconstrained nodes it is nested in.
         rest: a lower bound on the bytes from here to the end of the text.
         reached: fewest bytes of a text that leads to the state.
+        spread: how many bytes longer other texts that lead to the state can be, as far as they are known.
         positions: template positions at which the state can be reached, as a bit set (1 without a template).
         followed: those of ``positions`` whose moves have been followed.
     """
@@ -91,6 +95,7 @@ class _State:
     depth: int
     rest: float
     reached: int = 0
+    spread: int = 0
     positions: int = 0
     followed: int = 0
 
@@ -123,6 +128,7 @@ class _Unroller:
             tuple[int, int], int
         ] = {}  # (state, move index) -> target, for moves already added
         self.complete = True
+        self.load = 0.0  # states, narrow ones in proportion
 
     def run(self) -> Unrolled:
         """Follow states until every remaining one needs more than ``cells`` bytes, or there are too many."""
@@ -134,7 +140,7 @@ class _Unroller:
                 continue
             if length > self.cells:
                 break
-            if self.builder.num_states > self.max_states:
+            if self.load > self.max_states or self.builder.num_states > MAX_NARROW:
                 self.complete, cut = False, True
                 break
             self.follow(number, reached)
@@ -161,10 +167,13 @@ class _Unroller:
                 positions = 0 if template is None else positions & ~template.holes
             if length < 0 or not positions:  # a negative length: the piece has no text
                 continue
+            spread = min(self.cells, state.spread + move_spread(move, self.cells))
             target = self.targets.get((number, index))
             if target is None:
+                before = self.builder.num_states
                 target = self.targets[number, index] = self.add_edges(number, move, deeper)
-            self.arrive(target, reached + length, positions)
+                self.load += (self.builder.num_states - before) * self.share(new | positions, spread)
+            self.arrive(target, reached + length, spread, positions)
 
     def add_edges(self, number: int, move: Move, deeper: bool) -> int:
         """Add the edges of a move; return the state to which they lead."""
@@ -185,14 +194,32 @@ class _Unroller:
             self.states[number] = _State(node, back, depth, self.states[back].rest + length)
         return number
 
-    def arrive(self, number: int, reached: int, positions: int) -> None:
+    def share(self, positions: int, spread: int) -> float:
+        """The part of NARROW cells in which the states of a move can be reached, at most 1."""
+        if self.template is not None:
+            cells = self.cells if positions & self.template.holes else positions.bit_count()
+        else:
+            cells = spread + 1
+        return min(1.0, NARROW * cells / self.cells)
+
+    def arrive(self, number: int, reached: int, spread: int, positions: int) -> None:
         """Record that a state can be reached after ``reached`` bytes; queue it if this is new."""
         state = self.states[number]
+        first = min(reached, state.reached) if state.positions else reached
+        state.spread = max(reached + spread, state.reached + state.spread) - first
         sooner = not state.followed and reached < state.reached
         if number != self.final and (positions & ~state.positions or sooner):
             state.reached = min(reached, state.reached) if state.positions else reached
             state.positions |= positions
             heapq.heappush(self.queue, (state.reached + state.rest, number, state.reached))
+
+
+def move_spread(move: Move, cells: int) -> int:
+    """How much longer than its shortest text a move's other texts are, at most ``cells``."""
+    if isinstance(move.emit, bytes):
+        return 0
+    longest = move.emit.max_length
+    return cells if longest is None else max(0, longest - move.min_length)
 
 
 class _Builder:
