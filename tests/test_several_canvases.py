@@ -152,3 +152,39 @@ def test_a_template_that_got_no_forward_has_no_text(monkeypatch: pytest.MonkeyPa
     )
     assert [candidate.text for candidate in candidates] == ["abcc", ""]
     assert candidates[1].fills == ("",)
+
+
+def test_prompts_are_prefilled_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    prefill = MaskedLM.prefill
+
+    def counted(self: MaskedLM, canvases: Any, seeds: Any) -> Any:
+        sizes.append(len(canvases))
+        return prefill(self, canvases, seeds)
+
+    monkeypatch.setattr(MaskedLM, "prefill", counted)
+    model, watched = tiny_models.ScriptedModel([5, 6, 1], len(TOKENIZER)), set()
+    candidates = solver.generate(
+        model,
+        TOKENIZER,
+        prompt=[[2]] * 7,
+        length=3,
+        candidates=3,
+        batch=1,
+        watch=lambda prompt, candidate, text: watched.add((prompt, candidate)),
+    )
+    assert sizes == [6, 6, 6, 3]
+    assert [candidate.text for candidate in candidates] == ["ab"] * 7
+    assert watched == {(prompt, candidate) for prompt in range(7) for candidate in range(3)}
+
+
+def test_prompts_that_were_not_prefilled_before_the_deadline_have_no_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = tiny_models.ScriptedModel([5, 6, 1], len(TOKENIZER))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(model.calls))
+    candidates = solver.generate(model, TOKENIZER, prompt=[[2]] * 20, length=3, batch=1, seconds=4.5)
+    texts = [candidate.text for candidate in candidates]
+    assert 0 < texts.count("ab") < 9
+    assert texts == sorted(texts, reverse=True)
+    assert model.calls <= 6

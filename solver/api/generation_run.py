@@ -20,6 +20,8 @@ from solver.models.protocol import TextDenoiser
 from solver.tasks.task import EMPTY
 from solver.tasks.text import Text, TextTask
 
+PREFILLED = 8  # texts that are prefilled together, as a multiple of the canvases per call
+
 Watch = Callable[[int, int, str], None]
 
 
@@ -91,6 +93,21 @@ class GenerationRun:
     def solve(self, problems: list[Text], num_canvases: int) -> list[Candidate]:
         """Solve all texts, given the first canvas of each; candidates of one prompt follow one another.
 
+        Only some prompts are prefilled together: their caches need memory, and the call may end before the rest.
+        """
+        together = self.candidates * max(1, PREFILLED * self.batch // self.candidates)
+        results: list[Candidate] = []
+        for start in range(0, len(problems), together):
+            part = problems[start : start + together]
+            if self.deadline.has_run and self.deadline.remaining() == 0.0:
+                results += [self.candidate(problem, []) for problem in part]
+            else:
+                results += self.solve_together(part, num_canvases, start // self.candidates)
+        return results
+
+    def solve_together(self, problems: list[Text], num_canvases: int, first_prompt: int) -> list[Candidate]:
+        """Solve texts one canvas after another; ``first_prompt`` is the number of the first one's prompt.
+
         A text is complete if it ends within a canvas, and given up if a canvas is not solved.
         """
         task, denoiser, problems = self.task, self.denoiser, list(problems)
@@ -109,6 +126,7 @@ class GenerationRun:
                     outcomes[active[n]].append(event)
                 elif self.watch is not None and isinstance(event, Step):
                     prompt_number, candidate_number = divmod(active[n], self.candidates)
+                    prompt_number += first_prompt
                     self.watch(prompt_number, candidate_number, task.decode(current[n], event.draft))
             unfinished = [n for n, i in enumerate(active) if self.continues(current[n], outcomes[i][-1])]
             if current[0].complete or not unfinished:
@@ -132,15 +150,16 @@ class GenerationRun:
         return outcome.status == "solved" and not self.task.is_ended(problem, outcome.tokens)
 
     def candidate(self, problem: Text, outcomes: list[Outcome]) -> Candidate:
-        """Return the candidate for one text, given the outcomes of its canvases in order."""
-        last, denoised = outcomes[-1], [outcome for outcome in outcomes if outcome.counters.forwards]
+        """Return the candidate for one text, given the outcomes of the canvases that were begun, in order."""
+        is_solved = bool(outcomes) and outcomes[-1].status == "solved"
+        denoised = [outcome for outcome in outcomes if outcome.counters.forwards]
         tokens = np.concatenate([EMPTY, *(outcome.tokens for outcome in denoised)])[: problem.length]
         pinned = np.tile(problem.pinned, len(denoised))[: problem.length]
         answer = replace(problem, before=EMPTY, pinned=pinned)  # all canvases as one
         confidence = np.concatenate([np.zeros(0), *(outcome.confidence for outcome in denoised)])
         confidence = np.where(pinned, 1.0, confidence[: problem.length]).astype(np.float32)
         written = self.task.written(answer, tokens) & ~pinned
-        text, is_solved = self.task.decode(answer, tokens), last.status == "solved"
+        text = self.task.decode(answer, tokens)
         return Candidate(
             text,
             value=json.loads(text) if self.is_json and is_solved else None,
@@ -148,7 +167,7 @@ class GenerationRun:
             score=mean_log_probability(confidence[written if written.any() else ~pinned]),
             confidence=confidence,
             tokens=tokens,
-            violations=last.violations,
+            violations=outcomes[-1].violations if outcomes else (),
             fills=self.task.fills(answer, tokens),
             counters=sum((outcome.counters for outcome in outcomes), Counters()),
         )
