@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.kernels import lattice_labels, lattice_layers, lattice_sums
+from solver.kernels.deadline import check_time
 from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_graph import Graph
 from solver.kernels.lattice_labels import LN2
@@ -230,6 +231,7 @@ class Lattice:
         # by prefix of excluded blocks: the best score of each (state, mode) that it leads to
         layer: dict[tuple[int, ...], dict[tuple[int, int], float]] = {(): {(0, ARRIVED): 0.0}}
         for t in range(len(self.weights)):
+            check_time()
             next_layer: dict[tuple[int, ...], dict[tuple[int, int], float]] = {}
             completions = {ARRIVED: live.completions(t + 1, len(graph.rest))}
             if t + 1 < len(self.weights) and self._tails[0][t + 1] >= 0:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from solver.api.candidate import Candidate, mean_log_probability, rank
-from solver.kernels.deadline import OutOfTime, time_limit
+from solver.kernels.deadline import OutOfTime, time_left, time_limit
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import SECONDS, Budget, Counters, Outcome, Step
@@ -35,7 +35,7 @@ from solver.tasks.json_schema.errors import (
     UnsupportedSchema,
 )
 from solver.tasks.json_schema.problem import LENGTH, JsonProblem
-from solver.tasks.json_schema.task import JsonTask, text_bytes
+from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages import projection
 from solver.tasks.languages.projection import BLANK
 from solver.tasks.text import Hole
@@ -95,52 +95,21 @@ def fill(
     """
     started = time.perf_counter()
     budget = budget or Budget(FORWARDS, seconds)
-    seconds = budget.seconds
     checks = () if check is None else (check,)
-    results: dict[int, Candidate | FillError] = {}
-    drafts = LatestDrafts()
     try:
-        with time_limit(None if seconds is None else seconds + GRACE):
-            with time_limit(seconds):
-                problem = JsonProblem.of(as_schema(schema), text, template, length, checks, formats, registry)
-            budget = budget.remaining(Counters(seconds=time.perf_counter() - started))
-            # Each candidate gets a copy, because the task remembers rejected drafts per problem.
-            problems = [replace(problem) for _ in range(candidates)]
-            for index, result in fill_many(problems, denoiser, budget, seed, watch=drafts.record):
-                results[index] = result
+        with time_limit(budget.seconds):
+            problem = JsonProblem.of(as_schema(schema), text, template, length, checks, formats, registry)
     except OutOfTime:
-        results.setdefault(0, drafts.error(time.perf_counter() - started))
+        raise BudgetExhausted("", (COMPILING,), "seconds") from None
+    budget = budget.remaining(Counters(seconds=time.perf_counter() - started))
+    # Each candidate gets a copy, because the task remembers rejected drafts per problem.
+    results = dict(fill_many([replace(problem) for _ in range(candidates)], denoiser, budget, seed))
     instances = [result for _, result in sorted(results.items()) if isinstance(result, Candidate)]
     if not instances:
         error = results[0]
         assert isinstance(error, FillError)
         raise error
     return rank(instances)
-
-
-class LatestDrafts:
-    """The best draft of a call, for an error after its time."""
-
-    def __init__(self) -> None:
-        self.best: Step | None = None
-        self.forwards = 0
-
-    def record(self, index: int, step: Step) -> None:
-        """Take note of a step. A draft with fewer violations is better."""
-        self.forwards += 1
-        if self.best is None or len(step.violations) <= len(self.best.violations):
-            self.best = step
-
-    def error(self, seconds: float) -> BudgetExhausted:
-        """The error for a call that ran out of time after ``seconds``."""
-        if self.best is None:
-            error = BudgetExhausted("", (COMPILING,), "seconds")
-        else:
-            text = text_bytes(self.best.draft).decode(errors="replace")
-            messages = tuple(violation.message for violation in self.best.violations)
-            error = BudgetExhausted(text, messages, "seconds")
-        error.forwards, error.seconds = self.forwards, seconds
-        return error
 
 
 def as_schema(schema: Any) -> Any:
@@ -268,7 +237,9 @@ class FillRun:
             by_length[problems[index].num_cells].append(index)
         for _, group in sorted(by_length.items()):
             seeds, chosen = [self.seeds[index] for index in group], [problems[index] for index in group]
-            for n, event in solve(self.task, chosen, self.model, self.policy, budget, seeds, self.batch):
+            run = solve(self.task, chosen, self.model, self.policy, budget, seeds, self.batch)
+            limit = None if budget.seconds is None else budget.seconds * -(-len(group) // self.batch) + GRACE
+            for n, event in within_limit(run, chosen, limit):
                 if isinstance(event, Outcome):
                     yield group[n], event
                 elif self.watch is not None:
@@ -310,6 +281,45 @@ class FillRun:
                 )
         error.forwards, error.seconds = counters.forwards, counters.seconds
         return error
+
+
+def within_limit(
+    run: Iterator[tuple[int, Step | Outcome]], problems: Sequence[JsonProblem], seconds: float | None
+) -> Iterator[tuple[int, Step | Outcome]]:
+    """Yield the events of a run. A forward that is not over after ``seconds`` is abandoned.
+
+    The problems that have not ended then have their best draft so far as their outcome.
+    """
+    started = time.perf_counter()
+    best: dict[int, Step] = {}
+    counters = defaultdict[int, Counters](lambda: Counters(started=started))
+    pending = dict.fromkeys(range(len(problems)))
+    while pending:
+        try:
+            with time_limit(None if seconds is None else started + seconds - time.perf_counter()):
+                n, event = next(run)
+        except OutOfTime:
+            if time_left() <= 0:  # a shorter limit of the caller
+                raise
+            break
+        if isinstance(event, Outcome):
+            pending.pop(n)
+        else:
+            counters[n] += Counters(forwards=1) if event.strategy == "model" else Counters(searched=1)
+            if n not in best or len(event.violations) <= len(best[n].violations):
+                best[n] = event
+        yield n, event
+    for n in pending:
+        counters[n].stop_clock()
+        yield n, abandoned(problems[n], best.get(n), counters[n])
+
+
+def abandoned(problem: JsonProblem, best: Step | None, counters: Counters) -> Outcome:
+    """The outcome of a problem whose last forward was abandoned."""
+    if best is None:
+        tokens, pinned = problem.given
+        return Outcome("exhausted", tokens, (), pinned.astype(np.float32), counters)
+    return Outcome("exhausted", best.draft, best.violations, best.confidence, counters)
 
 
 def fills_of(problem: JsonProblem, outcome: Outcome) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.kernels.deadline import check_time
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.kernels.trie import WHITE_BYTES
@@ -93,6 +94,7 @@ def project(
     lattice = Lattice(unrolled.automaton, byte_weights(logits, tokens, known), slots)
     excluded = {tuple(np.where(block == BLANK, BLANK_SYMBOL, block).tolist()) for block in refused}
     best, score = lattice.next_best(excluded, known)
+    check_time()
     if score == -np.inf:
         return None
     marginals = lattice.marginals()
@@ -102,6 +104,7 @@ def project(
     marginals = marginals[:, :257]
     marginals[known] = 0.0
     marginals[known, tokens[known]] = 1.0
+    check_time()
     sample = best if rng is None else lattice.sample(rng)
     best, sample = (
         np.where(known, tokens, np.where(path == BLANK_SYMBOL, BLANK, path)) for path in (best, sample)
