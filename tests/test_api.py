@@ -113,6 +113,20 @@ def test_exceptions_of_a_check_propagate_unchanged() -> None:
             call()
 
 
+def test_a_check_may_return_a_bool() -> None:
+    model, budget = tiny_models.remote_model("tiny_llada", vocab=len(TOKENIZER)), solver.Budget(12)
+    for call in (
+        lambda check: solver.edit("x = 1\n", [(4, 5)], check=check, budget=budget),
+        lambda check: solver.repair(BROKEN, check=check, budget=budget),
+        lambda check: solver.generate(model, TOKENIZER, prompt="x", length=4, check=check, budget=budget),
+    ):
+        assert call(lambda _: True).status == "solved"
+        refused = call(lambda _: False)
+        assert refused.status == "exhausted"
+        assert "the check failed" in [violation.message for violation in refused.violations]
+    assert solver.fill({"type": "boolean"}, check=lambda value: value, denoiser="random").value is True
+
+
 def test_an_edit_passes_its_check_or_reports_it() -> None:
     source = "x = 1\n"
     never = solver.edit(source, [(4, 5)], check=lambda _: "never", budget=solver.Budget(12))

@@ -101,12 +101,6 @@ def test_a_schema_with_what_is_no_number_of_json_is_refused(number: float) -> No
         fill({"enum": [number, 1]}, denoiser="random")
 
 
-def test_a_check_may_return_a_bool() -> None:
-    assert fill({"type": "boolean"}, check=lambda value: value is True, denoiser="random").value is True
-    with pytest.raises(BudgetExhausted, match="the check failed"):
-        fill({"const": 1}, check=lambda _: False, denoiser="random", budget=Budget(3))
-
-
 def test_canvases_have_a_largest_size() -> None:
     assert JsonProblem.of({"type": "null"}, length=MAX_CELLS).num_cells == MAX_CELLS
     with pytest.raises(SchemaError, match="from 1 to 4096, not 4097"):
