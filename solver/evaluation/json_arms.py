@@ -11,6 +11,7 @@ Every arm answers a case with the whole text of an instance, valid or not.
 import contextlib
 import importlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +29,7 @@ from solver.models.json_network import JsonNetwork
 from solver.models.mask_denoisers import JsonDenoiser
 from solver.models.protocol import Denoiser
 from solver.tasks.arguments import run_check
+from solver.tasks.json_schema.errors import FillError
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages.projection import BLANK
@@ -197,6 +199,31 @@ class JsonModels(ModelPair[JsonNetwork]):
             return []
         answer = partial(self._draft_all, JsonDenoiser(self.network), forwards, changes)
         return [Arm(name, answer, self.weights)]
+
+    def default_arm(self, name: str) -> list[Arm[JsonCase]]:
+        """Make the arm that calls :func:`solver.fill` with its defaults, for one case at a time.
+
+        Unlike in the other arms, the time includes that of compiling the schema. There is no limit in seconds,
+        so that answers do not depend on the machine.
+        """
+        if self.network is None:
+            return []
+        return [Arm(name, partial(self._call_all, JsonDenoiser(self.network)), self.weights)]
+
+    def _call_all(self, model: JsonDenoiser, cases: Sequence[JsonCase]) -> list[Answer]:
+        answers = []
+        for n, case in enumerate(cases):
+            schema, text, seed = case.problem.schema, case.problem.text, JSON_SEED + self.seed + n
+            started = time.perf_counter()
+            try:
+                found = fill.fill(schema, text, denoiser=model, seed=seed, seconds=None)
+                answer = Answer((found.text,), "solved", found.counters)
+            except FillError as error:
+                answer = Answer((getattr(error, "best", ""),), counters=Counters(forwards=error.forwards))
+            cost = Counters(flops=model.network.reading_flops(len(case.problem.prompt)))
+            seconds = time.perf_counter() - started
+            answers.append(replace(answer, counters=answer.counters + cost, seconds=seconds))
+        return answers
 
     def controls(self, forwards: int) -> list[Arm[JsonCase]]:
         """Make the controls: random bytes, and byte frequencies."""

@@ -44,6 +44,7 @@ from solver.tasks.task import Violation
 from solver.tasks.text import Hole
 
 WITH_LANGUAGE, WITHOUT_LANGUAGE = "diffusion", "diffusion, no language"
+DEFAULT_CALL = "solver.fill by default"
 
 
 def make_records(count: int) -> list[Record]:
@@ -105,6 +106,7 @@ def grade_record(record: Record, problem: JsonProblem, answer: Answer) -> Record
 def content_arms(models: JsonModels) -> list[Arm[JsonCase]]:
     guided = importlib.util.find_spec("llguidance") is not None
     return [
+        *models.default_arm(DEFAULT_CALL),
         *models.loop_arm("diffusion-oneshot", 1),
         *models.loop_arm(WITH_LANGUAGE, 64, stop="stable"),
         *models.loop_arm("diffusion-oneshot, no language", 1, checks="none"),
@@ -134,6 +136,7 @@ def measure_content(first: Row, arm: Arm[JsonCase], count: int) -> Iterator[Row]
     records = make_records(count)
     attempt, grades = attempt_records(arm, records)
     fields = [grade.fields for grade in grades]
+    times = [1e3 * answer.seconds for answer in attempt.answers if answer.seconds is not None]
     figures: Figures = {
         "records": len(records),
         **share("valid", [grade.valid for grade in grades]),
@@ -150,6 +153,8 @@ def measure_content(first: Row, arm: Arm[JsonCase], count: int) -> Iterator[Row]
         for kind in ("kind", "total"):
             figures |= share(f"{kind}_{order}", [hit for derived, hit in pairs if derived == kind])
         figures |= share(f"derived_{order}", [hit for _, hit in pairs])
+    if times:  # of single calls
+        figures["single_ms"] = quantiles(times, (50, 95, 99), 1)
     yield replace(first, figures={**figures, **attempt.cost()})
 
 
