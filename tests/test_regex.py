@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from solver.tasks.json_schema.strings import clip_repeats
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, TooLargeError, string_automaton
 from solver.tasks.languages.regex import anchored, literal, matches, start_state, transitions
@@ -160,6 +162,47 @@ def test_what_no_automaton_expresses_is_approximated_from_above(pattern: str, su
 def test_a_pattern_of_very_many_parts_is_refused() -> None:
     with pytest.raises(PatternError, match="too many parts"):
         search(r"(?:a\b|)" * 5000)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "^" + r"(?=.*[a-z].*)" * 20 + r"(?=.*\d.*\d)(?!.*(aa|bb|cc|dd|ee|ff).*).{20,40}$",
+        "^((a{1,50}){1,50}){1,50}$",
+        "^.*.*.*.*.*x$",
+        "^(" + "|".join(f"w{number}x*" for number in range(500)) + ")+$",
+        "^" + "".join(f"({letter}|)" for letter in "abcdefghij" * 20) + "$",
+    ],
+)
+def test_patterns_that_repeat_themselves_have_small_automata(pattern: str) -> None:
+    start = start_state(clip_repeats(search(pattern), 256))
+    assert string_automaton(start, 256, quoted=True).min_length > 0
+
+
+@given(st.integers(0, 4), st.integers(0, 3), st.integers(0, 4), st.integers(0, 3), st.integers(0, 30))
+def test_a_repetition_of_a_repetition_has_the_same_counts(
+    low: int, more: int, outer_low: int, outer_more: int, count: int
+) -> None:
+    inner = regex.repeat(literal("a"), low, low + more)
+    outer = regex.repeat(inner, outer_low, outer_low + outer_more)
+    possible = any(
+        low * times <= count <= (low + more) * times for times in range(outer_low, outer_low + outer_more + 1)
+    )
+    assert matches(anchored(outer), "a" * count) == possible
+
+
+def test_terms_that_are_no_longer_used_are_freed() -> None:
+    def terms() -> int:
+        gc.collect()
+        return len(regex._TERMS)
+
+    before = terms()
+    for number in range(3):
+        search_above.cache_clear()
+        matches(search(f"^(some|pattern{number})*[0-9]{{2,50}}$"), "some12")
+        regex.derivative.cache_clear()
+    search_above.cache_clear()
+    assert terms() <= before
 
 
 def through(piece: ByteAutomaton, text: bytes) -> bool:

@@ -22,8 +22,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
+from itertools import count
 from typing import Any
+from weakref import WeakValueDictionary
 
 from solver.tasks.languages import regex
 from solver.tasks.languages.boolean import BooleanAlgebra
@@ -45,7 +47,7 @@ class Formula:
         number: order of creation.
     """
 
-    __slots__ = ("number", "op", "parts")
+    __slots__ = ("__weakref__", "number", "op", "parts")
 
     def __init__(self, op: str, parts: tuple[Any, ...], number: int) -> None:
         self.op, self.parts, self.number = op, parts, number
@@ -54,14 +56,15 @@ class Formula:
         return f"{self.op}{self.parts!r}" if self.parts else self.op
 
 
-_FORMULAS: dict[tuple[Any, ...], Formula] = {}
+_FORMULAS: WeakValueDictionary[tuple[Any, ...], Formula] = WeakValueDictionary()
+_NUMBERS = count()
 
 
 def _intern(op: str, parts: tuple[Any, ...]) -> Formula:
     key = (op, *(part.number if isinstance(part, Formula) else part for part in parts))
     formula = _FORMULAS.get(key)
     if formula is None:
-        formula = _FORMULAS[key] = Formula(op, parts, len(_FORMULAS))
+        formula = _FORMULAS[key] = Formula(op, parts, next(_NUMBERS))
     return formula
 
 
@@ -232,7 +235,7 @@ def leaves(formula: Formula) -> list[Formula]:
     return [part for part in operands(formula) if part.op == "leaf"]
 
 
-@cache
+@lru_cache(maxsize=1 << 14)
 def of_kind(formula: Formula, kind: str) -> Formula:
     """The residual of a formula for a value of this kind."""
 

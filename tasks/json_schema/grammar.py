@@ -273,7 +273,8 @@ class SchemaGrammar:
         """The automaton of a string's rest: exact, else narrower, else of all strings, as its size allows."""
         if fewest_characters(term) >= self.max_bytes:
             return NO_TEXT
-        for candidate in (term, under_approximation(term), regex.and_((term, PLAIN_TEXT)), ALL_TEXT):
+        narrower = under_approximation(term), regex.and_((term, PLAIN_TEXT))
+        for candidate in dict.fromkeys((term, *narrower, ALL_TEXT)):
             try:
                 automaton = string_automaton(regex.start_state(candidate), self.max_bytes, quoted=True)
             except TooLargeError:

@@ -30,13 +30,13 @@ from solver.tasks.languages.code_points import (
     lead_bytes,
     remove_surrogates,
 )
-from solver.tasks.languages.regex import Term, accepts, transitions
+from solver.tasks.languages.regex import Term, accepts, inspected_terms, transitions
 
 Ints = NDArray[np.int32]
 MAX_STATES = 20_000  # of one automaton
 Key = TypeVar("Key")
 Element = TypeVar("Element")
-MAX_WORK = 1_000_000  # terms inspected for one automaton; patterns can be exponential
+MAX_WORK = 600_000  # terms inspected for one automaton; patterns can be exponential
 
 
 class TooLargeError(SolverError, ValueError):
@@ -202,7 +202,7 @@ class HexState(NamedTuple):
     pairs: tuple[tuple[int, Term], ...]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def string_automaton(start: Term, max_chars: int, quoted: bool) -> ByteAutomaton:
     """The texts that lead from a regular expression's state to an accepting one.
 
@@ -226,11 +226,23 @@ class _StringStates:
         self.quoted = quoted
         self.work = 0
         self.accepting: dict[Term, bool] = {}
+        self.seen: set[Term] = set()
 
     def accepts(self, state: Term) -> bool:
         if state not in self.accepting:
             self.accepting[state] = accepts(state)
         return self.accepting[state]
+
+    def unseen_terms(self, state: Term) -> int:
+        """Count the terms that the derivatives of ``state`` inspect and those of no earlier state did."""
+        count, pending = 0, [state]
+        while pending:
+            term = pending.pop()
+            count += 1 + len(term.parts)
+            if term not in self.seen:
+                self.seen.add(term)
+                pending += inspected_terms(term)
+        return count
 
     def may_end(self, state: Hashable) -> bool:
         return not self.quoted and isinstance(state, Term) and self.accepts(state)
@@ -249,14 +261,15 @@ class _StringStates:
         raise AssertionError(state)
 
     def edges_of_term(self, state: Term) -> list[tuple[int, Hashable]]:
-        self.work += state.size * (1 + len(state.symbol_sets))
+        groups = transitions(state)
+        self.work += len(groups) * self.unseen_terms(state)
         if self.work > MAX_WORK:
             raise TooLargeError("a pattern that takes too long to follow")
         edges: list[tuple[int, Hashable]] = []
         targets: list[Term] = []
         beyond_ascii: list[tuple[int, int, int]] = []
         escaped: list[tuple[int, Term]] = []
-        for ranges, target in transitions(state):
+        for ranges, target in groups:
             # ASCII in one byte, some of it escaped inside quotes
             mask = ascii_mask(ranges)
             if self.quoted:

@@ -15,8 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import count
+from math import inf
 from operator import attrgetter
 from typing import Any, ClassVar, TypeVar
+from weakref import WeakValueDictionary
 
 from solver.tasks.languages.boolean import BooleanAlgebra
 from solver.tasks.languages.code_points import LAST, Ranges, divide, in_ranges, single, union
@@ -35,7 +38,7 @@ class Term:
         size: number of nodes of the term as a tree; a shared subterm counts each time it occurs.
     """
 
-    __slots__ = ("nullable", "number", "size", "symbol_sets")
+    __slots__ = ("__weakref__", "nullable", "number", "size", "symbol_sets")
     __match_args__: tuple[str, ...] = ()
     op: ClassVar[str] = "atom"  # connective of And, Or and Not
     parts: tuple[Any, ...] = ()  # operands of And, Or and Not
@@ -142,7 +145,8 @@ class Deferred(Term):
 
 
 T = TypeVar("T", bound=Term)
-_TERMS: dict[tuple[Any, ...], Term] = {}
+_TERMS: WeakValueDictionary[tuple[Any, ...], Term] = WeakValueDictionary()
+_NUMBERS = count()
 
 
 def _intern(
@@ -152,7 +156,7 @@ def _intern(
     term: Any = _TERMS.get((kind, *fields))
     if term is None:
         size = 1 + sum(child.size for child in children)
-        term = _TERMS[kind, *fields] = kind(len(_TERMS), nullable, symbol_sets, size, *fields)
+        term = _TERMS[kind, *fields] = kind(next(_NUMBERS), nullable, symbol_sets, size, *fields)
     return term  # type: ignore[no-any-return]  # the key holds the kind
 
 
@@ -231,10 +235,12 @@ def repeat(part: Term, low: int, high: int | None) -> Term:
         return EMPTY if low == 0 else NEVER
     if (low, high) == (1, 1):
         return part
-    if (low, high) == (0, None) and isinstance(part, Repeat) and part.low in (0, 1) and part.high is None:
-        return repeat(part.part, 0, None)
     if part.nullable:
         low = 0
+    if isinstance(part, Repeat) and (low == high or part.low * (low + 1) <= least_reach(part, low)):
+        # the counts of the inner repetitions leave no gap, as in (a{1,5}){1,5}
+        product = None if high is None or part.high is None else high * part.high
+        return repeat(part.part, low * part.low, product)
     return _intern(Repeat, low == 0, part.symbol_sets, (part,), part, low, high)
 
 
@@ -267,6 +273,11 @@ def _expanded(term: Deferred) -> Term:
     return term.build(*term.arguments)
 
 
+def least_reach(part: Repeat, low: int) -> float:
+    """The largest count that ``low`` repetitions of ``part`` can reach, and one more."""
+    return 1 + (low * part.high if part.high is not None else inf if low else 0)
+
+
 def literal(text: str) -> Term:
     """Return the term that contains the string ``text`` only."""
     term = EMPTY
@@ -280,7 +291,7 @@ def anchored(term: Term) -> Term:
     return concat(AT_START, concat(term, AT_END))
 
 
-@lru_cache(maxsize=1 << 17)
+@lru_cache(maxsize=1 << 16)
 def derivative(term: Term, symbol: int) -> Term:
     """Return the set of sequences that may follow ``symbol`` in ``term``."""
     match term:
@@ -304,6 +315,16 @@ def derivative(term: Term, symbol: int) -> Term:
             return concat(derivative(term.part, symbol), repeat(term.part, max(0, term.low - 1), high))
         case _:
             return EVERYTHING if term is EVERYTHING else NEVER
+
+
+def inspected_terms(term: Term) -> tuple[Term, ...]:
+    """Return the operands whose derivatives are part of the term's derivatives."""
+    match term:
+        case Concat(first, rest):
+            return (first, rest) if first.nullable else (first,)
+        case Repeat(part):
+            return (part,)
+    return term.parts
 
 
 def start_state(term: Term) -> Term:

@@ -56,7 +56,7 @@ def under_approximation(term: Term) -> Term:
     A pattern that may be found anywhere in the subject must then be found at its start.
     """
     match term:
-        case Concat(first, Concat(second, rest)) if first is AT_START and second is ANYTHING:
+        case Concat(first, Concat(Repeat(_, 0), rest)) if first is AT_START:
             return concat(AT_START, rest)
         case Concat(first, Or(parts)) if first is AT_START:
             fixed = [part for part in parts if not (isinstance(part, Concat) and part.first is ANYTHING)]
