@@ -210,6 +210,17 @@ class Projects(Protocol):
         """
 
 
+@runtime_checkable
+class HasSynonyms(Protocol):
+    """A task in which some tokens mean the same in a cell, so that their probabilities add up.
+
+    Attributes:
+        synonyms: these tokens (N,).
+    """
+
+    synonyms: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class Implied:
     """A cell with a single possible token, and the given cells that force it."""

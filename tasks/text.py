@@ -91,6 +91,7 @@ class TextTask:
     ) -> None:
         self.vocab, self.ends, self.allowed = vocab, frozenset(ends), allowed
         self.markers = np.array(sorted(markers), np.int64)
+        self.synonyms = np.array(sorted(self.ends), np.int64)
         self.detokenize, self.user_check = decode, check
 
     def encode(self, problem: Text) -> Canvas:

@@ -9,7 +9,7 @@ import torch
 from solver.errors import ModelError
 from solver.kernels import reference
 from solver.loop.decision import Implications, choose_decision
-from solver.loop.logits import exclude, finite, statistics
+from solver.loop.logits import add_up, exclude, finite, statistics
 from solver.loop.policy import SearchPolicy
 from solver.loop.prediction import Prediction
 
@@ -77,3 +77,11 @@ def test_logits_without_a_likeliest_token_are_refused(row: list[float]) -> None:
     logits[1, 2] = torch.tensor(row)
     with pytest.raises(ModelError, match="tiny: the model's logits are NaN or all minus infinity"):
         finite(logits, "tiny")
+
+
+def test_the_probabilities_of_synonyms_add_up_in_the_current_or_the_likeliest_one() -> None:
+    p = torch.tensor([[[0.35, 0.2, 0.3, 0.15], [0.35, 0.2, 0.3, 0.15]]])
+    logits = p.log() + 3.0  # not normalised
+    add_up(logits, torch.tensor([1, 2]), current=torch.tensor([[0, 1]]))
+    expected = torch.tensor([[[0.35, 0.0, 0.5, 0.15], [0.35, 0.5, 0.0, 0.15]]])
+    torch.testing.assert_close(logits.softmax(-1), expected)

@@ -46,6 +46,23 @@ def finite(logits: Tensor, name: str) -> Tensor:
     return torch.nan_to_num(logits, posinf=INFINITE_LOGIT, neginf=-INFINITE_LOGIT, out=logits)
 
 
+@torch.inference_mode()
+def add_up(logits: Tensor, synonyms: Tensor, current: Tensor) -> None:
+    """Give the probability of all ``synonyms`` to one of them, in place: the current token of the cell, if it
+    is among them, else the likeliest.
+
+    Args:
+        logits: (B, L, V).
+        synonyms: tokens (N,).
+        current: the token of each cell now (B, L).
+    """
+    group = logits[..., synonyms]
+    is_current = current[..., None] == synonyms
+    kept = torch.where(is_current.any(-1), is_current.int().argmax(-1), group.argmax(-1))
+    total = group.logsumexp(-1, keepdim=True)
+    logits[..., synonyms] = torch.full_like(group, -INFINITE_LOGIT).scatter(-1, kept[..., None], total)
+
+
 def exclude(logits: Tensor, excluded: Sequence[Sequence[Tokens]]) -> Tensor:
     """Return ``logits`` (B, L, V) with the logits of each row's excluded tokens set to -1e4.
 

@@ -19,12 +19,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from solver.kernels import reference
-from solver.loop.logits import allow, exclude, finite, statistics
+from solver.loop.logits import add_up, allow, exclude, finite, statistics
 from solver.loop.policy import Floats, Ints
 from solver.loop.trace import StrategyName
 from solver.models import controls
 from solver.models.protocol import Denoiser
-from solver.tasks.task import EMPTY, Canvas, Conditioned, Eliminates, Mask, Projects, Task, Tokens
+from solver.tasks.task import (
+    EMPTY,
+    Canvas,
+    Conditioned,
+    Eliminates,
+    HasSynonyms,
+    Mask,
+    Projects,
+    Task,
+    Tokens,
+)
 
 Probabilities = NDArray[np.float64]
 Distribution = Callable[[int], tuple[Tokens, Probabilities]]
@@ -109,6 +119,8 @@ class Predictor:
         self.control = controls.random(denoiser.vocab)
         self.eliminator = task if restrict and isinstance(task, Eliminates) else None
         self.projector = task if restrict and isinstance(task, Projects) else None
+        synonyms = task.synonyms if isinstance(task, HasSynonyms) else EMPTY
+        self.synonyms = torch.from_numpy(synonyms) if len(synonyms) > 1 else None
 
     def predict(
         self, state: Any, rows: Sequence[int], requests: Sequence[DenoiseRequest]
@@ -167,6 +179,9 @@ class Predictor:
         draws = [request.uniform for request in requests if request.uniform is not None]
         uniform = torch.from_numpy(np.stack(draws)).to(device) if draws else None
         current = torch.from_numpy(np.where(known, tokens, 0)).to(device)
+        if self.synonyms is not None:
+            held = torch.from_numpy(np.where(known, tokens, -1)).to(device)
+            add_up(logits, self.synonyms.to(device), held)
         result = statistics(logits, allowed, uniform, current, ~torch.from_numpy(settled).to(device))
         num_allowed = np.full(tokens.shape, vocab)
         if allowed is not None:
