@@ -112,6 +112,10 @@ class PromptReader:
         return prompts, is_single
 
     def read_messages(self, messages: Any) -> tuple[list[list[int]], bool]:
+        if isinstance(messages, str):
+            raise InvalidArgument(
+                f"messages must be a list of messages: pass a text as prompt, not {excerpt(messages)}"
+            )
         is_single = is_conversation(messages)
         conversations = [messages] if is_single else messages
         if not (isinstance(conversations, Sequence) and all(map(is_conversation, conversations))):
@@ -155,7 +159,11 @@ class PromptReader:
         return ids if ids[: len(prefix)] == prefix else [*prefix, *ids]
 
     def plain_ids(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        """The tokens of ``text`` alone. Raises InvalidArgument if it is not Unicode (a lone surrogate)."""
+        try:
+            return list(self.tokenizer.encode(text, add_special_tokens=False))
+        except (UnicodeEncodeError, TypeError):  # it depends on the version
+            raise InvalidArgument(f"the prompt {text[:SHOWN]!r} is not a text in Unicode") from None
 
     @cached_property
     def affixes(self) -> tuple[list[int], list[int]]:
