@@ -14,12 +14,14 @@ Where a subschema may or may not hold, the grammar branches, and the value is wr
 """
 
 from collections.abc import Callable, Hashable
+from decimal import Decimal
 from functools import partial
 
 from solver.tasks.json_schema.choices import value_choices
 from solver.tasks.json_schema.compiler import Compiler
-from solver.tasks.json_schema.constants import constants_of_kind, spell_out
+from solver.tasks.json_schema.constants import constants_of, constants_of_kind, spell_out
 from solver.tasks.json_schema.formula import (
+    MAYBE,
     NO,
     YES,
     Demand,
@@ -34,7 +36,7 @@ from solver.tasks.json_schema.formula import (
     without_name,
 )
 from solver.tasks.json_schema.members import MemberRules, UnplacedNames
-from solver.tasks.json_schema.numbers import number_automaton
+from solver.tasks.json_schema.numbers import decline_large_multiple, number_automaton
 from solver.tasks.json_schema.objects import (
     AfterItem,
     AfterMember,
@@ -246,6 +248,8 @@ class SchemaGrammar:
         constants = constants_of_kind(self.compiler, formula)
         if constants is not None:
             formula = leaf("among", frozenset(constants))
+        elif any(decline_large_multiple(part) is MAYBE for part in leaves(formula)):
+            self.compiler.decline("multipleOf", "number")
         try:
             return number_automaton(formula, self.max_bytes, self.compiler.usual, self.spaces)
         except TooLargeError:
@@ -289,7 +293,20 @@ class SchemaGrammar:
         lengths = [len(part.parts[1].first) for part in leaves(formula) if part.parts[0] == "items"]
         following = min(index + 1, max(lengths, default=0))
         choices = value_choices(self.compiler, formula, partial(item_demand, index))
-        return [Move(call=Value(value), goto=AfterItem(after, following)) for value, after in choices]
+        return [
+            Move(constant, goto=AfterItem(after, following))
+            if (constant := self._single_text(value)) is not None
+            else Move(call=Value(value), goto=AfterItem(after, following))
+            for value, after in choices
+        ]
+
+    def _single_text(self, formula: Formula) -> bytes | None:
+        """The text of a formula that has one value only, if it is written in one way only."""
+        constants = None if self.spaces else constants_of(self.compiler, formula)
+        if constants is None or len(constants) != 1:
+            return None
+        (value,) = constants.values()
+        return None if isinstance(value, Decimal) else json_text(value)
 
     def _known_member(self, plan: ObjectPlan, formula: Formula, index: int) -> list[Move]:
         """The plan's name ``index``, or a later one if it is not required."""
@@ -303,7 +320,7 @@ class SchemaGrammar:
             moves = self._known_value(plan, formula, index, plan.prefixes[index])
         without = without_name(formula, name)
         if without is not NO:
-            moves.append(Move(goto=Member(*self.members.remaining(plan, without, index + 1))))
+            moves.append(Move(goto=Member(*self.members.remaining(plan, without, index + 1, formula))))
         return moves
 
     def _known_value(self, plan: ObjectPlan, formula: Formula, index: int, prefix: bytes) -> list[Move]:
@@ -323,7 +340,7 @@ class SchemaGrammar:
             Move(
                 prefix,
                 call=Value(value),
-                goto=AfterMember(*self.members.remaining(plan, after, following, is_written=True)),
+                goto=AfterMember(*self.members.remaining(plan, after, following, formula)),
             )
             for value, after in value_choices(self.compiler, formula, demand_of)
         ]

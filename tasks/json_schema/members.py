@@ -159,7 +159,7 @@ class MemberRules:
         return assertion
 
     def remaining(
-        self, plan: ObjectPlan, formula: Formula, index: int, is_written: bool = False
+        self, plan: ObjectPlan, formula: Formula, index: int, before: Formula | None = None
     ) -> tuple[ObjectPlan, Formula, int]:
         """Plan, formula and index of the rest of an object, without what no longer matters.
 
@@ -170,14 +170,18 @@ class MemberRules:
             plan: the object's plan.
             formula: what remains to hold.
             index: of the plan's name that is next.
-            is_written: whether the object has a member with the name before it.
+            before: what remained to hold before the name in front of it.
         """
         if not plan.is_rest and is_conjunction(formula):
             return plan, formula, index
         names = plan.names[index:]
         passed = plan.passed.union(plan.names[: max(0, index - 1)])
-        if index and not (is_written and plan.names[index - 1] not in plan.common):
-            passed |= {plan.names[index - 1]}  # what is excluded although it was written keeps names distinct
+        if index and before is not None:
+            name = plan.names[index - 1]
+            # A name that cannot be left out need not be excluded for the sake of its value. If all alternatives
+            # have it, it is excluded in order to keep names distinct.
+            if name in plan.common or without_name(before, name) is not NO:
+                passed |= {name}
         formula = rewrite(formula, partial(self._restrict, frozenset(names)))
         mentioned = {name for assertion in leaves(formula) for name in names_in(assertion)}
         kept = tuple(name for name in names if name in mentioned or name in plan.placed)

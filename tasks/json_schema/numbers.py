@@ -23,12 +23,12 @@ from itertools import pairwise
 from typing import Any
 
 from solver.tasks.json_schema.formula import MAYBE, NO, YES, Formula, leaves, rewrite
-from solver.tasks.json_schema.scalars import MAX_REMAINDERS, Follower, Multiple, follower_of
+from solver.tasks.json_schema.scalars import MAX_REMAINDERS, Follower, Multiple, count_remainders, follower_of
 from solver.tasks.languages.byte_automaton import ByteAutomaton, explore, label
 from solver.tasks.languages.word_graph import literals_automaton
 
 USUAL_DIGITS = 15  # decimal numbers of 15 digits are different doubles
-MAX_COUNTED = 64  # remainders of a multiple for which the digits are counted as well
+MAX_COUNTED = 300  # remainders of a multiple for which the digits are counted as well
 USUAL_PLACES = 9  # digits after the point
 Ranges = tuple[tuple[int, int], ...]  # of exponents, both ends included
 
@@ -82,7 +82,7 @@ def number_automaton(
     formula = rewrite(formula, decline_large_multiple)
     if usual and formula.op == "leaf" and formula.parts[0] == "among":
         return literals_automaton(tuple(sorted(map(number_text, formula.parts[1]))))
-    is_small = all(divisor_of(assertion) <= MAX_COUNTED for assertion in leaves(formula))
+    is_small = all(remainders_of(assertion) <= MAX_COUNTED for assertion in leaves(formula))
     notations = (USUAL, UNBOUNDED) if is_small else (UNBOUNDED,)
     for notation in notations if usual else ():
         automaton = follow(formula, max_bytes, notation)
@@ -106,17 +106,17 @@ def number_text(number: Decimal) -> bytes:
     return (repr(float(number)) if is_float else f"{number:f}").encode()
 
 
-def divisor_of(assertion: Formula) -> int:
+def remainders_of(assertion: Formula) -> int:
     """The number of remainders that an assertion about multiples has to tell apart; 1 for all others."""
     match assertion.parts:
         case ("multiple", divisor):
-            return Multiple(divisor).scaled_divisor
+            return count_remainders(divisor)
     return 1
 
 
 def decline_large_multiple(assertion: Formula) -> Formula:
     """MAYBE for a multiple with too many remainders."""
-    return MAYBE if divisor_of(assertion) > MAX_REMAINDERS else assertion
+    return MAYBE if remainders_of(assertion) > MAX_REMAINDERS else assertion
 
 
 @lru_cache(maxsize=1024)

@@ -125,9 +125,9 @@ def _write_members(
     pending = dict.fromkeys(members, True)
     while index < len(plan.names):  # as the grammar does, name by name
         name = plan.names[index]
-        is_written = pending.pop(name, None) is not None
+        is_written, before = pending.pop(name, False), formula
         formula = write(name, partial(rules.demand, name)) if is_written else without_name(formula, name)
-        plan, formula, index = rules.remaining(plan, formula, index + 1, is_written)
+        plan, formula, index = rules.remaining(plan, formula, index + 1, before)
     for name in pending:
         formula, classes = rules.name_classes(plan, formula)
         allowed = [demands for term, demands in classes if regex.matches(term, name)]
