@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import jsonschema_rs
@@ -18,6 +19,7 @@ from solver.tasks.json_schema.constants import evaluate, one_of, value_key
 from solver.tasks.json_schema.formula import NO, YES
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.problem import JsonProblem
+from solver.tasks.json_schema.scalars import Multiple, count_remainders
 from solver.tasks.json_schema.serialize import serialize
 from solver.tasks.languages.grammar import recognise
 from solver.tasks.languages.match_sets import match_sets
@@ -123,6 +125,16 @@ def test_a_hundred_tools_are_filled_with_one_forward(name: str) -> None:
     assert fill(schema, denoiser="random", length=64).counters.forwards == 1
 
 
+@pytest.mark.parametrize(
+    "values", [[k * k for k in range(10_000)], [f"s{k * 7919:x}" for k in range(10_000)]]
+)
+def test_ten_thousand_constants_make_one_small_automaton(values: list[Any]) -> None:
+    grammar = SchemaGrammar(Compiler({"anyOf": [{"const": value} for value in values]}, usual=True), 32)
+    assert serialize(grammar, values[7]) is not None
+    assert serialize(grammar, f"{values[7]}7") is None
+    assert unroll(grammar, 32).automaton.num_states < len(values)
+
+
 def test_a_list_of_tools_is_filled_with_one_forward() -> None:
     schema = {"type": "array", "items": {"oneOf": [tool(number) for number in range(100)]}, "minItems": 2}
     candidate = fill(schema, denoiser="random", length=128)
@@ -184,14 +196,46 @@ def test_an_enumeration_has_the_values_that_equal_one_of_it(values: list[Any], o
         assert text is None or value_key(json.loads(text)) == value_key(value)
 
 
-@pytest.mark.parametrize("count", [3, 8])
+@pytest.mark.parametrize("count", [3, 10])
 def test_all_of_n_values_are_written_in_some_order(count: int) -> None:
-    letters = "abcdefgh"[:count]
+    letters = "abcdefghij"[:count]
     schema = {"type": "array", "items": {"enum": [*letters]}, "uniqueItems": True, "minItems": count}
     candidate = fill(schema, denoiser="random", length=64)
     assert sorted(candidate.value) == [*letters]
     assert candidate.counters.forwards == 1
     assert serialize(SchemaGrammar(Compiler(schema), 64), [*letters[1:], letters[1]]) is None
+
+
+def test_optional_members_of_alternatives_do_not_double_the_states() -> None:
+    def optional(count: int) -> Schema:
+        members = {f"m{number}": {"type": "integer"} for number in range(count)}
+        return {"anyOf": [{"properties": members, "additionalProperties": False}, {"required": ["other"]}]}
+
+    assert states(optional(12)) < 3.5 * states(optional(4))
+
+
+@pytest.mark.parametrize(("divisor", "count"), [("86400", 141), ("1", 1), ("7", 7), ("0.25", 1), ("1000", 4)])
+def test_a_multiple_needs_only_remainders_that_further_digits_tell_apart(divisor: str, count: int) -> None:
+    assert count_remainders(Decimal(divisor)) == count
+
+
+@given(
+    st.sampled_from(["86400", "600", "48", "7", "2.5", "0.25", "0.03"]),
+    st.decimals(0, 10**7, places=3) | st.integers(0, 300).map(lambda factor: Decimal(factor) * 43200),
+)
+def test_a_follower_of_multiples_agrees_with_arithmetic(divisor: str, number: Decimal) -> None:
+    follower = Multiple(Decimal(divisor))
+    state = follower.start
+    for symbol in f"{number:f}":
+        state = follower.point(state) if symbol == "." else follower.digit(state, int(symbol))
+    assert follower.holds(state, negative=False) == (number % Decimal(divisor) == 0)
+
+
+def test_a_result_names_the_keywords_that_only_the_validator_decided() -> None:
+    schema = {"type": "array", "items": {"type": "boolean"}, "minItems": 1, "uniqueItems": True}
+    assert fill(schema, denoiser="random", length=16).declined == ()
+    schema["items"] = {"type": "integer"}
+    assert fill(schema, denoiser="random", length=16).declined == ("uniqueItems",)
 
 
 def test_distinct_values_without_a_finite_list_are_left_to_the_validator() -> None:

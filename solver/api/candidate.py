@@ -43,6 +43,8 @@ class Candidate:
         fills: the texts of the holes, in the order of the text.
         counters: cost of this candidate (fill, generate) or of the whole call (edit, repair).
         alternatives: the other candidates, best first.
+        declined: keywords of the schema (fill) that the language could not express, so that the validator alone
+            decided on them. Empty if every draft was valid by construction.
     """
 
     text: str
@@ -55,6 +57,7 @@ class Candidate:
     fills: tuple[str, ...] = ()
     counters: Counters = field(default_factory=Counters)
     alternatives: tuple[Candidate, ...] = ()
+    declined: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= SHOWN else self.text[: SHOWN - 3] + "..."

@@ -262,6 +262,7 @@ class FillRun:
                     tokens=outcome.tokens,
                     fills=fills_of(problem, outcome),
                     counters=counters,
+                    declined=tuple(sorted(problem.compiler.declined)),
                 )
             case "unsatisfiable":
                 error = UnsatisfiableSchema(
