@@ -9,9 +9,10 @@
 [and(leaf('kinds', frozenset({'string'})), leaf('words', frozenset({'left'})))]
 
 A residual formula demands that the element satisfies subschemas, or does not. The values are divided into
-classes that lead to the same residual formula. Constants come first: where a subschema has finitely many values
-(the tag of a tagged union), each of them is looked up in all subschemas, so that n tags make n + 1 classes. The
-other subschemas are decided one after the other, and a verdict that no value can have is not followed.
+classes that lead to the same residual formula. Constants come first: where a subschema has finitely many
+values (the tag of a tagged union), each of them is looked up in all subschemas, so that n tags make n + 1
+classes. The other subschemas are decided one after the other, and a verdict that no value can have is not
+followed.
 """
 
 from __future__ import annotations

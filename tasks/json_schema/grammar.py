@@ -69,10 +69,9 @@ from solver.tasks.languages.byte_automaton import (
 )
 from solver.tasks.languages.grammar import Move
 from solver.tasks.languages.shortest import fewest_characters
-from solver.tasks.languages.term_structure import as_literals, under_approximation
+from solver.tasks.languages.term_structure import under_approximation
 from solver.tasks.languages.word_graph import literals_automaton
 
-MAX_LITERALS = 2000  # strings that are listed one by one
 NO_TEXT = literals_automaton(())
 SPACE = explore(
     0, lambda _: [(WHITE, 1)], lambda state: state == 1, 2
@@ -237,7 +236,7 @@ class SchemaGrammar:
     def constant_texts(self, formula: Formula) -> dict[Hashable, bytes] | None:
         """The texts of a formula about arrays or objects that has constants only, by their keys.
 
-        None if it has other values, or if white space is allowed: then constants are written like other values.
+        None if it has other values, or if white space is allowed: constants are then written like others.
         """
         if self.spaces:
             return None
@@ -260,11 +259,7 @@ class SchemaGrammar:
         constants = constants_of_kind(self.compiler, formula)
         if constants is not None:
             return Move(literals_automaton(tuple(sorted(map(json_text, constants.values())))))
-        term = string_term(formula, self.max_bytes)
-        texts = as_literals(term, MAX_LITERALS)
-        if texts is None:
-            return Move(b'"', goto=StringRest(term))
-        return Move(literals_automaton(tuple(json_text(text) for text in sorted(texts))))
+        return Move(b'"', goto=StringRest(string_term(formula, self.max_bytes)))
 
     def _respelled_strings(self, formula: Formula) -> list[Move]:
         """Strings of the template with other escapes."""
@@ -293,12 +288,12 @@ class SchemaGrammar:
         lengths = [len(part.parts[1].first) for part in leaves(formula) if part.parts[0] == "items"]
         following = min(index + 1, max(lengths, default=0))
         choices = value_choices(self.compiler, formula, partial(item_demand, index))
-        return [
-            Move(constant, goto=AfterItem(after, following))
-            if (constant := self._single_text(value)) is not None
-            else Move(call=Value(value), goto=AfterItem(after, following))
-            for value, after in choices
-        ]
+        moves = []
+        for value, after in choices:
+            text = self._single_text(value)
+            call = Value(value) if text is None else None
+            moves.append(Move(text or b"", call=call, goto=AfterItem(after, following)))
+        return moves
 
     def _single_text(self, formula: Formula) -> bytes | None:
         """The text of a formula that has one value only, if it is written in one way only."""

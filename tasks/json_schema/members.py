@@ -163,8 +163,8 @@ class MemberRules:
     ) -> tuple[ObjectPlan, Formula, int]:
         """Plan, formula and index of the rest of an object, without what no longer matters.
 
-        Once an alternative is excluded, the names that only it mentions are unknown names. Assertions are about
-        the names that may follow, so that equal rests of different alternatives are the same.
+        Once an alternative is excluded, the names that only it mentions are unknown names. Assertions are
+        about the names that may follow, so that equal rests of different alternatives are the same.
 
         Args:
             plan: the object's plan.
@@ -178,8 +178,8 @@ class MemberRules:
         passed = plan.passed.union(plan.names[: max(0, index - 1)])
         if index and before is not None:
             name = plan.names[index - 1]
-            # A name that cannot be left out need not be excluded for the sake of its value. If all alternatives
-            # have it, it is excluded in order to keep names distinct.
+            # A name that cannot be left out need not be excluded for the sake of its value. If all
+            # alternatives have it, it is excluded in order to keep names distinct.
             if name in plan.common or without_name(before, name) is not NO:
                 passed |= {name}
         formula = rewrite(formula, partial(self._restrict, frozenset(names)))

@@ -174,8 +174,8 @@ class Multiple:
     """Whether a number is a multiple of another.
 
     States are (remainder, decimal places or -1 before the point, whether the number is no multiple whatever
-    follows). Remainders that no further digits tell apart count as the same, so that the automaton is minimal:
-    141 states for multiples of 86,400.
+    follows). Remainders that no further digits tell apart count as the same, so that the automaton is
+    minimal: 141 states for multiples of 86,400.
     """
 
     start: Hashable = (0, -1, False)
@@ -186,7 +186,7 @@ class Multiple:
         self.places = max(0, -exponent)
         self.scaled_divisor = int(divisor.scaleb(self.places))  # as an integer number of its last places
         self.exponent = divisor.adjusted()
-        # With this number of further digits, or more, remainders differ by their multiples of 10**horizon only.
+        # With this number of further digits, or more, remainders are the same if 10**horizon times them are.
         self.horizon = self.places
         while 10**self.horizon < self.scaled_divisor or self._shared(self.horizon) != self._shared(
             self.horizon + 1
@@ -286,8 +286,7 @@ class Membership:
 
 @lru_cache(maxsize=1024)
 def count_remainders(divisor: Decimal) -> int:
-    """The remainders that an automaton of the multiples has to tell apart; one more than MAX_REMAINDERS if too
-    many."""
+    """The remainders that an automaton of the multiples has to tell apart; MAX_REMAINDERS + 1 if too many."""
     multiple = Multiple(divisor)
     seen, pending = {0}, [0]
     while pending and len(seen) <= MAX_REMAINDERS:

@@ -24,7 +24,7 @@ PLAIN_TEXT = regex.anchored(regex.repeat(regex.symbols(((32, 33), (35, 91), (93,
 
 
 def json_text(value: Any) -> bytes:
-    """Write a value as canonical JSON: UTF-8, no white space, escapes only where needed, the short ones first."""
+    """Write a value as canonical JSON: UTF-8, no white space, escapes only where needed."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -5,9 +5,8 @@
 >>> sorted(map(sorted, sets))
 [[], [0], [0, 3], [1], [1, 3], [2], [2, 3], [3]]
 
-Of n expressions there are 2^n sets, but few of them occur: expressions with different beginnings exclude
-each other. The derivatives of all expressions are followed together, so that the work grows with the sets that
-occur.
+Of n expressions there are 2^n sets, but few of them occur: expressions with different beginnings exclude each
+other. The derivatives of all expressions are followed together: the work grows with the sets that occur.
 """
 
 from __future__ import annotations

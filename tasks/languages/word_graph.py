@@ -5,8 +5,8 @@
 (5, (False, ((99, 2), (114, 3))))
 
 The words are added in alphabetical order: as soon as no later word can pass through a node, the node is
-replaced by an equal one that exists already, if there is one (Daciuk, Mihov, Watson and Watson 2000, "Incremental
-construction of minimal acyclic finite-state automata"). 10,000 words take about a tenth of a second.
+replaced by an equal one that exists already (Daciuk, Mihov, Watson and Watson 2000, "Incremental construction
+of minimal acyclic finite-state automata"). 10,000 words take about a tenth of a second.
 """
 
 from __future__ import annotations
