@@ -112,6 +112,9 @@ class Lattice:
         if not excluded:
             return self.best()
         ignored = np.zeros(len(self.weights), bool) if ignored is None else ignored
+        best = self.best()
+        if best[1] == -np.inf or not any((best[0] == block)[~ignored].all() for block in excluded):
+            return best
         prefix = self._best_deviation(excluded, ignored)
         if prefix is None:
             return np.full(len(self.weights), -1), -np.inf

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 NEVER = -(1 << 29)  # the exponent of zero
-POWERS = 2.0 ** -np.arange(64)  # a summand 64 binary places smaller is dropped
+POWERS = 2.0 ** -np.arange(1000)  # sums drop a summand that is 64 binary places smaller
 TINY = 1e-300  # the probability of a possible event that a float cannot express
 FAINT = 1e-280  # a label's total, relative to its cell's largest weight, below which it is summed anew
 LN2 = math.log(2.0)

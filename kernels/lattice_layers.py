@@ -17,6 +17,8 @@ lattice.py is the specification.
 import numpy as np
 from numba import njit
 
+DENSE = 8  # a layer is dense if more than an eighth of all states are in it
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _enlarged(array, size):  # type: ignore[no-untyped-def]
@@ -84,7 +86,13 @@ def reachable_layers(graph, window, high, ends, last):  # type: ignore[no-untype
                     for n in range(skip_first[j], skip_first[j + 1]):
                         is_used[skip_of[n]] = True
         skip_offset[t + 1] = total
-        # the layer
+        # the layer; many states are put in order, because later passes then read memory in order
+        if DENSE * size > num_states:
+            size = 0
+            for j in range(num_states):
+                if inside[j]:
+                    here[size] = j
+                    size += 1
         start = offset[t]
         if start + size > len(states):
             states = _enlarged(states, start + size)

@@ -9,10 +9,12 @@ Shapes and names are those of lattice_layers.py; a sum is a mantissa and an expo
 lattice.py is the specification.
 """
 
+import math
+
 import numpy as np
 from numba import njit
 
-from solver.kernels.lattice_labels import LN2, NEVER, POWERS, TINY, add, normal, ratio
+from solver.kernels.lattice_labels import FAINT, LN2, NEVER, POWERS, TINY, add, normal, ratio
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -93,6 +95,14 @@ def _clear(layers, t, values):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _share(mant, x):  # type: ignore[no-untyped-def]
+    """A positive number that is 1 at most, as a float; not below TINY."""
+    if x <= 0:
+        return max(mant * POWERS[min(-x, len(POWERS) - 1)], TINY)
+    return math.ldexp(mant, x)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def piece_marginals(graph, window, pieces, tails, last, layers, suffix, mass, blanks):  # type: ignore[no-untyped-def]
     """Add the probability of every piece, by the cell in which it begins, to ``mass`` (L, P), and that of
     BLANK to ``blanks`` (L,).
@@ -138,7 +148,7 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, mass, bl
                 i = states[n]
                 if rate_m[i] > 0.0 and end_m[i] > 0.0:
                     x = rate_x[i] + tail_x[t] + end_x[i]
-                    share = ratio(rate_m[i] * tail_m[t] * end_m[i], x, 1.0, 0)
+                    share = _share(rate_m[i] * tail_m[t] * end_m[i], x)
                     in_tail[i] += share
                     tail_mass += share
             blanks[t] += tail_mass
@@ -151,18 +161,20 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, mass, bl
             state_m, state_x = rate_m[i], rate_x[i]
             if state_m == 0.0:
                 continue
+            is_faint = state_m < FAINT
             for edge in range(first[i], first[i + 1]):
                 after = t + span[edge]
                 if after > cells:
                     continue
                 ring, j, k = after & (window - 1), dst[edge], piece[edge]
-                mant = state_m * mantissa[t, k] * after_m[ring, j]
-                if mant > 0.0:
-                    shift = state_x + exponent[t, k] + after_x[ring, j]
-                    share = ratio(mant, shift, 1.0, 0) if shift <= -64 or shift > 0 else mant * POWERS[-shift]
-                    share = max(share, TINY)
-                    mass[t, k] += share
-                    arriving[ring, j] += share
+                if mantissa[t, k] == 0.0 or after_m[ring, j] == 0.0:
+                    continue
+                share = TINY
+                if not is_faint:
+                    mant = state_m * mantissa[t, k] * after_m[ring, j]
+                    share = _share(mant, state_x + exponent[t, k] + after_x[ring, j])
+                mass[t, k] += share
+                arriving[ring, j] += share
         if last[t]:  # the tail ends with its slot
             tail_mass = 0.0
             ring = (t + 1) & (window - 1)
