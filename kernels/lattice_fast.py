@@ -36,8 +36,8 @@ ARRIVED, TAIL = 0, 1  # a cell's state before it, and inside a tail of BLANKs
 class Lattice:
     """A factorised distribution over one block, conditioned on a language.
 
-    The interface is ``partition``, ``is_empty``, ``best``, ``next_best``, ``marginals`` and ``sample``; each result
-    is computed once, on demand. Time and memory depend on the live pairs of states and cells
+    The interface is ``partition``, ``is_empty``, ``best``, ``next_best``, ``marginals`` and ``sample``; each
+    result is computed once, on demand. Time and memory depend on the live pairs of states and cells
     (lattice_layers.py).
 
     Args:
@@ -135,7 +135,7 @@ class Lattice:
         mass, blanks = np.zeros_like(pieces.high), np.zeros(len(out))
         pairs = self._live.layers, self._suffix_sums
         lattice_sums.piece_marginals(
-            graph.arrays, graph.window, pieces.sums, self._tail_sums, self.slots.last, *pairs, mass, blanks
+            graph.arrays, graph.window, pieces.sums, self._tail_sums, self.slots.last, *pairs, (mass, blanks)
         )
         label_mass = mass
         if not graph.is_plain:

@@ -1,7 +1,7 @@
 """An automaton as the passes of the lattice read it.
 
-The edges of a :class:`Graph` read *pieces*: a label, or short texts of several labels that many states share (the
-bytes of one character, for example).
+The edges of a :class:`Graph` read *pieces*: a label, or short texts of several labels that many states share
+(the bytes of one character, for example).
 
 >>> from solver.kernels.lattice import Automaton
 >>> i32 = lambda *values: np.array(values, np.int32)

@@ -147,8 +147,8 @@ def symbol_marginals(weights, labels, linear, totals, high, label_mass, out):  #
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def piece_totals(parts, labels, high, pieces, piece_high):  # type: ignore[no-untyped-def]
-    """The weight of every piece that begins in each cell: mantissas and exponents, and the largest log-weight of
-    one of its texts, written to ``pieces`` and ``piece_high`` (L, P).
+    """The weight of every piece that begins in each cell, written to ``pieces`` and ``piece_high`` (L, P):
+    mantissas and exponents of the total, and the largest log-weight of one of its texts.
 
     Args:
         parts: where each piece's parts begin (P + 1,), their labels, and the pieces that follow them, or -1.

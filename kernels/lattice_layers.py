@@ -54,19 +54,19 @@ def reachable_layers(graph, window, high, ends, last):  # type: ignore[no-untype
     is_in[0, 0], pending[0, 0], count[0] = True, 0, 1
     for t in range(cells + 1):
         ring = t & (window - 1)
-        here, inside = pending[ring], is_in[ring]
+        layer, inside = pending[ring], is_in[ring]
         size = count[ring]
         # a tail of BLANKs begins before skips, so that one text has one path
         if t < cells and ends[t] >= 0:
             for n in range(size):
-                i = here[n]
+                i = layer[n]
                 if not is_tail[i] and rest[i] <= cells - 1 - ends[t]:
                     is_tail[i], tail[num_tail] = True, i
                     num_tail += 1
         # skips
         low = len(skip_dst)
         for n in range(size):
-            for k in range(skip_first[here[n]], skip_first[here[n] + 1]):
+            for k in range(skip_first[layer[n]], skip_first[layer[n] + 1]):
                 is_used[skip_of[k]] = True
                 low = min(low, skip_of[k])
         total = skip_offset[t]
@@ -81,7 +81,7 @@ def reachable_layers(graph, window, high, ends, last):  # type: ignore[no-untype
                 skips[total] = k
                 total += 1
                 if not inside[j]:
-                    inside[j], here[size] = True, j
+                    inside[j], layer[size] = True, j
                     size += 1
                     for n in range(skip_first[j], skip_first[j + 1]):
                         is_used[skip_of[n]] = True
@@ -91,19 +91,19 @@ def reachable_layers(graph, window, high, ends, last):  # type: ignore[no-untype
             size = 0
             for j in range(num_states):
                 if inside[j]:
-                    here[size] = j
+                    layer[size] = j
                     size += 1
         start = offset[t]
         if start + size > len(states):
             states = _enlarged(states, start + size)
         for n in range(size):
-            states[start + n] = here[n]
+            states[start + n] = layer[n]
         offset[t + 1] = start + size
         if t == cells:
             break
         # edges
         for n in range(size):
-            for edge in range(first[here[n]], first[here[n] + 1]):
+            for edge in range(first[layer[n]], first[layer[n] + 1]):
                 j, after = dst[edge], t + span[edge]
                 if after > cells or rest[j] > cells - after or high[t, piece[edge]] == -np.inf:
                     continue
@@ -112,7 +112,7 @@ def reachable_layers(graph, window, high, ends, last):  # type: ignore[no-untype
                     is_in[after, j], pending[after, count[after]] = True, j
                     count[after] += 1
         for n in range(size):
-            inside[here[n]] = False
+            inside[layer[n]] = False
         count[ring] = 0
         if last[t]:  # tails end with their slot
             after = (t + 1) & (window - 1)

@@ -1,9 +1,9 @@
 """Shortens an automaton for the lattice: short texts that many states share become single edges.
 
-Between two characters of a string, for example, an automaton has states for the bytes of UTF-8 sequences and escapes.
-They differ from character to character of the string, but not in what may be read. Such states, which lead to
-one state only (their *exit*), are left out; edges to their exits read pieces instead. The weight of a piece is
-computed once for each cell.
+Between two characters of a string, for example, an automaton has states for the bytes of UTF-8 sequences and
+escapes. They differ from character to character of the string, but not in what may be read. Such states, which
+lead to one state only (their *exit*), are left out; edges to their exits read pieces instead. The weight of a
+piece is computed once for each cell.
 
     S states   E edges
 """
@@ -40,7 +40,7 @@ def shortened_graph(automaton: Automaton, cells: int) -> Graph:
 def shortened(automaton: Automaton, cells: int) -> Graph:
     """The automaton's graph for blocks of ``cells`` symbols, with pieces instead of states that many share.
 
-    No path of the result pauses inside a piece, so a slot may only end where no inner label of a piece follows.
+    No path of the result pauses inside a piece: a slot may only end where no inner label of a piece follows.
     """
     inner, exits, signatures = shared_states(automaton, cells)
     if not inner.any():
@@ -112,7 +112,7 @@ class _PieceTable:
 
 
 def shared_states(automaton: Automaton, cells: int) -> tuple[Bools, Ints, NDArray[np.uint64]]:
-    """The states to leave out (S,); the exit and the class of each, as a signature of the texts up to the exit."""
+    """The states to leave out (S,), their exits, and signatures of the texts up to the exits."""
     states = automaton.num_states
     skip_first, by_source = grouped_by(automaton.skip_src, states)
     latest = latest_cells(automaton.first, automaton.dst, skip_first, automaton.skip_dst[by_source], cells)
@@ -172,7 +172,7 @@ def group_marks(parts: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[
 
 @njit(cache=True, nogil=True)
 def latest_cells(first, dst, skip_first, skip_dst, cells):  # type: ignore[no-untyped-def]
-    """The last cell before which each state can be reached (S,): the longest path from the start, or ``cells``."""
+    """The last cell before which each state can be reached (S,): its longest path, or ``cells``."""
     states = len(first) - 1
     waiting, latest = np.zeros(states, np.int64), np.zeros(states, np.int64)
     for j in dst:
@@ -210,7 +210,7 @@ def latest_cells(first, dst, skip_first, skip_dst, cells):  # type: ignore[no-un
 
 @njit(cache=True, nogil=True)
 def state_exits(first, dst, label, eligible, marks, max_length):  # type: ignore[no-untyped-def]
-    """The exit of each state from which all texts lead to one state (S,), or -1, and signatures of those texts.
+    """The exit of each state from which all texts lead to one state (S,), or -1, and their signatures.
 
     Args:
         first, dst, label: the edges by source.

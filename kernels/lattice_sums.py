@@ -103,9 +103,9 @@ def _share(mant, x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def piece_marginals(graph, window, pieces, tails, last, layers, suffix, mass, blanks):  # type: ignore[no-untyped-def]
-    """Add the probability of every piece, by the cell in which it begins, to ``mass`` (L, P), and that of
-    BLANK to ``blanks`` (L,).
+def piece_marginals(graph, window, pieces, tails, last, layers, suffix, out):  # type: ignore[no-untyped-def]
+    """Add the probability of every piece, by the cell in which it begins, and that of BLANK to ``out``: (L, P)
+    and (L,).
 
     The probability of a pair is divided among its edges in proportion to what follows them. What a float
     cannot express is kept at TINY.
@@ -115,6 +115,7 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, mass, bl
     mantissa, exponent = pieces
     ends, tail_m, tail_x = tails
     cells, num_states = mantissa.shape[0], len(rest)
+    mass, blanks = out
     # of the next cells, in rings: the suffix sums, and the probability of arriving in each state
     after_m, after_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int32)
     arriving = np.zeros((window, num_states))
@@ -131,12 +132,12 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, mass, bl
         if t + window - 1 <= cells:
             ring = (t + window - 1) & (window - 1)
             _load(layers, t + window - 1, suffix, after_m[ring], after_x[ring])
-        here = arriving[t & (window - 1)]
+        probability = arriving[t & (window - 1)]
         start, end = offset[t], offset[t] + num_live[t]
         for n in range(start, end):
             i = states[n]
-            rate_m[i], rate_x[i] = here[i] / suffix[0][n], -suffix[1][n]
-            here[i] = 0.0
+            rate_m[i], rate_x[i] = probability[i] / suffix[0][n], -suffix[1][n]
+            probability[i] = 0.0
         # a tail of BLANKs begins before skips, so that one text has one path
         if ends[t] >= 0:
             if ends[t] != slot_end:
@@ -186,8 +187,8 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, mass, bl
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def label_marginals(parts, labels, pieces, mass, label_mass):  # type: ignore[no-untyped-def]
-    """Divide the probability of pieces (L, P) among the labels of their cells: added to ``label_mass`` (L, C).
-    ``mass`` is changed."""
+    """Divide the probability of pieces, ``mass`` (L, P), among the labels of their cells: added to
+    ``label_mass`` (L, C). ``mass`` is changed."""
     part_first, part_label, part_child = parts
     for t in range(len(mass)):
         for k in range(mass.shape[1]):
