@@ -21,7 +21,7 @@ from typing import Any
 from solver.tasks.data import is_reserved
 from solver.tasks.json_schema.choices import value_choices
 from solver.tasks.json_schema.compiler import Compiler
-from solver.tasks.json_schema.constants import spell_out, value_key
+from solver.tasks.json_schema.constants import exact_number, spell_out, value_key
 from solver.tasks.json_schema.errors import FillError, SchemaError
 from solver.tasks.json_schema.formula import (
     NO,
@@ -64,11 +64,12 @@ def _write_value(grammar: SchemaGrammar, formula: Formula, value: Any) -> bytes 
             text = json.dumps(value)
             return text.encode() if of_kind(formula, text) is not NO else None
         case int() | float():
-            part, number = of_kind(formula, "number"), json.dumps(value).encode()
-            usual = grammar.compiler.usual
-            if part is NO or not accepts_bytes(number_automaton(part, grammar.max_bytes, usual), number):
+            part = of_kind(formula, "number")
+            if part is NO:
                 return None
-            return number
+            automaton = number_automaton(part, grammar.max_bytes, grammar.compiler.usual)
+            texts = (json.dumps(value).encode(), f"{exact_number(value):f}".encode())
+            return next((text for text in texts if accepts_bytes(automaton, text)), None)
         case str():
             part = of_kind(formula, "string")
             if part is NO or not regex.matches(string_term(part, grammar.max_bytes), value):
