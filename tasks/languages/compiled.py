@@ -20,32 +20,16 @@ from solver.tasks.languages.regex import (
 )
 
 
-class StateTable:
-    """The states that the derivatives of a term lead to, and for each of them (ranges, state) pairs."""
+class TableState:
+    """A state: whether it is nullable, and its derivatives as (ranges, term) pairs."""
 
-    def __init__(self, start: Term) -> None:
-        self.states = [start]
-        self.rows: list[list[tuple[Ranges, int]]] = []
-        numbers = {start: 0}
-        for state in self.states:  # which grows
-            anchors = [(single(symbol), derivative(state, symbol)) for symbol in (START, END)]
-            self.rows.append([])
-            for ranges, target in [*transitions(state), *anchors]:
-                if target is not NEVER:
-                    number = numbers.setdefault(target, len(self.states))
-                    if number == len(self.states):
-                        self.states.append(target)
-                    self.rows[-1].append((ranges, number))
-        sets = [frozenset(ranges for ranges, _ in row) for row in self.rows]
-        pairs = zip(self.states, sets, strict=True)
-        self.terms = [
-            compiled_state(self.derivative, index, state.nullable, symbol_sets)
-            for index, (state, symbol_sets) in enumerate(pairs)
-        ]
+    def __init__(self, nullable: bool, rows: list[tuple[Ranges, int]], terms: list[Term]) -> None:
+        self.nullable, self.rows, self.terms = nullable, rows, terms
+        self.symbol_sets = frozenset(ranges for ranges, _ in rows)
 
-    def derivative(self, index: int, symbol: int) -> Term:
+    def derivative(self, symbol: int) -> Term:
         """The state that follows a symbol."""
-        for ranges, target in self.rows[index]:
+        for ranges, target in self.rows:
             if in_ranges(ranges, symbol):
                 return self.terms[target]
         return NEVER
@@ -53,4 +37,16 @@ class StateTable:
 
 def compiled(term: Term) -> Term:
     """Return an equal term whose derivatives are looked up."""
-    return StateTable(term).terms[0]
+    states, numbers = [term], {term: 0}
+    terms: list[Term] = []
+    for state in states:  # which grows
+        anchors = [(single(symbol), derivative(state, symbol)) for symbol in (START, END)]
+        rows = []
+        for ranges, target in [*transitions(state), *anchors]:
+            if target is not NEVER:
+                number = numbers.setdefault(target, len(states))
+                if number == len(states):
+                    states.append(target)
+                rows.append((ranges, number))
+        terms.append(compiled_state(TableState(state.nullable, rows, terms)))
+    return terms[0]

@@ -129,11 +129,10 @@ class Not(Boolean):
 
 
 class Compiled(Term):
-    """A state of a table: ``derivatives(index, symbol)`` are looked up. See compiled.py."""
+    """A state of a table (compiled.py), whose derivatives are looked up."""
 
-    __slots__ = __match_args__ = ("derivatives", "index")
-    derivatives: Callable[[int, int], Term]
-    index: int
+    __slots__ = __match_args__ = ("state",)
+    state: Any
 
 
 class Deferred(Term):
@@ -244,11 +243,9 @@ def repeat(part: Term, low: int, high: int | None) -> Term:
     return _intern(Repeat, low == 0, part.symbol_sets, (part,), part, low, high)
 
 
-def compiled_state(
-    derivatives: Callable[[int, int], Term], index: int, nullable: bool, symbol_sets: frozenset[Ranges]
-) -> Term:
+def compiled_state(state: Any) -> Term:
     """Return the term of a state of a table."""
-    return _intern(Compiled, nullable, symbol_sets, (), derivatives, index)
+    return _intern(Compiled, state.nullable, state.symbol_sets, (), state)
 
 
 ANYTHING, SOMETHING = repeat(ANY, 0, None), repeat(ANY, 1, None)  # strings, without START and END
@@ -306,8 +303,8 @@ def derivative(term: Term, symbol: int) -> Term:
             return and_(derivative(part, symbol) for part in term.parts)
         case Not():
             return not_(derivative(term.parts[0], symbol))
-        case Compiled(derivatives, index):
-            return derivatives(index, symbol)
+        case Compiled(state):
+            return state.derivative(symbol)  # type: ignore[no-any-return]  # a term
         case Deferred():
             return derivative(_expanded(term), symbol)
         case Repeat() if term is not EVERYTHING:
