@@ -210,7 +210,7 @@ class SchemaGrammar:
         }
         moves = [Move(kind.encode()) for kind in ("null", "true", "false") if kind in kinds]
         if "number" in kinds:
-            moves.append(Move(self._number(kinds["number"])))
+            moves.append(Move(self.number_language(kinds["number"])))
         if "string" in kinds:
             moves.append(self._string(kinds["string"]))
             moves += self._respelled_strings(kinds["string"])
@@ -243,7 +243,8 @@ class SchemaGrammar:
         constants = constants_of_kind(self.compiler, formula)
         return None if constants is None else {key: json_text(value) for key, value in constants.items()}
 
-    def _number(self, formula: Formula) -> ByteAutomaton:
+    def number_language(self, formula: Formula) -> ByteAutomaton:
+        """The texts of the numbers of a formula."""
         constants = constants_of_kind(self.compiler, formula)
         if constants is not None:
             formula = leaf("among", frozenset(constants))

@@ -35,7 +35,6 @@ from solver.tasks.json_schema.formula import (
     without_name,
 )
 from solver.tasks.json_schema.grammar import SchemaGrammar
-from solver.tasks.json_schema.numbers import number_automaton
 from solver.tasks.json_schema.objects import ObjectPlan
 from solver.tasks.json_schema.strings import json_text, string_term
 from solver.tasks.languages import regex
@@ -67,7 +66,7 @@ def _write_value(grammar: SchemaGrammar, formula: Formula, value: Any) -> bytes 
             part = of_kind(formula, "number")
             if part is NO:
                 return None
-            automaton = number_automaton(part, grammar.max_bytes, grammar.compiler.usual)
+            automaton = grammar.number_language(part)
             texts = (json.dumps(value).encode(), f"{exact_number(value):f}".encode())
             return next((text for text in texts if accepts_bytes(automaton, text)), None)
         case str():

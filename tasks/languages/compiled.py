@@ -13,8 +13,9 @@ from solver.tasks.languages.regex import (
     END,
     NEVER,
     START,
+    Compiled,
     Term,
-    compiled_state,
+    _intern,
     derivative,
     transitions,
 )
@@ -35,6 +36,10 @@ class TableState:
         return NEVER
 
 
+def _term(state: TableState) -> Term:
+    return _intern(Compiled, state.nullable, state.symbol_sets, (), state)
+
+
 def compiled(term: Term) -> Term:
     """Return an equal term whose derivatives are looked up."""
     states, numbers = [term], {term: 0}
@@ -48,5 +53,5 @@ def compiled(term: Term) -> Term:
                 if number == len(states):
                     states.append(target)
                 rows.append((ranges, number))
-        terms.append(compiled_state(TableState(state.nullable, rows, terms)))
+        terms.append(_term(TableState(state.nullable, rows, terms)))
     return terms[0]

@@ -243,11 +243,6 @@ def repeat(part: Term, low: int, high: int | None) -> Term:
     return _intern(Repeat, low == 0, part.symbol_sets, (part,), part, low, high)
 
 
-def compiled_state(state: Any) -> Term:
-    """Return the term of a state of a table."""
-    return _intern(Compiled, state.nullable, state.symbol_sets, (), state)
-
-
 ANYTHING, SOMETHING = repeat(ANY, 0, None), repeat(ANY, 1, None)  # strings, without START and END
 
 
