@@ -93,6 +93,16 @@ def test_candidates_of_one_seed_are_not_those_of_the_next() -> None:
     assert following.text not in [both.text, both.alternatives[0].text]
 
 
+def test_a_candidate_does_not_depend_on_how_many_there_are() -> None:
+    model = tiny_models.remote_model("tiny_llada")
+    settings = {"prompt": "x", "length": 8, "check": lambda draft: "a" not in draft.text or "an a"}
+    texts = []
+    for candidates in (1, 2, 3):
+        best = solver.generate(model, TOKENIZER, candidates=candidates, **settings)
+        texts.append({best.text, *(candidate.text for candidate in best.alternatives)})
+    assert texts[0] <= texts[1] <= texts[2]
+
+
 def test_a_call_ends_at_its_deadline_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock advances by one second per call of the model."""
     model = tiny_models.ScriptedModel([5, 6, 7, 8], len(TOKENIZER))

@@ -195,7 +195,7 @@ def generate(
 
     # Solve all candidates of all prompts together.
     stop = stop or ("valid" if check is not None or is_constrained else "stable")
-    policy = fit_policy(policy or denoiser.policy, len(problem.tokens), stop, candidates)
+    policy = fit_policy(policy or denoiser.policy, len(problem.tokens), stop)
     budget = budget or Budget(forwards=ATTEMPTS * policy.search.rounds)
     run = GenerationRun(
         task, denoiser, policy, budget, deadline, seed, batch, candidates, watch, is_json=schema is not None
@@ -316,13 +316,12 @@ def compile_pattern(regex: str, length: int, longest: int = 0) -> Unrolled:
     return unrolled
 
 
-def fit_policy(policy: Policy, cells: int, stop: Literal["valid", "stable"], candidates: int) -> Policy:
+def fit_policy(policy: Policy, cells: int, stop: Literal["valid", "stable"]) -> Policy:
     """Return the policy for a canvas of ``cells`` cells.
 
-    A policy that accepts one cell per forward needs enough rounds for all cells. If there are several
-    candidates, visible tokens are sampled, so that the candidates differ.
+    A policy that accepts one cell per forward needs enough rounds for all cells.
     """
     rounds = policy.search.rounds
     if policy.remask.keep_visible:
         rounds = max(rounds, cells + cells // 4)
-    return policy.with_(stop=stop, rounds=rounds, sample=policy.accept.sample or candidates > 1)
+    return policy.with_(stop=stop, rounds=rounds)

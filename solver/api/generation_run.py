@@ -69,7 +69,7 @@ class GenerationRun:
     Attributes:
         task: checks the texts.
         denoiser: the model.
-        policy: settings of the loop.
+        policy: settings of the loop. Except in the first candidates, visible tokens are sampled: candidates differ.
         budget: limits of each canvas.
         deadline: end of the call.
         seed: seed of the call.
@@ -119,7 +119,8 @@ class GenerationRun:
             current = [replace(problems[index], complete=number == num_canvases - 1) for index in active]
             canvases = [task.encode(problem) for problem in current]
             budget = self.deadline.limit(self.budget)
-            events = solve(task, current, denoiser, self.policy, budget, seeds, self.batch, canvases, state)
+            policies = [self.policy_of(index) for index in active]
+            events = solve(task, current, denoiser, policies, budget, seeds, self.batch, canvases, state)
             for n, event in events:
                 self.deadline.has_run = True
                 if isinstance(event, Outcome):
@@ -144,6 +145,11 @@ class GenerationRun:
     def seeds(self, texts: list[int], canvas: int) -> list[int]:
         """The seeds of a canvas of the texts with these indices."""
         return [row_seed(self.seed, index % self.candidates, canvas) for index in texts]
+
+    def policy_of(self, text: int) -> Policy:
+        """The policy of a text, which does not depend on how many candidates there are."""
+        is_first = text % self.candidates == 0
+        return self.policy.with_(sample=self.policy.accept.sample or not is_first)
 
     def continues(self, problem: Text, outcome: Outcome) -> bool:
         """Whether the text goes on after this canvas, which was solved and has no token that ends it."""

@@ -46,7 +46,7 @@ def solve(
     task: Task,
     problems: Sequence[Any],
     denoiser: Denoiser,
-    policy: Policy | None = None,
+    policy: Policy | Sequence[Policy] | None = None,
     budget: Budget | None = None,
     seed: int | Sequence[int] = 0,
     batch: int = 64,
@@ -62,7 +62,7 @@ def solve(
         task: encodes the problems and checks their drafts.
         problems: the problems to solve.
         denoiser: the model that drafts.
-        policy: settings, None for the denoiser's own.
+        policy: settings for all problems, or for each; None for the denoiser's own. Their ``checks`` are equal.
         budget: limits of each problem.
         seed: one seed for all problems, or one for each.
         batch: number of problems that run together.
@@ -75,10 +75,11 @@ def solve(
     """
     if batch < 1:
         raise InvalidArgument(f"batch must be at least 1, not {batch}")
-    policy, budget = policy or denoiser.policy, budget or Budget()
+    budget, policy = budget or Budget(), policy or denoiser.policy
+    policies = [policy] * len(problems) if isinstance(policy, Policy) else list(policy)
     canvases = canvases if canvases is not None else [task.encode(problem) for problem in problems]
     seeds = [seed] * len(problems) if isinstance(seed, int) else list(seed)
-    predictor = Predictor(task, denoiser, restrict=policy.checks != "none")
+    predictor = Predictor(task, denoiser, restrict=any(policy.checks != "none" for policy in policies))
     window = PREFILL_WINDOW if state is None else max(1, len(problems))
     for start in range(0, len(problems), window):
         numbers = range(start, min(start + window, len(problems)))
@@ -86,7 +87,9 @@ def solve(
         if rows is None:
             rows = denoiser.prefill([canvases[n] for n in numbers], [seeds[n] for n in numbers])
         episodes = (
-            Running(n, row, Episode(task, problems[n], canvases[n], policy, budget, seeds[n], denoiser.noise))
+            Running(
+                n, row, Episode(task, problems[n], canvases[n], policies[n], budget, seeds[n], denoiser.noise)
+            )
             for row, n in enumerate(numbers)
         )
         yield from run_batch(episodes, predictor, rows, batch)

@@ -142,11 +142,13 @@ def oracle(vocab: int, answer: Tokens, kind: Kind = "mask") -> Control:
 
 
 def adversary(vocab: int, kind: Kind = "mask", seed: int = 0) -> Control:
-    """Certain of random tokens, other ones at each forward; a tenth of its cells have no finite logit."""
+    """Certain of random tokens, other ones at each forward; a tenth of its cells have one finite logit."""
 
     def logits(canvas: Canvas, tokens: Tokens, known: Mask, rng: np.random.Generator) -> NDArray[np.float64]:
         values = 30.0 * rng.standard_normal((canvas.num_cells, vocab))
-        values[rng.random(canvas.num_cells) < 0.1] = float("-inf")
+        cells = np.flatnonzero(rng.random(canvas.num_cells) < 0.1)
+        values[cells] = float("-inf")
+        values[cells, rng.integers(0, vocab, len(cells))] = 0.0
         return values
 
     return Control("adversary", vocab, logits, kind, Policy())
