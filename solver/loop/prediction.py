@@ -176,8 +176,12 @@ class Predictor:
         canvases = [request.canvas for request in requests]
         mask = allow(self.eliminator, canvases, tokens, settled, vocab)
         allowed = None if mask is None else torch.from_numpy(mask).to(device)
-        draws = [request.uniform for request in requests if request.uniform is not None]
-        uniform = torch.from_numpy(np.stack(draws)).to(device) if draws else None
+        drawn = [row for row, request in enumerate(requests) if request.uniform is not None]
+        uniform = None
+        if drawn:
+            numbers = np.zeros(tokens.shape, np.float32)
+            numbers[drawn] = [requests[row].uniform for row in drawn]
+            uniform = torch.from_numpy(numbers).to(device)
         current = torch.from_numpy(np.where(known, tokens, 0)).to(device)
         if self.synonyms is not None:
             held = torch.from_numpy(np.where(known, tokens, -1)).to(device)
@@ -189,6 +193,9 @@ class Predictor:
         names = ("best", "top1", "top2", "entropy", "sample", "belief")
         columns = {name: getattr(result, name).cpu().numpy() for name in names}
         columns["num_allowed"] = num_allowed
+        samples = columns["best"].copy()
+        samples[drawn] = columns["sample"][drawn]
+        columns["sample"] = samples
         for row in range(len(requests)):
             row_allowed = None if allowed is None else allowed[row]
             yield {
