@@ -1,20 +1,25 @@
 """Measure the loop's own cost per step at a large vocabulary, without the model.
 
     python benchmarks/overhead.py [--cells 256] [--vocab 262144] [--steps 8]
+    python benchmarks/overhead.py --languages [--steps 8]
 
 The denoiser returns constant logits immediately, so the time is the loop's: statistics of every cell, the
-draft, the check, and the choice of the next visible cells.
+draft, the check, and the choice of the next visible cells. ``--languages`` measures the projection of bytes onto
+large languages instead, each in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import platform
+import random
 import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +27,7 @@ import torch
 
 from solver.kernels import reference
 from solver.kernels.lattice import Slots
+from solver.kernels.lattice_fast import Lattice
 from solver.loop.engine import solve
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.loop.prediction import finite
@@ -31,6 +37,7 @@ from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.synthetic import english_words
 from solver.tasks.languages import unroll as automata
+from solver.tasks.languages.projection import byte_weights, project
 from solver.tasks.languages.token_automaton import project_tokens
 from solver.tasks.languages.token_bytes import TokenBytes
 from solver.tasks.task import Canvas, Mask, Tokens
@@ -146,13 +153,89 @@ def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]
     return seconds
 
 
+def closed_object(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of objects with exactly these members."""
+    members = {"properties": properties, "required": list(properties), "additionalProperties": False}
+    return {"type": "object", **members}
+
+
+def large_languages() -> dict[str, tuple[Any, int]]:
+    """Return schemas with large automata, and the cells of a block, by name."""
+    rng = random.Random(0)
+    words = sorted({"".join(rng.choices(ascii_lowercase, k=rng.randint(4, 10))) for _ in range(10_000)})
+    objects = {"type": "array", "items": closed_object({"id": {"type": "integer"}})}
+    items = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}
+    node = {"$ref": "#/$defs/node"}
+    members = {"v": {"type": "integer"}, "left": {"anyOf": [node, {"type": "null"}]}}
+    tree = {"type": "object", "properties": {**members, "kids": {"type": "array", "items": node}}}
+    tools = [
+        closed_object({"name": {"const": f"tool_{number}"}, f"text_{number}": {"type": "string"}})
+        for number in range(100)
+    ]
+    strings = [f"text_{number}" for number in range(8)]
+    return {
+        "eight strings": (closed_object({key: {"type": "string"} for key in strings}), 256),
+        "eight strings, maxLength 60": (
+            closed_object({key: {"type": "string", "maxLength": 60} for key in strings}),
+            256,
+        ),
+        "enum of 2,000 strings": ({"enum": words[:2000]}, 256),
+        "enum of 10,000 strings": ({"enum": words}, 256),
+        "union of 100 tools": ({"anyOf": tools}, 256),
+        "40 objects": ({**objects, "minItems": 40, "maxItems": 40}, 4096),
+        "120 open objects": ({"type": "array", "items": items, "minItems": 120, "maxItems": 120}, 4096),
+        "a recursive schema": ({**node, "$defs": {"node": {**tree, "required": ["v"]}}}, 1024),
+    }
+
+
+def language_costs(name: str, steps: int) -> dict[str, float]:
+    """Return states, live pairs, milliseconds of CPU and megabytes of one of the large languages."""
+    schema, cells = large_languages()[name]
+    open_cells = np.zeros(cells, np.int64), np.zeros(cells, bool)
+    logits = np.random.default_rng(0).standard_normal((cells, 257), np.float32)
+    slots = Slots.single(cells)
+    project(
+        automata.unroll(SchemaGrammar(Compiler({"type": "null"}), cells), cells), slots, logits, *open_cells
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.process_time()
+    unrolled = automata.unroll(SchemaGrammar(Compiler(schema), cells), cells)
+    compiled = time.process_time()
+    taken = []
+    for _ in range(steps + 1):
+        step_started = time.process_time()
+        project(unrolled, slots, logits, *open_cells)
+        taken.append(time.process_time() - step_started)
+    lattice = Lattice(unrolled.automaton, byte_weights(logits, *open_cells), slots)
+    return {
+        "states": unrolled.automaton.num_states,
+        "live pairs": lattice.num_pairs,
+        "compile ms": 1000 * (compiled - started),
+        "first ms": 1000 * taken[0],
+        "project ms": 1000 * statistics.median(taken[1:]),
+        "MB": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+    }
+
+
+def print_language_costs(steps: int) -> None:
+    """Print a line for each of the large languages."""
+    for name in large_languages():
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            costs = pool.apply(language_costs, (name, steps))
+        print(f"  {name:<28}", "  ".join(f"{value:,.1f} {unit}" for unit, value in costs.items()), flush=True)
+
+
 def main() -> None:
     """Print milliseconds per step."""
     parser = argparse.ArgumentParser(description="Measure the loop's cost per step without the model.")
     parser.add_argument("--cells", type=int, default=256)
     parser.add_argument("--vocab", type=int, default=262_144)
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--languages", action="store_true", help="project onto large languages instead")
     options = parser.parse_args()
+    if options.languages:
+        print_language_costs(options.steps)
+        return
     machine = platform.processor() or platform.machine()
     print(f"{machine}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"{options.cells} cells, {options.vocab} tokens, median of {options.steps} steps")

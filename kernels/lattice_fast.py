@@ -76,6 +76,11 @@ class Lattice:
         return self._reachable is None
 
     @property
+    def num_pairs(self) -> int:
+        """The number of live pairs of states and cells, which determines time and memory."""
+        return 0 if self.is_empty else int(self._live.num_live.sum())
+
+    @property
     def partition(self) -> float:
         """The log of the total weight of the language; see :func:`solver.kernels.lattice.partition`."""
         if self.is_empty:

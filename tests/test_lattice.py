@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from solver.kernels import lattice, lattice_pieces
 from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_fast import Lattice
+from solver.tasks.json_schema.compiler import Compiler
+from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.languages.assembly import build_automaton
 from solver.tasks.languages.grammar import PatternGrammar
 from solver.tasks.languages.unroll import unroll
@@ -180,5 +182,33 @@ def test_live_pairs_are_few_where_texts_are_short() -> None:
     words = "|".join(f"{first}{second}rest" for first in "abcdef" for second in "uvwxyz")
     automaton = unroll(PatternGrammar(f"^(?:{words})$"), 200).automaton
     weights = np.full((200, 258), -5.0)
-    pairs = Lattice(automaton, weights, Slots.single(200))._live.num_live.sum()
+    pairs = Lattice(automaton, weights, Slots.single(200)).num_pairs
     assert pairs <= automaton.num_states + 2  # the last state also at the end of the block
+
+
+def test_states_that_few_cells_reach_count_in_proportion() -> None:
+    """Long enumerations are followed to the end, with a limit at which unbounded texts are cut."""
+    words = [f"{number * number:x} word" for number in range(1000, 1200)]
+    members = {"properties": {name: {"enum": words} for name in "abc"}, "required": list("abc")}
+    schema = {"type": "object", "additionalProperties": False, **members}
+    narrow = unroll(SchemaGrammar(Compiler(schema), 4000), 4000, max_states=100)
+    assert narrow.complete
+    assert not narrow.cut
+    assert narrow.automaton.num_states > 400
+    wide = unroll(SchemaGrammar(Compiler({"items": {"type": "array"}}), 2000), 2000, max_states=100)
+    assert wide.cut
+    assert not wide.complete
+
+
+def test_a_check_of_possibility_agrees_with_the_best_block() -> None:
+    """Also where no path passes the pinned cells, and where only the last cell rules them out."""
+    automaton = unroll(PatternGrammar("^(?:ab|cd){3}$"), 6).automaton
+    for text, possible in ((b"a.c.a.", True), (b"a.b...", False), (b".....a", False), (b".....d", True)):
+        weights = np.full((6, 258), -5.0)
+        for t, byte in enumerate(text):
+            if byte != ord("."):
+                weights[t] = -np.inf
+                weights[t, byte] = 0.0
+        compiled = Lattice(automaton, weights, Slots.single(6))
+        assert compiled.is_empty != possible
+        assert (compiled.best()[1] > -np.inf) == possible
