@@ -5,16 +5,19 @@ from __future__ import annotations
 import gc
 import re
 
+import jsonschema_rs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import solver
 from solver.tasks.json_schema.strings import clip_repeats
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, TooLargeError, string_automaton
 from solver.tasks.languages.regex import anchored, literal, matches, start_state, transitions
-from solver.tasks.languages.regex_parser import PatternError, fullmatch, search, search_above
+from solver.tasks.languages.regex_parser import PatternError, fullmatch, search, search_above, search_usual
 from solver.tasks.languages.term_structure import as_literals, under_approximation
+from solver.tasks.languages.validator_sets import is_accepted
 
 ALPHABET = "abc1,\n"
 atoms = st.sampled_from(["a", "b", "c", ".", "[ab]", "[^a]", r"\d", r"\w", r"\s", "1", ","])
@@ -160,8 +163,8 @@ def test_what_no_automaton_expresses_is_approximated_from_above(pattern: str, su
 
 
 def test_a_pattern_of_very_many_parts_is_refused() -> None:
-    with pytest.raises(PatternError, match="too many parts"):
-        search(r"(?:a\b|)" * 5000)
+    with pytest.raises(PatternError, match="too many groups"):
+        search(r"(?:a\b|)" * 1001)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +175,7 @@ def test_a_pattern_of_very_many_parts_is_refused() -> None:
         "^.*.*.*.*.*x$",
         "^(" + "|".join(f"w{number}x*" for number in range(500)) + ")+$",
         "^" + "".join(f"({letter}|)" for letter in "abcdefghij" * 20) + "$",
+        "^" + "(a|b?)" * 2000 + "$",
     ],
 )
 def test_patterns_that_repeat_themselves_have_small_automata(pattern: str) -> None:
@@ -203,6 +207,38 @@ def test_terms_that_are_no_longer_used_are_freed() -> None:
         regex.derivative.cache_clear()
     search_above.cache_clear()
     assert terms() <= before
+
+
+# Patterns with assertions in any place, as people write them and as they do not.
+assertions = st.sampled_from(
+    ["^", "$", "^", "$", r"\b", r"\B", "(?=a)", "(?!b)", "(?!^)", "(?=.*1$)", "(?<=a)", "(?<!b)"]
+)
+wild_patterns = st.recursive(st.one_of(atoms, assertions, st.just("")), extended, max_leaves=8)
+
+
+@given(wild_patterns, subjects)
+@settings(max_examples=200)
+def test_assertions_mean_the_same_as_in_an_engine_for_ecma_262(pattern: str, subject: str) -> None:
+    regress = pytest.importorskip("regress")
+    assert matches(search_usual(pattern), subject) == (regress.Regex(pattern, "u").find(subject) is not None)
+
+
+@given(wild_patterns.filter(is_accepted), st.text("ab1,\né٣\r", max_size=6))
+@settings(max_examples=200)
+def test_what_the_validator_accepts_is_in_the_language_and_nothing_else(pattern: str, subject: str) -> None:
+    assert matches(search(pattern), subject) == jsonschema_rs.is_valid({"pattern": pattern}, subject)
+
+
+@given(wild_patterns.filter(is_accepted), subjects)
+@settings(max_examples=10)
+def test_a_schema_with_a_known_instance_is_never_called_unsatisfiable(pattern: str, subject: str) -> None:
+    if jsonschema_rs.is_valid({"pattern": pattern}, subject):
+        for schema in (
+            {"enum": [subject], "pattern": pattern},
+            {"const": {subject: 1}, "propertyNames": {"pattern": pattern}},
+            {"const": {subject: 1}, "patternProperties": {pattern: {}}, "additionalProperties": False},
+        ):
+            assert solver.fill(schema, denoiser="random", length=64).status == "solved"
 
 
 def through(piece: ByteAutomaton, text: bytes) -> bool:

@@ -202,6 +202,8 @@ class Compiler:
             try:
                 pattern_term, is_exact = regex_parser.search_above(schema["pattern"])
                 yield leaf("text", pattern_term)
+                if self.usual:
+                    yield leaf("text", regex_parser.search_usual(schema["pattern"]))
                 if not is_exact:  # the language is too large, so the negation of the leaf would be too small
                     yield self.decline("pattern", "string")
             except regex_parser.PatternError:

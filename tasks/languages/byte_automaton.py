@@ -216,7 +216,10 @@ def string_automaton(start: Term, max_chars: int, quoted: bool) -> ByteAutomaton
     """
     states = _StringStates(quoted)
     # at most four bytes per code point, or six for an escape of the last one
-    return explore(start, states.edges, states.may_end, 4 * max_chars + 6)
+    try:
+        return explore(start, states.edges, states.may_end, 4 * max_chars + 6)
+    except RecursionError:
+        raise TooLargeError("a pattern of too many parts") from None
 
 
 class _StringStates:

@@ -29,15 +29,18 @@ from solver.tasks.languages.pattern_terms import (
     choice,
     fullmatch_term,
     is_exact,
+    is_plain,
     loop,
+    nodes,
     search_term,
 )
-from solver.tasks.languages.regex import ANYTHING, EMPTY, END, START, Symbols, Term, or_, symbols
+from solver.tasks.languages.regex import ANYTHING, EMPTY, END, START, Symbols, Term, and_, or_, symbols
 from solver.tasks.languages.validator_sets import ECMA, Dialect, dialect_of, is_accepted
 
-__all__ = ["PatternError", "fullmatch", "search", "search_above"]
+__all__ = ["PatternError", "fullmatch", "search", "search_above", "search_usual"]
 
 MAX_DEPTH = 100  # nested groups
+MAX_ASSERTIONS = 1000  # assertions, and groups that contain some
 
 
 QUANTIFIERS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
@@ -69,6 +72,22 @@ def search_above(pattern: str) -> tuple[Term, bool]:
 
 
 @lru_cache(maxsize=256)
+def search_usual(pattern: str) -> Term:
+    """The subjects of :func:`search_above` that an engine for ECMA 262 accepts, too.
+
+    Raises:
+        PatternError: if the pattern cannot be used; the message is one line.
+    """
+    term, _ = search_above(pattern)
+    if dialect_of(pattern) is ECMA:
+        return term
+    try:
+        return and_((term, translated(pattern, search_term, parsed(pattern, ECMA))))
+    except PatternError:  # in the validator's syntax only
+        return term
+
+
+@lru_cache(maxsize=256)
 def fullmatch(pattern: str) -> Term:
     """The subjects that ``pattern`` matches from beginning to end by ECMA 262.
 
@@ -90,6 +109,8 @@ def parsed(pattern: str, dialect: Dialect) -> Node:
 
 def translated(pattern: str, translate: Callable[[Node], Term], tree: Node) -> Term:
     """The term of a tree; a pattern with very many parts is refused."""
+    if sum(not is_plain(node) for node in nodes(tree)) > MAX_ASSERTIONS:
+        refuse(pattern, "too many groups with assertions")
     try:
         return translate(tree)
     except RecursionError:
