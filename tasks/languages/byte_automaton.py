@@ -30,7 +30,8 @@ from solver.tasks.languages.code_points import (
     lead_bytes,
     remove_surrogates,
 )
-from solver.tasks.languages.regex import Term, accepts, inspected_terms, transitions
+from solver.tasks.languages.regex import Term, accepts, transitions
+from solver.tasks.languages.term_structure import inspected_terms
 
 Ints = NDArray[np.int32]
 MAX_STATES = 20_000  # of one automaton

@@ -25,7 +25,6 @@ from solver.tasks.languages.boolean import BooleanAlgebra
 from solver.tasks.languages.code_points import LAST, Ranges, divide, in_ranges, single, union
 
 START, END = LAST + 1, LAST + 2  # the anchors' symbols
-DEPTH = 50  # nested calls for the parts of one chain
 
 
 class Term:
@@ -289,7 +288,6 @@ def derivative(term: Term, symbol: int) -> Term:
     """Return the set of sequences that may follow ``symbol`` in ``term``."""
     match term:
         case Concat():
-            _derive_ahead(term, symbol)
             after_first = concat(derivative(term.first, symbol), term.rest)
             return or_((after_first, derivative(term.rest, symbol))) if term.first.nullable else after_first
         case Symbols():
@@ -309,25 +307,6 @@ def derivative(term: Term, symbol: int) -> Term:
             return concat(derivative(term.part, symbol), repeat(term.part, max(0, term.low - 1), high))
         case _:
             return EVERYTHING if term is EVERYTHING else NEVER
-
-
-def _derive_ahead(term: Term, symbol: int) -> None:
-    """Derive the end of a long chain of optional parts first, so that calls do not nest too deeply."""
-    for _ in range(DEPTH):
-        if not isinstance(term, Concat) or not term.first.nullable:
-            return
-        term = term.rest
-    derivative(term, symbol)
-
-
-def inspected_terms(term: Term) -> tuple[Term, ...]:
-    """Return the operands whose derivatives are part of the term's derivatives."""
-    match term:
-        case Concat(first, rest):
-            return (first, rest) if first.nullable else (first,)
-        case Repeat(part):
-            return (part,)
-    return term.parts
 
 
 def start_state(term: Term) -> Term:

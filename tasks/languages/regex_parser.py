@@ -34,7 +34,19 @@ from solver.tasks.languages.pattern_terms import (
     nodes,
     search_term,
 )
-from solver.tasks.languages.regex import ANYTHING, EMPTY, END, START, Symbols, Term, and_, or_, symbols
+from solver.tasks.languages.regex import (
+    ANYTHING,
+    EMPTY,
+    END,
+    START,
+    Symbols,
+    Term,
+    accepts,
+    and_,
+    or_,
+    start_state,
+    symbols,
+)
 from solver.tasks.languages.validator_sets import ECMA, Dialect, dialect_of, is_accepted
 
 __all__ = ["PatternError", "fullmatch", "search", "search_above", "search_usual"]
@@ -112,7 +124,9 @@ def translated(pattern: str, translate: Callable[[Node], Term], tree: Node) -> T
     if sum(not is_plain(node) for node in nodes(tree)) > MAX_ASSERTIONS:
         refuse(pattern, "too many groups with assertions")
     try:
-        return translate(tree)
+        term = translate(tree)
+        accepts(start_state(term))  # derivatives of very many optional parts nest too deeply
+        return term
     except RecursionError:
         refuse(pattern, "too many parts")
 

@@ -50,6 +50,16 @@ def symbol_sets_within(root: Term) -> frozenset[Ranges]:
     return frozenset(sets)
 
 
+def inspected_terms(term: Term) -> tuple[Term, ...]:
+    """Return the operands whose derivatives are part of the term's derivatives."""
+    match term:
+        case Concat(first, rest):
+            return (first, rest) if first.nullable else (first,)
+        case Repeat(part):
+            return (part,)
+    return term.parts
+
+
 def under_approximation(term: Term) -> Term:
     """Return a subset of ``term`` with far fewer states, for terms whose automaton is too large.
 
