@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from solver.kernels.lattice import Slots
 from solver.kernels.log_totals import log_totals
 from solver.tasks.languages import regex
+from solver.tasks.languages.cell_logits import top_tokens
 from solver.tasks.languages.grammar import PatternGrammar
 from solver.tasks.languages.regex_parser import search
-from solver.tasks.languages.token_automaton import project_tokens, top_tokens
+from solver.tasks.languages.token_automaton import project_tokens
 from solver.tasks.languages.token_bytes import TokenBytes
 from solver.tasks.languages.unroll import unroll
 

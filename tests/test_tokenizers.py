@@ -24,7 +24,7 @@ from solver.llm.token_table import decoder_steps, special_tokens, token_table
 from solver.llm.tokenizer import TokenizerBridge, turn_end
 from solver.loop.trace import Budget
 from solver.tasks.errors import InvalidArgument
-from solver.tasks.json_schema.errors import CanvasTooSmall
+from solver.tasks.json_schema.errors import CanvasTooSmall, TemplateMismatch
 from solver.tasks.text import Hole, Text, TextTask, overlapping
 from tests import tiny_models
 from tests.tiny_tokenizers import KINDS, of_kind, word_piece, wrap
@@ -271,6 +271,18 @@ def test_only_text_and_ends_are_allowed_in_holes() -> None:
     assert set(allowed[True]) >= markers | (special - {2, 3, 4})
     assert not {2, 3, 4} & set(allowed[True])
     assert wrap(tokenizer._tokenizer).eos_token_id in allowed[False]
+
+
+def test_what_cannot_be_is_said_before_the_first_forward() -> None:
+    tokenizer = of_kind("word_piece")
+    model = model_of(tokenizer)
+    model.forward = None  # it is not called
+    with pytest.raises(InvalidArgument, match="no tokens for any text of the schema or pattern"):
+        solver.generate(model, tokenizer, prompt="x", regex="q", length=3)
+    with pytest.raises(CanvasTooSmall, match="3 tokens and the canvas 2"):
+        solver.generate(model, tokenizer, prompt="x", regex="x y x", length=2)
+    with pytest.raises(TemplateMismatch, match="holes of these sizes"):
+        solver.generate(model, tokenizer, prompt="x", regex="x y x y", template=["x", Hole(2)])
 
 
 @kinds

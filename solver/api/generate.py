@@ -267,13 +267,16 @@ def language_task(
     unrolled: Unrolled,
     check: Check[Draft] | None,
 ) -> ConstrainedText:
-    """Return the task of texts of the language ``unrolled`` that pass the check."""
+    """Return the task of texts of the language ``unrolled`` that pass the check.
+
+    Raises FillError and InvalidArgument if none fits.
+    """
     # Each run of open cells is one slot of the lattice, in which the text may end early. Pinned end tokens
     # belong to the slot before them.
     pinned_ends = np.isin(problem.tokens, sorted(bridge.ends)) & problem.pinned
     inside = ~problem.pinned | pinned_ends
     slots = Slots(inside, inside & np.append(~inside[1:], True))
-    return ConstrainedText(
+    task = ConstrainedText(
         bridge.denoiser.vocab,
         bridge.decode,
         check,
@@ -284,6 +287,8 @@ def language_task(
         slots,
         bridge.markers,
     )
+    task.check_fit(problem)
+    return task
 
 
 def compile_pattern(regex: str, length: int, longest: int = 0) -> Unrolled:

@@ -18,12 +18,14 @@ from torch import Tensor
 
 from solver.kernels.lattice import Slots
 from solver.tasks.arguments import Check, run_check
-from solver.tasks.json_schema.errors import CanvasTooSmall
+from solver.tasks.errors import InvalidArgument
+from solver.tasks.json_schema.errors import CanvasTooSmall, TemplateMismatch
 from solver.tasks.json_schema.validator import character_spans, repeated_names, resolve_pointer
+from solver.tasks.languages.assembly import UNREACHABLE
 from solver.tasks.languages.projection import Projection
 from solver.tasks.languages.regex import matches
 from solver.tasks.languages.regex_parser import fullmatch
-from solver.tasks.languages.token_automaton import TokenAutomaton, project_tokens
+from solver.tasks.languages.token_automaton import TokenAutomaton, is_possible, project_tokens
 from solver.tasks.languages.token_bytes import TokenBytes
 from solver.tasks.languages.unroll import Unrolled
 from solver.tasks.task import Mask, Tokens, Violation
@@ -68,12 +70,8 @@ class ConstrainedText(TextTask):
         settled: Mask,
         rng: np.random.Generator | None = None,
     ) -> Projection | None:
-        """Condition the model's distributions (L, V) on the language and on the ``settled`` cells.
-
-        Raises:
-            CanvasTooSmall: if the pinned cells alone leave no text.
-        """
-        projection = project_tokens(
+        """Condition the model's distributions (L, V) on the language and on the ``settled`` cells."""
+        return project_tokens(
             self.unrolled,
             self.vocabulary,
             self.slots,
@@ -84,17 +82,28 @@ class ConstrainedText(TextTask):
             rng,
             literal=problem.pinned,
         )
-        if projection is None and not (settled & ~problem.pinned).any():
-            raise CanvasTooSmall(self.min_tokens(problem), len(tokens), "tokens")
-        return projection
 
-    def min_tokens(self, problem: Text) -> int:
-        """Tokens of the language's shortest text, pins ignored; at least one more than the canvas has."""
+    def check_fit(self, problem: Text) -> None:
+        """Check that a text of the language fits into the canvas, with its literals.
+
+        Raises:
+            CanvasTooSmall: the shortest text has more tokens than the canvas.
+            TemplateMismatch: no text has the literals, and holes of these sizes.
+            InvalidArgument: the tokenizer has no tokens for any text.
+        """
+        language, ends = (self.unrolled, self.vocabulary, self.slots), sorted(self.ends)
+        if is_possible(*language, problem.tokens, problem.pinned, ends):
+            return
         spanning = self.vocabulary.spanning(self.unrolled.automaton)
         over_tokens = TokenAutomaton.build(
             self.unrolled, self.vocabulary, spanning, np.zeros(0, np.int64), 1 << 20
         )
-        return max(len(problem.tokens) + 1, int(over_tokens.automaton.rest[0]))
+        minimum = int(over_tokens.automaton.rest[0])
+        if problem.literals:
+            raise TemplateMismatch
+        if minimum >= UNREACHABLE:
+            raise InvalidArgument("this tokenizer has no tokens for any text of the schema or pattern")
+        raise CanvasTooSmall(max(len(problem.tokens) + 1, minimum), len(problem.tokens), "tokens")
 
 
 def schema_check(validator: Any, user_check: Check[Draft] | None) -> Check[Draft]:

@@ -19,7 +19,7 @@ Of the logits, which may be on another device, only the columns of the tokens th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,17 +29,14 @@ from torch import Tensor
 
 from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_fast import Lattice
-from solver.kernels.log_totals import log_totals
 from solver.kernels.trie import Ints, walk
 from solver.tasks.languages.assembly import build_automaton
+from solver.tasks.languages.cell_logits import NO_TOKENS, CellLogits
 from solver.tasks.languages.projection import Projection
 from solver.tasks.languages.token_bytes import TokenBytes, Tokens, closure_of_start
 from solver.tasks.languages.unroll import Unrolled
 
 LIKELIEST = 32  # tokens per cell that are used at first
-BLOCKS = 2048  # blocks of tokens, whose maxima narrow down the likeliest tokens
-LARGE_VOCABULARY = 1 << 15  # from this size on, the vocabulary is read in blocks
-NO_TOKENS = np.zeros(0, np.int64)
 
 
 def project_tokens(
@@ -75,94 +72,52 @@ def project_tokens(
     """
     literal = known if literal is None else known & literal
     cells = CellLogits.of(logits, tokens, known, likeliest)
-    is_end = np.isin(tokens, ends)
-    pinned = np.unique(tokens[literal & ~is_end])
-    is_column = np.zeros(len(vocabulary.texts), bool)
-    is_column[cells.likeliest] = True
-    is_column[vocabulary.single_bytes] = True
-    is_column[vocabulary.forced_by(unrolled.automaton)] = True
-    is_column &= vocabulary.is_usable
-    is_column[tokens[known & ~literal & ~is_end]] = True
-    for is_widened in (False, True):
-        if is_widened:
-            is_column[vocabulary.spanning(unrolled.automaton)] = True
-        automaton = TokenAutomaton.build(
-            unrolled, vocabulary, np.flatnonzero(is_column), pinned, len(tokens), bool(literal[:1].any())
-        )
+    for automaton in token_automata(unrolled, vocabulary, cells, literal, ends):
         projection = automaton.project(slots, cells, literal, ends, rng)
         if projection is not None:
             return projection
     return None
 
 
-@dataclass(frozen=True, eq=False)
-class CellLogits:
-    """The logits of a canvas, and what is computed from all of them.
-
-    Attributes:
-        logits: (L, V), on any device.
-        tokens: the tokens of the ``known`` cells (L,).
-        known: cells whose tokens are fixed (L,).
-        log_total: log-sum-exp (L,); 0 in known cells.
-        likeliest: the likeliest tokens of every open cell (N,).
-    """
-
-    logits: Tensor
-    tokens: Tokens
-    known: NDArray[np.bool_]
-    log_total: NDArray[np.float64]
-    likeliest: Tokens
-
-    @classmethod
-    def of(
-        cls,
-        logits: Tensor | NDArray[np.float32],
-        tokens: Tokens,
-        known: NDArray[np.bool_],
-        count: int,
-    ) -> CellLogits:
-        """Read the logits of the open cells, without a second array of their size on the host."""
-        table = torch.as_tensor(logits).float()
-        log_total, open_cells = np.zeros(len(known)), np.flatnonzero(~known)
-        if not len(open_cells):
-            return cls(table, tokens, known, log_total, NO_TOKENS)
-        rows = torch.from_numpy(open_cells).to(table.device)
-        top, likeliest = top_tokens(table, rows, count)
-        if table.is_cuda or table.shape[1] < LARGE_VOCABULARY:
-            log_total[open_cells] = table.logsumexp(-1)[rows].cpu().numpy()
-        else:
-            log_total[open_cells] = log_totals(table.numpy(), open_cells, top.numpy())
-        return cls(table, tokens, known, log_total, np.unique(likeliest.cpu().numpy()))
-
-    def columns(self, tokens: Tokens) -> NDArray[np.float64]:
-        """The log-probabilities (L, N) of N tokens in every cell."""
-        selected = self.logits.index_select(1, torch.from_numpy(tokens).to(self.logits.device))
-        log_p: NDArray[np.float64] = selected.float().cpu().numpy() - self.log_total[:, None]
-        return log_p
+def is_possible(
+    unrolled: Unrolled,
+    vocabulary: TokenBytes,
+    slots: Slots,
+    tokens: Tokens,
+    literal: NDArray[np.bool_],
+    ends: Sequence[int],
+) -> bool:
+    """Whether any block of the language holds ``tokens`` (L,) in the ``literal`` cells (L,) of a template."""
+    logits = torch.zeros(1, 1).expand(len(tokens), len(vocabulary.texts))
+    cells = CellLogits(logits, tokens, literal, np.zeros(len(tokens)), NO_TOKENS)
+    automata = token_automata(unrolled, vocabulary, cells, literal, ends)
+    return any(
+        automaton.lattice(slots, cells, literal, ends)[0].best()[1] > -np.inf for automaton in automata
+    )
 
 
-def top_tokens(logits: Tensor, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The largest of the logits (N,) and the ``count`` likeliest tokens (N, count) of N ``rows``.
-
-    On the CPU, the tokens are looked for in the blocks of tokens with the largest maxima: they are there, and
-    few tokens need to be sorted.
-
-    Args:
-        logits: (L, V).
-        rows: indices of cells (N,).
-        count: number of tokens; there are V if V is smaller.
-    """
-    vocab = logits.shape[1]
-    width = vocab // BLOCKS
-    if logits.is_cuda or vocab < LARGE_VOCABULARY or count * width > vocab // 2:
-        values, tokens = logits.topk(min(count, vocab))
-        return values[rows, 0], tokens[rows]
-    whole = BLOCKS * width
-    maxima = logits[:, :whole].reshape(len(logits), BLOCKS, width).amax(-1)[rows]
-    tokens = (maxima.topk(count).indices[..., None] * width + torch.arange(width)).flatten(1)
-    tokens = torch.cat([tokens, torch.arange(whole, vocab).expand(len(rows), -1)], 1)
-    values, index = logits[rows[:, None], tokens].topk(count)
-    return values[:, 0], tokens.gather(1, index)
+def token_automata(
+    unrolled: Unrolled,
+    vocabulary: TokenBytes,
+    cells: CellLogits,
+    literal: NDArray[np.bool_],
+    ends: Sequence[int],
+) -> Iterator[TokenAutomaton]:
+    """The automaton over a part of the vocabulary, and then one that has a block if there is any."""
+    tokens, is_end = cells.tokens, np.isin(cells.tokens, ends)
+    pinned = np.unique(tokens[literal & ~is_end])
+    is_column = np.zeros(len(vocabulary.texts), bool)
+    is_column[cells.likeliest] = True
+    is_column[vocabulary.single_bytes] = True
+    is_column[vocabulary.forced_by(unrolled.automaton)] = True
+    is_column &= vocabulary.is_usable
+    is_column[tokens[cells.known & ~literal & ~is_end]] = True
+    for is_widened in (False, True):
+        if is_widened:
+            is_column[vocabulary.spanning(unrolled.automaton)] = True
+        yield TokenAutomaton.build(
+            unrolled, vocabulary, np.flatnonzero(is_column), pinned, len(tokens), bool(literal[:1].any())
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,9 +193,8 @@ class TokenAutomaton:
     ) -> Projection | None:
         """See :func:`project_tokens`; only the tokens of this automaton are used."""
         columns = np.concatenate([self.usable, self.pinned])
-        blank, end_tokens, known = len(columns), np.array(list(ends), np.int64), cells.known
-        weights, filler = self.weights(cells, literal, end_tokens)
-        lattice = Lattice(self.automaton, weights, slots)
+        blank, known = len(columns), cells.known
+        lattice, filler = self.lattice(slots, cells, literal, ends)
         best, score = lattice.best()
         if score == -np.inf:
             return None
@@ -251,8 +205,19 @@ class TokenAutomaton:
             )
             for path in (best, sample)
         )
-        marginals, used = merge_columns(lattice.marginals(), self.usable, self.pinned, filler, end_tokens)
+        marginals, used = merge_columns(lattice.marginals(), self.usable, self.pinned, filler, ends)
         return Projection(best, marginals, sample, max(0.0, -lattice.partition), used)
+
+    def lattice(
+        self,
+        slots: Slots,
+        cells: CellLogits,
+        literal: NDArray[np.bool_],
+        ends: Sequence[int],
+    ) -> tuple[Lattice, Tokens]:
+        """The lattice of this automaton, and the end token (L,) that BLANK is in each cell."""
+        weights, filler = self.weights(cells, literal, np.array(list(ends), np.int64))
+        return Lattice(self.automaton, weights, slots), filler
 
     def weights(
         self,
@@ -307,14 +272,14 @@ def merge_columns(
     usable: Tokens,
     pinned: Tokens,
     filler: Tokens,
-    ends: Tokens,
+    ends: Sequence[int],
 ) -> tuple[NDArray[np.float64], Tokens]:
     """Marginals by token, from marginals by column: a token that is both usable and pinned has two columns.
 
     The last column of ``marginals`` is BLANK, which is the token ``filler`` (L,). Returns marginals (L, M)
     and the M tokens.
     """
-    tokens = np.unique(np.concatenate([usable, pinned, ends]))
+    tokens = np.unique(np.concatenate([usable, pinned, np.array(list(ends), np.int64)]))
     merged = np.zeros((len(marginals), len(tokens)))
     merged[:, np.searchsorted(tokens, usable)] = marginals[:, : len(usable)]
     merged[:, np.searchsorted(tokens, pinned)] += marginals[:, len(usable) : -1]
