@@ -26,7 +26,7 @@ from solver.tasks.languages.match_sets import match_sets
 from solver.tasks.languages.regex import matches
 from solver.tasks.languages.regex_parser import search
 from solver.tasks.languages.unroll import unroll
-from solver.tasks.languages.word_graph import literals_automaton, word_graph
+from solver.tasks.languages.word_graph import literals_automaton, without_words, word_graph
 
 Schema = dict[str, Any]
 
@@ -256,6 +256,9 @@ def test_a_word_graph_has_exactly_its_words_and_no_two_equal_nodes(words: set[st
     assert len({*map(frozenset, texts[:-1])}) == len(texts) - 1
     automaton = literals_automaton(tuple(sorted(texts[-1])))
     assert automaton.min_length == min(map(len, texts[-1]), default=-1)
+    for removed in (texts[-1], {text for text in texts[-1] if len(text) % 2}):
+        rest = without_words(automaton, frozenset(removed))
+        assert rest.min_length == min(map(len, texts[-1] - removed), default=-1)
 
 
 @given(

@@ -70,7 +70,7 @@ from solver.tasks.languages.byte_automaton import (
 from solver.tasks.languages.grammar import Move
 from solver.tasks.languages.shortest import fewest_characters
 from solver.tasks.languages.term_structure import under_approximation
-from solver.tasks.languages.word_graph import literals_automaton
+from solver.tasks.languages.word_graph import literals_automaton, without_words
 
 NO_TEXT = literals_automaton(())
 SPACE = explore(
@@ -170,7 +170,7 @@ class SchemaGrammar:
             case Member(plan, formula, index):
                 return self._known_member(plan, formula, index)
             case UnknownName(plan, formula, (term, demands)):
-                return [Move(self._name_rest(term), goto=UnknownColon(plan, formula, demands))]
+                return [Move(self._name_rest(plan, term), goto=UnknownColon(plan, formula, demands))]
             case UnknownColon(plan, formula, demands):
                 choices = self._member_value(b":", plan, formula, demand_in(demands), len(plan.names))
                 return [*choices, *self._space(node)]
@@ -341,9 +341,10 @@ class SchemaGrammar:
             for value, after in value_choices(self.compiler, formula, demand_of)
         ]
 
-    def _name_rest(self, term: regex.Term) -> ByteAutomaton | bytes:
+    def _name_rest(self, plan: ObjectPlan, term: regex.Term) -> ByteAutomaton | bytes:
         try:
-            return string_automaton(regex.start_state(term), self.max_bytes, quoted=True)
+            names = string_automaton(regex.start_state(term), self.max_bytes, quoted=True)
         except TooLargeError:
             self.compiler.decline("patternProperties", "object")
-            return string_automaton(regex.start_state(ALL_TEXT), self.max_bytes, quoted=True)
+            names = string_automaton(regex.start_state(ALL_TEXT), self.max_bytes, quoted=True)
+        return without_words(names, frozenset(json_text(name)[1:] for name in plan.known))

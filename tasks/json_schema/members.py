@@ -34,7 +34,7 @@ from solver.tasks.json_schema.formula import (
 )
 from solver.tasks.json_schema.objects import NameClass, ObjectPlan
 from solver.tasks.json_schema.skeleton import NO_SKELETON, NameOrder, Skeleton
-from solver.tasks.json_schema.strings import string_term
+from solver.tasks.json_schema.strings import ALL_TEXT, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import grouped
 from solver.tasks.languages.match_sets import match_sets
@@ -228,7 +228,7 @@ class MemberRules:
         if sets is None:
             self.compiler.decline("patternProperties", "object")
             formula = rewrite(formula, lambda part: MAYBE if part.parts[0] in ("members", "names") else part)
-            return formula, [NameClass(plan.unknown, ())] if formula is not NO else []
+            return formula, [NameClass(ALL_TEXT, ())] if formula is not NO else []
         classes = []
         for matched in sets:
             demands = tuple((part, self._class_demand(part, terms, matched)) for part in assertions)
@@ -237,7 +237,7 @@ class MemberRules:
                 rivals = sorted({number for other in sets if other > matched for number in other - matched})
                 excluded = (~terms[number] for number in rivals)
                 required = (terms[number] for number in sorted(matched))
-                classes.append(NameClass(regex.and_([plan.unknown, *required, *excluded]), demands))
+                classes.append(NameClass(regex.and_([ALL_TEXT, *required, *excluded]), demands))
         return formula, classes
 
     def _patterns(self, assertion: Formula) -> list[tuple[regex.Term, int]]:

@@ -11,9 +11,10 @@
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaTooComplex, UnsatisfiableSchema
 from solver.tasks.json_schema.grammar import NO_TEXT, SchemaGrammar
-from solver.tasks.json_schema.strings import json_text
+from solver.tasks.json_schema.objects import ObjectPlan
+from solver.tasks.json_schema.strings import json_text, words_term
 from solver.tasks.languages.byte_automaton import ByteAutomaton
-from solver.tasks.languages.regex import Term
+from solver.tasks.languages.regex import Term, and_
 from solver.tasks.languages.shortest import (
     LiteralGrammar,
     shortest_lengths,
@@ -34,8 +35,8 @@ class ShortestStrings(SchemaGrammar):
     def _string_rest(self, term: Term) -> ByteAutomaton | bytes:
         return self._shortest_rest(term)
 
-    def _name_rest(self, term: Term) -> ByteAutomaton | bytes:
-        return self._shortest_rest(term)
+    def _name_rest(self, plan: ObjectPlan, term: Term) -> ByteAutomaton | bytes:
+        return self._shortest_rest(and_((term, ~words_term(plan.known))))
 
     def _shortest_rest(self, term: Term) -> ByteAutomaton | bytes:
         try:

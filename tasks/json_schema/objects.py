@@ -18,7 +18,7 @@ from solver.tasks.json_schema.formula import (
     Demands,
     Formula,
 )
-from solver.tasks.json_schema.strings import ALL_TEXT, json_text, words_term
+from solver.tasks.json_schema.strings import json_text
 from solver.tasks.languages import regex
 
 
@@ -46,16 +46,16 @@ class ObjectPlan:
         return tuple(json_text(name) + b":" for name in self.names)
 
     @cached_property
-    def unknown(self) -> regex.Term:
-        """All other names."""
-        return regex.and_((~words_term(self.passed.union(self.names)), ALL_TEXT))
+    def known(self) -> frozenset[str]:
+        """The names that no unknown name may equal."""
+        return self.passed.union(self.names)
 
 
 class NameClass(NamedTuple):
     """Unknown names that the schema's patterns do not tell apart.
 
     Attributes:
-        term: the names.
+        term: the names, and names that are not unknown.
         demands: for each assertion about members or names, what it demands of such a member.
     """
 

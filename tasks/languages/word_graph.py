@@ -11,12 +11,12 @@ of minimal acyclic finite-state automata"). 10,000 words take about a tenth of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from solver.tasks.languages.byte_automaton import ByteAutomaton, grouped, label
+from solver.tasks.languages.byte_automaton import EXIT, LABELS, ByteAutomaton, explore, grouped, label
 
 WordNode = tuple[bool, tuple[tuple[int, int], ...]]  # whether a word ends here; (symbol, number of the node)
 
@@ -67,3 +67,39 @@ def literals_automaton(texts: tuple[bytes, ...]) -> ByteAutomaton:
     src, marks, dst = np.array(rows, np.int32).reshape(-1, 3).T.copy()
     ends = tuple(position[number] for number in inner if graph[number][0])
     return ByteAutomaton(len(inner), src, marks, dst, ends)
+
+
+@lru_cache(maxsize=256)
+def without_words(automaton: ByteAutomaton, words: frozenset[bytes]) -> ByteAutomaton:
+    """The texts of a deterministic automaton that are not among ``words``.
+
+    Raises:
+        TooLargeError: it has too many states.
+    """
+    if not words:
+        return automaton
+    graph = word_graph(words)
+
+    # A state is one of the automaton and the node of the words so far, None if no word begins like this.
+    def edges(state: Hashable) -> Iterable[tuple[int, Hashable]]:
+        assert isinstance(state, tuple)
+        source, node = state
+        followers = dict(graph[node][1]) if node is not None else {}
+        for mark, target in automaton.edges_from.get(source, ()):
+            mask = LABELS[mark]
+            for byte, after in followers.items():
+                if mask >> byte & 1:
+                    mask &= ~(1 << byte)
+                    if target < automaton.num_states:
+                        yield byte, (target, after)
+                    elif not graph[after][0]:
+                        yield byte, EXIT
+            if mask:
+                yield label(mask), (target, None) if target < automaton.num_states else EXIT
+
+    def is_end(state: Hashable) -> bool:
+        assert isinstance(state, tuple)
+        return state[0] in automaton.ends and not (state[1] is not None and graph[state[1]][0])
+
+    longest = automaton.num_states + max(map(len, words), default=0)
+    return explore((0, len(graph) - 1), edges, is_end, longest)
