@@ -301,7 +301,9 @@ def keyword_table() -> dict[str, str]:
     """The support of every keyword as README.md states it."""
     readme = Path(__file__).parents[1] / "tasks" / "json_schema" / "README.md"
     rows = [
-        line.split("|") for line in readme.read_text(encoding="utf-8").splitlines() if line.startswith("| `")
+        line.split("|")
+        for line in readme.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `") and line.count("|") == 4  # the columns of this table
     ]
     return {keyword: row[3].strip() for row in rows for keyword in re.findall("`(.+?)`", row[1])}
 
