@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,10 @@ from solver.api.fill import fill
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError
 from solver.tasks.json_schema.formula import and_, leaf, not_, or_
 from solver.tasks.json_schema.numbers import number_automaton
+from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.serialize import accepts_bytes
+from solver.tasks.json_schema.task import JsonTask
+from solver.tasks.languages.projection import BLANK
 
 BOUNDS = [
     "2.5e17",
@@ -119,6 +123,15 @@ def test_a_pinned_integer_may_have_a_fraction_and_an_exponent(text: str) -> None
     assert fill({"type": "integer"}, template=[text], denoiser="random").text == text
     with pytest.raises(FillError):
         fill({"type": "integer", "minimum": 1000000}, template=[text], denoiser="random")
+
+
+def test_a_number_that_no_double_is_counts_as_valid_only_if_it_is_given() -> None:
+    problem = JsonProblem.of({"type": "number"}, length=24)
+    for text, is_exact in (("0.1", True), ("1234567890123456.75", False), ("123456789012345678", True)):
+        tokens = np.array([*text.encode()] + [BLANK] * (24 - len(text)))
+        assert JsonTask().verify(problem, tokens) == is_exact
+    pinned = fill({"type": "number"}, template=["1234567890123456.75"], denoiser="random")
+    assert pinned.text == "1234567890123456.75"
 
 
 def test_the_shortest_number_may_have_an_exponent() -> None:

@@ -11,6 +11,7 @@ the bytes of the value in question.
 """
 
 import json
+from decimal import Decimal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -144,13 +145,28 @@ class JsonTask:
         violations = []
         for (start, end), message in locate_errors(problem, text_bytes(tokens)):
             blamed = tuple(cell for cell in cells[start:end].tolist() if not pinned[cell])
-            violations.append(Violation(message, cells=blamed, rule="schema"))
+            if blamed or message != INEXACT:  # a given number is taken as the double that it stands for
+                violations.append(Violation(message, cells=blamed, rule="schema"))
         return tuple(violations)
 
 
 def text_bytes(tokens: Tokens) -> bytes:
     """The bytes of a draft without its BLANKs."""
     return bytes(tokens[tokens != BLANK].astype(np.uint8))
+
+
+INEXACT = "the number has more digits than a double holds"
+
+
+def is_double(text: bytes) -> bool:
+    """Whether a number as it is written is the double that readers make of it. Integers are read exactly.
+
+    >>> is_double(b"0.1"), is_double(b"12345678901234567"), is_double(b"1234567890123456.75")
+    (True, True, False)
+    """
+    if text[:1] not in b"-0123456789" or not set(b".eE").intersection(text):
+        return True
+    return Decimal(repr(float(text))) == Decimal(text.decode())
 
 
 def locate_errors(problem: JsonProblem, text: bytes) -> list[tuple[tuple[int, int], str]]:
@@ -161,6 +177,7 @@ def locate_errors(problem: JsonProblem, text: bytes) -> list[tuple[tuple[int, in
     except (ValueError, RecursionError) as error:
         return [((0, len(text)), f"not JSON: {error}")]
     located = [(spans.get(path, spans[()]), message) for path, message in paths]
+    located += [(span, INEXACT) for span in spans.values() if not is_double(text[slice(*span)])]
     for check in problem.checks:
         for violation in run_check(check, instance):
             span = spans.get(resolve_pointer(violation.path or "", instance), spans[()])
