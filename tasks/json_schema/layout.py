@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, product
 
 import numpy as np
 
@@ -47,12 +47,13 @@ from solver.tasks.languages.byte_automaton import ByteAutomaton
 from solver.tasks.languages.projection import BLANK, is_possible
 from solver.tasks.languages.template import TemplateFilter
 from solver.tasks.languages.term_structure import as_literals
-from solver.tasks.languages.unroll import Unrolled, unroll
+from solver.tasks.languages.unroll import MAX_STATES, Unrolled, unroll
 from solver.tasks.task import Mask, Tokens
 from solver.tasks.text import Hole, share_room
 
 Parts = Sequence[bytes | int]
 MAX_FREE_DEPTH = 4  # values inside each other in a hole where the schema does not restrict them
+TEMPLATE_STATES = (MAX_STATES, 4 * MAX_STATES)  # the second limit only if nothing fits within the first
 NAME_ORDERS: tuple[UnplacedNames, ...] = ("among", "before", "after")
 
 
@@ -118,18 +119,18 @@ def fit_template(compiler: Compiler, parts: Parts, cells: int) -> tuple[SchemaGr
     """
     template, slots, given = TemplateFilter.from_parts(list(parts)), hole_slots(parts), given_bytes(parts)
     skeleton, furthest, complete = read_skeleton(template), 0, True
-    for order in NAME_ORDERS:
+    for max_states, order in product(TEMPLATE_STATES, NAME_ORDERS):
         grammar = SchemaGrammar(compiler, cells, skeleton, spaces=True, unplaced=order)
         for depth in range(1, MAX_FREE_DEPTH + 1):
-            unrolled = unroll(grammar, cells, depth=depth, template=template)
+            unrolled = unroll(grammar, cells, max_states, depth, template=template)
             if not unrolled.is_empty and is_possible(unrolled, slots, *given):
                 return grammar, unrolled
             furthest = max(furthest, template.end if not unrolled.is_empty else unrolled.reached)
             if unrolled.cut or unrolled.complete:
                 break
         complete = complete and unrolled.complete
-        if unrolled.cut:
-            break  # the automaton for another order would be as large
+        if not unrolled.cut and order == NAME_ORDERS[-1]:
+            break  # with more states they would be the same
     before, after = template.split(furthest)
     if complete and has_all_texts(grammar, parts):
         place = f": it has nothing for {after[:40]!r} after {before[-40:]!r}" if before or after else ""
