@@ -4,7 +4,7 @@
 >>> compiler = Compiler({"type": "array", "items": {"type": "string", "minLength": 5}, "minItems": 300})
 >>> explain_empty(compiler, cells=256).minimum
 2401
->>> texts_near_the_shortest(SchemaGrammar(compiler, max_bytes=2401), cells=2401).automaton.reach[-1]
+>>> int(texts_near_the_shortest(SchemaGrammar(compiler, max_bytes=2401), cells=2401).automaton.reach[-1])
 2401
 """
 
