@@ -29,8 +29,8 @@ from solver.kernels import reference
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.loop.engine import solve
+from solver.loop.logits import finite
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
-from solver.loop.prediction import finite
 from solver.loop.trace import Budget, Outcome
 from solver.models.protocol import Stateless
 from solver.tasks.json_schema.compiler import Compiler
@@ -142,7 +142,9 @@ def lifting_seconds(cells: int, vocab: int, steps: int) -> dict[str, list[float]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def step() -> None:
-        project_tokens(unrolled, vocabulary, Slots.single(cells), finite(logits), *open_cells, [0])
+        project_tokens(
+            unrolled, vocabulary, Slots.single(cells), finite(logits, "constant"), *open_cells, [0]
+        )
 
     for _ in range(steps + 1):
         rng.standard_normal(out=logits.numpy(), dtype=np.float32)
