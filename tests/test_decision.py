@@ -50,7 +50,7 @@ def test_a_canvas_blamed_for_its_settled_cells_falls_back_by_ten_nats(nats: floa
     """Its children come after a sibling that is eight nats less likely, and before one that is twelve."""
     nothing = np.zeros(CELLS, bool)
     canvas = Canvas(np.zeros(CELLS, np.int64), nothing, nothing, NoZero.vocab)
-    policy = Policy().with_(rounds=1, decision_smoothing=0.0)
+    policy = Policy().with_(rounds=1, decision_smoothing=0.0, on_refusal="decide")
     episode = Episode(
         NoZero(), None, canvas, policy, Budget(), 0, lambda cells, vocab, rng: np.zeros(CELLS, np.int64)
     )

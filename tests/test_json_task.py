@@ -14,10 +14,10 @@ import pytest
 
 from solver.api.candidate import Candidate
 from solver.api.fill import fill
+from solver.loop.policy import REDRAW
 from solver.loop.refine import refine
 from solver.loop.trace import Budget, Outcome, Step
 from solver.models.checkpoint import load
-from solver.models.controls import REDRAW
 from solver.tasks.json_schema.errors import (
     BudgetExhausted,
 )

@@ -146,6 +146,7 @@ def test_a_denoiser_that_repeats_itself_needs_a_tabu_tenure(tabu_tenure: int) ->
         min_per_step=1,
         rounds=60,
         on_stall="restart",
+        on_refusal="decide",
         tabu_tenure=tabu_tenure,
     )
     steps, outcome = run_loop(Word(), None, stubborn, policy, Budget(forwards=60))

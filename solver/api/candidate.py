@@ -17,9 +17,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.loop.trace import Counters
+from solver.loop.policy import Policy
+from solver.loop.trace import Counters, StrategyName
 from solver.tasks.task import EMPTY, Tokens, Violation
 
+HEAT, RETRY_HEAT = 0.05, 0.5  # by which the temperature rises with the candidate and with each attempt
+ATTEMPTS = 5  # draws of a candidate at most
 SHOWN = 60  # characters of the text in the repr
 TINY = 1e-9  # lower bound on probabilities before the logarithm
 
@@ -42,6 +45,7 @@ class Candidate:
             candidate.
         fills: the texts of the holes, in the order of the text.
         counters: cost of this candidate (fill, generate) or of the whole call (edit, repair).
+        strategy: "model" if the denoiser found it, "search" if the search without the denoiser did.
         alternatives: the other candidates, best first.
         declined: keywords of the schema (fill) that the language could not express, so that the validator alone
             decided on them. Empty if every draft was valid by construction.
@@ -56,6 +60,7 @@ class Candidate:
     violations: tuple[Violation, ...] = ()
     fills: tuple[str, ...] = ()
     counters: Counters = field(default_factory=Counters)
+    strategy: StrategyName | None = None
     alternatives: tuple[Candidate, ...] = ()
     declined: tuple[str, ...] = ()
 
@@ -68,6 +73,30 @@ class Candidate:
             count = len(self.alternatives)
             parts.append(f"{count} alternative{'s' * (count > 1)}")
         return f"Candidate({', '.join(parts)})"
+
+
+def candidate_policy(policy: Policy, number: int, attempt: int = 0) -> Policy:
+    """Return the policy of one of several candidates: the first is the likeliest, the others are drawn.
+
+    Args:
+        policy: of the call.
+        number: of the candidate, from 0.
+        attempt: number of earlier draws, which gave a text that another candidate has.
+    """
+    if number == attempt == 0:
+        return policy
+    if not policy.remask.keep_visible:  # every forward draws all cells anyway
+        return policy.with_(sample=True)
+    return policy.with_(sample=True, temperature=1.0 + HEAT * number + RETRY_HEAT * attempt)
+
+
+def repeats(texts: Sequence[str | None]) -> list[int]:
+    """Return the indices of texts that occur before, None aside.
+
+    >>> repeats(["a", "b", "a", None, None])
+    [2]
+    """
+    return [n for n, text in enumerate(texts) if text is not None and text in texts[:n]]
 
 
 def by_status_and_score(candidate: Candidate) -> tuple[bool, float]:

@@ -18,15 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from solver.api.candidate import Candidate, mean_log_probability, rank
+from solver.api.candidate import ATTEMPTS, Candidate, candidate_policy, mean_log_probability, rank, repeats
 from solver.kernels.deadline import OutOfTime, time_left, time_limit
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import SECONDS, Budget, Counters, Outcome, Step
 from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
-from solver.tasks.arguments import Check, Natural, Positive, Seconds, validated
-from solver.tasks.errors import InvalidArgument
+from solver.tasks.arguments import Check, Natural, Positive, Seconds, as_schema, validated
 from solver.tasks.json_schema.errors import (
     COMPILING,
     BudgetExhausted,
@@ -41,6 +40,7 @@ from solver.tasks.languages.projection import BLANK
 from solver.tasks.text import Hole
 
 FORWARDS = 1000  # default budget of one candidate
+SEED_STEP = 10_007  # between the attempts at one candidate
 GRACE = 0.5  # seconds after the limit at which a forward is abandoned
 
 Watch = Callable[[int, Step], None]
@@ -77,7 +77,8 @@ def fill(
         seconds: limit of the whole call in seconds, None for no limit; not used with ``budget``. It also ends
             the compilation of the schema and forwards, within a second.
         seed: seed of all randomness.
-        candidates: number of instances to write; those that fail are left out.
+        candidates: number of instances to write; those that fail are left out. The first is the likeliest; the
+            others are drawn, at rising temperature, until all differ.
         formats: whether ``format`` is asserted.
         registry: further schemas by URI. Nothing is ever fetched.
 
@@ -102,25 +103,25 @@ def fill(
     except OutOfTime:
         raise BudgetExhausted("", (COMPILING,), "seconds") from None
     budget = budget.remaining(Counters(seconds=time.perf_counter() - started))
-    # Each candidate gets a copy, because the task remembers rejected drafts per problem.
-    results = dict(fill_many([replace(problem) for _ in range(candidates)], denoiser, budget, seed))
+    results, numbers = dict[int, Candidate | FillError](), list(range(candidates))
+    for attempt in range(ATTEMPTS):  # once, and again for what repeats another candidate
+        # Each candidate gets a copy, because the task remembers rejected drafts per problem.
+        problems = [replace(problem) for _ in numbers]
+        seeds = [seed + number + SEED_STEP * attempt for number in numbers]
+        drawn = fill_many(problems, denoiser, budget, seeds, candidates=numbers, attempt=attempt)
+        for index, result in drawn:
+            if attempt == 0 or isinstance(result, Candidate):
+                results[numbers[index]] = result
+        texts = [r.text if isinstance(r, Candidate) else None for _, r in sorted(results.items())]
+        budget = budget.remaining(Counters(seconds=time.perf_counter() - started))
+        if not (numbers := repeats(texts)) or budget.seconds == 0.0:
+            break
     instances = [result for _, result in sorted(results.items()) if isinstance(result, Candidate)]
     if not instances:
         error = results[0]
         assert isinstance(error, FillError)
         raise error
     return rank(instances)
-
-
-def as_schema(schema: Any) -> Any:
-    """Return ``schema``, or the JSON schema of a pydantic model. Raises InvalidArgument if it is neither."""
-    if hasattr(schema, "model_json_schema"):
-        return schema.model_json_schema()
-    if not isinstance(schema, dict | bool):
-        raise InvalidArgument(
-            f"schema must be a JSON schema or a pydantic model, not {type(schema).__name__}"
-        )
-    return schema
 
 
 def fill_many(
@@ -131,6 +132,8 @@ def fill_many(
     batch: int = 64,
     watch: Watch | None = None,
     loops: int | None = None,
+    candidates: Sequence[int] | None = None,
+    attempt: int = 0,
 ) -> Iterator[tuple[int, Candidate | FillError]]:
     """Fill many problems, those of one length together, and yield (index, result) as soon as one is done.
 
@@ -142,11 +145,15 @@ def fill_many(
         batch: canvases per call of the denoiser.
         watch: called with (index, step) after every forward.
         loops: inner loops of a looped network, None for the checkpoint's number.
+        candidates: which candidate for its problem each is: the likeliest for 0, drawn for all others.
+        attempt: number of earlier draws of the same candidates.
     """
     task = JsonTask()
     model, budget = load(denoiser, task, loops), budget or Budget(forwards=FORWARDS)
     seeds = [seed + n for n in range(len(problems))] if isinstance(seed, int) else seed
-    run = FillRun(task, model, model.policy, seeds, batch, watch)
+    numbers = candidates or [0] * len(problems)
+    policies = [candidate_policy(model.policy, number, attempt) for number in numbers]
+    run = FillRun(task, model, policies, seeds, batch, watch)
     if not model.uses_slots:
         yield from run.fill_plain(problems, range(len(problems)), budget)
         return
@@ -179,7 +186,7 @@ class FillRun:
     Attributes:
         task: the JSON task.
         model: the denoiser.
-        policy: the loop's policy.
+        policy: the loop's policy for all problems, or one for each.
         seeds: one for each problem.
         batch: canvases per call of the denoiser.
         watch: called with (index, step) after every forward, or None.
@@ -187,10 +194,13 @@ class FillRun:
 
     task: JsonTask
     model: Denoiser
-    policy: Policy
+    policy: Policy | Sequence[Policy]
     seeds: Sequence[int]
     batch: int = 64
     watch: Watch | None = None
+
+    def policy_of(self, index: int) -> Policy:
+        return self.policy if isinstance(self.policy, Policy) else self.policy[index]
 
     def fill_plain(
         self, problems: Sequence[JsonProblem], indices: Sequence[int], budget: Budget
@@ -219,7 +229,9 @@ class FillRun:
         ]
         drafted = [option for _, option in contested]
         best = dict[int, float]()
-        unwatched = replace(self, watch=None, seeds=[self.seeds[n] for n, _ in contested])
+        policies = [self.policy_of(n).with_(temperature=0.0) for n, _ in contested]
+        seeds = [self.seeds[n] for n, _ in contested]
+        unwatched = replace(self, watch=None, policy=policies, seeds=seeds)
         for index, outcome in unwatched.outcomes(drafted, range(len(drafted)), Budget(forwards=1)):
             n, option = contested[index]
             spent[n] += outcome.counters
@@ -237,7 +249,8 @@ class FillRun:
             by_length[problems[index].num_cells].append(index)
         for _, group in sorted(by_length.items()):
             seeds, chosen = [self.seeds[index] for index in group], [problems[index] for index in group]
-            run = solve(self.task, chosen, self.model, self.policy, budget, seeds, self.batch)
+            policies = [self.policy_of(index) for index in group]
+            run = solve(self.task, chosen, self.model, policies, budget, seeds, self.batch)
             limit = None if budget.seconds is None else budget.seconds * -(-len(group) // self.batch) + GRACE
             for n, event in within_limit(run, chosen, limit):
                 if isinstance(event, Outcome):
@@ -263,6 +276,7 @@ class FillRun:
                     fills=fills_of(problem, outcome),
                     counters=counters,
                     declined=tuple(sorted(problem.compiler.declined)),
+                    strategy=outcome.strategy,
                 )
             case "unsatisfiable":
                 error = UnsatisfiableSchema(

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from solver.api.candidate import Candidate, rank
-from solver.api.fill import as_schema
 from solver.api.generation_run import Deadline, GenerationRun, Watch
 from solver.kernels.deadline import OutOfTime, time_left, time_limit
 from solver.kernels.lattice import Slots
@@ -36,7 +35,7 @@ from solver.llm.tokenizer import BYTES_PER_TOKEN, TokenizerBridge, first_canvas
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget
 from solver.models.protocol import TextDenoiser
-from solver.tasks.arguments import Check, Natural, Positive, Seconds, validated
+from solver.tasks.arguments import Check, Natural, Positive, Seconds, as_schema, validated
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.errors import COMPILING
 from solver.tasks.json_schema.problem import COMPILE_SECONDS, JsonProblem
@@ -66,7 +65,7 @@ class GenerateOptions(TypedDict, total=False):
     budget: Budget | None
     seconds: Seconds | None
     policy: Policy | None
-    stop: Literal["valid", "stable"] | None
+    stop: Literal["valid", "repeated", "stable"] | None
     seed: Natural
     batch: Positive
     watch: Watch | None
@@ -116,7 +115,7 @@ def generate(
     budget: Budget | None = None,
     seconds: Seconds | None = None,
     policy: Policy | None = None,
-    stop: Literal["valid", "stable"] | None = None,
+    stop: Literal["valid", "repeated", "stable"] | None = None,
     seed: Natural = 0,
     batch: Positive = 8,
     watch: Watch | None = None,
@@ -137,14 +136,16 @@ def generate(
             otherwise False, a message or violations (see solver.tasks.arguments).
         length: maximum tokens of free text, or of the whole template. Free text that is longer than the
             model's canvas is generated in several canvases, one after another, and cut at this length.
-        candidates: number of candidates per prompt. They share one prefill and differ in their noise.
+        candidates: number of candidates per prompt. The first is the likeliest; the others are drawn, at rising
+            temperature, until all differ.
         budget: limits of each canvas of each candidate. None: forwards = 10 x the policy's rounds.
         seconds: wall clock of the whole call, compiling included, once the model is loaded; a forward that runs
             is not interrupted. Texts that are not finished then are "exhausted"; those without a forward are
             empty. None: no limit.
         policy: settings of the loop. None: the model's default policy.
-        stop: "valid" stops at the first draft that passes (the default with a check, a schema or a regex);
-            "stable" also waits until a draft is unchanged and confident (the default otherwise).
+        stop: "valid" stops at the first draft that passes; "repeated" when two forwards in a row agree on it,
+            or after a few of them (the default with a check, a schema or a regex); "stable" when it is
+            unchanged and confident (the default otherwise).
         seed: seed of all randomness. A text depends on its prompt, the seed and the candidate's number, not on
             the other prompts of the call.
         batch: canvases per call.
@@ -194,14 +195,14 @@ def generate(
         task = TextTask(denoiser.vocab, bridge.decode, check, bridge.ends, allowed, bridge.markers)
 
     # Solve all candidates of all prompts together.
-    stop = stop or ("valid" if check is not None or is_constrained else "stable")
-    policy = fit_policy(policy or denoiser.policy, len(problem.tokens), stop)
+    wanted = stop or ("repeated" if check is not None or is_constrained else "stable")
+    policy = fit_policy(policy or denoiser.policy, len(problem.tokens), wanted)
     budget = budget or Budget(forwards=ATTEMPTS * policy.search.rounds)
     run = GenerationRun(
         task, denoiser, policy, budget, deadline, seed, batch, candidates, watch, is_json=schema is not None
     )
     problems = [replace(problem, prompt=ids) for ids in prompt_tokens for _ in range(candidates)]
-    answers = run.solve(problems, num_canvases)
+    answers = run.solve_distinct(problems, num_canvases)
     best = [rank(answers[start : start + candidates]) for start in range(0, len(answers), candidates)]
     return best[0] if is_single else best
 
@@ -321,7 +322,7 @@ def compile_pattern(regex: str, length: int, longest: int = 0) -> Unrolled:
     return unrolled
 
 
-def fit_policy(policy: Policy, cells: int, stop: Literal["valid", "stable"]) -> Policy:
+def fit_policy(policy: Policy, cells: int, stop: Literal["valid", "repeated", "stable"]) -> Policy:
     """Return the policy for a canvas of ``cells`` cells.
 
     A policy that accepts one cell per forward needs enough rounds for all cells.

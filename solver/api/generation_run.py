@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from solver.api.candidate import Candidate, mean_log_probability
+from solver.api.candidate import ATTEMPTS, Candidate, candidate_policy, mean_log_probability, repeats
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget, Counters, Outcome, Step
@@ -25,9 +25,10 @@ PREFILLED = 8  # texts that are prefilled together, as a multiple of the canvase
 Watch = Callable[[int, int, str], None]
 
 
-def row_seed(seed: int, candidate: int, canvas: int) -> int:
+def row_seed(seed: int, candidate: int, canvas: int, attempt: int = 0) -> int:
     """The seed of one canvas of one candidate. Neither other prompts nor other seeds share it."""
-    return int(np.random.SeedSequence((seed, candidate, canvas)).generate_state(1)[0])
+    parts = (seed, candidate, canvas, *([attempt] if attempt else []))
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 @dataclass
@@ -76,6 +77,7 @@ class GenerationRun:
         batch: canvases per call of the model.
         candidates: number of candidates per prompt.
         watch: called with (prompt number, candidate number, text) after every forward, or None.
+        attempt: number of earlier solutions of the same candidates.
         is_json: whether the texts are JSON. If so, candidates that are solved have a value.
     """
 
@@ -89,9 +91,25 @@ class GenerationRun:
     candidates: int
     watch: Watch | None
     is_json: bool = False
+    attempt: int = 0
 
-    def solve(self, problems: list[Text], num_canvases: int) -> list[Candidate]:
-        """Solve all texts, given the first canvas of each; candidates of one prompt follow one another.
+    def solve_distinct(self, problems: list[Text], num_canvases: int) -> list[Candidate]:
+        """Solve all texts, and those again, hotter, that repeat another candidate of their prompt."""
+        answers = self.solve(problems, list(range(len(problems))), num_canvases)
+        for attempt in range(1, ATTEMPTS):
+            groups = range(0, len(problems), self.candidates)
+            texts = [answer.text if answer.status == "solved" else None for answer in answers]
+            again = [start + n for start in groups for n in repeats(texts[start : start + self.candidates])]
+            if not again or self.deadline.remaining() == 0.0:
+                break
+            redrawn = replace(self, attempt=attempt).solve([problems[n] for n in again], again, num_canvases)
+            for n, answer in zip(again, redrawn, strict=True):
+                cost = answers[n].counters + answer.counters
+                answers[n] = replace(answer if answer.status == "solved" else answers[n], counters=cost)
+        return answers
+
+    def solve(self, problems: list[Text], numbers: list[int], num_canvases: int) -> list[Candidate]:
+        """Solve all texts, given their first canvases and their numbers among all texts of the call.
 
         Only some prompts are prefilled together: their caches need memory, and the call may end before the rest.
         """
@@ -102,32 +120,31 @@ class GenerationRun:
             if self.deadline.has_run and self.deadline.remaining() == 0.0:
                 results += [self.candidate(problem, []) for problem in part]
             else:
-                results += self.solve_together(part, num_canvases, start // self.candidates)
+                results += self.solve_together(part, numbers[start : start + together], num_canvases)
         return results
 
-    def solve_together(self, problems: list[Text], num_canvases: int, first_prompt: int) -> list[Candidate]:
-        """Solve texts one canvas after another; ``first_prompt`` is the number of the first one's prompt.
+    def solve_together(self, problems: list[Text], numbers: list[int], num_canvases: int) -> list[Candidate]:
+        """Solve texts, which have these numbers in the call, one canvas after another.
 
         A text is complete if it ends within a canvas, and given up if a canvas is not solved.
         """
         task, denoiser, problems = self.task, self.denoiser, list(problems)
         outcomes: list[list[Outcome]] = [[] for _ in problems]
         active = list(range(len(problems)))  # indices of the texts that are not finished
-        seeds = self.seeds(active, 0)
+        seeds = self.seeds(numbers, 0)
         state = denoiser.prefill([task.encode(problem) for problem in problems], seeds)
         for number in range(num_canvases):
             current = [replace(problems[index], complete=number == num_canvases - 1) for index in active]
             canvases = [task.encode(problem) for problem in current]
             budget = self.deadline.limit(self.budget)
-            policies = [self.policy_of(index) for index in active]
+            policies = [self.policy_of(numbers[index]) for index in active]
             events = solve(task, current, denoiser, policies, budget, seeds, self.batch, canvases, state)
             for n, event in events:
                 self.deadline.has_run = True
                 if isinstance(event, Outcome):
                     outcomes[active[n]].append(event)
                 elif self.watch is not None and isinstance(event, Step):
-                    prompt_number, candidate_number = divmod(active[n], self.candidates)
-                    prompt_number += first_prompt
+                    prompt_number, candidate_number = divmod(numbers[active[n]], self.candidates)
                     self.watch(prompt_number, candidate_number, task.decode(current[n], event.draft))
             unfinished = [n for n, i in enumerate(active) if self.continues(current[n], outcomes[i][-1])]
             if current[0].complete or not unfinished:
@@ -139,17 +156,16 @@ class GenerationRun:
                 problems[active[n]] = replace(problem, before=np.concatenate([problem.before, tokens]))
             state = denoiser.extend(state.select(unfinished), torch.from_numpy(written))
             active = [active[n] for n in unfinished]
-            seeds = self.seeds(active, number + 1)
+            seeds = self.seeds([numbers[index] for index in active], number + 1)
         return [self.candidate(*pair) for pair in zip(problems, outcomes, strict=True)]
 
     def seeds(self, texts: list[int], canvas: int) -> list[int]:
-        """The seeds of a canvas of the texts with these indices."""
-        return [row_seed(self.seed, index % self.candidates, canvas) for index in texts]
+        """The seeds of a canvas of the texts with these numbers."""
+        return [row_seed(self.seed, index % self.candidates, canvas, self.attempt) for index in texts]
 
     def policy_of(self, text: int) -> Policy:
         """The policy of a text, which does not depend on how many candidates there are."""
-        is_first = text % self.candidates == 0
-        return self.policy.with_(sample=self.policy.accept.sample or not is_first)
+        return candidate_policy(self.policy, text % self.candidates, self.attempt)
 
     def continues(self, problem: Text, outcome: Outcome) -> bool:
         """Whether the text goes on after this canvas, which was solved and has no token that ends it."""
@@ -175,5 +191,6 @@ class GenerationRun:
             tokens=tokens,
             violations=outcomes[-1].violations if outcomes else (),
             fills=self.task.fills(answer, tokens),
+            strategy=outcomes[-1].strategy if outcomes else None,
             counters=sum((outcome.counters for outcome in outcomes), Counters()),
         )

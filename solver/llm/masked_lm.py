@@ -85,7 +85,7 @@ class MaskedLM:
         # a mask model's confidence does not reveal wrong visible tokens: only violations re-mask a cell
         self.policy = Policy(
             accept=AcceptPolicy(confidence_threshold=0.9, min_per_step=1, block_size=self.block),
-            remask=RemaskPolicy(doubt_threshold=0.0),
+            remask=RemaskPolicy(doubt_threshold=0.0, tabu_tenure=16),
             search=SearchPolicy(
                 rounds=64,
                 later_rounds=16,

@@ -116,6 +116,32 @@ def statistics(
     )
 
 
+def draw(
+    result: reference.Statistics,
+    logits: Tensor,
+    allowed: Tensor | None,
+    uniform: Tensor | None,
+    tokens: Tensor,
+    known: Tensor,
+    heat: Tensor,
+    open_cells: Tensor,
+) -> reference.Statistics:
+    """Return the statistics with drawn tokens in place of the best ones in rows with a temperature.
+
+    Args:
+        result: the statistics of the ``logits``; most other arguments are those of :func:`statistics`.
+        tokens, known: (B, L) the canvas; a draw keeps its known cells.
+        heat: (B, 1) temperature of each row, 0 for the likeliest tokens.
+    """
+    scaled = logits / torch.where(heat > 0, heat, 1.0)[..., None]
+    drawn = statistics(scaled, allowed, uniform, result.best, open_cells).sample
+    drawn = torch.where(known, tokens, drawn)
+    best = torch.where((heat > 0) & (drawn >= 0), drawn, result.best)
+    p = statistics(logits, allowed, None, best, open_cells).belief
+    top2 = torch.where(best == result.best, result.top2, result.top1)
+    return result._replace(best=best, top1=p, top2=top2, sample=torch.where(heat > 0, best, result.sample))
+
+
 def allow(
     task: Eliminates | None,
     canvases: Sequence[Canvas],

@@ -150,6 +150,9 @@ class SearchPolicy(Validated):
         search_after: forwards without a solution after which a second strategy, a search without the
             denoiser, gets equal shares of the budget (strategy.py); None: never.
         share_nogoods: the nogoods of each strategy prune the other one's tree, too.
+        on_refusal: after a check has refused a draft without a reason, "redraw" it: the next ones are drawn
+            jointly, at rising temperature, and a node whose rounds are over starts again. "decide" goes on as
+            usual.
     """
 
     rounds: int = bounded(2, 1)
@@ -165,6 +168,7 @@ class SearchPolicy(Validated):
     propagate_first: bool = False
     search_after: int | None = bounded(32, 1)
     share_nogoods: bool = True
+    on_refusal: Literal["decide", "redraw"] = "redraw"
 
 
 @dataclass(frozen=True)
@@ -178,10 +182,13 @@ class Policy(Validated):
         checks: check "every" draft; only "complete" ones, of which every cell is accepted; or "none". Without
             checks there is no elimination, no re-masking by violations and no search, and the last draft is
             the answer.
-        stop: at the first "valid" draft, or at one that is also "stable": it repeats the last one, with a
-            mean entropy below ``stable_entropy``. If a node's rounds end earlier, its last valid draft is
-            the answer.
+        stop: at the first "valid" draft; at one that is also "repeated", with the cells that were accepted in
+            between visible to the denoiser, or after ``repeated_within`` forwards; or at one that is
+            "stable": all cells are accepted, or the draft is repeated with a mean entropy below
+            ``stable_entropy``. If a node's rounds end earlier, its last valid draft is the answer.
+        repeated_within: forwards in which all cells become visible, at least as many at each.
         stable_entropy: bound on the mean entropy of the open cells, in nats.
+        temperature: of drafts that are drawn, jointly if the task has a language; 0: the likeliest draft.
 
     Raises:
         InvalidArgument: a setting is outside of its bounds or choices; the message names it.
@@ -191,8 +198,10 @@ class Policy(Validated):
     remask: RemaskPolicy = RemaskPolicy()
     search: SearchPolicy = SearchPolicy()
     checks: Literal["every", "complete", "none"] = "every"
-    stop: Literal["valid", "stable"] = "valid"
+    stop: Literal["valid", "repeated", "stable"] = "valid"
+    repeated_within: int = bounded(4, 2)
     stable_entropy: float = bounded(0.005, 0)
+    temperature: float = bounded(0.0, 0)
 
     def with_(self, **changes: Any) -> Policy:
         """Return a copy with the named settings changed, whichever of the configurations they belong to.
@@ -204,12 +213,17 @@ class Policy(Validated):
         for part, config in parts.items():
             names = {item.name for item in fields(config)} & changes.keys()
             parts[part] = replace(config, **{name: changes.pop(name) for name in names})
-        if unknown := changes.keys() - {"checks", "stop", "stable_entropy"}:
+        own = {item.name for item in fields(self)} - parts.keys()
+        if unknown := changes.keys() - own:
             raise InvalidArgument(f"a policy has no setting {', '.join(sorted(unknown))}")
         return replace(self, **parts, **changes)
 
 
-# The settings of a search without knowledge: depth first, on the cell with the fewest tokens left.
+# Settings without knowledge. Where a language makes every draft valid, draw drafts instead of deciding.
+REDRAW = Policy(search=SearchPolicy(order="depth", rounds=1 << 30, search_after=None, on_refusal="decide"))
+# Otherwise search: depth first, on the cell with the fewest tokens left.
 DEPTH_FIRST = Policy(
-    search=SearchPolicy(order="depth", rounds=1, propagate_first=True, search_after=None),
+    search=SearchPolicy(
+        order="depth", rounds=1, propagate_first=True, search_after=None, on_refusal="decide"
+    ),
 )

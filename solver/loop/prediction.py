@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from solver.kernels import reference
-from solver.loop.logits import add_up, allow, exclude, finite, statistics
+from solver.loop.logits import add_up, allow, draw, exclude, finite, statistics
 from solver.loop.policy import Floats, Ints
 from solver.loop.trace import StrategyName
 from solver.models import controls
@@ -53,6 +53,7 @@ class DenoiseRequest:
         settled: pinned, decided and implied cells; elimination starts from these alone.
         aux: what the denoiser carries from the last forward of this search node, None at its first.
         uniform: numbers in [0, 1) to draw a sample with, or to seed one; None for no sample.
+        temperature: of a draft that is drawn; 0 for the likeliest one. Needs ``uniform``.
         excluded: tokens that a cell may not draft now, one array per recent forward; -1 for no token.
     """
 
@@ -65,7 +66,13 @@ class DenoiseRequest:
     settled: Mask
     aux: Any
     uniform: Floats | None = None
+    temperature: float = 0.0
     excluded: tuple[Tokens, ...] = ()
+
+    @property
+    def generator(self) -> np.random.Generator | None:
+        """The generator that ``uniform`` seeds."""
+        return None if self.uniform is None else np.random.default_rng(self.uniform.view(np.uint32))
 
     @property
     def is_guided(self) -> bool:
@@ -78,8 +85,8 @@ class Prediction:
     """A denoiser's prediction for one canvas. Arrays have shape (L,).
 
     Attributes:
-        best: the likeliest of the allowed tokens, -1 if there is none.
-        top1, top2: probabilities of the best token and of the next.
+        best: the likeliest of the allowed tokens, or the drawn ones; -1 if there is none.
+        top1, top2: probabilities of the best token and of the likeliest other one.
         entropy: in nats.
         sample: a drawn token, or the best if no sample was asked for.
         num_allowed: number of allowed tokens.
@@ -162,10 +169,14 @@ class Predictor:
         """Yield the fields of each prediction, conditioned on the task's language."""
         assert self.projector is not None
         for row, request in enumerate(requests):
-            uniform = request.uniform
-            rng = None if uniform is None else np.random.default_rng(uniform.view(np.uint32))
-            # the task copies what it needs of the logits from their device
-            joint = self.projector.project(request.problem, logits[row], request.tokens, request.settled, rng)
+            # a draw keeps the visible cells, if any text has them; the likeliest draft may change them
+            givens = [request.known, request.settled] if request.temperature else [request.settled]
+            scaled, joint = logits[row] / (request.temperature or 1.0), None
+            for given in givens:
+                # the task copies what it needs of the logits from their device
+                joint = joint or self.projector.project(
+                    request.problem, scaled, request.tokens, given, request.generator
+                )
             yield read_impossible(len(request.tokens)) if joint is None else read_projection(joint, request)
 
     def _factorised(self, requests: Sequence[DenoiseRequest], logits: Tensor) -> Iterator[dict[str, Any]]:
@@ -186,7 +197,12 @@ class Predictor:
         if self.synonyms is not None:
             held = torch.from_numpy(np.where(known, tokens, -1)).to(device)
             add_up(logits, self.synonyms.to(device), held)
-        result = statistics(logits, allowed, uniform, current, ~torch.from_numpy(settled).to(device))
+        open_cells = ~torch.from_numpy(settled).to(device)
+        result = statistics(logits, allowed, uniform, current, open_cells)
+        heat = torch.tensor([request.temperature for request in requests], device=device)[:, None]
+        if heat.any():
+            given = torch.from_numpy(known).to(device)
+            result = draw(result, logits, allowed, uniform, current, given, heat, open_cells)
         num_allowed = np.full(tokens.shape, vocab)
         if allowed is not None:
             num_allowed = reference.count(allowed).cpu().numpy()
@@ -263,14 +279,15 @@ def read_projection(joint: Conditioned, request: DenoiseRequest) -> dict[str, An
         possible = np.flatnonzero(p[cell] > 0)
         return (possible if columns is None else columns[possible]), p[cell, possible]
 
-    best = columns_for(joint.best)
+    drafted = joint.sample if request.temperature else joint.best
+    best = columns_for(drafted)
     without_best = p.copy()
     without_best[cells, best] = 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.where(p > 0, p * np.log(p), 0.0).sum(1)
     current = columns_for(np.where(request.known, request.tokens, joint.best))
     return {
-        "best": joint.best,
+        "best": drafted,
         "top1": p[cells, best].astype(np.float32),
         "top2": without_best.max(1).astype(np.float32),
         "entropy": entropy.astype(np.float32),

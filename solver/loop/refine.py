@@ -181,7 +181,9 @@ class Episode:
         """Build the model input: settled and visible cells keep their tokens, all others are noise."""
         known, rng = node.settled | node.visible, current.rng
         tokens = np.where(known, node.tokens, current.noise(~known, self.canvas.vocab, rng))
-        uniform = rng.random(len(tokens), np.float32) if current.policy.accept.sample else None
+        temperature = rounds.draw_temperature(current.policy, node)
+        is_drawn = current.policy.accept.sample or temperature > 0
+        uniform = rng.random(len(tokens), np.float32) if is_drawn else None
         return DenoiseRequest(
             strategy=current.name,
             problem=self.problem,
@@ -192,6 +194,7 @@ class Episode:
             settled=node.settled,
             aux=node.aux,
             uniform=uniform,
+            temperature=temperature,
             excluded=node.excluded,
         )
 
@@ -216,7 +219,8 @@ class Episode:
             self.counters.nodes = self._num_refuted
             return step
         rounds.update_node(policy, result)
-        if stalled and policy.search.on_stall == "decide":
+        is_redrawn = result.is_refused and policy.search.on_refusal == "redraw"
+        if stalled and policy.search.on_stall == "decide" and not is_redrawn:
             self._branch(current, result)
             return step
         if stalled:

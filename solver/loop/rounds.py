@@ -10,6 +10,7 @@ The functions are pure, except for :func:`update_node`, which stores a round's r
 All arrays have shape (L,): one entry per cell.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from solver.loop.prediction import Prediction
 from solver.loop.search import Node
 from solver.loop.verdict import RoundResult, Verdict, check_draft
 from solver.tasks.task import Mask, Task
+
+# Each refusal raises the temperature of draws: evenly up to a limit, and beyond it after many refusals.
+HEATING, WARM, LATER_HEATING, MANY_REFUSALS = 0.02, 1.5, 1.01, 100
 
 
 def evaluate(task: Task, problem: Any, policy: Policy, node: Node, prediction: Prediction) -> RoundResult:
@@ -41,6 +45,9 @@ def evaluate(task: Task, problem: Any, policy: Policy, node: Node, prediction: P
 def select_visible(policy: Policy, node: Node, prediction: Prediction, blamed: Mask) -> tuple[Mask, Mask]:
     """Return two masks: the cells visible in the next round, and the cells that cease to be visible."""
     accept, remask, visible = policy.accept, policy.remask, node.visible
+    if policy.stop == "repeated":
+        share = -(-int((~node.settled).sum()) // (policy.repeated_within - 1))
+        accept = replace(accept, min_per_step=max(accept.min_per_step, share))
     eligible = ~node.settled & ~blamed & accept.in_current_block(~node.settled & ~visible)
     chosen = accept.confident(prediction.top1, prediction.entropy, eligible)
     chosen = accept.top_up(chosen, prediction.top1, eligible & ~visible if remask.keep_visible else eligible)
@@ -68,10 +75,16 @@ def has_stalled(policy: Policy, result: RoundResult) -> bool:
 def is_stable(policy: Policy, result: RoundResult) -> bool:
     """Whether another forward is unlikely to improve a valid draft.
 
-    If visible cells stay visible (``keep_visible``): whether every cell is known. Otherwise: whether the
-    draft repeats the last one and its open cells have low mean entropy.
+    "repeated": whether the draft equals the last one, after the denoiser has seen its confident cells. Where
+    a check has refused drafts, the check carries the meaning, and the first draft that passes is taken.
+
+    "stable": if visible cells stay visible (``keep_visible``), whether every cell is known; otherwise whether
+    the draft repeats the last one and its open cells have low mean entropy.
     """
     node = result.node
+    if policy.stop == "repeated":
+        is_last = node.round + 1 >= policy.repeated_within
+        return is_last or node.refusals > 0 or (result.is_repeat and not result.remasked_visible.any())
     if policy.remask.keep_visible:
         return bool((node.settled | result.visible).all())
     entropy = result.prediction.entropy[~node.settled]
@@ -84,11 +97,20 @@ def update_node(policy: Policy, result: RoundResult) -> None:
     if node.round == 0 and policy.search.decide_from == "first":
         node.first_prediction = prediction
     node.round += 1
+    node.refusals += result.is_refused
     shown = np.where(prediction.sample < 0, result.draft, prediction.sample)
     node.tokens = np.where(result.visible, shown, node.tokens)
     node.visible, node.draft = result.visible, result.draft
     excluded = np.where(result.verdict.excluded & ~node.settled, result.draft, -1)
     node.excluded = (excluded, *node.excluded)[: policy.remask.tabu_tenure]
+
+
+def draw_temperature(policy: Policy, node: Node) -> float:
+    """Return the temperature of the node's next draft; 0 for the likeliest one."""
+    if not node.refusals or policy.search.on_refusal == "decide":
+        return policy.temperature
+    warm = min(1.0 + HEATING * (node.refusals - 1), WARM)
+    return max(policy.temperature, warm) * LATER_HEATING ** max(0, node.refusals - MANY_REFUSALS)
 
 
 def next_aux(policy: Policy, result: RoundResult) -> Any:

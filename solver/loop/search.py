@@ -55,6 +55,7 @@ class Node:
         level: number of settling steps so far: a child adds one for its implied cells and one for its decision.
         reasons: reasons of implied cells, where the task's inference named them.
         closed: whether the node is refuted.
+        refusals: drafts that a check refused without a reason.
         round: drafts since the start or the restart of this node.
         aux: what the denoiser carries from the last draft, or None.
         first_prediction: the prediction for this canvas before any draft of it was visible.
@@ -80,6 +81,7 @@ class Node:
     level: int = 0
     reasons: dict[int, frozenset[int]] = field(default_factory=dict)
     closed: bool = False
+    refusals: int = 0
     round: int = 0
     aux: Any = None
     first_prediction: Prediction | None = None

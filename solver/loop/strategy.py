@@ -1,15 +1,16 @@
 """The two strategies of the loop. They share one budget, and each prunes with the nogoods of both.
 
 *model* drafts with the denoiser, whose probabilities order its search tree. *search* does not ask the
-denoiser: depth first, it branches on the cell with the fewest tokens left, like the control ``random``. A model
-that is uncertain everywhere, as on an empty board, or one that misleads, then costs at most a constant factor.
+denoiser and does what the control ``random`` does: depth first, it branches on the cell with the fewest
+tokens left; from a language, it draws texts. A model that is uncertain everywhere, as on an empty board, or
+that misleads then costs at most a constant factor.
 
-*search* starts after ``search_after`` forwards without a solution. From then on, the strategy that has visited
-fewer canvases is next: *search* first catches up, then the two alternate. The total is therefore about twice
-what the better one needs alone.
+*search* starts after ``search_after`` forwards without a solution. From then on, the strategy that has
+visited fewer canvases is next: *search* first catches up, then the two alternate. The total is therefore about
+twice what the better one needs alone.
 
->>> from types import SimpleNamespace
->>> next_strategy([SimpleNamespace(name="model", canvases=40), SimpleNamespace(name="search", canvases=39)]).name
+>>> from types import SimpleNamespace as Visited
+>>> next_strategy([Visited(name="model", canvases=40), Visited(name="search", canvases=39)]).name
 'search'
 """
 
@@ -20,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from solver.loop.policy import DEPTH_FIRST, Policy
+from solver.loop.policy import DEPTH_FIRST, REDRAW, Policy
 from solver.loop.search import Tree
 from solver.loop.trace import StrategyName
 from solver.models.protocol import Noise, uniform_noise
-from solver.tasks.task import Canvas, Eliminates, Task
+from solver.tasks.task import Canvas, Eliminates, Projects, Task
 
 
 @dataclass(eq=False)
@@ -72,7 +73,9 @@ def search_strategy(
         guided: the tree of the strategy "model".
     """
     nogoods = guided.nogoods if policy.search.share_nogoods else None
-    unguided = DEPTH_FIRST.with_(inference=policy.search.inference)
+    unguided = (REDRAW if isinstance(task, Projects) else DEPTH_FIRST).with_(
+        inference=policy.search.inference
+    )
     tree = Tree(task, problem, canvas, unguided.search.order, guided.numbers, nogoods)
     return Strategy("search", unguided, tree, uniform_noise, np.random.default_rng(seed))
 
@@ -80,12 +83,13 @@ def search_strategy(
 def can_search(task: Task, canvas: Canvas, policy: Policy) -> bool:
     """Whether the strategy "search" may help.
 
-    It needs elimination, or it would branch on one cell like on any other. A draft that is to be refined is a
-    wish that only the model takes into account.
+    It needs elimination, or it would branch on one cell like on any other; or a language of byte texts, from
+    which it draws. A draft that is to be refined is a wish that only the model takes into account.
     """
     has_draft = bool((canvas.known & ~canvas.pinned).any())
     is_enabled = policy.search.search_after is not None and policy.checks == "every"
-    return is_enabled and not has_draft and isinstance(task, Eliminates)
+    can_draw = isinstance(task, Projects) and canvas.blank is not None
+    return is_enabled and not has_draft and (can_draw or isinstance(task, Eliminates))
 
 
 def next_strategy(strategies: Sequence[Strategy]) -> Strategy:

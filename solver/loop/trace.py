@@ -10,8 +10,8 @@ Budget(forwards=80, seconds=6.0, decisions=None)
 >>> budget.remaining(spent).split(2)
 (Budget(forwards=40, seconds=3.0, decisions=None), Budget(forwards=40, seconds=3.0, decisions=None))
 
-A :class:`Step` records one canvas that was drafted and checked, an :class:`Outcome` how the run ended. All arrays have
-shape (L,).
+A :class:`Step` records one canvas that was drafted and checked, an :class:`Outcome` how the run ended. All
+arrays have shape (L,).
 """
 
 from __future__ import annotations

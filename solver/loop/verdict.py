@@ -106,6 +106,11 @@ class RoundResult:
         return self.node.draft is not None and bool((self.node.draft == self.draft).all())
 
     @property
+    def is_refused(self) -> bool:
+        """Whether a check refused the draft, and no violation has a reason that could guide the search."""
+        return bool(self.verdict.violations) and not self.verdict.has_reason
+
+    @property
     def blames_only_settled(self) -> bool:
         """Whether there are violations, and each of them blames settled cells only."""
         violations, settled = self.verdict.violations, self.node.settled

@@ -30,7 +30,7 @@ from solver.baseline.cells import cell_decoder, looped_decoder
 from solver.baseline.decode import Decoder
 from solver.errors import CheckpointError
 from solver.files import replacing
-from solver.loop.policy import DEPTH_FIRST
+from solver.loop.policy import DEPTH_FIRST, REDRAW
 from solver.models import controls
 from solver.models.cell_transformer import CellTransformer, CellTransformerConfig
 from solver.models.code_network import CodeConfig, CodeNetwork
@@ -195,7 +195,7 @@ def load_control(name: str, task: Task) -> controls.Control:
 
     Where the task's language makes every draft valid, a control draws new drafts instead of deciding cells.
     """
-    policy = controls.REDRAW if isinstance(task, Projects) else DEPTH_FIRST
+    policy = REDRAW if isinstance(task, Projects) else DEPTH_FIRST
     if name == "random":
         return controls.random(task.vocab, policy=policy)
     table = task.frequencies() if isinstance(task, HasFrequencies) else None

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solver.loop.policy import DEPTH_FIRST, Policy, SearchPolicy
+from solver.loop.policy import DEPTH_FIRST, Policy
 from solver.models.protocol import Stateless, uniform_noise
 from solver.tasks.task import Canvas, Mask, Tokens
 
@@ -27,8 +27,6 @@ Kind = Literal["mask", "uniform"]
 Logits = Callable[[Canvas, Tokens, Mask, np.random.Generator], NDArray[np.float64]]
 BLANK_MARGIN = 6.0  # nats by which BLANK is the likeliest token after the drawn length
 JITTER = 1e-3  # breaks ties at random, and is too small to look like knowledge
-# Draws another draft instead of deciding a cell.
-REDRAW = Policy(search=SearchPolicy(order="depth", rounds=1 << 30, search_after=None))
 
 
 @dataclass(frozen=True)

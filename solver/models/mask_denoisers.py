@@ -94,7 +94,15 @@ class JsonDenoiser(MaskDenoiser):
     policy = Policy(
         accept=AcceptPolicy(confidence_threshold=0.97, min_per_step=1),
         remask=RemaskPolicy(doubt_threshold=0.3),
-        search=SearchPolicy(rounds=12, later_rounds=6, decide_from="last", keep_visible_in_children=True),
+        # no search without the model: draws from the language alone are worse than its own (measured on invoices)
+        search=SearchPolicy(
+            rounds=12,
+            later_rounds=6,
+            decide_from="last",
+            keep_visible_in_children=True,
+            search_after=None,
+        ),
+        stop="repeated",
     )
 
     def __init__(self, network: JsonNetwork, name: str = "compact") -> None:
@@ -193,7 +201,7 @@ class CodeDenoiser(MaskDenoiser):
     policy = Policy(
         accept=AcceptPolicy(confidence_threshold=0.7, min_per_step=2),
         remask=RemaskPolicy(doubt_threshold=0.0, tabu_tenure=16),
-        search=SearchPolicy(rounds=32, later_rounds=32),
+        search=SearchPolicy(rounds=32, later_rounds=32, on_refusal="decide"),
         checks="complete",
         stop="stable",
     )

@@ -30,8 +30,7 @@ from solver.tasks.languages import projection
 from solver.tasks.languages.projection import BLANK, Projection
 from solver.tasks.task import Canvas, Mask, Tokens, Violation, once_per_draft
 
-# Refused drafts that are excluded from the projection. Models repeat a refused draft at once or not at all.
-MAX_REFUSED = 32
+MAX_REFUSED = 1024  # refused drafts that are not drawn again
 BLAME_PENALTY = 2.0  # nats that a blamed byte is less likely in its cell, for each time it was blamed
 VOCAB = BLANK + 1
 
@@ -87,7 +86,7 @@ class JsonTask:
         """Condition ``logits`` (L, V) on the language, the ``settled`` cells (L,) and the refused drafts."""
         memory = self._memory(problem)
         logits = logits if isinstance(logits, np.ndarray) else logits.cpu().numpy()
-        if memory.penalty is not None:
+        if memory.penalty is not None and rng is None:  # a draw differs from the refused drafts anyway
             logits = logits - memory.penalty
         return projection.project(
             problem.unrolled, problem.slots, logits, tokens, settled, rng, memory.refused

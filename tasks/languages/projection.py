@@ -25,6 +25,9 @@ from solver.kernels.lattice_fast import Lattice
 from solver.kernels.trie import WHITE_BYTES
 from solver.tasks.languages.unroll import Unrolled
 
+# Refused blocks that the best one must differ from. Models repeat a refused draft at once or not at all.
+MAX_EXCLUDED = 32
+MAX_DRAWS = 64
 BLANK = 256  # the token of an unused cell
 BLANK_SYMBOL = 257  # its symbol in the lattice, where 256 is WHITE
 
@@ -86,14 +89,14 @@ def project(
         tokens: the tokens of the ``known`` cells (L,).
         known: cells whose tokens are fixed (L,).
         rng: draws a sample, if given.
-        refused: blocks (L,) that ``best`` must differ from.
+        refused: blocks (L,) that are not drawn again; ``best`` differs from the latest of them.
 
     Returns:
         The projection, or None if no block of the language holds the known tokens.
     """
     lattice = Lattice(unrolled.automaton, byte_weights(logits, tokens, known), slots)
-    excluded = {tuple(np.where(block == BLANK, BLANK_SYMBOL, block).tolist()) for block in refused}
-    best, score = lattice.next_best(excluded, known)
+    excluded = [tuple(np.where(block == BLANK, BLANK_SYMBOL, block).tolist()) for block in refused]
+    best, score = lattice.next_best(set(excluded[-MAX_EXCLUDED:]), known)
     check_time()
     if score == -np.inf:
         return None
@@ -105,11 +108,22 @@ def project(
     marginals[known] = 0.0
     marginals[known, tokens[known]] = 1.0
     check_time()
-    sample = best if rng is None else lattice.sample(rng)
+    sample = best if rng is None else draw_new(lattice, rng, set(excluded), best)
     best, sample = (
         np.where(known, tokens, np.where(path == BLANK_SYMBOL, BLANK, path)) for path in (best, sample)
     )
     return Projection(best, marginals, sample, max(0.0, -lattice.partition))
+
+
+def draw_new(
+    lattice: Lattice,
+    rng: np.random.Generator,
+    excluded: set[tuple[int, ...]],
+    otherwise: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Draw a block (L,) that is not ``excluded``; ``otherwise`` where several draws find none."""
+    draws = (lattice.sample(rng) for _ in range(MAX_DRAWS))
+    return next((block for block in draws if tuple(block.tolist()) not in excluded), otherwise)
 
 
 def is_possible(
