@@ -26,6 +26,7 @@ from typing import Any
 
 import jsonschema_rs
 
+from solver.tasks.json_schema.dialects import portable_schema
 from solver.tasks.json_schema.errors import SchemaError
 
 DRAFTS = {
@@ -102,7 +103,11 @@ def build_validator(
     try:
         pairs = referenced_schemas(schema, registry)
         further = jsonschema_rs.Registry(pairs, draft=specification) if pairs else None
-        return kind(schema, validate_formats=formats, registry=further, offline=True)
+        try:
+            return kind(schema, validate_formats=formats, registry=further, offline=True)
+        except jsonschema_rs.ValidationError:
+            # the engine of the patterns may refuse what ECMA 262 accepts
+            return kind(portable_schema(schema), validate_formats=formats, registry=further, offline=True)
     except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
         raise SchemaError(refusal(str(error))) from error
 
