@@ -177,15 +177,16 @@ def test_without_watch_the_first_boards_and_the_last_are_drawn() -> None:
 
 
 def test_the_trace_of_a_failure_is_replayed_too(tmp_path: Path, capsys: Capture) -> None:
-    schema, trace = tmp_path / "schema.json", tmp_path / "trace.jsonl"
-    schema.write_text(
-        json.dumps({"uniqueItems": True, "minItems": 3, "type": "array", "items": {"enum": [1, 2]}})
-    )
+    schema, trace, check = tmp_path / "schema.json", tmp_path / "trace.jsonl", tmp_path / "check.py"
+    schema.write_text('{"type": "integer"}')
+    check.write_text("def refuse(value):\n    return 'no'\n")
     command = [
         "json",
         "fill",
         "--schema",
         str(schema),
+        "--check",
+        f"{check}:refuse",
         "--denoiser",
         "random",
         "--forwards",
@@ -195,6 +196,5 @@ def test_the_trace_of_a_failure_is_replayed_too(tmp_path: Path, capsys: Capture)
     ]
     assert main([*command, "--trace", str(trace)]) == 1
     capsys.readouterr()
-    if trace.read_text():
-        assert main(["replay", str(trace)]) == 0
-        assert capsys.readouterr().out.splitlines()[-1].startswith("problem 1: ")
+    assert main(["replay", str(trace)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("problem 1: BudgetExhausted")

@@ -2,7 +2,7 @@
 
 >>> graph = word_graph([b"cat", b"rat", b"ran"])
 >>> len(graph), graph[-1]
-(5, (False, ((99, 2), (114, 3))))
+(6, (False, ((99, 2), (114, 4))))
 
 The words are added in alphabetical order: as soon as no later word can pass through a node, the node is
 replaced by an equal one that exists already (Daciuk, Mihov, Watson and Watson 2000, "Incremental construction
