@@ -12,7 +12,9 @@ import re
 from typing import Any
 
 DATA = frozenset(["const", "enum", "default", "examples", "example"])  # keywords whose values are no schemas
-NAMED = frozenset(["properties", "$defs", "definitions", "dependentSchemas", "dependencies"])  # name -> schema
+NAMED = frozenset(
+    ["properties", "$defs", "definitions", "dependentSchemas", "dependencies"]
+)  # name -> schema
 PIECE = re.compile(r"\\c[A-Za-z]|\\.|\[\^\]|.", re.DOTALL)
 CLASS_ESCAPE = re.compile(r"\\[dDsSwW]")
 
