@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from solver.api.fill import fill
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.constants import evaluate, one_of, value_key
-from solver.tasks.json_schema.formula import NO, YES
+from solver.tasks.json_schema.formula import NO, YES, exactly_one, leaf
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.scalars import Multiple, count_remainders
@@ -236,6 +236,11 @@ def test_a_result_names_the_keywords_that_only_the_validator_decided() -> None:
     assert fill(schema, denoiser="random", length=16).declined == ()
     schema["items"] = {"type": "integer"}
     assert fill(schema, denoiser="random", length=16).declined == ("uniqueItems",)
+
+
+def test_names_are_ordered_alike_whichever_formula_was_made_first() -> None:
+    first, second = leaf("required", "made first"), leaf("required", "made second")
+    assert exactly_one([second, first]).parts == (second, first)
 
 
 def test_distinct_values_without_a_finite_list_are_left_to_the_validator() -> None:

@@ -184,7 +184,7 @@ def exactly_one(parts: Iterable[Formula]) -> Formula:
         return and_(not_(part) for part in possible if part is not YES)
     if len(possible) < 2:
         return possible[0] if possible else NO
-    return _intern("one", tuple(sorted(possible, key=lambda part: part.number)))
+    return _intern("one", tuple(possible))
 
 
 _OPERATORS: dict[str, Callable[[Iterable[Formula]], Formula]] = {

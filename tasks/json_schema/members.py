@@ -141,9 +141,8 @@ class MemberRules:
         assertions = [part for part in leaves(formula) if part.parts[0] == "members"]
         differs = False
         for name in self.plan(formula).names:
-            demands = {
-                self.compiler.formula(number) for part in assertions for number in part.parts[1].of_name(name)
-            }
+            numbers = (number for part in assertions for number in part.parts[1].of_name(name))
+            demands = dict.fromkeys(map(self.compiler.formula, numbers))
             tables = {sub: table for sub in demands if (table := constants_of(self.compiler, sub))}
             if differs and len(tables) >= MIN_CASES:
                 return name, tables
