@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from solver.loop.trace import Step
     from solver.tasks.json_schema.problem import JsonProblem
 
+WINDOW = 16  # problems that are compiled before the first of them is filled
 HOLE = re.compile(r"\{\{(\d{1,5})\}\}")
 # Members of an input line of --file, with their types.
 MEMBERS = {"text": (str, "a string"), "template": (str, "a string"), "length": (int, "a whole number")}
@@ -119,8 +120,9 @@ def run(arguments: argparse.Namespace) -> int:
     viewer = watch.Viewer(sys.stderr if arguments.json else sys.stdout) if arguments.watch else None
     recorder = output.Recorder(arguments.trace, viewer)
     with recorder, output.Results(numbers, show, in_order=not arguments.unordered) as results:
-        for start in range(0, len(numbers), arguments.batch):
-            window = numbers[start : start + arguments.batch]
+        size = min(WINDOW, arguments.batch)
+        for start in range(0, len(numbers), size):
+            window = numbers[start : start + size]
             jobs = [make_job(arguments, number, inputs[number], registry, check) for number in window]
             for job in fill_jobs(arguments, jobs, recorder):
                 results.add(job.number, job)
