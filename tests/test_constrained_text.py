@@ -13,6 +13,7 @@ import pytest
 
 import solver
 from solver.llm.token_table import token_table
+from solver.loop.trace import Budget
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.errors import CanvasTooSmall, UnsatisfiableSchema
 from solver.tasks.text import Draft, Hole
@@ -62,6 +63,25 @@ def test_texts_satisfy_the_schema_inside_a_template(model: Any) -> None:
     (text,) = texts(found)
     assert text.startswith('{ "name": "')
     assert re.search(r',\n  "born": 18\d{0,2}, "tags": \[\] \}$', text)
+    jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(text))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        [Hole(800)],
+        ['{"name": "', Hole(400), '", "born": 1815, "tags": ', Hole(400), "}"],
+        ["{" + " " * 4200 + '"name": "', Hole(4), '", "born": 1815, "tags": []}'],
+    ],
+    ids=["one hole", "two holes", "long literals"],
+)
+def test_a_template_may_have_many_tokens(template: list[str | Hole]) -> None:
+    """A JSON canvas has at most 4,096 bytes; a canvas of tokens may have a longer text."""
+    model = tiny_models.remote_model("tiny_llada", vocab=len(TOKENIZER), context=8192)
+    found = solver.generate(
+        model, TOKENIZER, prompt="x", schema=SCHEMA, template=template, budget=Budget(forwards=1)
+    )
+    (text,) = texts(found)
     jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(text))
 
 

@@ -138,13 +138,15 @@ class TinyModel(PreTrainedModel):
 '''
 
 
-def remote_model(kind: str, seed: int = 0, vocab: int | None = None) -> Any:
+def remote_model(kind: str, seed: int = 0, vocab: int | None = None, context: int = 512) -> Any:
     """The model of that code, with random weights."""
     space: dict[str, Any] = {"__name__": kind}
     exec(REMOTE.replace("KIND", kind), space)
     torch.manual_seed(seed)
     config = space["TinyConfig"](
-        vocab_size=vocab or len(tokenizer()), mask_token_id=tokenizer().mask_token_id
+        vocab_size=vocab or len(tokenizer()),
+        mask_token_id=tokenizer().mask_token_id,
+        max_position_embeddings=context,
     )
     return space["TinyModel"](config).eval()
 

@@ -31,7 +31,7 @@ from solver.kernels.deadline import OutOfTime, time_left, time_limit
 from solver.kernels.lattice import Slots
 from solver.llm.pretrained import adapt, open_model
 from solver.llm.prompts import PromptReader, check_prompt
-from solver.llm.tokenizer import BYTES_PER_TOKEN, TokenizerBridge, first_canvas
+from solver.llm.tokenizer import BYTES_PER_TOKEN, MAX_BYTES, TokenizerBridge, first_canvas
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget
 from solver.models.protocol import TextDenoiser
@@ -48,8 +48,7 @@ from solver.tasks.task import Violation
 from solver.tasks.text import Draft, Hole, Text, TextTask
 
 ATTEMPTS = 10  # default budget: forwards = ATTEMPTS x the policy's rounds for this canvas
-# The automaton of a schema or pattern has texts of up to BYTES_PER_TOKEN x tokens bytes, within these limits.
-MIN_BYTES, MAX_BYTES = 256, 4096
+MIN_BYTES = 256  # of the longest text of a schema's or pattern's automaton, and MAX_BYTES at most
 ANY_TEXT = r"[\s\S]*"
 
 Messages = Sequence[dict[str, str]]
@@ -252,12 +251,7 @@ def constrained_task(
         full_check = pattern_check(regex, check)
     else:
         pieces = bridge.pieces(problem) if problem.literals else None
-        if pieces is not None:
-            length = min(
-                max(length, fixed + sum(part.size or 0 for part in pieces if isinstance(part, Hole))),
-                MAX_BYTES,
-            )
-        json_problem = JsonProblem.of(as_schema(schema), template=pieces, length=length)
+        json_problem = JsonProblem.of(as_schema(schema), template=pieces, length=length, max_cells=None)
         unrolled, full_check = json_problem.unrolled, schema_check(json_problem.validator, check)
     return language_task(bridge, problem, unrolled, full_check)
 

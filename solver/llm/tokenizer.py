@@ -21,8 +21,8 @@ from solver.tasks.text import Hole, Text
 from solver.tasks.text_template import text_from_template
 
 # A schema's or a pattern's automaton has texts of up to BYTES_PER_TOKEN bytes per token, and a small hole
-# has room for SMALL_HOLE bytes of long tokens.
-BYTES_PER_TOKEN, SMALL_HOLE = 6, 64
+# has room for SMALL_HOLE bytes of long tokens. All holes of a template have at most MAX_BYTES together.
+BYTES_PER_TOKEN, SMALL_HOLE, MAX_BYTES = 6, 64, 4096
 # Text is encoded after each of these in turn: some tokenizers put a space before the first word.
 ANCHORS = ("", "\n", "a", ".")
 SHARED = 0.95  # share of the tokenizer's tokens that the model must have
@@ -110,14 +110,16 @@ class TokenizerBridge:
         return token_table(self.tokenizer).vocabulary(self.denoiser.vocab, removed)
 
     def pieces(self, problem: Text) -> list[str | Hole]:
-        """The template of ``problem`` in bytes."""
+        """The template of ``problem`` in bytes. The largest holes are cut until all have MAX_BYTES together."""
         parts: list[str | Hole] = []
         longest = self.token_bytes().longest
+        cells_of = [cells for _, cells in problem.holes]
+        sizes = [max(BYTES_PER_TOKEN * cells, min(longest * cells, SMALL_HOLE)) for cells in cells_of]
+        most = largest_share(sizes, MAX_BYTES)
         for number, literal in enumerate(problem.literals):
             parts += [literal] if literal else []
             if number < len(problem.holes):
-                cells = problem.holes[number][1]
-                parts.append(Hole(max(BYTES_PER_TOKEN * cells, min(longest * cells, SMALL_HOLE))))
+                parts.append(Hole(min(sizes[number], most)))
         return parts
 
     def allowed(self, is_free: bool) -> NDArray[np.int32]:
@@ -149,6 +151,19 @@ class TokenizerBridge:
     def markers(self) -> frozenset[int]:
         """Special tokens, which are left out of a text."""
         return special_tokens(self.tokenizer)
+
+
+def largest_share(sizes: Sequence[int], room: int) -> int:
+    """The most that each may have, at least 1, so that all together have no more than ``room``.
+
+    >>> largest_share([5, 100, 30], 65), largest_share([5, 100, 30], 200)
+    (30, 100)
+    """
+    share = 1
+    for position, size in enumerate(sorted(sizes)):
+        share = min(size, max(1, room // (len(sizes) - position)))
+        room -= share
+    return share
 
 
 def turn_end(tokenizer: Any, chat_template: Any = None) -> int | None:

@@ -85,6 +85,7 @@ class JsonProblem:
         formats: bool = True,
         registry: Mapping[str, Any] | None = None,
         draft: int | None = None,
+        max_cells: int | None = MAX_CELLS,
     ) -> JsonProblem:
         """Compile a schema for a canvas.
 
@@ -97,6 +98,7 @@ class JsonProblem:
             formats: whether ``format`` is enforced.
             registry: the schemas that ``$ref`` may refer to, by URI. Schemas are never downloaded.
             draft: JSON Schema draft of the schema. None: the draft that ``$schema`` names.
+            max_cells: of a template, with its holes. None: no limit.
 
         Raises:
             SchemaError: schema or template is malformed.
@@ -112,8 +114,8 @@ class JsonProblem:
         check_encodable(schema, text)
         parts = (length,) if template is None else template_parts(template, length)
         cells = sum(map(part_size, parts))
-        if cells > MAX_CELLS:
-            raise SchemaError(f"the template has {cells} bytes with its holes, more than {MAX_CELLS}")
+        if max_cells is not None and cells > max_cells:
+            raise SchemaError(f"the template has {cells} bytes with its holes, more than {max_cells}")
         load_kernels()
         try:
             with time_limit(cpu_seconds=COMPILE_SECONDS):
