@@ -153,6 +153,9 @@ class SearchPolicy(Validated):
         on_refusal: after a check has refused a draft without a reason, "redraw" it: the next ones are drawn
             jointly, at rising temperature, and a node whose rounds are over starts again. "decide" goes on as
             usual.
+        draws: with "redraw", drafts of one forward: while a check refuses them, the next is drawn from the same
+            prediction, because a check is cheap and a forward is not. 1: one draft per forward. Needs a
+            language.
     """
 
     rounds: int = bounded(2, 1)
@@ -169,6 +172,7 @@ class SearchPolicy(Validated):
     search_after: int | None = bounded(32, 1)
     share_nogoods: bool = True
     on_refusal: Literal["decide", "redraw"] = "redraw"
+    draws: int = bounded(1, 1)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ Shapes: B canvases in the batch, L cells, V tokens, W words of a packed bitmask 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -38,6 +38,7 @@ from solver.tasks.task import (
 
 Probabilities = NDArray[np.float64]
 Distribution = Callable[[int], tuple[Tokens, Probabilities]]
+Redraw = Callable[[float, np.random.Generator], "Prediction"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +97,8 @@ class Prediction:
         loops, flops: cost of the forward.
         aux: what the denoiser carries to the next forward of the same search node.
         constraint_cost: cost, in nats, of conditioning on the language.
+        redraw: draws another draft from the same forward, jointly, at the given temperature; None without a
+            language.
     """
 
     best: Tokens
@@ -110,6 +113,7 @@ class Prediction:
     flops: int
     aux: Any
     constraint_cost: float = 0.0
+    redraw: Redraw | None = None
 
 
 class Predictor:
@@ -163,21 +167,46 @@ class Predictor:
         costs = zip(*denoiser.cost(state, aux), strict=True)
         condition = self._factorised if self.projector is None else self._conditioned
         for row, (columns, (loops, flops)) in enumerate(zip(condition(requests, logits), costs, strict=True)):
-            yield Prediction(**columns, loops=loops, flops=flops, aux=aux.select([row]))
+            prediction = Prediction(**columns, loops=loops, flops=flops, aux=aux.select([row]))
+            if self.projector is not None:
+                again = partial(self._redraw, prediction, requests[row], logits[row])
+                prediction = replace(prediction, redraw=again)
+            yield prediction
 
     def _conditioned(self, requests: Sequence[DenoiseRequest], logits: Tensor) -> Iterator[dict[str, Any]]:
         """Yield the fields of each prediction, conditioned on the task's language."""
-        assert self.projector is not None
         for row, request in enumerate(requests):
-            # a draw keeps the visible cells, if any text has them; the likeliest draft may change them
-            givens = [request.known, request.settled] if request.temperature else [request.settled]
-            scaled, joint = logits[row] / (request.temperature or 1.0), None
-            for given in givens:
-                # the task copies what it needs of the logits from their device
-                joint = joint or self.projector.project(
-                    request.problem, scaled, request.tokens, given, request.generator
-                )
-            yield read_impossible(len(request.tokens)) if joint is None else read_projection(joint, request)
+            yield self._project(request, logits[row], request.temperature, request.generator)
+
+    def _redraw(
+        self,
+        first: Prediction,
+        request: DenoiseRequest,
+        logits: Tensor,
+        temperature: float,
+        rng: np.random.Generator,
+    ) -> Prediction:
+        """Draw another draft from the logits (L, V) of the ``first`` prediction, which has paid for them."""
+        return replace(first, **self._project(request, logits, temperature, rng))
+
+    def _project(
+        self,
+        request: DenoiseRequest,
+        logits: Tensor,
+        temperature: float,
+        rng: np.random.Generator | None,
+    ) -> dict[str, Any]:
+        """Return the fields of a prediction, from the logits (L, V) and conditioned on the task's language."""
+        assert self.projector is not None
+        # a draw keeps the visible cells, if any text has them; the likeliest draft may change them
+        givens = [request.known, request.settled] if temperature else [request.settled]
+        scaled, joint = logits / (temperature or 1.0), None
+        for given in givens:
+            # the task copies what it needs of the logits from their device
+            joint = joint or self.projector.project(request.problem, scaled, request.tokens, given, rng)
+        if joint is None:
+            return read_impossible(len(request.tokens))
+        return read_projection(joint, request, is_drawn=temperature > 0)
 
     def _factorised(self, requests: Sequence[DenoiseRequest], logits: Tensor) -> Iterator[dict[str, Any]]:
         """Yield the fields of each prediction, every cell independent of the others."""
@@ -263,7 +292,7 @@ def read_impossible(cells: int) -> dict[str, Any]:
     }
 
 
-def read_projection(joint: Conditioned, request: DenoiseRequest) -> dict[str, Any]:
+def read_projection(joint: Conditioned, request: DenoiseRequest, is_drawn: bool) -> dict[str, Any]:
     """Return the prediction for cells that are valid together.
 
     Values come from one valid canvas; the marginals are only their confidences.
@@ -279,7 +308,7 @@ def read_projection(joint: Conditioned, request: DenoiseRequest) -> dict[str, An
         possible = np.flatnonzero(p[cell] > 0)
         return (possible if columns is None else columns[possible]), p[cell, possible]
 
-    drafted = joint.sample if request.temperature else joint.best
+    drafted = joint.sample if is_drawn else joint.best
     best = columns_for(drafted)
     without_best = p.copy()
     without_best[cells, best] = 0.0

@@ -181,7 +181,7 @@ class Episode:
         """Build the model input: settled and visible cells keep their tokens, all others are noise."""
         known, rng = node.settled | node.visible, current.rng
         tokens = np.where(known, node.tokens, current.noise(~known, self.canvas.vocab, rng))
-        temperature = rounds.draw_temperature(current.policy, node)
+        temperature = rounds.draw_temperature(current.policy, node.refusals)
         is_drawn = current.policy.accept.sample or temperature > 0
         uniform = rng.random(len(tokens), np.float32) if is_drawn else None
         return DenoiseRequest(
@@ -201,7 +201,7 @@ class Episode:
     def _process(self, current: Strategy, node: Node, prediction: Prediction) -> Step:
         """Do one round of a node: draft, check, accept, re-mask; then solve, refute, branch or queue."""
         policy, tree = current.policy, current.tree
-        result = rounds.evaluate(self.task, self.problem, policy, node, prediction)
+        result = rounds.draft_and_check(self.task, self.problem, policy, node, prediction, current.rng)
         self._best = self._best.or_better(result, current.name)
 
         # A valid draft ends the episode at once (stop="valid") or once it is stable. A stalled node ends it

@@ -22,7 +22,27 @@ from solver.loop.verdict import RoundResult, Verdict, check_draft
 from solver.tasks.task import Mask, Task
 
 # Each refusal raises the temperature of draws: evenly up to a limit, and beyond it after many refusals.
-HEATING, WARM, LATER_HEATING, MANY_REFUSALS = 0.02, 1.5, 1.01, 100
+HEATING, WARM, LATER_HEATING, MANY_REFUSALS = 0.02, 1.5, 1.001, 100
+
+
+def draft_and_check(
+    task: Task,
+    problem: Any,
+    policy: Policy,
+    node: Node,
+    prediction: Prediction,
+    rng: np.random.Generator,
+) -> RoundResult:
+    """Evaluate a prediction; if a check refuses the draft, draw others from it, up to ``draws`` drafts."""
+    result, num_refused = evaluate(task, problem, policy, node, prediction), 0
+    while result.is_refused:
+        num_refused += 1
+        temperature = draw_temperature(policy, node.refusals + num_refused)
+        is_last = num_refused >= policy.search.draws or policy.search.on_refusal == "decide"
+        if is_last or prediction.redraw is None:
+            break
+        result = evaluate(task, problem, policy, node, prediction.redraw(temperature, rng))
+    return replace(result, num_refused=num_refused)
 
 
 def evaluate(task: Task, problem: Any, policy: Policy, node: Node, prediction: Prediction) -> RoundResult:
@@ -84,7 +104,11 @@ def is_stable(policy: Policy, result: RoundResult) -> bool:
     node = result.node
     if policy.stop == "repeated":
         is_last = node.round + 1 >= policy.repeated_within
-        return is_last or node.refusals > 0 or (result.is_repeat and not result.remasked_visible.any())
+        return (
+            is_last
+            or node.refusals + result.num_refused > 0
+            or (result.is_repeat and not result.remasked_visible.any())
+        )
     if policy.remask.keep_visible:
         return bool((node.settled | result.visible).all())
     entropy = result.prediction.entropy[~node.settled]
@@ -97,7 +121,7 @@ def update_node(policy: Policy, result: RoundResult) -> None:
     if node.round == 0 and policy.search.decide_from == "first":
         node.first_prediction = prediction
     node.round += 1
-    node.refusals += result.is_refused
+    node.refusals += result.num_refused
     shown = np.where(prediction.sample < 0, result.draft, prediction.sample)
     node.tokens = np.where(result.visible, shown, node.tokens)
     node.visible, node.draft = result.visible, result.draft
@@ -105,12 +129,12 @@ def update_node(policy: Policy, result: RoundResult) -> None:
     node.excluded = (excluded, *node.excluded)[: policy.remask.tabu_tenure]
 
 
-def draw_temperature(policy: Policy, node: Node) -> float:
-    """Return the temperature of the node's next draft; 0 for the likeliest one."""
-    if not node.refusals or policy.search.on_refusal == "decide":
+def draw_temperature(policy: Policy, refusals: int) -> float:
+    """Return the temperature of the next draft after this many refusals; 0 for the likeliest one."""
+    if not refusals or policy.search.on_refusal == "decide":
         return policy.temperature
-    warm = min(1.0 + HEATING * (node.refusals - 1), WARM)
-    return max(policy.temperature, warm) * LATER_HEATING ** max(0, node.refusals - MANY_REFUSALS)
+    warm = min(1.0 + HEATING * (refusals - 1), WARM)
+    return max(policy.temperature, warm) * LATER_HEATING ** max(0, refusals - MANY_REFUSALS)
 
 
 def next_aux(policy: Policy, result: RoundResult) -> Any:

@@ -164,7 +164,7 @@ class Step:
         parent: number of the node's parent, -1 for the first node.
         decision: (cell, token) that distinguishes the node from its parent; None for the first node and for
             later rounds.
-        draft: the full canvas that was checked.
+        draft: the full canvas that was checked; the last one, if several were drawn (``SearchPolicy.draws``).
         confidence: probability of each cell's token; 1 for settled cells.
         pinned: cells that never change.
         settled: pinned, decided and implied cells.

@@ -91,6 +91,7 @@ class RoundResult:
         verdict: the result of checking the draft.
         visible: drafted cells that the denoiser is given as known in the next round.
         remasked_visible: cells that were visible in this round and are re-masked.
+        num_refused: drafts of this round that a check refused without a reason.
     """
 
     node: Node
@@ -99,6 +100,7 @@ class RoundResult:
     verdict: Verdict
     visible: Mask
     remasked_visible: Mask
+    num_refused: int = 0
 
     @property
     def is_repeat(self) -> bool:

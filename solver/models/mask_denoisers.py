@@ -101,6 +101,7 @@ class JsonDenoiser(MaskDenoiser):
             decide_from="last",
             keep_visible_in_children=True,
             search_after=None,
+            draws=8,
         ),
         stop="repeated",
     )
