@@ -74,8 +74,9 @@ def test_many_lines_in_order(write: Write, capsys: pytest.CaptureFixture[str]) -
     kinds = [result["error"]["type"] if result["error"] else None for result in results]
     assert kinds == [None, "BadInput", "BadInput", "UnsatisfiableSchema", "CanvasTooSmall", None, "BadInput"]
     assert [set(result) for result in results] == [
-        {"number", "status", "instance", "error", "forwards", "seconds"}
+        {"number", "status", "instance", "strategy", "error", "forwards", "seconds"}
     ] * 7
+    assert [result["strategy"] for result in results] == ["model", *[None] * 4, "model", None]
     assert [result["number"] for result in results] == [1, 2, 3, 4, 5, 6, 7]
     assert isinstance(json.loads(results[0]["instance"]), int)
     assert results[5]["instance"] == '"é"'

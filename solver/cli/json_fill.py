@@ -272,6 +272,7 @@ def print_json_result(arguments: argparse.Namespace, job: JsonJob) -> None:
     record: watch.Record = {
         "status": job.status,
         "instance": candidates[0].text if candidates else None,
+        "strategy": candidates[0].strategy if candidates else None,
         "error": error,
         "forwards": job.forwards,
         "seconds": round(job.seconds, 4),
