@@ -90,7 +90,8 @@ class GivenFormats(jsonschema.FormatChecker):
             is_refused = False
         except FormatError:
             is_refused = True
-        if is_refused == is_valid and (instance in self.constants or format.endswith("email")):
+        is_python_lenient = not is_refused and (format == "regex" or format.endswith("email"))
+        if is_refused == is_valid and (instance in self.constants or is_python_lenient):
             self.differences.add(format)
             is_refused = not is_valid
         if is_refused:
@@ -112,6 +113,11 @@ def judge(schema: Any, text: str, draft: int) -> tuple[str, str] | None:
             return None
         lenient = GivenFormats(draft, set(strings_in(schema)))
         is_known = kind(exact, format_checker=lenient).is_valid(instance)
+        if not is_known and draft == 2019 and "unevaluatedProperties" in strings_in(schema):
+            # of the schema of additional properties, it takes the keywords for names; its 2020-12 does not
+            later = {name: part for name, part in exact.items() if name != "$schema"}
+            if JUDGES[2020](later, format_checker=lenient).is_valid(instance):
+                return f"{error.validator}: {error.message[:200]}", "unevaluatedProperties in 2019-09"
     except (RecursionError, TypeError) as failure:
         return f"it fails: {failure}", "python's jsonschema fails"
     reason = "given text, " + " and ".join(sorted(lenient.differences)) if is_known else ""
