@@ -153,9 +153,9 @@ class SearchPolicy(Validated):
         on_refusal: after a check has refused a draft without a reason, "redraw" it: the next ones are drawn
             jointly, at rising temperature, and a node whose rounds are over starts again. "decide" goes on as
             usual.
-        draws: with "redraw", drafts of one forward: while a check refuses them, the next is drawn from the same
-            prediction, because a check is cheap and a forward is not. 1: one draft per forward. Needs a
-            language.
+        draws: with "redraw", drafts of one forward after the first refusal: while a check refuses them, the next
+            is drawn from the same prediction, because a check is cheap and a forward is not. 1: one draft per
+            forward. Needs a language.
     """
 
     rounds: int = bounded(2, 1)

@@ -33,13 +33,16 @@ def draft_and_check(
     prediction: Prediction,
     rng: np.random.Generator,
 ) -> RoundResult:
-    """Evaluate a prediction; if a check refuses the draft, draw others from it, up to ``draws`` drafts."""
+    """Evaluate a prediction; if a check refuses a draft that was drawn, draw others, up to ``draws`` drafts.
+
+    The likeliest draft is not redrawn before the denoiser has seen its confident cells, which the draws keep.
+    """
     result, num_refused = evaluate(task, problem, policy, node, prediction), 0
     while result.is_refused:
         num_refused += 1
         temperature = draw_temperature(policy, node.refusals + num_refused)
-        is_last = num_refused >= policy.search.draws or policy.search.on_refusal == "decide"
-        if is_last or prediction.redraw is None:
+        is_drawn = node.refusals > 0 and policy.search.on_refusal == "redraw"
+        if not is_drawn or num_refused >= policy.search.draws or prediction.redraw is None:
             break
         result = evaluate(task, problem, policy, node, prediction.redraw(temperature, rng))
     return replace(result, num_refused=num_refused)
