@@ -25,7 +25,7 @@ from solver.kernels import lattice_labels, lattice_layers, lattice_sums
 from solver.kernels.deadline import check_time
 from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_graph import Graph
-from solver.kernels.lattice_labels import LN2
+from solver.kernels.lattice_labels import STEP
 from solver.kernels.lattice_pieces import shortened_graph
 
 Floats = NDArray[np.float64]
@@ -86,7 +86,7 @@ class Lattice:
         if self.is_empty:
             return -np.inf
         suffix_m, suffix_x = self._suffix_sums
-        return float(np.log(suffix_m[0]) + suffix_x[0] * LN2)
+        return float(np.log(suffix_m[0]) + suffix_x[0] * STEP)
 
     def best(self) -> tuple[Block, float]:
         """The likeliest block (L,) and its log-weight; see :func:`solver.kernels.lattice.best`."""

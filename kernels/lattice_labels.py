@@ -1,8 +1,9 @@
 """The weights of labels in every cell, and the probabilities of their symbols, compiled by numba.
 
-A weight is a mantissa and a binary exponent of its own (names ending in ``_m`` and ``_x``): a text that the
-model considers nearly impossible may be the only one that the pinned cells allow, so it must not
-underflow, and logarithms would cost several times as much.
+A weight is a mantissa and an exponent of its own (names ending in ``_m`` and ``_x``): a text that the model
+considers nearly impossible may be the only one that the pinned cells allow, so it must not underflow, and
+logarithms would cost several times as much. The base is 2 ** 256: most sums are of equal exponents, and the
+product of three mantissas is a float.
 
     L cells   C labels   V symbols   labels: the automaton's ``members``, ``member_first`` and ``atoms``
 
@@ -15,10 +16,12 @@ import numpy as np
 from numba import njit
 
 NEVER = -(1 << 29)  # the exponent of zero
-POWERS = 2.0 ** -np.arange(1000)  # sums drop a summand that is 64 binary places smaller
+PLACES = 256  # binary places of an exponent's step
+STEP = PLACES * math.log(2.0)
+POWERS = 2.0 ** (-PLACES * np.arange(6.0))  # the last is zero
+HIGHEST, LOWEST = 2.0 ** (PLACES // 2), 2.0 ** (-PLACES // 2)  # of a normal mantissa
 TINY = 1e-300  # the probability of a possible event that a float cannot express
-FAINT = 1e-280  # a label's total, relative to its cell's largest weight, below which it is summed anew
-LN2 = math.log(2.0)
+FAINT = 1e-230  # a label's total, relative to its cell's largest weight, below which it is summed anew
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -26,44 +29,47 @@ def from_log(log_weight):  # type: ignore[no-untyped-def]
     """exp(log_weight) as (mantissa, exponent); (0, NEVER) for minus infinity."""
     if log_weight == -np.inf:
         return 0.0, NEVER
-    x = int(np.floor(log_weight / LN2))
-    return np.exp(log_weight - x * LN2), x
+    x = int(np.rint(log_weight / STEP))
+    return np.exp(log_weight - x * STEP), x
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def normal(mant, x):  # type: ignore[no-untyped-def]
-    """The same number with a mantissa near 1: within far fewer binary places than sums drop."""
+    """The same number with a normal mantissa."""
     if mant == 0.0:
         return 0.0, NEVER
-    if 0.00390625 < mant < 256.0:
-        return mant, x
-    mant, shift = math.frexp(mant)
-    return mant, x + shift
+    while mant < LOWEST:
+        mant, x = mant * 2.0**PLACES, x - 1
+    while mant > HIGHEST:
+        mant, x = mant * 2.0**-PLACES, x + 1
+    return mant, x
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def add(mant, x, mant2, x2):  # type: ignore[no-untyped-def]
+    if x == x2:
+        return mant + mant2, x
     if mant2 == 0.0:
         return mant, x
     if mant == 0.0:
         return mant2, x2
-    shift = x2 - x
-    if shift <= 0:
-        return (mant + mant2 * POWERS[-shift], x) if shift > -64 else (mant, x)
-    return (mant * POWERS[shift] + mant2, x2) if shift < 64 else (mant2, x2)
+    if x > x2:
+        return mant + mant2 * POWERS[min(x - x2, len(POWERS) - 1)], x
+    return mant * POWERS[min(x2 - x, len(POWERS) - 1)] + mant2, x2
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def as_float(mant, x):  # type: ignore[no-untyped-def]
+    """A positive number that is not much above 1, as a float; not below TINY."""
+    if x > 0:
+        return math.ldexp(mant, PLACES * x)
+    return max(mant * POWERS[min(-x, len(POWERS) - 1)], TINY)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def ratio(mant, x, total_m, total_x):  # type: ignore[no-untyped-def]
     """A summand's share of a total, as a float; 0 only if the summand is 0."""
-    shift = x - total_x
-    if mant == 0.0:
-        return 0.0
-    if shift < -990:
-        return TINY
-    if -64 < shift <= 0:
-        return max(mant / total_m * POWERS[-shift], TINY)
-    return max(math.ldexp(mant / total_m, shift), TINY)
+    return as_float(mant / total_m, x - total_x) if mant > 0.0 else 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

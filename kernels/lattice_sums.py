@@ -9,12 +9,10 @@ Shapes and names are those of lattice_layers.py; a sum is a mantissa and an expo
 lattice.py is the specification.
 """
 
-import math
-
 import numpy as np
 from numba import njit
 
-from solver.kernels.lattice_labels import FAINT, LN2, NEVER, POWERS, TINY, add, normal, ratio
+from solver.kernels.lattice_labels import NEVER, STEP, TINY, add, as_float, normal, ratio
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -53,15 +51,10 @@ def suffix_sums(graph, window, pieces, tails, last, layers):  # type: ignore[no-
                     mant, x = 1.0, 0
             else:
                 for edge in range(first[i], first[i + 1]):
-                    after = t + span[edge]
-                    if after > cells:
-                        continue
-                    j = dst[edge]
-                    next_m = ring_m[after & (window - 1), j]
-                    if next_m > 0.0:
-                        k = piece[edge]
-                        next_x = exponent[t, k] + ring_x[after & (window - 1), j]
-                        mant, x = add(mant, x, mantissa[t, k] * next_m, next_x)
+                    ring, j, k = (t + span[edge]) & (window - 1), dst[edge], piece[edge]
+                    edge_m = mantissa[t, k] * ring_m[ring, j]
+                    if edge_m > 0.0:
+                        mant, x = add(mant, x, edge_m, exponent[t, k] + ring_x[ring, j])
             plain_m[i], plain_x[i] = normal(mant, x)
         # skips, the last of a chain first
         for n in range(skip_offset[t] + num_skips[t] - 1, skip_offset[t] - 1, -1):
@@ -92,14 +85,6 @@ def _clear(layers, t, values):  # type: ignore[no-untyped-def]
     states, offset, num_live = layers[:3]
     for n in range(offset[t], offset[t] + num_live[t]):
         values[states[n]] = 0.0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _share(mant, x):  # type: ignore[no-untyped-def]
-    """A positive number that is 1 at most, as a float; not below TINY."""
-    if x <= 0:
-        return max(mant * POWERS[min(-x, len(POWERS) - 1)], TINY)
-    return math.ldexp(mant, x)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -136,7 +121,8 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, out):  #
         start, end = offset[t], offset[t] + num_live[t]
         for n in range(start, end):
             i = states[n]
-            rate_m[i], rate_x[i] = probability[i] / suffix[0][n], -suffix[1][n]
+            mant, x = normal(probability[i], 0)
+            rate_m[i], rate_x[i] = mant / suffix[0][n], x - suffix[1][n]
             probability[i] = 0.0
         # a tail of BLANKs begins before skips, so that one text has one path
         if ends[t] >= 0:
@@ -149,7 +135,7 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, out):  #
                 i = states[n]
                 if rate_m[i] > 0.0 and end_m[i] > 0.0:
                     x = rate_x[i] + tail_x[t] + end_x[i]
-                    share = _share(rate_m[i] * tail_m[t] * end_m[i], x)
+                    share = as_float(rate_m[i] * tail_m[t] * end_m[i], x)
                     in_tail[i] += share
                     tail_mass += share
             blanks[t] += tail_mass
@@ -162,20 +148,13 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, out):  #
             state_m, state_x = rate_m[i], rate_x[i]
             if state_m == 0.0:
                 continue
-            is_faint = state_m < FAINT
             for edge in range(first[i], first[i + 1]):
-                after = t + span[edge]
-                if after > cells:
-                    continue
-                ring, j, k = after & (window - 1), dst[edge], piece[edge]
-                if mantissa[t, k] == 0.0 or after_m[ring, j] == 0.0:
-                    continue
-                share = TINY
-                if not is_faint:
-                    mant = state_m * mantissa[t, k] * after_m[ring, j]
-                    share = _share(mant, state_x + exponent[t, k] + after_x[ring, j])
-                mass[t, k] += share
-                arriving[ring, j] += share
+                ring, j, k = (t + span[edge]) & (window - 1), dst[edge], piece[edge]
+                mant = state_m * mantissa[t, k] * after_m[ring, j]
+                if mant > 0.0:
+                    share = as_float(mant, state_x + exponent[t, k] + after_x[ring, j])
+                    mass[t, k] += share
+                    arriving[ring, j] += share
         if last[t]:  # the tail ends with its slot
             tail_mass = 0.0
             ring = (t + 1) & (window - 1)
@@ -308,7 +287,7 @@ def _sample_piece(t, child, parts, labels, pieces, symbols, rng, out):  # type: 
                 remaining = rng.random()
         # a symbol of the part's label
         label, symbol = part_label[chosen], -1
-        log_total = np.log(labels[0][t, label]) + labels[1][t, label] * LN2
+        log_total = np.log(labels[0][t, label]) + labels[1][t, label] * STEP
         while symbol < 0:
             remaining = rng.random()
             for k in range(member_first[label], member_first[label + 1]):
