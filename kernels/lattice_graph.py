@@ -75,7 +75,8 @@ class Graph:
     @cached_property
     def arrays(self) -> tuple[Any, ...]:
         """The arrays in the order in which the passes read them."""
-        return (self.first, self.dst, self.piece, self.span), self.skips, self.accept, self.rest
+        edges = (array.astype(np.uint32) for array in (self.first, self.dst, self.piece, self.span))
+        return tuple(edges), self.skips, self.accept, self.rest
 
     @cached_property
     def is_plain(self) -> bool:

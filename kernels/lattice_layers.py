@@ -44,12 +44,13 @@ def reachable_layers(graph, window, high, ends, last):  # type: ignore[no-untype
     """
     (first, dst, piece, span), (_, skip_dst, skip_first, skip_of), _, rest = graph
     cells, num_states = high.shape[0], len(rest)
-    states, skips = np.empty(4 * cells + 64, np.int32), np.empty(cells + 64, np.int32)
+    mask = np.uint32(window - 1)
+    states, skips = np.empty(4 * cells + 64, np.uint32), np.empty(cells + 64, np.int32)
     offset, skip_offset = np.zeros(cells + 2, np.int64), np.zeros(cells + 2, np.int64)
     # the states before the next ``window`` cells, in a ring
     is_in = np.zeros((window, num_states), np.bool_)
-    pending, count = np.empty((window, num_states), np.int32), np.zeros(window, np.int64)
-    is_tail, tail, num_tail = np.zeros(num_states, np.bool_), np.empty(num_states, np.int32), 0
+    pending, count = np.empty((window, num_states), np.uint32), np.zeros(window, np.int64)
+    is_tail, tail, num_tail = np.zeros(num_states, np.bool_), np.empty(num_states, np.uint32), 0
     is_used = np.zeros(len(skip_dst), np.bool_)
     is_in[0, 0], pending[0, 0], count[0] = True, 0, 1
     for t in range(cells + 1):
@@ -103,12 +104,12 @@ def reachable_layers(graph, window, high, ends, last):  # type: ignore[no-untype
             break
         # edges
         for n in range(size):
-            for edge in range(first[layer[n]], first[layer[n] + 1]):
-                j, after = dst[edge], t + span[edge]
-                if after > cells or rest[j] > cells - after or high[t, piece[edge]] == -np.inf:
+            i = layer[n]
+            for edge in range(first[i], first[i + 1]):
+                j, after = dst[edge], np.uint32(t + span[edge]) & mask
+                if is_in[after, j] or rest[j] + span[edge] > cells - t:
                     continue
-                after &= window - 1
-                if not is_in[after, j]:
+                if high[t, piece[edge]] > -np.inf:
                     is_in[after, j], pending[after, count[after]] = True, j
                     count[after] += 1
         for n in range(size):
@@ -150,6 +151,7 @@ def best_completions(graph, window, high, tails, last, layers, keep):  # type: i
     states, offset, skips, skip_offset = layers
     ends, tail_weight = tails
     cells, num_states = high.shape[0], len(rest)
+    mask = np.uint32(window - 1)
     num_live, num_skips = np.zeros(cells + 1, np.int64), np.zeros(cells + 1, np.int64)
     choices = np.empty(len(states), np.int32)
     scores = np.empty(len(states) if keep else 0)
@@ -178,10 +180,9 @@ def best_completions(graph, window, high, tails, last, layers, keep):  # type: i
                 continue
             top, choice = -np.inf, 0
             for edge in range(first[i], first[i + 1]):
-                if t + span[edge] <= cells:
-                    x = high[t, piece[edge]] + ring[(t + span[edge]) & (window - 1), dst[edge]]
-                    if x > top:
-                        top, choice = x, edge
+                x = high[t, piece[edge]] + ring[np.uint32(t + span[edge]) & mask, dst[edge]]
+                if x > top:
+                    top, choice = x, np.int64(edge)
             plain[i], chosen[i] = top, choice
         # skips, the last of a chain first; those that lead nowhere are removed
         begin, finish = skip_offset[t], skip_offset[t + 1]

@@ -23,6 +23,7 @@ def suffix_sums(graph, window, pieces, tails, last, layers):  # type: ignore[no-
     mantissa, exponent = pieces
     ends, tail_m, tail_x = tails
     cells, num_states = mantissa.shape[0], len(rest)
+    mask = np.uint32(window - 1)
     suffix_m, suffix_x = np.empty(len(states)), np.empty(len(states), np.int32)
     ring_m, ring_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int32)
     plain_m, plain_x = np.zeros(num_states), np.full(num_states, NEVER, np.int64)
@@ -51,7 +52,7 @@ def suffix_sums(graph, window, pieces, tails, last, layers):  # type: ignore[no-
                     mant, x = 1.0, 0
             else:
                 for edge in range(first[i], first[i + 1]):
-                    ring, j, k = (t + span[edge]) & (window - 1), dst[edge], piece[edge]
+                    ring, j, k = np.uint32(t + span[edge]) & mask, dst[edge], piece[edge]
                     edge_m = mantissa[t, k] * ring_m[ring, j]
                     if edge_m > 0.0:
                         mant, x = add(mant, x, edge_m, exponent[t, k] + ring_x[ring, j])
@@ -101,6 +102,7 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, out):  #
     ends, tail_m, tail_x = tails
     cells, num_states = mantissa.shape[0], len(rest)
     mass, blanks = out
+    mask = np.uint32(window - 1)
     # of the next cells, in rings: the suffix sums, and the probability of arriving in each state
     after_m, after_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int32)
     arriving = np.zeros((window, num_states))
@@ -149,7 +151,7 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, out):  #
             if state_m == 0.0:
                 continue
             for edge in range(first[i], first[i + 1]):
-                ring, j, k = (t + span[edge]) & (window - 1), dst[edge], piece[edge]
+                ring, j, k = np.uint32(t + span[edge]) & mask, dst[edge], piece[edge]
                 mant = state_m * mantissa[t, k] * after_m[ring, j]
                 if mant > 0.0:
                     share = as_float(mant, state_x + exponent[t, k] + after_x[ring, j])
@@ -255,7 +257,7 @@ def sample_block(graph, window, sums, layers, suffix, symbols, rng):  # type: ig
                 edge_m = mantissa[t, k] * ring_m[ring, dst[edge]]
                 remaining -= ratio(edge_m, exponent[t, k] + ring_x[ring, dst[edge]], total_m, total_x)
                 if remaining < 0.0:
-                    chosen = edge
+                    chosen = np.int64(edge)
                     break
         for n in range(size):
             is_queued[queue[n]] = False
