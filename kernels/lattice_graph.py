@@ -75,8 +75,9 @@ class Graph:
     @cached_property
     def arrays(self) -> tuple[Any, ...]:
         """The arrays in the order in which the passes read them."""
-        edges = (array.astype(np.uint32) for array in (self.first, self.dst, self.piece, self.span))
-        return tuple(edges), self.skips, self.accept, self.rest
+        ahead = self.span.astype(np.int64) * len(self.rest) + self.dst
+        edges = self.first, self.dst, self.piece, self.span, ahead
+        return tuple(array.astype(np.uint32) for array in edges), self.skips, self.accept, self.rest
 
     @cached_property
     def is_plain(self) -> bool:

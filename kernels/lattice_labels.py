@@ -61,6 +61,8 @@ def add(mant, x, mant2, x2):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, error_model="numpy")
 def as_float(mant, x):  # type: ignore[no-untyped-def]
     """A positive number that is not much above 1, as a float; not below TINY."""
+    if x == 0:
+        return mant
     if x > 0:
         return math.ldexp(mant, PLACES * x)
     return max(mant * POWERS[min(-x, len(POWERS) - 1)], TINY)

@@ -42,7 +42,7 @@ def reachable_layers(graph, window, high, ends, last):  # type: ignore[no-untype
     Returns:
         The layers. Skips are in an order in which one pass follows every chain of them.
     """
-    (first, dst, piece, span), (_, skip_dst, skip_first, skip_of), _, rest = graph
+    (first, dst, piece, span, _), (_, skip_dst, skip_first, skip_of), _, rest = graph
     cells, num_states = high.shape[0], len(rest)
     mask = np.uint32(window - 1)
     states, skips = np.empty(4 * cells + 64, np.uint32), np.empty(cells + 64, np.int32)
@@ -147,15 +147,15 @@ def best_completions(graph, window, high, tails, last, layers, keep):  # type: i
         scores: the log-weight of the best continuation (N,); empty without ``keep``.
         top: that of the start, the best path.
     """
-    (first, dst, piece, span), (skip_src, skip_dst, _, _), accept, rest = graph
+    (first, dst, piece, _, ahead), (skip_src, skip_dst, _, _), accept, rest = graph
     states, offset, skips, skip_offset = layers
     ends, tail_weight = tails
     cells, num_states = high.shape[0], len(rest)
-    mask = np.uint32(window - 1)
     num_live, num_skips = np.zeros(cells + 1, np.int64), np.zeros(cells + 1, np.int64)
     choices = np.empty(len(states), np.int32)
     scores = np.empty(len(states) if keep else 0)
     ring = np.full((window, num_states), -np.inf)
+    flat, size = ring.reshape(-1), np.uint64(window * num_states)
     plain, chosen = np.full(num_states, -np.inf), np.zeros(num_states, np.int32)
     after_slot, slot_end = np.full(num_states, -np.inf), -1  # the scores after a slot
     for t in range(cells, -1, -1):
@@ -172,6 +172,7 @@ def best_completions(graph, window, high, tails, last, layers, keep):  # type: i
             for n in range(offset[t + 1], offset[t + 1] + num_live[t + 1]):
                 after_slot[states[n]] = ring[(t + 1) & (window - 1), states[n]]
         start, end = offset[t], offset[t + 1]
+        base = np.uint64((t & (window - 1)) * num_states)
         # one piece, then the best continuation of its target
         for n in range(start, end):
             i = states[n]
@@ -180,7 +181,8 @@ def best_completions(graph, window, high, tails, last, layers, keep):  # type: i
                 continue
             top, choice = -np.inf, 0
             for edge in range(first[i], first[i + 1]):
-                x = high[t, piece[edge]] + ring[np.uint32(t + span[edge]) & mask, dst[edge]]
+                goal = base + ahead[edge]
+                x = high[t, piece[edge]] + flat[goal if goal < size else goal - size]
                 if x > top:
                     top, choice = x, np.int64(edge)
             plain[i], chosen[i] = top, choice
@@ -227,7 +229,7 @@ def best_path(graph, pieces, labels, layers, choices, ends, out):  # type: ignor
         labels: the largest log-weight of each label (L, C), and its symbol.
         ends: the last cell of a tail of BLANKs that begins in each cell (L,).
     """
-    (_, dst, piece, _), (_, skip_dst, _, _), _, _ = graph
+    (_, dst, piece, _, _), (_, skip_dst, _, _), _, _ = graph
     (part_first, part_label, part_child), high = pieces
     label_high, argument = labels
     states, offset = layers

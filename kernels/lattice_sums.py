@@ -18,14 +18,14 @@ from solver.kernels.lattice_labels import NEVER, STEP, TINY, add, as_float, norm
 @njit(cache=True, nogil=True, error_model="numpy")
 def suffix_sums(graph, window, pieces, tails, last, layers):  # type: ignore[no-untyped-def]
     """The total weight of what may follow each pair: mantissas and exponents (N,)."""
-    (first, dst, piece, span), (skip_src, skip_dst, _, _), accept, rest = graph
+    (first, _, piece, _, ahead), (skip_src, skip_dst, _, _), accept, rest = graph
     states, offset, num_live, skips, skip_offset, num_skips = layers
     mantissa, exponent = pieces
     ends, tail_m, tail_x = tails
     cells, num_states = mantissa.shape[0], len(rest)
-    mask = np.uint32(window - 1)
     suffix_m, suffix_x = np.empty(len(states)), np.empty(len(states), np.int32)
     ring_m, ring_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int32)
+    flat_m, flat_x, size = ring_m.reshape(-1), ring_x.reshape(-1), np.uint64(window * num_states)
     plain_m, plain_x = np.zeros(num_states), np.full(num_states, NEVER, np.int64)
     after_m, after_x = np.zeros(num_states), np.full(num_states, NEVER, np.int32)
     slot_end = -1
@@ -43,6 +43,7 @@ def suffix_sums(graph, window, pieces, tails, last, layers):  # type: ignore[no-
                 after_m[states[n]] = ring_m[(t + 1) & (window - 1), states[n]]
                 after_x[states[n]] = ring_x[(t + 1) & (window - 1), states[n]]
         start, end = offset[t], offset[t] + num_live[t]
+        base = np.uint64((t & (window - 1)) * num_states)
         # one piece, then whatever follows its target
         for n in range(start, end):
             i = states[n]
@@ -52,10 +53,11 @@ def suffix_sums(graph, window, pieces, tails, last, layers):  # type: ignore[no-
                     mant, x = 1.0, 0
             else:
                 for edge in range(first[i], first[i + 1]):
-                    ring, j, k = np.uint32(t + span[edge]) & mask, dst[edge], piece[edge]
-                    edge_m = mantissa[t, k] * ring_m[ring, j]
+                    k, goal = piece[edge], base + ahead[edge]
+                    goal = goal if goal < size else goal - size
+                    edge_m = mantissa[t, k] * flat_m[goal]
                     if edge_m > 0.0:
-                        mant, x = add(mant, x, edge_m, exponent[t, k] + ring_x[ring, j])
+                        mant, x = add(mant, x, edge_m, exponent[t, k] + flat_x[goal])
             plain_m[i], plain_x[i] = normal(mant, x)
         # skips, the last of a chain first
         for n in range(skip_offset[t] + num_skips[t] - 1, skip_offset[t] - 1, -1):
@@ -96,17 +98,18 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, out):  #
     The probability of a pair is divided among its edges in proportion to what follows them. What a float
     cannot express is kept at TINY.
     """
-    (first, dst, piece, span), (skip_src, skip_dst, _, _), _, rest = graph
+    (first, _, piece, _, ahead), (skip_src, skip_dst, _, _), _, rest = graph
     states, offset, num_live, skips, skip_offset, num_skips = layers
     mantissa, exponent = pieces
     ends, tail_m, tail_x = tails
     cells, num_states = mantissa.shape[0], len(rest)
     mass, blanks = out
-    mask = np.uint32(window - 1)
     # of the next cells, in rings: the suffix sums, and the probability of arriving in each state
     after_m, after_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int32)
     arriving = np.zeros((window, num_states))
     arriving[0, 0] = 1.0
+    flat_m, flat_x, flat_arriving = after_m.reshape(-1), after_x.reshape(-1), arriving.reshape(-1)
+    size = np.uint64(window * num_states)
     for t in range(1, min(window - 1, cells + 1)):
         _load(layers, t, suffix, after_m[t], after_x[t])
     # of tails of BLANKs: the suffix sums after the slot, the probability of each state, and of all
@@ -121,6 +124,7 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, out):  #
             _load(layers, t + window - 1, suffix, after_m[ring], after_x[ring])
         probability = arriving[t & (window - 1)]
         start, end = offset[t], offset[t] + num_live[t]
+        base = np.uint64((t & (window - 1)) * num_states)
         for n in range(start, end):
             i = states[n]
             mant, x = normal(probability[i], 0)
@@ -151,12 +155,13 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, out):  #
             if state_m == 0.0:
                 continue
             for edge in range(first[i], first[i + 1]):
-                ring, j, k = np.uint32(t + span[edge]) & mask, dst[edge], piece[edge]
-                mant = state_m * mantissa[t, k] * after_m[ring, j]
+                k, goal = piece[edge], base + ahead[edge]
+                goal = goal if goal < size else goal - size
+                mant = state_m * mantissa[t, k] * flat_m[goal]
                 if mant > 0.0:
-                    share = as_float(mant, state_x + exponent[t, k] + after_x[ring, j])
+                    share = as_float(mant, state_x + exponent[t, k] + flat_x[goal])
                     mass[t, k] += share
-                    arriving[ring, j] += share
+                    flat_arriving[goal] += share
         if last[t]:  # the tail ends with its slot
             tail_mass = 0.0
             ring = (t + 1) & (window - 1)
@@ -208,7 +213,7 @@ def sample_block(graph, window, sums, layers, suffix, symbols, rng):  # type: ig
         symbols: log-weights (L, V); the automaton's ``members`` and ``member_first``.
         rng: a numpy generator.
     """
-    (first, dst, piece, span), (_, skip_dst, skip_first, skip_of), _, rest = graph
+    (first, dst, piece, span, _), (_, skip_dst, skip_first, skip_of), _, rest = graph
     parts, labels, pieces, (ends, tail_m, tail_x) = sums
     mantissa, exponent = pieces
     states, offset, num_live = layers[:3]
