@@ -179,7 +179,7 @@ def best_completions(graph, window, high, tails, last, layers, keep):  # type: i
             if t == cells:
                 plain[i], chosen[i] = 0.0 if accept[i] else -np.inf, 0
                 continue
-            top, choice = -np.inf, 0
+            top, choice = -np.inf, np.int64(0)
             for edge in range(first[i], first[i + 1]):
                 goal = base + ahead[edge]
                 x = high[t, piece[edge]] + flat[goal if goal < size else goal - size]

@@ -244,7 +244,7 @@ def sample_block(graph, window, sums, layers, suffix, symbols, rng):  # type: ig
                 t = after
                 continue
         # an edge, of the state or after skips
-        chosen, taken, size = -1, 0, 1
+        chosen, taken, size = np.int64(-1), 0, 1
         queue[0], is_queued[state] = state, True
         while taken < size and chosen < 0:
             i = queue[taken]
