@@ -41,7 +41,7 @@ from solver.tasks.errors import SolverError
 from solver.tasks.json_schema.errors import UnsatisfiableSchema
 from solver.tasks.languages.regex import Term, matches
 from solver.tasks.languages.regex_parser import PatternError, search_above
-from solver.tasks.languages.validator_sets import dialect_of
+from solver.tasks.languages.validator_sets import dialects_of
 
 LISTED = 12  # examples of each kind in the summary
 Engine = Callable[[str], bool]
@@ -181,7 +181,7 @@ def reason_of(pattern: str, subject: str) -> str:
     """Why jsonschema-rs and an ECMA 262 engine disagree; "unexplained" if no known difference is involved."""
     if not subject.isascii() and re.search(r"\\[bB]", pattern):
         return r"\b and \B consider all letters of Unicode in jsonschema-rs, ASCII in ECMA 262"
-    if dialect_of(pattern).is_raw and (not subject.isascii() or "\r" in subject):
+    if dialects_of(pattern)[0].is_raw and (not subject.isascii() or "\r" in subject):
         return r"with lookaround, \d, \w, \s and . are those of Unicode in jsonschema-rs"
     if any(rf"\{digit}" in pattern for digit in "123456789"):
         return "a backreference to a group that took no part matches nothing in jsonschema-rs"

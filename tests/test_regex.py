@@ -287,3 +287,17 @@ def test_transitions_are_disjoint() -> None:
             for symbol in range(lo, min(hi, 300) + 1)
         ]
         assert len(seen) == len(set(seen))
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"^(?=\.*?)\Wb$", r"^(?=.)\w?b$", r"^(?=.)(?=\D)[^\d]b$", r"^(?=.*b)\d?b$"]
+)
+@pytest.mark.parametrize("subject", ["éb", "-b", "b", "٣b", "3b"])
+def test_lookahead_at_the_start_excludes_nothing_that_the_validator_accepts(
+    pattern: str, subject: str
+) -> None:
+    """The validator may split such a pattern and translate its parts, or read all of it by Unicode."""
+    term, is_exact = search_above(pattern)
+    is_accepted = jsonschema_rs.is_valid({"pattern": pattern}, subject)
+    assert matches(term, subject) or not is_accepted
+    assert not is_exact or matches(term, subject) == is_accepted

@@ -47,7 +47,7 @@ from solver.tasks.languages.regex import (
     start_state,
     symbols,
 )
-from solver.tasks.languages.validator_sets import ECMA, Dialect, dialect_of, is_accepted
+from solver.tasks.languages.validator_sets import ECMA, Dialect, dialects_of, is_accepted
 
 __all__ = ["PatternError", "fullmatch", "search", "search_above", "search_usual"]
 
@@ -63,24 +63,28 @@ NAMES = {"$": "$", "z": "$", "Z": "$", "^": "^", "A": "^"}  # \A and \Z are Pyth
 
 
 def search(pattern: str) -> Term:
-    """The subjects in which the validator finds ``pattern``.
+    """The subjects in which the validator finds ``pattern``, as a name of ``patternProperties``.
 
     Raises:
         PatternError: if the pattern cannot be used, or only approximately; the message is one line.
     """
-    term, exact = search_above(pattern)
-    return term if exact else refuse(pattern, "a backreference, a long lookbehind or a possessive repetition")
+    tree = parsed(pattern, dialects_of(pattern)[0])
+    if not is_exact(tree):
+        refuse(pattern, "a backreference, a long lookbehind or a possessive repetition")
+    return translated(pattern, search_term, tree)
 
 
 @lru_cache(maxsize=256)
 def search_above(pattern: str) -> tuple[Term, bool]:
-    """The subjects that contain a match, or more than these, and whether they are exactly these.
+    """The subjects that satisfy ``pattern`` as a keyword, or more than these, and whether they are exactly these.
 
     Raises:
         PatternError: if the pattern cannot be used; the message is one line.
     """
-    tree = parsed(pattern, dialect_of(pattern))
-    return translated(pattern, search_term, tree), is_exact(tree)
+    dialects = dialects_of(pattern)
+    trees = [parsed(pattern, dialect) for dialect in dialects]
+    terms = {translated(pattern, search_term, tree) for tree in trees}
+    return or_(terms), len(terms) == 1 and is_exact(trees[0])
 
 
 @lru_cache(maxsize=256)
@@ -91,10 +95,12 @@ def search_usual(pattern: str) -> Term:
         PatternError: if the pattern cannot be used; the message is one line.
     """
     term, _ = search_above(pattern)
-    if dialect_of(pattern) is ECMA:
+    dialects = dialects_of(pattern)
+    if dialects == (ECMA,):
         return term
     try:
-        return and_((term, translated(pattern, search_term, parsed(pattern, ECMA))))
+        trees = [parsed(pattern, dialect) for dialect in (*dialects, ECMA)]
+        return and_(translated(pattern, search_term, tree) for tree in trees)
     except PatternError:  # in the validator's syntax only
         return term
 

@@ -97,15 +97,17 @@ ECMA = Dialect(False, DOT, {"d": DIGIT, "w": WORD, "s": SPACE}, WORD)
 UNTRANSLATED = re.compile(r"\(\?(?:<?[=!]|>|#|\()|\\[1-9kgGKZehRNOXa]|\{,|[{](?![0-9])")
 
 
-def dialect_of(pattern: str) -> Dialect:
-    """Return how the validator reads a pattern.
+def dialects_of(pattern: str) -> tuple[Dialect, ...]:
+    """Return how the validator reads a pattern; several if that is not known.
 
     It translates a pattern from ECMA 262, except for word boundaries. One with lookaround or backreferences
-    it cannot translate; then all classes are those of Unicode.
+    it cannot translate; then all classes are those of Unicode. A pattern that begins with lookahead may be split
+    there, so that its parts are translated after all.
     """
+    translated = translated_dialect() if re.search(r"\\[bB<>]", pattern) else ECMA
     if UNTRANSLATED.search(pattern) and not is_accepted(pattern, jsonschema_rs.RegexOptions()):
-        return raw_dialect()
-    return translated_dialect() if "\\b" in pattern.lower() or "\\<" in pattern or "\\>" in pattern else ECMA
+        return (raw_dialect(), translated) if pattern.startswith("^(?=") else (raw_dialect(),)
+    return (translated,)
 
 
 @cache
