@@ -21,8 +21,8 @@ from solver.loop.search import Node
 from solver.loop.verdict import RoundResult, Verdict, check_draft
 from solver.tasks.task import Mask, Task
 
-# Each refusal raises the temperature of draws: evenly up to a limit, and beyond it after many refusals.
-HEATING, WARM, LATER_HEATING, MANY_REFUSALS = 0.02, 1.5, 1.001, 100
+# Each refusal raises the temperature of draws, evenly up to a limit; after many, each forward does, by a factor.
+HEATING, WARM, LATER_HEATING, MANY_REFUSALS = 0.02, 1.5, 1.01, 100
 
 
 def draft_and_check(
@@ -137,7 +137,8 @@ def draw_temperature(policy: Policy, refusals: int) -> float:
     if not refusals or policy.search.on_refusal == "decide":
         return policy.temperature
     warm = min(1.0 + HEATING * (refusals - 1), WARM)
-    return max(policy.temperature, warm) * LATER_HEATING ** max(0, refusals - MANY_REFUSALS)
+    num_forwards = max(0, refusals - MANY_REFUSALS) / policy.search.draws
+    return max(policy.temperature, warm) * LATER_HEATING**num_forwards
 
 
 def next_aux(policy: Policy, result: RoundResult) -> Any:
