@@ -183,7 +183,8 @@ def test_prompts_are_prefilled_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
         batch=1,
         watch=lambda prompt, candidate, text: watched.add((prompt, candidate)),
     )
-    assert sizes == [6, 6, 6, 3]
+    assert sizes[:4] == [6, 6, 6, 3]  # then those of candidates that are drawn again, because they are equal
+    assert max(sizes) == 6
     assert [candidate.text for candidate in candidates] == ["ab"] * 7
     assert watched == {(prompt, candidate) for prompt in range(7) for candidate in range(3)}
 

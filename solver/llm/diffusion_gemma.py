@@ -177,7 +177,10 @@ class DiffusionGemma:
         self.policy = Policy(
             accept=AcceptPolicy(entropy_bound=self.schedule.bound, sample=True),
             remask=RemaskPolicy(keep_visible=False),
-            search=SearchPolicy(rounds=self.schedule.steps, on_stall="restart", decide_from="last"),
+            # every forward draws all cells anew; a rise in temperature would only lose what the model knows
+            search=SearchPolicy(
+                rounds=self.schedule.steps, on_stall="restart", decide_from="last", on_refusal="decide"
+            ),
             stable_entropy=self.schedule.calm,
         )
         self.model.eval()
