@@ -10,6 +10,7 @@ The functions are pure, except for :func:`update_node`, which stores a round's r
 All arrays have shape (L,): one entry per cell.
 """
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -138,7 +139,7 @@ def draw_temperature(policy: Policy, refusals: int) -> float:
         return policy.temperature
     warm = min(1.0 + HEATING * (refusals - 1), WARM)
     num_forwards = max(0, refusals - MANY_REFUSALS) / policy.search.draws
-    return max(policy.temperature, warm) * LATER_HEATING**num_forwards
+    return max(policy.temperature, warm) * math.pow(LATER_HEATING, num_forwards)
 
 
 def next_aux(policy: Policy, result: RoundResult) -> Any:
