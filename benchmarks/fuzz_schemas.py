@@ -12,8 +12,8 @@ For each schema:
    all formats, on the numbers as they are written. A schema with an instance must never be called unsatisfiable.
 
 Case number n of a seed does not depend on the others: ``--start`` and ``--count`` choose a part of a run. The exit
-code is 1 if anything is wrong. Disagreements between the validators are counted by reason; docs/disagreements.md
-lists them.
+code is 1 if anything is wrong. Disagreements between the validators are counted by reason;
+tasks/json_schema/README.md lists them.
 """
 
 from __future__ import annotations

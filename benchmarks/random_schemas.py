@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.fuzz_formats import SAMPLES
+from solver.tasks.json_schema.constants import kind_of
 from solver.tasks.json_schema.errors import SchemaError
 from solver.tasks.json_schema.formats import FORMATS
 from solver.tasks.json_schema.validator import build_validator
@@ -122,18 +123,7 @@ def draw_case(rng: random.Random, draft: int, attempts: int = 50) -> Case:
 
 def kind_of_value(value: Any) -> str:
     """The JSON type of a value, "number" for all numbers."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case dict():
-            return "object"
-    return "number"
+    return "boolean" if isinstance(value, bool) else kind_of(value)
 
 
 class Builder:
