@@ -17,6 +17,7 @@ from solver.loop.trace import Budget, Outcome
 from solver.models import controls
 from solver.tasks.sudoku import exact, layout
 from solver.tasks.sudoku.task import Sudoku, SudokuTask
+from solver.tasks.task import Violation
 from tests.examples import DENOISERS, FOUR, run_loop
 
 
@@ -110,6 +111,20 @@ def test_a_decision_among_few_tokens_makes_all_nodes_at_once() -> None:
     branch(tree, 4)
     assert tree.num_nodes == 5
     assert [node.decision for node in tree.next_nodes(9)] == [(0, 3), (0, 2), (0, 1), (0, 0)]
+
+
+def test_a_node_keeps_no_hidden_state_after_its_last_round() -> None:
+    """A long search keeps its nodes for the proof; the state of a denoiser in each would fill the memory."""
+    tree = Tree(FOUR, None, FOUR.encode(Sudoku(np.zeros(16, np.int8))), "best")
+    tree.root.aux = tree.root.draft = np.zeros(16, np.int64)
+    branch(tree, 4)
+    assert tree.root.aux is None
+    assert tree.root.draft is None
+    (child,) = tree.next_nodes(1)
+    child.aux = np.zeros(16, np.int64)
+    tree.refute(child, Violation("no digit left", cells=(0,), reason=frozenset({0})))
+    assert child.closed
+    assert child.aux is None
 
 
 def test_of_too_many_nogoods_the_shortest_are_kept() -> None:

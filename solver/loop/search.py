@@ -101,6 +101,10 @@ class Node:
     def restart(self) -> None:
         """Go back to the first round, with no visible cells and a new aux."""
         self.round, self.visible = 0, np.zeros_like(self.visible)
+        self.end_rounds()
+
+    def end_rounds(self) -> None:
+        """Free what the next round would need: the denoiser's hidden state is most of a node's memory."""
         self.aux = self.first_prediction = self.draft = None
 
     def is_dead(self) -> bool:
@@ -200,6 +204,7 @@ class Tree:
             level=node.level + 1,
             reasons={**node.reasons, **implied.reasons},
         )
+        node.end_rounds()
         node.conflict, node.num_expanded = frozenset(), 0
         node.num_open_children = 1 if options is None else len(options.tokens)
         if options is None:
@@ -249,6 +254,7 @@ class Tree:
         """Close a node that the decisions in ``conflict`` refute, and every ancestor that this refutes."""
         while True:
             node.closed = True
+            node.end_rounds()
             self.num_refuted += 1
             self._learn(node, conflict)
             parent = node.parent
