@@ -21,6 +21,7 @@ from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.scalars import Multiple, count_remainders
 from solver.tasks.json_schema.serialize import serialize
+from solver.tasks.languages.finite import finite_strings
 from solver.tasks.languages.grammar import recognise
 from solver.tasks.languages.match_sets import match_sets
 from solver.tasks.languages.regex import matches
@@ -276,3 +277,27 @@ def test_match_sets_are_those_that_some_subject_has(patterns: list[str]) -> None
         frozenset(k for k, term in enumerate(terms) if matches(term, subject)) for subject in subjects
     }
     assert set(match_sets(terms) or ()) == expected
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"patternProperties": {"^(^a$|^b$)$": {"type": "integer"}}, "additionalProperties": False},
+        {"propertyNames": {"enum": ["b", "a"]}},
+        {
+            "patternProperties": {"^[abc]$": {"type": "integer"}, "^[cd]$": False},
+            "additionalProperties": False,
+        },
+    ],
+)
+def test_names_are_written_once_if_a_pattern_has_few(rules: Schema) -> None:
+    schema = {"type": "object", "minProperties": 2} | rules
+    grammar = SchemaGrammar(Compiler(schema), 32)
+    assert serialize(grammar, {"a": 1, "b": 2}) is not None
+    assert not recognise(grammar, b'{"a":1,"a":2}')
+    assert fill(schema, denoiser="random", length=48).counters.forwards == 1
+
+
+@pytest.mark.parametrize("pattern", ["^[a-z]{3}$", "^a*$", "^b", "", "^(?=.*c).{1,2}$"])
+def test_expressions_with_many_strings_are_not_listed(pattern: str) -> None:
+    assert finite_strings(search(pattern), most=16) is None

@@ -71,7 +71,7 @@ def engine_jobs(arguments: argparse.Namespace, sections: Sequence[str], folder: 
         load(denoiser, JsonTask())  # raises CheckpointError before anything is measured
         weights = weights_hash(denoiser)
         for seed in range(arguments.seeds or 1):
-            for group, members in json_cases.by_group(cases).items():
+            for group, members in json_cases.groups_and_parts(cases).items():
                 if "guarantee" in sections:
                     first = Row("guarantee", group, denoiser, seed=seed, weights=weights)
                     yield Job(first, partial(json_real.measure_guarantee, first, members, budget))

@@ -26,6 +26,7 @@ from solver.tasks.json_schema.validator import DRAFTS, draft_of
 from solver.tasks.text import Hole
 
 SUITE, STORE, MASK = "json_schema_test_suite", "schemastore_pairs", "maskbench_pairs"
+PARTS = ("Github_medium",)  # of maskbench that are also reported by themselves
 LENGTH = 256  # bytes of a block
 INSTANCES = 6  # of a schema that are pinned in part
 SHARES = (0.25, 0.5)  # of the bytes that are pinned
@@ -136,6 +137,13 @@ def by_group(cases: Iterable[SchemaCase]) -> dict[str, list[SchemaCase]]:
     for case in cases:
         groups.setdefault(case.group, []).append(case)
     return groups
+
+
+def groups_and_parts(cases: Iterable[SchemaCase]) -> dict[str, list[SchemaCase]]:
+    """The cases by file or draft, and again those of each part of a file that is reported by itself."""
+    groups = by_group(cases)
+    parts = {name: [case for case in groups.get(MASK, []) if f"/{name}-" in case.name] for name in PARTS}
+    return groups | {f"{MASK}, {name}": members for name, members in parts.items() if members}
 
 
 def pinned_instances(

@@ -165,7 +165,7 @@ class SchemaGrammar:
                     *self._space(node),
                 ]
             case Member(plan, formula, index) if index == len(plan.names):
-                formula, classes = self.members.name_classes(plan, formula)
+                formula, classes = self.members.name_classes(formula)
                 return [Move(b'"', goto=UnknownName(plan, formula, names)) for names in classes]
             case Member(plan, formula, index):
                 return self._known_member(plan, formula, index)

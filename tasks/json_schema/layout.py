@@ -246,7 +246,7 @@ def layout_pieces(
 
 def allows_unknown(grammar: SchemaGrammar, plan: ObjectPlan, formula: Formula) -> bool:
     """Whether an object may have a member that its schema does not name."""
-    formula, classes = grammar.members.name_classes(plan, formula)
+    formula, classes = grammar.members.name_classes(formula)
     return any(value_choices(grammar.compiler, formula, demand_in(names.demands)) for names in classes)
 
 

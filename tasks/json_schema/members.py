@@ -6,7 +6,7 @@
 >>> plan = rules.plan(compiler.formula(compiler.root))
 >>> plan.names
 ('b', 'a')
->>> [len(kind.demands) for kind in rules.name_classes(plan, compiler.formula(compiler.root))[1]]
+>>> [len(kind.demands) for kind in rules.name_classes(compiler.formula(compiler.root))[1]]
 [1]
 """
 
@@ -37,12 +37,14 @@ from solver.tasks.json_schema.skeleton import NO_SKELETON, NameOrder, Skeleton
 from solver.tasks.json_schema.strings import ALL_TEXT, string_term
 from solver.tasks.languages import regex
 from solver.tasks.languages.byte_automaton import grouped
+from solver.tasks.languages.finite import finite_strings
 from solver.tasks.languages.match_sets import match_sets
 
 UnplacedNames = Literal["among", "before", "after"]
 
 
 MIN_CASES = 3  # alternatives for which a tag is looked for
+MAX_FINITE_NAMES = 64  # that one class of unknown names may have to become known
 
 
 class MemberRules:
@@ -96,7 +98,9 @@ class MemberRules:
         named = {name for names in orders for name in names}
         required = [name for part in assertions if part.parts[0] == "required" for name in names_in(part)]
         orders += [[name] for name in required if name not in named]
-        first = order.placed(named.union(required))
+        finite = self._finite_names(formula)
+        orders += [[name] for name in finite if name not in named and name not in required]
+        first = order.placed(named.union(required, finite))
         if self.unplaced == "among":
             names = merge_orders([first, *orders])
         else:
@@ -105,6 +109,14 @@ class MemberRules:
         mentioned = (frozenset(names_in(part)) for part in assertions if part.parts[0] == "members")
         common = frozenset(named).intersection(*mentioned)
         return ObjectPlan(tuple(names), placed=frozenset(first), common=common)
+
+    def _finite_names(self, formula: Formula) -> list[str]:
+        """The names that only patterns mention, if there are few: known names are never written twice."""
+        if not is_conjunction(formula):
+            return []
+        _, classes = self.name_classes(formula)
+        names = (finite_strings(kind.term, MAX_FINITE_NAMES) for kind in classes)
+        return [name for strings in names for name in strings or ()]
 
     def cases(self, formula: Formula) -> list[Formula]:
         """Divide objects by the value of a tag, if alternatives differ in members that are written before it.
@@ -214,7 +226,7 @@ class MemberRules:
                 return bool(required == name)
         return ()
 
-    def name_classes(self, plan: ObjectPlan, formula: Formula) -> tuple[Formula, list[NameClass]]:
+    def name_classes(self, formula: Formula) -> tuple[Formula, list[NameClass]]:
         """Divide the unknown names by the patterns of the schema that they match.
 
         Returns:

@@ -129,7 +129,7 @@ def _write_members(
         formula = write(name, partial(rules.demand, name)) if is_written else without_name(formula, name)
         plan, formula, index = rules.remaining(plan, formula, index + 1, before)
     for name in pending:
-        formula, classes = rules.name_classes(plan, formula)
+        formula, classes = rules.name_classes(formula)
         allowed = [demands for term, demands in classes if regex.matches(term, name)]
         formula = write(name, demand_in(allowed[0])) if allowed else NO
         plan, formula, index = rules.remaining(plan, formula, len(plan.names))
