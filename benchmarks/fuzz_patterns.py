@@ -12,21 +12,19 @@ strings that it was made to match and with others. Two claims are checked:
 
 Strings that the language holds although jsonschema-rs refuses them are counted ("too large"): the validator
 catches them, so they cost time only. The exit code is 1 if there is a false proof, a language that is too
-small, or a wrong string. ``regress`` and ``mini-racer`` are optional.
+small, or a wrong string. ``regress`` and ``mini-racer`` are optional; a pattern for which one of them takes more
+than five seconds or 2 GB is counted.
 """
 
 from __future__ import annotations
 
 import argparse
-import atexit
-import importlib
 import json
 import random
 import re
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import jsonschema_rs
 
 import solver
+from benchmarks.pattern_engines import NoAnswerError, installed_engines
 from solver.loop.trace import Budget
 from solver.tasks.errors import SolverError
 from solver.tasks.json_schema.errors import UnsatisfiableSchema
@@ -44,7 +43,6 @@ from solver.tasks.languages.regex_parser import PatternError, search_above
 from solver.tasks.languages.validator_sets import dialects_of
 
 LISTED = 12  # examples of each kind in the summary
-Engine = Callable[[str], bool]
 
 # (weight, pattern, strings that it matches). The strings make subjects that are likely to match.
 ATOMS: list[tuple[int, str, str]] = [
@@ -145,38 +143,6 @@ class PatternMaker:
         return list(dict.fromkeys([*examples, *mutated, *self.some(MARKS), self.rng.choice(MARKS) * 2, ""]))
 
 
-def optional_engines() -> dict[str, Callable[[str], Engine]]:
-    """The ECMA 262 engines that are installed; each gives a search of a pattern or raises ValueError."""
-    engines: dict[str, Callable[[str], Engine]] = {}
-    try:
-        regress = importlib.import_module("regress")
-    except ImportError:
-        pass
-    else:
-
-        def with_regress(pattern: str) -> Engine:
-            try:
-                compiled = regress.Regex(pattern, "u")
-            except regress.RegressError as error:
-                raise ValueError(str(error)) from error
-            return lambda subject: compiled.find(subject) is not None
-
-        engines["regress"] = with_regress
-    try:
-        context = importlib.import_module("py_mini_racer").MiniRacer()
-    except ImportError:
-        return engines
-    atexit.register(context.close)  # it hangs if it is closed later
-
-    def with_v8(pattern: str) -> Engine:
-        made = f"new RegExp({json.dumps(pattern)}, 'u')"
-        if not context.eval(f"(() => {{ try {{ {made}; return true }} catch (e) {{ return false }} }})()"):
-            raise ValueError("a syntax error")
-        return lambda subject: bool(context.eval(f"{made}.test({json.dumps(subject)})"))
-
-    return {**engines, "v8": with_v8}
-
-
 def reason_of(pattern: str, subject: str) -> str:
     """Why jsonschema-rs and an ECMA 262 engine disagree; "unexplained" if no known difference is involved."""
     if not subject.isascii() and re.search(r"\\[bB]", pattern):
@@ -193,7 +159,7 @@ class Fuzzer:
 
     def __init__(self, seed: int, schemas: float) -> None:
         self.rng = random.Random(seed)
-        self.maker, self.engines, self.schemas = PatternMaker(self.rng), optional_engines(), schemas
+        self.maker, self.engines, self.schemas = PatternMaker(self.rng), installed_engines(), schemas
         self.counts: Counter[str] = Counter()
         self.examples: dict[str, list[str]] = defaultdict(list)
 
@@ -237,15 +203,23 @@ class Fuzzer:
             elif inside and subject not in accepted:
                 self.note("exact but too large" if exact else "too large", [pattern, subject])
 
-    def compare_engines(self, pattern: str, subjects: list[str], accepted: frozenset[str]) -> None:
-        for name, compile_pattern in self.engines.items():
+    def verdicts(self, pattern: str, subjects: list[str]) -> dict[str, list[bool] | None]:
+        """What each ECMA 262 engine says about the subjects; None if it refuses the pattern."""
+        answers = {}
+        for engine in self.engines:
             try:
-                find = compile_pattern(pattern)
-            except ValueError:
+                answers[engine.name] = engine.verdicts(pattern, subjects)
+            except NoAnswerError:
+                self.note(f"beyond the limits of {engine.name}", [pattern])
+        return answers
+
+    def compare_engines(self, pattern: str, subjects: list[str], accepted: frozenset[str]) -> None:
+        for name, answer in self.verdicts(pattern, subjects).items():
+            if answer is None:
                 self.counts[f"refused by {name}"] += 1
                 continue
-            for subject in subjects:
-                if find(subject) != (subject in accepted):
+            for subject, is_found in zip(subjects, answer, strict=True):
+                if is_found != (subject in accepted):
                     self.note(f"disagreements: {reason_of(pattern, subject)}", name, [pattern, subject])
 
     def check_schemas(self, pattern: str, accepted: list[str], validator: Any) -> None:
@@ -292,12 +266,8 @@ class Fuzzer:
 
     def judge(self, pattern: str, subject: str) -> None:
         """Ask the ECMA 262 engines for a string that was written."""
-        for name, compile_pattern in self.engines.items():
-            try:
-                find = compile_pattern(pattern)
-            except ValueError:
-                continue
-            if not find(subject):
+        for name, answer in self.verdicts(pattern, [subject]).items():
+            if answer == [False]:
                 reason = reason_of(pattern, subject)
                 self.note(f"written, but refused by {name}: {reason}", [pattern, subject])
 
@@ -325,7 +295,8 @@ def main() -> int:
         report = {**vars(settings), "counts": fuzzer.counts, "examples": fuzzer.examples}
         print(json.dumps(report, ensure_ascii=False))
     else:
-        print(f"seed {settings.seed}, engines: jsonschema-rs, {', '.join(fuzzer.engines)}")
+        names = ["jsonschema-rs", *(engine.name for engine in fuzzer.engines)]
+        print(f"seed {settings.seed}, engines: {', '.join(names)}")
         for kind, count in sorted(fuzzer.counts.items()):
             print(f"{count:8} {kind}")
             for example in fuzzer.examples.get(kind, ()):

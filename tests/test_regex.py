@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import re
+from contextlib import suppress
 
 import jsonschema_rs
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import solver
@@ -301,3 +302,35 @@ def test_lookahead_at_the_start_excludes_nothing_that_the_validator_accepts(
     is_accepted = jsonschema_rs.is_valid({"pattern": pattern}, subject)
     assert matches(term, subject) or not is_accepted
     assert not is_exact or matches(term, subject) == is_accepted
+
+
+CLASS_MEMBERS = "]abcdefgé٣[-&(?:)$+19"
+class_pieces = st.sampled_from(
+    ["a", "b-e", r"\d", r"\D", "[a-c]", "[^a]", "[[]", "[a&&b]", "[]", "]", "(?:", ")", "$", "&", "+", "--"]
+)
+
+
+@given(st.sampled_from(["", "(?<!é)", r"\B"]), st.sampled_from(["[]", "[^]"]), st.lists(class_pieces))
+@settings(max_examples=60)
+@example("", "[]", ["a", "[b-e]"]).via("a class in it is a part")
+@example("(?<!é)", "[^]", ["[a-c]"]).via("it is negated")
+def test_an_empty_class_of_ecma_262_begins_a_class_where_the_validator_says_so(
+    before: str, opening: str, pieces: list[str]
+) -> None:
+    pattern = f"{before}{opening}{''.join(pieces)}]"
+    if is_accepted(pattern):
+        accepts = jsonschema_rs.validator_for({"pattern": pattern}).is_valid
+        with suppress(PatternError):  # operations on classes
+            term = search(pattern)
+            assert [matches(term, char) for char in CLASS_MEMBERS] == [*map(accepts, CLASS_MEMBERS)]
+
+
+@pytest.mark.parametrize("subject", [".booo7\n", "o-ÉÉ]", "o-", "é", ""])
+def test_a_class_goes_on_through_alternatives_and_groups(subject: str) -> None:
+    pattern = r"[\w.-](?<n1>|^[]+?\D+|$[a-z](?:foo)?\d)$(?!é|]|[a-z0-9]foo)|foo(?<!|\b\s\t)-(?:\p{Lu}{,2}$)"
+    assert matches(search_above(pattern)[0], subject) == jsonschema_rs.is_valid({"pattern": pattern}, subject)
+
+
+def test_an_operation_on_classes_is_left_to_the_validator() -> None:
+    with pytest.raises(PatternError, match="operation"):
+        search("[]a&&b]")

@@ -16,6 +16,7 @@ from solver.tasks.languages.validator_sets import Dialect, is_accepted, matched_
 
 CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "0": 0}
 PROPERTY = re.compile(r"\{[^}]*\}|[A-Za-z]")
+OPERATIONS = ("&&", "--", "~~", "-[")  # of the validator's engine, and what it reads unlike anyone else
 HEXADECIMAL = {"x": 2, "u": 4, "U": 8}
 
 
@@ -55,17 +56,28 @@ class CharacterParser:
         return False
 
     def bracket(self) -> Ranges:
-        """Parse the rest of a character class."""
+        """Parse the rest of a character class.
+
+        Where ECMA 262 has an empty class, ``[]`` or ``[^]``, the validator's engine has the beginning of a class
+        with ``]``. It goes on up to the next ``]`` outside of what ECMA 262 takes for a class, and contains those.
+        """
         negative = self.take("^")
         ranges: list[tuple[int, int]] = []
-        if self.peek() == "]" and is_accepted(self.text):  # ECMA 262 has the empty class here
+        nests = self.peek() == "]" and is_accepted(self.text)
+        no_range = ("-", "-]", *(OPERATIONS if nests else ()))
+        if nests:
             self.pos += 1
             ranges.append((ord("]"), ord("]")))
         while not self.take("]"):
             if self.pos >= len(self.text):
                 self.fail("an unmatched [")
+            if nests and self.peek(2) in OPERATIONS:
+                self.fail("an operation on character classes")
+            if nests and self.take("["):
+                ranges += self.bracket()
+                continue
             low = self.member()
-            if self.peek() == "-" and self.peek(2)[1:] not in ("]", "") and is_single(low):
+            if self.peek() == "-" and self.peek(2) not in no_range and is_single(low):
                 self.pos += 1
                 high = self.member()
                 if is_single(high):
