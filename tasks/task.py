@@ -166,6 +166,7 @@ class Conditioned(Protocol):
         sample: a valid canvas (L,) drawn at random, if one was requested.
         constraint_cost: minus the log-probability that a drawn canvas is valid, in nats.
         columns: the tokens (U,) of the columns of ``marginals``; None for all.
+        is_refused: whether the task knows that it will refuse the draft. It may do better with fewer given cells.
     """
 
     @property
@@ -178,6 +179,8 @@ class Conditioned(Protocol):
     def constraint_cost(self) -> float: ...
     @property
     def columns(self) -> Tokens | None: ...
+    @property
+    def is_refused(self) -> bool: ...
 
 
 @runtime_checkable

@@ -49,6 +49,8 @@ class Candidate:
         alternatives: the other candidates, best first.
         declined: keywords of the schema (fill) that the language could not express, so that the validator alone
             decided on them. Empty if every draft was valid by construction.
+        by_rule: keywords of the schema (fill) that a rule fulfilled in this text, in place of the denoiser:
+            "uniqueItems" if a matching gave the items of an array different values.
     """
 
     text: str
@@ -63,6 +65,7 @@ class Candidate:
     strategy: StrategyName | None = None
     alternatives: tuple[Candidate, ...] = ()
     declined: tuple[str, ...] = ()
+    by_rule: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= SHOWN else self.text[: SHOWN - 3] + "..."

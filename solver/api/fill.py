@@ -276,6 +276,7 @@ class FillRun:
                     fills=fills_of(problem, outcome),
                     counters=counters,
                     declined=tuple(sorted(problem.compiler.declined)),
+                    by_rule=self.task.by_rule(problem, outcome.tokens),
                     strategy=outcome.strategy,
                 )
             case "unsatisfiable":

@@ -203,7 +203,10 @@ class Predictor:
         scaled, joint = logits / (temperature or 1.0), None
         for given in givens:
             # the task copies what it needs of the logits from their device
-            joint = joint or self.projector.project(request.problem, scaled, request.tokens, given, rng)
+            found = self.projector.project(request.problem, scaled, request.tokens, given, rng)
+            joint = found or joint
+            if joint is not None and not joint.is_refused:
+                break
         if joint is None:
             return read_impossible(len(request.tokens))
         return read_projection(joint, request, is_drawn=temperature > 0)

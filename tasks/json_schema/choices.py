@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from math import comb
 from typing import TYPE_CHECKING, Any
 
-from solver.tasks.json_schema.constants import constants_of, constants_of_kind, evaluate, one_of
+from solver.tasks.json_schema.constants import constants_of, constants_of_kind, evaluate, one_of, values_of
 from solver.tasks.json_schema.formula import (
     KINDS,
     MAYBE,
@@ -107,11 +107,13 @@ class _Choice:
         if not undecided and not self.is_distinct:
             return [(base, formula)]
         tables = {sub: table for sub in undecided if (table := constants_of(self.compiler, sub)) is not None}
-        listed = constants_of(self.compiler, base) if tables or self.is_distinct else None
+        listed = constants_of(self.compiler, base) if tables else None
+        if self.is_distinct:
+            listed = values_of(self.compiler, base)
         if self.is_distinct and (listed is None or not self._can_count(len(listed))):
             self.compiler.decline("uniqueItems", "array")
             formula = rewrite(formula, leave_distinct)
-            self.is_distinct = False
+            self.is_distinct, listed = False, constants_of(self.compiler, base)
             undecided = self._undecided(formula, verdicts)
         if listed is not None:
             return self._constant_classes(formula, verdicts, listed, tables)
@@ -243,6 +245,31 @@ def leave_distinct(assertion: Formula) -> Formula:
     """MAYBE for the assertion that the items differ, which waits for the next item."""
     pending = assertion.parts[1] if assertion.parts[0] == "pending" else assertion
     return MAYBE if pending.parts[0] == "unique" else assertion
+
+
+def without_crowded(compiler: Compiler, formula: Formula) -> Formula:
+    """A formula about arrays without the alternatives that need more distinct items than there are values."""
+    if formula.op == "or":
+        return or_(without_crowded(compiler, part) for part in formula.parts)
+    return NO if is_crowded(compiler, formula) else formula
+
+
+def is_crowded(compiler: Compiler, formula: Formula) -> bool:
+    """Whether an array needs more distinct items than there are values: those with few values have fewer of them."""
+    conjuncts = [part.parts for part in formula.parts if part.op == "leaf"] if formula.op == "and" else []
+    items = [parts[1] for parts in conjuncts if parts[0] == "items"]
+    fewest = max((parts[1] for parts in conjuncts if parts[0] == "length"), default=0)
+    if not (items and fewest and any(parts[0] == "unique" for parts in conjuncts)):
+        return False
+    listed = min(fewest, max(len(each.first) for each in items))
+    number_of, values = 0, set[Hashable]()
+    for index in range(listed + 1):
+        demanded = and_(compiler.formula(number) for each in items for number in each.demand(index))
+        possible = values_of(compiler, demanded)
+        if possible is not None and len(possible) < fewest:
+            number_of += 1 if index < listed else fewest - listed
+            values |= possible.keys()
+    return len(values) < number_of
 
 
 def is_impossible(compiler: Compiler, formula: Formula, nesting: int = MAX_NESTING) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from solver.tasks.json_schema.formats import FormatAssertion
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from solver.tasks.json_schema.compiler import Compiler
 
 LITERALS = {"null": None, "true": True, "false": False}
+MAX_MULTIPLES = 256  # numbers that are listed
 COMPARISONS = {">": Decimal.__gt__, ">=": Decimal.__ge__, "<": Decimal.__lt__, "<=": Decimal.__le__}
 
 
@@ -166,6 +168,34 @@ def constants_of_kind(compiler: Compiler, part: Formula) -> dict[Hashable, Any] 
     if part not in cached:
         cached[part] = _listed(part) if part.op == "leaf" else _filtered(compiler, part, _listed(part))
     return cached[part]
+
+
+def values_of(compiler: Compiler, formula: Formula) -> dict[Hashable, Any] | None:
+    """The same, and the multiples of an integer within bounds if they are few."""
+    part = of_kind(formula, "number")
+    if part is NO or constants_of_kind(compiler, part) is not None:
+        return constants_of(compiler, formula)
+    others = constants_of(compiler, and_([formula, kinds(set(KINDS) - {"number"})]))
+    numbers = _filtered(compiler, part, _multiples(part))
+    return None if others is None or numbers is None else others | numbers
+
+
+def _multiples(part: Formula) -> dict[Hashable, Any] | None:
+    """Numbers among which are all those of a formula about numbers; None if they are not a few multiples."""
+    conjuncts = [each.parts for each in part.parts if each.op == "leaf"] if part.op == "and" else []
+    divisors = [Fraction(parts[1]) for parts in conjuncts if parts[0] == "multiple"]
+    below, above = (
+        [Fraction(parts[2]) for parts in conjuncts if parts[0] == "compare" and parts[1][0] == sign]
+        for sign in "><"
+    )
+    if not (divisors and below and above):
+        return None
+    divisor = max(divisors)
+    first, last = -(-max(below) // divisor), min(above) // divisor
+    if divisor.denominator > 1 or last - first >= MAX_MULTIPLES:
+        return None
+    numbers = (Decimal(factor * divisor.numerator) for factor in range(first, last + 1))
+    return {number: number for number in numbers}
 
 
 def _filtered(

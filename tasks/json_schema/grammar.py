@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable
 from decimal import Decimal
 from functools import partial
 
-from solver.tasks.json_schema.choices import value_choices
+from solver.tasks.json_schema.choices import value_choices, without_crowded
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.constants import constants_of, constants_of_kind, spell_out
 from solver.tasks.json_schema.formula import (
@@ -223,7 +223,7 @@ class SchemaGrammar:
         texts = self.constant_texts(formula)
         if texts is not None:
             return [Move(literals_automaton(tuple(sorted(texts.values()))))] if texts else []
-        formula = spell_out(self.compiler, formula)
+        formula = without_crowded(self.compiler, spell_out(self.compiler, formula))
         if kind == "array":
             return [Move(b"[", goto=FirstItem(formula))]
         rules, cases = self.members, self.members.cases(formula)

@@ -11,7 +11,10 @@ the bytes of the value in question.
 """
 
 import json
+from collections import deque
+from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,10 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from solver.tasks.arguments import run_check
+from solver.tasks.json_schema.distinct import distinct_draft
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.validator import (
     byte_spans,
     load_json,
+    repeated_arrays,
     resolve_pointer,
     text_errors,
 )
@@ -31,6 +36,8 @@ from solver.tasks.languages.projection import BLANK, Projection
 from solver.tasks.task import Canvas, Mask, Tokens, Violation, once_per_draft
 
 MAX_REFUSED = 1024  # refused drafts that are not drawn again
+MAX_MATCHED = 64  # drafts that are remembered as changed by a matching
+MAX_FAILURES = 16  # matchings of distinct items in a row after which no more are tried
 BLAME_PENALTY = 2.0  # nats that a blamed byte is less likely in its cell, for each time it was blamed
 VOCAB = BLANK + 1
 
@@ -42,11 +49,17 @@ class DraftMemory:
         refused: the latest of them.
         penalty: nats (L, V) to subtract from the logits. A blamed byte stays possible, as other cells may
             change.
+        has_repeats: whether one of them had repeated items in an array of distinct ones.
+        failures: the latest matchings of distinct items, all in vain.
+        matched: the latest drafts that a matching changed.
     """
 
     def __init__(self) -> None:
         self.refused: tuple[Tokens, ...] = ()
         self.penalty: NDArray[np.float32] | None = None
+        self.has_repeats = False
+        self.failures = 0
+        self.matched = deque[bytes](maxlen=MAX_MATCHED)
 
     def refuse(self, tokens: Tokens, violations: tuple[Violation, ...]) -> None:
         """Remember a draft (L,) and penalise the bytes that its violations blame."""
@@ -83,14 +96,36 @@ class JsonTask:
         settled: Mask,
         rng: np.random.Generator | None = None,
     ) -> Projection | None:
-        """Condition ``logits`` (L, V) on the language, the ``settled`` cells (L,) and the refused drafts."""
+        """Condition ``logits`` (L, V) on the language, the ``settled`` cells (L,) and the refused drafts.
+
+        Once a draft has been refused for repeated items, a matching makes them distinct (distinct.py).
+        """
         memory = self._memory(problem)
         logits = logits if isinstance(logits, np.ndarray) else logits.cpu().numpy()
         if memory.penalty is not None and rng is None:  # a draw differs from the refused drafts anyway
             logits = logits - memory.penalty
-        return projection.project(
-            problem.unrolled, problem.slots, logits, tokens, settled, rng, memory.refused
+        language = problem.unrolled, problem.slots
+        found = projection.project(*language, logits, tokens, settled, rng, memory.refused)
+        if found is None or not memory.has_repeats or memory.failures > MAX_FAILURES:
+            return found
+        drawn = projection.draws(
+            *language, logits, tokens, settled, rng or np.random.default_rng(len(memory.refused))
         )
+        original = found.best if rng is None else found.sample
+        draft = distinct_draft(
+            original,
+            settled,
+            problem.slots,
+            partial(repeated_arrays, problem.validator),
+            drawn,
+        )
+        if draft is None or not projection.is_possible(*language, draft, np.ones_like(settled)):
+            memory.failures += 1
+            return replace(found, is_refused=True)
+        memory.failures = 0
+        if draft is not original:
+            memory.matched.append(draft.tobytes())
+        return replace(found, best=draft, sample=draft)
 
     def check(self, problem: JsonProblem, tokens: Tokens, known: Mask) -> list[Violation]:
         """Check a whole draft with the validator and the user's checks, a part of one with the language.
@@ -99,7 +134,10 @@ class JsonTask:
         """
         if known.all():
             violations = self._violations(problem, tokens)
-            self._memory(problem).refuse(tokens, violations)
+            memory = self._memory(problem)
+            memory.refuse(tokens, violations)
+            if violations and not memory.has_repeats:
+                memory.has_repeats = has_repeated_items(problem, text_bytes(tokens))
             return list(violations)
         if projection.is_possible(problem.unrolled, problem.slots, tokens, known):
             return []
@@ -120,6 +158,10 @@ class JsonTask:
     def decode(self, problem: JsonProblem, tokens: Tokens) -> str:
         """The text."""
         return text_bytes(tokens).decode(errors="replace")
+
+    def by_rule(self, problem: JsonProblem, tokens: Tokens) -> tuple[str, ...]:
+        """The keywords that a rule fulfilled in a draft (L,) in place of the denoiser."""
+        return ("uniqueItems",) if tokens.tobytes() in self._memory(problem).matched else ()
 
     def frequencies(self) -> NDArray[np.float64]:
         """Relative frequencies (257,) of the bytes of JSON, and of BLANK, taken to fill half of all cells.
@@ -166,6 +208,16 @@ def is_double(text: bytes) -> bool:
     if text[:1] not in b"-0123456789" or not set(b".eE").intersection(text):
         return True
     return Decimal(repr(float(text))) == Decimal(text.decode())
+
+
+def has_repeated_items(problem: JsonProblem, text: bytes) -> bool:
+    """Whether a text has repeated items where the schema wants distinct ones, which the language does not know."""
+    if "uniqueItems" not in problem.compiler.declined:
+        return False
+    try:
+        return bool(repeated_arrays(problem.validator, text))
+    except (ValueError, RecursionError):
+        return False
 
 
 def locate_errors(problem: JsonProblem, text: bytes) -> list[tuple[tuple[int, int], str]]:

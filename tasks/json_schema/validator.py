@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from json.decoder import scanstring  # type: ignore[attr-defined]  # it exists, but typeshed does not list it
 from types import MappingProxyType
@@ -148,6 +148,45 @@ def text_errors(validator: Any, text: bytes) -> list[tuple[JsonPath, str]]:
     return located + [(path, "a name stands twice") for path in repeated_names(text)]
 
 
+def repeated_arrays(validator: Any, text: bytes) -> list[JsonPath]:
+    """Return the paths of the arrays of an instance in which items are repeated that ought to differ.
+
+    Of a value that fits none of several alternatives, all arrays with repeated items are among them.
+    """
+    instance = load_json(text)
+    paths: dict[JsonPath, None] = {}
+    for error in validator.iter_errors(instance):
+        path, keyword = tuple(error.instance_path), error.schema_path[-1] if error.schema_path else ""
+        if keyword == "uniqueItems":
+            paths[path] = None
+        elif keyword in ("anyOf", "oneOf"):
+            inner = (
+                path + rest for rest, value in inner_values(value_at(instance, path)) if has_repeats(value)
+            )
+            paths |= dict.fromkeys(inner)
+    return list(paths)
+
+
+def value_at(instance: Any, path: JsonPath) -> Any:
+    """Return the value at a path that exists."""
+    for part in path:
+        instance = instance[part]
+    return instance
+
+
+def inner_values(value: Any, path: JsonPath = ()) -> Iterator[tuple[JsonPath, Any]]:
+    """Yield each value in a value, itself included, with its path."""
+    yield path, value
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for part, member in pairs:
+        yield from inner_values(member, (*path, part))
+
+
+def has_repeats(value: Any) -> bool:
+    """Whether a value is an array in which an item is repeated."""
+    return isinstance(value, list) and len({*map(equality_key, value)}) < len(value)
+
+
 def repeated_names(text: bytes | str) -> list[JsonPath]:
     """Return the path of the root if any object of a JSON text has a name twice, which no validator sees."""
     is_repeated: list[bool] = []
@@ -166,9 +205,7 @@ def error_paths(error: Any, instance: Any) -> list[JsonPath]:
     path = tuple(error.instance_path)
     if not error.schema_path or error.schema_path[-1] != "uniqueItems":
         return [path]
-    for part in path:
-        instance = instance[part]
-    return [(*path, index) for index in duplicate_items(instance)]
+    return [(*path, index) for index in duplicate_items(value_at(instance, path))]
 
 
 JsonPath = tuple[str | int, ...]

@@ -13,7 +13,7 @@
 ``best`` is one block of the language; marginals are confidences, and need not be consistent with each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,7 @@ class Projection:
         sample: a block drawn from the conditioned distribution (L,), or ``best`` if no generator was given.
         constraint_cost: minus the log-probability of the language, in nats.
         columns: the tokens of the columns of ``marginals``; None if they are all tokens in order.
+        is_refused: whether a check will refuse the draft, which may do better with fewer known cells.
     """
 
     best: NDArray[np.int64]
@@ -49,6 +50,7 @@ class Projection:
     sample: NDArray[np.int64]
     constraint_cost: float
     columns: NDArray[np.int64] | None = None
+    is_refused: bool = False
 
 
 def byte_weights(
@@ -124,6 +126,28 @@ def draw_new(
     """Draw a block (L,) that is not ``excluded``; ``otherwise`` where several draws find none."""
     draws = (lattice.sample(rng) for _ in range(MAX_DRAWS))
     return next((block for block in draws if tuple(block.tolist()) not in excluded), otherwise)
+
+
+def draws(
+    unrolled: Unrolled,
+    slots: Slots,
+    logits: NDArray[np.floating],
+    tokens: NDArray[np.int64],
+    known: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> Iterator[NDArray[np.int64]]:
+    """Draw blocks (L,) without end, by turns from the conditioned distribution and from all texts alike.
+
+    The arguments are those of :func:`project`; there has to be a block with the known tokens.
+    """
+    lattices = [
+        Lattice(unrolled.automaton, byte_weights(scores, tokens, known), slots)
+        for scores in (logits, np.zeros_like(logits))
+    ]
+    while True:
+        for lattice in lattices:
+            path = lattice.sample(rng)
+            yield np.where(known, tokens, np.where(path == BLANK_SYMBOL, BLANK, path))
 
 
 def is_possible(
