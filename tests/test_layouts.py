@@ -32,7 +32,7 @@ from solver.tasks.languages import projection as language
 from solver.tasks.languages import unroll as automata
 from solver.tasks.languages.grammar import PatternGrammar
 from solver.tasks.languages.projection import BLANK
-from solver.tasks.languages.template import TemplateFilter
+from solver.tasks.languages.template import SMALL_HOLE, TemplateFilter
 from solver.tasks.languages.unroll import unroll
 from solver.tasks.text import Hole
 from tests.test_json_schema import schemas, values
@@ -113,25 +113,28 @@ def test_of_several_layouts_the_likeliest_is_filled() -> None:
     assert done.counters.forwards <= 2
 
 
-def fits(text: bytes, parts: list[bytes | None]) -> bool:
-    """By trying every length of the holes."""
+def fits(text: bytes, parts: list[bytes | int]) -> bool:
+    """By trying every length of the holes; large ones have no limit."""
     if not parts:
         return not text
     head, rest = parts[0], parts[1:]
-    if head is not None:
+    if isinstance(head, bytes):
         return text.startswith(head) and fits(text[len(head) :], rest)
-    return any(fits(text[cut:], rest) for cut in range(len(text) + 1))
+    return any(
+        fits(text[cut:], rest)
+        for cut in range(len(text) + 1 if head > SMALL_HOLE else min(head, len(text)) + 1)
+    )
 
 
 @settings(max_examples=100)
 @given(
-    st.lists(st.sampled_from([b"a", b"b", b"ab", None]), max_size=5),
+    st.lists(st.sampled_from([b"a", b"b", b"ab", 1, 2, SMALL_HOLE + 1]), max_size=5),
     st.text("ab", max_size=6).map(str.encode),
 )
-def test_template_positions_are_those_of_every_way_to_fit(parts: list[bytes | None], text: bytes) -> None:
-    frame = TemplateFilter.from_parts([part or 1 for part in parts])
+def test_template_positions_are_those_of_every_way_to_fit(parts: list[bytes | int], text: bytes) -> None:
+    frame = TemplateFilter.from_parts(parts)
     assert bool(frame.advance(frame.start, text) & frame.end) == fits(text, parts)
-    every = TemplateFilter([None])
+    every = TemplateFilter([SMALL_HOLE + 1])
     piece = PatternGrammar("^(a|b)*$").moves(PatternGrammar("^(a|b)*$").start)[0].emit
     assert frame.advance(frame.start, piece) & frame.end
     assert every.advance(every.start, piece) == every.start

@@ -6,8 +6,8 @@
     >>> bool(template.advance(template.start, b'{"a":1}') & template.end)
     True
 
-A position is the byte of a literal that comes next, or a hole; a set of positions is the bits of an int.
-The filter is an over-approximation: the sizes of holes are ignored.
+A position is the byte of a literal that comes next, a cell of a small hole, or a large hole; a set of positions
+is the bits of an int. The filter is an over-approximation: the sizes of large holes are ignored.
 """
 
 from __future__ import annotations
@@ -17,20 +17,29 @@ from collections.abc import Sequence
 from solver.kernels.trie import WHITE_BYTES
 from solver.tasks.languages.byte_automaton import LABELS, WHITE, ByteAutomaton
 
+SMALL_HOLE = 16  # bytes of the largest hole whose size counts
+
 
 class TemplateFilter:
-    """Literals and holes (None), of which no two are adjacent.
+    """Literals and sizes of holes, of which no two are adjacent.
 
     Attributes:
         start: the positions before the first byte.
         end: the position after the last byte.
-        holes: the positions that are holes.
+        holes: the positions in holes.
+        large: those of large holes, which a text may stay in.
     """
 
-    def __init__(self, parts: Sequence[bytes | None]) -> None:
-        self.bytes: list[int] = []  # by position; -1 for a hole
+    def __init__(self, parts: Sequence[bytes | int]) -> None:
+        self.bytes: list[int] = []  # by position; -1 in a hole
+        self.large = 0
         for part in parts:
-            self.bytes += [-1] if part is None else list(part)
+            if isinstance(part, bytes):
+                self.bytes += part
+            else:
+                is_large = part > SMALL_HOLE
+                self.large |= is_large << len(self.bytes)
+                self.bytes += [-1] * (1 if is_large else part)
         self.holes = sum(1 << position for position, byte in enumerate(self.bytes) if byte < 0)
         self.end = 1 << len(self.bytes)
         self.start = self._close(1)
@@ -40,12 +49,12 @@ class TemplateFilter:
     @staticmethod
     def from_parts(parts: Sequence[bytes | int]) -> TemplateFilter:
         """From literals and sizes of holes; adjacent holes become one."""
-        joined: list[bytes | None] = []
+        joined: list[bytes | int] = []
         for part in parts:
-            if isinstance(part, bytes):
+            if isinstance(part, int) and joined and isinstance(joined[-1], int):
+                joined[-1] += part
+            else:
                 joined.append(part)
-            elif not joined or joined[-1] is not None:
-                joined.append(None)
         return TemplateFilter(joined)
 
     def advance(self, positions: int, piece: bytes | ByteAutomaton) -> int:
@@ -68,7 +77,10 @@ class TemplateFilter:
         return before.decode(errors="replace"), literal_until_hole(self.bytes[last:]).decode(errors="replace")
 
     def _close(self, positions: int) -> int:
-        return positions | (positions & self.holes) << 1
+        """Add the positions after cells of holes that stay empty."""
+        while more := (positions & self.holes) << 1 & ~positions:
+            positions |= more
+        return positions
 
     def _step(self, positions: int, label: int) -> int:
         matching = self._matching.get(label)
@@ -78,8 +90,10 @@ class TemplateFilter:
                 if byte >= 0 and (mask >> byte & 1 or (mask >> WHITE & 1 and byte in WHITE_BYTES)):
                     matching |= 1 << position
             self._matching[label] = matching
-        stay = 0 if label == WHITE else positions & self.holes  # white space is never generated in a hole
-        return self._close((positions & matching) << 1 | stay)
+        if label == WHITE:  # white space is never generated in a hole
+            return self._close((positions & matching) << 1)
+        matching |= self.holes & ~self.large
+        return self._close((positions & matching) << 1 | positions & self.large)
 
     def _run(self, positions: int, piece: ByteAutomaton) -> int:
         """Propagate positions through ``piece`` to a fixed point."""
