@@ -8,6 +8,8 @@ import pytest
 from solver.cli.main import main
 from solver.evaluation import sudoku
 from solver.evaluation.harness import Answer, Attempt
+from solver.evaluation.rows import Row
+from solver.evaluation.sudoku_arms import Settings
 from solver.loop.policy import Policy
 from solver.loop.strategy import model_strategy, search_strategy
 from solver.loop.trace import Budget, Outcome, Step
@@ -111,3 +113,11 @@ def test_the_command_line_names_search_and_can_switch_it_off(capsys: pytest.Capt
     assert "solved by search: " in capsys.readouterr().out
     assert main(["sudoku", empty, "--no-search", "--forwards", "40"]) == 1
     assert "not solved" in capsys.readouterr().out
+
+
+def test_a_table_counts_what_the_search_does_alone_as_its_own() -> None:
+    grids = np.stack([EMPTY, *sudoku.unsatisfiable_boards(1)])
+    (row,) = sudoku.measure_strategies(Row("strategies", "boards", "search alone"), grids, Settings())
+    assert (row.get("solved"), row.get("by_search")) == (1, 1)
+    assert (row.get("unsatisfiable"), row.get("proven_by_search")) == (1, 1)
+    assert row.get("forwards_mean") == 0 < row.get("searched_mean")

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -112,9 +113,10 @@ def plan_sudoku(
                     yield Job(first, partial(sudoku.measure_contest, first, spec, grids, seeded))
     if "strategies" in sections:
         open_grids, none = sudoku.open_boards(min(count, 20)), sudoku.unsatisfiable_boards(count)
-        for file, grids in {"many solutions": open_grids, "no solution": none, **files}.items():
-            first = row("strategies", file, SPECS["diffusion"], arm=next(iter(sudoku.STRATEGIES)))
-            yield Job(first, partial(sudoku.measure_strategies, first, grids, settings))
+        boards = {**files, "many solutions": open_grids, "no solution": none}
+        for (name, (arm, _)), file in product(sudoku.STRATEGIES.items(), boards):
+            first = row("strategies", file, SPECS[arm], arm=name)
+            yield Job(first, partial(sudoku.measure_strategies, first, boards[file], settings))
     for spec in (spec for spec in specs if spec.mode == "checks"):
         if "proofs" in sections:
             first = row("proofs", f"unsatisfiable, inference {inference}", spec)

@@ -29,11 +29,13 @@ Grids = NDArray[np.int8]
 GENERATED = "generated_minimal"
 SEED = 990_001  # of the evaluation's own puzzles
 SMALL_BATCH = 16  # puzzles for the throughput of smaller batches
-# Variants of the trained model's policy; the first is its own.
-STRATEGIES: dict[str, dict[str, Any]] = {
-    "model and search": {},
-    "model and search, nogoods apart": {"share_nogoods": False},
-    "model alone": {"search_after": None},
+MODEL_ALONE = 500  # forwards of the trained model without the search: more than the two need for most boards
+# Strategies of the loop by name: the arm, and changes of its policy. The first is the trained model's own.
+STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "model and search": ("diffusion", {}),
+    "search alone": ("random", {}),
+    "model and search, nogoods apart": ("diffusion", {"share_nogoods": False}),
+    f"model alone, at most {MODEL_ALONE} forwards": ("diffusion", {"search_after": None}),
 }
 REMASKING = {
     "off": RemaskPolicy(on_violation="none", doubt_threshold=0.0),
@@ -186,13 +188,17 @@ def measure_proofs(
 
 
 def measure_strategies(first: Row, grids: Grids, settings: Settings) -> Iterator[Row]:
-    """What the search without the denoiser adds, and what its nogoods do, one row per variant."""
-    for name, changes in STRATEGIES.items():
-        policy = load_denoiser(SPECS["diffusion"], settings).policy.with_(**changes)
-        attempt = attempt_sudoku(SPECS["diffusion"], grids, settings, policy)
-        yield replace(first, arm=name, figures=sudoku_figures(grids, attempt, each=False))
-    attempt = attempt_sudoku(SPECS["random"], grids, settings)
-    yield replace(first, arm="search alone", figures=sudoku_figures(grids, attempt, each=False))
+    """What the search without the denoiser adds, and what its nogoods do: the row's entry of STRATEGIES."""
+    arm, changes = STRATEGIES[first.arm]
+    spec = SPECS[arm]
+    if "search_after" in changes:
+        settings = replace(settings, forwards=min(settings.forwards or MODEL_ALONE, MODEL_ALONE))
+    policy = load_denoiser(spec, settings).policy.with_(**changes)
+    figures = sudoku_figures(grids, attempt_sudoku(spec, grids, settings, policy), each=False)
+    if arm == "random":  # it is the search on its own: what it does is not the model's
+        figures |= {"by_search": figures["solved"], "proven_by_search": figures["unsatisfiable"]}
+        figures |= {"searched_mean": figures["forwards_mean"], "forwards_mean": 0.0}
+    yield replace(first, figures=figures)
 
 
 def measure_repair(first: Row, spec: Spec, count: int, settings: Settings) -> Iterator[Row]:
