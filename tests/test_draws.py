@@ -79,7 +79,7 @@ def test_candidates_of_a_fill_differ_and_repeat_only_where_no_other_text_is_left
     best = solver.fill({"type": "string", "minLength": 4}, length=10, candidates=8)
     assert len({candidate.text for candidate in (best, *best.alternatives)}) == 8
     flags = {"type": "array", "items": {"type": "boolean"}, "minItems": 4, "maxItems": 8}
-    best = solver.fill(flags, length=48, candidates=8)  # the model is sure of a few short arrays
+    best = solver.fill(flags, length=48, candidates=8)  # the model is sure of one array
     assert len({candidate.text for candidate in (best, *best.alternatives)}) == 8
     both = solver.fill({"enum": [1, 2]}, length=4, candidates=3)
     assert {candidate.value for candidate in (both, *both.alternatives)} == {1, 2}

@@ -10,7 +10,8 @@ Candidate('[2]', solved, score=-0.50, 0 forwards, 1 alternative)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from solver.loop.policy import Policy
 from solver.loop.trace import Counters, StrategyName
 from solver.tasks.task import EMPTY, Tokens, Violation
 
-HEAT, RETRY_HEAT = 0.05, 0.5  # by which the temperature rises with the candidate and with the attempt squared
+HEAT, RETRY_HEAT = 0.05, 0.5  # by which the temperature rises with the candidate and with each attempt
 ATTEMPTS = 5  # draws of a candidate at most
 SHOWN = 60  # characters of the text in the repr
 TINY = 1e-9  # lower bound on probabilities before the logarithm
@@ -90,7 +91,7 @@ def candidate_policy(policy: Policy, number: int, attempt: int = 0) -> Policy:
         return policy
     if not policy.remask.keep_visible:  # every forward draws all cells anyway
         return policy.with_(sample=True)
-    return policy.with_(sample=True, temperature=1.0 + HEAT * number + RETRY_HEAT * attempt**2)
+    return policy.with_(sample=True, temperature=1.0 + HEAT * number + RETRY_HEAT * attempt)
 
 
 def repeats(texts: Sequence[str | None]) -> list[int]:
@@ -100,6 +101,16 @@ def repeats(texts: Sequence[str | None]) -> list[int]:
     [2]
     """
     return [n for n, text in enumerate(texts) if text is not None and text in texts[:n]]
+
+
+def unlike(values: Iterable[Any]) -> Callable[[Any], bool]:
+    """Return a check that refuses JSON values which are written like one of ``values``.
+
+    >>> unlike([1, "a"])(True), unlike([1, "a"])(1)
+    (True, False)
+    """
+    taken = {json.dumps(value) for value in values}
+    return lambda value: json.dumps(value) not in taken
 
 
 def by_status_and_score(candidate: Candidate) -> tuple[bool, float]:

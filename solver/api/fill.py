@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from solver.api.candidate import ATTEMPTS, Candidate, candidate_policy, mean_log_probability, rank, repeats
+from solver.api.candidate import Candidate, candidate_policy, mean_log_probability, rank, repeats, unlike
 from solver.kernels.deadline import OutOfTime, time_left, time_limit
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
@@ -41,6 +41,7 @@ from solver.tasks.text import Hole
 
 FORWARDS = 1000  # default budget of one candidate
 SEED_STEP = 10_007  # between the attempts at one candidate
+RETRIES = 4  # forwards for a text that no other candidate has
 GRACE = 0.5  # seconds after the limit at which a forward is abandoned
 
 Watch = Callable[[int, Step], None]
@@ -104,23 +105,23 @@ def fill(
         raise BudgetExhausted("", (COMPILING,), "seconds") from None
     budget = budget.remaining(Counters(seconds=time.perf_counter() - started))
     results, numbers = dict[int, Candidate | FillError](), list(range(candidates))
-    for attempt in range(ATTEMPTS):  # once, and again for what repeats another candidate
+    instances: list[Candidate] = []
+    for attempt in range(candidates):  # once, and again for what repeats another, while there are other texts
         # Each candidate gets a copy, because the task remembers rejected drafts per problem.
-        problems = [replace(problem) for _ in numbers]
+        others = (unlike(found.value for found in instances),) if instances else ()
+        problems = [replace(problem, checks=(*checks, *others)) for _ in numbers]
         seeds = [seed + number + SEED_STEP * attempt for number in numbers]
-        drawn = fill_many(problems, denoiser, budget, seeds, candidates=numbers, attempt=attempt)
-        for index, result in drawn:
-            if attempt == 0 or isinstance(result, Candidate):
-                results[numbers[index]] = result
-        texts = [r.text if isinstance(r, Candidate) else None for _, r in sorted(results.items())]
+        drawn = list(fill_many(problems, denoiser, budget, seeds, candidates=numbers, attempt=attempt))
+        new = {numbers[index]: r for index, r in drawn if attempt == 0 or isinstance(r, Candidate)}
+        results = dict(sorted({**results, **new}.items()))
+        instances = [result for result in results.values() if isinstance(result, Candidate)]
+        numbers = repeats([r.text if isinstance(r, Candidate) else None for r in results.values()])
         budget = budget.remaining(Counters(seconds=time.perf_counter() - started))
-        if not (numbers := repeats(texts)) or budget.seconds == 0.0:
+        budget = replace(budget, forwards=min(RETRIES, budget.forwards or RETRIES))
+        if not (new and numbers) or budget.seconds == 0.0:
             break
-    instances = [result for _, result in sorted(results.items()) if isinstance(result, Candidate)]
     if not instances:
-        error = results[0]
-        assert isinstance(error, FillError)
-        raise error
+        raise next(result for result in results.values() if isinstance(result, FillError))
     return rank(instances)
 
 
