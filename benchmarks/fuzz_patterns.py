@@ -5,8 +5,9 @@
 The patterns are of the kinds that people write, anchors in odd places included. Every pattern is tried with
 strings that it was made to match and with others. Two claims are checked:
 
-- a string that jsonschema-rs accepts is in the pattern's language, and ``{"enum": [string], "pattern": ...}``
-  and its kin are never called unsatisfiable ("too small", "false proof");
+- a string that jsonschema-rs accepts, if need be after the pattern was rewritten as those of schemas are, is in
+  the pattern's language, and ``{"enum": [string], "pattern": ...}`` and its kin are never
+  called unsatisfiable ("too small", "false proof");
 - a string that ``solver.fill`` writes is accepted by jsonschema-rs ("wrong") and the ECMA 262 engines; where
   those disagree with jsonschema-rs, the pattern is listed as a disagreement with its reason.
 
@@ -37,7 +38,9 @@ import solver
 from benchmarks.pattern_engines import NoAnswerError, installed_engines
 from solver.loop.trace import Budget
 from solver.tasks.errors import SolverError
+from solver.tasks.json_schema.dialects import portable_schema
 from solver.tasks.json_schema.errors import UnsatisfiableSchema
+from solver.tasks.languages.portable import portable_pattern
 from solver.tasks.languages.regex import Term, matches
 from solver.tasks.languages.regex_parser import PatternError, search_above
 from solver.tasks.languages.validator_sets import dialects_of
@@ -174,10 +177,11 @@ class Fuzzer:
         subjects = self.maker.subjects(examples)
         self.counts["patterns"] += 1
         try:
-            validator = jsonschema_rs.Draft202012Validator({"pattern": pattern})
+            validator = jsonschema_rs.Draft202012Validator({"pattern": portable_pattern(pattern)})
         except ValueError:
             self.counts["refused by jsonschema-rs"] += 1
             return
+        self.counts["rewritten for jsonschema-rs"] += portable_pattern(pattern) != pattern
         try:
             term, exact = search_above(pattern)
         except PatternError as error:
@@ -257,7 +261,7 @@ class Fuzzer:
             self.note(f"no result: {type(error).__name__}", json.dumps(schema))
         else:
             self.counts["solved"] += 1
-            if not jsonschema_rs.is_valid(schema, candidate.value):
+            if not jsonschema_rs.is_valid(portable_schema(schema), candidate.value):
                 self.note("wrong", json.dumps(schema), [candidate.value])
             if pattern is not None:
                 self.judge(pattern, candidate.value)

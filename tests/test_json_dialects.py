@@ -8,7 +8,8 @@ import re
 import pytest
 
 import solver
-from solver.tasks.json_schema.dialects import portable_pattern, portable_schema
+from solver.tasks.json_schema.dialects import portable_schema
+from solver.tasks.languages.portable import portable_pattern
 
 
 @pytest.mark.parametrize(
@@ -19,12 +20,17 @@ from solver.tasks.json_schema.dialects import portable_pattern, portable_schema
         (r"[\w-\.]", r"[\w\-\.]"),
         (r"[^\s-x]", r"[^\s\-x]"),
         (r"[^]", r"[\s\S]"),
+        (r"a|[]", r"a|[^\s\S]"),
+        (r"[]a][\w-.]", r"[^\s\S]a][\w\-.]"),
+        (r"[[]-\w-.]", r"[[]-\w-.]"),
         # these mean the same to both as they are
         (r"[\w-]", r"[\w-]"),
         (r"[-\w]", r"[-\w]"),
         (r"[a-z]\w-.", r"[a-z]\w-."),
         (r"\[\w-.]", r"\[\w-.]"),
         (r"[\[\]-z]", r"[\[\]-z]"),
+        # the validator accepts it, though it does not read it by ECMA 262
+        ("[^]a]", "[^]a]"),
     ],
 )
 def test_hyphens_beside_classes_are_escaped_and_nothing_else(pattern: str, portable: str) -> None:
@@ -58,3 +64,17 @@ def test_schemas_with_such_patterns_are_filled() -> None:
     value = solver.fill(named, denoiser="random", length=24).value
     assert value
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in value)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"^(?<!é)\d{,2}[^]$", "12\n"),
+        (r"^(?:a[\w-.]|[])$", "a-"),
+        (r"^[^]a][\w-.]$", "xa]b"),
+        (r"^[^]a]", "b"),
+    ],
+)
+def test_empty_classes_are_read_as_the_validator_reads_them(pattern: str, text: str) -> None:
+    schema = {"const": text, "allOf": [{"pattern": pattern}, {"not": {"pattern": r"^[\w-.]{9}$"}}]}
+    assert solver.fill(schema, denoiser="random", length=16).status == "solved"

@@ -331,6 +331,14 @@ def test_a_class_goes_on_through_alternatives_and_groups(subject: str) -> None:
     assert matches(search_above(pattern)[0], subject) == jsonschema_rs.is_valid({"pattern": pattern}, subject)
 
 
-def test_an_operation_on_classes_is_left_to_the_validator() -> None:
-    with pytest.raises(PatternError, match="operation"):
-        search("[]a&&b]")
+@pytest.mark.parametrize("pattern", ["[]a&&b]", r"[^\d--1]", r"[^a-\x63--e]"])
+def test_a_class_with_several_readings_is_left_to_the_validator(pattern: str) -> None:
+    assert is_accepted(pattern)
+    with pytest.raises(PatternError, match=r"operation|hyphens"):
+        search(pattern)
+
+
+@pytest.mark.parametrize(("pattern", "char"), [("[a-c--b]", "A"), (r"[\w--]", "-"), ("[--9]", "/")])
+def test_hyphens_in_a_class_with_one_reading_are_understood(pattern: str, char: str) -> None:
+    assert matches(search(pattern), char)
+    assert jsonschema_rs.is_valid({"pattern": pattern}, char)

@@ -1,22 +1,17 @@
-"""Patterns that ECMA 262 accepts and the validator's engine refuses, rewritten to mean the same in both.
+"""Schemas with patterns that the validator's engine refuses: they are rewritten to mean the same in ECMA 262.
 
->>> portable_pattern(r"^[\\w-.]+$")
-'^[\\\\w\\\\-.]+$'
 >>> portable_schema({"type": "string", "pattern": "[^]"})
 {'type': 'string', 'pattern': '[\\\\s\\\\S]'}
-
-A hyphen beside a class such as ``\\w`` is no range but a hyphen (ECMA 262, annex B), and ``[^]`` is any character.
 """
 
-import re
 from typing import Any
+
+from solver.tasks.languages.portable import portable_pattern
 
 DATA = frozenset(["const", "enum", "default", "examples", "example"])  # keywords whose values are no schemas
 NAMED = frozenset(
     ["properties", "$defs", "definitions", "dependentSchemas", "dependencies"]
 )  # name -> schema
-PIECE = re.compile(r"\\c[A-Za-z]|\\.|\[\^\]|.", re.DOTALL)
-CLASS_ESCAPE = re.compile(r"\\[dDsSwW]")
 
 
 def portable_schema(schema: Any) -> Any:
@@ -37,19 +32,3 @@ def portable_keyword(keyword: str, value: Any) -> Any:
         case _, dict() if keyword in NAMED:
             return {name: portable_schema(item) for name, item in value.items()}
     return value if keyword in DATA else portable_schema(value)
-
-
-def portable_pattern(pattern: str) -> str:
-    pieces = PIECE.findall(pattern)
-    written: list[str] = []
-    in_class = False
-    for index, piece in enumerate(pieces):
-        before, after = pieces[index - 1 : index] or [""], pieces[index + 1 : index + 2] or [""]
-        if piece == "[^]":
-            written.append(piece if in_class else r"[\s\S]")
-            continue
-        beside = CLASS_ESCAPE.fullmatch(before[0]) or CLASS_ESCAPE.fullmatch(after[0])
-        is_inner = in_class and before[0] != "[" and after[0] != "]"
-        written.append(r"\-" if piece == "-" and is_inner and beside else piece)
-        in_class = (in_class or piece == "[") and piece != "]"
-    return "".join(written)

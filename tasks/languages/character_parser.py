@@ -96,9 +96,15 @@ class CharacterParser:
 
     def member(self) -> Ranges:
         """Parse one character or escape of a character class."""
-        char = self.text[self.pos]
+        before, char = self.text[self.pos - 1], self.text[self.pos]
         self.pos += 1
-        return self.escape(inside=True) if char == "\\" else single(ord(char))
+        if char != "\\":
+            return single(ord(char))
+        members = self.escape(inside=True)
+        is_in_doubt = before == "-" or not is_single(members)
+        if is_in_doubt and self.peek(2) == "--" and self.peek(3) != "--]":
+            self.fail("hyphens that engines read in several ways")
+        return members
 
     def escape(self, inside: bool) -> Ranges:
         """Parse what follows a backslash. ``inside``: of a character class."""

@@ -34,6 +34,7 @@ from solver.tasks.languages.pattern_terms import (
     nodes,
     search_term,
 )
+from solver.tasks.languages.portable import portable_pattern
 from solver.tasks.languages.regex import (
     ANYTHING,
     EMPTY,
@@ -68,6 +69,7 @@ def search(pattern: str) -> Term:
     Raises:
         PatternError: if the pattern cannot be used, or only approximately; the message is one line.
     """
+    pattern = portable_pattern(pattern)
     tree = parsed(pattern, dialects_of(pattern)[0])
     if not is_exact(tree):
         refuse(pattern, "a backreference, a long lookbehind or a possessive repetition")
@@ -81,6 +83,7 @@ def search_above(pattern: str) -> tuple[Term, bool]:
     Raises:
         PatternError: if the pattern cannot be used; the message is one line.
     """
+    pattern = portable_pattern(pattern)
     dialects = dialects_of(pattern)
     trees = [parsed(pattern, dialect) for dialect in dialects]
     terms = {translated(pattern, search_term, tree) for tree in trees}
@@ -95,6 +98,7 @@ def search_usual(pattern: str) -> Term:
         PatternError: if the pattern cannot be used; the message is one line.
     """
     term, _ = search_above(pattern)
+    pattern = portable_pattern(pattern)
     dialects = dialects_of(pattern)
     if dialects == (ECMA,):
         return term
