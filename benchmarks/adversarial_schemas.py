@@ -1,30 +1,40 @@
-"""Schemas that are meant to exhaust time, memory or the stack, each filled by the command line in its own process.
+"""Schemas that are meant to exhaust time, memory or the stack, each compiled and filled in a process of its own.
 
-    python benchmarks/fuzz_schemas.py --adversarial 500
+    python benchmarks/fuzz_schemas.py --adversarial 500 --seed 11
 
-A case is wrong if the command ends with a traceback or by a signal, with another exit code than 0 (solved), 1 (not
-solved) or 2 (refused in one line), or if it needs more than ``MAX_SECONDS`` of CPU or ``MAX_MEBIBYTES`` beyond what an
-empty schema needs.
+Each process is forked from one that has loaded the model and the kernels, so that start-up is not measured. It first
+compiles the schema and then runs the command ``json fill`` with a limit of ``SOLVE_SECONDS``. A case is wrong if
+
+- compiling takes more than ``MAX_SECONDS`` of CPU, or compiling or filling more than ``MAX_MEBIBYTES`` beyond start-up,
+- the command runs more than ``MAX_OVERRUN`` seconds longer than its limit,
+- it ends with a traceback or by a signal, with another exit code than 0 (solved), 1 (not solved) or 2 (refused in one
+  line), or with more than one line where it refuses.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import pickle
 import random
 import resource
-import subprocess
 import sys
 import tempfile
+import threading
+import time
+import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-MAX_SECONDS, MAX_MEBIBYTES = 5.0, 1024.0
-SOLVE_SECONDS = 2  # for the search, which is not what is examined
+MAX_SECONDS, MAX_MEBIBYTES, MAX_OVERRUN = 5.0, 1024.0, 1.0
+SOLVE_SECONDS = 5
 KILL_SECONDS = 120
+LENGTHS = 64, 256, 1024, 4096
+DENOISERS = "compact", "random"
 
 
 def nested(depth: int, inner: Any, around: Callable[[Any], Any]) -> Any:
@@ -200,84 +210,181 @@ KINDS = (deep, wide, cyclic, huge_numbers, huge_lengths, catastrophic, unions)
 
 @dataclass(frozen=True)
 class Run:
-    """What a process needed: exit code, seconds of CPU, MiB at most, and what it printed."""
+    """What one case needed, beyond start-up.
 
-    code: int
-    seconds: float
-    mebibytes: float
-    output: str
+    Attributes:
+        compile_seconds: CPU time of compiling the schema.
+        compile_mebibytes: memory at most while it was compiled.
+        overrun: CPU time of the command, compiling included, after its limit has passed.
+        mebibytes: memory at most, of both.
+        code: exit code of the command; minus the signal that ended the process.
+        output: what the command printed, and the traceback of an exception.
+    """
 
+    compile_seconds: float = 0.0
+    compile_mebibytes: float = 0.0
+    overrun: float = 0.0
+    mebibytes: float = 0.0
+    code: int = 0
+    output: str = ""
 
-def run_command(schema_text: str, length: int) -> Run:
-    """Fill a schema by the command line, and measure."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "schema.json"
-        path.write_text(schema_text, encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "solver",
-            "json",
-            "fill",
-            "--schema",
-            str(path),
-            "--denoiser",
-            "random",
+    def findings(self) -> list[str]:
+        """What is wrong, in words."""
+        is_refused = self.code == 2 and self.output.strip().count("\n") > 0
+        return [
+            *(["a traceback"] if "Traceback" in self.output else []),
+            *([f"exit code {self.code}"] if self.code not in (0, 1, 2) else []),
+            *(["more than a line"] if is_refused else []),
+            *([f"compiling: {self.compile_seconds:.1f} s"] if self.compile_seconds > MAX_SECONDS else []),
+            *(
+                [f"compiling: {self.compile_mebibytes:.0f} MiB"]
+                if self.compile_mebibytes > MAX_MEBIBYTES
+                else []
+            ),
+            *([f"filling: {self.mebibytes:.0f} MiB"] if self.mebibytes > MAX_MEBIBYTES else []),
+            *([f"{self.overrun:.1f} s too long"] if self.overrun > MAX_OVERRUN else []),
         ]
-        command += ["--length", str(length), "--seconds", str(SOLVE_SECONDS), "--forwards", "2"]
-        with tempfile.TemporaryFile() as output:
-            process = subprocess.Popen(
-                command,
-                stdout=output,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
-                cwd=ROOT,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (KILL_SECONDS, KILL_SECONDS)),
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-            output.seek(0)
-            text = output.read().decode(errors="replace")
-    return Run(
-        os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text
+
+
+def memory() -> float:
+    """The most memory that this process has held, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def command_words(path: str, length: int, denoiser: str) -> list[str]:
+    limits = ["--length", str(length), "--seconds", str(SOLVE_SECONDS)]
+    return ["json", "fill", "--schema", path, "--denoiser", denoiser, *limits]
+
+
+def run_case(schema_text: str, length: int, denoiser: str) -> Run:
+    """Compile and fill a schema in this process."""
+    from solver.cli.main import main
+    from solver.tasks.errors import SolverError
+    from solver.tasks.json_schema.problem import JsonProblem
+
+    output, before, run = io.StringIO(), memory(), Run()
+    started = time.process_time()
+    try:
+        JsonProblem.of(json.loads(schema_text), length=length)
+    except SolverError:
+        pass
+    except RecursionError as error:  # the parser's, which the command has to refuse
+        if "JSON" not in str(error):
+            output.write(traceback.format_exc())
+    except Exception:
+        output.write(traceback.format_exc())
+    run = replace(run, compile_seconds=time.process_time() - started, compile_mebibytes=memory() - before)
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        file.write(schema_text)
+        file.flush()
+        time_at_limit: list[float] = []
+        timer = threading.Timer(SOLVE_SECONDS, lambda: time_at_limit.append(time.process_time()))
+        timer.start()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            try:
+                code = main(command_words(file.name, length, denoiser))
+            except Exception:
+                code = 1
+                traceback.print_exc()
+    timer.cancel()
+    return replace(
+        run,
+        overrun=time.process_time() - time_at_limit[0] if time_at_limit else 0.0,
+        mebibytes=memory() - before,
+        code=code,
+        output=output.getvalue(),
     )
 
 
-def examine_adversarial(count: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Run ``count`` cases, print the worst of each kind, and yield what is wrong."""
-    start_up = run_command("{}", 64)
-    print(f"start-up: {start_up.seconds:.1f} s, {start_up.mebibytes:.0f} MiB", file=sys.stderr)
+def run_apart(schema_text: str, length: int, denoiser: str) -> Run:
+    """The same in a forked process, which cannot take more than KILL_SECONDS."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reader)
+        resource.setrlimit(resource.RLIMIT_CPU, (KILL_SECONDS, KILL_SECONDS))
+        sys.setrecursionlimit(1_000)
+        with os.fdopen(writer, "wb") as pipe:
+            pickle.dump(run_case(schema_text, length, denoiser), pipe)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        result = pipe.read()
+    _, status, usage = os.wait4(child, 0)
+    if result:
+        run: Run = pickle.loads(result)
+        return run
+    return Run(code=os.waitstatus_to_exitcode(status), mebibytes=usage.ru_maxrss / 1024)
+
+
+@dataclass
+class Worst:
+    """The largest figures of a kind, each with the number of its case."""
+
+    figures: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def add(self, run: Run, number: int) -> None:
+        figures = {
+            "compile s": run.compile_seconds,
+            "compile MiB": run.compile_mebibytes,
+            "overrun s": run.overrun,
+            "MiB": run.mebibytes,
+        }
+        for name, figure in figures.items():
+            self.figures[name] = max(self.figures.get(name, (-1e9, 0)), (figure, number))
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{name} {figure:.{0 if 'MiB' in name else 1}f} (case {number})"
+            for name, (figure, number) in self.figures.items()
+        )
+
+
+def draw_adversarial(number: int, seed: int) -> tuple[str, str, int, str]:
+    """The kind, the text of the schema, the length and the denoiser of a case."""
+    rng = random.Random(f"{seed} adversarial {number}")
+    kind = KINDS[number % len(KINDS)]
+    length = rng.choice(LENGTHS)
+    limit = sys.getrecursionlimit()
     sys.setrecursionlimit(100_000)  # for writing deep schemas
-    worst: dict[str, tuple[float, float]] = {}
-    codes: dict[int, int] = {}
-    for number in range(count):
-        rng = random.Random(f"{seed} adversarial {number}")
-        kind, length = KINDS[number % len(KINDS)], rng.choice((64, 256, 256, 1024))
-        schema_text = json.dumps(kind(rng))
-        run = run_command(schema_text, length)
-        seconds = run.seconds - start_up.seconds
-        mebibytes = run.mebibytes - start_up.mebibytes
-        before = worst.get(kind.__name__, (0.0, 0.0))
-        worst[kind.__name__] = max(before[0], seconds), max(before[1], mebibytes)
-        codes[run.code] = codes.get(run.code, 0) + 1
-        wrong = [
-            *(["a traceback"] if "Traceback" in run.output else []),
-            *([f"exit code {run.code}"] if run.code not in (0, 1, 2) else []),
-            *(["more than a line"] if run.code == 2 and run.output.strip().count("\n") > 1 else []),
-            *([f"{seconds:.1f} s"] if seconds > MAX_SECONDS + SOLVE_SECONDS else []),
-            *([f"{mebibytes:.0f} MiB"] if mebibytes > MAX_MEBIBYTES else []),
-        ]
-        if wrong:
+    try:
+        return kind.__name__, json.dumps(kind(rng)), length, rng.choice(DENOISERS)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def examine_adversarial(start: int, count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Run cases ``start`` to ``start + count``, print the worst of each kind, and yield what is wrong."""
+    for denoiser in DENOISERS:  # start-up: what every process needs
+        run_case(
+            '{"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}}', 256, denoiser
+        )
+    worst: dict[str, Worst] = {}
+    codes, tracebacks, started = Counter[int](), 0, time.monotonic()
+    for number in range(start, start + count):
+        kind, schema_text, length, denoiser = draw_adversarial(number, seed)
+        run = run_apart(schema_text, length, denoiser)
+        for name in (kind, "all"):
+            worst.setdefault(name, Worst()).add(run, number)
+        codes[run.code] += 1
+        tracebacks += "Traceback" in run.output
+        findings = run.findings()
+        if findings:
             yield {
                 "case": number,
-                "kind": kind.__name__,
+                "kind": kind,
                 "length": length,
-                "finding": ", ".join(wrong),
+                "denoiser": denoiser,
+                "finding": ", ".join(findings),
                 "output": run.output.strip()[-300:],
                 "schema": schema_text[:300],
             }
-        if (number + 1) % 10 == 0 or number + 1 == count:
-            figures = {name: f"{first:.1f} s, {second:.0f} MiB" for name, (first, second) in worst.items()}
+        done = number + 1 - start
+        if done % 50 == 0 or done == count:
+            lines = "".join(f"\n    {name}: {figures}" for name, figures in worst.items())
+            minutes = (time.monotonic() - started) / 60
             print(
-                f"{number + 1} of {count}; exit codes {codes}; worst {figures}", file=sys.stderr, flush=True
+                f"{done} of {count}, {minutes:.1f} min; exit codes {dict(codes)}; {tracebacks} tracebacks; worst:{lines}",
+                file=sys.stderr,
+                flush=True,
             )

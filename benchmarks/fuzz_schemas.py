@@ -219,7 +219,7 @@ def main() -> int:
     if arguments.adversarial:
         from benchmarks.adversarial_schemas import examine_adversarial
 
-        records: Iterator[Any] = examine_adversarial(arguments.adversarial, arguments.seed)
+        records: Iterator[Any] = examine_adversarial(arguments.start, arguments.adversarial, arguments.seed)
     elif arguments.kind == "formats":
         records = fuzz_formats(arguments.count, arguments.seed)
     else:

@@ -139,6 +139,7 @@ class Lattice:
         graph, pieces = self._graph, self._pieces
         mass, blanks = np.zeros_like(pieces.high), np.zeros(len(out))
         pairs = self._live.layers, self._suffix_sums
+        check_time()
         lattice_sums.piece_marginals(
             graph.arrays, graph.window, pieces.sums, self._tail_sums, self.slots.last, *pairs, (mass, blanks)
         )
@@ -215,12 +216,14 @@ class Lattice:
         return layers if graph.accept[states[offset[-2] :]].any() else None
 
     def _live_pairs(self, graph: Graph, high: Floats, layers: tuple[Any, ...], keep: bool) -> _LivePairs:
+        check_time()
         arrays, tails = (graph.arrays, graph.window, high), self._tails[:2]
         best = lattice_layers.best_completions(*arrays, tails, self.slots.last, layers, keep)
         return _LivePairs(*layers, *best)
 
     @cached_property
     def _suffix_sums(self) -> tuple[Any, Any]:
+        check_time()
         arrays, last = (self._graph.arrays, self._graph.window, self._pieces.sums), self.slots.last
         sums: tuple[Any, Any] = lattice_sums.suffix_sums(*arrays, self._tail_sums, last, self._live.layers)
         return sums

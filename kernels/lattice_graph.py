@@ -124,3 +124,29 @@ def bfs_distances(first, dst, skip_first, skip_dst, start):  # type: ignore[no-u
         layer = np.array(targets)
         steps += 1
     return distance
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def count_pairs(first, dst, skip_src, skip_dst, rest, cells, limit):  # type: ignore[no-untyped-def]
+    """The pairs of states and cells on texts of at most ``cells`` symbols, counted until there are ``limit``.
+
+    Edges are by source; skips are in an order in which one pass follows every chain.
+    """
+    num_states, total = len(rest), 0
+    inside, entered = np.zeros(num_states, np.bool_), np.zeros(num_states, np.bool_)
+    inside[0] = True
+    for t in range(cells + 1):
+        for k in range(len(skip_src)):
+            if inside[skip_src[k]] and rest[skip_dst[k]] <= cells - t:
+                inside[skip_dst[k]] = True
+        for i in range(num_states):
+            if inside[i]:
+                inside[i] = False
+                total += 1
+                for edge in range(first[i], first[i + 1]):
+                    if rest[dst[edge]] < cells - t:
+                        entered[dst[edge]] = True
+        if total >= limit:
+            break
+        inside, entered = entered, inside
+    return total

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from solver.api.candidate import Candidate, candidate_policy, mean_log_probability, rank, repeats, unlike
-from solver.kernels.deadline import OutOfTime, time_left, time_limit
+from solver.api.generation_run import Deadline
+from solver.api.time_limits import within_limit
+from solver.kernels.deadline import OutOfTime, time_limit
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import SECONDS, Budget, Counters, Outcome, Step
@@ -40,9 +42,9 @@ from solver.tasks.languages.projection import BLANK
 from solver.tasks.text import Hole
 
 FORWARDS = 1000  # default budget of one candidate
+WIDEST = 4096  # cells of a canvas that is read alone; of half as many cells, four are read together
 SEED_STEP = 10_007  # between the attempts at one candidate
 RETRIES = 4  # forwards for a text that no other candidate has
-GRACE = 0.5  # seconds after the limit at which a forward is abandoned
 
 Watch = Callable[[int, Step], None]
 
@@ -158,7 +160,9 @@ def fill_many(
     if not model.uses_slots:
         yield from run.fill_plain(problems, range(len(problems)), budget)
         return
-    laid_out, spent = run.choose_layouts(problems, budget.forwards)
+    started = time.perf_counter()
+    laid_out, spent = run.choose_layouts(problems, budget)
+    budget = budget.remaining(Counters(seconds=time.perf_counter() - started))
     with_layout = defaultdict(list)  # forwards spent on choosing the layout -> indices of problems
     for index, (chosen, problem) in enumerate(zip(laid_out, problems, strict=True)):
         if chosen is not problem:
@@ -211,17 +215,18 @@ class FillRun:
             yield index, self.result(problems[index], outcome, outcome.counters, budget)
 
     def choose_layouts(
-        self, problems: Sequence[JsonProblem], max_forwards: int | None = None
+        self, problems: Sequence[JsonProblem], budget: Budget | None = None
     ) -> tuple[list[JsonProblem], list[Counters]]:
         """Choose a layout for each problem, and return the laid-out problems and the cost of choosing.
 
         Where there are several, as for a union of objects, each is drafted once and the one with the most
-        confident draft is taken. A problem without a layout, or with more layouts than half of
-        ``max_forwards``, is returned unchanged.
+        confident draft is taken. A problem without a layout, or with more layouts than half of the forwards
+        of ``budget``, is returned unchanged. Half of its seconds may be spent.
         """
-        options = [problem.layouts() or (problem,) for problem in problems]
-        if max_forwards is not None:
-            most = max(1, max_forwards // 2)
+        deadline = Deadline.after(None if budget is None or budget.seconds is None else budget.seconds / 2)
+        options = [problem.layouts(deadline.remaining()) or (problem,) for problem in problems]
+        if budget is not None and budget.forwards is not None:
+            most = max(1, budget.forwards // 2)
             pairs = zip(options, problems, strict=True)
             options = [laid_out if len(laid_out) <= most else (problem,) for laid_out, problem in pairs]
         chosen, spent = [laid_out[0] for laid_out in options], [Counters() for _ in problems]
@@ -233,12 +238,15 @@ class FillRun:
         policies = [self.policy_of(n).with_(temperature=0.0) for n, _ in contested]
         seeds = [self.seeds[n] for n, _ in contested]
         unwatched = replace(self, watch=None, policy=policies, seeds=seeds)
-        for index, outcome in unwatched.outcomes(drafted, range(len(drafted)), Budget(forwards=1)):
+        limits = Budget(forwards=1, seconds=deadline.remaining())
+        for index, outcome in unwatched.outcomes(drafted, range(len(drafted)), limits):
             n, option = contested[index]
             spent[n] += outcome.counters
             score = draft_score(option, outcome)
             if score > best.get(n, -np.inf):
                 chosen[n], best[n] = option, score
+            if deadline.remaining() == 0.0:
+                break
         return chosen, spent
 
     def outcomes(
@@ -251,8 +259,11 @@ class FillRun:
         for _, group in sorted(by_length.items()):
             seeds, chosen = [self.seeds[index] for index in group], [problems[index] for index in group]
             policies = [self.policy_of(index) for index in group]
-            run = solve(self.task, chosen, self.model, policies, budget, seeds, self.batch)
-            limit = None if budget.seconds is None else budget.seconds * -(-len(group) // self.batch) + GRACE
+            batch = min(
+                self.batch, max(1, WIDEST // chosen[0].num_cells) ** 2
+            )  # attention needs L x L numbers
+            run = solve(self.task, chosen, self.model, policies, budget, seeds, batch)
+            limit = None if budget.seconds is None else budget.seconds * -(-len(group) // batch)
             for n, event in within_limit(run, chosen, limit):
                 if isinstance(event, Outcome):
                     yield group[n], event
@@ -286,7 +297,10 @@ class FillRun:
                 )
             case _:
                 messages = tuple(violation.message for violation in outcome.violations)
-                if not projection.is_possible(problem.unrolled, problem.slots, *problem.given):
+                is_late = budget.seconds is not None and counters.seconds >= budget.seconds
+                if not is_late and not projection.is_possible(
+                    problem.unrolled, problem.slots, *problem.given
+                ):
                     messages = (
                         "no text with the property orders that were tried fits the template (not a proof)",
                     )
@@ -298,45 +312,6 @@ class FillRun:
                 )
         error.forwards, error.seconds = counters.forwards, counters.seconds
         return error
-
-
-def within_limit(
-    run: Iterator[tuple[int, Step | Outcome]], problems: Sequence[JsonProblem], seconds: float | None
-) -> Iterator[tuple[int, Step | Outcome]]:
-    """Yield the events of a run. A forward that is not over after ``seconds`` is abandoned.
-
-    The problems that have not ended then have their best draft so far as their outcome.
-    """
-    started = time.perf_counter()
-    best: dict[int, Step] = {}
-    counters = defaultdict[int, Counters](lambda: Counters(started=started))
-    pending = dict.fromkeys(range(len(problems)))
-    while pending:
-        try:
-            with time_limit(None if seconds is None else started + seconds - time.perf_counter()):
-                n, event = next(run)
-        except OutOfTime:
-            if time_left() <= 0:  # a shorter limit of the caller
-                raise
-            break
-        if isinstance(event, Outcome):
-            pending.pop(n)
-        else:
-            counters[n] += Counters(forwards=1) if event.strategy == "model" else Counters(searched=1)
-            if n not in best or len(event.violations) <= len(best[n].violations):
-                best[n] = event
-        yield n, event
-    for n in pending:
-        counters[n].stop_clock()
-        yield n, abandoned(problems[n], best.get(n), counters[n])
-
-
-def abandoned(problem: JsonProblem, best: Step | None, counters: Counters) -> Outcome:
-    """The outcome of a problem whose last forward was abandoned."""
-    if best is None:
-        tokens, pinned = problem.given
-        return Outcome("exhausted", tokens, (), pinned.astype(np.float32), counters)
-    return Outcome("exhausted", best.draft, best.violations, best.confidence, counters)
 
 
 def fills_of(problem: JsonProblem, outcome: Outcome) -> tuple[str, ...]:

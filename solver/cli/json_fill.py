@@ -13,6 +13,7 @@ import argparse
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,7 @@ class JsonJob:
         num_pending: attempts that have not ended yet.
         forwards: of all attempts.
         seconds: of all attempts.
+        compiling: seconds of compiling the schema.
     """
 
     number: int
@@ -92,6 +94,7 @@ class JsonJob:
     num_pending: int = 0
     forwards: int = 0
     seconds: float = 0.0
+    compiling: float = 0.0
 
     @property
     def status(self) -> str:
@@ -138,7 +141,7 @@ def fill_jobs(
     with watch.spinner("importing torch", not arguments.quiet):
         options.limit_threads(arguments.threads)
         from solver.api import fill
-        from solver.loop.trace import Budget
+        from solver.loop.trace import Budget, Counters
         from solver.tasks.languages.projection import BLANK
 
     attempts = [(job, job.number * arguments.n + k) for job in jobs for k in range(job.num_pending)]
@@ -150,10 +153,13 @@ def fill_jobs(
     def record_step(index: int, step: Step) -> None:
         recorder.write("step", attempts[index][1], step.to_json())
 
+    budget = Budget(arguments.forwards or fill.FORWARDS, arguments.seconds)
+    if arguments.file is None:  # problems of a file do not pay for each other
+        budget = budget.remaining(Counters(seconds=jobs[0].compiling))
     results = fill.fill_many(
         [replace(job.problem) for job, _ in attempts if job.problem is not None],  # each remembers its drafts
         arguments.denoiser,
-        Budget(arguments.forwards or fill.FORWARDS, arguments.seconds),
+        budget,
         [arguments.seed + number for _, number in attempts],
         arguments.batch,
         record_step if recorder.is_active else None,
@@ -223,6 +229,7 @@ def make_job(
     template = members.get("template")
     parts = [] if template is None else HOLE.split(template)  # literals, and sizes of holes between them
     pieces = [Hole(int(part)) if index % 2 else part for index, part in enumerate(parts)] or None
+    started = time.perf_counter()
     try:
         with time_limit(arguments.seconds):
             problem = JsonProblem.of(
@@ -242,7 +249,8 @@ def make_job(
         if arguments.file is None:
             raise
         return JsonJob(number, bad_input=f"line {number + 1}: {error}")
-    return JsonJob(number, problem, num_pending=arguments.n)
+    compiling = time.perf_counter() - started
+    return JsonJob(number, problem, num_pending=arguments.n, compiling=compiling)
 
 
 def outcome_record(result: Candidate | FillError) -> watch.Record:

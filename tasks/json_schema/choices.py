@@ -18,6 +18,7 @@ followed.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping
+from itertools import accumulate
 from math import comb
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +163,8 @@ class _Choice:
     def _can_count(self, constants: int) -> bool:
         """Whether the sets of constants that an array has used are few enough for an automaton."""
         most = min([constants, *(part.parts[2] for part in self._lengths() if part.parts[2] is not None)])
-        return sum(comb(constants, used) for used in range(most + 1)) <= MAX_SUBSETS
+        numbers = accumulate(comb(constants, used) for used in range(most + 1))
+        return all(number <= MAX_SUBSETS for number in numbers)  # ends at the first that is too large
 
     def _lengths(self) -> list[Formula]:
         parts = self.formula.parts if self.formula.op == "and" else (self.formula,)

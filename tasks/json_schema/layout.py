@@ -177,20 +177,35 @@ def kinds_of(formula: Formula) -> list[str]:
 
 
 def object_alternatives(formula: Formula) -> list[Formula]:
-    """Split a formula at its top (``oneOf``, ``anyOf``, ``if``) into alternatives.
+    """Split a formula at its top (``oneOf``, ``anyOf``, ``if``) into alternatives, if they are at most MAX_LAYOUTS.
 
     A value may satisfy several of them: a layout only says where values are written, and the language
     excludes what is not valid.
     """
+    alternatives: list[Formula] = []
+    pending = [formula]
+    while pending:
+        part = pending.pop()
+        branches = branches_of(part)
+        if branches is not None:
+            pending += reversed(branches)
+        elif of_kind(part, "object") is not NO:
+            alternatives.append(part)
+        if len(alternatives) > MAX_LAYOUTS:
+            return [formula]
+    return alternatives
+
+
+def branches_of(formula: Formula) -> list[Formula] | None:
+    """The alternatives of a formula's first "or" or "one", None if it has none."""
     if formula.op in ("or", "one"):
-        return [alternative for part in formula.parts for alternative in object_alternatives(part)]
+        return list(formula.parts)
     if formula.op == "and":
         for index, part in enumerate(formula.parts):
             if part.op in ("or", "one"):
                 before, after = formula.parts[:index], formula.parts[index + 1 :]
-                branches = [and_((*before, branch, *after)) for branch in part.parts]
-                return [alternative for branch in branches for alternative in object_alternatives(branch)]
-    return [] if formula is NO else [formula]
+                return [and_((*before, branch, *after)) for branch in part.parts]
+    return None
 
 
 def only_text(grammar: SchemaGrammar, formula: Formula) -> bytes | None:
@@ -304,9 +319,7 @@ class SchemaLayout:
     def all(grammar: SchemaGrammar) -> tuple[SchemaLayout, ...]:
         """One layout, or if all values are objects of a few kinds one for each kind."""
         root = grammar.root
-        alternatives = [part for part in object_alternatives(root) if of_kind(part, "object") is not NO]
-        if kinds_of(root) != ["object"] or len(alternatives) > MAX_LAYOUTS:
-            alternatives = [root]
+        alternatives = object_alternatives(root) if kinds_of(root) == ["object"] else [root]
         distinct = dict.fromkeys(tuple(layout_pieces(grammar, part, base=root)) for part in alternatives)
         return tuple(
             SchemaLayout(

@@ -78,7 +78,7 @@ def texts_near_the_shortest(grammar: SchemaGrammar, cells: int) -> Unrolled | No
     shortest = int(lengths[grammar.start])
     spare = cells - shortest
     for longest in sorted({spare, spare // 8, spare // 64, min(spare, 2), 0}, reverse=True):
-        unrolled = unroll(grammar, shortest + longest, shortest=lengths)
+        unrolled = unroll(grammar, shortest + longest, shortest=lengths, canvas=cells)
         if not unrolled.is_empty:
             return unrolled
     return unroll(LiteralGrammar(shortest_text(grammar, lengths)), cells)

@@ -135,17 +135,17 @@ class JsonProblem:
             raise SchemaError("the schema's references are too deep inside each other") from None
         return JsonProblem(schema, text, parts, tuple(checks), formats, compiler, unrolled, validator)
 
-    def layouts(self) -> tuple[JsonProblem, ...]:
+    def layouts(self, seconds: float | None = None) -> tuple[JsonProblem, ...]:
         """Return this problem laid out as literals and slots, once for each layout of the schema (layout.py).
 
         A solution of one of them is a solution of this problem. If one of them has no solution, this proves
         nothing about the problem: a slot may be too small. The result is empty if the schema has no layout,
-        no layout fits the canvas, or the problem has a template.
+        no layout fits the canvas, the problem has a template, or ``seconds`` do not suffice.
         """
         if len(self.parts) != 1:
             return ()
         try:
-            with time_limit(cpu_seconds=COMPILE_SECONDS):
+            with time_limit(seconds, cpu_seconds=COMPILE_SECONDS):
                 layouts = SchemaLayout.all(SchemaGrammar(self.compiler, self.num_cells))
         except OutOfTime:
             if time_left() <= 0:  # a shorter limit of the caller

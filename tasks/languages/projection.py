@@ -96,6 +96,7 @@ def project(
     Returns:
         The projection, or None if no block of the language holds the known tokens.
     """
+    check_time()
     lattice = Lattice(unrolled.automaton, byte_weights(logits, tokens, known), slots)
     excluded = [tuple(np.where(block == BLANK, BLANK_SYMBOL, block).tolist()) for block in refused]
     best, score = lattice.next_best(set(excluded[-MAX_EXCLUDED:]), known)

@@ -19,12 +19,15 @@ import numpy as np
 
 from solver.kernels.deadline import check_time
 from solver.kernels.lattice import Automaton
+from solver.kernels.lattice_graph import count_pairs
 from solver.tasks.languages.assembly import build_automaton
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, Ints
 from solver.tasks.languages.grammar import NEXT, Grammar, Move
 from solver.tasks.languages.template import TemplateFilter
 
 MAX_STATES = 20_000  # that can be reached in many cells
+MAX_PAIRS = 32_000_000  # of states and cells: the lattice needs 20 bytes and 60 ns for each
+USUAL_PAIRS = MAX_PAIRS // 2  # a first limit on states allows for these, if each can be reached in every cell
 MAX_NARROW = 100_000  # of any kind: the lattice visits states only in cells in which they can be reached
 NARROW = 8  # a state counts in full if it can be reached in an eighth of the cells or more
 
@@ -58,6 +61,7 @@ def unroll(
     depth: int = 1,
     shortest: Mapping[Hashable, float] | None = None,
     template: TemplateFilter | None = None,
+    canvas: int | None = None,
 ) -> Unrolled:
     """The automaton of the grammar's texts of at most ``cells`` bytes.
 
@@ -65,14 +69,36 @@ def unroll(
         grammar: the grammar to follow.
         cells: maximum length of a text in bytes.
         max_states: number of states at which the search ends, where a state that can be reached in few cells
-            only counts in proportion (up to MAX_NARROW states).
+            only counts in proportion (up to MAX_NARROW states). Large canvases have fewer, see MAX_PAIRS.
         depth: maximum nesting of nodes that accept any value.
         shortest: bytes of each node's shortest text (:func:`~.grammar.shortest_lengths`), to order the
             search; None uses the grammar's ``min_length``.
         template: the given bytes of the block. States that no matching text reaches are left out, so the
             result is valid for that block only.
+        canvas: cells of the canvas, which may be larger than the texts; None for ``cells``.
     """
-    return _Unroller(grammar, cells, max_states, depth, shortest, template).run()
+    if template is not None:  # its literals leave few pairs
+        return _Unroller(grammar, cells, max_states, depth, shortest, template).run()
+    canvas = cells if canvas is None else canvas
+    usual = min(max_states, USUAL_PAIRS // canvas)
+    unrolled = _Unroller(grammar, cells, usual, depth, shortest, template).run()
+    if not unrolled.is_empty and has_few_pairs(unrolled.automaton, canvas):
+        return unrolled
+    for limit in (max_states, usual // 4, usual // 16, usual // 64, 0):
+        unrolled = _Unroller(grammar, cells, limit, depth, shortest, template).run()
+        if has_few_pairs(unrolled.automaton, canvas):
+            break
+    else:  # a single piece has too many states
+        unrolled = _Unroller(grammar, cells, -1, depth, shortest, template).run()
+    return unrolled
+
+
+def has_few_pairs(automaton: Automaton, cells: int) -> bool:
+    """Whether a lattice of so many cells has at most MAX_PAIRS pairs of states and cells."""
+    if automaton.num_states * (cells + 1) <= MAX_PAIRS:
+        return True
+    edges, skips = (automaton.first, automaton.dst), (automaton.skip_src, automaton.skip_dst)
+    return bool(count_pairs(*edges, *skips, automaton.rest, cells, MAX_PAIRS + 1) <= MAX_PAIRS)
 
 
 @dataclass(slots=True)
