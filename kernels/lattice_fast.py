@@ -76,6 +76,11 @@ class Lattice:
         return self._reachable is None
 
     @property
+    def label_weights(self) -> Floats:
+        """The largest log-weight of each label in each cell (L, C)."""
+        return self._high
+
+    @property
     def num_pairs(self) -> int:
         """The number of live pairs of states and cells, which determines time and memory."""
         return 0 if self.is_empty else int(self._live.num_live.sum())

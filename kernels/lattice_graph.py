@@ -127,13 +127,21 @@ def bfs_distances(first, dst, skip_first, skip_dst, start):  # type: ignore[no-u
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def count_pairs(first, dst, skip_src, skip_dst, rest, cells, limit):  # type: ignore[no-untyped-def]
-    """The pairs of states and cells on texts of at most ``cells`` symbols, counted until there are ``limit``.
+def count_pairs(edges, skips, rest, high, last, limit):  # type: ignore[no-untyped-def]
+    """The pairs of states and cells that paths from the start reach, counted until there are ``limit``.
 
-    Edges are by source; skips are in an order in which one pass follows every chain.
+    Args:
+        edges: where each state's edges begin (S + 1,); target and label of every edge, by source.
+        skips: sources and targets, in an order in which one pass follows every chain.
+        rest: fewest symbols from each state to an accepting one (S,).
+        high: largest log-weight of each label (L, C); -inf if it cannot be read.
+        last: the last cell of each slot (L,).
+        limit: where to stop.
     """
-    num_states, total = len(rest), 0
+    (first, dst, label), (skip_src, skip_dst) = edges, skips
+    cells, num_states, total = len(high), len(rest), 0
     inside, entered = np.zeros(num_states, np.bool_), np.zeros(num_states, np.bool_)
+    in_slot = np.zeros(num_states, np.bool_)
     inside[0] = True
     for t in range(cells + 1):
         for k in range(len(skip_src)):
@@ -141,12 +149,18 @@ def count_pairs(first, dst, skip_src, skip_dst, rest, cells, limit):  # type: ig
                 inside[skip_dst[k]] = True
         for i in range(num_states):
             if inside[i]:
-                inside[i] = False
+                inside[i], in_slot[i] = False, True
                 total += 1
+                if t == cells:
+                    continue
                 for edge in range(first[i], first[i + 1]):
-                    if rest[dst[edge]] < cells - t:
+                    if rest[dst[edge]] < cells - t and high[t, label[edge]] > -np.inf:
                         entered[dst[edge]] = True
-        if total >= limit:
+        if t == cells or total >= limit:
             break
+        if last[t]:  # the rest of a slot may be BLANK
+            for i in range(num_states):
+                entered[i] |= in_slot[i] and rest[i] < cells - t
+                in_slot[i] = False
         inside, entered = entered, inside
     return total

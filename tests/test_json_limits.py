@@ -8,16 +8,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from solver.api.fill import fill
 from solver.cli.main import main
 from solver.kernels.deadline import CPU_EVERY, OutOfTime, check_time, time_left, time_limit
+from solver.kernels.lattice_fast import Lattice
 from solver.loop.trace import Budget, Counters
 from solver.tasks.json_schema import problem as problems
 from solver.tasks.json_schema.errors import MAX_CELLS, BudgetExhausted, SchemaError, SchemaTooComplex
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.validator import build_validator, draft_of
+from solver.tasks.languages.projection import byte_weights
+from solver.tasks.languages.unroll import MAX_PAIRS
 from solver.tasks.task import Violation
 from solver.tasks.text import Hole
 
@@ -187,3 +191,70 @@ def test_the_limit_that_ended_a_run_is_named() -> None:
     budget = Budget(forwards=10, seconds=5.0)
     assert budget.reached(Counters(forwards=10)) == "forwards"
     assert budget.reached(Counters(forwards=9)) == "seconds"
+
+
+def pairs(problem: JsonProblem) -> int:
+    """The live pairs of states and cells of a problem's first projection."""
+    tokens, known = problem.given
+    weights = byte_weights(np.zeros((problem.num_cells, 257)), tokens, known)
+    return Lattice(problem.unrolled.automaton, weights, problem.slots).num_pairs
+
+
+TREE = {
+    "$ref": "#/$defs/tree",
+    "$defs": {
+        "tree": {
+            "type": "object",
+            "properties": {
+                "v": {"type": "integer"},
+                "left": {"anyOf": [{"$ref": "#/$defs/tree"}, {"type": "null"}]},
+                "kids": {"type": "array", "items": {"$ref": "#/$defs/tree"}},
+            },
+            "required": ["v"],
+        }
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "template"),
+    [
+        (TREE, None),
+        (TREE, ['{"v":', Hole(MAX_CELLS - 6)]),
+        ({"contains": {"const": 1}, "minContains": 500, "type": "array"}, None),
+        ({"type": "string", "allOf": [{"pattern": "b.{12}a"}]}, None),
+    ],
+)
+def test_a_large_canvas_has_few_pairs_of_states_and_cells(schema: Any, template: Any) -> None:
+    """A lattice needs 20 bytes and 60 ns for each: at most 640 MB."""
+    problem = JsonProblem.of(schema, template=template, length=MAX_CELLS)
+    assert 0 < pairs(problem) <= MAX_PAIRS
+    assert not problem.unrolled.complete
+
+
+@pytest.mark.parametrize("alternatives", [5, 200])
+def test_alternatives_that_are_too_many_do_not_multiply(alternatives: int) -> None:
+    """Each of n conditions has two alternatives: 2^n objects."""
+    conditions = [
+        {"if": {"required": [f"a{n}"]}, "then": {"required": [f"b{n}"]}} for n in range(alternatives)
+    ]
+    problem = JsonProblem.of({"type": "object", "allOf": conditions}, length=64)
+    assert len(problem.layouts()) <= 1
+
+
+def test_compiling_is_part_of_the_time_of_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = list[float | None]()
+
+    def fill_many(problems: Any, denoiser: Any, budget: Budget, *others: Any) -> Any:
+        seconds.append(budget.seconds)
+        return iter(())
+
+    monkeypatch.setattr("solver.api.fill.fill_many", fill_many)
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type":"integer"}')
+    main(["json", "fill", "--denoiser", "random", "--seconds", "20", "--schema", str(schema)])
+    (left,) = seconds
+    assert left is not None
+    assert 0.0 < left < 20.0

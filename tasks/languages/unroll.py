@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solver.kernels.deadline import check_time
 from solver.kernels.lattice import Automaton
@@ -95,10 +96,23 @@ def unroll(
 
 def has_few_pairs(automaton: Automaton, cells: int) -> bool:
     """Whether a lattice of so many cells has at most MAX_PAIRS pairs of states and cells."""
-    if automaton.num_states * (cells + 1) <= MAX_PAIRS:
+    labels = len(automaton.member_first) - 1
+    return has_few_pairs_of(automaton, np.zeros((cells, labels)), np.zeros(cells, bool))
+
+
+def has_few_pairs_of(automaton: Automaton, high: NDArray[np.float64], last: NDArray[np.bool_]) -> bool:
+    """The same for a block.
+
+    Args:
+        automaton: of the language.
+        high: largest log-weight of each label (L, C); -inf if it cannot be read.
+        last: the last cell of each slot (L,).
+    """
+    if automaton.num_states * (len(high) + 1) <= MAX_PAIRS:
         return True
-    edges, skips = (automaton.first, automaton.dst), (automaton.skip_src, automaton.skip_dst)
-    return bool(count_pairs(*edges, *skips, automaton.rest, cells, MAX_PAIRS + 1) <= MAX_PAIRS)
+    edges = automaton.first, automaton.dst, automaton.label
+    skips = automaton.skip_src, automaton.skip_dst
+    return bool(count_pairs(edges, skips, automaton.rest, high, last, MAX_PAIRS + 1) <= MAX_PAIRS)
 
 
 @dataclass(slots=True)
