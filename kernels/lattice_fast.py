@@ -75,10 +75,11 @@ class Lattice:
         """Whether no block is in the language."""
         return self._reachable is None
 
-    @property
-    def label_weights(self) -> Floats:
-        """The largest log-weight of each label in each cell (L, C)."""
-        return self._high
+    def has_few_pairs(self, limit: int) -> bool:
+        """Whether paths from the start reach at most ``limit`` pairs of states and cells."""
+        if self.automaton.num_states * (len(self.weights) + 1) <= limit:
+            return True
+        return len(self._layers(self._graph, self._pieces.high, limit)[0]) <= limit
 
     @property
     def num_pairs(self) -> int:
@@ -214,11 +215,16 @@ class Lattice:
         return self._live_pairs(self._graph, self._pieces.high, self._reachable, keep=False)
 
     def _reach(self, graph: Graph, high: Floats) -> tuple[Any, ...] | None:
-        layers = lattice_layers.reachable_layers(
-            graph.arrays, graph.window, high, self._tails[0], self.slots.last
-        )
+        layers = self._layers(graph, high, np.iinfo(np.int64).max)
         states, offset = layers[:2]
         return layers if graph.accept[states[offset[-2] :]].any() else None
+
+    def _layers(self, graph: Graph, high: Floats, limit: int) -> tuple[Any, ...]:
+        arrays = graph.arrays, graph.window, high
+        layers: tuple[Any, ...] = lattice_layers.reachable_layers(
+            *arrays, self._tails[0], self.slots.last, limit
+        )
+        return layers
 
     def _live_pairs(self, graph: Graph, high: Floats, layers: tuple[Any, ...], keep: bool) -> _LivePairs:
         check_time()

@@ -29,7 +29,7 @@ def _enlarged(array, size):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def reachable_layers(graph, window, high, ends, last):  # type: ignore[no-untyped-def]
+def reachable_layers(graph, window, high, ends, last, limit):  # type: ignore[no-untyped-def]
     """The pairs that paths from the start reach, and that are not too far from an accepting state.
 
     Args:
@@ -38,6 +38,7 @@ def reachable_layers(graph, window, high, ends, last):  # type: ignore[no-untype
         high: largest log-weight of each piece (L, P); -inf if it cannot be read.
         ends: the last cell of a tail of BLANKs that begins in each cell (L,), or -1.
         last: the last cell of each slot (L,).
+        limit: number of pairs after which later cells are left out.
 
     Returns:
         The layers. Skips are in an order in which one pass follows every chain of them.
@@ -100,7 +101,8 @@ def reachable_layers(graph, window, high, ends, last):  # type: ignore[no-untype
         for n in range(size):
             states[start + n] = layer[n]
         offset[t + 1] = start + size
-        if t == cells:
+        if t == cells or offset[t + 1] > limit:
+            offset[t + 1 :], skip_offset[t + 1 :] = offset[t + 1], total
             break
         # edges
         for n in range(size):

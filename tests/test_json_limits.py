@@ -217,22 +217,21 @@ TREE = {
 
 
 @pytest.mark.parametrize(
-    ("schema", "template"),
+    "schema",
     [
-        (TREE, None),
-        (TREE, ['{"v":', Hole(MAX_CELLS - 6)]),
-        ({"contains": {"const": 1}, "minContains": 500, "type": "array"}, None),
-        ({"type": "string", "allOf": [{"pattern": "b.{12}a"}]}, None),
+        TREE,
+        {"contains": {"const": 1}, "minContains": 500, "type": "array"},
+        {"type": "string", "allOf": [{"pattern": "b.{12}a"}]},
     ],
 )
-def test_a_large_canvas_has_few_pairs_of_states_and_cells(schema: Any, template: Any) -> None:
-    """A lattice needs 20 bytes and 60 ns for each: at most 640 MB."""
-    problem = JsonProblem.of(schema, template=template, length=MAX_CELLS)
+def test_a_large_canvas_has_few_pairs_of_states_and_cells(schema: Any) -> None:
+    """A lattice needs 20 bytes and 60 ns for each: at most 480 MB."""
+    problem = JsonProblem.of(schema, length=MAX_CELLS)
     assert 0 < pairs(problem) <= MAX_PAIRS
     assert not problem.unrolled.complete
 
 
-@pytest.mark.parametrize("alternatives", [5, 200])
+@pytest.mark.parametrize("alternatives", [5, 100])
 def test_alternatives_that_are_too_many_do_not_multiply(alternatives: int) -> None:
     """Each of n conditions has two alternatives: 2^n objects."""
     conditions = [

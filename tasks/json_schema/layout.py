@@ -44,7 +44,7 @@ from solver.tasks.json_schema.objects import ObjectPlan, Value
 from solver.tasks.json_schema.skeleton import read_skeleton
 from solver.tasks.json_schema.strings import json_text, string_term
 from solver.tasks.languages.byte_automaton import ByteAutomaton
-from solver.tasks.languages.projection import BLANK, is_possible, is_small
+from solver.tasks.languages.projection import BLANK, is_possible
 from solver.tasks.languages.template import TemplateFilter
 from solver.tasks.languages.term_structure import as_literals
 from solver.tasks.languages.unroll import MAX_STATES, Unrolled, unroll
@@ -122,10 +122,7 @@ def fit_template(compiler: Compiler, parts: Parts, cells: int) -> tuple[SchemaGr
     for max_states, order in product(TEMPLATE_STATES, NAME_ORDERS):
         grammar = SchemaGrammar(compiler, cells, skeleton, spaces=True, unplaced=order)
         for depth in range(1, MAX_FREE_DEPTH + 1):
-            unrolled, limit = unroll(grammar, cells, max_states, depth, template=template), max_states
-            while not is_small(unrolled, slots, *given):
-                limit = (limit - 1) // 4  # at last -1, with which nothing is left
-                unrolled = unroll(grammar, cells, limit, depth, template=template)
+            unrolled = unroll(grammar, cells, max_states, depth, template=template)
             if not unrolled.is_empty and is_possible(unrolled, slots, *given):
                 return grammar, unrolled
             furthest = max(furthest, template.end if not unrolled.is_empty else unrolled.reached)

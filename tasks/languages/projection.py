@@ -23,7 +23,7 @@ from solver.kernels.deadline import check_time
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.kernels.trie import WHITE_BYTES
-from solver.tasks.languages.unroll import Unrolled, has_few_pairs_of
+from solver.tasks.languages.unroll import Unrolled
 
 # Refused blocks that the best one must differ from. Models repeat a refused draft at once or not at all.
 MAX_EXCLUDED = 32
@@ -160,15 +160,3 @@ def is_possible(
     """Whether any block of the language holds ``tokens`` in the ``known`` cells."""
     weights = byte_weights(np.zeros((len(tokens), 257)), tokens, known)
     return not Lattice(unrolled.automaton, weights, slots).is_empty
-
-
-def is_small(
-    unrolled: Unrolled,
-    slots: Slots,
-    tokens: NDArray[np.int64],
-    known: NDArray[np.bool_],
-) -> bool:
-    """Whether the lattice with ``tokens`` in the ``known`` cells has few enough pairs to be projected."""
-    weights = byte_weights(np.zeros((len(tokens), 257)), tokens, known)
-    lattice = Lattice(unrolled.automaton, weights, slots)
-    return has_few_pairs_of(unrolled.automaton, lattice.label_weights, slots.last)

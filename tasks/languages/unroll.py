@@ -16,19 +16,18 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from solver.kernels.deadline import check_time
-from solver.kernels.lattice import Automaton
-from solver.kernels.lattice_graph import count_pairs
+from solver.kernels.lattice import Automaton, Slots
+from solver.kernels.lattice_fast import Lattice
 from solver.tasks.languages.assembly import build_automaton
 from solver.tasks.languages.byte_automaton import LABELS, ByteAutomaton, Ints
 from solver.tasks.languages.grammar import NEXT, Grammar, Move
 from solver.tasks.languages.template import TemplateFilter
 
 MAX_STATES = 20_000  # that can be reached in many cells
-MAX_PAIRS = 32_000_000  # of states and cells: the lattice needs 20 bytes and 60 ns for each
-USUAL_PAIRS = MAX_PAIRS // 2  # a first limit on states allows for these, if each can be reached in every cell
+MAX_PAIRS = 24_000_000  # of states and cells: the lattice needs 20 bytes and 60 ns for each
+USUAL_PAIRS = 16_000_000  # a first limit on states allows for these, if each can be reached in every cell
 MAX_NARROW = 100_000  # of any kind: the lattice visits states only in cells in which they can be reached
 NARROW = 8  # a state counts in full if it can be reached in an eighth of the cells or more
 
@@ -96,23 +95,9 @@ def unroll(
 
 def has_few_pairs(automaton: Automaton, cells: int) -> bool:
     """Whether a lattice of so many cells has at most MAX_PAIRS pairs of states and cells."""
-    labels = len(automaton.member_first) - 1
-    return has_few_pairs_of(automaton, np.zeros((cells, labels)), np.zeros(cells, bool))
-
-
-def has_few_pairs_of(automaton: Automaton, high: NDArray[np.float64], last: NDArray[np.bool_]) -> bool:
-    """The same for a block.
-
-    Args:
-        automaton: of the language.
-        high: largest log-weight of each label (L, C); -inf if it cannot be read.
-        last: the last cell of each slot (L,).
-    """
-    if automaton.num_states * (len(high) + 1) <= MAX_PAIRS:
+    if automaton.num_states * (cells + 1) <= MAX_PAIRS:
         return True
-    edges = automaton.first, automaton.dst, automaton.label
-    skips = automaton.skip_src, automaton.skip_dst
-    return bool(count_pairs(edges, skips, automaton.rest, high, last, MAX_PAIRS + 1) <= MAX_PAIRS)
+    return Lattice(automaton, np.zeros((cells, 258)), Slots.single(cells)).has_few_pairs(MAX_PAIRS)
 
 
 @dataclass(slots=True)
