@@ -324,6 +324,7 @@ class _LivePairs:
     offset: Any
     skips: Any
     skip_offset: Any
+    bounds: Any
     num_live: Any
     num_skips: Any
     choices: Any
@@ -333,7 +334,8 @@ class _LivePairs:
     @property
     def layers(self) -> tuple[Any, ...]:
         """The arrays that the sum passes read."""
-        return self.states, self.offset, self.num_live, self.skips, self.skip_offset, self.num_skips
+        pairs = self.states, self.offset, self.num_live
+        return *pairs, self.skips, self.skip_offset, self.num_skips, self.bounds
 
     def completions(self, t: int, num_states: int) -> Floats:
         """The log-weight of the best continuation of every state before cell ``t`` (S,)."""

@@ -23,6 +23,7 @@ import numpy as np
 from numba import njit
 
 from solver.kernels.lattice import Automaton, Ints
+from solver.kernels.lattice_chains import chain_arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,8 @@ class Graph:
         parts: where each piece's parts begin (P + 1,); the label of each part; and the piece that follows it,
             or -1.
         inner_labels: labels of parts that are not the first of their text.
+        chains: the first and the last state of each chain (K,); see lattice_chains.py. Its states are
+            consecutive, and the edges from each to the next are the first of the state's edges.
     """
 
     first: Ints
@@ -50,6 +53,7 @@ class Graph:
     rest: Ints
     parts: tuple[Ints, Ints, Ints]
     inner_labels: Ints
+    chains: tuple[Ints, Ints]
 
     @staticmethod
     def of(automaton: Automaton) -> Graph:
@@ -70,6 +74,7 @@ class Graph:
                 np.full(labels, -1, np.int32),
             ),
             inner_labels=np.zeros(0, np.int32),
+            chains=(np.zeros(0, np.int32), np.zeros(0, np.int32)),
         )
 
     @cached_property
@@ -77,7 +82,8 @@ class Graph:
         """The arrays in the order in which the passes read them."""
         ahead = self.span.astype(np.int64) * len(self.rest) + self.dst
         edges = self.first, self.dst, self.piece, self.span, ahead
-        return tuple(array.astype(np.uint32) for array in edges), self.skips, self.accept, self.rest
+        chains = chain_arrays(self.chains, self.first, self.dst)
+        return tuple(array.astype(np.uint32) for array in edges), self.skips, self.accept, self.rest, chains
 
     @cached_property
     def is_plain(self) -> bool:

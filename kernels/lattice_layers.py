@@ -9,7 +9,8 @@ only, so that their time and memory depend on the number of pairs, and not on st
     high        the largest log-weight of each piece, if it begins in each cell (L, P)
     tails       for each cell, the last cell of a tail of BLANKs that begins there, or -1; and its log-weight
     layers      states of the pairs by cell (N,), where each cell's pairs begin (L + 2,) and how many are live
-                (L + 1,); the same for skips between them
+                (L + 1,); the same for skips between them; the bounds of the chains (lattice_chains.py) in
+                each cell (L + 1, K, 2)
 
 lattice.py is the specification.
 """
@@ -17,7 +18,10 @@ lattice.py is the specification.
 import numpy as np
 from numba import njit
 
-DENSE = 8  # a layer is dense if more than an eighth of all states are in it
+from solver.kernels.lattice_chains import best_edges, mark_targets
+
+ROOM = 1 << 20  # pairs, before the array is enlarged: memory that is not used costs nothing
+DENSE = 8  # a layer is dense if more than an eighth of all states are in it, those of chains aside
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -43,21 +47,36 @@ def reachable_layers(graph, window, high, ends, last, limit):  # type: ignore[no
     Returns:
         The layers. Skips are in an order in which one pass follows every chain of them.
     """
-    (first, dst, piece, span, _), (_, skip_dst, skip_first, skip_of), _, rest = graph
+    (first, dst, piece, span, _), (_, skip_dst, skip_first, skip_of), _, rest, chains = graph
+    _, steps, leaving, entering = chains
     cells, num_states = high.shape[0], len(rest)
+    bounds = np.empty((cells + 1, len(chains[0]), 2), np.int64)
+    bounds[:, :, 0], bounds[:, :, 1] = num_states, -1
     mask = np.uint32(window - 1)
-    states, skips = np.empty(4 * cells + 64, np.uint32), np.empty(cells + 64, np.int32)
+    states, skips = np.empty(ROOM, np.uint32), np.empty(cells + 64, np.int32)
     offset, skip_offset = np.zeros(cells + 2, np.int64), np.zeros(cells + 2, np.int64)
     # the states before the next ``window`` cells, in a ring
     is_in = np.zeros((window, num_states), np.bool_)
+    flat = is_in.reshape(-1)
     pending, count = np.empty((window, num_states), np.uint32), np.zeros(window, np.int64)
     is_tail, tail, num_tail = np.zeros(num_states, np.bool_), np.empty(num_states, np.uint32), 0
     is_used = np.zeros(len(skip_dst), np.bool_)
     is_in[0, 0], pending[0, 0], count[0] = True, 0, 1
+    # states in which chains are entered are marked, but not pending; their bounds in the same ring
+    entered = np.empty((window, len(chains[0]), 2), np.int64)
+    entered[:, :, 0], entered[:, :, 1] = num_states, -1
     for t in range(cells + 1):
         ring = t & (window - 1)
         layer, inside = pending[ring], is_in[ring]
         size = count[ring]
+        for k in range(len(chains[0])):
+            for j in range(entered[ring, k, 0], entered[ring, k, 1] + 1):
+                if inside[j] and rest[j] > cells - t:
+                    inside[j] = False
+                elif inside[j]:
+                    layer[size] = j
+                    size += 1
+            entered[ring, k, 0], entered[ring, k, 1] = num_states, -1
         # a tail of BLANKs begins before skips, so that one text has one path
         if t < cells and ends[t] >= 0:
             for n in range(size):
@@ -67,7 +86,7 @@ def reachable_layers(graph, window, high, ends, last, limit):  # type: ignore[no
                     num_tail += 1
         # skips
         low = len(skip_dst)
-        for n in range(size):
+        for n in range(size if low > 0 else 0):
             for k in range(skip_first[layer[n]], skip_first[layer[n] + 1]):
                 is_used[skip_of[k]] = True
                 low = min(low, skip_of[k])
@@ -88,8 +107,9 @@ def reachable_layers(graph, window, high, ends, last, limit):  # type: ignore[no
                     for n in range(skip_first[j], skip_first[j + 1]):
                         is_used[skip_of[n]] = True
         skip_offset[t + 1] = total
-        # the layer; many states are put in order, because later passes then read memory in order
-        if DENSE * size > num_states:
+        # the layer; many states are put in order (those of chains are), because later passes then read memory in
+        # order
+        if DENSE * count[ring] > num_states:
             size = 0
             for j in range(num_states):
                 if inside[j]:
@@ -104,16 +124,35 @@ def reachable_layers(graph, window, high, ends, last, limit):  # type: ignore[no
         if t == cells or offset[t + 1] > limit:
             offset[t + 1 :], skip_offset[t + 1 :] = offset[t + 1], total
             break
-        # edges
+        # edges; those out of a chain are followed for some of its states, as all have the same
+        current, left, right = np.int64(-1), np.int64(0), np.int64(0)
         for n in range(size):
-            i = layer[n]
-            for edge in range(first[i], first[i + 1]):
+            i = np.int64(layer[n])
+            k, begin = leaving[i], np.int64(first[i])
+            if k >= 0:
+                if k == current:
+                    left, right = min(left, i), max(right, i)
+                    continue
+                if current >= 0:
+                    bounds[t, current, 0], bounds[t, current, 1] = left, right
+                current, left, right = k, min(bounds[t, k, 0], i), max(bounds[t, k, 1], i)
+                begin += steps[k]
+            for edge in range(begin, first[i + 1]):
                 j, after = dst[edge], np.uint32(t + span[edge]) & mask
                 if is_in[after, j] or rest[j] + span[edge] > cells - t:
                     continue
                 if high[t, piece[edge]] > -np.inf:
-                    is_in[after, j], pending[after, count[after]] = True, j
-                    count[after] += 1
+                    is_in[after, j] = True
+                    k = entering[j]
+                    if k < 0:
+                        pending[after, count[after]] = j
+                        count[after] += 1
+                    else:
+                        entered[after, k, 0] = min(entered[after, k, 0], j)
+                        entered[after, k, 1] = max(entered[after, k, 1], j)
+        if current >= 0:
+            bounds[t, current, 0], bounds[t, current, 1] = left, right
+            mark_targets(chains, (first, dst, piece, span), t, high, bounds, flat, entered)
         for n in range(size):
             inside[layer[n]] = False
         count[ring] = 0
@@ -123,10 +162,16 @@ def reachable_layers(graph, window, high, ends, last, limit):  # type: ignore[no
                 j = tail[n]
                 is_tail[j] = False
                 if not is_in[after, j]:
-                    is_in[after, j], pending[after, count[after]] = True, j
-                    count[after] += 1
+                    is_in[after, j] = True
+                    k = entering[j]
+                    if k < 0:
+                        pending[after, count[after]] = j
+                        count[after] += 1
+                    else:
+                        entered[after, k, 0] = min(entered[after, k, 0], j)
+                        entered[after, k, 1] = max(entered[after, k, 1], j)
             num_tail = 0
-    return states[: offset[cells + 1]], offset, skips[: skip_offset[cells + 1]], skip_offset
+    return states[: offset[cells + 1]], offset, skips[: skip_offset[cells + 1]], skip_offset, bounds
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -149,14 +194,15 @@ def best_completions(graph, window, high, tails, last, layers, keep):  # type: i
         scores: the log-weight of the best continuation (N,); empty without ``keep``.
         top: that of the start, the best path.
     """
-    (first, dst, piece, _, ahead), (skip_src, skip_dst, _, _), accept, rest = graph
-    states, offset, skips, skip_offset = layers
+    (first, dst, piece, span, ahead), (skip_src, skip_dst, _, _), accept, rest, chains = graph
+    leaving = chains[2]
+    states, offset, skips, skip_offset, bounds = layers
     ends, tail_weight = tails
     cells, num_states = high.shape[0], len(rest)
     num_live, num_skips = np.zeros(cells + 1, np.int64), np.zeros(cells + 1, np.int64)
     choices = np.empty(len(states), np.int32)
     scores = np.empty(len(states) if keep else 0)
-    ring = np.full((window, num_states), -np.inf)
+    ring = np.full((window + 1, num_states), -np.inf)
     flat, size = ring.reshape(-1), np.uint64(window * num_states)
     plain, chosen = np.full(num_states, -np.inf), np.zeros(num_states, np.int32)
     after_slot, slot_end = np.full(num_states, -np.inf), -1  # the scores after a slot
@@ -176,10 +222,14 @@ def best_completions(graph, window, high, tails, last, layers, keep):  # type: i
         start, end = offset[t], offset[t + 1]
         base = np.uint64((t & (window - 1)) * num_states)
         # one piece, then the best continuation of its target
+        if t < cells and len(chains[0]):
+            best_edges(chains, (first, dst, piece, span), t, window, high, bounds, flat, (plain, chosen))
         for n in range(start, end):
             i = states[n]
             if t == cells:
                 plain[i], chosen[i] = 0.0 if accept[i] else -np.inf, 0
+                continue
+            if leaving[i] >= 0:
                 continue
             top, choice = -np.inf, np.int64(0)
             for edge in range(first[i], first[i + 1]):
@@ -231,7 +281,7 @@ def best_path(graph, pieces, labels, layers, choices, ends, out):  # type: ignor
         labels: the largest log-weight of each label (L, C), and its symbol.
         ends: the last cell of a tail of BLANKs that begins in each cell (L,).
     """
-    (_, dst, piece, _, _), (_, skip_dst, _, _), _, _ = graph
+    (_, dst, piece, _, _), (_, skip_dst, _, _), _, _, _ = graph
     (part_first, part_label, part_child), high = pieces
     label_high, argument = labels
     states, offset = layers

@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from solver.kernels.lattice import Automaton, Ints
+from solver.kernels.lattice_chains import MIN_STEPS, find_chains
 from solver.kernels.lattice_graph import Graph, grouped_by
 
 MAX_SPAN = 7  # cells of a piece
@@ -77,21 +78,51 @@ def shortened(automaton: Automaton, cells: int) -> Graph:
         edge_pieces[number] = pieces.number(rows[starts[edge] : starts[edge + 1], 3:].tolist())
     edges = rows[starts[:-1]]
 
-    # Renumber the states that are kept.
+    # Renumber the states that are kept: the states of a chain become consecutive.
     position = np.cumsum(~inner, dtype=np.int32) - 1
-    num_states = int(position[-1]) + 1
+    ends = position[edges[:, :2]]
+    order, chains = find_chains(*step_groups(ends, edges[:, 2], edge_pieces[numbers]), len(position[~inner]))
+    position[~inner] = np.argsort(order)
+    source, target = position[edges[:, 0]], position[edges[:, 1]]
+    is_step = np.zeros(len(source), bool)
+    for low, high in zip(*chains, strict=True):
+        is_step |= (source >= low) & (source < high) & (target == source + 1)
+    by_source = np.lexsort((edges[:, 2], target, ~is_step, source))
     skip_src, skip_dst = position[automaton.skip_src], position[automaton.skip_dst]
     return Graph(
-        first=np.searchsorted(position[edges[:, 0]], np.arange(num_states + 1)).astype(np.int32),
-        dst=position[edges[:, 1]],
-        piece=edge_pieces[numbers],
-        span=np.ascontiguousarray(edges[:, 2]),
-        skips=(skip_src, skip_dst, *grouped_by(skip_src, num_states)),
-        accept=automaton.accept[~inner],
-        rest=automaton.rest[~inner],
+        first=np.searchsorted(source[by_source], np.arange(len(order) + 1)).astype(np.int32),
+        dst=target[by_source],
+        piece=edge_pieces[numbers][by_source],
+        span=edges[by_source, 2],
+        skips=(skip_src, skip_dst, *grouped_by(skip_src, len(order))),
+        accept=automaton.accept[~inner][order],
+        rest=automaton.rest[~inner][order],
         parts=pieces.arrays(),
         inner_labels=np.unique(automaton.label[inner[automaton.src]]),
+        chains=chains,
     )
+
+
+def step_groups(ends: Ints, span: Ints, piece: Ints) -> tuple[tuple[Ints, Ints], NDArray[np.uint64]]:
+    """The source and the target of edges that may be steps of a chain, and their signatures, each (G,).
+
+    Args:
+        ends: source and target of each edge (E, 2), in order.
+        span, piece: cells and piece of each edge (E,).
+    """
+    changes = np.diff(ends, axis=0) != 0
+    starts, sources = (
+        np.flatnonzero(np.concatenate([[True], change, [True]])) for change in (changes.any(1), changes[:, 0])
+    )
+    relative = piece.astype(np.int64) * (MAX_SPAN + 2) + span
+    absolute = relative * (int(ends.max()) + 1) + ends[:, 1]
+    (src, dst), sizes = ends[starts[:-1]].T, np.diff(starts)
+    others = group_marks(absolute, sources)[np.searchsorted(ends[sources[:-1], 0], src)]
+    others -= group_marks(absolute, starts)
+    marks = group_marks(relative, starts) + others * np.uint64(3)
+    groups = np.argsort(sizes, kind="stable")  # the largest last
+    groups = groups[(sizes >= MIN_STEPS)[groups] & (src != dst)[groups] & (dst > 0)[groups]]
+    return (src[groups], dst[groups]), marks[groups]
 
 
 class _PieceTable:

@@ -12,28 +12,30 @@ lattice.py is the specification.
 import numpy as np
 from numba import njit
 
+from solver.kernels.lattice_chains import edge_shares, edge_sums
 from solver.kernels.lattice_labels import NEVER, STEP, TINY, add, as_float, normal, ratio
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def suffix_sums(graph, window, pieces, tails, last, layers):  # type: ignore[no-untyped-def]
     """The total weight of what may follow each pair: mantissas and exponents (N,)."""
-    (first, _, piece, _, ahead), (skip_src, skip_dst, _, _), accept, rest = graph
-    states, offset, num_live, skips, skip_offset, num_skips = layers
+    (first, dst, piece, span, ahead), (skip_src, skip_dst, _, _), accept, rest, chains = graph
+    leaving = chains[2]
+    states, offset, num_live, skips, skip_offset, num_skips, bounds = layers
     mantissa, exponent = pieces
     ends, tail_m, tail_x = tails
     cells, num_states = mantissa.shape[0], len(rest)
     suffix_m, suffix_x = np.empty(len(states)), np.empty(len(states), np.int32)
-    ring_m, ring_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int32)
+    ring_m, ring_x = np.zeros((window + 1, num_states)), np.full((window + 1, num_states), NEVER, np.int32)
     flat_m, flat_x, size = ring_m.reshape(-1), ring_x.reshape(-1), np.uint64(window * num_states)
-    plain_m, plain_x = np.zeros(num_states), np.full(num_states, NEVER, np.int64)
+    plain_m, plain_x = np.zeros(num_states), np.full(num_states, NEVER, np.int32)
     after_m, after_x = np.zeros(num_states), np.full(num_states, NEVER, np.int32)
     slot_end = -1
     for t in range(cells, -1, -1):
         arrived_m, arrived_x = ring_m[t & (window - 1)], ring_x[t & (window - 1)]
         if t + window <= cells:
             for n in range(offset[t + window], offset[t + window] + num_live[t + window]):
-                arrived_m[states[n]] = 0.0
+                arrived_m[states[n]], arrived_x[states[n]] = 0.0, NEVER
         if t < cells and last[t]:
             if slot_end >= 0:
                 for n in range(offset[slot_end + 1], offset[slot_end + 1] + num_live[slot_end + 1]):
@@ -45,6 +47,9 @@ def suffix_sums(graph, window, pieces, tails, last, layers):  # type: ignore[no-
         start, end = offset[t], offset[t] + num_live[t]
         base = np.uint64((t & (window - 1)) * num_states)
         # one piece, then whatever follows its target
+        if t < cells and len(chains[0]):
+            edges, after = (first, dst, piece, span), (flat_m, flat_x)
+            edge_sums(chains, edges, t, window, pieces, bounds, after, (plain_m, plain_x))
         for n in range(start, end):
             i = states[n]
             mant, x = 0.0, NEVER
@@ -52,6 +57,8 @@ def suffix_sums(graph, window, pieces, tails, last, layers):  # type: ignore[no-
                 if accept[i]:
                     mant, x = 1.0, 0
             else:
+                if leaving[i] >= 0:
+                    continue
                 for edge in range(first[i], first[i + 1]):
                     k, goal = piece[edge], base + ahead[edge]
                     goal = goal if goal < size else goal - size
@@ -98,15 +105,16 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, out):  #
     The probability of a pair is divided among its edges in proportion to what follows them. What a float
     cannot express is kept at TINY.
     """
-    (first, _, piece, _, ahead), (skip_src, skip_dst, _, _), _, rest = graph
-    states, offset, num_live, skips, skip_offset, num_skips = layers
+    (first, dst, piece, span, ahead), (skip_src, skip_dst, _, _), _, rest, chains = graph
+    leaving = chains[2]
+    states, offset, num_live, skips, skip_offset, num_skips, bounds = layers
     mantissa, exponent = pieces
     ends, tail_m, tail_x = tails
     cells, num_states = mantissa.shape[0], len(rest)
     mass, blanks = out
     # of the next cells, in rings: the suffix sums, and the probability of arriving in each state
-    after_m, after_x = np.zeros((window, num_states)), np.full((window, num_states), NEVER, np.int32)
-    arriving = np.zeros((window, num_states))
+    after_m, after_x = np.zeros((window + 1, num_states)), np.full((window + 1, num_states), NEVER, np.int32)
+    arriving = np.zeros((window + 1, num_states))
     arriving[0, 0] = 1.0
     flat_m, flat_x, flat_arriving = after_m.reshape(-1), after_x.reshape(-1), arriving.reshape(-1)
     size = np.uint64(window * num_states)
@@ -116,7 +124,7 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, out):  #
     end_m, end_x, slot_end = np.zeros(num_states), np.full(num_states, NEVER, np.int32), -1
     in_tail, tail_mass = np.zeros(num_states), 0.0
     # of this cell: probability / suffix sum
-    rate_m, rate_x = np.zeros(num_states), np.full(num_states, NEVER, np.int64)
+    rate_m, rate_x = np.zeros(num_states), np.full(num_states, NEVER, np.int32)
     for t in range(cells):
         _clear(layers, max(t - 1, 0), after_m[(t - 1) & (window - 1)])
         if t + window - 1 <= cells:
@@ -149,10 +157,14 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, out):  #
             i, j = skip_src[skips[n]], skip_dst[skips[n]]
             rate_m[j], rate_x[j] = add(rate_m[j], rate_x[j], rate_m[i], rate_x[i])
         # edges: probability / suffix sum x piece x suffix sum of the target
+        if len(chains[0]):
+            edges, after, rates = (first, dst, piece, span), (flat_m, flat_x), (rate_m, rate_x)
+            edge_shares(chains, edges, t, window, pieces, bounds, rates, after, flat_arriving, mass)
         for n in range(start, end):
             i = states[n]
             state_m, state_x = rate_m[i], rate_x[i]
-            if state_m == 0.0:
+            rate_m[i] = 0.0
+            if state_m == 0.0 or leaving[i] >= 0:
                 continue
             for edge in range(first[i], first[i + 1]):
                 k, goal = piece[edge], base + ahead[edge]
@@ -213,7 +225,7 @@ def sample_block(graph, window, sums, layers, suffix, symbols, rng):  # type: ig
         symbols: log-weights (L, V); the automaton's ``members`` and ``member_first``.
         rng: a numpy generator.
     """
-    (first, dst, piece, span, _), (_, skip_dst, skip_first, skip_of), _, rest = graph
+    (first, dst, piece, span, _), (_, skip_dst, skip_first, skip_of), _, rest, _ = graph
     parts, labels, pieces, (ends, tail_m, tail_x) = sums
     mantissa, exponent = pieces
     states, offset, num_live = layers[:3]

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from solver.kernels import lattice, lattice_pieces
+from solver.kernels import lattice, lattice_fast, lattice_pieces
 from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_fast import Lattice
+from solver.kernels.lattice_graph import Graph
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.languages.assembly import build_automaton
@@ -212,3 +213,34 @@ def test_a_check_of_possibility_agrees_with_the_best_block() -> None:
         compiled = Lattice(automaton, weights, Slots.single(6))
         assert compiled.is_empty != possible
         assert (compiled.best()[1] > -np.inf) == possible
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 300.0])
+def test_chains_of_counters_give_what_their_states_one_by_one_give(scale: float) -> None:
+    """Weights of different scales: sums of equal exponents, of different ones, and of what a float cannot hold."""
+    texts = {
+        "a": {"minLength": 9, "maxLength": 20},
+        "b": {"maxLength": 24},
+        "c": {"minLength": 2, "maxLength": 30},
+    }
+    properties = {name: {"type": "string", **rest} for name, rest in texts.items()}
+    schema = {"type": "object", "properties": properties, "required": [*texts], "additionalProperties": False}
+    cells, rng = 90, np.random.default_rng(0)
+    automaton = unroll(SchemaGrammar(Compiler(schema), cells), cells).automaton
+    assert len(lattice_pieces.shortened_graph(automaton, cells).chains[0]) >= 3
+    weights = np.log(rng.dirichlet(np.ones(258), cells)) * scale
+    weights[:, 256] = -np.inf
+    weights[rng.random(weights.shape) < 0.1] = -np.inf
+    weights[:, [34, 257]] = np.where(np.isfinite(weights[:, [34, 257]]), weights[:, [34, 257]], -5.0 * scale)
+    for number, symbol in enumerate(b'{"a":"'):
+        weights[number] = np.where(np.arange(258) == symbol, 0.0, -np.inf)
+    vector = Lattice(automaton, weights, Slots.single(cells))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lattice_fast, "shortened_graph", lambda automaton, cells: Graph.of(automaton))
+        single = Lattice(automaton, weights, Slots.single(cells))
+        assert not single.is_empty
+    assert vector.partition == pytest.approx(single.partition)
+    assert vector.best()[1] == pytest.approx(single.best()[1])
+    np.testing.assert_array_equal(vector.best()[0], single.best()[0])
+    np.testing.assert_allclose(vector.marginals(), single.marginals(), atol=1e-9)
+    np.testing.assert_array_equal(vector.marginals() > 0, single.marginals() > 0)
