@@ -1,16 +1,16 @@
 """Chains of a graph: states that differ in a counter only, which the passes of the lattice handle as vectors.
 
-A string of at most n characters is a chain of n states: the same pieces lead from each to the next (*steps*) and
-out of the chain. The states of a chain have consecutive numbers, so that an edge is one operation on all of them.
+A string of at most n characters is a chain of n states: the same pieces lead from each to the next (*steps*)
+and out of the chain. The states of a chain have consecutive numbers: an edge is one operation on all of them.
 
     L cells   S states   E edges   P pieces   K chains
-    chains      first state (K,) of each chain, and the number of its steps from each state; the chain that each
-                state leaves, and that which it is entered by (S,), or -1
+    chains      first state (K,) of each chain, and the number of its steps from each state; the chain that
+                each state leaves, and that which it is entered by (S,), or -1
     edges       where each state's edges begin, their targets, pieces and spans; a chain's steps come first
     bounds      the first and the last live state of each chain that has edges, in each cell (L + 1, K, 2)
 
-The functions for one cell ``t`` read rings with a row of all states for each of the next W cells, and one more row
-for what has to be repeated.
+The functions for one cell ``t`` read rings with a row of all states for each of the next W cells, and one
+more row for what has to be repeated.
 """
 
 from typing import Any
@@ -97,8 +97,8 @@ def chain_arrays(chains: tuple[Ints, Ints], first: Ints, dst: Ints) -> tuple[Any
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def mark_targets(chains, edges, t, high, bounds, is_in, entered):  # type: ignore[no-untyped-def]
-    """Mark the states that steps from cell ``t`` reach in ``is_in`` (W * S,), and widen the bounds ``entered``
-    (W, K, 2) of the states in which chains are entered."""
+    """Mark the states that steps from cell ``t`` reach in ``is_in`` (W * S,), and widen the bounds
+    ``entered`` (W, K, 2) of the states in which chains are entered."""
     low, count, leaving, _ = chains
     first, _, piece, span = edges
     cells, mask, states = high.shape[0], len(entered) - 1, np.uint64(len(leaving))
@@ -187,12 +187,12 @@ def edge_sums(chains, edges, t, window, pieces, bounds, after, sums):  # type: i
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})
-def edge_shares(chains, edges, t, window, pieces, bounds, rates, after, arriving, mass):  # type: ignore[no-untyped-def]
-    """Divide the probability of the states of chains among their edges: added to ``arriving``
-    ((W + 1) * S,) and, by piece, to ``mass`` (L, P). ``rates``: probability / suffix sum, by state."""
+def edge_shares(chains, edges, t, window, pieces, bounds, rates, after, out):  # type: ignore[no-untyped-def]
+    """Divide the probability of the states of chains among their edges: added to ``out``, by
+    state to come ((W + 1) * S,) and by piece (L, P). ``rates``: probability / suffix sum, by state."""
     low, count, leaving, _ = chains
     first, dst, piece, span = edges
-    (after_m, after_x), (rate_m, rate_x) = after, rates
+    (after_m, after_x), (rate_m, rate_x), (arriving, mass) = after, rates, out
     mask, states = window - 1, np.uint64(len(leaving))
     for k in range(len(low)):
         start, end = bounds[t, k]

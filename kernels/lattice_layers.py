@@ -107,8 +107,7 @@ def reachable_layers(graph, window, high, ends, last, limit):  # type: ignore[no
                     for n in range(skip_first[j], skip_first[j + 1]):
                         is_used[skip_of[n]] = True
         skip_offset[t + 1] = total
-        # the layer; many states are put in order (those of chains are), because later passes then read memory in
-        # order
+        # the layer; many states are put in order (chains are), because later passes then read memory in order
         if DENSE * count[ring] > num_states:
             size = 0
             for j in range(num_states):

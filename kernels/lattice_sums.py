@@ -159,7 +159,7 @@ def piece_marginals(graph, window, pieces, tails, last, layers, suffix, out):  #
         # edges: probability / suffix sum x piece x suffix sum of the target
         if len(chains[0]):
             edges, after, rates = (first, dst, piece, span), (flat_m, flat_x), (rate_m, rate_x)
-            edge_shares(chains, edges, t, window, pieces, bounds, rates, after, flat_arriving, mass)
+            edge_shares(chains, edges, t, window, pieces, bounds, rates, after, (flat_arriving, mass))
         for n in range(start, end):
             i = states[n]
             state_m, state_x = rate_m[i], rate_x[i]

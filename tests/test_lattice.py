@@ -217,7 +217,7 @@ def test_a_check_of_possibility_agrees_with_the_best_block() -> None:
 
 @pytest.mark.parametrize("scale", [1.0, 30.0, 300.0])
 def test_chains_of_counters_give_what_their_states_one_by_one_give(scale: float) -> None:
-    """Weights of different scales: sums of equal exponents, of different ones, and of what a float cannot hold."""
+    """Weights of different scales: exponents are equal, differ, or are beyond a float's."""
     texts = {
         "a": {"minLength": 9, "maxLength": 20},
         "b": {"maxLength": 24},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from solver.loop import rounds
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.loop.trace import Budget
 from solver.models import controls
@@ -156,3 +158,17 @@ def test_a_denoiser_that_repeats_itself_needs_a_tabu_tenure(tabu_tenure: int) ->
         1,
         2,
     ]  # nothing is judged, or blamed, before all is accepted
+
+
+@pytest.mark.parametrize(("least", "is_stable"), [(None, False), (0.98, True), (0.99, False)])
+def test_a_draft_that_is_certain_in_every_open_cell_need_not_be_repeated(
+    least: float | None, is_stable: bool
+) -> None:
+    settled, confidence = np.array([True, False, False]), np.array([0.0, 0.985, 1.0])
+    result: Any = SimpleNamespace(
+        node=SimpleNamespace(round=0, refusals=0, settled=settled),
+        prediction=SimpleNamespace(top1=confidence),
+        num_refused=0,
+        is_repeat=False,
+    )
+    assert rounds.is_stable(Policy(stop="repeated", repeated_above=least), result) == is_stable

@@ -191,6 +191,8 @@ class Policy(Validated):
             "stable": all cells are accepted, or the draft is repeated with a mean entropy below
             ``stable_entropy``. If a node's rounds end earlier, its last valid draft is the answer.
         repeated_within: forwards in which all cells become visible, at least as many at each.
+        repeated_above: a draft counts as repeated if all its open cells have at least this probability; None:
+            never.
         stable_entropy: bound on the mean entropy of the open cells, in nats.
         temperature: of drafts that are drawn, jointly if the task has a language; 0: the likeliest draft.
 
@@ -204,6 +206,7 @@ class Policy(Validated):
     checks: Literal["every", "complete", "none"] = "every"
     stop: Literal["valid", "repeated", "stable"] = "valid"
     repeated_within: int = bounded(4, 2)
+    repeated_above: float | None = bounded(None, 0, 1)
     stable_entropy: float = bounded(0.005, 0)
     temperature: float = bounded(0.0, 0)
 

@@ -99,7 +99,8 @@ def has_stalled(policy: Policy, result: RoundResult) -> bool:
 def is_stable(policy: Policy, result: RoundResult) -> bool:
     """Whether another forward is unlikely to improve a valid draft.
 
-    "repeated": whether the draft equals the last one, after the denoiser has seen its confident cells. Where
+    "repeated": whether the draft equals the last one, after the denoiser has seen its confident cells, or its
+    cells are so certain (``repeated_above``) that the denoiser is known to repeat them. Where
     a check has refused drafts, the check carries the meaning, and the first draft that passes is taken.
 
     "stable": if visible cells stay visible (``keep_visible``), whether every cell is known; otherwise whether
@@ -108,8 +109,10 @@ def is_stable(policy: Policy, result: RoundResult) -> bool:
     node = result.node
     if policy.stop == "repeated":
         is_last = node.round + 1 >= policy.repeated_within
+        least = policy.repeated_above
         return (
             is_last
+            or (least is not None and bool((result.prediction.top1[~node.settled] >= least).all()))
             or node.refusals + result.num_refused > 0
             or (result.is_repeat and not result.remasked_visible.any())
         )
