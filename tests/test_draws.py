@@ -102,8 +102,12 @@ def run_json(problem: JsonProblem, forwards: int, **changes: object) -> Outcome:
 
 def test_a_fill_stops_when_two_forwards_agree() -> None:
     problem = JsonProblem.of({"enum": ["red", "green"]}, text="the green one", length=8)
-    assert 2 <= run_json(problem, 20).counters.forwards <= 4
+    waited = run_json(problem, 20, repeated_above=None)
+    assert 2 <= waited.counters.forwards <= 4
     assert run_json(problem, 20, stop="valid").counters.forwards == 1
+    certain = run_json(problem, 20)  # of every byte
+    assert certain.counters.forwards == 1
+    assert certain.tokens.tolist() == waited.tokens.tolist()
 
 
 def test_after_a_refusal_drafts_are_drawn_and_none_is_drawn_again() -> None:
