@@ -166,7 +166,7 @@ class Conditioned(Protocol):
         sample: a valid canvas (L,) drawn at random, if one was requested.
         constraint_cost: minus the log-probability that a drawn canvas is valid, in nats.
         columns: the tokens (U,) of the columns of ``marginals``; None for all.
-        is_refused: whether the task knows that it will refuse the draft. It may do better with fewer given cells.
+        is_refused: whether the task knows that it will refuse the draft, and may do better with fewer cells given.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Arrays of distinct items beyond what the language can count: a matching gives each item a value of its own."""
+"""Arrays of distinct items, beyond what the language can count: a matching of items and values."""
 
 import json
 from itertools import permutations

@@ -11,12 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from solver import Budget, Hole
 from solver.api.fill import fill
-from solver.tasks.json_schema.errors import CanvasTooSmall, FillError
+from solver.tasks.json_schema.compiler import Compiler
+from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, UnsatisfiableSchema
 from solver.tasks.json_schema.formula import and_, leaf, not_, or_
+from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.numbers import number_automaton
 from solver.tasks.json_schema.problem import JsonProblem
-from solver.tasks.json_schema.serialize import accepts_bytes
+from solver.tasks.json_schema.serialize import accepts_bytes, serialize
 from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages.projection import BLANK
 
@@ -138,3 +141,57 @@ def test_the_shortest_number_may_have_an_exponent() -> None:
     with pytest.raises(CanvasTooSmall) as caught:
         fill({"type": "number", "exclusiveMinimum": 0, "maximum": 1e-300}, denoiser="random", length=5)
     assert caught.value.minimum == 6
+
+
+@pytest.mark.parametrize("divisor", [99991, 1000003])
+@pytest.mark.parametrize(
+    "further",
+    [
+        {"minimum": 1},
+        {"minimum": 123456789},
+        {"exclusiveMaximum": -(10**6)},
+        {"minimum": 10**17, "maximum": 10**17 + 2 * 10**6},
+        {"minimum": 1, "allOf": [{"multipleOf": 7}, {"multipleOf": 7001}]},
+        {"minimum": 10, "type": "number"},
+    ],
+)
+def test_multiples_with_too_many_remainders_are_found_beside_bounds(divisor: int, further: Any) -> None:
+    schema = {"type": "integer", "multipleOf": divisor, **further}
+    found = fill(schema, denoiser="random", budget=Budget(forwards=5))
+    assert found.text.removeprefix("-").isdecimal()
+    assert found.value % divisor == 0
+    assert further.get("minimum", found.value) <= found.value
+    assert found.value < further.get("exclusiveMaximum", found.value + 1)
+    assert found.declined == (() if "maximum" in further else ("multipleOf",))
+
+
+def test_decimal_multiples_with_too_many_remainders_are_found_beside_bounds() -> None:
+    schema = {"type": "number", "multipleOf": 0.99991, "minimum": 99.9, "maximum": 100}
+    assert fill(schema, denoiser="random").text == "99.991"
+
+
+@given(st.sampled_from([99991, 1000003]), st.integers(-(10**15), 10**15), st.integers(0, 3 * 10**5))
+def test_between_two_bounds_it_is_known_whether_there_is_a_multiple(
+    divisor: int, minimum: int, width: int
+) -> None:
+    numbers = {"type": "integer", "multipleOf": divisor, "minimum": minimum, "maximum": minimum + width}
+    multiples = range(minimum + -minimum % divisor, minimum + width + 1, divisor)
+    if not multiples:
+        with pytest.raises(UnsatisfiableSchema):
+            JsonProblem.of(numbers)
+        return
+    compiler = Compiler(numbers)
+    grammar = SchemaGrammar(compiler, 64)
+    assert all(serialize(grammar, number) == str(number).encode() for number in multiples)
+    assert serialize(grammar, multiples[0] + 1) is None
+    assert not compiler.declined
+
+
+def test_other_multiples_than_those_proposed_may_be_given() -> None:
+    far, schema = 99991 * 987654, {"type": "array", "items": {"type": "integer", "multipleOf": 99991}}
+    template = [f"[{far},", Hole(12), "]"]
+    with pytest.raises(FillError) as caught:
+        fill(schema, template=[f"[{far + 1},", Hole(12), "]"], denoiser="random", budget=Budget(forwards=3))
+    assert not isinstance(caught.value, UnsatisfiableSchema)
+    assert JsonProblem.of(schema, template=template).compiler.declined
+    assert fill(schema, template=[str([far])], denoiser="random").value == [far]

@@ -257,7 +257,7 @@ def without_crowded(compiler: Compiler, formula: Formula) -> Formula:
 
 
 def is_crowded(compiler: Compiler, formula: Formula) -> bool:
-    """Whether an array needs more distinct items than there are values: those with few values have fewer of them."""
+    """Whether an array needs more distinct items than there are values for those that have few."""
     conjuncts = [part.parts for part in formula.parts if part.op == "leaf"] if formula.op == "and" else []
     items = [parts[1] for parts in conjuncts if parts[0] == "items"]
     fewest = max((parts[1] for parts in conjuncts if parts[0] == "length"), default=0)

@@ -91,12 +91,8 @@ def evaluate_part(compiler: Compiler, part: Formula, value: Any) -> Formula:
 
 def _evaluate_leaf(compiler: Compiler, assertion: Formula, value: Any) -> Formula:
     match assertion.parts:
-        case ("compare", operator, bound):
-            return _verdict(COMPARISONS[operator](exact_number(value), bound))
-        case ("multiple", divisor):
-            return _verdict(is_multiple(exact_number(value), divisor))
-        case ("among", numbers):
-            return _verdict(exact_number(value) in numbers)
+        case ("compare", _, _) | ("multiple", _) | ("among", _):
+            return holds_for_number(assertion, exact_number(value))
         case ("text", term):
             return _verdict(regex.matches(term, value))
         case ("words", words):
@@ -138,6 +134,16 @@ def _in_range(minimum: int, maximum: int | None, least: int, most: int) -> Formu
     return YES if least >= minimum and (maximum is None or most <= maximum) else MAYBE
 
 
+def holds_for_number(assertion: Formula, number: Decimal) -> Formula:
+    """YES or NO: whether a number satisfies an assertion about numbers."""
+    match assertion.parts:
+        case ("compare", operator, bound):
+            return _verdict(COMPARISONS[operator](number, bound))
+        case ("multiple", divisor):
+            return _verdict(is_multiple(number, divisor))
+    return _verdict(number in assertion.parts[1])
+
+
 def is_multiple(number: Decimal, divisor: Decimal) -> bool:
     """Whether a number is a multiple of another, exactly, whatever the precision of the decimal context."""
     (over, under), (by, of) = number.as_integer_ratio(), divisor.as_integer_ratio()
@@ -176,8 +182,13 @@ def values_of(compiler: Compiler, formula: Formula) -> dict[Hashable, Any] | Non
     if part is NO or constants_of_kind(compiler, part) is not None:
         return constants_of(compiler, formula)
     others = constants_of(compiler, and_([formula, kinds(set(KINDS) - {"number"})]))
-    numbers = _filtered(compiler, part, _multiples(part))
+    numbers = few_multiples(compiler, part)
     return None if others is None or numbers is None else others | numbers
+
+
+def few_multiples(compiler: Compiler, part: Formula) -> dict[Hashable, Any] | None:
+    """The multiples of an integer within bounds that satisfy a formula about numbers, if they are few."""
+    return _filtered(compiler, part, _multiples(part))
 
 
 def _multiples(part: Formula) -> dict[Hashable, Any] | None:

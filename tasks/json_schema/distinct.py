@@ -1,15 +1,16 @@
-"""Arrays whose items have to differ: where a draft repeats one, a matching gives each item a value of its own.
+"""Arrays whose items have to differ: if a draft repeats one, a matching gives each item a value of its own.
 
     >>> slots, rng = Slots.single(8), np.random.default_rng(0)
     >>> blocks = [np.array([*text, BLANK]) for text in (b"[1,1,2]", b"[3,2,1]", b"[2,3,3]")]
     >>> known = np.zeros(8, bool)
-    >>> found = distinct_draft(blocks[0], known, slots, lambda text: [()] if text == b"[1,1,2]" else [], blocks[1:])
+    >>> repeated = lambda text: [()] if text == b"[1,1,2]" else []
+    >>> found = distinct_draft(blocks[0], known, slots, repeated, blocks[1:])
     >>> bytes(found[:-1].tolist())
     b'[1,3,2]'
 
-The values that an item may have are those that it has in a number of draws from the language, half of them as the
-model's distribution has it, half of them from all texts alike. The more often it has a value, the likelier that is
-in the matching (the cheapest assignment). Matching proves nothing: where it fails, other drafts follow.
+The values that an item may have are those that it has in a number of draws from the language, half of them
+from the model's distribution and half from all texts alike. The more often it has a value, the likelier that
+is in the matching (the cheapest assignment). Matching proves nothing: if it fails, other drafts follow.
 """
 
 from __future__ import annotations
@@ -200,7 +201,10 @@ def _matched(draft: Draft, repeated: Callable[[bytes], list[JsonPath]], drawn: l
 
 
 def _match_items(draft: Draft, path: JsonPath, others: list[list[Item]]) -> Tokens | None:
-    """The draft with distinct items in one array, without those for which no value is left; None if it does not fit."""
+    """The draft with distinct items in one array; None if it does not fit.
+
+    Items for which no value is left are removed.
+    """
     items = draft.items(path)
     options = [
         _texts_by_value(item, [other[index] for other in others if index < len(other)])
@@ -229,7 +233,7 @@ def _match_items(draft: Draft, path: JsonPath, others: list[list[Item]]) -> Toke
 
 
 def _texts_by_value(item: Item, others: Iterable[Item]) -> dict[Hashable, Counter[bytes]]:
-    """How often an item has each text, by the key of its value, where it has the same place in other drafts."""
+    """How often an item has each text, by the key of its value, in drafts in which its place is the same."""
     texts: dict[Hashable, Counter[bytes]] = {item.key: Counter([item.text])}
     for other in others:
         if item.place is not None and other.place == item.place:

@@ -21,7 +21,6 @@ from solver.tasks.json_schema.choices import value_choices, without_crowded
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.constants import constants_of, constants_of_kind, spell_out
 from solver.tasks.json_schema.formula import (
-    MAYBE,
     NO,
     YES,
     Demand,
@@ -36,7 +35,8 @@ from solver.tasks.json_schema.formula import (
     without_name,
 )
 from solver.tasks.json_schema.members import MemberRules, UnplacedNames
-from solver.tasks.json_schema.numbers import decline_large_multiple, number_automaton
+from solver.tasks.json_schema.multiples import numbers_of
+from solver.tasks.json_schema.numbers import number_automaton
 from solver.tasks.json_schema.objects import (
     AfterItem,
     AfterMember,
@@ -245,11 +245,9 @@ class SchemaGrammar:
 
     def number_language(self, formula: Formula) -> ByteAutomaton:
         """The texts of the numbers of a formula."""
-        constants = constants_of_kind(self.compiler, formula)
+        constants = numbers_of(self.compiler, formula)
         if constants is not None:
             formula = leaf("among", frozenset(constants))
-        elif any(decline_large_multiple(part) is MAYBE for part in leaves(formula)):
-            self.compiler.decline("multipleOf", "number")
         try:
             return number_automaton(formula, self.max_bytes, self.compiler.usual, self.spaces)
         except TooLargeError:

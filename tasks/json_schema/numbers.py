@@ -23,7 +23,8 @@ from itertools import pairwise
 from typing import Any
 
 from solver.tasks.json_schema.formula import MAYBE, NO, YES, Formula, leaves, rewrite
-from solver.tasks.json_schema.scalars import MAX_REMAINDERS, Follower, Multiple, count_remainders, follower_of
+from solver.tasks.json_schema.multiples import decline_large_multiple, remainders_of, some_multiples
+from solver.tasks.json_schema.scalars import Follower, Multiple, follower_of
 from solver.tasks.languages.byte_automaton import ByteAutomaton, explore, label
 from solver.tasks.languages.word_graph import literals_automaton
 
@@ -79,6 +80,8 @@ def number_automaton(
     Raises:
         TooLargeError: it has too many states.
     """
+    if usual and (multiples := some_multiples(formula)):
+        return literals_automaton(tuple(f"{number:f}".encode() for number in multiples))
     formula = rewrite(formula, decline_large_multiple)
     if usual and formula.op == "leaf" and formula.parts[0] == "among":
         return literals_automaton(tuple(sorted(map(number_text, formula.parts[1]))))
@@ -104,19 +107,6 @@ def number_text(number: Decimal) -> bytes:
         return str(int(number)).encode()
     is_float = number.adjusted() < 308 and Decimal(repr(float(number))) == number
     return (repr(float(number)) if is_float else f"{number:f}").encode()
-
-
-def remainders_of(assertion: Formula) -> int:
-    """The number of remainders that an assertion about multiples has to tell apart; 1 for all others."""
-    match assertion.parts:
-        case ("multiple", divisor):
-            return count_remainders(divisor)
-    return 1
-
-
-def decline_large_multiple(assertion: Formula) -> Formula:
-    """MAYBE for a multiple with too many remainders."""
-    return MAYBE if remainders_of(assertion) > MAX_REMAINDERS else assertion
 
 
 @lru_cache(maxsize=1024)

@@ -211,7 +211,7 @@ def is_double(text: bytes) -> bool:
 
 
 def has_repeated_items(problem: JsonProblem, text: bytes) -> bool:
-    """Whether a text has repeated items where the schema wants distinct ones, which the language does not know."""
+    """Whether a text repeats items that have to differ, which the language does not know."""
     if "uniqueItems" not in problem.compiler.declined:
         return False
     try:
