@@ -173,7 +173,8 @@ def fill_many(
         # First try the layout, in which each value has its own slot ...
         for index, outcome in run.outcomes(laid_out, indices, first):
             spent[index] += outcome.counters
-            if outcome.status == "solved":
+            is_late = budget.seconds is not None and outcome.counters.seconds >= budget.seconds
+            if outcome.status == "solved" or (outcome.status == "exhausted" and is_late):
                 yield index, run.result(laid_out[index], outcome, spent[index], budget)
             else:
                 failed.append(index)
