@@ -35,7 +35,7 @@ from solver.tasks.json_schema.errors import (
     UnsatisfiableSchema,
     UnsupportedSchema,
 )
-from solver.tasks.json_schema.problem import LENGTH, JsonProblem
+from solver.tasks.json_schema.problem import LENGTH, JsonProblem, load_kernels
 from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages import projection
 from solver.tasks.languages.projection import BLANK
@@ -97,6 +97,7 @@ def fill(
         UnsupportedSchema: the best draft failed only keywords that the language cannot express.
         BudgetExhausted: the budget ended first; it carries the best text.
     """
+    load_kernels()
     started = time.perf_counter()
     budget = budget or Budget(FORWARDS, seconds)
     checks = () if check is None else (check,)

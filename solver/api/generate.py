@@ -38,7 +38,7 @@ from solver.models.protocol import TextDenoiser
 from solver.tasks.arguments import Check, Natural, Positive, Seconds, as_schema, validated
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.errors import COMPILING
-from solver.tasks.json_schema.problem import COMPILE_SECONDS, JsonProblem
+from solver.tasks.json_schema.problem import COMPILE_SECONDS, JsonProblem, load_kernels
 from solver.tasks.languages.byte_automaton import TooLargeError
 from solver.tasks.languages.constrained_text import ConstrainedText, pattern_check, schema_check
 from solver.tasks.languages.grammar import PatternGrammar
@@ -165,6 +165,9 @@ def generate(
     """
     denoiser, tokenizer, chat_template = as_denoiser(model, tokenizer)
     prompt_tokens, is_single = PromptReader(tokenizer, chat_template).read(messages, prompt)
+    is_constrained = schema is not None or regex is not None
+    if is_constrained:
+        load_kernels()
     deadline = Deadline.after(seconds)
 
     # The canvas, and the task that checks it.
@@ -172,7 +175,6 @@ def generate(
     problem, num_canvases = first_canvas(bridge, template, length)
     for ids in prompt_tokens:
         check_prompt(denoiser, tokenizer, ids, len(problem.tokens) * num_canvases)
-    is_constrained = schema is not None or regex is not None
     if is_constrained:
         if num_canvases > 1:
             raise InvalidArgument(

@@ -120,6 +120,10 @@ def run(arguments: argparse.Namespace) -> int:
     def show(job: JsonJob) -> None:
         print_json_result(arguments, job)
 
+    from solver.tasks.json_schema.problem import load_kernels
+
+    with watch.spinner("loading the kernels (the first time, compiling them)", not arguments.quiet):
+        load_kernels()
     viewer = watch.Viewer(sys.stderr if arguments.json else sys.stdout) if arguments.watch else None
     recorder = output.Recorder(arguments.trace, viewer)
     with recorder, output.Results(numbers, show, in_order=not arguments.unordered) as results:

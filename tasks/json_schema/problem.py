@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
+import numpy as np
+
 from solver.kernels.deadline import OutOfTime, time_left, time_limit
 from solver.kernels.lattice import Slots
 from solver.tasks.arguments import Check
@@ -41,6 +43,7 @@ from solver.tasks.json_schema.layout import (
 )
 from solver.tasks.json_schema.minimum import explain_empty, texts_near_the_shortest
 from solver.tasks.json_schema.validator import build_validator, text_errors
+from solver.tasks.languages.projection import BLANK, project
 from solver.tasks.languages.shortest import LiteralGrammar
 from solver.tasks.languages.unroll import Unrolled, unroll
 from solver.tasks.task import Mask, Tokens
@@ -203,9 +206,16 @@ class JsonProblem:
 
 @cache
 def load_kernels() -> None:
-    """Compile the kernels, or load them, which is start-up and no part of compiling a schema."""
+    """Compile the kernels, or load them: a part of start-up that no time limit includes.
+
+    The first call after an installation compiles them, which takes some 20 s.
+    """
     unroll(LiteralGrammar(b"00"), 2)
     fit_template(Compiler(True), (b"[", 2, b"]"), 4)
+    unrolled, slots = unroll(SchemaGrammar(Compiler(True), 8), 8), hole_slots((8,))
+    blanks, logits = np.full(8, BLANK), np.zeros((8, BLANK + 1), np.float32)
+    for rng in (None, np.random.default_rng(0)):
+        project(unrolled, slots, logits, blanks, np.zeros(8, bool), rng, (blanks,))
 
 
 def compile_instance(validator: Any, text: bytes) -> Unrolled:
