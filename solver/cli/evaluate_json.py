@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from solver.cli.main import UsageError
 from solver.cli.options import integer, needed_folder, positive, split_names
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from solver.evaluation.harness import Arm, Job
-    from solver.evaluation.json_arms import JsonCase
+    from solver.evaluation.prose import ProseCase
     from solver.evaluation.rows import ResultsFile, Row
 
 RESULTS, DEFAULT = "json.json", "guarantee"
@@ -24,16 +24,19 @@ SECTIONS = {
     "content": "generated records, copied from a text",
     "infill": "real values cut out, and their likelihood",
     "cross": "fields that depend on each other",
+    "prose": "texts as people write them (--prose FILE)",
 }
 MODELS = ("compact", "ar")
 ENGINE = ("guarantee", "pinned")
-TRAINED = "content infill cross"
+TRAINED = "content infill cross prose"
+WITHOUT_DATA = {"content", "cross", "prose"}
 OPTIONS = {
     "data": "guarantee pinned infill",
     "denoisers": "guarantee pinned",
     "forwards": "guarantee",
     "seconds": "guarantee",
-    "seeds": "guarantee pinned content infill cross",
+    "seeds": f"guarantee pinned {TRAINED}",
+    "prose": "prose",
     "arms": TRAINED,
     "checkpoint": TRAINED,
 }
@@ -42,14 +45,20 @@ OPTIONS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--denoisers", metavar="A,B", help="for guarantee and pinned (random)")
-    add("--arms", metavar="A;B", help="for content, infill and cross (all that have a checkpoint)")
+    add("--arms", metavar="A;B", help="for content, infill, cross and prose (all that have a checkpoint)")
+    add("--prose", type=Path, metavar="FILE", help="for prose: texts with their schemas and records")
     add("--seeds", type=integer(1), metavar="N", help="seeds of the arms (1)")
     add("--forwards", type=integer(1), metavar="N", help="budget per schema (1000)")
     add("--seconds", type=positive, metavar="S", help="budget per schema in seconds (20)")
 
 
+def count_of(arguments: argparse.Namespace, quick: int, usual: Any) -> Any:
+    """Return --limit, else ``quick`` with --quick, else ``usual``."""
+    return arguments.limit or (quick if arguments.quick else usual)
+
+
 def plan_json(arguments: argparse.Namespace, sections: Sequence[str], results: ResultsFile) -> Iterator[Job]:
-    folder = needed_folder(arguments.data, "jsonschema", not set(sections) <= {"content", "cross"})
+    folder = needed_folder(arguments.data, "jsonschema", not set(sections) <= WITHOUT_DATA)
     if set(sections) & set(TRAINED.split()):
         for seed in range(arguments.seeds or 1):
             yield from trained_jobs(arguments, sections, folder, seed)
@@ -86,41 +95,42 @@ def trained_jobs(
     folder: Path,
     seed: int,
 ) -> Iterator[Job]:
-    from solver.evaluation import json_generated, json_real
+    from solver.evaluation import json_generated, json_real, prose, prose_arms
     from solver.evaluation.harness import Job, load_pair
     from solver.evaluation.json_arms import JsonModels
     from solver.evaluation.rows import Row
     from solver.models.json_network import JsonNetwork
 
+    texts = load_texts(arguments.prose, count_of(arguments, 20, None)) if "prose" in sections else []
     pair = load_pair("json", JsonNetwork, arguments.checkpoint)
     models = JsonModels(**vars(pair), seed=1000 * seed)
-    by_section = {
+    by_section: dict[str, list[Arm[Any]]] = {
         "content": json_generated.content_arms(models),
         "infill": json_real.infill_arms(models),
         "cross": json_generated.dependent_arms(models),
+        "prose": prose_arms.prose_arms(models),
     }
     measured = [arms for section, arms in by_section.items() if section in sections]
     names = list(dict.fromkeys(arm.name for arms in measured for arm in arms))
     chosen = split_names("arm", arguments.arms, ";", names) if arguments.arms else names
 
-    def firsts(section: str, file: str) -> Iterator[tuple[Row, Arm[JsonCase]]]:
+    def firsts(section: str, file: str) -> Iterator[tuple[Row, Arm[Any]]]:
         for arm in by_section[section]:
             if arm.name in chosen:
                 yield Row(section, file, arm.name, seed=seed, weights=arm.weights), arm
 
-    def count(quick: int, usual: int) -> int:
-        return arguments.limit or (quick if arguments.quick else usual)
-
     if "content" in sections:  # records are generated: no data is needed
         for first, arm in firsts("content", "records"):
-            yield Job(first, partial(json_generated.measure_content, first, arm, count(60, 400)))
+            yield Job(
+                first, partial(json_generated.measure_content, first, arm, count_of(arguments, 60, 400))
+            )
         arms = {arm.name: arm for _, arm in firsts("content", "records")}
         if {json_generated.WITH_LANGUAGE, json_generated.WITHOUT_LANGUAGE} <= set(arms):
             both = arms[json_generated.WITH_LANGUAGE], arms[json_generated.WITHOUT_LANGUAGE]
             first = Row("tax", "records", json_generated.WITH_LANGUAGE, seed=seed, weights=models.weights)
-            yield Job(first, partial(json_generated.measure_tax, first, *both, count(60, 400)))
+            yield Job(first, partial(json_generated.measure_tax, first, *both, count_of(arguments, 60, 400)))
     if "infill" in sections:
-        cases = json_real.cut_values(folder, count(40, 200))
+        cases = json_real.cut_values(folder, count_of(arguments, 40, 200))
         for first, arm in firsts("infill", "reserved instances"):
             yield Job(first, partial(json_real.measure_json_infill, first, arm, cases))
         likelihoods = json_real.likelihoods(models) if not arguments.arms and seed == 0 else {}
@@ -128,6 +138,23 @@ def trained_jobs(
             first = Row("bits", "reserved instances", name, weights=weights)
             yield Job(first, partial(json_real.measure_bits, first, likelihood, cases))
     for kind in json_generated.MAKERS if "cross" in sections else ():
-        cases = json_generated.make_cases(kind, count(20, 100))
+        cases = json_generated.make_cases(kind, count_of(arguments, 20, 100))
         for first, arm in firsts("cross", kind):
             yield Job(first, partial(json_generated.measure_dependent_fields, first, arm, cases))
+    for first, arm in firsts("prose", arguments.prose.stem) if "prose" in sections else ():
+        yield Job(first, partial(prose.measure_prose, first, arm, texts))
+
+
+def load_texts(file: Path | None, limit: int | None) -> list[ProseCase]:
+    """Load the cases of --prose. Raises UsageError if there are none."""
+    from solver.evaluation.prose import load_prose
+
+    if file is None:
+        raise UsageError("the section prose needs --prose FILE")
+    try:
+        texts = load_prose(file, limit)
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from error
+    if not texts:
+        raise UsageError(f"{file}: no texts")
+    return texts

@@ -47,6 +47,8 @@ def arm_style(arm: str) -> dict[str, Any]:
     plain, reordered = "plain" in arm, "easiest" in arm or "fim" in arm
     dotted = family == "ar" and "tries" not in arm
     match family:
+        case "solver.fill by default":
+            color, marker = DEEP_BLUE, "o"
         case "diffusion":
             color, marker = DEEP_BLUE if arm == "diffusion" else BLUE, "o"
         case "ar" if plain:
@@ -54,7 +56,7 @@ def arm_style(arm: str) -> dict[str, Any]:
         case "ar":
             color, marker = (RED, "D") if reordered else (DEEP_ORANGE, "s")
         case _:
-            color, marker = GREY, {"random": "x", "prior": "+"}.get(family, "v")
+            color, marker = GREY, {"random": "x", "prior": "+", "rules": "*"}.get(family, "v")
     dashes = DASHES.get(arm, DASHES.get(suffix, ":" if dotted else "-"))
     return {"color": color, "linestyle": dashes, "marker": marker, "markersize": 4.5, "linewidth": 1.6}
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from solver.evaluation.markdown import (
+    Cell,
     interval_cell,
     markdown_table,
     number_cell,
@@ -14,8 +15,10 @@ from solver.evaluation.markdown import (
     quantile_cell,
     section_table,
     share_cell,
+    text_cell,
 )
 from solver.evaluation.rows import Row, select
+from solver.evaluation.statistics import ratio
 
 FAMILIES = (
     "suite draft2020-12",
@@ -97,6 +100,48 @@ def dependent_fields_table(rows: Sequence[Row]) -> str:
     return markdown_table([*header, "forwards", "ms"], lines)
 
 
+KINDS_OF_FIELDS = ("string", "integer", "number", "boolean", "null", "array", "object")
+WITHOUT_MODEL = ("rules", "heuristic")
+
+
+def prose_table(rows: Sequence[Row]) -> str:
+    """Every arm on prose, and its lead over the better of the arms without a model."""
+    arms = select(rows, "prose")
+    figures: dict[str, Cell] = {
+        "fields right": share_cell("right_all"),
+        "strings": share_cell("right_string"),
+        "whole record": share_cell("whole"),
+        "invented strings": lambda row: part_of(row.get("invented", 0), row.get("strings", 0)),
+        "absent fields flagged": part_or_share("absent"),
+        "given fields flagged": part_or_share("present"),
+        "unanswered": text_cell("unanswered"),
+        "ms": MEAN_COST["ms"],
+    }
+    lines = [[row.arm, lead_over_best(row, arms), *(cell(row) for cell in figures.values())] for row in arms]
+    return markdown_table(["arm", "ahead of the best without a model", *figures], lines)
+
+
+def part_or_share(name: str) -> Cell:
+    """The share of fields that are flagged as missing, and of how many."""
+    return lambda row: (
+        f"{100 * row.get(f'{name}_flagged'):.1f} % of {row.get(name)}"
+        if row.get(f"{name}_flagged") is not None
+        else ""
+    )
+
+
+def lead_over_best(row: Row, arms: Sequence[Row]) -> str:
+    """The lead over the best arm without a model on the same texts, with its paired interval."""
+    rivals = [arm for arm in arms if arm.arm in WITHOUT_MODEL and arm.file == row.file]
+    best = max(rivals, key=lambda arm: arm.get("right_all", 0), default=row)
+    fields = row.get("each")["fields"]
+    if row.arm in WITHOUT_MODEL or best is row or best.get("each")["fields"] != fields:
+        return ""
+    ahead = [x - y for x, y in zip(row.get("each")["right"], best.get("each")["right"], strict=True)]
+    lead = Row("", "", "", ratio("lead", ahead, fields))
+    return interval_cell("lead", "+.1f", 100, " points", ".1f")(lead)
+
+
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
     "json-guarantee": section_table(
         "guarantee",
@@ -171,4 +216,12 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
         },
     ),
     "json-cross": dependent_fields_table,
+    "json-prose": prose_table,
+    "json-prose-difficulty": section_table(
+        "prose",
+        {"arm": "arm", **{f"difficulty {level}": share_cell(f"right_level_{level}") for level in (1, 2, 3)}},
+    ),
+    "json-prose-types": section_table(
+        "prose", {"arm": "arm", **{kind: share_cell(f"right_{kind}") for kind in KINDS_OF_FIELDS}}
+    ),
 }

@@ -3,7 +3,7 @@
 draw_plots(read_results(), Path("docs/results"))       # writes what the rows allow, returns the file names
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,14 @@ CONTENT = {
     "kind_first": "kind, standing first",
     "total_first": "total, standing first",
     "exact": "whole record",
+}
+PROSE = {
+    "right_all": "all fields",
+    "right_string": "strings",
+    "right_level_1": "difficulty 1",
+    "right_level_2": "difficulty 2",
+    "right_level_3": "difficulty 3",
+    "whole": "whole record",
 }
 CODE_COSTS = {"gflop": "GFLOP a canvas", "seconds": "seconds a canvas"}
 SPEEDS = {"compile_ms_all": "from a schema to its automaton", "project_ms_all": "projection of 256 cells"}
@@ -64,11 +72,15 @@ def accuracy_plot(rows: Sequence[Row]) -> Figure | None:
     return draw_shares({file: dots for file, dots in panels.items() if dots}, "solved, %", (1.2, 2.1))
 
 
-def content_plot(rows: Sequence[Row]) -> Figure | None:
-    """Every arm on the reserved records."""
-    content = select(rows, "content")
-    panels = {title: shares_of(content, figure) for figure, title in CONTENT.items()} if content else {}
-    return draw_shares(panels, "right, %", (1.8, 2.1))
+def right_plot(section: str, titles: Mapping[str, str]) -> Plot:
+    """A plot of the shares right of every arm of a section, one panel per figure; ``titles`` by figure."""
+
+    def plot(rows: Sequence[Row]) -> Figure | None:
+        arms = select(rows, section)
+        panels = {title: shares_of(arms, figure) for figure, title in titles.items()} if arms else {}
+        return draw_shares(panels, "right, %", (1.8, 2.1))
+
+    return plot
 
 
 def code_infill_plot(rows: Sequence[Row]) -> Figure | None:
@@ -231,7 +243,8 @@ PLOTS: dict[str, Plot] = {
         ylim=(-2, 103),
         xlabel="training PFLOP",
     ),
-    "json_content": content_plot,
+    "json_content": right_plot("content", CONTENT),
+    "json_prose": right_plot("prose", PROSE),
     "json_cross": dependent_fields_plot,
     "json_speed": json_speed_plot,
     "code_infill": code_infill_plot,
