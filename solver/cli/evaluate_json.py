@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,18 +26,19 @@ SECTIONS = {
     "infill": "real values cut out, and their likelihood",
     "cross": "fields that depend on each other",
     "prose": "texts as people write them (--prose FILE)",
+    "calibration": "are fields right as often as their probability says?",
 }
 MODELS = ("compact", "ar")
 ENGINE = ("guarantee", "pinned")
-TRAINED = "content infill cross prose"
-WITHOUT_DATA = {"content", "cross", "prose"}
+TRAINED = "content infill cross prose calibration"
+WITHOUT_DATA = {"content", "cross", "prose", "calibration"}
 OPTIONS = {
     "data": "guarantee pinned infill",
     "denoisers": "guarantee pinned",
     "forwards": "guarantee",
     "seconds": "guarantee",
     "seeds": f"guarantee pinned {TRAINED}",
-    "prose": "prose",
+    "prose": "prose calibration",
     "arms": TRAINED,
     "checkpoint": TRAINED,
 }
@@ -45,8 +47,10 @@ OPTIONS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--denoisers", metavar="A,B", help="for guarantee and pinned (random)")
-    add("--arms", metavar="A;B", help="for content, infill, cross and prose (all that have a checkpoint)")
-    add("--prose", type=Path, metavar="FILE", help="for prose: texts with their schemas and records")
+    add("--arms", metavar="A;B", help="for the other sections (all that have a checkpoint)")
+    add(
+        "--prose", type=Path, metavar="FILE", help="for prose and calibration: texts with schemas and records"
+    )
     add("--seeds", type=integer(1), metavar="N", help="seeds of the arms (1)")
     add("--forwards", type=integer(1), metavar="N", help="budget per schema (1000)")
     add("--seconds", type=positive, metavar="S", help="budget per schema in seconds (20)")
@@ -95,13 +99,13 @@ def trained_jobs(
     folder: Path,
     seed: int,
 ) -> Iterator[Job]:
-    from solver.evaluation import json_generated, json_real, prose, prose_arms
+    from solver.evaluation import field_calibration, json_generated, json_real, prose, prose_arms
     from solver.evaluation.harness import Job, load_pair
     from solver.evaluation.json_arms import JsonModels
     from solver.evaluation.rows import Row
     from solver.models.json_network import JsonNetwork
 
-    texts = load_texts(arguments.prose, count_of(arguments, 20, None)) if "prose" in sections else []
+    texts = load_texts(arguments, "prose" in sections)
     pair = load_pair("json", JsonNetwork, arguments.checkpoint)
     models = JsonModels(**vars(pair), seed=1000 * seed)
     by_section: dict[str, list[Arm[Any]]] = {
@@ -109,6 +113,7 @@ def trained_jobs(
         "infill": json_real.infill_arms(models),
         "cross": json_generated.dependent_arms(models),
         "prose": prose_arms.prose_arms(models),
+        "calibration": prose_arms.default_arms(models),
     }
     measured = [arms for section, arms in by_section.items() if section in sections]
     names = list(dict.fromkeys(arm.name for arms in measured for arm in arms))
@@ -143,18 +148,27 @@ def trained_jobs(
             yield Job(first, partial(json_generated.measure_dependent_fields, first, arm, cases))
     for first, arm in firsts("prose", arguments.prose.stem) if "prose" in sections else ():
         yield Job(first, partial(prose.measure_prose, first, arm, texts))
+    if "calibration" in sections:
+        records = field_calibration.record_cases(count_of(arguments, 60, 800))
+        groups = {"records": records, **({arguments.prose.stem: texts} if texts else {})}
+        for file, members in groups.items():
+            for first, arm in firsts("calibration", file):
+                first = replace(first, section="json-calibration")  # "calibration" is Sudoku's
+                yield Job(first, partial(field_calibration.measure_field_calibration, first, arm, members))
 
 
-def load_texts(file: Path | None, limit: int | None) -> list[ProseCase]:
-    """Load the cases of --prose. Raises UsageError if there are none."""
+def load_texts(arguments: argparse.Namespace, is_needed: bool) -> list[ProseCase]:
+    """Load the cases of --prose. Raises UsageError if it has none, or is needed and missing."""
     from solver.evaluation.prose import load_prose
 
-    if file is None:
-        raise UsageError("the section prose needs --prose FILE")
+    if arguments.prose is None:
+        if is_needed:
+            raise UsageError("the section prose needs --prose FILE")
+        return []
     try:
-        texts = load_prose(file, limit)
+        texts = load_prose(arguments.prose, count_of(arguments, 20, None))
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from error
     if not texts:
-        raise UsageError(f"{file}: no texts")
+        raise UsageError(f"{arguments.prose}: no texts")
     return texts

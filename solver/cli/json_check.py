@@ -1,9 +1,6 @@
 """``python -m solver json check``: report what is wrong with JSON files, and where.
 
 It imports neither torch nor numpy. A file that cannot be read is reported, and the others are still checked.
-
->>> to_pointer(["a/b", 0])
-'/a~1b/0'
 """
 
 import argparse
@@ -11,7 +8,7 @@ import importlib
 import json
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +70,7 @@ def find_errors(
     check: Callable[[Any], Any] | None,
 ) -> list[dict[str, str]]:
     """Return the JSON pointer and message of every error. Raises UsageError if ``text`` is not JSON."""
-    from solver.tasks.json_schema.validator import repeated_names
+    from solver.tasks.json_schema.validator import repeated_names, to_pointer
 
     text = text.removeprefix(BYTE_ORDER_MARK)
     value = decode_json(text, name)
@@ -84,11 +81,6 @@ def find_errors(
 
         errors += [(violation.path or "", violation.message) for violation in run_check(check, value)]
     return [{"pointer": pointer, "message": message} for pointer, message in errors]
-
-
-def to_pointer(path: Sequence[str | int]) -> str:
-    """Return a path as a JSON pointer (RFC 6901)."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def decode_json(text: str, name: str, is_unique: bool = False) -> Any:

@@ -48,7 +48,7 @@ def arm_style(arm: str) -> dict[str, Any]:
     dotted = family == "ar" and "tries" not in arm
     match family:
         case "solver.fill by default":
-            color, marker = DEEP_BLUE, "o"
+            color, marker = BLUE if "," in arm else DEEP_BLUE, "o"
         case "diffusion":
             color, marker = DEEP_BLUE if arm == "diffusion" else BLUE, "o"
         case "ar" if plain:

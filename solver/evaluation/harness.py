@@ -40,6 +40,7 @@ class Answer:
             valid.
         outcome: the loop's outcome, for sections that need its details.
         path: (cell, token) pairs in the order of choice, for arms that choose one token at a time.
+        probabilities: of the fields of a JSON value by pointer, for each method to compute them.
     """
 
     texts: tuple[str, ...] | None
@@ -50,6 +51,7 @@ class Answer:
     constraint_cost: float = 0.0
     outcome: Outcome | None = None
     path: tuple[tuple[int, int], ...] = ()
+    probabilities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def solved(self) -> bool:

@@ -216,6 +216,21 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
         },
     ),
     "json-cross": dependent_fields_table,
+    "json-calibration": section_table(
+        "json-calibration",
+        {
+            "texts": "file",
+            "probability": "arm",
+            "fields": "fields",
+            "right": share_cell("right"),
+            "mean probability": percent_cell("mean_probability"),
+            "calibration error": interval_cell("error", ".3f"),
+            "of a calibrated one": number_cell("error_by_chance", ".3f"),
+            "at least 0.9": part_cell("sure", "fields"),
+            "of these right": share_cell("sure_right"),
+            "kept at 95 % right": percent_cell("kept"),
+        },
+    ),
     "json-prose": prose_table,
     "json-prose-difficulty": section_table(
         "prose",

@@ -110,19 +110,24 @@ def cost_plot(cost: str, xlabel: str) -> Plot:
     return plot
 
 
-def calibration_plot(rows: Sequence[Row]) -> Figure | None:
-    """Share of correct tokens by the model's confidence."""
+def reliability_plot(section: str, ylabel: str, files: Sequence[str] | None = None) -> Plot:
+    """A plot of the shares right by probability, beside the diagonal of perfect calibration."""
 
-    def points(row: Row) -> Points:
+    def points(row: Row) -> Points | None:
+        if not row.get("bins"):
+            return None
         confidence, correct, _ = zip(*row.get("bins"), strict=True)
         return confidence, correct
 
-    curves = curves_of(select(rows, "calibration"), points, HARD)
-    axis: dict[str, Any] = {"xlim": (0, 1.02), "ylim": (0, 1.03), "xlabel": "confidence"}
-    figure = draw_curves(curves, "share of tokens right", **axis)
-    for axes in figure.axes if figure is not None else ():
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-    return figure
+    def plot(rows: Sequence[Row]) -> Figure | None:
+        curves = curves_of(select(rows, section), points, files)
+        axis: dict[str, Any] = {"xlim": (0, 1.02), "ylim": (0, 1.03), "xlabel": "confidence"}
+        figure = draw_curves(curves, ylabel, **axis)
+        for axes in figure.axes if figure is not None else ():
+            axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+        return figure
+
+    return plot
 
 
 def mistakes_plot(rows: Sequence[Row]) -> Figure | None:
@@ -222,7 +227,7 @@ PLOTS: dict[str, Plot] = {
     "accuracy": accuracy_plot,
     "flops": cost_plot("gflop", "GFLOP a puzzle"),
     "seconds": cost_plot("ms", "ms a puzzle, batch 64"),
-    "calibration": calibration_plot,
+    "calibration": reliability_plot("calibration", "share of tokens right", HARD),
     "mistakes": mistakes_plot,
     "remasking": remasking_plot,
     "throughput": series_plot(
@@ -245,6 +250,7 @@ PLOTS: dict[str, Plot] = {
     ),
     "json_content": right_plot("content", CONTENT),
     "json_prose": right_plot("prose", PROSE),
+    "json_calibration": reliability_plot("json-calibration", "share of fields right"),
     "json_cross": dependent_fields_plot,
     "json_speed": json_speed_plot,
     "code_infill": code_infill_plot,

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 
 from solver.api.fill import fill
+from solver.evaluation.field_calibration import byte_products
 from solver.evaluation.harness import CONTROLS, Answer, Arm
 from solver.evaluation.heuristic import heuristic_value
 from solver.evaluation.json_arms import JSON_SEED, JsonCase, JsonModels, masked_page, raw_page
@@ -26,6 +27,7 @@ from solver.tasks.errors import SolverError
 from solver.tasks.json_schema.problem import JsonProblem
 
 HEURISTIC = "heuristic"
+BYTE_PRODUCT = "product of the bytes"
 
 
 def fill_answer(denoiser: str | Denoiser, seed: int, case: ProseCase) -> Answer:
@@ -38,7 +40,10 @@ def fill_answer(denoiser: str | Denoiser, seed: int, case: ProseCase) -> Answer:
         candidate = fill(case.schema, case.text, denoiser=denoiser, seed=seed, seconds=None)
     except SolverError:
         return Answer(None, counters=cost)
-    return Answer((candidate.text,), "solved", candidate.counters + cost)
+    products = byte_products(candidate.text, candidate.tokens, candidate.confidence)
+    return Answer(
+        (candidate.text,), "solved", candidate.counters + cost, probabilities={BYTE_PRODUCT: products}
+    )
 
 
 def heuristic_answer(seed: int, case: ProseCase) -> Answer:
@@ -86,16 +91,20 @@ def baseline_arm(arm: Arm[JsonCase]) -> Arm[ProseCase]:
     return Arm(arm.name, answers, arm.weights)
 
 
+def default_arms(models: JsonModels) -> list[Arm[ProseCase]]:
+    """Make the arm of :func:`solver.fill` with the trained denoiser; none without one."""
+    if models.network is None:
+        return []
+    answer = partial(fill_answer, JsonDenoiser(models.network))
+    return [prose_arm(DEFAULT_CALL, answer, JSON_SEED + models.seed, models.weights)]
+
+
 def prose_arms(models: JsonModels) -> list[Arm[ProseCase]]:
     """Make all arms for which there is a model."""
     seed = JSON_SEED + models.seed
-    arms = []
-    if models.network is not None:
-        model = JsonDenoiser(models.network)
-        arms.append(prose_arm(DEFAULT_CALL, partial(fill_answer, model), seed, models.weights))
     baselines = [*models.retry_arm("ar", raw_page), *models.retry_arm("ar-masked", masked_page)]
     return [
-        *arms,
+        *default_arms(models),
         *map(baseline_arm, baselines),
         *(prose_arm(name, partial(fill_answer, name), seed, name) for name in CONTROLS),
         prose_arm(HEURISTIC, heuristic_answer, seed, None),

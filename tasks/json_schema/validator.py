@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from json.decoder import scanstring  # type: ignore[attr-defined]  # it exists, but typeshed does not list it
 from types import MappingProxyType
@@ -292,6 +292,15 @@ def resolve_pointer(pointer: str, instance: Any) -> JsonPath:
             break
         path, instance = (*path, key), instance[key]
     return path
+
+
+def to_pointer(path: Iterable[str | int]) -> str:
+    """Return a path as a JSON pointer (RFC 6901).
+
+    >>> to_pointer(["a/b", 0])
+    '/a~1b/0'
+    """
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def duplicate_items(items: list[Any]) -> list[int]:
