@@ -122,6 +122,13 @@ def test_pointers_with_escapes_are_followed() -> None:
     assert value_at_pointer("/a/2", {"a": [1]}, "nothing") == "nothing"
 
 
+def test_fields_beside_their_keys_are_counted_by_themselves() -> None:
+    text = "dueDate = 2 May\nTotal cost: 30\nYears: 12, name Bo"
+    keyed = ProseCase(text, {}, {"due_date": "2 May", "totalCost": 30, "years": 1, "name": "Bo", "1": 12})
+    (row,) = measure_prose(Row("prose", "f", "ours"), arm("ours", {"due_date": "2 May"}), [keyed])
+    assert (row.get("fields_beside_key"), row.get("right_beside_key")) == (2, 0.5)
+
+
 def arm(name: str, *values: Any) -> Arm[ProseCase]:
     answers = [Answer(None) if value is None else Answer((json.dumps(value),), "solved") for value in values]
     return Arm(name, lambda cases: answers[: len(cases)])

@@ -2,8 +2,8 @@
 
     python -m solver evaluate json --out results --sections calibration --prose FILE
 
-Measured on generated records whose keys no training saw, and on the texts of ``--prose FILE``. Each way to give a field
-a probability has its own row.
+Measured on generated records whose keys no training saw, and on the texts of ``--prose FILE``. Each method
+that gives fields a probability has its own row.
 
 >>> rated = [RatedField(0.75, text < 3, text) for text in range(4)]
 >>> figures = calibration_figures(rated)
@@ -54,8 +54,8 @@ def byte_products(text: str, tokens: NDArray[Any], confidence: NDArray[Any]) -> 
 
     It ignores that bytes depend on each other: the marginal of the whole value is the better probability.
 
-    >>> byte_products('{"a":12}', np.array([*b'{"a":12}', BLANK]), np.array([1, 1, 1, 1, 1, 0.5, 0.5, 1, 0.1]))
-    {'/a': 0.25}
+    >>> byte_products("[12]", np.array([*b"[12]", BLANK]), np.array([1, 0.5, 0.5, 1, 0.1]))
+    {'/0': 0.25}
     """
     written = np.asarray(confidence, float)[np.asarray(tokens) != BLANK]
     spans = leaf_spans(text.encode())
@@ -81,9 +81,9 @@ def calibration_figures(rated: Sequence[RatedField]) -> Figures:
     """Return the figures of a set of fields.
 
     ``error`` is the expected calibration error over ten bins, ``error_by_chance`` what a perfectly calibrated
-    predictor with the same probabilities would show on as many fields, ``sure`` the fields with a probability of
-    SURE at least, and ``kept`` the largest share of fields, those with the highest probabilities, of which
-    ACCURACY are right.
+    predictor with the same probabilities would show on as many fields, ``sure`` the number of fields with a
+    probability of SURE at least, and ``kept`` the largest share of fields, those with the highest probabilities,
+    of which ACCURACY are right.
     """
     if not rated:
         return {"fields": 0}

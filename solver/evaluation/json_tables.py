@@ -234,7 +234,11 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
     "json-prose": prose_table,
     "json-prose-difficulty": section_table(
         "prose",
-        {"arm": "arm", **{f"difficulty {level}": share_cell(f"right_level_{level}") for level in (1, 2, 3)}},
+        {
+            "arm": "arm",
+            "`key: value`": share_cell("right_beside_key"),
+            **{f"difficulty {level}": share_cell(f"right_level_{level}") for level in (1, 2, 3)},
+        },
     ),
     "json-prose-types": section_table(
         "prose", {"arm": "arm", **{kind: share_cell(f"right_{kind}") for kind in KINDS_OF_FIELDS}}

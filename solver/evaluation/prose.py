@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from solver.evaluation.harness import Arm, run_arm
+from solver.evaluation.heuristic import key_words
 from solver.evaluation.json_arms import parse_json
 from solver.evaluation.rows import Row
 from solver.evaluation.statistics import Figures, quantiles, ratio, share
@@ -155,6 +156,18 @@ def is_right(case: ProseCase, answer: Any, pointer: str, value: Any) -> bool:
     )
 
 
+def is_beside_key(text: str, pointer: str, value: Any) -> bool:
+    """Whether the text has a value directly after the words of its key and a colon or an equals sign.
+
+    >>> [is_beside_key("Due date: 2 May; age=30", *field) for field in (("/due_date", "2 May"), ("/age", 3))]
+    [True, False]
+    """
+    words = "[ _-]?".join(key_words(pointer.rpartition("/")[2]))
+    spelling = re.escape(value if isinstance(value, str) else json.dumps(value))
+    pattern = rf"(?<!\w){words}[\W_]{{0,3}}[:=]\W{{0,3}}{spelling}(?!\w)"
+    return bool(words) and re.search(pattern, text, re.IGNORECASE) is not None
+
+
 def is_left_out(answer: Any, pointer: str) -> bool:
     """Whether a field is null, or an object around it lacks it or is null. Too short an array does not count.
 
@@ -240,6 +253,17 @@ def prose_figures(cases: Sequence[ProseCase], grades: Sequence[ProseGrade]) -> F
     for level in LEVELS:
         at_level = [grade for case, grade in texts if case.difficulty == level]
         figures |= share_right(f"level_{level}", [list(grade.right.values()) for grade in at_level])
+    figures |= share_right(
+        "beside_key",
+        [
+            [
+                grade.right[pointer]
+                for pointer, value in scalar_leaves(case.expected)
+                if is_beside_key(case.text, pointer, value)
+            ]
+            for case, grade in texts
+        ],
+    )
     figures["strings"] = sum(grade.strings for grade in grades)
     figures["invented"] = sum(grade.invented for grade in grades)
     # a field that the text lacks is to be flagged, and no other
