@@ -240,10 +240,10 @@ def test_exponential_patterns_end(pattern: str, write: Write, capsys: pytest.Cap
     assert code in (0, 1, 2)
 
 
-def test_schemas_are_filled_in_windows_and_a_run_is_continued(
+def test_schemas_are_filled_one_by_one_and_a_run_is_continued(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each problem has its own seed, so windows, order and skipped problems change no text."""
+    """Each problem has its own seed, so batches and skipped problems change no text."""
     lines = [json.dumps({"schema": {"type": "string", "minLength": n % 5}, "length": 32}) for n in range(9)]
     file, done = tmp_path / "many.jsonl", tmp_path / "done.jsonl"
     file.write_text("\n".join([*lines, "nope"]))
@@ -256,7 +256,7 @@ def test_schemas_are_filled_in_windows_and_a_run_is_continued(
 
     whole = texts()
     assert list(whole) == list(range(1, 11))
-    assert texts("--batch", "2", "--unordered") == whole
+    assert texts("--batch", "2") == whole
     done.write_text('{"number": 3, "status": "valid"}\n{"number": 10, "status": "bad input"}\n')
     left = texts("--skip-done", str(done))
     assert left == {number: text for number, text in whole.items() if number not in (3, 10)}

@@ -73,7 +73,7 @@ def test_a_run_that_was_ended_is_continued(
     """Results that were finished are on stdout as whole lines; with those of a second run they are all there."""
     run, expected = uninterrupted
     output = tmp_path / "out.jsonl"
-    run = [*run, "--unordered", "--skip-done", str(output)]
+    run = [*run, "--skip-done", str(output)]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(run, cwd=ROOT, preexec_fn=listen, **pipes) as process:
         assert process.stdout is not None
@@ -98,6 +98,25 @@ def test_results_that_wait_are_shown_when_the_block_ends_early() -> None:
         assert shown == ["a"]
         raise KeyboardInterrupt
     assert shown == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [(["--json"], [2, 1]), (["--json", "--ordered"], [1, 2]), ([], [1, 2]), (["--no-ordered"], [2, 1])],
+)
+def test_records_of_a_file_do_not_wait_for_harder_puzzles(
+    options: list[str], expected: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With one forward each, the second puzzle is solved at once; the first needs more."""
+    file = tmp_path / "puzzles.txt"
+    file.write_text("." * 16 + "\n" + "123434122143432.\n")
+    assert main(["sudoku", "--file", str(file), "--denoiser", "random", "--quiet", *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    numbers = [
+        json.loads(line)["number"] if "--json" in options else 1 + line.startswith("123434122143432")
+        for line in lines
+    ]
+    assert numbers == expected
 
 
 def test_unordered_results_are_shown_at_once() -> None:

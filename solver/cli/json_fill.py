@@ -14,7 +14,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from solver.loop.trace import Step
     from solver.tasks.json_schema.problem import JsonProblem
 
-WINDOW = 16  # problems that are compiled before the first of them is filled
 HOLE = re.compile(r"\{\{(\d{1,5})\}\}")
 # Members of an input line of --file, with their types.
 MEMBERS = {"text": (str, "a string"), "template": (str, "a string"), "length": (int, "a whole number")}
@@ -80,7 +79,6 @@ class JsonJob:
         bad_input: what is wrong with the input.
         error: why there is no instance.
         candidates: the instances.
-        num_pending: attempts that have not ended yet.
         forwards: of all attempts.
         seconds: of all attempts.
         compiling: seconds of compiling the schema.
@@ -91,7 +89,6 @@ class JsonJob:
     bad_input: str | None = None
     error: FillError | None = None
     candidates: list[Candidate] = field(default_factory=list)
-    num_pending: int = 0
     forwards: int = 0
     seconds: float = 0.0
     compiling: float = 0.0
@@ -107,8 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("give either --schema or --file")
     if arguments.file is not None and (arguments.text is not None or arguments.template is not None):
         raise UsageError("with --file, text and template belong into its lines")
-    if arguments.file is None and (arguments.unordered or arguments.skip_done is not None):
-        raise UsageError("--unordered and --skip-done go with --file")
+    if arguments.file is None and arguments.skip_done is not None:
+        raise UsageError("--skip-done goes with --file")
     if arguments.template is not None and arguments.length is not None:
         raise UsageError("--length does not go with --template, whose holes have sizes")
     inputs = read_inputs(arguments)
@@ -117,60 +114,52 @@ def run(arguments: argparse.Namespace) -> int:
     registry, check = read_registry(arguments.registry), load_check(arguments.check)
     statuses = {str(record["status"]) for record in done.values()}
 
-    def show(job: JsonJob) -> None:
-        print_json_result(arguments, job)
-
     from solver.tasks.json_schema.problem import load_kernels
 
     with watch.spinner("loading the kernels (the first time, compiling them)", not arguments.quiet):
         load_kernels()
     viewer = watch.Viewer(sys.stderr if arguments.json else sys.stdout) if arguments.watch else None
     recorder = output.Recorder(arguments.trace, viewer)
-    with recorder, output.Results(numbers, show, in_order=not arguments.unordered) as results:
-        size = min(WINDOW, arguments.batch)
-        for start in range(0, len(numbers), size):
-            window = numbers[start : start + size]
-            jobs = [make_job(arguments, number, inputs[number], registry, check) for number in window]
-            for job in fill_jobs(arguments, jobs, recorder):
-                results.add(job.number, job)
-                statuses.add(job.status)
+    with recorder:
+        # One after the other: no result waits for another, and no problem uses the time of another.
+        for number in numbers:
+            job = make_job(arguments, number, inputs[number], registry, check)
+            if job.problem is not None:
+                fill_job(arguments, job, job.problem, recorder)
+            print_json_result(arguments, job)
+            statuses.add(job.status)
     return 2 if "bad input" in statuses else 0 if statuses <= {"valid"} else 1
 
 
-def fill_jobs(
-    arguments: argparse.Namespace, jobs: Sequence[JsonJob], recorder: output.Recorder
-) -> Iterator[JsonJob]:
-    """Yield each job when its last attempt has ended. Attempt k of job j is number j * n + k in the trace."""
-    yield from (job for job in jobs if not job.num_pending)
+def fill_job(
+    arguments: argparse.Namespace, job: JsonJob, problem: JsonProblem, recorder: output.Recorder
+) -> None:
+    """Fill a problem as often as --n says. Attempt k of job j is number j * n + k in the trace."""
     with watch.spinner("importing torch", not arguments.quiet):
         options.limit_threads(arguments.threads)
         from solver.api import fill
         from solver.loop.trace import Budget, Counters
         from solver.tasks.languages.projection import BLANK
 
-    attempts = [(job, job.number * arguments.n + k) for job in jobs for k in range(job.num_pending)]
-    for job, number in attempts:
+    numbers = [job.number * arguments.n + k for k in range(arguments.n)]
+    for number in numbers:
         names = {"denoiser": arguments.denoiser, "seed": arguments.seed}
         opening = {"task": "json", "line": job.number + 1, "blank": BLANK, **names}
         recorder.write("problem", number, opening)
 
     def record_step(index: int, step: Step) -> None:
-        recorder.write("step", attempts[index][1], step.to_json())
+        recorder.write("step", numbers[index], step.to_json())
 
     budget = Budget(arguments.forwards or fill.FORWARDS, arguments.seconds)
-    if arguments.file is None:  # problems of a file do not pay for each other
-        budget = budget.remaining(Counters(seconds=jobs[0].compiling))
     results = fill.fill_many(
-        [replace(job.problem) for job, _ in attempts if job.problem is not None],  # each remembers its drafts
+        [replace(problem) for _ in numbers],  # each remembers its drafts
         arguments.denoiser,
-        budget,
-        [arguments.seed + number for _, number in attempts],
+        budget.remaining(Counters(seconds=job.compiling)),
+        [arguments.seed + number for number in numbers],
         arguments.batch,
         record_step if recorder.is_active else None,
     )
     for index, result in results:
-        job, number = attempts[index]
-        job.num_pending -= 1
         cost = result if isinstance(result, FillError) else result.counters
         job.forwards += cost.forwards
         job.seconds += cost.seconds
@@ -178,9 +167,7 @@ def fill_jobs(
             job.error = result
         else:
             job.candidates.append(result)
-        recorder.write("outcome", number, outcome_record(result))
-        if not job.num_pending:
-            yield job
+        recorder.write("outcome", numbers[index], outcome_record(result))
 
 
 def read_inputs(arguments: argparse.Namespace) -> list[dict[str, Any] | UsageError]:
@@ -254,7 +241,7 @@ def make_job(
             raise
         return JsonJob(number, bad_input=f"line {number + 1}: {error}")
     compiling = time.perf_counter() - started
-    return JsonJob(number, problem, num_pending=arguments.n, compiling=compiling)
+    return JsonJob(number, problem, compiling=compiling)
 
 
 def outcome_record(result: Candidate | FillError) -> watch.Record:

@@ -13,7 +13,7 @@ Exit codes:
 Output:
     stdout has the results: one line each, or in a readable form if stdout is a terminal. stderr has progress,
     costs and errors.
-    ``--json`` prints one JSON object per line, in input order.
+    ``--json`` prints one JSON object per line, in input order; ``sudoku --file`` each as soon as it is known.
     ``--watch`` draws every step on stdout; with ``--json``, on stderr.
     ``--trace FILE`` writes the steps to a new file of JSON lines: for each problem an opening line
     ("problem"), a line per forward ("step") and the result ("outcome"). ``replay FILE`` draws them again. An

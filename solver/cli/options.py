@@ -69,7 +69,7 @@ def add_budget(parser: argparse.ArgumentParser, forwards: str) -> None:
 
 def add_output(parser: argparse.ArgumentParser, has_steps: bool = True) -> None:
     """Add what is printed; ``has_steps``: the command has steps to draw and to record."""
-    parser.add_argument("--json", action="store_true", help="one JSON object per line, in input order")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
     parser.add_argument("--quiet", action="store_true", help="print results only: no progress and no costs")
     if has_steps:
         parser.add_argument("--watch", action="store_true", help="draw every step (with --json on stderr)")

@@ -31,12 +31,7 @@ Result = TypeVar("Result")
 
 
 def add_stream(parser: argparse.ArgumentParser) -> None:
-    """Add the options of commands that solve many problems."""
-    parser.add_argument(
-        "--unordered",
-        action="store_true",
-        help="print each result as soon as it is known, not in input order",
-    )
+    """Add the option of commands that solve many problems."""
     parser.add_argument(
         "--skip-done",
         metavar="F",

@@ -1,4 +1,4 @@
-"""``python -m solver sudoku``: solve puzzles, and print the results in input order.
+"""``python -m solver sudoku``: solve puzzles, and print the results.
 
 On a terminal, a single puzzle is drawn as it is solved; otherwise every result is one line.
 
@@ -61,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, action="store_true", help=text)
     options.add_budget(parser, f"{FORWARDS}; 1 with --no-checks")
     options.add_output(parser)
+    parser.add_argument(
+        "--ordered",
+        action=argparse.BooleanOptionalAction,
+        help="print results in input order (default: except for --file with --json), or each at once",
+    )
     output.add_stream(parser)
     options.add_model(parser)
     parser.add_argument(
@@ -183,7 +188,9 @@ def solve_all(
         print_sudoku_result(arguments, job)
 
     has_bar = not (arguments.watch or arguments.quiet or sys.stdout.isatty())
-    results = output.Results(numbers, show, in_order=not arguments.unordered)
+    is_stream = arguments.file is not None and arguments.json  # its records have numbers
+    in_order = not is_stream if arguments.ordered is None else arguments.ordered
+    results = output.Results(numbers, show, in_order)
     with results, watch.progress_bar(len(numbers), has_bar) as advance:
         for job in solve_groups(arguments, puzzles, numbers, recorder):
             assert job.outcome is not None
@@ -228,7 +235,8 @@ def solve_groups(
                 }
                 recorder.write("problem", job.number, opening)
             problems = [job.problem for job in group]
-            events = engine.solve(task, problems, denoiser, policy, budget, arguments.seed, arguments.batch)
+            batch, seed = arguments.batch, arguments.seed
+            events = engine.solve(task, problems, denoiser, policy, budget, seed, batch, shares_time=True)
             first = next(events)
         for index, event in chain([first], events):
             job = group[index]

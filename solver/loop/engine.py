@@ -17,6 +17,7 @@ among others.
 0 solved None
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -52,6 +53,7 @@ def solve(
     batch: int = 64,
     canvases: Sequence[Canvas] | None = None,
     state: Any = None,
+    shares_time: bool = False,
 ) -> Iterator[tuple[int, Step | Outcome]]:
     """Yield the steps and the outcome of every problem, with its number, in the order in which they happen.
 
@@ -68,6 +70,8 @@ def solve(
         batch: number of problems that run together.
         canvases: the encoded problems, if the caller has them already.
         state: the denoiser's prefill of all problems, if the caller has it already.
+        shares_time: whether the time of a round is divided among the problems that run in it. If not, all of it
+            counts for each, as it should where ``budget`` is that of one call.
 
     Raises:
         InvalidArgument: ``batch`` is below 1.
@@ -92,7 +96,7 @@ def solve(
             )
             for row, n in enumerate(numbers)
         )
-        yield from run_batch(episodes, predictor, rows, batch)
+        yield from run_batch(episodes, predictor, rows, batch, shares_time)
 
 
 def run_batch(
@@ -100,6 +104,7 @@ def run_batch(
     predictor: Predictor,
     state: Any,
     batch: int,
+    shares_time: bool = False,
 ) -> Iterator[tuple[int, Step | Outcome]]:
     """Run episodes to their ends, at most ``batch`` of them together.
 
@@ -108,6 +113,7 @@ def run_batch(
         predictor: calls the denoiser.
         state: the prefilled state of all episodes.
         batch: number of episodes that run together.
+        shares_time: whether the clock of an episode is put back by what a round took for the others.
     """
     running: list[Running] = []
     while True:
@@ -118,6 +124,7 @@ def run_batch(
                 yield started.number, started.episode.outcome
         if not running:
             return
+        started_round = time.perf_counter()
         # one call for all requests, then each episode takes its own predictions
         requests = [(entry.row, request) for entry in running for request in entry.episode.requests]
         rows, asked = zip(*requests, strict=True)
@@ -131,3 +138,7 @@ def run_batch(
                 running.append(entry)
             else:
                 yield entry.number, episode.outcome
+        if shares_time:
+            seconds = time.perf_counter() - started_round
+            for entry in running:
+                entry.episode.counters.started += seconds * (1 - 1 / len(advancing))

@@ -122,7 +122,7 @@ class Counters:
         nodes: search nodes that were refuted.
         searched: canvases that the strategy "search" visited, without a forward.
         seconds: wall clock since the problem was started, shared with the rest of its batch.
-        started: origin of that clock.
+        started: origin of that clock. If a batch divides its time, what others took is added to it.
     """
 
     calls: int = 0
