@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from solver.loop.engine import solve
 from solver.loop.policy import Policy
-from solver.loop.trace import Budget, Counters
+from solver.loop.trace import Budget, Counters, Outcome
 from solver.models import controls
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.sudoku.task import Sudoku
@@ -77,3 +79,25 @@ def test_counters_are_added_field_by_field_with_the_first_clock() -> None:
     assert list(first.summary()) == [
         *["calls", "forwards", "loops", "flops", "decisions", "remasked", "nodes", "searched", "seconds"]
     ]
+
+
+@pytest.mark.parametrize(("shares_time", "forwards"), [(True, 5), (False, 1)])
+def test_problems_that_run_together_can_divide_the_time(
+    shares_time: bool, forwards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The denoiser takes a second per canvas: eight problems need eight seconds a round, and each has 4.5."""
+    clock = [time.perf_counter()]
+    monkeypatch.setattr("solver.loop.engine.time.perf_counter", lambda: clock[0])
+    denoiser = controls.oracle(4, np.zeros(16, np.int64))
+    denoise = denoiser.denoise
+
+    def slowly(state: Any, tokens: Any, *further: Any) -> Any:
+        clock[0] += len(tokens)
+        return denoise(state, tokens, *further)
+
+    monkeypatch.setattr(denoiser, "denoise", slowly)
+    problems = [Sudoku(np.zeros(16, np.int8))] * 8
+    events = solve(FOUR, problems, denoiser, Policy(), Budget(seconds=4.5), shares_time=shares_time)
+    outcomes = [event for _, event in events if isinstance(event, Outcome)]
+    assert [outcome.status for outcome in outcomes] == ["exhausted"] * 8
+    assert {outcome.counters.forwards for outcome in outcomes} == {forwards}

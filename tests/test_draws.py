@@ -75,6 +75,24 @@ def test_eight_candidates_of_a_problem_with_many_answers_are_eight_texts(options
     assert len({candidate.text for candidate in candidates}) == 8
 
 
+class IsCertain(KnowsPairs):
+    """A model that prefers the letter "p" to the others by 25 nats in every cell."""
+
+    def forward(self, input_ids, **_):
+        logits = torch.zeros(*input_ids.shape, self.config.vocab_size)
+        logits[..., self.ids["p"]] = 25.0
+        return types.SimpleNamespace(logits=logits)
+
+
+@pytest.mark.parametrize("stop", ["valid", "repeated", "stable"])
+def test_eight_candidates_of_a_model_that_is_certain_are_eight_texts(stop) -> None:
+    tokenizer = tiny_models.tokenizer()
+    model = MaskedLM(IsCertain(tokenizer), MASK)
+    best = solver.generate(model, tokenizer, prompt="x", length=8, regex="[a-z]{6}", candidates=8, stop=stop)
+    assert best.text == "pppppp"
+    assert len({candidate.text for candidate in (best, *best.alternatives)}) == 8
+
+
 def test_candidates_of_a_fill_differ_and_repeat_only_where_no_other_text_is_left() -> None:
     best = solver.fill({"type": "string", "minLength": 4}, length=10, candidates=8)
     assert len({candidate.text for candidate in (best, *best.alternatives)}) == 8

@@ -172,6 +172,8 @@ def test_closed_streams_are_no_tracebacks(closed: str, tmp_path: Path) -> None:
 
 
 def limit_file_size() -> None:
+    """In a child: no file can have more than 2,000 bytes, which would cut compiled modules as well."""
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 

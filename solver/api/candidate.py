@@ -22,7 +22,8 @@ from solver.loop.policy import Policy
 from solver.loop.trace import Counters, StrategyName
 from solver.tasks.task import EMPTY, Tokens, Violation
 
-HEAT, RETRY_HEAT = 0.05, 0.5  # by which the temperature rises with the candidate and with each attempt
+HEAT = 0.05  # by which the temperature rises with the candidate
+RETRY_FACTOR = 2.0  # by which it is multiplied with each attempt: some models are certain by 25 nats
 ATTEMPTS = 5  # draws of a candidate at most
 SHOWN = 60  # characters of the text in the repr
 TINY = 1e-9  # lower bound on probabilities before the logarithm
@@ -91,7 +92,7 @@ def candidate_policy(policy: Policy, number: int, attempt: int = 0) -> Policy:
         return policy
     if not policy.remask.keep_visible:  # every forward draws all cells anyway
         return policy.with_(sample=True)
-    return policy.with_(sample=True, temperature=1.0 + HEAT * number + RETRY_HEAT * attempt)
+    return policy.with_(sample=True, temperature=(1.0 + HEAT * number) * RETRY_FACTOR**attempt)
 
 
 def repeats(texts: Sequence[str | None]) -> list[int]:

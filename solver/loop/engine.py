@@ -124,7 +124,7 @@ def run_batch(
                 yield started.number, started.episode.outcome
         if not running:
             return
-        started_round = time.perf_counter()
+        divided = time.perf_counter()  # the time until then has been divided
         # one call for all requests, then each episode takes its own predictions
         requests = [(entry.row, request) for entry in running for request in entry.episode.requests]
         rows, asked = zip(*requests, strict=True)
@@ -132,13 +132,20 @@ def run_batch(
         advancing, running = running, []
         for entry in advancing:
             episode = entry.episode
-            steps = episode.advance(list(islice(predictions, len(episode.requests))))
+            own = list(islice(predictions, len(episode.requests)))
+            if shares_time:
+                divided = divide_time(advancing, divided)
+            steps = episode.advance(own)
             yield from ((entry.number, step) for step in steps)
             if episode.outcome is None:
                 running.append(entry)
             else:
                 yield entry.number, episode.outcome
-        if shares_time:
-            seconds = time.perf_counter() - started_round
-            for entry in running:
-                entry.episode.counters.started += seconds * (1 - 1 / len(advancing))
+
+
+def divide_time(running: Sequence[Running], since: float) -> float:
+    """Put the clock of each episode back by what the others took ``since`` then; return the time now."""
+    now = time.perf_counter()
+    for entry in running:
+        entry.episode.counters.started += (now - since) * (1 - 1 / len(running))
+    return now
