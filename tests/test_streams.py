@@ -152,10 +152,20 @@ def test_a_result_that_was_cut_off_is_not_done(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
     "words",
-    [["sudoku", GIVEN, "--denoiser", "random"], ["generate", "--digits", "4"], ["--help"]],
-    ids=["sudoku", "generate", "help"],
+    [
+        ["sudoku", GIVEN, "--denoiser", "random"],
+        ["generate", "--digits", "4"],
+        ["--help"],
+        ["sudoku", "--help"],
+        ["replay", "TRACE"],
+    ],
+    ids=["sudoku", "generate", "help", "help of a command", "replay"],
 )
-def test_a_full_disk_behind_stdout_is_one_line(words: list[str]) -> None:
+def test_a_full_disk_behind_stdout_is_one_line(words: list[str], tmp_path: Path) -> None:
+    if "TRACE" in words:
+        trace = str(tmp_path / "trace.jsonl")
+        assert main(["sudoku", GIVEN, "--denoiser", "random", "--trace", trace]) == 0
+        words = ["replay", trace]
     with open("/dev/full", "w") as full:
         result = subprocess.run(command(*words), cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
     assert (result.returncode, result.stderr) == (2, f"error: output: cannot be written ({FULL_DISK})\n")

@@ -35,7 +35,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from io import TextIOWrapper
-from typing import TextIO
+from typing import Any, TextIO
 
 from solver import __version__
 from solver.tasks.errors import SolverError
@@ -83,10 +83,14 @@ class UsageError(SolverError):
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, those of stdout included."""
 
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn: this raises
         raise UsageError(message)
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help. Raises OSError if that is not possible, which argparse ignores."""
+        print(self.format_help(), end="", file=file, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

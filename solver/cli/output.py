@@ -39,6 +39,22 @@ def add_stream(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_order(parser: argparse.ArgumentParser) -> None:
+    """Add the order of results, for commands that solve many problems together."""
+    parser.add_argument(
+        "--ordered",
+        action=argparse.BooleanOptionalAction,
+        help="print results in input order (default: except for --file with --json), or each at once",
+    )
+
+
+def is_ordered(arguments: argparse.Namespace) -> bool:
+    """Whether results wait for those before them. By default, not in a file of records, which have numbers."""
+    if arguments.ordered is not None:
+        return bool(arguments.ordered)
+    return arguments.file is None or not arguments.json
+
+
 @contextmanager
 def delayed_interrupts() -> Iterator[None]:
     """Raise KeyboardInterrupt for SIGINT and SIGTERM after the block instead of inside it."""

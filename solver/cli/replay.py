@@ -44,9 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
                     costs = describe_costs(record)
                     print(f"problem {record['number'] + 1}: {record['status']}, {costs}", flush=True)
                 num_shown += record["type"] != "problem"
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        if error.filename is None:  # stdout, not the trace
+            raise
         raise UsageError(f"{name}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise UsageError(f"{name}: is not a trace (not text)") from None

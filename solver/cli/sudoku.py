@@ -61,11 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, action="store_true", help=text)
     options.add_budget(parser, f"{FORWARDS}; 1 with --no-checks")
     options.add_output(parser)
-    parser.add_argument(
-        "--ordered",
-        action=argparse.BooleanOptionalAction,
-        help="print results in input order (default: except for --file with --json), or each at once",
-    )
+    output.add_order(parser)
     output.add_stream(parser)
     options.add_model(parser)
     parser.add_argument(
@@ -188,9 +184,7 @@ def solve_all(
         print_sudoku_result(arguments, job)
 
     has_bar = not (arguments.watch or arguments.quiet or sys.stdout.isatty())
-    is_stream = arguments.file is not None and arguments.json  # its records have numbers
-    in_order = not is_stream if arguments.ordered is None else arguments.ordered
-    results = output.Results(numbers, show, in_order)
+    results = output.Results(numbers, show, output.is_ordered(arguments))
     with results, watch.progress_bar(len(numbers), has_bar) as advance:
         for job in solve_groups(arguments, puzzles, numbers, recorder):
             assert job.outcome is not None
