@@ -1,0 +1,131 @@
+"""Makes one record: draws a style and a domain, composes a text, adds noise, and asks for some values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal
+
+import numpy as np
+
+from solver.training.prose.compose import Composer, Piece
+from solver.training.prose.domain import Domain
+from solver.training.prose.forms import FORMS, HELD_OUT_FORMS
+from solver.training.prose.library import load_domains
+from solver.training.prose.noise import add_noise, wrapped
+from solver.training.prose.pools import HELD_OUT_CULTURES, TRAIN_CULTURES
+from solver.training.prose.record import RecordBuilder
+from solver.training.prose.schema import Places, Span
+from solver.training.prose.style import DocumentStyle
+
+Split = Literal["train", "held-out"]
+PROSE_SHARE = 0.68  # of the records; the others have a form
+
+
+@dataclass(frozen=True)
+class ProseRecord:
+    """A text and what a careful reader takes from it.
+
+    Attributes:
+        text: the document.
+        schema: a JSON Schema that ``record`` satisfies.
+        record: the values. Strings that the schema does not enumerate are quotes of the text, with white
+            space collapsed.
+        places: span (start, end) in characters of the text, by the JSON pointer of each scalar of the record.
+        absent: pointers of the fields that the text gives no value for: null or left out of the record.
+        register: domain and form, as ``invoice/prose``.
+    """
+
+    text: str
+    schema: dict[str, Any]
+    record: Any
+    places: Mapping[str, Span]
+    absent: tuple[str, ...]
+    register: str
+
+
+def make_prose(
+    rng: np.random.Generator,
+    split: Split = "train",
+    domain: str | None = None,
+    form: str | None = None,
+) -> ProseRecord:
+    """Draw one record.
+
+    Args:
+        rng: its state decides everything.
+        split: "train" or "held-out", which have no domain and no form of their own in common.
+        domain: name of a domain; None for any of the split.
+        form: "prose" or a key of ``FORMS``; None for any of the split.
+
+    Raises:
+        MissingFakerError: ``faker`` is not installed.
+        ValueError: the split does not exist, or the domain is not of the split.
+    """
+    if split not in ("train", "held-out"):
+        raise ValueError(f'split must be "train" or "held-out", not {split!r}')
+    held_out = split == "held-out"
+    domains = load_domains(held_out)
+    if domain is not None and domain not in domains:
+        raise ValueError(f"the split {split!r} has no domain {domain!r}")
+    source = Random(int(rng.integers(2**62)))
+    while True:
+        subject = domains[domain or source.choice(list(domains))]
+        result = draw_record(source, subject, form, held_out)
+        if result.record:
+            return result
+
+
+def draw_form(rng: Random, held_out: bool) -> str:
+    """ "prose" or the name of a form of the split."""
+    if rng.random() < PROSE_SHARE:
+        return "prose"
+    if held_out and rng.random() < 0.4:
+        return rng.choice(HELD_OUT_FORMS)
+    return rng.choice([name for name in FORMS if name not in HELD_OUT_FORMS])
+
+
+def draw_record(rng: Random, domain: Domain, form: str | None, held_out: bool) -> ProseRecord:
+    """A record of a domain; its record may be empty if the text came out without a value."""
+    cultures = HELD_OUT_CULTURES if held_out and rng.random() < 0.6 else TRAIN_CULTURES
+    style = DocumentStyle.draw(rng, cultures, held_out)
+    composer = Composer(rng, style, domain)
+    form = form or draw_form(rng, held_out)
+    pieces = composer.prose() if form == "prose" else FORMS[form](composer)
+    pieces = add_noise(rng, pieces, domain.tone)
+    text, places = assemble(pieces)
+    if form == "prose" and rng.random() < 0.12:
+        places = Places(wrapped(text, rng.choice((60, 68, 72, 78, 90))), places.cores, places.extents)
+    built = RecordBuilder(composer, places).build()
+    schema = built.schema
+    if domain.titles and rng.random() < 0.3:
+        schema = {"title": rng.choice(domain.titles), **schema}
+    return ProseRecord(
+        places.text, schema, built.record, built.places, tuple(built.absent), f"{domain.name}/{form}"
+    )
+
+
+def assemble(pieces: list[Piece]) -> tuple[str, Places]:
+    """The text of the pieces, without white space around it, and the places of first mentions."""
+    text = "".join(piece.text for piece in pieces)
+    shift = len(text) - len(text.lstrip())
+    position, cores, extents = -shift, dict[str, Span](), dict[str, Span]()
+    for piece in pieces:
+        end = position + len(piece.text)
+        if piece.path and piece.part == "core" and piece.path not in cores:
+            cores[piece.path] = (position, end)
+        position = end
+    position = -shift
+    for piece in pieces:
+        end = position + len(piece.text)
+        if piece.path in cores:
+            core = cores[piece.path]
+            start, stop = extents.get(piece.path, core)
+            if piece.part == "before" and end == core[0]:
+                start = position
+            elif piece.part == "after" and position == core[1]:
+                stop = end
+            extents[piece.path] = (start, stop)
+        position = end
+    return text.strip(), Places(text.strip(), cores, extents)
