@@ -38,6 +38,7 @@ class Canvas:
     relations (R, L): group ids (row, column, box, ...), -1 for none.
     slots: (start, capacity) of holes of variable length, padded with blanks.
     blank: the token that pads a slot after its text, or None.
+    problem: the problem that is encoded, for denoisers that read more of it than cells and prompt, or None.
     """
 
     tokens: Tokens
@@ -49,6 +50,7 @@ class Canvas:
     relations: Tokens | None = None
     slots: tuple[tuple[int, int], ...] = ()
     blank: int | None = None
+    problem: Any = None
 
     def __post_init__(self) -> None:
         num_cells = len(self.tokens)

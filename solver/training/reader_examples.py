@@ -8,9 +8,9 @@
 >>> [(truth.spans, truth.option, truth.absent) for _, truth in fields]
 [(((0, 1), (5, 1)), None, False), ((), 0, False), ((), None, True)]
 
-An example is kept as JSON. Each time it is drawn, other fields are known, other fields are asked for, and some
-descriptions are left out. Of a known field, the network sees the value and its places in the text. Some known
-values are wrong, so that the network learns to doubt one.
+An example is kept as JSON. Each time it is drawn, other fields are known and other fields are asked for. Of a
+known field, the network sees the value and its places in the text. Some known values are wrong, so that the
+network learns to doubt one.
 
 Shapes: B rows, F fields, K true classes of a field.
 """
@@ -175,8 +175,6 @@ class FieldLoader(Loader):
         truths = field_truths(words, record["schema"], record["record"], record["places"])
         words, truths = self.window(words, truths)
         truths = self.chosen_fields(truths)
-        if self.rng.random() < 0.3:
-            truths = [(replace(query, context=()), truth) for query, truth in truths]
         known, weights = self.known_fields(words, truths)
         item = ReaderItem(words, tuple(query for query, _ in truths), known)
         return item, [truth for _, truth in truths], weights

@@ -85,7 +85,14 @@ class JsonTask:
         tokens, pinned = problem.given
         prompt = np.frombuffer(problem.prompt, np.uint8).astype(np.int64)
         return Canvas(
-            tokens, pinned, pinned.copy(), self.vocab, prompt=prompt, slots=problem.holes, blank=BLANK
+            tokens,
+            pinned,
+            pinned.copy(),
+            self.vocab,
+            prompt=prompt,
+            slots=problem.holes,
+            blank=BLANK,
+            problem=problem,
         )
 
     def project(
