@@ -41,6 +41,20 @@ def test_fill(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     assert err.startswith("valid:")
 
 
+def test_quotes_are_taken_always_or_never(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = write("s.json", '{"type": "string", "maxLength": 4}')
+    arguments = ["json", "fill", "--schema", schema, "--text", write("t.txt", "Ann"), "--denoiser", "random"]
+    assert main([*arguments, "--quotes", "always"]) == 0
+    assert capsys.readouterr().out == '"Ann"\n'
+    assert main([*arguments, "--quotes", "never", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["instance"] != '"Ann"'
+    long = write("l.json", '{"type": "string", "minLength": 4}')
+    arguments[3] = long
+    assert main([*arguments, "--quotes", "always"]) == 1
+    assert "NotInText" in capsys.readouterr().err
+    assert main(arguments) == 0
+
+
 def test_template_and_candidates(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     template = write("t.txt", '{"name": "{{5}}", "age": {{3}}}')
     arguments = ["--denoiser", "random", "--template", template, "--n", "3", "--json"]

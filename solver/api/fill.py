@@ -28,6 +28,7 @@ from solver.loop.trace import SECONDS, Budget, Counters, Outcome, Step
 from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
 from solver.tasks.arguments import Check, Natural, Positive, Seconds, as_schema, validated
+from solver.tasks.json_schema.compilation import Quotes
 from solver.tasks.json_schema.errors import (
     COMPILING,
     BudgetExhausted,
@@ -64,6 +65,7 @@ def fill(
     candidates: Positive = 1,
     formats: bool = True,
     registry: Mapping[str, Any] | None = None,
+    quotes: Quotes = "auto",
 ) -> Candidate:
     """Write an instance of ``schema``, its values taken from ``text``.
 
@@ -84,6 +86,10 @@ def fill(
             others are drawn, at rising temperature, until all differ.
         formats: whether ``format`` is asserted.
         registry: further schemas by URI. Nothing is ever fetched.
+        quotes: whether strings, numbers and dates are read off ``text``. "auto": all but those for which it has no
+            value. True: all; NotInText is raised if a required one is not in it. False: none. Values that the
+            schema enumerates stay as they are. ``"x-source": "text"`` or ``"free"`` in a subschema says otherwise
+            for its field.
 
     Returns:
         The best instance. Its ``value`` is the JSON value, ``alternatives`` are the other instances.
@@ -94,6 +100,7 @@ def fill(
         UnsatisfiableSchema: no value satisfies the schema or fits the template, which is proven.
         CanvasTooSmall: no text was found that fits the canvas.
         SchemaTooComplex: the schema takes too long to compile.
+        NotInText: with ``quotes=True``, the text has no value for a required field.
         UnsupportedSchema: the best draft failed only keywords that the language cannot express.
         BudgetExhausted: the budget ended first; it carries the best text.
     """
@@ -103,7 +110,9 @@ def fill(
     checks = () if check is None else (check,)
     try:
         with time_limit(budget.seconds):
-            problem = JsonProblem.of(as_schema(schema), text, template, length, checks, formats, registry)
+            problem = JsonProblem.of(
+                as_schema(schema), text, template, length, checks, formats, registry, quotes=quotes
+            )
     except OutOfTime:
         raise BudgetExhausted("", (COMPILING,), "seconds") from None
     budget = budget.remaining(Counters(seconds=time.perf_counter() - started))

@@ -27,8 +27,10 @@ from solver.tasks.json_schema.errors import COMPILING, MAX_CELLS, BudgetExhauste
 if TYPE_CHECKING:
     from solver.api.candidate import Candidate
     from solver.loop.trace import Step
+    from solver.tasks.json_schema.compilation import Quotes
     from solver.tasks.json_schema.problem import JsonProblem
 
+QUOTES: dict[str, Quotes] = {"auto": "auto", "always": True, "never": False}
 HOLE = re.compile(r"\{\{(\d{1,5})\}\}")
 # Members of an input line of --file, with their types.
 MEMBERS = {"text": (str, "a string"), "template": (str, "a string"), "length": (int, "a whole number")}
@@ -63,6 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--registry", metavar="DIR", help="schemas that $ref may point to: *.json, by their $id or file name"
     )
     parser.add_argument("--no-formats", action="store_true", help="do not assert format")
+    parser.add_argument(
+        "--quotes",
+        choices=QUOTES,
+        default="auto",
+        help="take strings, numbers and dates from the text: where it has some (auto), always, or never",
+    )
     options.add_budget(parser, "1000")
     options.add_output(parser)
     output.add_stream(parser)
@@ -231,6 +239,7 @@ def make_job(
                 () if check is None else (check,),
                 not arguments.no_formats,
                 registry,
+                quotes=QUOTES[arguments.quotes],
             )
     except OutOfTime:
         return JsonJob(number, error=BudgetExhausted("", (COMPILING,), "seconds"))

@@ -41,10 +41,14 @@ from solver.tasks.json_schema.keywords import (
     Schema,
     compile_count,
     compile_numbers,
+    compile_source,
     compile_type,
+    names_within,
+    source_leaves,
     split_constants,
 )
 from solver.tasks.json_schema.references import Scope, root_scope
+from solver.tasks.json_schema.source import Source, SourceMode
 from solver.tasks.json_schema.validator import draft_of, referenced_schemas
 from solver.tasks.languages import regex, regex_parser
 
@@ -72,12 +76,17 @@ class Compiler:
         draft: the schema's draft; None reads it from ``$schema``.
         usual: whether the language leaves out texts that are valid and unusual (an integer with an exponent).
             Such a language proposes; only the whole one proves that there is no text.
+        source: the text that restricts the values of strings and numbers, if any (quotes.py).
+        default_mode: "text": values have to be in the text; "auto": those of a field for which the text has none
+            are free; "free": all are. ``x-source`` says otherwise for its field.
 
     Attributes:
         root: the number of the whole schema.
         declined: how often a keyword was left to the validator.
         constants: the finite sets of values of formulas (constants.py).
         structures: formulas of arrays and objects of an ``enum`` (constants.py).
+        quoted: languages of fields that were read off the text (quotes.py).
+        names: the member names that the schema mentions anywhere.
 
     Raises:
         SchemaError: the schema is malformed, or a reference points to nothing.
@@ -90,12 +99,17 @@ class Compiler:
         registry: Mapping[str, Any] | None = None,
         draft: int | None = None,
         usual: bool = False,
+        source: Source | None = None,
+        default_mode: SourceMode = "auto",
     ) -> None:
         if not isinstance(schema, (dict, bool)):
             raise SchemaError(f"a schema is an object, true or false, not {type(schema).__name__}")
         self.registry = registry or {}
         self.draft = draft if draft is not None else draft_of(schema, known=self.registry)
         self.formats, self.usual = formats, usual
+        self.source, self.default_mode = source, default_mode
+        self.quoted: dict[Hashable, Any] = {}
+        self.names = frozenset(names_within(schema)) if source is not None else frozenset[str]()
         self.declined: dict[str, int] = {}
         self._subschemas: list[Subschema] = []  # keeps the schemas alive, so that their ids stay unique
         self._numbers: dict[tuple[int, str, tuple[str, ...]], int] = {}
@@ -154,6 +168,7 @@ class Compiler:
                 compile_type(schema),
                 *map(one_of, values),
                 *compile_numbers(schema, draft),
+                *(compile_source(schema) if self.source is not None else ()),
                 *self._strings(schema, draft),
                 *self._combinations(schema, scope, draft),
                 *self._objects(schema, scope, draft),
@@ -230,7 +245,10 @@ class Compiler:
         yield from map(inner, schema.get("allOf", ()))
         if "anyOf" in schema:
             constants, others = split_constants(schema["anyOf"], draft)
-            yield or_([one_of(constants), *map(inner, others)])
+            alternatives = list(map(inner, others))
+            if self.source is not None and constants:  # these may be written even if they are not in the text
+                alternatives = [and_([part, *source_leaves("open")]) for part in alternatives]
+            yield or_([one_of(constants), *alternatives])
         if "oneOf" in schema:
             constants, others = split_constants(schema["oneOf"], draft)
             counts = Counter(map(value_key, constants))

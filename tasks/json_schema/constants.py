@@ -97,6 +97,8 @@ def _evaluate_leaf(compiler: Compiler, assertion: Formula, value: Any) -> Formul
             return _verdict(regex.matches(term, value))
         case ("words", words):
             return _verdict(value in words)
+        case ("source", *_):
+            return YES
         case ("format", FormatAssertion() as named):
             return _verdict(named.accepts(value))
         case ("records" | "lists", Constants() as constants):

@@ -94,6 +94,22 @@ class TemplateMismatch(FillError):  # noqa: N818
         self.before, self.after = before, after
 
 
+class NotInText(FillError):  # noqa: N818
+    """A field has to be read off the text, and the text has no value that satisfies its schema.
+
+    Args:
+        pointer: JSON pointer to the field in the instance, with "-" for the items of an array; None if it is not
+            known to be a single field.
+    """
+
+    def __init__(self, pointer: str | None = None) -> None:
+        field = "some field" if pointer is None else f"the field {pointer or 'at the root'}"
+        super().__init__(
+            f'the text has no value for {field}: set "x-source": "free" in its schema, or quotes="auto"'
+        )
+        self.pointer = pointer
+
+
 class UnsupportedSchema(FillError):  # noqa: N818
     """The budget ended, and every draft failed only a keyword that is left to the validator.
 

@@ -88,7 +88,7 @@ LEAF_KINDS = {
     "length": "array",  # minimum, maximum, items so far
     "contains": "array",  # number of the schema, minimum, maximum, matches so far
     "unique": "array",  # frozenset of the items so far (constants.py: value_key)
-}  # besides "kinds" (set of kinds) and "unknown" (kind, keyword)
+}  # besides "kinds" (set of kinds), "unknown" (kind, keyword) and "source" (kind, "text", "free" or "open"); it holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +245,8 @@ def of_kind(formula: Formula, kind: str) -> Formula:
                 return YES if kind in allowed else NO
             case ("unknown", about, _):
                 return MAYBE if about in (kind, None) else YES
+            case ("source", about, _):
+                return assertion if about == kind else YES
             case ("among" | "words" as name, values) if not values and LEAF_KINDS[name] == kind:
                 return NO
         return assertion if LEAF_KINDS[assertion.parts[0]] == kind else YES

@@ -28,15 +28,12 @@ from solver.tasks.json_schema.formula import (
     close_leaf,
     demand_in,
     item_demand,
-    leaf,
     leaves,
     of_kind,
     rewrite,
     without_name,
 )
 from solver.tasks.json_schema.members import MemberRules, UnplacedNames
-from solver.tasks.json_schema.multiples import numbers_of
-from solver.tasks.json_schema.numbers import number_automaton
 from solver.tasks.json_schema.objects import (
     AfterItem,
     AfterMember,
@@ -51,34 +48,29 @@ from solver.tasks.json_schema.objects import (
     Member,
     Node,
     ObjectPlan,
+    QuotedRest,
     SpacedMember,
     StringRest,
     UnknownColon,
     UnknownName,
     Value,
 )
+from solver.tasks.json_schema.scalar_grammar import ScalarGrammar
 from solver.tasks.json_schema.skeleton import NO_SKELETON, Skeleton
-from solver.tasks.json_schema.strings import ALL_TEXT, PLAIN_TEXT, json_text, string_term
-from solver.tasks.languages import regex
+from solver.tasks.json_schema.strings import json_text
 from solver.tasks.languages.byte_automaton import (
     WHITE,
-    ByteAutomaton,
-    TooLargeError,
     explore,
-    string_automaton,
 )
 from solver.tasks.languages.grammar import Move
-from solver.tasks.languages.shortest import fewest_characters
-from solver.tasks.languages.term_structure import under_approximation
-from solver.tasks.languages.word_graph import literals_automaton, without_words
+from solver.tasks.languages.word_graph import literals_automaton
 
-NO_TEXT = literals_automaton(())
 SPACE = explore(
     0, lambda _: [(WHITE, 1)], lambda state: state == 1, 2
 )  # one or more characters of white space
 
 
-class SchemaGrammar:
+class SchemaGrammar(ScalarGrammar):
     """The values of a schema, as a :class:`~solver.tasks.languages.grammar.Grammar`.
 
     Args:
@@ -88,9 +80,6 @@ class SchemaGrammar:
         spaces: whether white space is allowed wherever JSON allows it, for templates whose literals have
             white space. It is never generated in holes.
         unplaced: where all other names go: as the schema orders them, "before" or "after".
-
-    Attributes:
-        omits_valid_texts: whether valid texts were left out, because the automaton had too many states.
     """
 
     def __init__(
@@ -101,9 +90,7 @@ class SchemaGrammar:
         spaces: bool = False,
         unplaced: UnplacedNames = "among",
     ) -> None:
-        self.compiler, self.max_bytes, self.spaces = compiler, max_bytes, spaces
-        self.members = MemberRules(compiler, max_bytes, skeleton, unplaced)
-        self.omits_valid_texts = False
+        super().__init__(compiler, max_bytes, MemberRules(compiler, max_bytes, skeleton, unplaced), spaces)
         self.root = compiler.formula(compiler.root)
         self.start: Hashable = Document(self.root) if spaces else Value(self.root)
         self._moves: dict[Hashable, tuple[Move, ...]] = {}
@@ -138,6 +125,8 @@ class SchemaGrammar:
             # values
             case Value(formula):
                 return [*self._value(formula), *self._space(node)]
+            case QuotedRest(texts):
+                return [Move(texts)]
             case StringRest(term):
                 return [Move(self._string_rest(term))]
             # arrays
@@ -243,46 +232,6 @@ class SchemaGrammar:
         constants = constants_of_kind(self.compiler, formula)
         return None if constants is None else {key: json_text(value) for key, value in constants.items()}
 
-    def number_language(self, formula: Formula) -> ByteAutomaton:
-        """The texts of the numbers of a formula."""
-        constants = numbers_of(self.compiler, formula)
-        if constants is not None:
-            formula = leaf("among", frozenset(constants))
-        try:
-            return number_automaton(formula, self.max_bytes, self.compiler.usual, self.spaces)
-        except TooLargeError:
-            self.compiler.decline("number")
-            return number_automaton(YES, self.max_bytes, self.compiler.usual, self.spaces)
-
-    def _string(self, formula: Formula) -> Move:
-        constants = constants_of_kind(self.compiler, formula)
-        if constants is not None:
-            return Move(literals_automaton(tuple(sorted(map(json_text, constants.values())))))
-        return Move(b'"', goto=StringRest(string_term(formula, self.max_bytes)))
-
-    def _respelled_strings(self, formula: Formula) -> list[Move]:
-        """Strings of the template with other escapes."""
-        spellings = self.members.skeleton.strings
-        term = string_term(formula, self.max_bytes) if spellings else regex.NEVER
-        allowed = [spelling for spelling in spellings if regex.matches(term, spelling.value)]
-        return [Move(spelling.text, where=spelling.where) for spelling in allowed]
-
-    def _string_rest(self, term: regex.Term) -> ByteAutomaton | bytes:
-        """The automaton of a string's rest: exact, else narrower, else of all strings, as its size allows."""
-        if fewest_characters(term) >= self.max_bytes:
-            return NO_TEXT
-        narrower = under_approximation(term), regex.and_((term, PLAIN_TEXT))
-        for candidate in dict.fromkeys((term, *narrower, ALL_TEXT)):
-            try:
-                automaton = string_automaton(regex.start_state(candidate), self.max_bytes, quoted=True)
-            except TooLargeError:
-                self.compiler.decline("pattern", "string")
-                self.omits_valid_texts = self.omits_valid_texts or candidate is term
-                continue
-            if candidate is term or automaton.min_length >= 0:
-                return automaton
-        raise AssertionError("the automaton of all strings is small")
-
     def _item(self, formula: Formula, index: int) -> list[Move]:
         lengths = [len(part.parts[1].first) for part in leaves(formula) if part.parts[0] == "items"]
         following = min(index + 1, max(lengths, default=0))
@@ -338,11 +287,3 @@ class SchemaGrammar:
             )
             for value, after in value_choices(self.compiler, formula, demand_of)
         ]
-
-    def _name_rest(self, plan: ObjectPlan, term: regex.Term) -> ByteAutomaton | bytes:
-        try:
-            names = string_automaton(regex.start_state(term), self.max_bytes, quoted=True)
-        except TooLargeError:
-            self.compiler.decline("patternProperties", "object")
-            names = string_automaton(regex.start_state(ALL_TEXT), self.max_bytes, quoted=True)
-        return without_words(names, frozenset(json_text(name)[1:] for name in plan.known))

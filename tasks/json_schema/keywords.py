@@ -68,3 +68,43 @@ def compile_count(name: str, schema: Schema, minimum: str, maximum: str) -> Iter
     low, high = schema.get(minimum, 0), schema.get(maximum)
     if low or high is not None:
         yield leaf(name, int(low), None if high is None else int(high), 0)
+
+
+def compile_source(schema: Schema) -> Iterator[Formula]:
+    """Compile ``x-source``, which says whether the field is quoted from the text ("text") or "free"."""
+    mode = schema.get("x-source")
+    if mode is None:
+        return
+    if mode not in ("text", "free"):
+        raise SchemaError(f'x-source is "text" or "free", not {mode!r}')
+    yield from source_leaves(mode)
+
+
+def source_leaves(mode: str) -> list[Formula]:
+    """What a subschema says of the source of its strings and numbers."""
+    return [leaf("source", kind, mode) for kind in ("string", "number")]
+
+
+def parts_within(schema: Any) -> Iterator[Schema]:
+    """All objects in a schema."""
+    pending = [schema]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, dict):
+            yield part
+            pending += part.values()
+        elif isinstance(part, list):
+            pending += part
+
+
+def names_within(schema: Any) -> Iterator[str]:
+    """The member names that a schema mentions in ``properties`` and ``required``."""
+    for part in parts_within(schema):
+        for names in (part.get("properties"), part.get("required")):
+            if isinstance(names, (dict, list)):
+                yield from (name for name in names if isinstance(name, str))
+
+
+def source_modes(schema: Any) -> Iterator[str]:
+    """The values of ``x-source`` in a schema."""
+    return (part["x-source"] for part in parts_within(schema) if isinstance(part.get("x-source"), str))

@@ -291,14 +291,17 @@ def slot_size(grammar: SchemaGrammar, formulas: tuple[Formula, ...]) -> tuple[in
 
 
 def longest_text(grammar: SchemaGrammar, formula: Formula, kinds: list[str]) -> int | None:
-    """Bytes of the longest text of a formula about strings (an enumeration, a date), or None."""
+    """Bytes of the longest text of a formula about strings (an enumeration, a date), or None.
+
+    It does not depend on the text that values are read off, so that one schema has one layout.
+    """
     moves = grammar.moves(Value(formula))
     if kinds != ["string"] or len(moves) != 1:
         return None
     opening = moves[0]
     if isinstance(opening.emit, ByteAutomaton):
         return opening.emit.max_length
-    rest = grammar.moves(opening.goto)[0].emit
+    rest = grammar.rest_of_all_strings(of_kind(formula, "string"))
     longest = rest.max_length if isinstance(rest, ByteAutomaton) else None
     return None if longest is None else 1 + longest
 

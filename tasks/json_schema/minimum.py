@@ -10,8 +10,9 @@
 
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import CanvasTooSmall, FillError, SchemaTooComplex, UnsatisfiableSchema
-from solver.tasks.json_schema.grammar import NO_TEXT, SchemaGrammar
+from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.objects import ObjectPlan
+from solver.tasks.json_schema.scalar_grammar import NO_TEXT
 from solver.tasks.json_schema.strings import json_text, words_term
 from solver.tasks.languages.byte_automaton import ByteAutomaton
 from solver.tasks.languages.regex import Term, and_

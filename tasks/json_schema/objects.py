@@ -20,6 +20,7 @@ from solver.tasks.json_schema.formula import (
 )
 from solver.tasks.json_schema.strings import json_text
 from solver.tasks.languages import regex
+from solver.tasks.languages.byte_automaton import ByteAutomaton
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +98,13 @@ class StringRest:
     term: regex.Term
 
 
+@dataclass(frozen=True)
+class QuotedRest:
+    """The rest of a string that is a quote of the text, after its opening quote, with the closing one."""
+
+    texts: ByteAutomaton
+
+
 class FirstItem(ValueNode):
     """After "[": an item or the end."""
 
@@ -168,4 +176,14 @@ class UnknownColon:
     demands: Demands
 
 
-Node = ValueNode | DocumentEnd | AfterSpace | StringRest | ArrayNode | ObjectNode | UnknownName | UnknownColon
+Node = (
+    ValueNode
+    | DocumentEnd
+    | AfterSpace
+    | StringRest
+    | QuotedRest
+    | ArrayNode
+    | ObjectNode
+    | UnknownName
+    | UnknownColon
+)

@@ -21,28 +21,32 @@ from solver.kernels.deadline import OutOfTime, time_left, time_limit
 from solver.kernels.lattice import Slots
 from solver.tasks.arguments import Check
 from solver.tasks.errors import InvalidArgument
+from solver.tasks.json_schema.candidates import FieldCandidates, field_candidates
+from solver.tasks.json_schema.compilation import (
+    Quotes,
+    compile_instance,
+    compile_usual_or_all,
+    may_be_free,
+    missing_value,
+    proposing_compilers,
+)
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.errors import (
     MAX_CELLS,
     SchemaError,
     SchemaTooComplex,
-    TemplateMismatch,
-    UnsatisfiableSchema,
 )
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.layout import (
-    Parts,
     SchemaLayout,
     fit_template,
     given_bytes,
-    has_all_texts,
     hole_slots,
     hole_spans,
     part_size,
     template_parts,
 )
-from solver.tasks.json_schema.minimum import explain_empty, texts_near_the_shortest
-from solver.tasks.json_schema.validator import build_validator, text_errors
+from solver.tasks.json_schema.validator import build_validator
 from solver.tasks.languages.projection import BLANK, project
 from solver.tasks.languages.shortest import LiteralGrammar
 from solver.tasks.languages.unroll import Unrolled, unroll
@@ -89,6 +93,7 @@ class JsonProblem:
         registry: Mapping[str, Any] | None = None,
         draft: int | None = None,
         max_cells: int | None = MAX_CELLS,
+        quotes: Quotes = "auto",
     ) -> JsonProblem:
         """Compile a schema for a canvas.
 
@@ -102,6 +107,9 @@ class JsonProblem:
             registry: the schemas that ``$ref`` may refer to, by URI. Schemas are never downloaded.
             draft: JSON Schema draft of the schema. None: the draft that ``$schema`` names.
             max_cells: of a template, with its holes. None: no limit.
+            quotes: whether strings, numbers and dates that the schema does not enumerate are read off the text, if
+                there is one (quotes.py). "auto": all but those for which it has no value. True: all of them.
+                False: none. ``x-source`` in a subschema says otherwise for its field.
 
         Raises:
             SchemaError: schema or template is malformed.
@@ -109,6 +117,7 @@ class JsonProblem:
             CanvasTooSmall: all values are longer than the canvas, or none was found before the state limit.
                 In the second case the error's ``minimum`` may be too small.
             SchemaTooComplex: compiling takes longer than COMPILE_SECONDS.
+            NotInText: a field has to be read off the text, which has no value for it.
             OutOfTime: the caller's time limit has passed.
         """
         if not 1 <= length <= MAX_CELLS:
@@ -122,13 +131,16 @@ class JsonProblem:
         load_kernels()
         try:
             with time_limit(cpu_seconds=COMPILE_SECONDS):
-                usual, whole = (Compiler(schema, formats, registry, draft, part) for part in (True, False))
+                whole = Compiler(schema, formats, registry, draft)
+                proposing = proposing_compilers(schema, text, quotes, formats, registry, draft)
                 validator = build_validator(schema, whole.draft, formats, registry)
                 literals = [part for part in parts if isinstance(part, bytes)]
                 if len(literals) == len(parts):
                     compiler, unrolled = whole, compile_instance(validator, b"".join(literals))
                 else:
-                    compiler, unrolled = compile_usual_or_all(usual, whole, parts)
+                    compiler, unrolled = compile_usual_or_all(proposing, whole, parts)
+                    if compiler is whole and not may_be_free(proposing):
+                        raise missing_value(proposing[0], cells)
         except OutOfTime:
             if time_left() <= 0:  # a shorter limit of the caller
                 raise
@@ -173,6 +185,11 @@ class JsonProblem:
             return None
         return "".join(f"/{part}" for part in paths[0]), paths[0][-1]
 
+    @cached_property
+    def candidates(self) -> tuple[FieldCandidates, ...]:
+        """The values that are proposed for each field, with their places in the text."""
+        return field_candidates(self.compiler, self.schema)
+
     @property
     def num_cells(self) -> int:
         """Number of cells of the canvas."""
@@ -216,64 +233,6 @@ def load_kernels() -> None:
     blanks, logits = np.full(8, BLANK), np.zeros((8, BLANK + 1), np.float32)
     for rng in (None, np.random.default_rng(0)):
         project(unrolled, slots, logits, blanks, np.zeros(8, bool), rng, (blanks,))
-
-
-def compile_instance(validator: Any, text: bytes) -> Unrolled:
-    """The automaton of a template without holes. Raises UnsatisfiableSchema if it is not an instance."""
-    try:
-        messages = [message for _, message in text_errors(validator, text)]
-    except (ValueError, RecursionError) as error:
-        messages = [f"not JSON ({error})"]
-    if messages:
-        raise UnsatisfiableSchema(
-            f"the template has no holes and is not valid: {' '.join(messages[0].split())[:200]}"
-        )
-    return unroll(LiteralGrammar(text), len(text))
-
-
-def compile_usual_or_all(usual: Compiler, whole: Compiler, parts: Parts) -> tuple[Compiler, Unrolled]:
-    """Compile the language of the usual texts, or that of all texts if none of the usual ones is possible.
-
-    Only the second one can prove that there is no text.
-
-    Raises:
-        UnsatisfiableSchema: it is proven that no value satisfies the schema, or that none fits the template.
-        CanvasTooSmall: every text is longer than the canvas.
-        TemplateMismatch: no text that fits the template was found.
-        SchemaTooComplex: the state limit was reached before a text was complete.
-    """
-    if len(parts) > 1:
-        try:
-            return usual, replace(compile_template(usual, parts), complete=False)
-        except (TemplateMismatch, UnsatisfiableSchema):
-            return whole, compile_template(whole, parts)
-    cells = sum(map(part_size, parts))
-    for compiler in (usual, whole):
-        grammar = SchemaGrammar(compiler, cells)
-        unrolled = unroll(grammar, cells)
-        if not unrolled.is_empty:
-            # only an automaton that holds every valid text can prove that there is none
-            is_exact = compiler is whole and not grammar.omits_valid_texts
-            return compiler, replace(unrolled, complete=unrolled.complete and is_exact)
-    error = explain_empty(whole, cells)
-    if isinstance(error, SchemaTooComplex):
-        # the state limit was reached before a text was complete
-        for compiler in (usual, whole):
-            near = texts_near_the_shortest(SchemaGrammar(compiler, cells), cells)
-            if near is not None:
-                return compiler, replace(near, complete=False)
-    raise error
-
-
-def compile_template(compiler: Compiler, parts: Parts) -> Unrolled:
-    """The automaton of the schema's texts that fit a template.
-
-    Raises:
-        UnsatisfiableSchema: it is proven that none fits.
-        TemplateMismatch: none was found.
-    """
-    grammar, unrolled = fit_template(compiler, parts, sum(map(part_size, parts)))
-    return replace(unrolled, complete=unrolled.complete and has_all_texts(grammar, parts))
 
 
 def check_encodable(schema: Any, text: str) -> None:

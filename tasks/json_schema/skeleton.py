@@ -12,8 +12,10 @@ be a part of a string, or values and members that are complete.
 """
 
 import json
-from collections.abc import Container, Sequence
+import re
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import NamedTuple
 
 from solver.tasks.json_schema.strings import json_text
@@ -21,6 +23,8 @@ from solver.tasks.languages.template import TemplateFilter
 
 ANYWHERE = -1  # all positions of a template
 HOLE = -1  # the byte of a hole
+HOLE_MARK = "\x00"
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3})?")
 QUOTE, BACKSLASH, COLON = b'"\\:'
 BRACE = ord("{")
 OPENING, CLOSING, SPACES, AFTER_STRING = map(frozenset, (b"{[", b"}]", b" \t\n\r", b":,}]"))
@@ -76,11 +80,13 @@ class Skeleton:
         orders: orders of names that contradict each other. The first one is also that of objects in holes.
         names: member names with other escapes.
         strings: values with other escapes.
+        values: all strings and numbers, names included.
     """
 
     orders: tuple[NameOrder, ...] = (NameOrder(),)
     names: tuple[Spelling, ...] = ()
     strings: tuple[Spelling, ...] = ()
+    values: frozenset[str | Decimal] = frozenset()
 
 
 NO_SKELETON = Skeleton()
@@ -99,6 +105,7 @@ def read_skeleton(template: TemplateFilter) -> Skeleton:
     outside = _Object(template.holes, [])  # members of an object that begins in a hole
     objects, stack = [outside], list[_Object | None]()  # None: an array
     names, strings = list[Spelling](), list[Spelling]()
+    values = set[str | Decimal](literal_numbers(cells))
     position = 0
     while position < len(cells):
         byte = cells[position]
@@ -107,6 +114,7 @@ def read_skeleton(template: TemplateFilter) -> Skeleton:
             spelling = read_string(cells[position:end], position)
             is_name = next((cell for cell in cells[end:] if cell not in SPACES), None) == COLON
             if spelling is not None:
+                values.add(spelling.value)
                 if is_name:
                     (next(iter(stack[-1:]), None) or outside).names.append(spelling.value)
                 if spelling.text != json_text(spelling.value):
@@ -120,7 +128,17 @@ def read_skeleton(template: TemplateFilter) -> Skeleton:
             stack.pop()
         position += 1
     respelled = frozenset(spelling.value for spelling in names)
-    return Skeleton(tuple(agreeing_orders(objects, respelled)), tuple(names), tuple(strings))
+    return Skeleton(
+        tuple(agreeing_orders(objects, respelled)), tuple(names), tuple(strings), frozenset(values)
+    )
+
+
+def literal_numbers(cells: Sequence[int]) -> Iterator[Decimal]:
+    """The numbers in literals, those in strings included."""
+    text = "".join(chr(cell) if cell != HOLE else HOLE_MARK for cell in cells)
+    for match in NUMBER.finditer(text):
+        if HOLE_MARK not in (text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]):
+            yield Decimal(match[0])
 
 
 def string_end(cells: Sequence[int], start: int) -> int | None:

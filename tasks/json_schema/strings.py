@@ -41,6 +41,8 @@ def string_term(formula: Formula, max_bytes: int, maybe: bool = True) -> regex.T
             return words_term(words)
         case "leaf", ("format", FormatAssertion() as named):
             return named.possible if maybe else named.certain
+        case "leaf", ("source", *_):
+            return ALL_TEXT
         case "leaf", (_, term):
             return clip_repeats(term, max_bytes)
         case "not", (part,):

@@ -124,6 +124,7 @@ def explore(
     edges: Edges,
     ends: Callable[[Hashable], bool],
     layers: int,
+    max_states: int = MAX_STATES,
 ) -> ByteAutomaton:
     """Build an automaton breadth first.
 
@@ -132,9 +133,10 @@ def explore(
         edges: gives the (label, state) pairs of a state; EXIT is a state as well.
         ends: whether a text may end in a state.
         layers: number of bytes to follow at most.
+        max_states: number of states that it may have.
 
     Raises:
-        TooLargeError: for more than MAX_STATES states.
+        TooLargeError: it has more.
     """
     numbers: dict[Hashable, int] = {start: 0}
     triples: list[tuple[int, int, int]] = []
@@ -151,8 +153,8 @@ def explore(
                 if number is None:
                     number = numbers[target] = len(numbers)
                     next_layer.append(target)
-                    if number >= MAX_STATES:
-                        raise TooLargeError(f"an automaton of more than {MAX_STATES} states")
+                    if number >= max_states:
+                        raise TooLargeError(f"an automaton of more than {max_states} states")
                 triples.append((numbers[state], mark, number))
         layer = next_layer
         if not layer:
