@@ -216,6 +216,14 @@ class Projects(Protocol):
 
 
 @runtime_checkable
+class Remembers(Protocol):
+    """A task that remembers the last prediction of the denoiser for each problem."""
+
+    def remember(self, problem: Any, logits: "Tensor") -> None:
+        """Remember ``logits`` (L, V), unnormalised and on the denoiser's device."""
+
+
+@runtime_checkable
 class HasSynonyms(Protocol):
     """A task in which some tokens mean the same in a cell, so that their probabilities add up.
 

@@ -11,9 +11,10 @@ Candidate('[2]', solved, score=-0.50, 0 forwards, 1 alternative)
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from numpy.typing import NDArray
 from solver.loop.policy import Policy
 from solver.loop.trace import Counters, StrategyName
 from solver.tasks.task import EMPTY, Tokens, Violation
+
+if TYPE_CHECKING:
+    from solver.api.fields import Field, FieldEvidence
 
 HEAT = 0.05  # by which the temperature rises with the candidate
 RETRY_FACTOR = 2.0  # by which it is multiplied with each attempt: some models are certain by 25 nats
@@ -53,6 +57,7 @@ class Candidate:
             decided on them. Empty if every draft was valid by construction.
         by_rule: keywords of the schema (fill) that a rule fulfilled in this text, in place of the denoiser:
             "uniqueItems" if a matching gave the items of an array different values.
+        evidence: what the probabilities of fields are computed from (fill), or None.
     """
 
     text: str
@@ -68,6 +73,19 @@ class Candidate:
     alternatives: tuple[Candidate, ...] = ()
     declined: tuple[str, ...] = ()
     by_rule: tuple[str, ...] = ()
+    evidence: FieldEvidence | None = None
+
+    @cached_property
+    def fields(self) -> Mapping[str, Field]:
+        """The fields of the value by JSON pointer (fill), each computed when first asked for."""
+        from solver.api.fields import Fields
+
+        return {} if self.evidence is None else Fields(self.evidence)
+
+    @cached_property
+    def probability(self) -> float | None:
+        """The probability of the whole record (fill), or None."""
+        return None if self.evidence is None else self.evidence.probability
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= SHOWN else self.text[: SHOWN - 3] + "..."

@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 
 from solver.api.candidate import Candidate, candidate_policy, mean_log_probability, rank, repeats, unlike
+from solver.api.fields import FieldEvidence
 from solver.api.generation_run import Deadline
 from solver.api.time_limits import within_limit
 from solver.kernels.deadline import OutOfTime, time_limit
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import SECONDS, Budget, Counters, Outcome, Step
+from solver.models.calibration import IDENTITY
 from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
 from solver.tasks.arguments import Check, Natural, Positive, Seconds, as_schema, validated
@@ -281,6 +283,12 @@ class FillRun:
                 elif self.watch is not None:
                     self.watch(group[n], event)
 
+    def evidence(self, problem: JsonProblem, outcome: Outcome) -> FieldEvidence | None:
+        """What the fields of a candidate are computed from; None without a forward."""
+        logits = self.task.last_logits(problem)
+        calibration = getattr(self.model, "calibration", IDENTITY)
+        return None if logits is None else FieldEvidence.of(problem, logits, outcome.tokens, calibration)
+
     def result(
         self, problem: JsonProblem, outcome: Outcome, counters: Counters, budget: Budget
     ) -> Candidate | FillError:
@@ -301,6 +309,7 @@ class FillRun:
                     declined=tuple(sorted(problem.compiler.declined)),
                     by_rule=self.task.by_rule(problem, outcome.tokens),
                     strategy=outcome.strategy,
+                    evidence=self.evidence(problem, outcome),
                 )
             case "unsatisfiable":
                 error = UnsatisfiableSchema(

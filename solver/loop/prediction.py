@@ -32,6 +32,7 @@ from solver.tasks.task import (
     HasSynonyms,
     Mask,
     Projects,
+    Remembers,
     Task,
     Tokens,
 )
@@ -130,6 +131,7 @@ class Predictor:
         self.control = controls.random(denoiser.vocab)
         self.eliminator = task if restrict and isinstance(task, Eliminates) else None
         self.projector = task if restrict and isinstance(task, Projects) else None
+        self.memory = task if isinstance(task, Remembers) else None
         synonyms = task.synonyms if isinstance(task, HasSynonyms) else EMPTY
         self.synonyms = torch.from_numpy(synonyms) if len(synonyms) > 1 else None
 
@@ -168,6 +170,8 @@ class Predictor:
         condition = self._factorised if self.projector is None else self._conditioned
         for row, (columns, (loops, flops)) in enumerate(zip(condition(requests, logits), costs, strict=True)):
             prediction = Prediction(**columns, loops=loops, flops=flops, aux=aux.select([row]))
+            if self.memory is not None and denoiser is self.denoiser:
+                self.memory.remember(requests[row].problem, logits[row])
             if self.projector is not None:
                 again = partial(self._redraw, prediction, requests[row], logits[row])
                 prediction = replace(prediction, redraw=again)

@@ -32,6 +32,7 @@ from solver.errors import CheckpointError
 from solver.files import replacing
 from solver.loop.policy import DEPTH_FIRST, REDRAW
 from solver.models import controls
+from solver.models.calibration import Calibration
 from solver.models.cell_transformer import CellTransformer, CellTransformerConfig
 from solver.models.code_network import CodeConfig, CodeNetwork
 from solver.models.json_network import JsonConfig, JsonNetwork
@@ -187,7 +188,13 @@ def load(name: str | Denoiser, task: Task, loops: int | None = None) -> Denoiser
     kind = KINDS[facts["kind"]]
     if kind.denoiser is None or getattr(network.config, "causal", False):
         raise CheckpointError(f"{folder}: a left-to-right model, not a denoiser")
-    return kind.denoiser(network, name, **({"loops": loops} if kind.has_loops else {}))
+    denoiser = kind.denoiser(network, name, **({"loops": loops} if kind.has_loops else {}))
+    if isinstance(denoiser, JsonDenoiser) and "calibration" in facts:
+        try:
+            denoiser.calibration = Calibration.from_json(facts["calibration"])
+        except ValueError as error:
+            raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
+    return denoiser
 
 
 def load_control(name: str, task: Task) -> controls.Control:

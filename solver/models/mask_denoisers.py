@@ -26,6 +26,7 @@ from torch import Tensor
 
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.models.blocks import KNOWN, OPEN, PINNED, converted, fast_bf16
+from solver.models.calibration import IDENTITY
 from solver.models.code_network import CodeNetwork
 from solver.models.context import StaleContext, States
 from solver.models.json_network import JsonNetwork, Prompt
@@ -109,7 +110,7 @@ class JsonDenoiser(MaskDenoiser):
 
     def __init__(self, network: JsonNetwork, name: str = "compact") -> None:
         super().__init__(name, network.config.vocab, network.config.causal)
-        self.network = network
+        self.network, self.calibration = network, IDENTITY
 
     @torch.inference_mode()
     def prefill(self, canvases: Sequence[Canvas], seeds: Sequence[int]) -> JsonState:

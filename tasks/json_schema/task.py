@@ -52,6 +52,7 @@ class DraftMemory:
         has_repeats: whether one of them had repeated items in an array of distinct ones.
         failures: the latest matchings of distinct items, all in vain.
         matched: the latest drafts that a matching changed.
+        logits: the denoiser's last prediction (L, V).
     """
 
     def __init__(self) -> None:
@@ -60,6 +61,7 @@ class DraftMemory:
         self.has_repeats = False
         self.failures = 0
         self.matched = deque[bytes](maxlen=MAX_MATCHED)
+        self.logits: Tensor | None = None
 
     def refuse(self, tokens: Tokens, violations: tuple[Violation, ...]) -> None:
         """Remember a draft (L,) and penalise the bytes that its violations blame."""
@@ -165,6 +167,15 @@ class JsonTask:
     def decode(self, problem: JsonProblem, tokens: Tokens) -> str:
         """The text."""
         return text_bytes(tokens).decode(errors="replace")
+
+    def remember(self, problem: JsonProblem, logits: Tensor) -> None:
+        """Remember the denoiser's last prediction (L, V)."""
+        self._memory(problem).logits = logits
+
+    def last_logits(self, problem: JsonProblem) -> NDArray[np.float32] | None:
+        """The denoiser's last prediction (L, V), None before the first."""
+        logits = self._memory(problem).logits
+        return None if logits is None else logits.cpu().float().numpy()
 
     def by_rule(self, problem: JsonProblem, tokens: Tokens) -> tuple[str, ...]:
         """The keywords that a rule fulfilled in a draft (L,) in place of the denoiser."""
