@@ -285,7 +285,7 @@ class FillRun:
 
     def evidence(self, problem: JsonProblem, outcome: Outcome) -> FieldEvidence | None:
         """What the fields of a candidate are computed from; None without a forward."""
-        logits = self.task.last_logits(problem)
+        logits = self.task.take_logits(problem)
         calibration = getattr(self.model, "calibration", IDENTITY)
         return None if logits is None else FieldEvidence.of(problem, logits, outcome.tokens, calibration)
 

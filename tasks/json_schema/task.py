@@ -170,11 +170,12 @@ class JsonTask:
 
     def remember(self, problem: JsonProblem, logits: Tensor) -> None:
         """Remember the denoiser's last prediction (L, V)."""
-        self._memory(problem).logits = logits
+        self._memory(problem).logits = logits.clone()  # or it would keep those of the whole batch alive
 
-    def last_logits(self, problem: JsonProblem) -> NDArray[np.float32] | None:
-        """The denoiser's last prediction (L, V), None before the first."""
-        logits = self._memory(problem).logits
+    def take_logits(self, problem: JsonProblem) -> NDArray[np.float32] | None:
+        """Return the denoiser's last prediction (L, V) and forget it; None before the first."""
+        memory = self._memory(problem)
+        logits, memory.logits = memory.logits, None
         return None if logits is None else logits.cpu().float().numpy()
 
     def by_rule(self, problem: JsonProblem, tokens: Tokens) -> tuple[str, ...]:
