@@ -1,11 +1,14 @@
 """The reader: words, queries, scores of spans, batches of records with some fields known, and learning."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from solver.cli.main import main
+from solver.models.checkpoint import load_network
 from solver.models.reader import (
     MAX_WORDS,
     ReaderConfig,
@@ -19,6 +22,8 @@ from solver.models.reader_fields import FieldQuery, leaf_queries
 from solver.models.reader_inputs import KnownField, ReaderItem, reader_inputs
 from solver.models.reader_text import TextWords
 from solver.models.word_table import WordTable
+from solver.training.loaders import examples_digest
+from solver.training.prose import make_prose
 from solver.training.reader_examples import FieldLoader, field_truths, reader_examples
 
 SMALL = ReaderConfig(width=32, hidden=32, layers=2, heads=2)
@@ -108,6 +113,7 @@ def test_queries_follow_references_alternatives_and_nullable_types() -> None:
     assert (queries["/shipped"].kind, queries["/shipped"].nullable) == ("date", True)
     assert [queries[f"/items/{index}/sku"].item for index in (0, 1)] == [1, 2]
     assert queries["/items/1/sku"].path == ("items",)
+    assert queries["/pay/kind"].options == ("card", "bank")
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -183,6 +189,25 @@ def test_batches_go_on_from_the_saved_state() -> None:
     second.restore(*first.state())
     for expected, actual in zip(first.next(), second.next(), strict=True):
         torch.testing.assert_close(actual, expected)
+
+
+def test_the_number_of_workers_does_not_change_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("solver.training.reader_examples.CHUNK", 4)
+    counts = list[int]()
+    one, two = (
+        reader_examples(6, 0, make_prose, lambda done, total: counts.append(done), workers)
+        for workers in (1, 2)
+    )
+    assert examples_digest(one) == examples_digest(two)
+    assert counts == [4, 6, 4, 6]
+
+
+@pytest.mark.parametrize("model", ["diffusion", "ar"])
+def test_the_smoke_run_writes_a_network_of_the_json_task(model: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert main(["train", "reader", "--model", model, "--preset", "smoke", "--out", str(out)]) == 0
+    network, facts = load_network(out / "checkpoint", "json")
+    assert (facts["kind"], network.config.causal) == ("reader", model == "ar")
 
 
 def test_a_small_reader_learns_to_read_labelled_values() -> None:

@@ -21,7 +21,7 @@ REPORT_EVERY = 10.0  # seconds, of progress in preparing examples
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", choices=RECIPES, help="task to train for")
+    parser.add_argument("task", choices=RECIPES, help="task to train for, or the JSON task's reader")
     parser.add_argument(
         "--model",
         default="diffusion",
@@ -74,7 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     show(f"{preset.steps} steps of {preset.rows} canvases on {device}, into {out}")
     try:
         examples = prepare_examples(chosen, preset, folder, out / "examples.npz", arguments.resume)
-        trainer = Trainer(preset, lambda: chosen.make_objective(preset, examples, device), arguments.task)
+        task = chosen.make_task().name
+        trainer = Trainer(preset, lambda: chosen.make_objective(preset, examples, device), task)
         sizes = trainer.objective.loader.sizes
         show(f"{sum(sizes)} examples: {', '.join(map(str, sizes))}")
         if arguments.resume:

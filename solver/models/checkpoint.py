@@ -40,10 +40,11 @@ from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.models.looped_denoiser import LoopedDenoiser
 from solver.models.mask_denoisers import CodeDenoiser, JsonDenoiser
 from solver.models.protocol import Denoiser
+from solver.models.reader import ReaderConfig, ReaderNetwork
 from solver.tasks.task import HasFrequencies, Projects, Task
 
-Config = LoopedConfig | CellTransformerConfig | JsonConfig | CodeConfig
-Network = LoopedNetwork | CellTransformer | JsonNetwork | CodeNetwork
+Config = LoopedConfig | CellTransformerConfig | JsonConfig | CodeConfig | ReaderConfig
+Network = LoopedNetwork | CellTransformer | JsonNetwork | CodeNetwork | ReaderNetwork
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ KINDS: dict[str, NetworkKind] = {
     "cells": NetworkKind(CellTransformerConfig, CellTransformer, None, cell_decoder),
     "json": NetworkKind(JsonConfig, JsonNetwork, JsonDenoiser),
     "code": NetworkKind(CodeConfig, CodeNetwork, CodeDenoiser),
+    "reader": NetworkKind(ReaderConfig, ReaderNetwork),
 }
 
 

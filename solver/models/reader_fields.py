@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from solver.models.reader_text import identifier_words
@@ -195,8 +195,12 @@ def leaf_queries(root: Any, schema: Any = None, pointer: str = "", counts: Any =
     """
     schema = root if schema is None else schema
     queries = dict[str, FieldQuery]()
-    for leaf, leaf_schema in schema_leaves(root, schema, pointer, counts or {}, 0):
-        queries.setdefault(leaf, FieldQuery.of(root, leaf, leaf_schema))
+    for leaf, leaf_schema in schema_leaves(root, schema, pointer, {} if counts is None else counts, 0):
+        query = FieldQuery.of(root, leaf, leaf_schema)
+        first = queries.setdefault(leaf, query)
+        if first.options and query.options:  # of several alternatives
+            more = [value for value in query.options if value not in first.options]
+            queries[leaf] = replace(first, options=(*first.options, *more)[:MAX_OPTIONS])
     return list(queries.values())
 
 

@@ -49,7 +49,7 @@ class TextWords:
         strings: the words as they are spelled.
         starts, ends: their spans in characters.
         codes: (N, C); see CODES.
-        hashes: (N, H), buckets of the spelling, of its beginning and of its endings.
+        hashes: (N, H), buckets of the beginning, the endings and the pattern of the spelling.
         stems: (N,), equal for forms of a word; never 0.
     """
 
@@ -132,9 +132,20 @@ class WordSpelling:
 @lru_cache(maxsize=100_000)
 def word_spelling(word: str) -> WordSpelling:
     lower = word.lower()
-    keys = (lower, "<" + lower[:3], lower[-3:] + ">", lower[-2:] + ">" + str(min(len(word), 9)))
+    # not the whole word: the names of the training data would be learned by heart
+    keys = ("<" + lower[:3], lower[-3:] + ">", lower[-2:] + ">" + str(min(len(word), 9)), pattern_of(word))
     hashes = tuple(crc32(key.encode()) % BUCKETS for key in keys)
     return WordSpelling(shape_class(word), min(len(word), LENGTHS) - 1, hashes, word_stem(word))
+
+
+def pattern_of(word: str) -> str:
+    """The classes of the first characters of a word.
+
+    >>> pattern_of("McLaren"), pattern_of("2024")
+    ('AaAaaa', '0000')
+    """
+    classes = ("0" if char.isdecimal() else "A" if char.isupper() else "a" for char in word[:6])
+    return "".join(classes)
 
 
 def word_stem(word: str) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from solver.training.objectives import Objective
     from solver.training.preset import Preset
 
-RECIPES = ("sudoku", "json", "code")
+RECIPES = ("sudoku", "json", "code", "reader")
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,11 @@ Shapes: B rows, F fields, K true classes of a field.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +35,7 @@ from solver.training.loaders import VISIBLE_WEIGHT, WRONG_SHARE, Examples, Loade
 
 SIZES = (48, 96, 144, 208, 288)  # words; batches have texts of one size, longer ones are cut to the last
 MAX_FIELDS = 40
+CHUNK = 1_000  # records that one process makes at a time
 MAX_PLACES = 8  # K, of one value
 STANDARD_WORDS = 96  # a batch has as many rows as the preset, if its texts are of this size
 UNKNOWN = KnownField()  # a value that neither the text nor an enumeration has: nothing to learn
@@ -109,13 +113,52 @@ def value_spans(words: TextWords, value: Any, place: tuple[int, int] | None) -> 
     return tuple((first, span[1]) for first in starts[:MAX_PLACES])
 
 
+Sized = dict[int, list[bytes]]  # records as JSON, by the size of their text
+MakeRecord = Callable[[np.random.Generator], AnnotatedRecord]
+
+
 def reader_examples(
-    number: int, seed: int, make_record: Callable[[np.random.Generator], AnnotatedRecord], report: Report
+    number: int, seed: int, make_record: MakeRecord, report: Report, workers: int = 1
 ) -> Examples:
-    """``number`` records as JSON, by the size of their text, and the state of the batch generator."""
+    """Make ``number`` records, and the state of the generator of the batches.
+
+    Args:
+        number: of records.
+        seed: of all draws.
+        make_record: a function of a module, where there are several workers.
+        report: called with the number of records so far, and in all.
+        workers: processes; their number does not change the examples.
+    """
+    rows: Sized = {size: [] for size in SIZES}
+    jobs = [(min(CHUNK, number - start), seed, start, make_record) for start in range(0, number, CHUNK)]
+
+    def collect(parts: Iterable[Sized]) -> None:
+        for done, part in enumerate(parts, 1):
+            for size, texts in part.items():
+                rows[size] += texts
+            report(min(number, done * CHUNK), number)
+
+    if workers == 1 or len(jobs) == 1:
+        collect(map(make_records_of, jobs))
+    else:
+        with ProcessPoolExecutor(workers, get_context("spawn")) as processes:
+            collect(processes.map(make_records_of, jobs))
     rng = np.random.default_rng(seed)
-    rows: dict[int, list[bytes]] = {size: [] for size in SIZES}
-    for done in range(number):
+    examples: Examples = {
+        "generator": np.frombuffer(json.dumps(rng.bit_generator.state).encode(), np.uint8).copy()
+    }
+    for size, texts in rows.items():
+        if texts:
+            examples[f"{size}.json"] = np.frombuffer(b"".join(texts), np.uint8).copy()
+            examples[f"{size}.ends"] = np.cumsum([len(text) for text in texts])
+    return examples
+
+
+def make_records_of(job: tuple[int, int, int, MakeRecord]) -> Sized:
+    """The records of a job: their number, the seed, the number of the first, and the function that makes one."""
+    number, seed, start, make_record = job
+    rng, rows = np.random.default_rng((seed, start)), defaultdict[int, list[bytes]](list)
+    for _ in range(number):
         made = make_record(rng)
         words = len(TextWords.of(made.text))
         size = next((size for size in SIZES if words <= size), SIZES[-1])
@@ -126,15 +169,7 @@ def reader_examples(
             "places": dict(made.places),
         }
         rows[size].append(json.dumps(fields, ensure_ascii=False).encode())
-        report(done + 1, number)
-    examples: Examples = {
-        "generator": np.frombuffer(json.dumps(rng.bit_generator.state).encode(), np.uint8).copy()
-    }
-    for size, texts in rows.items():
-        if texts:
-            examples[f"{size}.json"] = np.frombuffer(b"".join(texts), np.uint8).copy()
-            examples[f"{size}.ends"] = np.cumsum([len(text) for text in texts])
-    return examples
+    return dict(rows)
 
 
 class FieldLoader(Loader):

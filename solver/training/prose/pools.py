@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from random import Random
 from typing import Any
+from zlib import crc32
 
 from solver.errors import ModelError
 
@@ -44,7 +45,7 @@ class MissingFakerError(ModelError):
 
 @cache
 def faker_of(culture: str) -> Any:
-    """A generator of ``faker`` for a culture, with a fixed seed.
+    """A generator of ``faker`` for a culture.
 
     Raises:
         MissingFakerError: ``faker`` is not installed.
@@ -53,15 +54,14 @@ def faker_of(culture: str) -> Any:
         from faker import Faker
     except ImportError as error:
         raise MissingFakerError("generated prose needs faker: pip install faker") from error
-    source = Faker(culture)
-    source.seed_instance(sum(map(ord, culture)))
-    return source
+    return Faker(culture)
 
 
 @cache
 def pool(culture: str, method: str) -> tuple[str, ...]:
     """Distinct texts of one method of ``faker``, on one line each; none ends with a full stop."""
     source = faker_of(culture)
+    source.seed_instance(crc32(f"{culture} {method}".encode()))  # whatever was drawn before
     make: Callable[[], str] = getattr(source, method)
     texts = (" ".join(make().replace("\n", ", ").split()) for _ in range(POOL_SIZE))
     distinct = tuple(dict.fromkeys(text.strip(" ,") for text in texts))
