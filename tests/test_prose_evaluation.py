@@ -155,6 +155,7 @@ def test_rows_count_fields_by_type_and_difficulty_and_tables_show_the_lead() -> 
     assert (good.get("strings"), good.get("invented")) == (4, 1)
     assert (good.get("absent"), good.get("absent_flagged"), good.get("present_flagged")) == (1, 1.0, 0.125)
     assert weak.get("unanswered") == 1
+    assert (good.get("valid"), weak.get("valid")) == (round(1 / 3, 4), 0.0)
     assert weak.get("right_all") == round(3 / 9, 4)  # an absent field may be left out
     table = json_tables.TABLES["json-prose"]([good, weak])
     assert "| ours | +44.4 points [" in table

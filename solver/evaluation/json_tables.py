@@ -111,6 +111,7 @@ def prose_table(rows: Sequence[Row]) -> str:
         "fields right": share_cell("right_all"),
         "strings": share_cell("right_string"),
         "whole record": share_cell("whole"),
+        "valid": share_cell("valid"),
         "invented strings": lambda row: part_of(row.get("invented", 0), row.get("strings", 0)),
         "absent fields flagged": part_or_share("absent"),
         "given fields flagged": part_or_share("present"),

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from solver.evaluation.heuristic import key_words
 from solver.evaluation.json_arms import parse_json
 from solver.evaluation.rows import Row
 from solver.evaluation.statistics import Figures, quantiles, ratio, share
-from solver.tasks.json_schema.validator import resolve_pointer, value_at
+from solver.tasks.json_schema.validator import build_validator, resolve_pointer, value_at
 
 DATE_OR_TIME = re.compile(r"\d{4}-\d\d-\d\d|\d\d:\d\d")  # written in another way than in the text
 KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
@@ -287,11 +286,11 @@ def measure_prose(first: Row, arm: Arm[ProseCase], cases: Sequence[ProseCase]) -
     attempt = run_arm(arm, cases, warm_up=True)
     values = [parse_json(answer.text) for answer in attempt.answers]
     grades = [grade_prose(case, value) for case, value in zip(cases, values, strict=True)]
-    status = Counter(answer.status for answer in attempt.answers)
+    valid = [build_validator(case.schema).is_valid(value) for case, value in zip(cases, values, strict=True)]
     times = [1e3 * answer.seconds for answer in attempt.answers if answer.seconds is not None]
     figures = {
         **prose_figures(cases, grades),
-        "solved": status["solved"],
+        **share("valid", valid),
         "unanswered": sum(value is None for value in values),
         **attempt.cost(),
         **({"single_ms": quantiles(times, (50, 95, 99), 1)} if times else {}),
