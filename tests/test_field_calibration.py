@@ -15,13 +15,14 @@ from solver.evaluation.field_calibration import (
     RatedField,
     byte_products,
     calibration_figures,
+    generated_prose,
     measure_field_calibration,
     rate_fields,
     record_cases,
 )
 from solver.evaluation.harness import Answer, Arm
 from solver.evaluation.json_arms import JsonModels
-from solver.evaluation.prose import ProseCase
+from solver.evaluation.prose import ProseCase, grade_prose
 from solver.evaluation.prose_arms import default_arms
 from solver.evaluation.rows import Row, load_rows
 from solver.models.json_network import JsonConfig, JsonNetwork
@@ -88,8 +89,8 @@ def test_the_product_of_the_bytes_leaves_out_blanks_and_what_is_around_a_value()
 
 def test_a_field_that_the_record_lacks_is_wrong_and_alternatives_are_right() -> None:
     case = ProseCase("", {}, {"a": 1, "b": {"c": "x"}, "d": None}, {"/b": [{"c": "y"}, {"e": 3}]}, ["/d"])
-    answer = {"a": 2, "b": {"e": 3}, "d": None, "f": 5}
-    fields = rate_fields(case, answer, {"/a": 0.1, "/b/e": 0.2, "/d": 0.3, "/f": 0.4}, 7)
+    answer = {"a": 2, "b": {"e": 3}, "d": None, "f": 5}  # "/b" is an object and not rated
+    fields = rate_fields(case, answer, {"/a": 0.1, "/b": 1.0, "/b/e": 0.2, "/d": 0.3, "/f": 0.4}, 7)
     assert fields == [
         RatedField(0.1, False, 7),
         RatedField(0.2, True, 7),
@@ -98,6 +99,21 @@ def test_a_field_that_the_record_lacks_is_wrong_and_alternatives_are_right() -> 
     ]
     assert rate_fields(case, answer, {"/a": 0.1}, 0) == [RatedField(0.1, False, 0)]
     assert rate_fields(case, None, {"/a": 0.1}, 0) == []
+
+
+def test_a_field_that_the_answer_leaves_out_is_right_if_the_record_has_no_value_for_it() -> None:
+    case = ProseCase("", {}, {"a": 1, "b": {"c": "x"}, "d": None}, absent=["/d"])
+    pointers = ("/a", "/b", "/b/c", "/d", "/e", "/b/f")
+    fields = rate_fields(case, {}, dict.fromkeys(pointers, 0.5), 0)
+    assert [field.is_right for field in fields] == [False, False, False, True, True, True]
+
+
+def test_generated_prose_is_the_same_in_every_run_and_its_records_are_right() -> None:
+    pytest.importorskip("faker", reason="prose: faker is not installed (pip install faker)")
+    first, again = generated_prose(3), generated_prose(3)
+    assert [case.text for case in first] == [case.text for case in again]
+    assert all(grade_prose(case, case.expected).is_whole for case in first)
+    assert all(grade_prose(case, case.expected).invented == 0 for case in first)
 
 
 def test_each_method_that_gives_probabilities_has_its_row() -> None:
@@ -133,7 +149,7 @@ def test_the_command_measures_calibration_on_records_and_texts(tmp_path: Path) -
     assert main(["evaluate", "json", *options]) == 0
     rows = load_rows(out / "json.json")
     assert {row.section for row in rows} == {"json-calibration"}
-    assert [row.file for row in rows] == ["records", "texts"]
+    assert {row.file for row in rows} - {"generated prose"} == {"records", "texts"}
     assert all(row.get("fields") >= 1 for row in rows)
     assert (out / "json_calibration.png").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -146,12 +147,16 @@ def trained_jobs(
         cases = json_generated.make_cases(kind, count_of(arguments, 20, 100))
         for first, arm in firsts("cross", kind):
             yield Job(first, partial(json_generated.measure_dependent_fields, first, arm, cases))
-    for first, arm in firsts("prose", arguments.prose.stem) if "prose" in sections else ():
-        yield Job(first, partial(prose.measure_prose, first, arm, texts))
+    own_texts = {arguments.prose.stem: texts} if texts else {}
+    generated = {}
+    if importlib.util.find_spec("faker") is not None and set(sections) & {"prose", "calibration"}:
+        generated["generated prose"] = field_calibration.generated_prose(count_of(arguments, 60, 500))
+    for file, members in {**generated, **own_texts}.items() if "prose" in sections else ():
+        for first, arm in firsts("prose", file):
+            yield Job(first, partial(prose.measure_prose, first, arm, members))
     if "calibration" in sections:
         records = field_calibration.record_cases(count_of(arguments, 60, 800))
-        groups = {"records": records, **({arguments.prose.stem: texts} if texts else {})}
-        for file, members in groups.items():
+        for file, members in {"records": records, **generated, **own_texts}.items():
             for first, arm in firsts("calibration", file):
                 first = replace(first, section="json-calibration")  # "calibration" is Sudoku's
                 yield Job(first, partial(field_calibration.measure_field_calibration, first, arm, members))
@@ -162,8 +167,8 @@ def load_texts(arguments: argparse.Namespace, is_needed: bool) -> list[ProseCase
     from solver.evaluation.prose import load_prose
 
     if arguments.prose is None:
-        if is_needed:
-            raise UsageError("the section prose needs --prose FILE")
+        if is_needed and importlib.util.find_spec("faker") is None:
+            raise UsageError("the section prose needs --prose FILE, or generated texts: pip install faker")
         return []
     try:
         texts = load_prose(arguments.prose, count_of(arguments, 20, None))

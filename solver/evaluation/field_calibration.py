@@ -2,8 +2,9 @@
 
     python -m solver evaluate json --out results --sections calibration --prose FILE
 
-Measured on generated records whose keys no training saw, and on the texts of ``--prose FILE``. Each method
-that gives fields a probability has its own row.
+Measured on generated records whose keys no training saw, on generated prose of domains that no training saw (if
+``faker`` is installed), and on the texts of ``--prose FILE``. Each method that gives fields a probability has its
+own row.
 
 >>> rated = [RatedField(0.75, text < 3, text) for text in range(4)]
 >>> figures = calibration_figures(rated)
@@ -21,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.evaluation.harness import Arm, run_arm
-from solver.evaluation.json_arms import parse_json
+from solver.evaluation.json_arms import JSON_SEED, parse_json
 from solver.evaluation.json_generated import make_records
-from solver.evaluation.prose import ProseCase, is_right, scalar_leaves
+from solver.evaluation.prose import ProseCase, is_right, scalar_leaves, value_at_pointer
 from solver.evaluation.rows import Row
 from solver.evaluation.statistics import Figures, calibration, rounded, share
 from solver.tasks.json_schema.validator import leaf_spans, to_pointer
 from solver.tasks.languages.projection import BLANK
+from solver.training.prose.generate import make_prose
 
 SURE = 0.9
 ACCURACY = 0.95  # demanded of the fields that are kept
@@ -65,16 +67,30 @@ def byte_products(text: str, tokens: NDArray[Any], confidence: NDArray[Any]) -> 
 def rate_fields(
     case: ProseCase, answer: Any, probabilities: Mapping[str, float], text: int
 ) -> list[RatedField]:
-    """Grade the fields of an answer that have a probability; one that the record does not have is wrong."""
-    expected = dict(scalar_leaves(case.expected))
-    absent = object()  # equal to no value
-    return [
-        RatedField(
-            probabilities[pointer], is_right(case, answer, pointer, expected.get(pointer, absent)), text
-        )
-        for pointer, _ in scalar_leaves(answer)
-        if pointer in probabilities
-    ]
+    """Grade the fields of an answer that have a probability.
+
+    A field that the record does not have is wrong; one that the answer leaves out is right if the record does too.
+    """
+    if answer is None:
+        return []
+    expected, answered = dict(scalar_leaves(case.expected)), dict(scalar_leaves(answer))
+    nothing = object()  # equal to no value
+    rated = []
+    for pointer, probability in probabilities.items():
+        if pointer in answered:
+            correct = is_right(case, answer, pointer, expected.get(pointer, nothing))
+        elif value_at_pointer(pointer, answer, nothing) is nothing:
+            correct = expected_nothing(case, expected, pointer)
+        else:
+            continue  # an object or an array
+        rated.append(RatedField(probability, correct, text))
+    return rated
+
+
+def expected_nothing(case: ProseCase, expected: Mapping[str, Any], pointer: str) -> bool:
+    """Whether the record has no value at a pointer, or the null of a field that the text does not give."""
+    inside = [value for place, value in expected.items() if f"{place}/".startswith(f"{pointer}/")]
+    return not inside or (inside == [None] and pointer in case.absent)
 
 
 def calibration_figures(rated: Sequence[RatedField]) -> Figures:
@@ -126,6 +142,16 @@ def record_cases(count: int) -> list[ProseCase]:
     """Make generated records of reserved words, without derived fields, whose values are not in the text."""
     records = [record for record in make_records(2 * count) if record.derived is None]
     return [ProseCase(record.text, record.schema, record.instance) for record in records[:count]]
+
+
+def generated_prose(count: int) -> list[ProseCase]:
+    """Make texts of held-out domains. Raises MissingFakerError without ``faker``."""
+    rng = np.random.default_rng(JSON_SEED)
+    records = (make_prose(rng, "held-out") for _ in range(count))
+    return [
+        ProseCase(record.text, record.schema, record.record, absent=record.absent, difficulty=0)
+        for record in records
+    ]
 
 
 def measure_field_calibration(first: Row, arm: Arm[ProseCase], cases: Sequence[ProseCase]) -> Iterator[Row]:

@@ -118,8 +118,11 @@ def prose_table(rows: Sequence[Row]) -> str:
         "unanswered": text_cell("unanswered"),
         "ms": MEAN_COST["ms"],
     }
-    lines = [[row.arm, lead_over_best(row, arms), *(cell(row) for cell in figures.values())] for row in arms]
-    return markdown_table(["arm", "ahead of the best without a model", *figures], lines)
+    lines = [
+        [row.file, row.arm, lead_over_best(row, arms), *(cell(row) for cell in figures.values())]
+        for row in arms
+    ]
+    return markdown_table(["texts", "arm", "ahead of the best without a model", *figures], lines)
 
 
 def part_or_share(name: str) -> Cell:
@@ -236,12 +239,14 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
     "json-prose-difficulty": section_table(
         "prose",
         {
+            "texts": "file",
             "arm": "arm",
             "`key: value`": share_cell("right_beside_key"),
             **{f"difficulty {level}": share_cell(f"right_level_{level}") for level in (1, 2, 3)},
         },
     ),
     "json-prose-types": section_table(
-        "prose", {"arm": "arm", **{kind: share_cell(f"right_{kind}") for kind in KINDS_OF_FIELDS}}
+        "prose",
+        {"texts": "file", "arm": "arm", **{kind: share_cell(f"right_{kind}") for kind in KINDS_OF_FIELDS}},
     ),
 }

@@ -3,7 +3,7 @@
 draw_plots(read_results(), Path("docs/results"))       # writes what the rows allow, returns the file names
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ PROSE = {
     "right_level_3": "difficulty 3",
     "whole": "whole record",
 }
+GENERATED = "generated prose"
 CODE_COSTS = {"gflop": "GFLOP a canvas", "seconds": "seconds a canvas"}
 SPEEDS = {"compile_ms_all": "from a schema to its automaton", "project_ms_all": "projection of 256 cells"}
 
@@ -72,15 +73,21 @@ def accuracy_plot(rows: Sequence[Row]) -> Figure | None:
     return draw_shares({file: dots for file, dots in panels.items() if dots}, "solved, %", (1.2, 2.1))
 
 
-def right_plot(section: str, titles: Mapping[str, str]) -> Plot:
-    """A plot of the shares right of every arm of a section, one panel per figure; ``titles`` by figure."""
+def content_plot(rows: Sequence[Row]) -> Figure | None:
+    """Every arm on the reserved records."""
+    content = select(rows, "content")
+    panels = {title: shares_of(content, figure) for figure, title in CONTENT.items()} if content else {}
+    return draw_shares(panels, "right, %", (1.8, 2.1))
 
-    def plot(rows: Sequence[Row]) -> Figure | None:
-        arms = select(rows, section)
-        panels = {title: shares_of(arms, figure) for figure, title in titles.items()} if arms else {}
-        return draw_shares(panels, "right, %", (1.8, 2.1))
 
-    return plot
+def prose_plot(rows: Sequence[Row]) -> Figure | None:
+    """Every arm on texts as people write them, and on generated ones."""
+    prose = select(rows, "prose")
+    written = [row for row in prose if row.file != GENERATED]
+    panels = {title: shares_of(written, figure) for figure, title in PROSE.items()} if written else {}
+    if len(written) < len(prose):
+        panels[GENERATED] = shares_of([row for row in prose if row.file == GENERATED], "right_all")
+    return draw_shares(panels, "right, %", (1.8, 2.1))
 
 
 def code_infill_plot(rows: Sequence[Row]) -> Figure | None:
@@ -248,8 +255,8 @@ PLOTS: dict[str, Plot] = {
         ylim=(-2, 103),
         xlabel="training PFLOP",
     ),
-    "json_content": right_plot("content", CONTENT),
-    "json_prose": right_plot("prose", PROSE),
+    "json_content": content_plot,
+    "json_prose": prose_plot,
     "json_calibration": reliability_plot("json-calibration", "share of fields right"),
     "json_cross": dependent_fields_plot,
     "json_speed": json_speed_plot,

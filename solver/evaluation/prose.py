@@ -43,7 +43,7 @@ class ProseCase:
         expected: the record.
         alternatives: further right values, by JSON pointer.
         absent: pointers of fields that the text does not give.
-        difficulty: from 1 (every value is next to its key) to 3.
+        difficulty: from 1 (every value is next to its key) to 3; 0: not rated.
     """
 
     text: str
