@@ -57,10 +57,26 @@ class Composer:
         self._used.add(value.core.casefold())
         return value
 
+    def is_in_order(self, path: str, value: DrawnValue) -> bool:
+        """Whether a value is greater than that of the role it comes after, and smaller than those after it."""
+        role = self.roles.get(path)
+        earlier = self.values.get(role.after) if role and role.after else None
+        later = [
+            self.values[name]
+            for name, other in self.roles.items()
+            if other.after == path and name in self.values
+        ]
+        return (not earlier or value.datum > earlier.datum) and all(
+            value.datum < other.datum for other in later
+        )
+
     def value_pieces(self, path: str, kind: Kind) -> list[Piece]:
         """The pieces of a role's value, which is drawn at the first mention."""
         if path not in self.values:
-            self.values[path] = self.draw(kind)
+            self.values[path] = next(
+                (value for _ in range(TRIES) if self.is_in_order(path, value := self.draw(kind))),
+                self.draw(kind),
+            )
         value = self.values[path]
         pieces = [Piece(value.before, path, "before"), Piece(value.core, path, "core")]
         return [piece for piece in (*pieces, Piece(value.after, path, "after")) if piece.text]
@@ -171,11 +187,12 @@ class Composer:
         opening = self.sentence(rng.choice(domain.opens)) if domain.opens else []
         sentences = [self.sentence(rng.choice(fact)) for fact in chosen]
         closing = self.sentence(rng.choice(domain.closes)) if domain.closes else []
-        if rng.random() < 0.22:
+        is_english = domain.language == "en"
+        if is_english and rng.random() < 0.22:
             self.deny(sentences)
-        while rng.random() < 0.3:
-            template = rng.choice(DISTRACTORS if rng.random() < 0.5 else FILLERS)
-            sentences.insert(rng.randint(0, len(sentences)), self.sentence(template))
+        extras = rng.sample(rng.choice((DISTRACTORS, FILLERS)), 4) if is_english else []
+        while extras and rng.random() < 0.3:
+            sentences.insert(rng.randint(0, len(sentences)), self.sentence(extras.pop()))
         sentences = [sentence for sentence in sentences if sentence]
         wide = "\n\n" if domain.tone == "mail" else rng.choice(("\n", " ", " "))
         joint = rng.choice(
@@ -185,9 +202,15 @@ class Composer:
         for number, sentence in enumerate(sentences):
             is_list = any(piece.text.startswith("\n") for piece in body[-1:] + sentence)
             gap = "\n" if is_list or (number and spans_lines(sentences[number - 1])) else joint
+            if gap == " " and number and sentences[number - 1][-1].text[-1:] not in ".,:;!?":
+                gap = rng.choice((". ", "; ", ". "))
             body += [Piece(gap if number or gap == "\n- " else ""), *sentence]
         if opening and body:
-            opening = [*opening, Piece(wide)]
+            is_sentence = opening[-1].text[-1:] in ".,:!?"
+            opening = [
+                *opening,
+                Piece(wide if is_sentence or "\n" in wide else rng.choice((": ", "\n", " - "))),
+            ]
         if closing:
             closing = [Piece(wide if wide != " " or not spans_lines(body) else "\n"), *closing]
         return [*opening, *body, *closing]

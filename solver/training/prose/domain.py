@@ -27,6 +27,7 @@ class Role:
         generic: a short name, for a member of a group, and for a document without another role of this
             generic name.
         implied_by: roles from which a reader could tell this one; it is never absent beside one of them.
+        after: role with an earlier date or a smaller number; empty for none.
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class Role:
     group: str = ""
     generic: str = ""
     implied_by: tuple[str, ...] = ()
+    after: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,9 @@ class Domain:
         closes: templates of the end.
         rows: the list of objects; None for none.
         variants: the union; None for none.
-        tone: "mail", "chat", "note" or "text", which decides what stands between sentences and what noise
-        is added. titles: names of the document, for schemas and headings.
+        tone: "mail", "chat", "note" or "text": what stands between sentences, and which noise is added.
+        titles: names of the document, for schemas and headings.
+        language: of the sentences: "en", "de", "es" or "fr".
     """
 
     name: str
@@ -109,12 +112,4 @@ class Domain:
     variants: Variants | None = None
     tone: str = "text"
     titles: tuple[str, ...] = field(default=())
-
-    def role(self, path: str) -> Role:
-        """The role at a path such as ``due``, ``tags.0``, ``rows.1.price`` or ``variant.card.brand``."""
-        parts = path.split(".")
-        if parts[0] == "rows" and self.rows:
-            return self.rows.roles[parts[2]]
-        if parts[0] == "variant" and self.variants:
-            return self.variants.options[parts[1]].roles[parts[2]]
-        return self.roles[parts[0]]
+    language: str = "en"

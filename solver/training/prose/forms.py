@@ -85,7 +85,7 @@ def front_matter(composer: Composer) -> list[Piece]:
         quote = '"' if rule == "+++" or rng.random() < 0.1 else ""
         key = label.replace(" ", rng.choice("_-") if len(lines) % 2 else "_")
         body += [Piece(f"{key}{separator}{quote}"), *value, Piece(f"{quote}\n")]
-    template = rng.choice(rng.choice(composer.domain.facts))
+    template = rng.choice(rng.choice(composer.domain.facts or (("",),)))
     ending = composer.sentence(template) if composer.denied.isdisjoint(roles_of(template)) else []
     return [Piece(f"{rule}\n"), *body, Piece(f"{rule}\n\n"), *ending]
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Literal
 
 import numpy as np
 
 from solver.training.prose.compose import Composer, Piece
-from solver.training.prose.domain import Domain
+from solver.training.prose.domain import Domain, Role
 from solver.training.prose.forms import FORMS, HELD_OUT_FORMS
 from solver.training.prose.library import load_domains
 from solver.training.prose.noise import add_noise, wrapped
 from solver.training.prose.pools import HELD_OUT_CULTURES, TRAIN_CULTURES
 from solver.training.prose.record import RecordBuilder
-from solver.training.prose.schema import Places, Span
+from solver.training.prose.schema import Places, Schema, Span
 from solver.training.prose.style import DocumentStyle
 
 Split = Literal["train", "held-out"]
@@ -71,8 +71,12 @@ def make_prose(
         raise ValueError(f"the split {split!r} has no domain {domain!r}")
     source = Random(int(rng.integers(2**62)))
     while True:
-        subject = domains[domain or source.choice(list(domains))]
-        result = draw_record(source, subject, form, held_out)
+        shape = form or draw_form(source, held_out)
+        if domain is None and not held_out and shape != "prose" and source.random() < 0.3:
+            subject = mixture(source, list(domains.values()))
+        else:
+            subject = domains[domain or source.choice(list(domains))]
+        result = draw_record(source, subject, shape, held_out)
         if result.record:
             return result
 
@@ -86,23 +90,41 @@ def draw_form(rng: Random, held_out: bool) -> str:
     return rng.choice([name for name in FORMS if name not in HELD_OUT_FORMS])
 
 
-def draw_record(rng: Random, domain: Domain, form: str | None, held_out: bool) -> ProseRecord:
+def mixture(rng: Random, domains: list[Domain]) -> Domain:
+    """A domain of roles of several domains that share no name; it has no sentences."""
+    roles, names = dict[str, Role](), set[str]()
+    for domain in rng.sample(domains, min(len(domains), 4)):
+        for name, role in rng.sample(list(domain.roles.items()), min(len(domain.roles), 5)):
+            words = {*role.names.replace("||", "|").split("|"), role.generic} - {""}
+            if names.isdisjoint(words):
+                names |= words
+                roles[f"{domain.name}_{name}".replace("-", "_")] = replace(
+                    role, group="", implied_by=(), after=""
+                )
+    return Domain("mixture", roles, ())
+
+
+def draw_record(rng: Random, domain: Domain, form: str, held_out: bool) -> ProseRecord:
     """A record of a domain; its record may be empty if the text came out without a value."""
     cultures = HELD_OUT_CULTURES if held_out and rng.random() < 0.6 else TRAIN_CULTURES
-    style = DocumentStyle.draw(rng, cultures, held_out)
+    style = DocumentStyle.draw(rng, cultures, domain.language, held_out)
     composer = Composer(rng, style, domain)
-    form = form or draw_form(rng, held_out)
     pieces = composer.prose() if form == "prose" else FORMS[form](composer)
     pieces = add_noise(rng, pieces, domain.tone)
     text, places = assemble(pieces)
     if form == "prose" and rng.random() < 0.12:
         places = Places(wrapped(text, rng.choice((60, 68, 72, 78, 90))), places.cores, places.extents)
-    built = RecordBuilder(composer, places).build()
-    schema = built.schema
+    builder = RecordBuilder(composer, places)
+    schema: Schema
+    record: Any
+    if composer.row_count > 1 and rng.random() < 0.15:
+        schema, record = builder.row_array("")
+    else:
+        schema, record = builder.build()
     if domain.titles and rng.random() < 0.3:
         schema = {"title": rng.choice(domain.titles), **schema}
     return ProseRecord(
-        places.text, schema, built.record, built.places, tuple(built.absent), f"{domain.name}/{form}"
+        places.text, schema, record, builder.top.places, tuple(builder.top.absent), f"{domain.name}/{form}"
     )
 
 

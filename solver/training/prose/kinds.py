@@ -156,7 +156,7 @@ class Words:
     template: str
 
     def draw(self, rng: Random, style: DocumentStyle) -> DrawnValue:
-        return DrawnValue("string", phrase(rng, self.template))
+        return DrawnValue("string", phrase(rng, self.template).strip())
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class Measure:
         decimals = rng.choice((0, self.decimals, self.decimals))
         number = round(rng.uniform(self.low, self.high), decimals)
         after = rng.choice(self.unit.split("|"))
-        space = "" if after in ("%", "°C") and rng.random() < 0.7 else " "
+        space = "" if not after or (after in ("%", "°C") and rng.random() < 0.7) else " "
         datum: float | int = number if decimals else int(number)
         keywords = {"minimum": 0} if self.low >= 0 else {}
         text = style.number_text(number, decimals)
@@ -234,8 +234,9 @@ class Money:
     def draw(self, rng: Random, style: DocumentStyle) -> DrawnValue:
         number = round(rng.uniform(self.low, self.high), 2)
         decimals = 2
-        if rng.random() < 0.35:
-            number, decimals = float(int(number) or 1), 0
+        if rng.random() < (0.35 if self.high < 1000 else 0.6):
+            step = rng.choice((1, 1, 5, 10)) if self.high < 1000 else rng.choice((1, 10, 50, 100, 500))
+            number, decimals = float(int(number) // step * step or max(1, int(number))), 0
         symbol, words = CURRENCIES[style.currency]
         text = style.number_text(number, decimals)
         before, after = style.money.format(
@@ -247,13 +248,14 @@ class Money:
 
 @dataclass(frozen=True)
 class Day:
-    """A date."""
+    """A date between two years, or about the year of the document."""
 
-    low: int = 2019
-    high: int = 2028
+    low: int = 0
+    high: int = 0
 
     def draw(self, rng: Random, style: DocumentStyle) -> DrawnValue:
-        year, month = rng.randint(self.low, self.high), rng.randint(1, 12)
+        year = rng.randint(self.low, self.high) if self.low else style.year + rng.choice((0, 0, 0, 0, 1, -1))
+        month = rng.randint(1, 12)
         day = rng.randint(13 if style.dates in UNCLEAR_ORDER else 1, 28)
         iso = f"{year}-{month:02d}-{day:02d}"
         return DrawnValue("date", style.date_text(year, month, day), iso, keywords={"format": "date"})

@@ -1,7 +1,7 @@
 """Reads the domains from the files of ``domains/``, one TOML file for each.
 
 A file has the attributes of :class:`Domain`. A role is a table with ``kind``, ``names``, ``about`` and,
-where it has them, ``group``, ``generic`` and ``implied_by``; the kind is written in words, as
+where it has them, ``group``, ``generic``, ``implied_by`` and ``after``; the kind is written in words, as
 :func:`read_kind` reads them.
 
 >>> read_kind("count 1 40 pieces"), read_kind("list 2 4 code ??-##")
@@ -36,7 +36,7 @@ from solver.training.prose.kinds import (
 )
 
 FOLDER = Path(__file__).parent / "domains"
-HELD_OUT = ("courier", "biography")
+HELD_OUT = ("courier", "biography", "match", "weather", "exhibition", "meter-reading")
 POOLS = ("person", "company", "city", "address", "iban", "job", "country")
 
 
@@ -93,6 +93,7 @@ def read_roles(tables: Mapping[str, Any]) -> dict[str, Role]:
             table.get("group", ""),
             table.get("generic", ""),
             tuple(table.get("implied_by", ())),
+            table.get("after", ""),
         )
         for name, table in tables.items()
     }
@@ -129,6 +130,7 @@ def read_domain(source: str) -> Domain:
         ),
         data.get("tone", "text"),
         tuple(data.get("titles", ())),
+        data.get("language", "en"),
     )
 
 

@@ -120,8 +120,8 @@ class RecordBuilder:
 
     # Building
 
-    def build(self) -> ObjectBuilder:
-        """The record of the document."""
+    def build(self) -> tuple[Schema, dict[str, Any]]:
+        """The schema and the record of the document."""
         rng, composer = self.rng, self.composer
         present, absent = self.asked()
         names = present + absent
@@ -151,8 +151,8 @@ class RecordBuilder:
             self.add_variant()
         if rng.random() < 0.3:
             self.add_currency()
-        self.top.finished(rng, closed=rng.random() < 0.3)
-        return self.top
+        schema = self.top.finished(rng, closed=rng.random() < 0.3)
+        return schema, self.top.record
 
     def add_role(self, owner: ObjectBuilder, key: str, name: str, role: Role) -> None:
         """Add a member for a role: a scalar, a list, or a member without a value."""
@@ -195,6 +195,15 @@ class RecordBuilder:
 
     def add_rows(self) -> None:
         """Add the list of objects."""
+        rows = self.composer.domain.rows
+        assert rows is not None
+        key = self.top.keys.words(draw_name(self.rng, rows.names, self.composer.style.held_out))
+        array, records = self.row_array(f"/{escape_pointer(key)}")
+        if any(records):
+            self.top.add(key, array, records, {}, self.rng.random() < self.required_share)
+
+    def row_array(self, pointer: str) -> tuple[Schema, list[dict[str, Any]]]:
+        """Schema and value of the list of objects, whose places and absent members are added to the record's."""
         composer, rng, rows = self.composer, self.rng, self.composer.domain.rows
         assert rows is not None
         names = [name for name in rows.roles if rng.random() < 0.85] or list(rows.roles)
@@ -204,8 +213,7 @@ class RecordBuilder:
         }
         names = [name for name in names if any(given[name])]
         if not names:
-            return
-        key = self.top.keys.words(draw_name(rng, rows.names, composer.style.held_out))
+            return {}, []
         keys, leaves = self.key_writer(), dict[str, tuple[str, Leaf, bool]]()
         schema: Schema = {"type": "object", "properties": {}}
         for name in names:
@@ -221,7 +229,7 @@ class RecordBuilder:
         required = [leaves[name][0] for name in names if all(given[name]) or leaves[name][2]]
         if required and self.required_share > 0:
             schema["required"] = required
-        records, pointer = list[dict[str, Any]](), f"{self.top.pointer}/{escape_pointer(key)}"
+        records = list[dict[str, Any]]()
         for index in range(composer.row_count):
             record: dict[str, Any] = {}
             for name in names:
@@ -238,7 +246,7 @@ class RecordBuilder:
         array: Schema = {"type": "array", "items": schema}
         if rng.random() < self.leaves.descriptions:
             array["description"] = rows.description
-        self.top.add(key, array, records, {}, rng.random() < self.required_share)
+        return array, records
 
     def add_variant(self) -> None:
         """Add the discriminated union."""

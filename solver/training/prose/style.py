@@ -25,6 +25,7 @@ DATE_STYLES = (
     *("D MONTH YYYY", "D MON YYYY", "MONTH D, YYYY", "MON D, YYYY", "D. MONTH YYYY", "the DTH of MONTH YYYY"),
     *("DTH MONTH YYYY", "MONTH DTH, YYYY", "D-MON-YYYY", "WEEKDAY, D MONTH YYYY"),
 )
+NUMERIC_DATES = ("DD.MM.YYYY", "D.M.YYYY", "DD/MM/YYYY")
 UNCLEAR_ORDER = ("DD/MM/YYYY", "MM/DD/YYYY", "DD-MM-YYYY")
 CURRENCIES = {
     "USD": ("$", "US dollars"),
@@ -72,6 +73,7 @@ class DocumentStyle:
         it. currency: code of the currency.
         keys: one of ``KEY_STYLES``.
         clock: "24:00", "24.00", "24h00" or "12 am".
+        year: about which most dates lie.
         held_out: whether the names of keys that are kept for the held-out split are used.
     """
 
@@ -82,11 +84,16 @@ class DocumentStyle:
     currency: str
     keys: str
     clock: str
+    year: int = 2025
     held_out: bool = False
 
     @staticmethod
-    def draw(rng: Random, cultures: tuple[str, ...], held_out: bool) -> DocumentStyle:
+    def draw(rng: Random, cultures: tuple[str, ...], language: str, held_out: bool) -> DocumentStyle:
+        """A style at random. Months are in words in English only."""
         culture = "en_US" if rng.random() < 0.25 else rng.choice(cultures)
+        if language != "en":
+            culture = {"de": "de_DE", "es": "es_ES", "fr": "fr_FR"}[language]
+        dates = DATE_STYLES if language == "en" else NUMERIC_DATES
         money = (
             "{symbol}{number}",
             "{number} {symbol}",
@@ -97,11 +104,12 @@ class DocumentStyle:
         return DocumentStyle(
             culture,
             rng.choices(NUMBER_STYLES, (50, 20, 16, 4, 8, 3))[0],
-            rng.choice(DATE_STYLES),
+            rng.choice(dates),
             rng.choices(money, (35, 15, 25, 10, 8))[0],
             rng.choices(list(CURRENCIES), (35, 25, 12, 4, 4, 4, 4, 4, 4))[0],
             rng.choices(KEY_STYLES, KEY_WEIGHTS)[0],
             rng.choices(("24:00", "24.00", "24h00", "12 am"), (65, 4, 4, 27))[0],
+            rng.randint(2016, 2028),
             held_out,
         )
 
