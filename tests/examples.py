@@ -22,6 +22,8 @@ from solver.models.looped import LoopedConfig, LoopedNetwork
 from solver.models.looped_denoiser import LoopedDenoiser
 from solver.models.mask_denoisers import CodeDenoiser, JsonDenoiser
 from solver.models.protocol import Denoiser, TextDenoiser
+from solver.models.reader import ReaderConfig, ReaderNetwork
+from solver.models.reader_denoiser import ReaderDenoiser
 from solver.tasks.code_edit.task import CodeTask, EditProblem
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.task import JsonTask
@@ -113,6 +115,11 @@ def form_denoiser() -> JsonDenoiser:
     )
 
 
+def field_reader() -> ReaderDenoiser:
+    torch.manual_seed(0)
+    return ReaderDenoiser(ReaderNetwork(ReaderConfig(width=16, hidden=16, layers=1, heads=2)).eval())
+
+
 def code_denoiser() -> CodeDenoiser:
     torch.manual_seed(0)
     return CodeDenoiser(CodeNetwork(CodeConfig(width=16, hidden=16, heads=2, layers=1, offsets=8)))
@@ -134,9 +141,10 @@ DENOISERS: dict[str, Make] = {
     "masked_lm": lambda task, answer: language_model("tiny_llada", task),
     "masked_lm shifted": lambda task, answer: language_model("tiny_dream", task),
     "form": lambda task, answer: form_denoiser(),
+    "reader": lambda task, answer: field_reader(),
     "code": lambda task, answer: code_denoiser(),
 }
-SUDOKU = [name for name in DENOISERS if name not in ("form", "code")]
+SUDOKU = [name for name in DENOISERS if name not in ("form", "reader", "code")]
 
 
 def suited(task: Task, name: str) -> bool:
@@ -145,7 +153,7 @@ def suited(task: Task, name: str) -> bool:
         return isinstance(task, SudokuTask)
     if name in ("diffusion_gemma", "masked_lm", "masked_lm shifted"):
         return isinstance(task, Wording)
-    own = {"form": JsonTask, "code": CodeTask}.get(name)
+    own = {"form": JsonTask, "reader": JsonTask, "code": CodeTask}.get(name)
     return own is None or isinstance(task, own)
 
 

@@ -152,14 +152,14 @@ def test_moves_decide_open_cells_and_never_touch_a_clue(puzzles: PuzzlePool) -> 
     assert decided > 10
 
 
-@pytest.mark.parametrize("task", ["sudoku", "json", pytest.param("code", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("task", ["sudoku", "json", "reader", pytest.param("code", marks=pytest.mark.slow)])
 def test_every_recipe_trains_a_denoiser_that_loads(task: str, tmp_path: Path) -> None:
     chosen = recipe(task)
     preset = replace(chosen.presets["diffusion", "smoke"].override(steps=1), pool=16)
     examples = chosen.make_examples(preset, ExampleSource())
-    run = Trainer(preset, lambda: chosen.make_objective(preset, examples, "cpu"), task)
+    run = Trainer(preset, lambda: chosen.make_objective(preset, examples, "cpu"), chosen.make_task().name)
     assert run.run(tmp_path, None, silent, {})
-    assert load(str(tmp_path / "checkpoint"), chosen.make_task()).vocab == preset.network.vocab
+    assert load(str(tmp_path / "checkpoint"), chosen.make_task()).vocab == chosen.make_task().vocab
 
 
 def test_a_resumed_run_reads_its_examples_and_preparation_counts_as_time(

@@ -41,6 +41,7 @@ from solver.models.looped_denoiser import LoopedDenoiser
 from solver.models.mask_denoisers import CodeDenoiser, JsonDenoiser
 from solver.models.protocol import Denoiser
 from solver.models.reader import ReaderConfig, ReaderNetwork
+from solver.models.reader_denoiser import ReaderDenoiser
 from solver.tasks.task import HasFrequencies, Projects, Task
 
 Config = LoopedConfig | CellTransformerConfig | JsonConfig | CodeConfig | ReaderConfig
@@ -70,7 +71,7 @@ KINDS: dict[str, NetworkKind] = {
     "cells": NetworkKind(CellTransformerConfig, CellTransformer, None, cell_decoder),
     "json": NetworkKind(JsonConfig, JsonNetwork, JsonDenoiser),
     "code": NetworkKind(CodeConfig, CodeNetwork, CodeDenoiser),
-    "reader": NetworkKind(ReaderConfig, ReaderNetwork),
+    "reader": NetworkKind(ReaderConfig, ReaderNetwork, lambda network, name: reader_denoiser(network, name)),
 }
 
 
@@ -87,6 +88,7 @@ def build(kind: str, settings: dict[str, Any]) -> Network:
 
 
 SHIPPED = Path(__file__).parents[1] / "weights"
+BYTE_WRITERS = ("json-bytes", "json")  # the first that is a model of bytes
 FORMAT = 2
 
 
@@ -191,12 +193,22 @@ def load(name: str | Denoiser, task: Task, loops: int | None = None) -> Denoiser
     if kind.denoiser is None or getattr(network.config, "causal", False):
         raise CheckpointError(f"{folder}: a left-to-right model, not a denoiser")
     denoiser = kind.denoiser(network, name, **({"loops": loops} if kind.has_loops else {}))
-    if isinstance(denoiser, JsonDenoiser) and "calibration" in facts:
+    if isinstance(denoiser, JsonDenoiser | ReaderDenoiser) and "calibration" in facts:
         try:
             denoiser.calibration = Calibration.from_json(facts["calibration"])
         except ValueError as error:
             raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
     return denoiser
+
+
+def reader_denoiser(network: ReaderNetwork, name: str) -> ReaderDenoiser:
+    """The denoiser of a reader. Fields that it cannot read are written by a shipped model of bytes, if any."""
+    for folder in map(SHIPPED.joinpath, BYTE_WRITERS):
+        if (folder / "config.json").is_file():
+            writer, _ = load_network(folder, "json")
+            if isinstance(writer, JsonNetwork):
+                return ReaderDenoiser(network, name, JsonDenoiser(writer))
+    return ReaderDenoiser(network, name)
 
 
 def load_control(name: str, task: Task) -> controls.Control:

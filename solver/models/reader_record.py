@@ -35,6 +35,7 @@ from solver.tasks.languages.projection import BLANK
 
 MAX_CANDIDATES = 48  # texts of a slot
 MAX_ITEMS_READ = 12  # items of an array that are asked for
+PROBE = ""  # a short value, to see where a field is written
 OTHER_BYTES = -12.0  # logit of bytes that no candidate has in a cell
 RIDGE = 1e-4
 
@@ -92,7 +93,7 @@ class RecordWriter:
         self.root, self.beliefs = root, beliefs
 
     def text(self, chosen: Mapping[str, Any]) -> bytes:
-        """The JSON text of the record with the ``chosen`` values, by JSON pointer; the rest are the likeliest."""
+        """The JSON text of the record with the ``chosen`` values, by pointer; the rest are the likeliest."""
         values = {pointer: belief.best for pointer, belief in self.beliefs.items()} | dict(chosen)
         return compact_text(self.value(self.root, "", values, True, 0)).encode()
 
@@ -194,14 +195,14 @@ def slot_pattern(parts: Sequence[bytes | int]) -> re.Pattern[bytes]:
 def slot_candidates(
     root: Any, beliefs: Mapping[str, FieldBelief], parts: Sequence[bytes | int]
 ) -> list[dict[bytes, float]]:
-    """For each slot, texts and their log-probabilities, best first; none where no record fits the literals."""
+    """For each slot, texts and log-probabilities, best first; none where no record fits the literals."""
     return slot_fields(root, beliefs, parts)[0]
 
 
 def slot_fields(
     root: Any, beliefs: Mapping[str, FieldBelief], parts: Sequence[bytes | int]
 ) -> tuple[list[dict[bytes, float]], list[dict[str, dict[bytes, Any]]]]:
-    """For each slot, texts with log-probabilities, and its fields with the value that each text gives them."""
+    """For each slot, texts with log-probabilities, and its fields with the value that each text gives."""
     beliefs = {
         pointer: belief.required() if is_required(root, beliefs, pointer) else belief
         for pointer, belief in beliefs.items()
@@ -232,6 +233,11 @@ def slot_fields(
             if match and len(changed) == 1:
                 fields[changed[0]].setdefault(pointer, {})[match[changed[0] + 1]] = value
                 log_ps[changed[0]].setdefault(pointer, {})[match[changed[0] + 1]] = log_p
+    for pointer in [place for place in beliefs if not any(place in by_field for by_field in fields)]:
+        match = pattern.fullmatch(writer.text({**base, pointer: PROBE}))  # the only value: where is it?
+        changed = [slot for slot in range(slots) if match and match[slot + 1] != first[slot + 1]]
+        if len(changed) == 1:
+            fields[changed[0]][pointer], log_ps[changed[0]][pointer] = {}, {}
     candidates = list[dict[bytes, float]]()
     for slot in range(slots):
         text = first[slot + 1]

@@ -17,7 +17,7 @@ from solver.training.preset import Preset
 from solver.training.prose import make_prose
 from solver.training.reader_examples import FieldLoader, reader_examples
 
-CPU = Preset(ReaderConfig(), steps=20_000, rows=24, rate=1e-3, pool=120_000, warmup=500)
+CPU = Preset(ReaderConfig(), steps=22_000, rows=24, rate=2e-3, pool=120_000, warmup=300, muon=True)
 SMOKE = Preset(ReaderConfig(width=32, hidden=32, layers=1, heads=2), steps=20, rows=4, rate=2e-3, pool=60)
 # Both cpu presets do the same number of steps of the same network: the same compute.
 PRESETS = {
@@ -38,7 +38,7 @@ def reader_objective(preset: Preset[ReaderConfig], examples: Examples, device: s
 
 
 def reader_loss(network: ReaderNetwork, batch: Batch) -> tuple[Tensor, float]:
-    """Return the loss of a batch, and the share of fields with a weight of at least 1 whose likeliest class is true."""
+    """Return the loss of a batch, and the share of fields that are asked for whose likeliest class is true."""
     *inputs, truth, weight = batch
     with autocast_bf16(truth.device):
         scores = network(ReaderInputs(*inputs))

@@ -155,7 +155,7 @@ def reader_examples(
 
 
 def make_records_of(job: tuple[int, int, int, MakeRecord]) -> Sized:
-    """The records of a job: their number, the seed, the number of the first, and the function that makes one."""
+    """The records of a job: their number, the seed, the number of the first, and what makes one."""
     number, seed, start, make_record = job
     rng, rows = np.random.default_rng((seed, start)), defaultdict[int, list[bytes]](list)
     for _ in range(number):
