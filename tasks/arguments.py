@@ -163,14 +163,3 @@ def _as_violation(item: object) -> Violation:
     if isinstance(item, str):
         return Violation(item or DEFAULT_MESSAGE)
     raise InvalidArgument(f"a check reports messages or Violations, not {type(item).__name__}")
-
-
-def as_schema(schema: Any) -> Any:
-    """Return ``schema``, or the JSON schema of a pydantic model. Raises InvalidArgument if it is neither."""
-    if hasattr(schema, "model_json_schema"):
-        return schema.model_json_schema()
-    if not isinstance(schema, dict | bool):
-        raise InvalidArgument(
-            f"schema must be a JSON schema or a pydantic model, not {type(schema).__name__}"
-        )
-    return schema

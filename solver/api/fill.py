@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 
 from solver.api.candidate import Candidate, candidate_policy, mean_log_probability, rank, repeats, unlike
+from solver.api.drafted import draft_score, fills_of
 from solver.api.fields import FieldEvidence
 from solver.api.generation_run import Deadline
 from solver.api.time_limits import within_limit
+from solver.api.value_types import ValueType
 from solver.kernels.deadline import OutOfTime, time_limit
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
@@ -29,7 +31,7 @@ from solver.loop.trace import SECONDS, Budget, Counters, Outcome, Step
 from solver.models.calibration import IDENTITY
 from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
-from solver.tasks.arguments import Check, Natural, Positive, Seconds, as_schema, validated
+from solver.tasks.arguments import Check, Natural, Positive, Seconds, validated
 from solver.tasks.json_schema.compilation import Quotes
 from solver.tasks.json_schema.errors import (
     COMPILING,
@@ -41,7 +43,6 @@ from solver.tasks.json_schema.errors import (
 from solver.tasks.json_schema.problem import LENGTH, JsonProblem, load_kernels
 from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages import projection
-from solver.tasks.languages.projection import BLANK
 from solver.tasks.text import Hole
 
 FORWARDS = 1000  # default budget of one candidate
@@ -72,11 +73,14 @@ def fill(
     """Write an instance of ``schema``, its values taken from ``text``.
 
     Args:
-        schema: a JSON schema or a pydantic model.
+        schema: a JSON schema, or a type: a dataclass, TypedDict, NamedTuple, Enum, Literal, union, ``list[...]`` and
+            the like, or anything that pydantic knows, a model above all, if it is installed. An object has no
+            members beside those of its type, unless the type asks for them.
         text: source of the values.
         template: literals, which appear in the instance byte for byte, and holes (sizes in bytes).
-        check: called with the instance; see solver.tasks.arguments for its result. Violations with a path
-            or a span re-mask only that part.
+        check: called with the value; see solver.tasks.arguments for its result. Violations with a path
+            or a span re-mask only that part. Validators of a pydantic model and ``__post_init__`` are checks
+            as well: ValueError and AssertionError re-mask what they are about, other exceptions propagate.
         length: bytes of the canvas, or those shared by the template's unsized holes.
         denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a
             denoiser.
@@ -94,7 +98,8 @@ def fill(
             for its field.
 
     Returns:
-        The best instance. Its ``value`` is the JSON value, ``alternatives`` are the other instances.
+        The best instance. Its ``value`` is the JSON value, or the object of the type; ``alternatives`` are the
+        other instances.
 
     Raises:
         InvalidArgument: an argument has the wrong type or value.
@@ -109,11 +114,13 @@ def fill(
     load_kernels()
     started = time.perf_counter()
     budget = budget or Budget(FORWARDS, seconds)
-    checks = () if check is None else (check,)
+    kind = ValueType.of(schema)
+    typed_check = kind.check(check)
+    checks = () if typed_check is None else (typed_check,)
     try:
         with time_limit(budget.seconds):
             problem = JsonProblem.of(
-                as_schema(schema), text, template, length, checks, formats, registry, quotes=quotes
+                kind.schema, text, template, length, checks, formats, registry, quotes=quotes
             )
     except OutOfTime:
         raise BudgetExhausted("", (COMPILING,), "seconds") from None
@@ -136,7 +143,7 @@ def fill(
             break
     if not instances:
         raise next(result for result in results.values() if isinstance(result, FillError))
-    return rank(instances)
+    return rank([replace(found, value=kind.read(found.value)) for found in instances])
 
 
 def fill_many(
@@ -332,15 +339,3 @@ class FillRun:
                 )
         error.forwards, error.seconds = counters.forwards, counters.seconds
         return error
-
-
-def fills_of(problem: JsonProblem, outcome: Outcome) -> tuple[str, ...]:
-    holes = (outcome.tokens[start : start + capacity] for start, capacity in problem.holes)
-
-    return tuple(bytes(cells[cells != BLANK].astype(np.uint8)).decode(errors="replace") for cells in holes)
-
-
-def draft_score(problem: JsonProblem, outcome: Outcome) -> float:
-    """The mean log-probability of the bytes drafted in open cells; 0 where there are none."""
-    written = ~problem.given[1] & (outcome.tokens != BLANK)
-    return mean_log_probability(outcome.confidence[written])

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from solver.api.candidate import Candidate, rank
 from solver.api.generation_run import Deadline, GenerationRun, Watch
+from solver.api.value_types import ValueType
 from solver.kernels.deadline import OutOfTime, time_left, time_limit
 from solver.kernels.lattice import Slots
 from solver.llm.pretrained import adapt, open_model
@@ -35,7 +36,7 @@ from solver.llm.tokenizer import BYTES_PER_TOKEN, MAX_BYTES, TokenizerBridge, fi
 from solver.loop.policy import Policy
 from solver.loop.trace import Budget
 from solver.models.protocol import TextDenoiser
-from solver.tasks.arguments import Check, Natural, Positive, Seconds, as_schema, validated
+from solver.tasks.arguments import Check, Natural, Positive, Seconds, validated
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.errors import COMPILING
 from solver.tasks.json_schema.problem import COMPILE_SECONDS, JsonProblem, load_kernels
@@ -149,7 +150,7 @@ def generate(
             the other prompts of the call.
         batch: canvases per call.
         watch: called with (prompt number, candidate number, text of the draft) after every forward.
-        schema: a JSON schema or pydantic model; the whole text is an instance of it.
+        schema: a JSON schema or a type (see fill); the whole text is an instance of it.
         regex: a pattern that the whole text matches. With a schema or a regex, the model's predictions
             are conditioned on the language, all cells jointly, and the text must fit into one canvas.
 
@@ -253,7 +254,9 @@ def constrained_task(
         full_check = pattern_check(regex, check)
     else:
         pieces = bridge.pieces(problem) if problem.literals else None
-        json_problem = JsonProblem.of(as_schema(schema), template=pieces, length=length, max_cells=None)
+        json_problem = JsonProblem.of(
+            ValueType.of(schema).schema, template=pieces, length=length, max_cells=None
+        )
         unrolled, full_check = json_problem.unrolled, schema_check(json_problem.validator, check)
     return language_task(bridge, problem, unrolled, full_check)
 
