@@ -39,8 +39,8 @@ class Candidate:
 
     Attributes:
         text: the answer. For edit and repair, the new source.
-        value: the JSON value of the text (fill, and generate with a schema), else None. Where ``fill`` was given
-            a type, the object of this type.
+        value: the JSON value of the text (fill, and generate with a schema), else None. Where ``fill``
+            was given a type, the object of this type.
         status: "solved" if the checks accepted the text, else "exhausted". For edit and repair,
             "solved" means that the source compiles and passes the user's check. Undefined names do not affect
             it, although ``CodeTask.verify`` refuses them: look for violations with rule "name".

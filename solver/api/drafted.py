@@ -1,4 +1,4 @@
-"""What is read off the outcome of a JSON problem, beside its text: the texts of holes, and a draft's score."""
+"""What is read off the outcome of a JSON problem: texts of holes, and the score of a draft."""
 
 import numpy as np
 

@@ -73,8 +73,8 @@ def fill(
     """Write an instance of ``schema``, its values taken from ``text``.
 
     Args:
-        schema: a JSON schema, or a type: a dataclass, TypedDict, NamedTuple, Enum, Literal, union, ``list[...]`` and
-            the like, or anything that pydantic knows, a model above all, if it is installed. An object has no
+        schema: a JSON schema, or a type: a dataclass, TypedDict, NamedTuple, Enum, Literal, union,
+            ``list[...]`` and the like, or anything that pydantic knows, if it is installed. An object has no
             members beside those of its type, unless the type asks for them.
         text: source of the values.
         template: literals, which appear in the instance byte for byte, and holes (sizes in bytes).
@@ -98,8 +98,8 @@ def fill(
             for its field.
 
     Returns:
-        The best instance. Its ``value`` is the JSON value, or the object of the type; ``alternatives`` are the
-        other instances.
+        The best instance. Its ``value`` is the JSON value, or the object of the type; ``alternatives`` are
+        the other instances.
 
     Raises:
         InvalidArgument: an argument has the wrong type or value.

@@ -86,7 +86,7 @@ def pointer_step(key: object) -> str:
 
 
 def read_parts(readers: Iterable[tuple[Any, Read, Any]]) -> list[Any]:
-    """Read several parts, each given as (name or number, reader, value); all of their violations are reported."""
+    """Read parts, given as (name or number, reader, value), and report all of their violations."""
     results, violations, is_own = [], list[Violation](), True
     for key, read, value in readers:
         try:

@@ -1,4 +1,4 @@
-"""What ``solver.fill`` accepts as a schema: a JSON schema or a type, whose objects are the values of the result.
+"""What ``solver.fill`` accepts as a schema: a JSON schema, or a type, whose objects are the values.
 
 >>> kind = ValueType.of(list[int])
 >>> kind.schema, kind.read([1, 2.0])
@@ -6,9 +6,9 @@
 >>> ValueType.of({"type": "integer"}).read("any JSON value")
 'any JSON value'
 
-Types of the standard library are read by plain_types.py. All others, models and constraints above all, are left to
-pydantic, an optional package. Validators of a type run as a check: each error blames the part of the text that its
-``loc`` names.
+Types of the standard library are read by plain_types.py. All others, models and constraints above all, are left
+to pydantic, an optional package. Validators of a type run as a check: each error blames the part of the text
+that its ``loc`` names.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def pydantic_type(kind: Any) -> ValueType:
         from pydantic.json_schema import GenerateJsonSchema
     except ImportError:
         name = getattr(kind, "__name__", repr(kind))
-        hint = "a JSON schema, or a type of the standard library; other types need pip install 'remask[pydantic]'"
+        hint = "a JSON schema or a plain type, or else pip install 'remask[pydantic]'"
         raise InvalidArgument(f"schema must be {hint}, not {name}") from None
 
     class ClosedSchema(GenerateJsonSchema):
@@ -119,8 +119,8 @@ def one_line(error: Exception) -> str:
 def violations_of(errors: Iterable[Any], instance: Any) -> list[Violation]:
     """The errors of a pydantic model as violations with JSON pointers.
 
-    The schema has seen to what pydantic checks itself. So where validators of the user refuse a value, the errors
-    of the other members of a union say nothing.
+    The schema has seen to what pydantic checks itself. So where validators of the user refuse a value, the
+    errors of the other members of a union say nothing.
     """
     listed = list(errors)
     own = [error for error in listed if is_users(error["type"])]
