@@ -191,7 +191,7 @@ def test_fields_have_values_places_and_members_that_were_left_out():
         field = fields[pointer]
         assert field.value == candidate.value[pointer[1:]]
         assert 0 < field.probability <= 1
-        assert field.runner_up.value != field.value
+        assert field.runner_up is None or field.runner_up.value != field.value
         assert field.missing == (str(field.value) not in text)
         assert field.span is None or text[slice(*field.span)] == str(field.value)
     left_out = [name for name in ("note", "email") if name not in candidate.value]
@@ -200,6 +200,21 @@ def test_fields_have_values_places_and_members_that_were_left_out():
         assert fields[f"/{name}"].value is None
     assert candidate.probability <= min(fields["/name"].probability, fields["/age"].probability) + 1e-9
     assert json.loads(json.dumps(fields["/name"].to_json()))["value"] == candidate.value["name"]
+
+
+def test_a_value_is_free_where_the_text_has_no_value_for_it_or_quotes_are_off():
+    schema = {
+        "type": "object",
+        "properties": {"id": {"type": "string", "pattern": "^[0-9]{3}-x$"}, "city": {"type": "string"}},
+        "required": ["id", "city"],
+        "additionalProperties": False,
+    }
+    fields = solver.fill(schema, "She lives in Rome.", length=64).fields
+    assert (fields["/id"].is_free, fields["/id"].missing, fields["/id"].span) == (True, True, None)
+    assert (fields["/city"].is_free, fields["/city"].missing) == (False, False)
+    start, end = fields["/city"].span
+    assert "She lives in Rome."[start:end] == fields["/city"].value
+    assert solver.fill(schema, "She lives in Rome.", length=64, quotes=False).fields["/city"].is_free
 
 
 def test_null_where_another_value_is_possible_is_missing_and_other_nulls_are_not():
@@ -234,6 +249,8 @@ def test_threads_get_the_fields_of_their_own_candidates():
         ("1,250 pieces", 1250, "count", "1,250"),
         ("A-17 has 17 rooms", 17, "rooms", "17"),
         ("nothing", 4, "n", None),
+        ("Anna and 345", "an", "name", None),
+        ("due 3 May 2024", "2024-05-03", "due", "3 May 2024"),
         ("true", True, "flag", None),
         ("yes", "", "note", None),
     ],

@@ -1,25 +1,23 @@
 """Places of values in the text that they were read from.
 
 >>> text = "Invoice 17 of 3 May 2024. Total: 1,250.50 EUR, shipping: 17 EUR."
->>> place_of(text, 1250.5, "total"), place_of(text, 17, "shipping"), place_of(text, "Eur", "currency")
-((33, 41), (57, 59), (42, 45))
+>>> place_of(text, 1250.5, "total"), place_of(text, 17, "shipping"), place_of(text, "2024-05-03", "date")
+((33, 41), (57, 59), (14, 24))
 >>> place_of(text, "not in the text", "note") is None
 True
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from solver.models.reader_text import identifier_words
+from solver.tasks.json_schema.readings import Place
+from solver.tasks.json_schema.source import UNSPACED, Source
 
-Place = tuple[int, int]
 NEAR = 60  # characters before a value in which its name is looked for
 STEM = 4  # letters of a name that are compared
-NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,.\u00a0\u202f' ]*")
 
 
 def place_of(text: str, value: Any, name: str) -> Place | None:
@@ -32,44 +30,32 @@ def place_of(text: str, value: Any, name: str) -> Place | None:
         value: a string or a number.
         name: the name of the field.
     """
-    return min(
-        places_of(text, value), key=lambda place: (name_distance(text, place, name), place), default=None
-    )
+    places = places_of(text, value)
+    return min(places, key=lambda place: (name_distance(text, place, name), place), default=None)
 
 
 def name_distance(text: str, place: Place, name: str) -> int:
-    """The characters between a word of ``name`` and the place after it; NEAR where there is none so close."""
+    """The characters between a word of ``name`` and the place after it; more than NEAR if there is none so close."""
     before = text[max(0, place[0] - NEAR) : place[0]].lower()
     stems = [word[:STEM].lower() for word in identifier_words(name) if len(word) > 1]
     return min((len(before) - before.rfind(stem) for stem in stems if stem in before), default=NEAR + 1)
 
 
-def places_of(text: str, value: Any) -> Iterator[Place]:
-    """Yield the places of a string or a number; none for other values."""
+def places_of(text: str, value: Any) -> tuple[Place, ...]:
+    """The places of a string (as whole words, or as a date) or of a number; none for other values."""
+    source = Source(text)
     match value:
-        case bool() | None:
-            return
-        case str() if value.strip():
-            words = map(re.escape, value.split())
-            for found in re.finditer(r"\s+".join(words), text, re.IGNORECASE):
-                yield found.span()
+        case bool():
+            return ()
+        case str():
+            words = tuple(place for place in source.find(value) if has_word_edges(text, place))
+            return words or source.dates().get(value, ())
         case int() | float():
-            yield from number_places(text, Decimal(repr(value)))
+            return source.numbers().get(Decimal(repr(value)), ())
+    return ()
 
 
-def number_places(text: str, number: Decimal) -> Iterator[Place]:
-    """Yield the places of a number, with separators of thousands and a decimal point or comma."""
-    for match in NUMBER.finditer(text):
-        digits = match[0].rstrip(" ,.'\u00a0\u202f")
-        plain = re.sub(r"[ '\u00a0\u202f]", "", digits)
-        readings = {plain.replace(",", ""), plain.replace(".", "").replace(",", ".")}
-        if number in filter(None, map(as_decimal, readings)) or number == 0 == as_decimal(plain):
-            yield match.start(), match.start() + len(digits)
-
-
-def as_decimal(text: str) -> Decimal | None:
-    """The number that a text spells, or None."""
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return None
+def has_word_edges(text: str, place: Place) -> bool:
+    """Whether a place neither begins nor ends inside of a word."""
+    inner = (index for index in place if 0 < index < len(text) and not UNSPACED.match(text, index - 1))
+    return not any(text[index - 1].isalnum() and text[index].isalnum() for index in inner)

@@ -22,11 +22,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.api.field_places import Place, place_of
+from solver.api.field_places import place_of
 from solver.models.calibration import IDENTITY, Calibration
 from solver.models.reader_fields import FieldQuery, resolved, without_null
+from solver.tasks.json_schema.candidates import subschema_at
 from solver.tasks.json_schema.field_marginals import FieldMarginals
 from solver.tasks.json_schema.problem import JsonProblem
+from solver.tasks.json_schema.readings import Place
 from solver.tasks.json_schema.task import text_bytes
 from solver.tasks.json_schema.validator import (
     JsonPath,
@@ -179,11 +181,16 @@ class Fields(Mapping[str, Field]):
             return Field(value, calibrated(probability), runner_up, count_probability=count)
         names = [part for part in path if isinstance(part, str)]
         place = place_of(problem.text, value, names[-1] if names else "")
-        is_read = FieldQuery.of(problem.schema, pointer).kind not in CHOSEN
+        is_read = value is not None and FieldQuery.of(problem.schema, pointer).kind not in CHOSEN
         is_missing = other is not None if value is None else is_read and bool(problem.text) and place is None
-        return Field(
-            value, calibrated(probability), runner_up, place, is_missing, is_read and value is not None
-        )
+        is_free = is_read and (place is None or self._is_unrestricted(pointer))
+        return Field(value, calibrated(probability), runner_up, place, is_missing, is_free)
+
+    def _is_unrestricted(self, pointer: str) -> bool:
+        """Whether the field's values need not be in the text."""
+        schema = subschema_at(self._evidence.problem.schema, pointer)
+        is_exempt = isinstance(schema, dict) and schema.get("x-source") == "free"
+        return is_exempt or self._evidence.problem.compiler.source is None
 
     def _absent(self, path: JsonPath) -> Field:
         """Compute the field of a member that was left out."""
