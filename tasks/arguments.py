@@ -23,6 +23,7 @@ value and reports what is wrong with it. :func:`run_check` turns every accepted 
 
 import builtins
 import collections.abc
+import math
 import re
 import types
 import typing
@@ -44,17 +45,21 @@ SHOWN = 80  # characters of a wrong value in a message
 
 @dataclass(frozen=True)
 class AtLeast:
-    """Lower bound of a number, for ``Annotated``."""
+    """Lower bound of a number, and perhaps an upper one, for ``Annotated``."""
 
     minimum: int
+    maximum: float = math.inf
 
     def __str__(self) -> str:
-        return f"at least {self.minimum}"
+        return f"at least {self.minimum}" + (
+            f" and at most {self.maximum:g}" if self.maximum < math.inf else ""
+        )
 
 
 Positive = Annotated[int, AtLeast(1)]
 Natural = Annotated[int, AtLeast(0)]
 Seconds = Annotated[float, AtLeast(0)]
+Probability = Annotated[float, AtLeast(0, maximum=1)]
 
 
 def validated(function: Function) -> Function:
@@ -89,7 +94,8 @@ def matches(value: Any, hint: Any) -> bool:
         case types.UnionType | typing.Union:
             return any(matches(value, option) for option in arguments)
         case typing.Annotated:
-            return matches(value, arguments[0]) and bool(value >= arguments[1].minimum)
+            bound = arguments[1]
+            return matches(value, arguments[0]) and bool(bound.minimum <= value <= bound.maximum)
         case typing.Literal:
             return isinstance(value, str) and value in arguments
         case collections.abc.Callable:

@@ -76,6 +76,11 @@ class Candidate:
     by_rule: tuple[str, ...] = ()
     evidence: FieldEvidence | None = None
 
+    @property
+    def ranked(self) -> tuple[Candidate, ...]:
+        """This candidate and its alternatives."""
+        return (self, *self.alternatives)
+
     @cached_property
     def fields(self) -> Mapping[str, Field]:
         """The fields of the value by JSON pointer (fill), each computed when first asked for."""

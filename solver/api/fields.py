@@ -15,7 +15,7 @@ Nothing of this is computed before it is asked for, and each field by itself.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 
 from solver.api.field_places import place_of
 from solver.models.calibration import IDENTITY, Calibration
+from solver.models.protocol import Denoiser
 from solver.models.reader_fields import FieldQuery, resolved, without_null
 from solver.tasks.json_schema.candidates import subschema_at
 from solver.tasks.json_schema.field_marginals import FieldMarginals
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.json_schema.readings import Place
-from solver.tasks.json_schema.task import text_bytes
+from solver.tasks.json_schema.task import JsonTask, text_bytes
 from solver.tasks.json_schema.validator import (
     JsonPath,
     byte_spans,
@@ -66,6 +67,7 @@ class Field:
             and otherwise a value that is not in the text.
         is_free: whether it may be any value that satisfies the schema: nothing restricted it to the text or
             to a list of values.
+        withheld: whether it is not in the record, or null there, because it is less probable than was asked for.
         count_probability: of an array, the probability that it has as many items, estimated from draws;
             else None.
     """
@@ -76,6 +78,7 @@ class Field:
     span: Place | None = None
     missing: bool = False
     is_free: bool = False
+    withheld: bool = False
     count_probability: float | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -90,6 +93,7 @@ class Field:
             "span": None if self.span is None else list(self.span),
             "missing": self.missing,
             "is_free": self.is_free,
+            "withheld": self.withheld,
         }
         if self.count_probability is not None:
             record["count_probability"] = round(self.count_probability, 4)
@@ -105,12 +109,21 @@ class FieldEvidence:
         logits: the denoiser's last prediction, log-probabilities (L, 257) in half precision.
         tokens: the answer (L,).
         calibration: the denoiser's.
+        withheld: pointers of the fields that are not in the record, or null there.
     """
 
     problem: JsonProblem
     logits: NDArray[np.float16]
     tokens: Tokens
     calibration: Calibration = IDENTITY
+    withheld: frozenset[str] = frozenset()
+
+    @staticmethod
+    def of_run(task: JsonTask, model: Denoiser, problem: JsonProblem, tokens: Tokens) -> FieldEvidence | None:
+        """Take the last prediction from the task; None without one."""
+        logits = task.take_logits(problem)
+        calibration = getattr(model, "calibration", IDENTITY)
+        return None if logits is None else FieldEvidence.of(problem, logits, tokens, calibration)
 
     @staticmethod
     def of(
@@ -158,9 +171,8 @@ class Fields(Mapping[str, Field]):
     def __getitem__(self, pointer: str) -> Field:
         path = self._paths[pointer]
         if pointer not in self._computed:
-            self._computed[pointer] = (
-                self._field(pointer, path) if path in self._spans else self._absent(path)
-            )
+            field = self._field(pointer, path) if path in self._spans else self._absent(path)
+            self._computed[pointer] = replace(field, withheld=pointer in self._evidence.withheld)
         return self._computed[pointer]
 
     def _field(self, pointer: str, path: JsonPath) -> Field:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from solver.api.abstain import withhold_all
 from solver.api.candidate import Candidate, candidate_policy, mean_log_probability, rank, repeats, unlike
 from solver.api.drafted import draft_score, fills_of
 from solver.api.fields import FieldEvidence
@@ -28,10 +29,9 @@ from solver.kernels.deadline import OutOfTime, time_limit
 from solver.loop.engine import solve
 from solver.loop.policy import Policy
 from solver.loop.trace import SECONDS, Budget, Counters, Outcome, Step
-from solver.models.calibration import IDENTITY
 from solver.models.checkpoint import load
 from solver.models.protocol import Denoiser
-from solver.tasks.arguments import Check, Natural, Positive, Seconds, validated
+from solver.tasks.arguments import Check, Natural, Positive, Probability, Seconds, validated
 from solver.tasks.json_schema.compilation import Quotes
 from solver.tasks.json_schema.errors import (
     COMPILING,
@@ -69,6 +69,7 @@ def fill(
     formats: bool = True,
     registry: Mapping[str, Any] | None = None,
     quotes: Quotes = "auto",
+    min_probability: Probability = 0.0,
 ) -> Candidate:
     """Write an instance of ``schema``, its values taken from ``text``.
 
@@ -96,6 +97,7 @@ def fill(
             value. True: all; NotInText is raised if a required one is not in it. False: none. Values that the
             schema enumerates stay as they are. ``"x-source": "text"`` or ``"free"`` in a subschema says otherwise
             for its field.
+        min_probability: fields that are less probable are left out, or null; required ones raise NotConfident.
 
     Returns:
         The best instance. Its ``value`` is the JSON value, or the object of the type; ``alternatives`` are
@@ -107,6 +109,7 @@ def fill(
         UnsatisfiableSchema: no value satisfies the schema or fits the template, which is proven.
         CanvasTooSmall: no text was found that fits the canvas.
         SchemaTooComplex: the schema takes too long to compile.
+        NotConfident: a required field is less probable than ``min_probability``; it carries the candidate.
         NotInText: with ``quotes=True``, the text has no value for a required field.
         UnsupportedSchema: the best draft failed only keywords that the language cannot express.
         BudgetExhausted: the budget ended first; it carries the best text.
@@ -143,6 +146,8 @@ def fill(
             break
     if not instances:
         raise next(result for result in results.values() if isinstance(result, FillError))
+    if min_probability:
+        instances = withhold_all(rank(instances).ranked, min_probability, template is None)
     return rank([replace(found, value=kind.read(found.value)) for found in instances])
 
 
@@ -290,12 +295,6 @@ class FillRun:
                 elif self.watch is not None:
                     self.watch(group[n], event)
 
-    def evidence(self, problem: JsonProblem, outcome: Outcome) -> FieldEvidence | None:
-        """What the fields of a candidate are computed from; None without a forward."""
-        logits = self.task.take_logits(problem)
-        calibration = getattr(self.model, "calibration", IDENTITY)
-        return None if logits is None else FieldEvidence.of(problem, logits, outcome.tokens, calibration)
-
     def result(
         self, problem: JsonProblem, outcome: Outcome, counters: Counters, budget: Budget
     ) -> Candidate | FillError:
@@ -316,7 +315,7 @@ class FillRun:
                     declined=tuple(sorted(problem.compiler.declined)),
                     by_rule=self.task.by_rule(problem, outcome.tokens),
                     strategy=outcome.strategy,
-                    evidence=self.evidence(problem, outcome),
+                    evidence=FieldEvidence.of_run(self.task, self.model, problem, outcome.tokens),
                 )
             case "unsatisfiable":
                 error = UnsatisfiableSchema(

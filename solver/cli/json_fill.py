@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from solver.cli import options, output, watch
 from solver.cli.json_check import BYTE_ORDER_MARK, decode_json, load_check, read_registry
+from solver.cli.json_fields import field_table, fields_json
 from solver.cli.main import UsageError
 from solver.cli.options import read_text
 from solver.tasks.json_schema.errors import COMPILING, MAX_CELLS, BudgetExhausted, FillError, SchemaError
@@ -70,6 +71,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=QUOTES,
         default="auto",
         help="take strings, numbers and dates from the text: where it has some (auto), always, or never",
+    )
+    parser.add_argument(
+        "--fields",
+        action="store_true",
+        help="print a table of the fields: probability, runner-up and place in the text",
+    )
+    parser.add_argument(
+        "--min-probability",
+        type=options.probability,
+        default=0.0,
+        metavar="P",
+        help="leave out fields that are less probable, or make them null; fail if they are required (0)",
     )
     options.add_budget(parser, "1000")
     options.add_output(parser)
@@ -146,6 +159,7 @@ def fill_job(
     with watch.spinner("importing torch", not arguments.quiet):
         options.limit_threads(arguments.threads)
         from solver.api import fill
+        from solver.api.abstain import withhold_all
         from solver.loop.trace import Budget, Counters
         from solver.tasks.languages.projection import BLANK
 
@@ -176,6 +190,13 @@ def fill_job(
         else:
             job.candidates.append(result)
         recorder.write("outcome", numbers[index], outcome_record(result))
+    if job.candidates and arguments.min_probability:
+        has_template = any(isinstance(part, bytes) for part in problem.parts)
+        ranked = sorted(job.candidates, key=lambda candidate: -candidate.score)
+        try:
+            job.candidates = withhold_all(ranked, arguments.min_probability, not has_template)
+        except FillError as error:
+            job.candidates, job.error = [], error
 
 
 def read_inputs(arguments: argparse.Namespace) -> list[dict[str, Any] | UsageError]:
@@ -266,6 +287,9 @@ def print_json_result(arguments: argparse.Namespace, job: JsonJob) -> None:
     if not arguments.json and arguments.file is None:
         for candidate in candidates:
             output.print_line(candidate.text)
+            if arguments.fields and job.problem is not None:
+                for line in field_table(job.problem.text, candidate.fields):
+                    output.print_line(line)
         costs = f"{job.forwards} forwards, {job.seconds:.2f} s ({arguments.denoiser})"
         if not candidates:
             print(f"{type(job.error).__name__}: {job.error}", file=sys.stderr)
@@ -286,6 +310,9 @@ def print_json_result(arguments: argparse.Namespace, job: JsonJob) -> None:
         "seconds": round(job.seconds, 4),
         "number": job.number + 1,
     }
+    if arguments.fields and candidates:
+        record["probability"] = candidates[0].probability
+        record["fields"] = fields_json(candidates[0].fields)
     if arguments.n > 1:
         record["candidates"] = [candidate.text for candidate in candidates]
     output.print_line(json.dumps(record, ensure_ascii=False))

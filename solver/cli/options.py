@@ -38,6 +38,17 @@ def integer(minimum: int, maximum: int = (1 << 63) - 1) -> Callable[[str], int]:
     return convert
 
 
+def probability(text: str) -> float:
+    """Convert ``text`` to a number from 0 to 1, as an argparse type."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number") from None
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, not {text[:40]}")
+    return value
+
+
 def positive(text: str) -> float:
     """Convert ``text`` to a positive, finite number, as an argparse type."""
     try:

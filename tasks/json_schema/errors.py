@@ -110,6 +110,33 @@ class NotInText(FillError):  # noqa: N818
         self.pointer = pointer
 
 
+class NotConfident(FillError):  # noqa: N818
+    """A required field is less probable than was asked for.
+
+    Attributes:
+        candidate: the best candidate, with all its fields.
+        pointers: JSON pointers to these fields.
+
+    Args:
+        candidate: see above.
+        pointers: see above.
+        minimum: the least probability that was asked for.
+    """
+
+    def __init__(self, candidate: Any, pointers: tuple[str, ...], minimum: float) -> None:
+        names = ", ".join(pointer or "the value" for pointer in pointers[:3])
+        rest = f" and {len(pointers) - 3} more" if len(pointers) > 3 else ""
+        super().__init__(
+            f"less than {minimum:g} probable: {names}{rest}; lower min_probability, or make them optional or nullable"
+        )
+        self.candidate, self.pointers = candidate, pointers
+        self.pointer = pointers[0] if len(pointers) == 1 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return type, message, pointer and all pointers."""
+        return {**super().to_json(), "pointers": list(self.pointers)}
+
+
 class UnsupportedSchema(FillError):  # noqa: N818
     """The budget ended, and every draft failed only a keyword that is left to the validator.
 
