@@ -10,6 +10,7 @@ import solver
 from solver.api.abstain import confident_changes, withhold, withhold_all
 from solver.api.candidate import Candidate
 from solver.api.fields import FieldEvidence
+from solver.cli.main import main
 from solver.models.calibration import IDENTITY
 from solver.tasks.arguments import run_check
 from solver.tasks.json_schema.problem import JsonProblem
@@ -31,7 +32,7 @@ RECORD = {"id": "x", "note": "x", "city": "x", "tags": ["x", "y"]}
 
 
 def candidate_of(schema, record, unsure, checks=(), length=64):
-    """A candidate whose record is certain, but for the cells of the strings in ``unsure`` (text, occurrence)."""
+    """A candidate whose record is certain, but for the strings in ``unsure`` (names, or cells)."""
     problem = JsonProblem.of(schema, length=length, checks=checks, quotes=False)
     text = json.dumps(record, separators=(",", ":"))
     tokens = np.array([*text.encode(), *[BLANK] * (length - len(text))])
@@ -147,3 +148,37 @@ def test_a_fill_withholds_what_is_not_in_the_text():
     for bad in (-0.1, 1.5, "0.9"):
         with pytest.raises(solver.InvalidArgument, match="min_probability"):
             solver.fill(schema, text, min_probability=bad)
+
+
+@pytest.fixture
+def files(tmp_path):
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "hobby": {"type": "string", "format": "uuid"}},
+        "required": ["name"],
+        "additionalProperties": False,
+    }
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    (tmp_path / "text.txt").write_text("Hello,\nname: Ann")
+    return ["--schema", str(tmp_path / "schema.json"), "--text", str(tmp_path / "text.txt"), "--length", "64"]
+
+
+def test_the_command_prints_a_table_of_the_fields(files, capsys):
+    assert main(["json", "fill", *files, "--fields", "--quiet"]) == 0
+    instance, titles, *rows = capsys.readouterr().out.splitlines()
+    assert titles.split() == ["field", "value", "probability", "runner-up", "source"]
+    assert [row.split()[0] for row in rows] == ["/name", "/hobby"]
+    assert json.dumps(json.loads(instance)["name"]) in rows[0]
+    assert main(["json", "fill", *files, "--fields", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert list(record["fields"]) == ["/name", "/hobby"]
+    assert 0 < record["probability"] <= record["fields"]["/name"]["probability"] <= 1
+
+
+def test_the_command_fails_where_a_required_field_is_not_probable_enough(files, capsys):
+    arguments = ["json", "fill", *files, "--denoiser", "random", "--json", "--min-probability", "1"]
+    assert main(arguments) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["type"], error["pointers"]) == ("NotConfident", ["/name"])
+    for bad in ("2", "x"):
+        assert main(["json", "fill", *files, "--min-probability", bad]) == 2

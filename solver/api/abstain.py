@@ -62,10 +62,10 @@ def withhold_all(candidates: Sequence[Candidate], minimum: float, can_change: bo
 
 
 def withhold(candidate: Candidate, minimum: float, can_change: bool = True) -> Candidate:
-    """Return the candidate without the fields below ``minimum``; the arguments are those of :func:`withhold_all`.
+    """Return the candidate without the fields below ``minimum``, as :func:`withhold_all` does.
 
-    An array is below it if the probability of its number of items is. In the result, ``fields`` still has what was
-    withheld.
+    An array is below it if the probability of its number of items is. In the result, ``fields`` still has
+    what was withheld.
 
     Raises:
         NotConfident: a field is below ``minimum`` that is required and cannot be null.
@@ -97,8 +97,8 @@ def is_unsure(candidate: Candidate, pointer: str, minimum: float) -> bool:
 def confident_changes(problem: JsonProblem, record: Any, paths: list[JsonPath]) -> dict[JsonPath, bool]:
     """Decide what becomes of the values at ``paths``: left out (True) or null (False); as many as possible.
 
-    All are left out together if that is valid. Otherwise they are changed one by one, the last first, so that the
-    indices of items stay valid.
+    All are left out together if that is valid. Otherwise they are changed one by one, the last first, so that
+    the indices of items stay valid.
     """
     together = {path: bool(path) for path in paths}  # the root cannot be left out
     if is_valid(problem, changed(record, together)):

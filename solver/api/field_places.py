@@ -35,7 +35,7 @@ def place_of(text: str, value: Any, name: str) -> Place | None:
 
 
 def name_distance(text: str, place: Place, name: str) -> int:
-    """The characters between a word of ``name`` and the place after it; more than NEAR if there is none so close."""
+    """The characters from a word of ``name`` to the place after it; more than NEAR if there is none."""
     before = text[max(0, place[0] - NEAR) : place[0]].lower()
     stems = [word[:STEM].lower() for word in identifier_words(name) if len(word) > 1]
     return min((len(before) - before.rfind(stem) for stem in stems if stem in before), default=NEAR + 1)

@@ -67,7 +67,8 @@ class Field:
             and otherwise a value that is not in the text.
         is_free: whether it may be any value that satisfies the schema: nothing restricted it to the text or
             to a list of values.
-        withheld: whether it is not in the record, or null there, because it is less probable than was asked for.
+        withheld: whether it is not in the record, or null there, because it is less probable than was
+            asked for.
         count_probability: of an array, the probability that it has as many items, estimated from draws;
             else None.
     """

@@ -97,7 +97,7 @@ def fill(
             value. True: all; NotInText is raised if a required one is not in it. False: none. Values that the
             schema enumerates stay as they are. ``"x-source": "text"`` or ``"free"`` in a subschema says otherwise
             for its field.
-        min_probability: fields that are less probable are left out, or null; required ones raise NotConfident.
+        min_probability: less probable fields are left out, or null; required ones raise NotConfident.
 
     Returns:
         The best instance. Its ``value`` is the JSON value, or the object of the type; ``alternatives`` are

@@ -28,7 +28,7 @@ TITLES = ("field", "value", "probability", "runner-up", "source")
 
 
 def field_table(text: str, fields: Mapping[str, Field]) -> Iterator[str]:
-    """Yield the lines of the table of fields: pointer, value, probability, runner-up, and the place in the text."""
+    """Yield the lines of the table: pointer, value, probability, runner-up, and the place in the text."""
     rows = [TITLES, *(field_row(text, pointer, field) for pointer, field in fields.items())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(TITLES))]
     for row in rows:

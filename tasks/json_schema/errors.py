@@ -127,7 +127,8 @@ class NotConfident(FillError):  # noqa: N818
         names = ", ".join(pointer or "the value" for pointer in pointers[:3])
         rest = f" and {len(pointers) - 3} more" if len(pointers) > 3 else ""
         super().__init__(
-            f"less than {minimum:g} probable: {names}{rest}; lower min_probability, or make them optional or nullable"
+            f"less than {minimum:g} probable: {names}{rest}; "
+            "lower min_probability, or make them optional or nullable"
         )
         self.candidate, self.pointers = candidate, pointers
         self.pointer = pointers[0] if len(pointers) == 1 else None
