@@ -23,9 +23,10 @@ from solver.tasks.json_schema.errors import (
 )
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.keywords import source_modes
-from solver.tasks.json_schema.layout import Parts, fit_template, has_all_texts, part_size
+from solver.tasks.json_schema.layout import Parts, part_size
 from solver.tasks.json_schema.minimum import explain_empty, texts_near_the_shortest
 from solver.tasks.json_schema.source import Source, SourceMode
+from solver.tasks.json_schema.template_fit import fit_template, has_all_texts
 from solver.tasks.json_schema.validator import text_errors
 from solver.tasks.languages.shortest import LiteralGrammar
 from solver.tasks.languages.unroll import Unrolled, unroll

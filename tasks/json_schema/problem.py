@@ -39,13 +39,13 @@ from solver.tasks.json_schema.errors import (
 from solver.tasks.json_schema.grammar import SchemaGrammar
 from solver.tasks.json_schema.layout import (
     SchemaLayout,
-    fit_template,
     given_bytes,
     hole_slots,
     hole_spans,
     part_size,
     template_parts,
 )
+from solver.tasks.json_schema.template_fit import fit_template
 from solver.tasks.json_schema.validator import build_validator
 from solver.tasks.languages.projection import BLANK, project
 from solver.tasks.languages.shortest import LiteralGrammar

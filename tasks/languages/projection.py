@@ -23,7 +23,7 @@ from solver.kernels.deadline import check_time
 from solver.kernels.lattice import Slots
 from solver.kernels.lattice_fast import Lattice
 from solver.kernels.trie import WHITE_BYTES
-from solver.tasks.languages.unroll import Unrolled
+from solver.tasks.languages.unroll import MAX_PAIRS, Unrolled
 
 # Refused blocks that the best one must differ from. Models repeat a refused draft at once or not at all.
 MAX_EXCLUDED = 32
@@ -160,3 +160,14 @@ def is_possible(
     """Whether any block of the language holds ``tokens`` in the ``known`` cells."""
     weights = byte_weights(np.zeros((len(tokens), 257)), tokens, known)
     return not Lattice(unrolled.automaton, weights, slots).is_empty
+
+
+def has_few_pairs(
+    unrolled: Unrolled,
+    slots: Slots,
+    tokens: NDArray[np.int64],
+    known: NDArray[np.bool_],
+) -> bool:
+    """Whether the lattice of the language, given the ``known`` cells, has at most MAX_PAIRS pairs of states and cells."""
+    weights = byte_weights(np.zeros((len(tokens), 257)), tokens, known)
+    return Lattice(unrolled.automaton, weights, slots).has_few_pairs(MAX_PAIRS)

@@ -82,18 +82,18 @@ def unroll(
     canvas = cells if canvas is None else canvas
     usual = min(max_states, USUAL_PAIRS // canvas)
     unrolled = _Unroller(grammar, cells, usual, depth, shortest, template).run()
-    if not unrolled.is_empty and has_few_pairs(unrolled.automaton, canvas):
+    if not unrolled.is_empty and is_small(unrolled.automaton, canvas):
         return unrolled
     for limit in (max_states, usual // 4, usual // 16, usual // 64, 0):
         unrolled = _Unroller(grammar, cells, limit, depth, shortest, template).run()
-        if has_few_pairs(unrolled.automaton, canvas):
+        if is_small(unrolled.automaton, canvas):
             break
     else:  # a single piece has too many states
         unrolled = _Unroller(grammar, cells, -1, depth, shortest, template).run()
     return unrolled
 
 
-def has_few_pairs(automaton: Automaton, cells: int) -> bool:
+def is_small(automaton: Automaton, cells: int) -> bool:
     """Whether a lattice of so many cells has at most MAX_PAIRS pairs of states and cells."""
     if automaton.num_states * (cells + 1) <= MAX_PAIRS:
         return True
