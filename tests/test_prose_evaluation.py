@@ -217,14 +217,16 @@ def test_the_heuristic_leaves_out_what_it_does_not_find() -> None:
     assert heuristic_value(schema, "nothing to see") == {"age": 0}
 
 
-def test_every_arm_without_a_model_answers_texts() -> None:
-    names = []
+def test_every_arm_without_a_model_answers_and_only_rules_and_heuristic_invent_nothing() -> None:
+    invented = {}
     for prose_arm in prose_arms(JsonModels()):
         (row,) = measure_prose(Row("prose", "f", prose_arm.name), prose_arm, [CASE])
-        names.append(prose_arm.name)
+        invented[prose_arm.name] = row.get("invented")
         assert row.get("unanswered") == 0
         assert set(row.get("single_ms")) == {"p50", "p95", "p99"}
-    assert names == ["random", "prior", "heuristic"]
+    assert list(invented) == ["random", "prior", "rules", "heuristic"]
+    assert invented["rules"] == invented["heuristic"] == 0
+    assert invented["random"] > 0
 
 
 def test_the_command_measures_a_file_of_texts(

@@ -109,12 +109,13 @@ def trained_jobs(
     texts = load_texts(arguments, "prose" in sections)
     pair = load_pair("json", JsonNetwork, arguments.checkpoint)
     models = JsonModels(**vars(pair), seed=1000 * seed)
+    denoiser = str(arguments.checkpoint.get("compact", "compact"))
     by_section: dict[str, list[Arm[Any]]] = {
         "content": json_generated.content_arms(models),
         "infill": json_real.infill_arms(models),
         "cross": json_generated.dependent_arms(models),
-        "prose": prose_arms.prose_arms(models),
-        "calibration": prose_arms.default_arms(models),
+        "prose": prose_arms.prose_arms(models, denoiser),
+        "calibration": prose_arms.default_arms(models, denoiser),
     }
     measured = [arms for section, arms in by_section.items() if section in sections]
     names = list(dict.fromkeys(arm.name for arms in measured for arm in arms))

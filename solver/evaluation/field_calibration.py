@@ -155,7 +155,7 @@ def generated_prose(count: int) -> list[ProseCase]:
 
 
 def measure_field_calibration(first: Row, arm: Arm[ProseCase], cases: Sequence[ProseCase]) -> Iterator[Row]:
-    """One arm: a row for each method by which its answers have probabilities."""
+    """One arm: a row for each method by which its answers have probabilities, "" for the usual one."""
     attempt = run_arm(arm, cases)
     rated: dict[str, list[RatedField]] = {}
     for number, (case, answer) in enumerate(zip(cases, attempt.answers, strict=True)):
@@ -163,4 +163,5 @@ def measure_field_calibration(first: Row, arm: Arm[ProseCase], cases: Sequence[P
             fields = rate_fields(case, parse_json(answer.text), probabilities, number)
             rated.setdefault(method, []).extend(fields)
     for method, fields in rated.items():
-        yield replace(first, arm=f"{arm.name}, {method}", figures=calibration_figures(fields))
+        name = f"{arm.name}, {method}" if method else arm.name
+        yield replace(first, arm=name, figures=calibration_figures(fields))

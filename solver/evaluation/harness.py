@@ -41,6 +41,7 @@ class Answer:
         outcome: the loop's outcome, for sections that need its details.
         path: (cell, token) pairs in the order of choice, for arms that choose one token at a time.
         probabilities: of the fields of a JSON value by pointer, for each method to compute them.
+        missing: pointers of the fields that the arm says are not in the text.
     """
 
     texts: tuple[str, ...] | None
@@ -52,6 +53,7 @@ class Answer:
     outcome: Outcome | None = None
     path: tuple[tuple[int, int], ...] = ()
     probabilities: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
 
     @property
     def solved(self) -> bool:

@@ -285,7 +285,8 @@ def measure_prose(first: Row, arm: Arm[ProseCase], cases: Sequence[ProseCase]) -
     """One arm on the texts: its shares, each with its interval over texts, and its cost."""
     attempt = run_arm(arm, cases, warm_up=True)
     values = [parse_json(answer.text) for answer in attempt.answers]
-    grades = [grade_prose(case, value) for case, value in zip(cases, values, strict=True)]
+    marks = [answer.missing for answer in attempt.answers]
+    grades = [grade_prose(*triple) for triple in zip(cases, values, marks, strict=True)]
     valid = [build_validator(case.schema).is_valid(value) for case, value in zip(cases, values, strict=True)]
     times = [1e3 * answer.seconds for answer in attempt.answers if answer.seconds is not None]
     figures = {
@@ -293,6 +294,7 @@ def measure_prose(first: Row, arm: Arm[ProseCase], cases: Sequence[ProseCase]) -
         **share("valid", valid),
         "unanswered": sum(value is None for value in values),
         **attempt.cost(),
+        **({"ms": round(sum(times) / len(times), 2)} if times else {}),
         **({"single_ms": quantiles(times, (50, 95, 99), 1)} if times else {}),
     }
     yield replace(first, figures=figures)

@@ -24,25 +24,40 @@ from solver.loop.trace import Counters
 from solver.models.mask_denoisers import JsonDenoiser
 from solver.models.protocol import Denoiser
 from solver.tasks.errors import SolverError
+from solver.tasks.json_schema.compilation import Quotes
 from solver.tasks.json_schema.problem import JsonProblem
 
 HEURISTIC = "heuristic"
-BYTE_PRODUCT = "product of the bytes"
+MARGINAL, BYTE_PRODUCT = "", "product of the bytes"  # methods for the probabilities of fields
+RULES = "rules"  # the text restricts the values, and nothing chooses among them
 
 
-def fill_answer(denoiser: str | Denoiser, seed: int, case: ProseCase) -> Answer:
-    """Answer with :func:`solver.fill`, without a limit in seconds; no answer if it raises an error."""
-    cost = Counters()
+def fill_answer(denoiser: str | Denoiser, quotes: Quotes, seed: int, case: ProseCase) -> Answer:
+    """Answer with :func:`solver.fill`, without a limit in seconds; no answer if it raises an error.
+
+    The time is that of the call. The fields are computed after it, and only if values are quotes: those of free
+    strings take seconds.
+    """
+    started, cost = time.perf_counter(), Counters()
     if isinstance(denoiser, JsonDenoiser):
         prompt = JsonProblem.prompt_of(case.schema, case.text)
         cost = Counters(flops=denoiser.network.reading_flops(len(prompt)))
     try:
-        candidate = fill(case.schema, case.text, denoiser=denoiser, seed=seed, seconds=None)
+        candidate = fill(case.schema, case.text, denoiser=denoiser, quotes=quotes, seed=seed, seconds=None)
     except SolverError:
-        return Answer(None, counters=cost)
-    products = byte_products(candidate.text, candidate.tokens, candidate.confidence)
+        return Answer(None, counters=cost, seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    fields = candidate.fields if quotes else {}
     return Answer(
-        (candidate.text,), "solved", candidate.counters + cost, probabilities={BYTE_PRODUCT: products}
+        (candidate.text,),
+        "solved",
+        candidate.counters + cost,
+        seconds,
+        probabilities={
+            MARGINAL: {pointer: field.probability for pointer, field in fields.items()},
+            BYTE_PRODUCT: byte_products(candidate.text, candidate.tokens, candidate.confidence),
+        },
+        missing=frozenset(pointer for pointer, field in fields.items() if field.missing),
     )
 
 
@@ -72,40 +87,54 @@ def prose_arm(
     def timed(number: int, case: ProseCase) -> Answer:
         started = time.perf_counter()
         answered = answer(first_seed + number, case)
-        return replace(answered, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return answered if answered.seconds is not None else replace(answered, seconds=seconds)
 
     return Arm(name, lambda cases: [timed(number, case) for number, case in enumerate(cases)], weights)
 
 
-def baseline_arm(arm: Arm[JsonCase]) -> Arm[ProseCase]:
+def baseline_arm(name: str, arm: Arm[JsonCase], quotes: Quotes = False) -> Arm[ProseCase]:
     """Put the cases to an arm of the left-to-right baseline; no answer where a schema is refused."""
 
     def answers(cases: Sequence[ProseCase]) -> list[Answer]:
         problems: dict[int, JsonCase] = {}
         for number, case in enumerate(cases):
             with contextlib.suppress(SolverError):
-                problems[number] = JsonCase(JsonProblem.of(case.schema, case.text))
+                problems[number] = JsonCase(JsonProblem.of(case.schema, case.text, quotes=quotes))
         written = dict(zip(problems, arm.answer(list(problems.values())), strict=True))
         return [written.get(number, Answer(None)) for number in range(len(cases))]
 
-    return Arm(arm.name, answers, arm.weights)
+    return Arm(name, answers, arm.weights)
 
 
-def default_arms(models: JsonModels) -> list[Arm[ProseCase]]:
-    """Make the arm of :func:`solver.fill` with the trained denoiser; none without one."""
-    if models.network is None:
-        return []
-    answer = partial(fill_answer, JsonDenoiser(models.network))
-    return [prose_arm(DEFAULT_CALL, answer, JSON_SEED + models.seed, models.weights)]
+def fill_arm(name: str, denoiser: str | Denoiser, quotes: Quotes, models: JsonModels) -> Arm[ProseCase]:
+    """Make the arm that calls :func:`solver.fill`; ``models`` has the seed, and the hash of the shipped model."""
+    weights = denoiser if denoiser in CONTROLS and isinstance(denoiser, str) else models.weights
+    return prose_arm(name, partial(fill_answer, denoiser, quotes), JSON_SEED + models.seed, weights)
 
 
-def prose_arms(models: JsonModels) -> list[Arm[ProseCase]]:
-    """Make all arms for which there is a model."""
-    seed = JSON_SEED + models.seed
-    baselines = [*models.retry_arm("ar", raw_page), *models.retry_arm("ar-masked", masked_page)]
+def default_arms(models: JsonModels, denoiser: str | Denoiser = "compact") -> list[Arm[ProseCase]]:
+    """Make the arm of :func:`solver.fill` with its defaults, but for the checkpoint; none without a model."""
+    return [fill_arm(DEFAULT_CALL, denoiser, "auto", models)] if models.network is not None else []
+
+
+def prose_arms(models: JsonModels, denoiser: str | Denoiser = "compact") -> list[Arm[ProseCase]]:
+    """Make all arms for which there is a model.
+
+    Args:
+        models: the shipped models, or others.
+        denoiser: name or checkpoint of the model that :func:`solver.fill` is called with.
+    """
+    masked = models.retry_arm("ar-masked", masked_page)
+    without_quotes = [
+        fill_arm(f"{arm.name}, no quotes", denoiser, False, models) for arm in default_arms(models)
+    ]
     return [
-        *default_arms(models),
-        *map(baseline_arm, baselines),
-        *(prose_arm(name, partial(fill_answer, name), seed, name) for name in CONTROLS),
-        prose_arm(HEURISTIC, heuristic_answer, seed, None),
+        *default_arms(models, denoiser),
+        *without_quotes,
+        *(baseline_arm(arm.name, arm) for arm in (*models.retry_arm("ar", raw_page), *masked)),
+        *(baseline_arm(f"{arm.name}, quotes", arm, "auto") for arm in masked),
+        *(fill_arm(name, name, False, models) for name in CONTROLS),
+        fill_arm(RULES, "random", "auto", models),
+        prose_arm(HEURISTIC, heuristic_answer, JSON_SEED + models.seed, None),
     ]
