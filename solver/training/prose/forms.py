@@ -7,6 +7,7 @@ the names that the schema uses.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 
 from solver.training.prose.compose import Composer, Piece, join_pieces
@@ -170,6 +171,8 @@ def assignments(composer: Composer) -> list[Piece]:
 def table(layout: str, head: tuple[str, ...], rows: list[list[list[Piece]]]) -> list[Piece]:
     """A table of cells of pieces, in one of several layouts."""
     cells = [[[Piece(name)] for name in head], *rows] if any(head) else rows
+    if layout == "csv" and any(map(has_adjacent_numbers, rows)):
+        layout = "semicolons"
     joint = {"markdown": " | ", "pipes": " | ", "csv": ",", "tabs": "\t", "semicolons": ";", "aligned": "  "}[
         layout
     ]
@@ -191,6 +194,12 @@ def table(layout: str, head: tuple[str, ...], rows: list[list[list[Piece]]]) -> 
         if number == 0 and layout == "markdown":
             pieces.append(Piece("|" + "---|" * len(head) + "\n"))
     return pieces
+
+
+def has_adjacent_numbers(row: list[list[Piece]]) -> bool:
+    """Whether a number in one cell is next to a number in the next, so that a comma between them misleads."""
+    texts = ["".join(piece.text for piece in cell) for cell in row]
+    return any(first[-1:].isdigit() and text[:1].isdigit() for first, text in pairwise(texts))
 
 
 def row_table(composer: Composer) -> list[Piece]:

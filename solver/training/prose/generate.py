@@ -121,11 +121,24 @@ def draw_record(rng: Random, domain: Domain, form: str, held_out: bool) -> Prose
         schema, record = builder.row_array("")
     else:
         schema, record = builder.build()
-    if domain.titles and rng.random() < 0.3:
-        schema = {"title": rng.choice(domain.titles), **schema}
-    return ProseRecord(
-        places.text, schema, record, builder.top.places, tuple(builder.top.absent), f"{domain.name}/{form}"
-    )
+    title = {"title": rng.choice(domain.titles)} if domain.titles and rng.random() < 0.3 else {}
+    spans, absent = builder.top.places, builder.top.absent
+    if record and rng.random() < 0.06:
+        key = style.key_text(rng.choice(("data", "result", "document", "details", "entry")))
+        schema, record = enclosed(rng, key, schema), {key: record}
+        spans = {f"/{key}{pointer}": span for pointer, span in spans.items()}
+        absent = [f"/{key}{pointer}" for pointer in absent]
+    register = f"{domain.name}/{form}"
+    return ProseRecord(places.text, {**title, **schema}, record, spans, tuple(absent), register)
+
+
+def enclosed(rng: Random, key: str, schema: Schema) -> Schema:
+    """The schema of an object with one member, which is defined by reference at times."""
+    outer: Schema = {"type": "object", "properties": {key: schema}, "required": [key]}
+    if rng.random() < 0.5:
+        outer["properties"] = {key: {"$ref": f"#/$defs/{key}"}}
+        outer["$defs"] = {key: schema}
+    return outer
 
 
 def assemble(pieces: list[Piece]) -> tuple[str, Places]:

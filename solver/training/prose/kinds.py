@@ -13,6 +13,7 @@ number, its core.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -218,7 +219,7 @@ class Measure:
         number = round(rng.uniform(self.low, self.high), decimals)
         after = rng.choice(self.unit.split("|"))
         space = "" if not after or (after in ("%", "°C") and rng.random() < 0.7) else " "
-        datum: float | int = number if decimals else int(number)
+        datum: float | int = int(number) if number == int(number) else number
         keywords = {"minimum": 0} if self.low >= 0 else {}
         text = style.number_text(number, decimals)
         return DrawnValue("number", text, datum, after=f"{space}{after}", unit=after, keywords=keywords)
@@ -242,7 +243,7 @@ class Money:
         before, after = style.money.format(
             number="\0", symbol=symbol, code=style.currency, words=words
         ).split("\0")
-        datum: float | int = number if decimals else int(number)
+        datum: float | int = int(number) if number == int(number) else number
         return DrawnValue("number", text, datum, before, after, style.currency, {"minimum": 0})
 
 
@@ -258,7 +259,10 @@ class Day:
         month = rng.randint(1, 12)
         day = rng.randint(13 if style.dates in UNCLEAR_ORDER else 1, 28)
         iso = f"{year}-{month:02d}-{day:02d}"
-        return DrawnValue("date", style.date_text(year, month, day), iso, keywords={"format": "date"})
+        text = style.date_text(year, month, day)
+        start = re.match(r"[A-Z][a-z]+day, |the |", text)
+        before = start[0] if start else ""
+        return DrawnValue("date", text[len(before) :], iso, before, keywords={"format": "date"})
 
 
 @dataclass(frozen=True)

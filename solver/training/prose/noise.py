@@ -23,6 +23,8 @@ def add_noise(rng: Random, pieces: list[Piece], tone: str) -> list[Piece]:
         pieces = [piece if piece.path else piece._replace(text=spread(rng, piece.text)) for piece in pieces]
     elif chance < 0.22 and tone == "mail":
         pieces = quoted(rng, pieces)
+    elif chance < 0.25:
+        pieces = emphasized(pieces, rng.choice(("**", "*", "“”", '""')))
     return pieces
 
 
@@ -60,6 +62,21 @@ def quoted(rng: Random, pieces: list[Piece]) -> list[Piece]:
         return pieces
     start = rng.choice(("See below.\n\n", "FYI\n\n", "Forwarding this to you.\n\n", ""))
     return [Piece(f"{start}> "), *(piece._replace(text=piece.text.replace("\n", "\n> ")) for piece in pieces)]
+
+
+def emphasized(pieces: list[Piece], marks: str) -> list[Piece]:
+    """The values that stand by themselves, between marks."""
+    start, end = (marks[0], marks[1]) if marks in ("“”", '""') else (marks, marks)
+    lone = {
+        path
+        for path in {piece.path for piece in pieces}
+        if all(p.part == "core" for p in pieces if p.path == path)
+    }
+    result = list[Piece]()
+    for piece in pieces:
+        is_lone = piece.path in lone and piece.text[:1].isalpha()
+        result += [Piece(start), piece, Piece(end)] if is_lone else [piece]
+    return result
 
 
 def wrapped(text: str, width: int) -> str:

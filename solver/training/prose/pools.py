@@ -37,6 +37,7 @@ FAMILY_FIRST = ("hu_HU", "ja_JP", "zh_CN", "ko_KR")
 UNSPACED = ("ja_JP", "zh_CN", "ko_KR")
 HOSTS = ("example.com", "mail.test", "post.example", "inbox.example.org", "webmail.test", "example.net")
 POOL_SIZE = 120
+QUOTES = str.maketrans("", "", '«»"')
 
 
 class MissingFakerError(ModelError):
@@ -59,15 +60,14 @@ def faker_of(culture: str) -> Any:
 
 @cache
 def pool(culture: str, method: str) -> tuple[str, ...]:
-    """Distinct texts of one method of ``faker``, on one line each; none ends with a full stop."""
+    """Distinct texts of one method of ``faker``, on one line each; none ends with punctuation."""
     source = faker_of(culture)
     source.seed_instance(crc32(f"{culture} {method}".encode()))  # whatever was drawn before
     make: Callable[[], str] = getattr(source, method)
-    texts = (" ".join(make().replace("\n", ", ").split()) for _ in range(POOL_SIZE))
+    texts = (" ".join(make().translate(QUOTES).replace("\n", ", ").split()) for _ in range(POOL_SIZE))
     distinct = tuple(dict.fromkeys(text.strip(" ,") for text in texts))
-    return tuple(text for text in distinct if text and text[-1] != ".") or tuple(
-        text.rstrip(".") for text in distinct
-    )
+    plain = tuple(text for text in distinct if text and text[-1].isalnum())
+    return plain or tuple(text.rstrip(".") for text in distinct)
 
 
 def ascii_letters(text: str) -> str:

@@ -51,6 +51,8 @@ class Leaf:
         core, extent = places.cores[path], places.extents[path]
         match self.form:
             case "quote":
+                if value.before == "the ":
+                    extent = core
                 return places.quote(extent), {"": extent}
             case "measure":
                 amount, unit = self.keys
@@ -120,7 +122,7 @@ class LeafWriter:
         """A schema of numbers, of quotes with their unit, or of amounts with a unit."""
         rng = self.rng
         chance = rng.random() if value.unit else 1.0
-        if chance < 0.06:
+        if chance < 0.06 and f"{value.core}{value.after}"[-1].isalnum():
             return Leaf("quote", {"type": "string"})
         kind: Schema = {"type": value.family if rng.random() < 0.9 else "number"}
         if chance < 0.16 and value.unit in CURRENCIES:

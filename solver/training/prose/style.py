@@ -31,7 +31,7 @@ CURRENCIES = {
     "USD": ("$", "US dollars"),
     "EUR": ("€", "euros"),
     "GBP": ("£", "pounds"),
-    "CHF": ("Fr.", "Swiss francs"),
+    "CHF": ("SFr", "Swiss francs"),
     "SEK": ("kr", "Swedish kronor"),
     "PLN": ("zł", "złoty"),
     "INR": ("₹", "rupees"),
