@@ -5,7 +5,7 @@
 
 The denoiser returns constant logits immediately, so the time is the loop's: statistics of every cell, the
 draft, the check, and the choice of the next visible cells. ``--languages`` measures the projection of bytes onto
-large languages instead, each in a process of its own.
+large languages instead, each in a process of its own, and onto strings in slots, free or quoted from a text.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from string import ascii_lowercase
 from typing import Any, Literal
 
@@ -33,8 +34,10 @@ from solver.loop.logits import finite
 from solver.loop.policy import AcceptPolicy, Policy, RemaskPolicy, SearchPolicy
 from solver.loop.trace import Budget, Outcome
 from solver.models.protocol import Stateless
+from solver.tasks.json_schema.compilation import Quotes
 from solver.tasks.json_schema.compiler import Compiler
 from solver.tasks.json_schema.grammar import SchemaGrammar
+from solver.tasks.json_schema.problem import JsonProblem, load_kernels
 from solver.tasks.json_schema.synthetic import english_words
 from solver.tasks.languages import unroll as automata
 from solver.tasks.languages.projection import byte_weights, project
@@ -219,12 +222,54 @@ def language_costs(name: str, steps: int) -> dict[str, float]:
     }
 
 
+def layout_costs(quotes: Quotes, rest: dict[str, Any], cells: int, steps: int) -> dict[str, float]:
+    """Return the same for eight strings in their slots, free or quoted from a text of 2,000 bytes.
+
+    Args:
+        quotes: False for free strings.
+        rest: further keywords of each string.
+        cells: of the canvas.
+        steps: projections of which the median is taken.
+    """
+    rng, words = random.Random(0), sorted(english_words(reserved=False))
+    text = "".join(rng.choice(words) + rng.choice([*"      ", ", ", ", ", ". "]) for _ in range(400))[:2000]
+    schema = closed_object({f"text_{number}": {"type": "string", **rest} for number in range(8)})
+    load_kernels()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.process_time()
+    (problem,) = JsonProblem.of(schema, text, length=cells, quotes=quotes).layouts()
+    compiled = time.process_time()
+    logits = np.random.default_rng(0).standard_normal((cells, 257), np.float32)
+    taken = []
+    for _ in range(steps + 1):
+        step_started = time.process_time()
+        project(problem.unrolled, problem.slots, logits, *problem.given, layers=problem.layers)
+        taken.append(time.process_time() - step_started)
+    weights = byte_weights(logits, *problem.given)
+    lattice = Lattice(problem.unrolled.automaton, weights, problem.slots, problem.layers)
+    return {
+        "states": problem.unrolled.automaton.num_states,
+        "live pairs": lattice.num_pairs,
+        "compile ms": 1000 * (compiled - started),
+        "first ms": 1000 * taken[0],
+        "project ms": 1000 * statistics.median(taken[1:]),
+        "MB": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+    }
+
+
 def print_language_costs(steps: int) -> None:
-    """Print a line for each of the large languages."""
-    for name in large_languages():
+    """Print a line for each of the large languages, and for strings in slots with and without quotes."""
+    runs: list[tuple[str, Callable[..., dict[str, float]], tuple[Any, ...]]] = [
+        (name, language_costs, (name, steps)) for name in large_languages()
+    ]
+    limits: list[dict[str, Any]] = [{}, {"maxLength": 60}]
+    for rest, cells, quotes in product(limits, (320, 512), (False, True)):
+        name = f"eight {'quotes' if quotes else 'strings'} in slots of {cells} cells{', maxLength 60' if rest else ''}"
+        runs.append((name, layout_costs, (quotes, rest, cells, steps)))
+    for name, measure, arguments in runs:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            costs = pool.apply(language_costs, (name, steps))
-        print(f"  {name:<28}", "  ".join(f"{value:,.1f} {unit}" for unit, value in costs.items()), flush=True)
+            costs = pool.apply(measure, arguments)
+        print(f"  {name:<48}", "  ".join(f"{value:,.1f} {unit}" for unit, value in costs.items()), flush=True)
 
 
 def main() -> None:

@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +25,7 @@ from solver.kernels.deadline import check_time
 from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_graph import Graph
 from solver.kernels.lattice_labels import STEP
+from solver.kernels.lattice_pairs import Layers, LivePairs, PieceTotals
 from solver.kernels.lattice_pieces import shortened_graph
 
 Floats = NDArray[np.float64]
@@ -45,15 +45,18 @@ class Lattice:
         weights: log-probabilities (L, V) of each symbol in each cell, BLANK last; -inf where a cell may
             not hold a symbol.
         slots: cells that may be BLANK.
+        layers: pairs among which all live ones are (:meth:`layers`), if they are known.
 
     Raises:
         ValueError: if the block has no cells.
     """
 
-    def __init__(self, automaton: Automaton, weights: Floats, slots: Slots) -> None:
+    def __init__(
+        self, automaton: Automaton, weights: Floats, slots: Slots, layers: Layers | None = None
+    ) -> None:
         if not len(weights):
             raise ValueError("a block has at least one cell")
-        self.automaton, self.slots = automaton, slots
+        self.automaton, self.slots, self._known = automaton, slots, layers
         self.weights = np.ascontiguousarray(weights, np.float64)
         # Edges are followed by label: the weight of a label is the sum, or the maximum, over its symbols.
         top = self.weights.max(1)
@@ -73,7 +76,7 @@ class Lattice:
     @property
     def is_empty(self) -> bool:
         """Whether no block is in the language."""
-        return self._reachable is None
+        return self._reachable is None or (self._known is not None and self._live.top == -np.inf)
 
     def has_few_pairs(self, limit: int) -> bool:
         """Whether paths from the start reach at most ``limit`` pairs of states and cells."""
@@ -85,6 +88,11 @@ class Lattice:
     def num_pairs(self) -> int:
         """The number of live pairs of states and cells, which determines time and memory."""
         return 0 if self.is_empty else int(self._live.num_live.sum())
+
+    @property
+    def layers(self) -> Layers | None:
+        """The live pairs; among them are those of a block whose cells may hold fewer symbols. None if empty."""
+        return None if self.is_empty else Layers.of(self._live, self._graph.is_plain)
 
     @property
     def partition(self) -> float:
@@ -196,21 +204,23 @@ class Lattice:
         return Graph.of(self.automaton) if (inner > -np.inf).any() else graph
 
     @cached_property
-    def _pieces(self) -> _PieceTotals:
+    def _pieces(self) -> PieceTotals:
         if self._graph.is_plain:
-            return _PieceTotals(self._label_sums, self._high)
+            return PieceTotals(self._label_sums, self._high)
         shape = len(self.weights), len(self._graph.parts[0]) - 1
         sums, high = (np.empty(shape), np.empty(shape, np.int32)), np.empty(shape)
         lattice_labels.piece_totals(self._graph.parts, self._label_sums, self._high, sums, high)
-        return _PieceTotals(sums, high)
+        return PieceTotals(sums, high)
 
     @cached_property
     def _reachable(self) -> tuple[Any, ...] | None:
-        """The pairs that paths from the start reach; None if no accepting state is among them."""
+        """The pairs that paths from the start reach, or the known ones; None if no text is among them."""
+        if self._known is not None and self._known.is_plain == self._graph.is_plain:
+            return self._known.copies()
         return self._reach(self._graph, self._pieces.high)
 
     @cached_property
-    def _live(self) -> _LivePairs:
+    def _live(self) -> LivePairs:
         assert self._reachable is not None
         return self._live_pairs(self._graph, self._pieces.high, self._reachable, keep=False)
 
@@ -226,11 +236,11 @@ class Lattice:
         )
         return layers
 
-    def _live_pairs(self, graph: Graph, high: Floats, layers: tuple[Any, ...], keep: bool) -> _LivePairs:
+    def _live_pairs(self, graph: Graph, high: Floats, layers: tuple[Any, ...], keep: bool) -> LivePairs:
         check_time()
         arrays, tails = (graph.arrays, graph.window, high), self._tails[:2]
         best = lattice_layers.best_completions(*arrays, tails, self.slots.last, layers, keep)
-        return _LivePairs(*layers, *best)
+        return LivePairs(*layers, *best)
 
     @cached_property
     def _suffix_sums(self) -> tuple[Any, Any]:
@@ -301,45 +311,3 @@ class Lattice:
                 fresh = [target for target in targets if target not in seen]
                 seen.update(fresh)
                 pending += fresh
-
-
-@dataclass(frozen=True)
-class _PieceTotals:
-    """The weights of the pieces that begin in each cell.
-
-    Attributes:
-        sums: mantissas and exponents of the total weights (L, P).
-        high: the largest log-weight (L, P).
-    """
-
-    sums: tuple[Any, Any]
-    high: Floats
-
-
-@dataclass(frozen=True)
-class _LivePairs:
-    """The results of lattice_layers.py for one block; see there."""
-
-    states: Any
-    offset: Any
-    skips: Any
-    skip_offset: Any
-    bounds: Any
-    num_live: Any
-    num_skips: Any
-    choices: Any
-    scores: Any
-    top: float
-
-    @property
-    def layers(self) -> tuple[Any, ...]:
-        """The arrays that the sum passes read."""
-        pairs = self.states, self.offset, self.num_live
-        return *pairs, self.skips, self.skip_offset, self.num_skips, self.bounds
-
-    def completions(self, t: int, num_states: int) -> Floats:
-        """The log-weight of the best continuation of every state before cell ``t`` (S,)."""
-        pairs = slice(self.offset[t], self.offset[t] + self.num_live[t])
-        scores = np.full(num_states, -np.inf)
-        scores[self.states[pairs]] = self.scores[pairs]
-        return scores

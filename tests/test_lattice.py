@@ -159,6 +159,32 @@ def test_all_results_are_those_of_the_enumeration(shared: float, case: Case) -> 
     assert len(set(excluded)) == len(excluded)
 
 
+@pytest.mark.parametrize("shared", [0.2, 3])
+@settings(deadline=None)
+@given(case=cases(), fraction=st.sampled_from([0.0, 0.2, 0.6]))
+def test_pairs_that_are_known_from_a_block_with_more_symbols_change_nothing(
+    shared: float, case: Case, fraction: float
+) -> None:
+    rng = np.random.default_rng(len(case.moves))
+    fewer = np.where(rng.random(case.weights.shape) < fraction, -np.inf, case.weights)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lattice_pieces, "SHARED", shared)
+        layers = Lattice(case.automaton, case.weights, case.slots).layers
+        alone = Lattice(case.automaton, fewer, case.slots)
+        if layers is None:
+            assert alone.is_empty
+            return
+        for _ in range(2):  # the passes do not change what they are given
+            known = Lattice(case.automaton, fewer, case.slots, layers)
+            assert known.is_empty == alone.is_empty
+            assert known.partition == pytest.approx(alone.partition)
+            assert known.best()[1] == pytest.approx(alone.best()[1])
+            assert np.allclose(known.marginals(), alone.marginals())
+            if not known.is_empty:
+                first, second = (each.sample(np.random.default_rng(1)) for each in (known, alone))
+                assert first.tolist() == second.tolist()
+
+
 @settings(deadline=None)
 @given(case=cases(ties=True))
 def test_equal_blocks_are_chosen_alike_every_time(case: Case) -> None:

@@ -7,6 +7,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -21,8 +22,10 @@ from solver.tasks.json_schema.quotes import quoted_texts
 from solver.tasks.json_schema.readings import read_dates, read_numbers, readings
 from solver.tasks.json_schema.source import Source, make_run, normal_form, word_edges
 from solver.tasks.json_schema.strings import ALL_TEXT, json_text
+from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.json_schema.validator import build_validator
 from solver.tasks.languages.grammar import recognise
+from solver.tasks.languages.projection import project
 
 STRING = {"type": "string"}
 LETTER = "John Doe is 30 years old and lives in Berlin since 3 May 2024."
@@ -325,3 +328,25 @@ def test_escapes_in_quotes_are_written_as_json_has_them() -> None:
     value = fill({**STRING, "minLength": 8}, text, denoiser="random").value
     assert value in Source(text).quotes()
     assert recognise(quoted_grammar({**STRING, "pattern": "^say"}, text), json.dumps('say "hi').encode())
+
+
+@pytest.mark.parametrize("limit", [{}, {"maxLength": 60}])
+def test_in_slots_eight_quotes_of_a_long_text_have_few_live_pairs(limit: Schema) -> None:
+    text = " ".join(f"word{number * number % 1009}" for number in range(250))
+    schema = closed(**{f"text_{number}": {**STRING, **limit} for number in range(8)})
+    (problem,) = JsonProblem.of(schema, text, length=320, quotes=True).layouts()
+    layers = problem.layers
+    assert layers is not None
+    assert len(layers.states) < 80_000
+    assert problem.layers is layers
+    logits = np.random.default_rng(0).standard_normal((320, 257), np.float32)
+    with_layers, without = (
+        project(problem.unrolled, problem.slots, logits, *problem.given, layers=known)
+        for known in (layers, None)
+    )
+    assert with_layers is not None
+    assert without is not None
+    assert with_layers.best.tolist() == without.best.tolist()
+    assert with_layers.constraint_cost == pytest.approx(without.constraint_cost)
+    value = json.loads(JsonTask().decode(problem, with_layers.best))
+    assert set(value.values()) <= Source(text).quotes().keys()

@@ -29,8 +29,9 @@ from solver.tasks.json_schema.source import Source, SourceMode
 from solver.tasks.json_schema.template_fit import fit_template, has_all_texts
 from solver.tasks.json_schema.validator import text_errors
 from solver.tasks.languages.shortest import LiteralGrammar
-from solver.tasks.languages.unroll import Unrolled, unroll
+from solver.tasks.languages.unroll import MAX_STATES, Unrolled, unroll
 
+MAX_QUOTED = 3 * MAX_STATES  # if values are quoted: few states of quotes can be reached in one slot
 Quotes = bool | Literal["auto"]
 
 
@@ -108,7 +109,7 @@ def compile_usual_or_all(
     cells = sum(map(part_size, parts))
     for compiler in (*usual, whole):
         grammar = SchemaGrammar(compiler, cells)
-        unrolled = unroll(grammar, cells)
+        unrolled = unroll(grammar, cells, MAX_STATES if compiler.source is None else MAX_QUOTED)
         if unrolled.is_empty and unrolled.cut and compiler.source is not None:
             unrolled = texts_near_the_shortest(grammar, cells) or unrolled
         if not unrolled.is_empty:

@@ -19,6 +19,7 @@ import numpy as np
 
 from solver.kernels.deadline import OutOfTime, time_left, time_limit
 from solver.kernels.lattice import Slots
+from solver.kernels.lattice_pairs import Layers
 from solver.tasks.arguments import Check
 from solver.tasks.errors import InvalidArgument
 from solver.tasks.json_schema.candidates import FieldCandidates, field_candidates
@@ -47,7 +48,7 @@ from solver.tasks.json_schema.layout import (
 )
 from solver.tasks.json_schema.template_fit import fit_template
 from solver.tasks.json_schema.validator import build_validator
-from solver.tasks.languages.projection import BLANK, project
+from solver.tasks.languages.projection import BLANK, open_layers, project
 from solver.tasks.languages.shortest import LiteralGrammar
 from solver.tasks.languages.unroll import Unrolled, unroll
 from solver.tasks.task import Mask, Tokens
@@ -107,8 +108,8 @@ class JsonProblem:
             registry: the schemas that ``$ref`` may refer to, by URI. Schemas are never downloaded.
             draft: JSON Schema draft of the schema. None: the draft that ``$schema`` names.
             max_cells: of a template, with its holes. None: no limit.
-            quotes: whether strings, numbers and dates that the schema does not enumerate are read off the text, if
-                there is one (quotes.py). "auto": all but those for which it has no value. True: all of them.
+            quotes: whether strings, numbers and dates that the schema does not enumerate are read off the
+                text, if there is one (quotes.py). "auto": all but those for which it has no value. True: all of them.
                 False: none. ``x-source`` in a subschema says otherwise for its field.
 
         Raises:
@@ -219,6 +220,11 @@ class JsonProblem:
     def slots(self) -> Slots:
         """The holes as slots of the lattice."""
         return hole_slots(self.parts)
+
+    @property
+    def layers(self) -> Layers | None:
+        """The live pairs of the lattice if only the literals are known; None without literals or pairs."""
+        return open_layers(self.unrolled, self.slots, *self.given) if len(self.parts) > 1 else None
 
 
 @cache

@@ -9,9 +9,9 @@
 >>> string_texts(compiler, leaf("text", search("^[0-9]+$")), 64) is None  # the text has none
 True
 
-A string is a quote of the text, or a date or time that can be read off it, written as ISO 8601; a number is one
-of those that can be read off it. Values that the schema enumerates stay as they are. A field for which the text
-has no value at all is free (None): its language is its own.
+A string is a quote of the text, or a date or time that can be read off it, written as ISO 8601; a number is
+one of those that can be read off it. Values that the schema enumerates stay as they are. A field for which the
+text has no value at all is free (None): its language is its own.
 """
 
 from __future__ import annotations
@@ -40,9 +40,8 @@ from solver.tasks.languages.byte_automaton import (
 from solver.tasks.languages.word_graph import literals_automaton
 
 LONGEST = 240  # characters of a quote that is listed because the validator has to decide on it
-STATES_PER_CHARACTER = (
-    3  # states for each character of the text, above which quotes are restricted to its parts
-)
+# of the text; with more, quotes are restricted to its parts
+STATES_PER_CHARACTER = 2
 SEPARATOR = "\n"  # of runs, which have no line breaks
 DATED = frozenset({"date", "time", "date-time"})
 Given = frozenset[
@@ -142,7 +141,7 @@ def _spans(run: Run, term: regex.Term, max_chars: int) -> Iterator[Place]:
 
 
 def number_texts(compiler: Compiler, formula: Formula, given: Given = frozenset()) -> ByteAutomaton | None:
-    """The texts of the numbers that can be read off the text and satisfy a formula; None if the field is free."""
+    """The texts of the numbers of the text that satisfy a formula; None if the field is free."""
     if restricting_source(compiler, formula) is None:
         return None
     listed = {number for part in leaves(formula) if part.parts[0] == "among" for number in part.parts[1]}
@@ -197,10 +196,11 @@ def _quotes_within_limits(
     """
     source = compiler.source
     assert source is not None
-    options = [(source.runs(), formula)]
     length, unlimited = _length_limit(formula)
+    options = [(source.runs(), formula)]
     if length is not None:
-        options.append((source.runs(length), unlimited))
+        is_idle = all(len(run.chars) <= length for run in source.runs())
+        options = [*([] if is_idle else options), (source.runs(length), unlimited)]
     for runs, part in options:
         try:
             return quoted_texts(runs, string_term(part, max_bytes), words, max_bytes)
@@ -225,7 +225,7 @@ def _length_limit(formula: Formula) -> tuple[int | None, Formula]:
 
 
 def name_texts(compiler: Compiler, term: regex.Term, max_bytes: int, given: Given) -> ByteAutomaton | None:
-    """The rests of member names that are quotes of the text or names of the schema; None if there are none."""
+    """The rests of member names that are quotes of the text or names of the schema, if there are any."""
     if compiler.source is None or compiler.default_mode == "free":
         return None
     words = compiler.names | {word for word in given if isinstance(word, str)}

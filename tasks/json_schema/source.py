@@ -10,8 +10,8 @@
 >>> source.find("o'brien,  THE")
 ((9, 21),)
 
-A quote is a span of the text that begins and ends at the edge of a word. A place is (start, end) in characters
-of the text. White space in a quote is collapsed; otherwise it has the spelling of the text.
+A quote is a span of the text that begins and ends at the edge of a word. A place is (start, end) in
+characters of the text. White space in a quote is collapsed; otherwise it has the spelling of the text.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Source:
     def runs(self, max_chars: int | None = None) -> tuple[Run, ...]:
         """The parts of the text that quotes lie in: lines, cells of tables, and paragraphs of wrapped lines.
 
-        Parts of more than ``max_chars`` characters are divided into parts that overlap. Every quote of a third as
-        many characters is in one of them.
+        Parts of more than ``max_chars`` characters are divided into parts that overlap. Every quote of a third
+        as many characters is in one of them.
         """
         return text_runs(self.text, max_chars)
 

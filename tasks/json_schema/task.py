@@ -114,7 +114,7 @@ class JsonTask:
         if memory.penalty is not None and rng is None:  # a draw differs from the refused drafts anyway
             logits = logits - memory.penalty
         language = problem.unrolled, problem.slots
-        found = projection.project(*language, logits, tokens, settled, rng, memory.refused)
+        found = projection.project(*language, logits, tokens, settled, rng, memory.refused, problem.layers)
         if found is None or not memory.has_repeats or memory.failures > MAX_FAILURES:
             return found
         drawn = projection.draws(

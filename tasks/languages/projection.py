@@ -15,13 +15,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.kernels.deadline import check_time
-from solver.kernels.lattice import Slots
+from solver.kernels.lattice import Automaton, Slots
 from solver.kernels.lattice_fast import Lattice
+from solver.kernels.lattice_pairs import Layers
 from solver.kernels.trie import WHITE_BYTES
 from solver.tasks.languages.unroll import MAX_PAIRS, Unrolled
 
@@ -30,6 +32,7 @@ MAX_EXCLUDED = 32
 MAX_DRAWS = 64
 BLANK = 256  # the token of an unused cell
 BLANK_SYMBOL = 257  # its symbol in the lattice, where 256 is WHITE
+_LAYERS: WeakKeyDictionary[Automaton, dict[bytes, Layers | None]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +84,7 @@ def project(
     known: NDArray[np.bool_],
     rng: np.random.Generator | None = None,
     refused: Sequence[NDArray[np.int64]] = (),
+    layers: Layers | None = None,
 ) -> Projection | None:
     """Condition the cells' distributions on the language and on the known cells.
 
@@ -92,12 +96,13 @@ def project(
         known: cells whose tokens are fixed (L,).
         rng: draws a sample, if given.
         refused: blocks (L,) that are not drawn again; ``best`` differs from the latest of them.
+        layers: the live pairs of the block in which only some of the known cells are (:func:`open_layers`).
 
     Returns:
         The projection, or None if no block of the language holds the known tokens.
     """
     check_time()
-    lattice = Lattice(unrolled.automaton, byte_weights(logits, tokens, known), slots)
+    lattice = Lattice(unrolled.automaton, byte_weights(logits, tokens, known), slots, layers)
     excluded = [tuple(np.where(block == BLANK, BLANK_SYMBOL, block).tolist()) for block in refused]
     best, score = lattice.next_best(set(excluded[-MAX_EXCLUDED:]), known)
     check_time()
@@ -116,6 +121,23 @@ def project(
         np.where(known, tokens, np.where(path == BLANK_SYMBOL, BLANK, path)) for path in (best, sample)
     )
     return Projection(best, marginals, sample, max(0.0, -lattice.partition))
+
+
+def open_layers(
+    unrolled: Unrolled, slots: Slots, tokens: NDArray[np.int64], given: NDArray[np.bool_]
+) -> Layers | None:
+    """The live pairs of a block of which the ``given`` cells (L,) are known; None if it is empty.
+
+    Projections of the block need not search for them again. They are computed once for an automaton and a
+    block, whatever the logits.
+    """
+    key = slots.last.tobytes() + given.tobytes() + tokens[given].tobytes()
+    layers = _LAYERS.setdefault(unrolled.automaton, {})
+    if key not in layers:
+        weights = byte_weights(np.zeros((len(tokens), 257)), tokens, given)
+        weights[~given, 256] = 0.0  # such a cell may become known, and hold WHITE
+        layers[key] = Lattice(unrolled.automaton, weights, slots).layers
+    return layers[key]
 
 
 def draw_new(
