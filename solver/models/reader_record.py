@@ -37,7 +37,8 @@ MAX_CANDIDATES = 48  # texts of a slot
 MAX_ITEMS_READ = 12  # items of an array that are asked for
 PROBE = ""  # a short value, to see where a field is written
 OTHER_BYTES = -12.0  # logit of bytes that no candidate has in a cell
-RIDGE = 1e-4
+LEAST_LOSS = -1e-3  # logit of a byte that the likeliest text does not have, at most
+TOLERANCE, MAX_SWEEPS = 0.01, 100  # of the sums of the logits, in nats
 
 
 class Absent:
@@ -278,19 +279,30 @@ def base_log_p(beliefs: Mapping[str, FieldBelief], base: Mapping[str, Any], poin
 def candidate_logits(texts: Mapping[bytes, float], size: int) -> NDArray[np.float32]:
     """Logits (size, V) of cells, of which each text's sum is its log-probability, up to a constant.
 
-    The texts are followed by BLANKs. The logits are those of smallest norm; where texts are mixtures of each
-    other in their cells ("aa", "ab", "ba", "bb"), they are the nearest.
+    The texts are followed by BLANKs. The bytes of the likeliest text have logit 0, and all others less, so that no
+    mixture of texts, which the language may hold as well, is likelier. The log-probability of another text is
+    divided among the cells in which it differs (SIRT; Gilbert 1972); where texts are mixtures of each other
+    ("aa", "ab", "ba", "bb"), the sums are the nearest that are possible.
     """
     cells = np.full((len(texts), size), BLANK)
     for row, text in enumerate(texts):
         cells[row, : len(text)] = np.frombuffer(text, np.uint8)
     log_p = np.array(list(texts.values()))
-    agreement = (cells[:, None] == cells[None]).sum(-1) + RIDGE * np.eye(len(cells))
-    shares = np.linalg.solve(agreement, log_p - log_p.max())
+    best = cells[log_p.argmax()]
     logits = np.full((size, BLANK + 1), OTHER_BYTES, np.float32)
-    index = np.arange(size)
-    for text_cells in cells:
-        logits[index, text_cells] = 0.0
-    for text_cells, share in zip(cells, shares, strict=True):
-        logits[index, text_cells] += share
+    rows, places = (cells != best).nonzero()
+    if len(rows):
+        keys, columns = np.unique(places * (BLANK + 1) + cells[rows, places], return_inverse=True)
+        members = np.zeros((len(texts), len(keys)), np.float32)
+        members[rows, columns] = 1.0
+        members, wanted = members[members.any(1)], (log_p - log_p.max())[members.any(1)]
+        spread = members / members.sum(1, keepdims=True)
+        shares, uses = np.full(len(keys), LEAST_LOSS), members.sum(0)
+        for _ in range(MAX_SWEEPS):
+            missing = wanted - members @ shares
+            if np.abs(missing).max() < TOLERANCE:
+                break
+            shares = np.minimum(LEAST_LOSS, shares + missing @ spread / uses)
+        logits.reshape(-1)[keys] = shares
+    logits[np.arange(size), best] = 0.0
     return logits
