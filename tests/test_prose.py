@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -126,6 +127,31 @@ def test_absent_fields_have_no_value_and_no_place(split: str) -> None:
             assert not any(place == pointer or place.startswith(f"{pointer}/") for place in record.places)
     share = np.mean([bool(record.absent) for record in records(split)])
     assert 0.12 < share < 0.5
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_schemas_of_both_splits_have_every_structure(split: str) -> None:
+    texts = " ".join(json.dumps(record.schema) for record in records(split))
+    for keyword in (
+        "array",
+        "enum",
+        "oneOf",
+        "const",
+        "date",
+        "boolean",
+        "pattern",
+        "description",
+        "null",
+        "$ref",
+    ):
+        assert f'"{keyword}"' in texts, keyword
+    assert any(re.search(r"/\d+/", pointer) for record in records(split) for pointer in record.places)
+    assert any(
+        isinstance(value, dict)
+        for record in records(split)
+        if isinstance(record.record, dict)
+        for value in record.record.values()
+    )
 
 
 def test_the_same_generator_gives_the_same_record() -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from random import Random
 from typing import NamedTuple
 
 from solver.training.prose.distractors import DENIALS, DISTRACTORS, EXTRA_ROLES, FILLERS
-from solver.training.prose.domain import Domain, Role, draw_name
+from solver.training.prose.domain import Domain, Role
 from solver.training.prose.kinds import DrawnValue, Kind, Several
 from solver.training.prose.pattern import SentencePart, expand, phrase
 from solver.training.prose.style import DocumentStyle
 
+NO_NOUN = re.compile(
+    r"^(is|has|can|may|was|to|for|from) | (on|by|in|at|to|from|until|before|after|for|with)$"
+)
 TRIES = 6  # draws of a value or a sentence before a repetition is accepted, or the sentence left out
 
 
@@ -188,7 +192,7 @@ class Composer:
         sentences = [self.sentence(rng.choice(fact)) for fact in chosen]
         closing = self.sentence(rng.choice(domain.closes)) if domain.closes else []
         is_english = domain.language == "en"
-        if is_english and rng.random() < 0.22:
+        if is_english and rng.random() < 0.16:
             self.deny(sentences)
         extras = rng.sample(rng.choice((DISTRACTORS, FILLERS)), 4) if is_english else []
         while extras and rng.random() < 0.3:
@@ -221,7 +225,8 @@ class Composer:
         names = [name for name in self.domain.roles if name not in mentioned and self.can_be_absent(name)]
         if names:
             name = self.rng.choice(names)
-            label = draw_name(self.rng, self.domain.roles[name].names, False)
+            labels = self.domain.roles[name].names.partition("||")[0].split("|")
+            label = self.rng.choice([label for label in labels if not NO_NOUN.search(label)] or labels[:1])
             self.denied.add(name)
             text = phrase(self.rng, self.rng.choice(DENIALS).replace("LABEL", label))
             sentences.insert(self.rng.randint(0, len(sentences)), capitalized([Piece(text)]))

@@ -65,6 +65,7 @@ def pool(culture: str, method: str) -> tuple[str, ...]:
     source.seed_instance(crc32(f"{culture} {method}".encode()))  # whatever was drawn before
     make: Callable[[], str] = getattr(source, method)
     texts = (" ".join(make().translate(QUOTES).replace("\n", ", ").split()) for _ in range(POOL_SIZE))
+    texts = (text.replace(",,", ",") for text in texts)
     distinct = tuple(dict.fromkeys(text.strip(" ,") for text in texts))
     plain = tuple(text for text in distinct if text and text[-1].isalnum())
     return plain or tuple(text.rstrip(".") for text in distinct)

@@ -106,7 +106,7 @@ class RecordBuilder:
         if len(kept) < 2:
             kept = rng.sample(present, min(len(present), 2))
         absent = [name for name in composer.denied if rng.random() < 0.8]
-        if rng.random() < 0.22:
+        if rng.random() < 0.14:
             candidates = [name for name in composer.domain.roles if composer.can_be_absent(name)]
             absent += rng.sample(candidates, min(len(candidates), rng.choice((1, 1, 2, 3))))
         return kept, [name for name in dict.fromkeys(absent) if composer.can_be_absent(name)]
@@ -116,7 +116,15 @@ class RecordBuilder:
         roles = self.composer.roles
         mentioned = {path.partition(".")[0] for path in self.composer.values} & roles.keys()
         rivals = (mentioned | set(asked)) - {name}
-        return all(roles[rival].generic != roles[name].generic for rival in rivals)
+        domain, listed = self.composer.domain, list[Role]()
+        if self.composer.row_count and domain.rows:
+            listed += domain.rows.roles.values()
+        if self.composer.variant and domain.variants:
+            listed += domain.variants.options[self.composer.variant].roles.values()
+        role = roles[name]
+        return all(roles[rival].generic != role.generic for rival in rivals) and not any(
+            rival.generic == role.generic or rival.kind == role.kind for rival in listed
+        )
 
     # Building
 
