@@ -96,6 +96,15 @@ def test_a_slot_of_optional_members_has_a_text_for_each_change() -> None:
     assert texts[1][b':"y"'] == pytest.approx(-0.51)
 
 
+def test_items_and_optional_members_are_dropped_until_the_record_fits() -> None:
+    schema = {"properties": {"rows": {"type": "array", "items": STRING}, "a": STRING}, "required": ["rows"]}
+    beliefs = {f"/rows/{index}": sure(f"text {index}") for index in range(12)} | {"/a": sure("optional")}
+    (texts,) = slot_candidates(schema, beliefs, (b'{"rows":', 30, b"}"))
+    assert next(iter(texts)) == b'["text 0"],"a":"optional"'
+    (texts,) = slot_candidates(schema, beliefs, (b'{"rows":', 8, b"}"))
+    assert next(iter(texts)) == b"[]"
+
+
 def test_where_no_record_fits_the_literals_no_slot_has_candidates() -> None:
     assert slot_candidates({"properties": {"a": STRING}}, {"/a": sure("x")}, (b'{"b":', 8, b"}")) == [{}]
 

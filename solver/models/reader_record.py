@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -37,6 +37,7 @@ MAX_CANDIDATES = 48  # texts of a slot
 MAX_ITEMS_READ = 12  # items of an array that are asked for
 PROBE = ""  # a short value, to see where a field is written
 OTHER_BYTES = -12.0  # logit of bytes that no candidate has in a cell
+LEAST_LOG_P = -20.0  # of a field that had to be dropped
 LEAST_LOSS = -1e-3  # logit of a byte that the likeliest text does not have, at most
 TOLERANCE, MAX_SWEEPS = 0.01, 100  # of the sums of the logits, in nats
 
@@ -210,17 +211,9 @@ def slot_fields(
     }
     pattern, writer = slot_pattern(parts), RecordWriter(root, beliefs)
     slots = sum(isinstance(part, int) for part in parts)
-    changes = {
-        (pointer, index): log_p
-        for pointer, belief in beliefs.items()
-        for index, log_p in belief.choices().items()
-    }
-    bases = [
-        {},
-        *({key[0]: chosen_value(beliefs, key)} for key in sorted(changes, key=changes.__getitem__)[::-1]),
-    ]
     base, first = next(
-        ((base, match) for base in bases if (match := pattern.fullmatch(writer.text(base)))), (None, None)
+        ((base, match) for base in bases(beliefs) if (match := pattern.fullmatch(writer.text(base)))),
+        (None, None),
     )
     if base is None or first is None:
         return [{} for _ in range(slots)], [{} for _ in range(slots)]
@@ -255,6 +248,25 @@ def slot_fields(
     return candidates, fields
 
 
+def bases(beliefs: Mapping[str, FieldBelief]) -> Iterator[dict[str, Any]]:
+    """Changes of the likeliest record, until one fits: none, a field, shorter arrays, fewer optional fields."""
+    yield {}
+    changes = [
+        (log_p, pointer, index)
+        for pointer, belief in beliefs.items()
+        for index, log_p in belief.choices().items()
+    ]
+    for _, pointer, index in sorted(changes, reverse=True):
+        yield {pointer: chosen_value(beliefs, (pointer, index))}
+    dropped = dict[str, Any]()
+    for item in range(MAX_ITEMS_READ - 1, -1, -1):
+        dropped |= {pointer: ABSENT for pointer in beliefs if str(item) in pointer.split("/")}
+        yield dict(dropped)
+    for pointer in sorted(beliefs, key=lambda pointer: max(beliefs[pointer].log_p, default=0.0)):
+        dropped[pointer] = ABSENT
+        yield dict(dropped)
+
+
 def is_required(root: Any, beliefs: Mapping[str, FieldBelief], pointer: str) -> bool:
     """Whether a record has to have a value of the field that is not null, if it has all other fields."""
     if not beliefs[pointer].values:
@@ -273,7 +285,8 @@ def base_log_p(beliefs: Mapping[str, FieldBelief], base: Mapping[str, Any], poin
     """The log-probability of a field's value in a record."""
     belief = beliefs[pointer]
     value = base.get(pointer, belief.best)
-    return belief.absent if value is ABSENT else belief.log_p[belief.values.index(value)]
+    log_p = belief.absent if value is ABSENT else belief.log_p[belief.values.index(value)]
+    return max(log_p, LEAST_LOG_P)
 
 
 def candidate_logits(texts: Mapping[bytes, float], size: int) -> NDArray[np.float32]:
