@@ -40,7 +40,8 @@ from solver.tasks.json_schema.errors import (
     UnsatisfiableSchema,
     UnsupportedSchema,
 )
-from solver.tasks.json_schema.problem import LENGTH, JsonProblem, load_kernels
+from solver.tasks.json_schema.lengths import fitting_problem
+from solver.tasks.json_schema.problem import JsonProblem, load_kernels
 from solver.tasks.json_schema.task import JsonTask
 from solver.tasks.languages import projection
 from solver.tasks.text import Hole
@@ -60,7 +61,7 @@ def fill(
     *,
     template: Sequence[str | Hole] | None = None,
     check: Check[Any] | None = None,
-    length: Positive = LENGTH,
+    length: Positive | None = None,
     denoiser: str | Denoiser = "compact",
     budget: Budget | None = None,
     seconds: Seconds | None = SECONDS,
@@ -82,15 +83,16 @@ def fill(
         check: called with the value; see solver.tasks.arguments for its result. Violations with a path
             or a span re-mask only that part. Validators of a pydantic model and ``__post_init__`` are checks
             as well: ValueError and AssertionError re-mask what they are about, other exceptions propagate.
-        length: bytes of the canvas, or those shared by the template's unsized holes.
+        length: bytes of the canvas, or those shared by the template's unsized holes; None: as many as schema
+            and text require, from 256 to 4,096.
         denoiser: "compact" (the shipped model), "random" or "prior" (controls), a checkpoint folder, or a
             denoiser.
         budget: limits of each candidate, by default 1,000 forwards.
         seconds: limit of the whole call in seconds, None for no limit; not used with ``budget``. It also ends
             the compilation of the schema and forwards, within a second.
         seed: seed of all randomness.
-        candidates: number of instances to write; those that fail are left out. The first is the likeliest; the
-            others are drawn, at rising temperature, until all differ.
+        candidates: number of instances to write; those that fail are left out. The first is the likeliest;
+            the others are drawn, at rising temperature, until all differ.
         formats: whether ``format`` is asserted.
         registry: further schemas by URI. Nothing is ever fetched.
         quotes: whether strings, numbers and dates are read off ``text``. "auto": all but those for which it has no
@@ -122,9 +124,8 @@ def fill(
     checks = () if typed_check is None else (typed_check,)
     try:
         with time_limit(budget.seconds):
-            problem = JsonProblem.of(
-                kind.schema, text, template, length, checks, formats, registry, quotes=quotes
-            )
+            settings = {"formats": formats, "registry": registry, "quotes": quotes}
+            problem = fitting_problem(kind.schema, text, template, length, checks=checks, **settings)
     except OutOfTime:
         raise BudgetExhausted("", (COMPILING,), "seconds") from None
     budget = budget.remaining(Counters(seconds=time.perf_counter() - started))

@@ -6,8 +6,8 @@
 >>> ValueType.of({"type": "integer"}).read("any JSON value")
 'any JSON value'
 
-Types of the standard library are read by plain_types.py. All others, models and constraints above all, are left
-to pydantic, an optional package. Validators of a type run as a check: each error blames the part of the text
+Types of the standard library are read by plain_types.py. All others, above all models and constraints, are
+left to pydantic, an optional package. Validators of a type run as a check: each error blames the part of the text
 that its ``loc`` names.
 """
 

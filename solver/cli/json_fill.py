@@ -241,7 +241,7 @@ def make_job(
 ) -> JsonJob:
     """Return the job of one input, with its problem or its error. With --schema, bad input raises."""
     from solver.kernels.deadline import OutOfTime, time_limit
-    from solver.tasks.json_schema.problem import LENGTH, JsonProblem
+    from solver.tasks.json_schema.lengths import fitting_problem
     from solver.tasks.text import Hole
 
     if isinstance(members, UsageError):
@@ -252,14 +252,14 @@ def make_job(
     started = time.perf_counter()
     try:
         with time_limit(arguments.seconds):
-            problem = JsonProblem.of(
+            problem = fitting_problem(
                 members["schema"],
                 members.get("text") or "",
                 pieces,
-                arguments.length or members.get("length") or LENGTH,
-                () if check is None else (check,),
-                not arguments.no_formats,
-                registry,
+                arguments.length or members.get("length"),
+                checks=() if check is None else (check,),
+                formats=not arguments.no_formats,
+                registry=registry,
                 quotes=QUOTES[arguments.quotes],
             )
     except OutOfTime:
