@@ -86,6 +86,9 @@ def test_fields_have_the_values_and_probabilities_of_the_reader() -> None:
     assert pet.probability == pytest.approx(1 / (1 + math.exp(-1)), abs=0.01)
     assert (age.runner_up.value, pet.runner_up.value) == (2, "cat")
     assert answer.fields["/note"].value is None
+    absences = ReaderDenoiser(network).absences(JsonProblem.of(SCHEMA, TEXT))  # type: ignore[arg-type]
+    assert absences["/age"] == pytest.approx(1 / (1 + math.exp(2) + math.exp(1)), abs=0.01)
+    assert absences["/note"] > 0.9
 
 
 def test_fields_that_are_accepted_are_known_at_the_next_forward() -> None:

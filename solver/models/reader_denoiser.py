@@ -16,6 +16,7 @@ Shapes: B rows, L cells, V tokens.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -153,6 +154,11 @@ class ReaderDenoiser(MaskDenoiser):
             else:
                 logits[start : start + size] = candidate_logits(candidates, size)
         return is_open
+
+    def absences(self, problem: JsonProblem) -> dict[str, float]:
+        """The probability, by JSON pointer, that the text does not give a field, be it required or not."""
+        beliefs, _ = FieldReading.of(problem).beliefs(self.network, {})
+        return {pointer: math.exp(belief.absent) for pointer, belief in beliefs.items() if not belief.is_free}
 
     def cost(self, state: ReaderState, aux: Stateless) -> tuple[list[int], list[int]]:
         flops = [row.forwards * row.reading.flops(self.network) for row in state.rows]

@@ -249,7 +249,7 @@ def slot_fields(
 
 
 def bases(beliefs: Mapping[str, FieldBelief]) -> Iterator[dict[str, Any]]:
-    """Changes of the likeliest record, until one fits: none, a field, shorter arrays, fewer optional fields."""
+    """Changes of the likeliest record, until one fits: none, a field, fewer items, fewer members."""
     yield {}
     changes = [
         (log_p, pointer, index)
@@ -292,9 +292,9 @@ def base_log_p(beliefs: Mapping[str, FieldBelief], base: Mapping[str, Any], poin
 def candidate_logits(texts: Mapping[bytes, float], size: int) -> NDArray[np.float32]:
     """Logits (size, V) of cells, of which each text's sum is its log-probability, up to a constant.
 
-    The texts are followed by BLANKs. The bytes of the likeliest text have logit 0, and all others less, so that no
-    mixture of texts, which the language may hold as well, is likelier. The log-probability of another text is
-    divided among the cells in which it differs (SIRT; Gilbert 1972); where texts are mixtures of each other
+    The texts are followed by BLANKs. The bytes of the likeliest text have logit 0, and all others less, so that
+    no mixture of texts, which the language may hold as well, is likelier. The log-probability of any other text
+    is divided among the cells in which it differs (SIRT; Gilbert 1972). Where texts are mixtures of each other
     ("aa", "ab", "ba", "bb"), the sums are the nearest that are possible.
     """
     cells = np.full((len(texts), size), BLANK)

@@ -17,7 +17,7 @@ from solver.training.preset import Preset
 from solver.training.prose import make_prose
 from solver.training.reader_examples import FieldLoader, reader_examples
 
-CPU = Preset(ReaderConfig(), steps=22_000, rows=24, rate=2e-3, pool=120_000, warmup=300, muon=True)
+CPU = Preset(ReaderConfig(), steps=20_000, rows=24, rate=2e-3, pool=120_000, warmup=300, muon=True)
 SMOKE = Preset(ReaderConfig(width=32, hidden=32, layers=1, heads=2), steps=20, rows=4, rate=2e-3, pool=60)
 # Both cpu presets do the same number of steps of the same network: the same compute.
 PRESETS = {
