@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from solver import Budget, Hole, fill
+from solver.tasks.json_schema import compilation
 from solver.tasks.json_schema.candidates import field_at
 from solver.tasks.json_schema.compilation import proposing_compilers
 from solver.tasks.json_schema.errors import NotInText, SchemaError
@@ -321,6 +322,15 @@ def test_a_canvas_too_small_for_any_quote_is_filled_freely() -> None:
     problem = JsonProblem.of(STRING, "incomprehensibilities", length=8)
     assert problem.compiler.source is None
     assert problem.candidates[0].is_free
+
+
+def test_quotes_that_are_too_many_for_an_automaton_leave_all_fields_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compilation, "MAX_QUOTED", 60)
+    problem = JsonProblem.of(closed(a=STRING, b=STRING, c=STRING), LETTER)
+    assert problem.compiler.source is None
+    assert all(field.is_free for field in problem.candidates)
 
 
 def test_escapes_in_quotes_are_written_as_json_has_them() -> None:

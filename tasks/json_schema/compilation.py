@@ -31,7 +31,7 @@ from solver.tasks.json_schema.validator import text_errors
 from solver.tasks.languages.shortest import LiteralGrammar
 from solver.tasks.languages.unroll import MAX_STATES, Unrolled, unroll
 
-MAX_QUOTED = 3 * MAX_STATES  # if values are quoted: few states of quotes can be reached in one slot
+MAX_QUOTED = 5 * MAX_STATES  # if values are quoted: few states of quotes can be reached in one slot
 Quotes = bool | Literal["auto"]
 
 
@@ -110,8 +110,6 @@ def compile_usual_or_all(
     for compiler in (*usual, whole):
         grammar = SchemaGrammar(compiler, cells)
         unrolled = unroll(grammar, cells, MAX_STATES if compiler.source is None else MAX_QUOTED)
-        if unrolled.is_empty and unrolled.cut and compiler.source is not None:
-            unrolled = texts_near_the_shortest(grammar, cells) or unrolled
         if not unrolled.is_empty:
             # only an automaton that holds every valid text can prove that there is none
             is_exact = compiler is whole and not grammar.omits_valid_texts
@@ -119,7 +117,7 @@ def compile_usual_or_all(
     error = explain_empty(whole, cells)
     if isinstance(error, SchemaTooComplex):
         # the state limit was reached before a text was complete
-        for compiler in (*usual, whole):
+        for compiler in (usual[-1], whole):
             near = texts_near_the_shortest(SchemaGrammar(compiler, cells), cells)
             if near is not None:
                 return compiler, replace(near, complete=False)

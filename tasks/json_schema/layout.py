@@ -6,6 +6,7 @@
 >>> name, age = {"type": "string"}, {"type": "integer"}
 >>> schema = {"type": "object", "properties": {"name": name, "age": age}, "required": ["name", "age"]}
 >>> closed = schema | {"additionalProperties": False}
+>>> from solver.tasks.json_schema.compiler import Compiler
 >>> (layout,) = SchemaLayout.all(SchemaGrammar(Compiler(closed), max_bytes=64))
 >>> layout.parts(64)
 (b'{"name":', 38, b',"age":', 10, b'}')
