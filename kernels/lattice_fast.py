@@ -262,7 +262,7 @@ class Lattice:
         best_score, best_prefix = -np.inf, None
         # by prefix of excluded blocks: the best score of each (state, mode) that it leads to
         layer: dict[tuple[int, ...], dict[tuple[int, int], float]] = {(): {(0, ARRIVED): 0.0}}
-        for t in range(len(self.weights)):
+        for t in range(int(np.flatnonzero(~ignored).max(initial=-1)) + 1):  # no block differs later
             check_time()
             next_layer: dict[tuple[int, ...], dict[tuple[int, int], float]] = {}
             completions = {ARRIVED: live.completions(t + 1, len(graph.rest))}

@@ -219,8 +219,11 @@ class Projects(Protocol):
 class Remembers(Protocol):
     """A task that remembers the last prediction of the denoiser for each problem."""
 
-    def remember(self, problem: Any, logits: "Tensor") -> None:
-        """Remember ``logits`` (L, V), unnormalised and on the denoiser's device."""
+    def remember(self, problem: Any, logits: "Tensor", known: Mask) -> None:
+        """Remember ``logits`` (L, V), unnormalised and on the denoiser's device.
+
+        ``known`` (L,): the cells whose tokens the denoiser saw, so that it has only repeated them.
+        """
 
 
 @runtime_checkable

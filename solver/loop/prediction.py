@@ -171,7 +171,7 @@ class Predictor:
         for row, (columns, (loops, flops)) in enumerate(zip(condition(requests, logits), costs, strict=True)):
             prediction = Prediction(**columns, loops=loops, flops=flops, aux=aux.select([row]))
             if self.memory is not None and denoiser is self.denoiser:
-                self.memory.remember(requests[row].problem, logits[row])
+                self.memory.remember(requests[row].problem, logits[row], requests[row].known)
             if self.projector is not None:
                 again = partial(self._redraw, prediction, requests[row], logits[row])
                 prediction = replace(prediction, redraw=again)

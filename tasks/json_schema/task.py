@@ -18,6 +18,7 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -52,7 +53,7 @@ class DraftMemory:
         has_repeats: whether one of them had repeated items in an array of distinct ones.
         failures: the latest matchings of distinct items, all in vain.
         matched: the latest drafts that a matching changed.
-        logits: the denoiser's last prediction (L, V).
+        logits: the denoiser's last prediction (L, V), in each cell that without its token.
     """
 
     def __init__(self) -> None:
@@ -168,9 +169,14 @@ class JsonTask:
         """The text."""
         return text_bytes(tokens).decode(errors="replace")
 
-    def remember(self, problem: JsonProblem, logits: Tensor) -> None:
-        """Remember the denoiser's last prediction (L, V)."""
-        self._memory(problem).logits = logits.clone()  # or it would keep those of the whole batch alive
+    def remember(self, problem: JsonProblem, logits: Tensor, known: Mask) -> None:
+        """Remember the denoiser's last prediction (L, V), in each cell that in which it did not see its token."""
+        memory = self._memory(problem)
+        if memory.logits is None:
+            memory.logits = logits.clone()  # or it would keep those of the whole batch alive
+        else:
+            cells = torch.from_numpy(~known).to(logits.device)
+            memory.logits[cells] = logits[cells]
 
     def take_logits(self, problem: JsonProblem) -> NDArray[np.float32] | None:
         """Return the denoiser's last prediction (L, V) and forget it; None before the first."""
