@@ -6,12 +6,14 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 
 import solver
 from solver.api import fields as fields_module
 from solver.api.field_places import place_of
 from solver.api.fields import Fields, absent_paths
 from solver.errors import CheckpointError
+from solver.kernels.lattice_fast import Lattice
 from solver.models.calibration import Calibration, fit_calibration, save_calibration
 from solver.models.checkpoint import SHIPPED, load
 from solver.tasks.json_schema.field_marginals import FieldMarginals
@@ -144,6 +146,22 @@ def test_the_runner_up_is_in_the_likeliest_text_that_differs_there_and_is_equal_
     value, probability = FieldMarginals(problem, logits, tokens).runner_up(span, (name,))
     assert value == scores[max(scores)]
     assert 0 < probability < 1
+
+
+def test_the_search_for_a_runner_up_ends_with_the_value(world, monkeypatch):
+    problem, logits, texts = world
+    _, record, tokens = texts[int(shares(texts).argmax())]
+    span = byte_spans(dumped(record))["a",]
+    marginals, visited = FieldMarginals(problem, logits, tokens), []
+    steps = Lattice._steps
+
+    def counted(lattice, cell, scores):
+        visited.append(cell)
+        return steps(lattice, cell, scores)
+
+    monkeypatch.setattr(Lattice, "_steps", counted)
+    marginals.runner_up(span, ("a",))
+    assert max(visited) <= marginals._cells(span)[1]
 
 
 def test_draws_estimate_counts_and_values_that_may_stand_in_other_cells(world):
@@ -312,3 +330,13 @@ def test_a_checkpoint_holds_its_calibration(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config | {"calibration": [[0, 1], [1, 0]]}))
     with pytest.raises(CheckpointError, match="calibration"):
         load(str(tmp_path), JsonTask())
+
+
+def test_a_cell_keeps_the_prediction_that_was_made_without_its_token():
+    task, problem = JsonTask(), JsonProblem.of({"type": "integer"}, length=3)
+    first, second = torch.zeros(3, BLANK + 1), torch.ones(3, BLANK + 1)
+    task.remember(problem, first, np.array([False, False, False]))
+    task.remember(problem, second, np.array([True, False, True]))
+    assert task.take_logits(problem)[:, 0].tolist() == [0.0, 1.0, 0.0]
+    assert task.take_logits(problem) is None
+    assert first.sum() == 0

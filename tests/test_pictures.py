@@ -18,10 +18,11 @@ matplotlib.use("Agg")
 
 from matplotlib.figure import Figure  # noqa: E402  # only where matplotlib is there
 
+from solver.api.fields import Field  # noqa: E402
 from solver.loop.refine import refine  # noqa: E402
 from solver.loop.trace import Step  # noqa: E402
 from solver.models import controls  # noqa: E402
-from solver.pictures import blocks, boards, curves  # noqa: E402
+from solver.pictures import blocks, boards, curves, sources  # noqa: E402
 from solver.tasks.code_edit.task import EditProblem  # noqa: E402
 from solver.tasks.code_edit.vocabulary import Vocabulary  # noqa: E402
 from solver.tasks.sudoku import layout  # noqa: E402
@@ -157,3 +158,25 @@ def test_a_film_of_code_shows_every_token_of_the_holes() -> None:
     assert texts.count("·") == capacity - 1
     assert "width".startswith(texts[1])
     assert figure.axes[0].get_title(loc="left") == "forward 1: it does not compile"
+
+
+def test_a_field_and_its_source_have_one_colour() -> None:
+    text = "Ann lives in a house at the very end of a long road that leads to New\nYork."
+    start = text.index("New")
+    fields = {
+        "/name": Field("Ann", 0.9, span=(0, 3)),
+        "/city": Field("New York", 0.5, span=(start, len(text) - 1)),
+        "/age": Field(7, 0.1, missing=True),
+        "/note": Field(None, 0.9, missing=True),
+    }
+    left, right = sources.sources(text, fields).axes
+
+    def colours(axes: Any) -> list[Any]:
+        return [patch.get_facecolor()[:3] for patch in axes.patches]
+
+    name, city, age = colours(right)  # what was left out has no box
+    assert colours(left) == [name, city, city]  # the second source is in two lines
+    assert len({name, city, age}) == 3
+    assert {patch.get_alpha() for patch in left.patches[1:]} == {right.patches[1].get_alpha()}
+    written = "".join(label.get_text() for label in left.texts)
+    assert written.replace(" ", "") == text.replace(" ", "").replace("\n", "")

@@ -107,7 +107,8 @@ class FieldEvidence:
 
     Attributes:
         problem: the problem, with the layout that was filled.
-        logits: the denoiser's last prediction, log-probabilities (L, 257) in half precision.
+        logits: the denoiser's last prediction without each cell's own token: log-probabilities (L, 257) in
+            half precision.
         tokens: the answer (L,).
         calibration: the denoiser's.
         withheld: pointers of the fields that are not in the record, or null there.
