@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -18,6 +19,7 @@ from solver.training.prose import ProseRecord, make_prose
 from solver.training.prose.forms import FORMS, HELD_OUT_FORMS
 from solver.training.prose.library import load_domains, read_kind
 from solver.training.prose.pattern import expand, parse_template, roles_of
+from solver.training.prose.pools import MissingFakerError, faker_of
 
 SPLITS = ("train", "held-out")
 MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
@@ -204,6 +206,26 @@ def test_a_kind_that_does_not_exist_is_refused(text: str) -> None:
 def test_malformed_templates_are_refused(template: str) -> None:
     with pytest.raises(ValueError, match=r"bracket|no mention"):
         parse_template(template)
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_name_means_one_role_of_its_domain(held_out: bool) -> None:
+    for domain in load_domains(held_out).values():
+        owners = dict[str, str]()
+        for key, role in domain.roles.items():
+            for name in {*role.names.replace("||", "|").split("|")}:
+                assert owners.setdefault(name, key) == key, (domain.name, name)
+        for key, role in domain.roles.items():
+            assert role.group or owners.get(role.generic, key) in (
+                key,
+                *(other for other, rival in domain.roles.items() if rival.generic == role.generic),
+            ), (domain.name, key)
+
+
+def test_without_faker_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faker", None)
+    with pytest.raises(MissingFakerError, match="pip install faker"):
+        faker_of.__wrapped__("en_US")
 
 
 def test_unknown_splits_and_domains_are_refused() -> None:
