@@ -151,7 +151,7 @@ def trained_jobs(
     own_texts = {arguments.prose.stem: texts} if texts else {}
     generated = {}
     if importlib.util.find_spec("faker") is not None and set(sections) & {"prose", "calibration"}:
-        generated["generated prose"] = field_calibration.generated_prose(count_of(arguments, 60, 500))
+        generated["generated prose"] = field_calibration.generated_prose(count_of(arguments, 20, 300))
     for file, members in {**generated, **own_texts}.items() if "prose" in sections else ():
         for first, arm in firsts("prose", file):
             yield Job(first, partial(prose.measure_prose, first, arm, members))

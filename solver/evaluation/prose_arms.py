@@ -35,8 +35,8 @@ RULES = "rules"  # the text restricts the values, and nothing chooses among them
 def fill_answer(denoiser: str | Denoiser, quotes: Quotes, seed: int, case: ProseCase) -> Answer:
     """Answer with :func:`solver.fill`, without a limit in seconds; no answer if it raises an error.
 
-    The time is that of the call. The fields are computed after it, and only if values are quotes: those of free
-    strings take seconds.
+    The time is that of the call. The fields are computed after it, and only for a model whose values are quotes:
+    those of free strings, and of values drawn at random, take seconds.
     """
     started, cost = time.perf_counter(), Counters()
     if isinstance(denoiser, JsonDenoiser):
@@ -47,7 +47,7 @@ def fill_answer(denoiser: str | Denoiser, quotes: Quotes, seed: int, case: Prose
     except SolverError:
         return Answer(None, counters=cost, seconds=time.perf_counter() - started)
     seconds = time.perf_counter() - started
-    fields = candidate.fields if quotes else {}
+    fields = candidate.fields if quotes and denoiser not in CONTROLS else {}
     return Answer(
         (candidate.text,),
         "solved",
