@@ -25,7 +25,7 @@ from solver.models.reader_fields import FieldQuery, leaf_queries
 from solver.models.reader_inputs import KnownField, ReaderItem, reader_inputs
 from solver.models.reader_record import ABSENT, MAX_ITEMS_READ, FieldBelief
 from solver.models.reader_text import TextWords
-from solver.tasks.json_schema.candidates import field_at
+from solver.tasks.json_schema.candidates import FieldCandidates, field_at
 from solver.tasks.json_schema.problem import JsonProblem
 from solver.tasks.task import Tokens
 
@@ -102,11 +102,14 @@ class FieldReading:
         """The reading of a problem."""
         words = TextWords.of(problem.text)
         queries = leaf_queries(problem.schema, counts=DefaultCounts())
-        candidates = {
-            query.pointer: ValueSpans.of(words, field_values(problem, query))
-            for query in queries
-            if not query.options
-        }
+        candidates, by_field = dict[str, ValueSpans](), dict[int, ValueSpans]()
+        for query in queries:
+            if query.options:
+                continue
+            field = field_at(problem.candidates, query.pointer)  # one for all items of an array
+            if id(field) not in by_field:
+                by_field[id(field)] = ValueSpans.of(words, field_values(field))
+            candidates[query.pointer] = by_field[id(field)]
         return FieldReading(problem, queries, candidates)
 
     def is_free(self, pointer: str) -> bool:
@@ -204,9 +207,8 @@ class FieldReading:
         return sum(network.flops(len(words), queries) for _, words in self.windows())
 
 
-def field_values(problem: JsonProblem, query: FieldQuery) -> dict[Any, tuple[tuple[int, int], ...]]:
+def field_values(field: FieldCandidates | None) -> dict[Any, tuple[tuple[int, int], ...]]:
     """The values that are proposed for a field, with their places in the text."""
-    field = field_at(problem.candidates, query.pointer)
     return {} if field is None else {value: field.places_of(value) for value in field.values}
 
 
