@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--length",
         type=options.integer(1, MAX_CELLS),
         metavar="N",
-        help="bytes of the canvas, without a template (256)",
+        help="bytes of the canvas (as many as schema and text require)",
     )
     parser.add_argument(
         "--n", type=options.integer(1), default=1, metavar="N", help="candidates, the best first (1)"
