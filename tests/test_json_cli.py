@@ -76,7 +76,7 @@ def test_many_lines_in_order(write: Write, capsys: pytest.CaptureFixture[str]) -
         '{"schema":false}',
     ]
     lines += [
-        '{"schema":{"type":"string","minLength":500}}',
+        '{"schema":{"type":"string","minLength":5000}}',
         '{"schema":{"const":"é"},"text":"x"}',
         '{"schema":true,"length":"8"}',
     ]
