@@ -94,7 +94,7 @@ def test_many_lines_in_order(write: Write, capsys: pytest.CaptureFixture[str]) -
     assert [result["number"] for result in results] == [1, 2, 3, 4, 5, 6, 7]
     assert isinstance(json.loads(results[0]["instance"]), int)
     assert results[5]["instance"] == '"é"'
-    assert "502" in results[4]["error"]["message"]
+    assert "5002" in results[4]["error"]["message"]
     assert len(err.splitlines()) == 3
 
 

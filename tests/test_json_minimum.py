@@ -67,7 +67,7 @@ def test_an_instance_that_no_canvas_has_room_for_is_refused_without_advice_on_le
 
 def test_a_minimum_that_may_be_too_small_is_named_as_a_bound() -> None:
     with pytest.raises(CanvasTooSmall, match="at least 301 bytes"):  # names would have to differ
-        fill({"type": "object", "minProperties": 60}, denoiser="random")
+        fill({"type": "object", "minProperties": 60}, length=256, denoiser="random")
 
 
 def minimum_of(schema: Any) -> int | None:
