@@ -333,6 +333,15 @@ def test_quotes_that_are_too_many_for_an_automaton_leave_all_fields_free(
     assert all(field.is_free for field in problem.candidates)
 
 
+def test_items_are_free_where_the_text_has_too_few_for_distinct_ones() -> None:
+    items = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+    few, enough = {**items, "minItems": 4}, {**items, "minItems": 2, "maxItems": 2}
+    assert [JsonProblem.of(each, "7 or 8").candidates[0].is_free for each in (few, enough)] == [True, False]
+    value = fill(few, "7 or 8", denoiser="random", budget=Budget(forwards=50)).value
+    assert len(set(value)) == len(value) >= 4
+    assert set(fill(enough, "7 or 8", denoiser="random", budget=Budget(forwards=50)).value) == {7, 8}
+
+
 def test_escapes_in_quotes_are_written_as_json_has_them() -> None:
     text = 'say "hi"\tthere\\now'
     value = fill({**STRING, "minLength": 8}, text, denoiser="random").value

@@ -35,7 +35,7 @@ from solver.tasks.json_schema.formula import (
     or_,
 )
 from solver.tasks.json_schema.members import MemberRules
-from solver.tasks.json_schema.quotes import listed_numbers, listed_strings, must_quote
+from solver.tasks.json_schema.quotes import listed_numbers, listed_strings, must_quote, with_free_items
 from solver.tasks.json_schema.readings import Place
 
 MAX_DEPTH = 8  # arrays and objects inside each other
@@ -119,6 +119,7 @@ def _fields(
                 yield from _fields(compiler, rules, value, f"{pointer}/{escape_name(name)}", around)
     items = of_kind(formula, "array")
     if items is not NO and constants_of_kind(compiler, items) is None:
+        items = with_free_items(compiler, items)
         schemas = [part.parts[1] for part in leaves(items) if part.parts[0] == "items"]
         first = max((len(each.first) for each in schemas if isinstance(each, ItemSchemas)), default=0)
         for index in range(first + 1):

@@ -55,6 +55,7 @@ from solver.tasks.json_schema.objects import (
     UnknownName,
     Value,
 )
+from solver.tasks.json_schema.quotes import with_free_items
 from solver.tasks.json_schema.scalar_grammar import ScalarGrammar
 from solver.tasks.json_schema.skeleton import NO_SKELETON, Skeleton
 from solver.tasks.json_schema.strings import json_text
@@ -214,7 +215,7 @@ class SchemaGrammar(ScalarGrammar):
             return [Move(literals_automaton(tuple(sorted(texts.values()))))] if texts else []
         formula = without_crowded(self.compiler, spell_out(self.compiler, formula))
         if kind == "array":
-            return [Move(b"[", goto=FirstItem(formula))]
+            return [Move(b"[", goto=FirstItem(with_free_items(self.compiler, formula)))]
         rules, cases = self.members, self.members.cases(formula)
         return [
             Move(b"{", goto=FirstMember(*rules.remaining(plan, case, 0)), where=where)

@@ -18,14 +18,29 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate
 from typing import NamedTuple
 
+from solver.tasks.json_schema.choices import value_choices
 from solver.tasks.json_schema.compiler import Compiler
-from solver.tasks.json_schema.constants import evaluate_part
+from solver.tasks.json_schema.constants import constants_of, evaluate_part
 from solver.tasks.json_schema.formats import FormatAssertion, assertion
-from solver.tasks.json_schema.formula import NO, YES, Formula, and_, leaf, leaves, rewrite
+from solver.tasks.json_schema.formula import (
+    KINDS,
+    NO,
+    YES,
+    Formula,
+    ItemSchemas,
+    and_,
+    item_demand,
+    leaf,
+    leaves,
+    of_kind,
+    or_,
+    rewrite,
+)
+from solver.tasks.json_schema.keywords import source_leaves
 from solver.tasks.json_schema.numbers import USUAL_DIGITS, number_text
 from solver.tasks.json_schema.readings import Place
 from solver.tasks.json_schema.source import LISTED_CHARS, Run, Source, SourceMode
@@ -43,6 +58,7 @@ LONGEST = 240  # characters of a quote that is listed because the validator has 
 # of the text; with more, quotes are restricted to its parts
 STATES_PER_CHARACTER = 2
 SEPARATOR = "\n"  # of runs, which have no line breaks
+OTHER_KINDS = tuple(kind for kind in KINDS if kind not in ("string", "number"))
 DATED = frozenset({"date", "time", "date-time"})
 Given = frozenset[
     str | Decimal
@@ -109,6 +125,25 @@ def is_number_of(compiler: Compiler, formula: Formula, number: Decimal) -> bool:
     has_few_digits = len(number.normalize().as_tuple().digits) <= USUAL_DIGITS
     is_exact = has_few_digits or number == number.to_integral_value()
     return is_exact and evaluate_part(compiler, formula, number) is not NO
+
+
+def with_free_items(compiler: Compiler, array: Formula) -> Formula:
+    """A formula about arrays whose items are free if more distinct ones are needed than the text has values."""
+    parts = [part.parts for part in (array.parts if array.op == "and" else (array,)) if part.op == "leaf"]
+    fewest = max((part[1] for part in parts if part[0] == "length"), default=0)
+    if compiler.source is None or fewest < 2 or not any(part[0] == "unique" for part in parts):
+        return array
+    choices = value_choices(compiler, array, partial(item_demand, fewest - 1))
+    item = or_(condition for condition, _ in choices)
+    if constants_of(compiler, item) is not None or must_quote(compiler, item):
+        return array
+    string, number, *others = (of_kind(item, kind) for kind in ("string", "number", *OTHER_KINDS))
+    count = 0 if string is NO else len(listed_strings(compiler, string))
+    count += 0 if number is NO else len(listed_numbers(compiler, number))
+    if count >= fewest or any(part is not NO for part in others):
+        return array
+    free = compiler.number_of(and_(source_leaves("free")))
+    return and_([array, leaf("items", ItemSchemas((), free))])
 
 
 def _with_all_formats(formula: Formula) -> Formula:
