@@ -63,7 +63,7 @@ def test_importing_the_package_imports_neither_torch_nor_numpy() -> None:
 def test_all_errors_have_one_base_class() -> None:
     exported = [getattr(solver, name) for name in solver.__all__]
     errors = [value for value in exported if isinstance(value, type) and issubclass(value, Exception)]
-    assert len(errors) == 16
+    assert len(errors) == 17
     assert all(issubclass(error, solver.SolverError) for error in errors)
 
 
