@@ -40,11 +40,16 @@ class ValueType:
 
     @staticmethod
     def of(schema: Any) -> ValueType:
-        """A JSON schema, or a type. Raises InvalidArgument for anything else."""
+        """A JSON schema, a type, or what has a ``model_json_schema`` of its own but is no pydantic model.
+
+        Raises InvalidArgument for anything else.
+        """
         if isinstance(schema, dict | bool):
             return ValueType(schema, lambda value: value, is_typed=False)
         if isinstance(schema, str):  # not the name of a type
             raise InvalidArgument("schema must be a JSON schema or a type, not str")
+        if hasattr(schema, "model_json_schema") and not hasattr(schema, "model_validate"):
+            return ValueType(schema.model_json_schema(), lambda value: value, is_typed=False)
         try:
             plain = PlainType(schema)
         except UnknownTypeError:
