@@ -105,7 +105,7 @@ class RecordBuilder:
         kept = [name for name in present if rng.random() < share]
         if len(kept) < 2:
             kept = rng.sample(present, min(len(present), 2))
-        absent = [name for name in composer.denied if rng.random() < 0.8]
+        absent = [name for name in sorted(composer.denied) if rng.random() < 0.8]
         if rng.random() < 0.14:
             candidates = [name for name in composer.domain.roles if composer.can_be_absent(name)]
             absent += rng.sample(candidates, min(len(candidates), rng.choice((1, 1, 2, 3))))
