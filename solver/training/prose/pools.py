@@ -55,7 +55,11 @@ def faker_of(culture: str) -> Any:
         from faker import Faker
     except ImportError as error:
         raise MissingFakerError("generated prose needs faker: pip install faker") from error
-    return Faker(culture)
+    source = Faker(culture)
+    for provider in source.get_providers():
+        if hasattr(provider, "cities"):  # some are in the order of a set, which differs between processes
+            provider.cities = sorted(provider.cities)
+    return source
 
 
 @cache
