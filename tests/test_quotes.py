@@ -369,3 +369,13 @@ def test_in_slots_eight_quotes_of_a_long_text_have_few_live_pairs(limit: Schema)
     assert with_layers.constraint_cost == pytest.approx(without.constraint_cost)
     value = json.loads(JsonTask().decode(problem, with_layers.best))
     assert set(value.values()) <= Source(text).quotes().keys()
+
+
+@pytest.mark.parametrize(
+    "address", ["jo.doe+x@mail.example.org", "https://example.org/a?b=c", "www.example.org"]
+)
+def test_an_address_is_one_word(address: str) -> None:
+    quotes = Source(f"Write to {address}.").quotes()
+    assert address in quotes
+    assert f"to {address}" in quotes
+    assert not {quote for quote in quotes if quote.endswith(("example", "doe", "mail", "www", "https"))}

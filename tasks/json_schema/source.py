@@ -39,6 +39,9 @@ dept bros hon gen capt str tel jan feb mar apr jun jul aug sep sept oct nov dec"
 ABBREVIATIONS = frozenset(ABBREVIATION_WORDS.split())
 # A line that begins like this does not continue the one before it: a bullet, or a key with its value.
 NEW_ITEM = re.compile(r"\s*(?:[-*•>#|]|\d+[.)]\s|[\w .-]{1,30}[:=])")
+ADDRESS = re.compile(  # is one word: an e-mail address or a URL
+    r"[\w+-]+(?:\.[\w+-]+)*@[\w-]+(?:\.[\w-]+)+|(?:https?://|www\.)[^\s<>\"']*[\w/]"
+)
 SENTENCE_END = re.compile(r"[.!?…]['\"”»)]*\s+")
 # Scripts without spaces between words: every character may begin or end a quote.
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
@@ -197,6 +200,8 @@ def word_edges(chars: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     for index in range(1, size - 1):
         if chars[index] in APOSTROPHES and inside[index - 1] and inside[index + 1]:
             is_word[index] = True
+    for address in ADDRESS.finditer(chars):
+        is_word[address.start() : address.end()] = [True] * len(address[0])
     starts, ends = set[int](), set[int]()
     for index in range(size):
         if is_word[index] and not is_word[index - 1]:
