@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -71,3 +72,10 @@ def test_a_template_with_long_literals_leaves_room_for_its_holes() -> None:
 @pytest.mark.parametrize("minimum", [float("inf"), "many", -1])
 def test_bounds_that_are_none_ask_for_nothing(minimum: Any) -> None:
     assert wished_length({"items": {"type": "string"}, "minItems": minimum}, "") <= 20
+
+
+def test_a_long_text_that_nothing_determines_does_not_repeat_a_character() -> None:
+    found = solver.fill({"type": "string", "minLength": 300, "maxLength": 320})
+    runs = [len(list(run)) for _, run in groupby(found.value)]
+    assert max(runs) < 12
+    assert len(set(found.value)) > 15

@@ -104,15 +104,19 @@ class Candidate:
         return f"Candidate({', '.join(parts)})"
 
 
-def candidate_policy(policy: Policy, number: int, attempt: int = 0) -> Policy:
+def candidate_policy(policy: Policy, number: int, attempt: int = 0, is_open_ended: bool = False) -> Policy:
     """Return the policy of one of several candidates: the first is the likeliest, the others are drawn.
+
+    The likeliest long text repeats a few characters (Holtzman et al. 2020, "The curious case of neural text
+    degeneration"), so open-ended ones are all drawn.
 
     Args:
         policy: of the call.
         number: of the candidate, from 0.
         attempt: number of earlier draws, which gave a text that another candidate has.
+        is_open_ended: whether the text is long and nothing determines its values.
     """
-    if number == attempt == 0:
+    if number == attempt == 0 and not is_open_ended:
         return policy
     if not policy.remask.keep_visible:  # every forward draws all cells anyway
         return policy.with_(sample=True)

@@ -180,7 +180,10 @@ def fill_many(
     model, budget = load(denoiser, task, loops), budget or Budget(forwards=FORWARDS)
     seeds = [seed + n for n in range(len(problems))] if isinstance(seed, int) else seed
     numbers = candidates or [0] * len(problems)
-    policies = [candidate_policy(model.policy, number, attempt) for number in numbers]
+    policies = [
+        candidate_policy(model.policy, number, attempt, problem.is_open_ended)
+        for number, problem in zip(numbers, problems, strict=True)
+    ]
     run = FillRun(task, model, policies, seeds, batch, watch)
     if not model.uses_slots:
         yield from run.fill_plain(problems, range(len(problems)), budget)

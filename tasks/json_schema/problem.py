@@ -196,6 +196,11 @@ class JsonProblem:
         """Number of cells of the canvas."""
         return sum(map(part_size, self.parts))
 
+    @property
+    def is_open_ended(self) -> bool:
+        """Whether there is a long canvas and no text to take values from."""
+        return not self.text and self.num_cells > LENGTH
+
     @cached_property
     def given(self) -> tuple[Tokens, Mask]:
         """The bytes of the template's literals (L,), and a mask (L,) of the cells that hold one."""
