@@ -33,6 +33,18 @@ def _enlarged(array, size):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _enter(j, after, chain, is_in, pending, count, entered):  # type: ignore[no-untyped-def]
+    """Mark state ``j`` as reached in a cell: as pending, or in the bounds of the chain it enters."""
+    is_in[after, j] = True
+    if chain < 0:
+        pending[after, count[after]] = j
+        count[after] += 1
+    else:
+        entered[after, chain, 0] = min(entered[after, chain, 0], j)
+        entered[after, chain, 1] = max(entered[after, chain, 1], j)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def reachable_layers(graph, window, high, ends, last, limit):  # type: ignore[no-untyped-def]
     """The pairs that paths from the start reach, and that are not too far from an accepting state.
 
@@ -141,14 +153,7 @@ def reachable_layers(graph, window, high, ends, last, limit):  # type: ignore[no
                 if is_in[after, j] or rest[j] + span[edge] > cells - t:
                     continue
                 if high[t, piece[edge]] > -np.inf:
-                    is_in[after, j] = True
-                    k = entering[j]
-                    if k < 0:
-                        pending[after, count[after]] = j
-                        count[after] += 1
-                    else:
-                        entered[after, k, 0] = min(entered[after, k, 0], j)
-                        entered[after, k, 1] = max(entered[after, k, 1], j)
+                    _enter(j, after, entering[j], is_in, pending, count, entered)
         if current >= 0:
             bounds[t, current, 0], bounds[t, current, 1] = left, right
             mark_targets(chains, (first, dst, piece, span), t, high, bounds, flat, entered)
@@ -161,14 +166,7 @@ def reachable_layers(graph, window, high, ends, last, limit):  # type: ignore[no
                 j = tail[n]
                 is_tail[j] = False
                 if not is_in[after, j]:
-                    is_in[after, j] = True
-                    k = entering[j]
-                    if k < 0:
-                        pending[after, count[after]] = j
-                        count[after] += 1
-                    else:
-                        entered[after, k, 0] = min(entered[after, k, 0], j)
-                        entered[after, k, 1] = max(entered[after, k, 1], j)
+                    _enter(j, after, entering[j], is_in, pending, count, entered)
             num_tail = 0
     return states[: offset[cells + 1]], offset, skips[: skip_offset[cells + 1]], skip_offset, bounds
 

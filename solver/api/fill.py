@@ -95,10 +95,10 @@ def fill(
             the others are drawn, at rising temperature, until all differ.
         formats: whether ``format`` is asserted.
         registry: further schemas by URI. Nothing is ever fetched.
-        quotes: whether strings, numbers and dates are read off ``text``. "auto": all but those for which it has no
-            value. True: all; NotInText is raised if a required one is not in it. False: none. Values that the
-            schema enumerates stay as they are. ``"x-source": "text"`` or ``"free"`` in a subschema says otherwise
-            for its field.
+        quotes: whether strings, numbers and dates are read off ``text``. "auto": all but those for which it
+            has no value. True: all; NotInText is raised if a required one is not in it. False: none. Values
+            that the schema enumerates stay as they are. A subschema with ``"x-source": "text"`` or ``"free"``
+            decides for its own field.
         min_probability: less probable fields are left out, or null; required ones raise NotConfident.
 
     Returns:

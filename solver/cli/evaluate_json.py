@@ -173,7 +173,9 @@ def load_texts(arguments: argparse.Namespace, is_needed: bool) -> list[ProseCase
         return []
     try:
         texts = load_prose(arguments.prose, count_of(arguments, 20, None))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UsageError(f"{arguments.prose}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
         raise UsageError(str(error)) from error
     if not texts:
         raise UsageError(f"{arguments.prose}: no texts")

@@ -69,7 +69,8 @@ def rate_fields(
 ) -> list[RatedField]:
     """Grade the fields of an answer that have a probability.
 
-    A field that the record does not have is wrong; one that the answer leaves out is right if the record does too.
+    A field that the record does not have is wrong. One that the answer leaves out is right if the record does
+    not have it either.
     """
     if answer is None:
         return []

@@ -18,24 +18,11 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
+from solver.tasks.json_schema.readings import UNIT_WORDS
 from solver.tasks.json_schema.validator import build_validator, resolve_pointer
 
 MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-COUNTS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-]
+COUNTS = UNIT_WORDS.split()[:13]  # zero to twelve
 MONTH, SUFFIX = r"[A-Z][a-z]{2,8}\.?", "(?:st|nd|rd|th)?"
 PATTERNS = {
     "date": r"\b\d{4}-\d\d-\d\d\b|\b\d{1,2}[./]\d{1,2}[./]\d{4}\b"

@@ -4,8 +4,8 @@
     >>> blocks = [np.array([*text, BLANK]) for text in (b"[1,1,2]", b"[3,2,1]", b"[2,3,3]")]
     >>> known = np.zeros(8, bool)
     >>> repeated = lambda text: [()] if text == b"[1,1,2]" else []
-    >>> found = distinct_draft(blocks[0], known, slots, repeated, blocks[1:])
-    >>> bytes(found[:-1].tolist())
+    >>> matched = distinct_draft(blocks[0], known, slots, repeated, blocks[1:])
+    >>> bytes(matched[:-1].tolist())
     b'[1,3,2]'
 
 The values that an item may have are those that it has in a number of draws from the language, half of them
@@ -174,9 +174,9 @@ def distinct_draft(
     for number in DRAWS:
         drawn += map_drafts(islice(source, number - len(drawn)), runs)
         for base in (Draft(tokens, runs), *drawn[:MAX_BASES]):
-            found = _matched(base, repeated, drawn)
-            if found is not None:
-                return found
+            matched = _matched(base, repeated, drawn)
+            if matched is not None:
+                return matched
     return None
 
 
@@ -193,21 +193,21 @@ def _matched(draft: Draft, repeated: Callable[[bytes], list[JsonPath]], drawn: l
         paths = repeated(draft.text)
         if not paths:
             return draft.tokens
-        tokens = _match_items(draft, paths[0], [other.items(paths[0]) for other in drawn])
+        tokens = _match_items(draft, paths[0], [sample.items(paths[0]) for sample in drawn])
         if tokens is None:
             return None
         draft = Draft(tokens, draft.runs)
     return None
 
 
-def _match_items(draft: Draft, path: JsonPath, others: list[list[Item]]) -> Tokens | None:
+def _match_items(draft: Draft, path: JsonPath, samples: list[list[Item]]) -> Tokens | None:
     """The draft with distinct items in one array; None if it does not fit.
 
     Items for which no value is left are removed.
     """
     items = draft.items(path)
     options = [
-        _texts_by_value(item, [other[index] for other in others if index < len(other)])
+        _texts_by_value(item, [sample[index] for sample in samples if index < len(sample)])
         for index, item in enumerate(items)
     ]
     keys = list(dict.fromkeys(key for texts in options for key in texts))
@@ -232,12 +232,12 @@ def _match_items(draft: Draft, path: JsonPath, others: list[list[Item]]) -> Toke
     return None
 
 
-def _texts_by_value(item: Item, others: Iterable[Item]) -> dict[Hashable, Counter[bytes]]:
+def _texts_by_value(item: Item, samples: Iterable[Item]) -> dict[Hashable, Counter[bytes]]:
     """How often an item has each text, by the key of its value, in drafts in which its place is the same."""
     texts: dict[Hashable, Counter[bytes]] = {item.key: Counter([item.text])}
-    for other in others:
-        if item.place is not None and other.place == item.place:
-            texts.setdefault(other.key, Counter())[other.text] += 1
+    for sample in samples:
+        if item.place is not None and sample.place == item.place:
+            texts.setdefault(sample.key, Counter())[sample.text] += 1
     return texts
 
 

@@ -6,8 +6,8 @@
 (41, 782)
 
 A block has at least ``LENGTH`` bytes. It is longer if the literals and slots of the schema need more
-(layout.py), if the shortest instance does, or if the text has many rows for the arrays of the schema, or values for optional
-members.
+(layout.py), if the shortest instance does, or if the text has many rows for the arrays of the schema, or
+values for optional members.
 """
 
 from __future__ import annotations

@@ -109,8 +109,8 @@ class JsonProblem:
             draft: JSON Schema draft of the schema. None: the draft that ``$schema`` names.
             max_cells: of a template, with its holes. None: no limit.
             quotes: whether strings, numbers and dates that the schema does not enumerate are read off the
-                text, if there is one (quotes.py). "auto": all but those for which it has no value. True: all of them.
-                False: none. ``x-source`` in a subschema says otherwise for its field.
+                text, if there is one (quotes.py). "auto": all but those for which it has no value. True: all.
+                False: none. A subschema with ``x-source`` decides for its own field.
 
         Raises:
             SchemaError: schema or template is malformed.

@@ -49,21 +49,21 @@ def fit_template(compiler: Compiler, parts: Parts, cells: int) -> tuple[SchemaGr
     for max_states, order in product(limits, NAME_ORDERS):
         grammar = SchemaGrammar(compiler, cells, skeleton, spaces=True, unplaced=order)
         for depth in range(1, MAX_FREE_DEPTH + 1):
-            unrolled = unroll(grammar, cells, max_states, depth, template=template)
             # If the lattice would be too large, only shorter texts are possible.
-            for longest in (cells * part // 8 for part in (6, 4, 2, 1)):
-                if unrolled.is_empty or has_few_pairs(unrolled, slots, *given):
+            for longest in (cells, *(cells * part // 8 for part in (6, 4, 2, 1))):
+                unrolled = unroll(grammar, longest, max_states, depth, template=template)
+                is_small = unrolled.is_empty or has_few_pairs(unrolled, slots, *given)
+                if is_small:
                     break
                 is_too_large = True
-                unrolled = unroll(grammar, longest, max_states, depth, template=template)
+            if longest < cells:
                 unrolled = replace(unrolled, complete=False)
-            fits = not unrolled.is_empty and has_few_pairs(unrolled, slots, *given)
-            if fits and is_possible(unrolled, slots, *given):
+            if is_small and not unrolled.is_empty and is_possible(unrolled, slots, *given):
                 return grammar, unrolled
             furthest = max(furthest, template.end if not unrolled.is_empty else unrolled.reached)
             if unrolled.cut or unrolled.complete:
                 break
-        complete = complete and unrolled.complete
+        complete = unrolled.complete and (complete or order == NAME_ORDERS[0])  # for all orders of a limit
         if not unrolled.cut and order == NAME_ORDERS[-1]:
             break  # with more states they would be the same
     if is_too_large:

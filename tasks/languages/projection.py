@@ -180,8 +180,7 @@ def is_possible(
     known: NDArray[np.bool_],
 ) -> bool:
     """Whether any block of the language holds ``tokens`` in the ``known`` cells."""
-    weights = byte_weights(np.zeros((len(tokens), 257)), tokens, known)
-    return not Lattice(unrolled.automaton, weights, slots).is_empty
+    return not uniform_lattice(unrolled, slots, tokens, known).is_empty
 
 
 def has_few_pairs(
@@ -190,6 +189,16 @@ def has_few_pairs(
     tokens: NDArray[np.int64],
     known: NDArray[np.bool_],
 ) -> bool:
-    """Whether the lattice of the language, given the ``known`` cells, has at most MAX_PAIRS pairs of states and cells."""
-    weights = byte_weights(np.zeros((len(tokens), 257)), tokens, known)
-    return Lattice(unrolled.automaton, weights, slots).has_few_pairs(MAX_PAIRS)
+    """Whether a lattice with these ``known`` cells has at most MAX_PAIRS pairs of states and cells."""
+    return uniform_lattice(unrolled, slots, tokens, known).has_few_pairs(MAX_PAIRS)
+
+
+def uniform_lattice(
+    unrolled: Unrolled,
+    slots: Slots,
+    tokens: NDArray[np.int64],
+    known: NDArray[np.bool_],
+) -> Lattice:
+    """The lattice of the language in which all texts with the ``known`` cells have the same weight."""
+    weights = byte_weights(np.zeros((len(tokens), BLANK + 1)), tokens, known)
+    return Lattice(unrolled.automaton, weights, slots)

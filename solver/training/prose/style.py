@@ -15,6 +15,8 @@ import re
 from dataclasses import dataclass
 from random import Random
 
+from solver.tasks.json_schema.readings import UNIT_WORDS
+
 MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July", "August", "September", "October"),
     *("November", "December"),
@@ -41,24 +43,7 @@ CURRENCIES = {
 KEY_STYLES = ("snake", "camel", "spaces", "kebab", "pascal", "title", "upper", "joined")
 KEY_WEIGHTS = (45, 22, 7, 6, 5, 5, 4, 3)
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-NUMBER_WORDS = (
-    *(
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-    ),
-    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
-)
+NUMBER_WORDS = (*UNIT_WORDS.split(), "twenty")
 
 
 @dataclass(frozen=True)
