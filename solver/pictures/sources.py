@@ -14,6 +14,7 @@ from typing import Any
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -22,7 +23,7 @@ from solver.pictures.marks import GREY, INK, PALE
 
 COLUMNS = 60  # characters of a line of the text
 VALUE_CHARS = 30  # characters of a value
-WEAKEST = 0.25  # opacity of a probability of 0
+WEAKEST = 0.25  # strength of the colour for a probability of 0
 PALETTE = [colormaps["tab10"](index) for index in (0, 1, 2, 3, 4, 5, 6, 8, 9)]  # without grey
 LEGEND = "one colour: a field and its source   strong to weak: probable to improbable   grey: not in the text"
 
@@ -44,8 +45,10 @@ def sources(text: str, fields: Mapping[str, Field]) -> Figure:
         axes.axis("off")
     with_source = [pointer for pointer, field in scalars.items() if field.span is not None]
     colours = {pointer: PALETTE[index % len(PALETTE)] for index, pointer in enumerate(with_source)}
-    for pointer in with_source:
-        for row, start, end in pieces(lines, scalars[pointer].span or (0, 0)):
+    # Long sources first: a shorter one inside them covers them, or it would have a mixture of both colours.
+    spans = {pointer: scalars[pointer].span or (0, 0) for pointer in with_source}
+    for pointer, span in sorted(spans.items(), key=lambda entry: entry[1][0] - entry[1][1]):
+        for row, start, end in pieces(lines, span):
             box(left, start, row, end - start, colours[pointer], scalars[pointer].probability)
     for row, (_, line) in enumerate(lines):
         for column, char in enumerate(line):
@@ -99,8 +102,9 @@ def draw_field(axes: Axes, row: int, pointer: str, field: Field, colour: Any) ->
 
 def box(axes: Axes, x: float, y: float, width: float, colour: Any, probability: float) -> None:
     """Fill cells of a row; the more probable, the stronger."""
-    alpha = WEAKEST + (0.75 - WEAKEST) * probability
-    axes.add_patch(Rectangle((x, y + 0.06), width, 0.88, facecolor=colour, alpha=alpha, linewidth=0))
+    strength = WEAKEST + (0.75 - WEAKEST) * probability
+    shade = tuple(1 - strength * (1 - channel) for channel in to_rgb(colour))  # on white, and opaque
+    axes.add_patch(Rectangle((x, y + 0.06), width, 0.88, facecolor=shade, linewidth=0))
 
 
 def shown(value: Any, limit: int = VALUE_CHARS - 3) -> str:
